@@ -1,0 +1,13 @@
+# Debian's libopencv-core-dev and libopencv-imgproc-dev hold no CMake config: find them by name.
+find_path(OPENCV_INCLUDE opencv2/imgproc.hpp PATH_SUFFIXES opencv4 REQUIRED)
+find_library(OPENCV_CORE opencv_core REQUIRED)
+find_library(OPENCV_IMGPROC opencv_imgproc REQUIRED)
+add_library(laurel_opencv INTERFACE)
+target_include_directories(laurel_opencv SYSTEM INTERFACE "${OPENCV_INCLUDE}")
+target_link_libraries(laurel_opencv INTERFACE "${OPENCV_IMGPROC}" "${OPENCV_CORE}")
+
+find_path(STB_INCLUDE stb_image.h PATH_SUFFIXES stb REQUIRED)
+add_library(laurel_stb INTERFACE)
+target_include_directories(laurel_stb SYSTEM INTERFACE "${STB_INCLUDE}")
+
+find_package(Threads REQUIRED)

@@ -1,0 +1,98 @@
+#include "data/nn/layers.hpp"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <optional>
+
+namespace nn {
+namespace {
+
+std::optional<at::Tensor> optional(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
+}
+
+at::Tensor uniform(at::IntArrayRef shape, int64_t fan_in, at::Generator& generator) {
+  const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));
+  return at::empty(shape, at::kFloat).uniform_(-bound, bound, generator);
+}
+
+void visit_both(at::Tensor& weight, at::Tensor& bias, const std::string& name, const data::TensorVisitor& visit) {
+  visit(name + ".weight", weight);
+  if (bias.defined()) visit(name + ".bias", bias);
+}
+
+}  // namespace
+
+at::Tensor linear(const Linear& w, const at::Tensor& x) {
+  const at::Tensor y = at::linear(x, w.weight, optional(w.bias));
+  if (!w.lora.down.defined()) return y;
+  return y + w.lora.scale * at::linear(at::linear(x, w.lora.down), w.lora.up);
+}
+
+at::Tensor conv2d(const Conv2d& w, const at::Tensor& x, int64_t stride, int64_t pad) {
+  const at::Tensor y = at::conv2d(x, w.weight, optional(w.bias), stride, pad);
+  if (!w.lora.down.defined()) return y;
+  return y + w.lora.scale * at::conv2d(at::conv2d(x, w.lora.down, {}, stride, pad), w.lora.up);
+}
+
+at::Tensor layer_norm(const Norm& w, const at::Tensor& x, double eps) {
+  return at::layer_norm(x, {x.size(-1)}, w.weight, w.bias, eps);
+}
+
+at::Tensor group_norm(const Norm& w, const at::Tensor& x, int64_t groups, double eps) {
+  return at::group_norm(x, groups, w.weight, w.bias, eps);
+}
+
+at::Tensor attention(
+    const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads, const at::Tensor& mask) {
+  const auto split = [heads](const at::Tensor& x) {  // [B, L, D] -> [B, heads, L, D / heads]
+    return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
+  };
+  const at::Tensor out = at::scaled_dot_product_attention(split(q), split(k), split(v), optional(mask));
+  return out.transpose(1, 2).reshape({q.size(0), q.size(1), q.size(2)});
+}
+
+Linear take_linear(const data::Weights& weights, const std::string& name, int64_t out, int64_t in) {
+  Linear w;
+  w.weight = data::take(weights, name + ".weight", {out, in});
+  if (data::has(weights, name + ".bias")) w.bias = data::take(weights, name + ".bias", {w.weight.size(0)});
+  return w;
+}
+
+Conv2d take_conv2d(const data::Weights& weights, const std::string& name, int64_t out, int64_t in, int64_t kernel) {
+  Conv2d w;
+  w.weight = data::take(weights, name + ".weight", {out, in, kernel, kernel});
+  if (data::has(weights, name + ".bias")) w.bias = data::take(weights, name + ".bias", {w.weight.size(0)});
+  return w;
+}
+
+Norm take_norm(const data::Weights& weights, const std::string& name, int64_t channels) {
+  return {data::take(weights, name + ".weight", {channels}), data::take(weights, name + ".bias", {channels})};
+}
+
+Linear make_linear(int64_t out, int64_t in, bool bias, at::Generator& generator) {
+  Linear w;
+  w.weight = uniform({out, in}, in, generator);
+  if (bias) w.bias = uniform({out}, in, generator);
+  return w;
+}
+
+Conv2d make_conv2d(int64_t out, int64_t in, int64_t kernel, at::Generator& generator) {
+  const int64_t fan_in = in * kernel * kernel;
+  return {uniform({out, in, kernel, kernel}, fan_in, generator), uniform({out}, fan_in, generator), {}};
+}
+
+Norm make_norm(int64_t channels) { return {at::ones({channels}), at::zeros({channels})}; }
+
+void for_each_tensor(Linear& w, const std::string& name, const data::TensorVisitor& visit) {
+  visit_both(w.weight, w.bias, name, visit);
+}
+void for_each_tensor(Conv2d& w, const std::string& name, const data::TensorVisitor& visit) {
+  visit_both(w.weight, w.bias, name, visit);
+}
+void for_each_tensor(Norm& w, const std::string& name, const data::TensorVisitor& visit) {
+  visit_both(w.weight, w.bias, name, visit);
+}
+
+}  // namespace nn

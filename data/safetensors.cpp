@@ -1,0 +1,199 @@
+#include "data/safetensors.hpp"
+
+#include <ATen/ATen.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace data {
+namespace {
+
+constexpr uint64_t kMaxHeader = 100'000'000;  // bytes, as in the format's reference reader
+
+struct DtypeName {
+  const char* name;
+  at::ScalarType type;
+};
+constexpr DtypeName kDtypes[] = {
+    {"F64", at::kDouble}, {"F32", at::kFloat}, {"F16", at::kHalf},  {"BF16", at::kBFloat16}, {"I64", at::kLong},
+    {"I32", at::kInt},    {"I16", at::kShort}, {"I8", at::kChar},   {"U8", at::kByte},       {"BOOL", at::kBool},
+    {"F8_E4M3", at::kFloat8_e4m3fn},           {"F8_E5M2", at::kFloat8_e5m2},
+};
+
+// A file mapped privately (copy on write), shared by the tensors that view it.
+struct Mapping {
+  char* bytes = nullptr;
+  size_t size = 0;
+  ~Mapping() {
+    if (bytes) ::munmap(bytes, size);
+  }
+};
+
+std::shared_ptr<Mapping> map_file(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) throw BadInput(path.string() + ": no such file; check the path");
+  if (fs::is_directory(path, error)) throw BadInput(path.string() + ": expected a safetensors file, found a folder");
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) throw BadInput(path.string() + ": cannot be read: " + std::strerror(errno));
+  struct stat status {};
+  ::fstat(descriptor, &status);
+  auto mapping = std::make_shared<Mapping>();
+  mapping->size = static_cast<size_t>(status.st_size);
+  if (mapping->size < 8) {
+    ::close(descriptor);
+    throw BadInput(path.string() + ": " + std::to_string(mapping->size) +
+                   " bytes is no safetensors file (expected at least 8); it may not have been copied whole");
+  }
+  void* bytes = ::mmap(nullptr, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0);
+  const int map_error = errno;
+  ::close(descriptor);
+  if (bytes == MAP_FAILED) throw BadInput(path.string() + ": cannot be mapped: " + std::strerror(map_error));
+  mapping->bytes = static_cast<char*>(bytes);
+  return mapping;
+}
+
+struct Entry {
+  std::string name;
+  at::ScalarType type{};
+  std::vector<int64_t> shape;
+  uint64_t begin = 0, end = 0;  // bytes from the end of the header
+};
+
+[[noreturn]] void damaged(const fs::path& path, const std::string& what) {
+  throw BadInput(path.string() + ": " + what + "; the file is damaged or not safetensors, copy it again");
+}
+
+json parse_header(const fs::path& path, const Mapping& mapping, uint64_t& data_begin) {
+  uint64_t size = 0;
+  std::memcpy(&size, mapping.bytes, 8);  // little endian, as every platform that libtorch supports
+  if (size > kMaxHeader) damaged(path, "header of " + std::to_string(size) + " bytes (expected at most 100000000)");
+  if (size > mapping.size - 8) {
+    damaged(path, "header of " + std::to_string(size) + " bytes in a file of " + std::to_string(mapping.size));
+  }
+  data_begin = 8 + size;
+  const json header = json::parse(mapping.bytes + 8, mapping.bytes + 8 + size, nullptr, false);
+  if (!header.is_object()) damaged(path, "the header is not a JSON object");
+  return header;
+}
+
+Entry parse_entry(const fs::path& path, const std::string& name, const json& value) {
+  Entry entry;
+  entry.name = name;
+  try {
+    const auto dtype = value.at("dtype").get<std::string>();
+    const auto* known = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](auto& d) { return dtype == d.name; });
+    if (known == std::end(kDtypes)) damaged(path, "tensor " + name + ": unknown dtype " + dtype);
+    entry.type = known->type;
+    entry.shape = value.at("shape").get<std::vector<int64_t>>();
+    entry.begin = value.at("data_offsets").at(0).get<uint64_t>();
+    entry.end = value.at("data_offsets").at(1).get<uint64_t>();
+  } catch (const json::exception&) {
+    damaged(path, "tensor " + name + ": expected dtype, shape and data_offsets");
+  }
+  uint64_t bytes = at::elementSize(entry.type);
+  for (const int64_t size : entry.shape) {
+    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes)) {
+      damaged(path, "tensor " + name + ": impossible shape");
+    }
+  }
+  if (entry.begin > entry.end || entry.end - entry.begin != bytes) {
+    damaged(path, "tensor " + name + ": expected " + std::to_string(bytes) + " bytes, its offsets hold " +
+                      std::to_string(entry.end - entry.begin));
+  }
+  return entry;
+}
+
+// Every byte of the data belongs to exactly one tensor.
+void check_layout(const fs::path& path, std::vector<Entry>& entries, uint64_t data_size) {
+  std::sort(entries.begin(), entries.end(), [](auto& a, auto& b) {
+    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
+  });
+  uint64_t next = 0;
+  for (const auto& entry : entries) {
+    if (entry.end > data_size) {
+      damaged(path, "tensor " + entry.name + " ends at byte " + std::to_string(entry.end) + " of " +
+                        std::to_string(data_size));
+    }
+    if (entry.begin < next) damaged(path, "tensor " + entry.name + " overlaps another");
+    if (entry.begin > next) damaged(path, "unused bytes before tensor " + entry.name);
+    next = entry.end;
+  }
+  if (next != data_size) damaged(path, std::to_string(data_size - next) + " unused bytes at the end");
+}
+
+}  // namespace
+
+Weights read_safetensors(const fs::path& path) {
+  const auto mapping = map_file(path);
+  uint64_t data_begin = 0;
+  const json header = parse_header(path, *mapping, data_begin);
+  Weights weights;
+  weights.source = path.string();
+  std::vector<Entry> entries;
+  for (const auto& [name, value] : header.items()) {
+    if (name != "__metadata__") {
+      entries.push_back(parse_entry(path, name, value));
+      continue;
+    }
+    if (!value.is_object()) damaged(path, "__metadata__ is not an object");
+    for (const auto& [key, text] : value.items()) {
+      if (!text.is_string()) damaged(path, "__metadata__: " + key + " is not a string");
+      weights.metadata[key] = text.get<std::string>();
+    }
+  }
+  check_layout(path, entries, mapping->size - data_begin);
+  for (const auto& entry : entries) {
+    char* bytes = mapping->bytes + data_begin + entry.begin;
+    const auto options = at::TensorOptions().dtype(entry.type);
+    const bool aligned = reinterpret_cast<uintptr_t>(bytes) % at::elementSize(entry.type) == 0;
+    at::Tensor tensor;
+    if (aligned) {
+      tensor = at::from_blob(bytes, entry.shape, [mapping](void*) {}, options);
+    } else {
+      tensor = at::empty(entry.shape, options);
+      std::memcpy(tensor.data_ptr(), bytes, entry.end - entry.begin);
+    }
+    weights.tensors.emplace(entry.name, tensor);
+  }
+  return weights;
+}
+
+void write_safetensors(const fs::path& path, const Weights& weights) {
+  json header = json::object();
+  for (const auto& [key, value] : weights.metadata) header["__metadata__"][key] = value;
+  uint64_t offset = 0;
+  for (const auto& [name, tensor] : weights.tensors) {
+    const auto* known = std::find_if(std::begin(kDtypes), std::end(kDtypes),
+                                     [&, type = tensor.scalar_type()](auto& d) { return d.type == type; });
+    TORCH_CHECK(known != std::end(kDtypes), "write_safetensors: ", name, ": cannot store ", tensor.scalar_type());
+    const uint64_t end = offset + tensor.numel() * tensor.element_size();
+    header[name] = {{"dtype", known->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // the data starts at a multiple of 8
+  const uint64_t size = text.size();
+  write_file_in_pieces(path, [&](const Append& append) {
+    append(&size, 8);
+    append(text.data(), text.size());
+    for (const auto& [name, tensor] : weights.tensors) {
+      const at::Tensor bytes = tensor.detach().to(at::kCPU).contiguous();
+      append(bytes.data_ptr(), bytes.numel() * bytes.element_size());
+    }
+  });
+}
+
+}  // namespace data

@@ -1,0 +1,11 @@
+#include "tools/commands.hpp"
+
+namespace tools {
+
+// One line per subcommand, in the order of `laurel --help`; each is defined in cmd_<name>.cpp.
+const std::vector<Command>& all_commands() {
+  static const std::vector<Command> commands = {};
+  return commands;
+}
+
+}  // namespace tools

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace tools {
+
+// A subcommand: `laurel <name> arguments...`. Returns the exit code; throws data::BadInput for bad input.
+struct Command {
+  const char* name;
+  const char* summary;  // one line of `laurel --help`
+  int (*run)(const std::vector<std::string>& arguments);
+};
+
+// Defined in commands.cpp: every subcommand, in the order of `laurel --help`.
+const std::vector<Command>& all_commands();
+
+}  // namespace tools

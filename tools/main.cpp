@@ -1,0 +1,61 @@
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <exception>
+#include <iostream>
+
+#include "data/error.hpp"
+#include "tools/commands.hpp"
+
+namespace {
+
+constexpr int kFailed = 1;    // a fault of laurel or of the machine
+constexpr int kBadInput = 2;  // something that the user can put right
+
+void print_help() {
+  std::cout << "laurel <command> [options]\n"
+               "Samples images from latent-diffusion checkpoints, rates them with rewards, and teaches the UNet to earn "
+               "more.\n\n";
+  for (const auto& command : tools::all_commands()) {
+    std::string name = command.name;
+    name.resize(std::max<size_t>(name.size() + 1, 14), ' ');
+    std::cout << "  " << name << command.summary << "\n";
+  }
+  std::cout << "\n`laurel <command> --help` tells more; `laurel --version` prints the version.\n";
+}
+
+int run(const std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
+    print_help();
+    return arguments.empty() ? kBadInput : 0;
+  }
+  if (arguments[0] == "--version") {
+    std::cout << "laurel " << LAUREL_VERSION << "\n";
+    return 0;
+  }
+  std::vector<std::string> names;
+  for (const auto& command : tools::all_commands()) {
+    if (arguments[0] == command.name) return command.run({arguments.begin() + 1, arguments.end()});
+    names.push_back(command.name);
+  }
+  const std::string near = data::nearest(arguments[0], names);
+  throw data::BadInput("laurel: unknown command '" + arguments[0] + "'" +
+                       (near.empty() ? "" : "; did you mean " + near + "?") + " (`laurel --help` lists all)");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run({argv + 1, argv + argc});
+  } catch (const data::BadInput& error) {
+    std::cerr << "laurel: " << error.what() << "\n";
+    return kBadInput;
+  } catch (const c10::Error& error) {
+    std::cerr << "laurel: internal error: " << error.what_without_backtrace() << "\n";
+    return kFailed;
+  } catch (const std::exception& error) {
+    std::cerr << "laurel: " << error.what() << "\n";
+    return kFailed;
+  }
+}
