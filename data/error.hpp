@@ -6,8 +6,9 @@
 
 namespace data {
 
-// Something that the user can put right: a file, a setting, an option. main() prints its one line and exits with 2.
-// The line says what is wrong, where, what was expected, what was found, and what to do.
+// Something that the user can put right: a file, a setting, an option. main() prints its one line
+// and exits with 2. The line says what is wrong, where, what was expected, what was found, and what
+// to do.
 class BadInput : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -18,7 +18,8 @@ namespace {
 // An open file descriptor that closes itself.
 class Descriptor {
  public:
-  Descriptor(const fs::path& path, int flags) : value_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
+  Descriptor(const fs::path& path, int flags)
+      : value_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
   ~Descriptor() {
     if (value_ >= 0) ::close(value_);
   }
@@ -33,7 +34,8 @@ class Descriptor {
 [[noreturn]] void cannot_write(const fs::path& path, int error) {
   std::string advice;
   if (error == ENOSPC || error == EDQUOT) advice = "; free some space, nothing was overwritten";
-  if (error == EACCES || error == EROFS || error == EPERM) advice = "; choose a folder that you may write to";
+  if (error == EACCES || error == EROFS || error == EPERM)
+    advice = "; choose a folder that you may write to";
   throw BadInput(path.string() + ": cannot be written: " + std::strerror(error) + advice);
 }
 

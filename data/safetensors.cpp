@@ -28,9 +28,18 @@ struct DtypeName {
   at::ScalarType type;
 };
 constexpr DtypeName kDtypes[] = {
-    {"F64", at::kDouble}, {"F32", at::kFloat}, {"F16", at::kHalf},  {"BF16", at::kBFloat16}, {"I64", at::kLong},
-    {"I32", at::kInt},    {"I16", at::kShort}, {"I8", at::kChar},   {"U8", at::kByte},       {"BOOL", at::kBool},
-    {"F8_E4M3", at::kFloat8_e4m3fn},           {"F8_E5M2", at::kFloat8_e5m2},
+    {"F64", at::kDouble},
+    {"F32", at::kFloat},
+    {"F16", at::kHalf},
+    {"BF16", at::kBFloat16},
+    {"I64", at::kLong},
+    {"I32", at::kInt},
+    {"I16", at::kShort},
+    {"I8", at::kChar},
+    {"U8", at::kByte},
+    {"BOOL", at::kBool},
+    {"F8_E4M3", at::kFloat8_e4m3fn},
+    {"F8_E5M2", at::kFloat8_e5m2},
 };
 
 // A file mapped privately (copy on write), shared by the tensors that view it.
@@ -45,7 +54,8 @@ struct Mapping {
 std::shared_ptr<Mapping> map_file(const fs::path& path) {
   std::error_code error;
   if (!fs::exists(path, error)) throw BadInput(path.string() + ": no such file; check the path");
-  if (fs::is_directory(path, error)) throw BadInput(path.string() + ": expected a safetensors file, found a folder");
+  if (fs::is_directory(path, error))
+    throw BadInput(path.string() + ": expected a safetensors file, found a folder");
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) throw BadInput(path.string() + ": cannot be read: " + std::strerror(errno));
   struct stat status {};
@@ -54,13 +64,15 @@ std::shared_ptr<Mapping> map_file(const fs::path& path) {
   mapping->size = static_cast<size_t>(status.st_size);
   if (mapping->size < 8) {
     ::close(descriptor);
-    throw BadInput(path.string() + ": " + std::to_string(mapping->size) +
-                   " bytes is no safetensors file (expected at least 8); it may not have been copied whole");
+    throw BadInput(
+        path.string() + ": " + std::to_string(mapping->size) +
+        " bytes is no safetensors file (expected at least 8); it may not have been copied whole");
   }
   void* bytes = ::mmap(nullptr, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0);
   const int map_error = errno;
   ::close(descriptor);
-  if (bytes == MAP_FAILED) throw BadInput(path.string() + ": cannot be mapped: " + std::strerror(map_error));
+  if (bytes == MAP_FAILED)
+    throw BadInput(path.string() + ": cannot be mapped: " + std::strerror(map_error));
   mapping->bytes = static_cast<char*>(bytes);
   return mapping;
 }
@@ -73,15 +85,18 @@ struct Entry {
 };
 
 [[noreturn]] void damaged(const fs::path& path, const std::string& what) {
-  throw BadInput(path.string() + ": " + what + "; the file is damaged or not safetensors, copy it again");
+  throw BadInput(path.string() + ": " + what +
+                 "; the file is damaged or not safetensors, copy it again");
 }
 
 json parse_header(const fs::path& path, const Mapping& mapping, uint64_t& data_begin) {
   uint64_t size = 0;
   std::memcpy(&size, mapping.bytes, 8);  // little endian, as every platform that libtorch supports
-  if (size > kMaxHeader) damaged(path, "header of " + std::to_string(size) + " bytes (expected at most 100000000)");
+  if (size > kMaxHeader)
+    damaged(path, "header of " + std::to_string(size) + " bytes (expected at most 100000000)");
   if (size > mapping.size - 8) {
-    damaged(path, "header of " + std::to_string(size) + " bytes in a file of " + std::to_string(mapping.size));
+    damaged(path, "header of " + std::to_string(size) + " bytes in a file of " +
+                      std::to_string(mapping.size));
   }
   data_begin = 8 + size;
   const json header = json::parse(mapping.bytes + 8, mapping.bytes + 8 + size, nullptr, false);
@@ -94,7 +109,8 @@ Entry parse_entry(const fs::path& path, const std::string& name, const json& val
   entry.name = name;
   try {
     const auto dtype = value.at("dtype").get<std::string>();
-    const auto* known = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](auto& d) { return dtype == d.name; });
+    const auto* known = std::find_if(std::begin(kDtypes), std::end(kDtypes),
+                                     [&](auto& d) { return dtype == d.name; });
     if (known == std::end(kDtypes)) damaged(path, "tensor " + name + ": unknown dtype " + dtype);
     entry.type = known->type;
     entry.shape = value.at("shape").get<std::vector<int64_t>>();
@@ -110,8 +126,8 @@ Entry parse_entry(const fs::path& path, const std::string& name, const json& val
     }
   }
   if (entry.begin > entry.end || entry.end - entry.begin != bytes) {
-    damaged(path, "tensor " + name + ": expected " + std::to_string(bytes) + " bytes, its offsets hold " +
-                      std::to_string(entry.end - entry.begin));
+    damaged(path, "tensor " + name + ": expected " + std::to_string(bytes) +
+                      " bytes, its offsets hold " + std::to_string(entry.end - entry.begin));
   }
   return entry;
 }
@@ -131,7 +147,8 @@ void check_layout(const fs::path& path, std::vector<Entry>& entries, uint64_t da
     if (entry.begin > next) damaged(path, "unused bytes before tensor " + entry.name);
     next = entry.end;
   }
-  if (next != data_size) damaged(path, std::to_string(data_size - next) + " unused bytes at the end");
+  if (next != data_size)
+    damaged(path, std::to_string(data_size - next) + " unused bytes at the end");
 }
 
 }  // namespace
@@ -161,7 +178,8 @@ Weights read_safetensors(const fs::path& path) {
     const bool aligned = reinterpret_cast<uintptr_t>(bytes) % at::elementSize(entry.type) == 0;
     at::Tensor tensor;
     if (aligned) {
-      tensor = at::from_blob(bytes, entry.shape, [mapping](void*) {}, options);
+      tensor = at::from_blob(
+          bytes, entry.shape, [mapping](void*) {}, options);
     } else {
       tensor = at::empty(entry.shape, options);
       std::memcpy(tensor.data_ptr(), bytes, entry.end - entry.begin);
@@ -176,11 +194,14 @@ void write_safetensors(const fs::path& path, const Weights& weights) {
   for (const auto& [key, value] : weights.metadata) header["__metadata__"][key] = value;
   uint64_t offset = 0;
   for (const auto& [name, tensor] : weights.tensors) {
-    const auto* known = std::find_if(std::begin(kDtypes), std::end(kDtypes),
-                                     [&, type = tensor.scalar_type()](auto& d) { return d.type == type; });
-    TORCH_CHECK(known != std::end(kDtypes), "write_safetensors: ", name, ": cannot store ", tensor.scalar_type());
+    const auto* known =
+        std::find_if(std::begin(kDtypes), std::end(kDtypes),
+                     [&, type = tensor.scalar_type()](auto& d) { return d.type == type; });
+    TORCH_CHECK(known != std::end(kDtypes), "write_safetensors: ", name, ": cannot store ",
+                tensor.scalar_type());
     const uint64_t end = offset + tensor.numel() * tensor.element_size();
-    header[name] = {{"dtype", known->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
+    header[name] = {
+        {"dtype", known->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text = header.dump();

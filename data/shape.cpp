@@ -20,7 +20,8 @@ void check_shape(const at::Tensor& x, std::initializer_list<int64_t> shape, cons
   const bool fits = static_cast<size_t>(x.dim()) == expected.size() &&
                     std::equal(expected.begin(), expected.end(), x.sizes().begin(),
                                [](int64_t want, int64_t got) { return want < 0 || want == got; });
-  TORCH_CHECK(fits, what, ": expected shape ", shape_text(expected), ", got ", shape_text(x.sizes()));
+  TORCH_CHECK(fits, what, ": expected shape ", shape_text(expected), ", got ",
+              shape_text(x.sizes()));
 }
 
 }  // namespace data

@@ -16,15 +16,19 @@ struct Weights {
   std::string source;
 };
 
-// The tensor `name`, checked against `shape` (-1: any) and cast to fp32. Throws BadInput, naming the file, the tensor
-// and the nearest name that is there, when it is missing, of another shape, not floating point, or not finite.
-at::Tensor take(const Weights& weights, const std::string& name, std::initializer_list<int64_t> shape);
+// The tensor `name`, checked against `shape` (-1: any) and cast to fp32. Throws BadInput, naming
+// the file, the tensor and the nearest name that is there, when it is missing, of another shape,
+// not floating point, or not finite.
+at::Tensor take(const Weights& weights,
+                const std::string& name,
+                std::initializer_list<int64_t> shape);
 
 bool has(const Weights& weights, const std::string& name);
 bool has_prefix(const Weights& weights, const std::string& prefix);
 
-// Visits a weight struct's tensors by their checkpoint names: saving, moving, counting, optimiser lists.
-// Every weight struct `S` defines: void for_each_tensor(S&, const std::string& prefix, const TensorVisitor&).
+// Visits a weight struct's tensors by their checkpoint names: saving, moving, counting, optimiser
+// lists. Every weight struct `S` defines: void for_each_tensor(S&, const std::string& prefix, const
+// TensorVisitor&).
 using TensorVisitor = std::function<void(const std::string& name, at::Tensor& tensor)>;
 
 }  // namespace data

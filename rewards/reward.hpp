@@ -28,7 +28,8 @@ struct RewardInfo {
 // A named axis: a function from images to scores. The caller decides on no-grad.
 struct Reward {
   RewardInfo info;
-  std::function<at::Tensor(const RewardBatch& batch)> score;  // -> [B] fp32, raw units, higher is better
+  std::function<at::Tensor(const RewardBatch& batch)>
+      score;  // -> [B] fp32, raw units, higher is better
 };
 
 }  // namespace rewards

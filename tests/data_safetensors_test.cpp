@@ -1,5 +1,3 @@
-#include "data/safetensors.hpp"
-
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +5,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/safetensors.hpp"
 
 namespace {
 
@@ -15,7 +14,9 @@ std::filesystem::path scratch(const std::string& name) {
 }
 
 // A file from a JSON header and data bytes.
-std::filesystem::path hand_made(const std::string& name, const std::string& header, const std::string& bytes) {
+std::filesystem::path hand_made(const std::string& name,
+                                const std::string& header,
+                                const std::string& bytes) {
   const uint64_t size = header.size();
   const auto path = scratch(name);
   data::write_file(path, std::string(reinterpret_cast<const char*>(&size), 8) + header + bytes);
@@ -24,8 +25,9 @@ std::filesystem::path hand_made(const std::string& name, const std::string& head
 
 TEST(Safetensors, HandMadeFileIsRead) {
   const float values[2] = {1.5f, -2.0f};
-  const auto path = hand_made("hand", R"({"__metadata__":{"a":"b"},"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
-                              std::string(reinterpret_cast<const char*>(values), 8));
+  const auto path = hand_made(
+      "hand", R"({"__metadata__":{"a":"b"},"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
+      std::string(reinterpret_cast<const char*>(values), 8));
   const auto weights = data::read_safetensors(path);
   EXPECT_EQ(weights.metadata.at("a"), "b");
   EXPECT_TRUE(at::equal(weights.tensors.at("x"), at::tensor({1.5f, -2.0f})));
@@ -42,7 +44,8 @@ TEST(Safetensors, RoundTripKeepsEveryDtypeAndBit) {
   data::write_safetensors(scratch("round"), weights);
   const auto back = data::read_safetensors(scratch("round"));
   ASSERT_EQ(back.tensors.size(), weights.tensors.size());
-  for (const auto& [name, tensor] : weights.tensors) EXPECT_TRUE(at::equal(back.tensors.at(name), tensor)) << name;
+  for (const auto& [name, tensor] : weights.tensors)
+    EXPECT_TRUE(at::equal(back.tensors.at(name), tensor)) << name;
   data::write_safetensors(scratch("again"), back);
   EXPECT_EQ(data::read_file(scratch("round")), data::read_file(scratch("again")));
 }
@@ -54,13 +57,16 @@ struct BadCase {
   const char* expected;
 };
 const BadCase kBadCases[] = {
-    {"overlap", R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})", 6, "overlaps"},
+    {"overlap",
+     R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
+     6, "overlaps"},
     {"gap", R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})", 4, "unused bytes"},
     {"outside", R"({"a":{"dtype":"U8","shape":[9],"data_offsets":[0,9]}})", 4, "ends at byte"},
     {"trailing", R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", 4, "unused bytes"},
     {"dtype", R"({"a":{"dtype":"Q4","shape":[2],"data_offsets":[0,2]}})", 2, "unknown dtype Q4"},
     {"size", R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,2]}})", 2, "expected 8 bytes"},
-    {"negative", R"({"a":{"dtype":"U8","shape":[-2],"data_offsets":[0,2]}})", 2, "impossible shape"},
+    {"negative", R"({"a":{"dtype":"U8","shape":[-2],"data_offsets":[0,2]}})", 2,
+     "impossible shape"},
     {"not_json", "{oops", 0, "not a JSON object"},
     {"fields", R"({"a":{"dtype":"U8"}})", 0, "expected dtype"},
 };

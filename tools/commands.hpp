@@ -5,7 +5,8 @@
 
 namespace tools {
 
-// A subcommand: `laurel <name> arguments...`. Returns the exit code; throws data::BadInput for bad input.
+// A subcommand: `laurel <name> arguments...`. Returns the exit code; throws data::BadInput for bad
+// input.
 struct Command {
   const char* name;
   const char* summary;  // one line of `laurel --help`

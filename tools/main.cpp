@@ -14,7 +14,8 @@ constexpr int kBadInput = 2;  // something that the user can put right
 
 void print_help() {
   std::cout << "laurel <command> [options]\n"
-               "Samples images from latent-diffusion checkpoints, rates them with rewards, and teaches the UNet to earn "
+               "Samples images from latent-diffusion checkpoints, rates them with rewards, and "
+               "teaches the UNet to earn "
                "more.\n\n";
   for (const auto& command : tools::all_commands()) {
     std::string name = command.name;
@@ -25,7 +26,8 @@ void print_help() {
 }
 
 int run(const std::vector<std::string>& arguments) {
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" ||
+      arguments[0] == "help") {
     print_help();
     return arguments.empty() ? kBadInput : 0;
   }
@@ -40,7 +42,8 @@ int run(const std::vector<std::string>& arguments) {
   }
   const std::string near = data::nearest(arguments[0], names);
   throw data::BadInput("laurel: unknown command '" + arguments[0] + "'" +
-                       (near.empty() ? "" : "; did you mean " + near + "?") + " (`laurel --help` lists all)");
+                       (near.empty() ? "" : "; did you mean " + near + "?") +
+                       " (`laurel --help` lists all)");
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
 #define CXXOPTS_VECTOR_DELIMITER '\0'  // a comma inside a prompt does not split it
 #include "tools/options.hpp"
 
+#include <toml++/toml.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cxxopts.hpp>
 #include <iostream>
 #include <sstream>
-#include <toml++/toml.h>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
@@ -64,9 +65,15 @@ template <class T>
 std::string range_text(T min, T max) {
   std::ostringstream out;
   out << "[";
-  if (min == std::numeric_limits<T>::lowest()) out << "-inf"; else out << min;
+  if (min == std::numeric_limits<T>::lowest())
+    out << "-inf";
+  else
+    out << min;
   out << ", ";
-  if (max == std::numeric_limits<T>::max() || max == std::numeric_limits<T>::infinity()) out << "inf"; else out << max;
+  if (max == std::numeric_limits<T>::max() || max == std::numeric_limits<T>::infinity())
+    out << "inf";
+  else
+    out << max;
   out << "]";
   return out.str();
 }
@@ -91,16 +98,25 @@ std::vector<std::string> words_of(const toml::node& node, const std::string& whe
 }  // namespace
 
 Options::Options(std::string command, std::string summary, std::string positional_help)
-    : command_(std::move(command)), summary_(std::move(summary)), positional_help_(std::move(positional_help)) {}
+    : command_(std::move(command)),
+      summary_(std::move(summary)),
+      positional_help_(std::move(positional_help)) {}
 
 void Options::group(const std::string& title) { group_ = title; }
 
 Options::Entry& Options::add(const std::string& key, Kind kind, const std::string& help) {
-  entries_.push_back({.key = key, .group = group_, .help = help, .range = "", .kind = kind, .set = {}, .toml = {}});
+  entries_.push_back({.key = key,
+                      .group = group_,
+                      .help = help,
+                      .range = "",
+                      .kind = kind,
+                      .set = {},
+                      .toml = {}});
   return entries_.back();
 }
 
-void Options::integer(const std::string& key, int64_t& target, const std::string& help, int64_t min, int64_t max) {
+void Options::integer(
+    const std::string& key, int64_t& target, const std::string& help, int64_t min, int64_t max) {
   Entry& entry = add(key, Kind::kInteger, help);
   const std::string range = range_text(min, max);
   entry.set = [&target, min, max, range](const auto& values, const std::string& where) {
@@ -111,7 +127,8 @@ void Options::integer(const std::string& key, int64_t& target, const std::string
   entry.toml = [&target] { return std::to_string(target); };
 }
 
-void Options::number(const std::string& key, double& target, const std::string& help, double min, double max) {
+void Options::number(
+    const std::string& key, double& target, const std::string& help, double min, double max) {
   Entry& entry = add(key, Kind::kNumber, help);
   const std::string range = range_text(min, max);
   entry.set = [&target, min, max, range](const auto& values, const std::string& where) {
@@ -136,8 +153,8 @@ void Options::choice(const std::string& key,
   entry.set = [&target, allowed](const auto& values, const std::string& where) {
     if (std::find(allowed.begin(), allowed.end(), values.back()) == allowed.end()) {
       const std::string near = data::nearest(values.back(), allowed);
-      throw BadInput(where + ": expected one of " + joined(allowed, ", ") + ", found '" + values.back() + "'" +
-                     (near.empty() ? "" : "; did you mean " + near + "?"));
+      throw BadInput(where + ": expected one of " + joined(allowed, ", ") + ", found '" +
+                     values.back() + "'" + (near.empty() ? "" : "; did you mean " + near + "?"));
     }
     target = values.back();
   };
@@ -148,13 +165,16 @@ void Options::flag(const std::string& key, bool& target, const std::string& help
   Entry& entry = add(key, Kind::kFlag, help);
   entry.set = [&target](const auto& values, const std::string& where) {
     const std::string& value = values.back();
-    if (value != "true" && value != "false") throw BadInput(where + ": expected true or false, found '" + value + "'");
+    if (value != "true" && value != "false")
+      throw BadInput(where + ": expected true or false, found '" + value + "'");
     target = value == "true";
   };
   entry.toml = [&target] { return target ? "true" : "false"; };
 }
 
-void Options::list(const std::string& key, std::vector<std::string>& target, const std::string& help) {
+void Options::list(const std::string& key,
+                   std::vector<std::string>& target,
+                   const std::string& help) {
   Entry& entry = add(key, Kind::kList, help);
   entry.set = [&target](const auto& values, const std::string&) { target = values; };
   entry.toml = [&target] {
@@ -164,9 +184,13 @@ void Options::list(const std::string& key, std::vector<std::string>& target, con
   };
 }
 
-void Options::short_name(const std::string& key, char letter) { require(key, "short_name").letter = letter; }
+void Options::short_name(const std::string& key, char letter) {
+  require(key, "short_name").letter = letter;
+}
 
-void Options::alias(const std::string& other, const std::string& key) { aliases_.emplace_back(other, key); }
+void Options::alias(const std::string& other, const std::string& key) {
+  aliases_.emplace_back(other, key);
+}
 
 Options::Entry* Options::find(const std::string& key) {
   std::string wanted = canonical(key);
@@ -198,12 +222,14 @@ void Options::read_toml(const std::filesystem::path& path) {
                    std::string(error.description()));
   }
   for (const auto& [key, node] : table) {
-    const std::string where =
-        path.string() + ":" + std::to_string(node.source().begin.line) + ": " + std::string(key.str());
+    const std::string where = path.string() + ":" + std::to_string(node.source().begin.line) +
+                              ": " + std::string(key.str());
     Entry& entry = require(std::string(key.str()), where);
     const auto words = words_of(node, where);
-    if (node.is_array() && entry.kind != Kind::kList) throw BadInput(where + ": expected one value, found an array");
-    if (entry.kind == Kind::kText && !node.is_string()) throw BadInput(where + ": expected a text in quotes");
+    if (node.is_array() && entry.kind != Kind::kList)
+      throw BadInput(where + ": expected one value, found an array");
+    if (entry.kind == Kind::kText && !node.is_string())
+      throw BadInput(where + ": expected a text in quotes");
     entry.set(words, where);
     entry.given = true;
   }
@@ -215,9 +241,12 @@ std::vector<std::string> Options::read_flags(const std::vector<std::string>& arg
   declare("config", "", cxxopts::value<std::string>())("help", "");
   for (const auto& entry : entries_) {
     const std::string names = (entry.letter ? std::string(1, entry.letter) + "," : "") + entry.key;
-    if (entry.kind == Kind::kFlag) declare(names, "", cxxopts::value<std::string>()->implicit_value("true"));
-    else if (entry.kind == Kind::kList) declare(names, "", cxxopts::value<std::vector<std::string>>());
-    else declare(names, "", cxxopts::value<std::string>());
+    if (entry.kind == Kind::kFlag)
+      declare(names, "", cxxopts::value<std::string>()->implicit_value("true"));
+    else if (entry.kind == Kind::kList)
+      declare(names, "", cxxopts::value<std::vector<std::string>>());
+    else
+      declare(names, "", cxxopts::value<std::string>());
   }
   parser.add_options()("positional", "", cxxopts::value<std::vector<std::string>>());
   parser.parse_positional("positional");
@@ -229,8 +258,9 @@ std::vector<std::string> Options::read_flags(const std::vector<std::string>& arg
     if (result.count("config")) read_toml(result["config"].as<std::string>());
     for (auto& entry : entries_) {
       if (!result.count(entry.key)) continue;
-      entry.set(entry.kind == Kind::kList ? result[entry.key].as<std::vector<std::string>>()
-                                          : std::vector<std::string>{result[entry.key].as<std::string>()},
+      entry.set(entry.kind == Kind::kList
+                    ? result[entry.key].as<std::vector<std::string>>()
+                    : std::vector<std::string>{result[entry.key].as<std::string>()},
                 "--" + entry.key);
       entry.given = true;
     }
@@ -255,7 +285,8 @@ Options::Parsed Options::parse(const std::vector<std::string>& arguments) {
       return {.proceed = false, .positional = {}};
     }
     const size_t equals = argument.find('=');
-    const std::string key = canonical(argument.substr(2, equals == std::string::npos ? equals : equals - 2));
+    const std::string key =
+        canonical(argument.substr(2, equals == std::string::npos ? equals : equals - 2));
     const std::string value = equals == std::string::npos ? "" : argument.substr(equals);
     normal.push_back("--" + (key == "config" ? key : require(key, "--" + key).key) + value);
   }
@@ -263,7 +294,8 @@ Options::Parsed Options::parse(const std::vector<std::string>& arguments) {
 }
 
 bool Options::given(const std::string& key) const {
-  return std::any_of(entries_.begin(), entries_.end(), [&](auto& entry) { return entry.key == key && entry.given; });
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [&](auto& entry) { return entry.key == key && entry.given; });
 }
 
 std::string Options::resolved() const {
@@ -273,13 +305,16 @@ std::string Options::resolved() const {
 }
 
 std::string Options::help() const {
-  std::string text = "laurel " + command_ + (positional_help_.empty() ? "" : " " + positional_help_) +
-                     " [options]\n" + summary_ + "\n";
+  std::string text = "laurel " + command_ +
+                     (positional_help_.empty() ? "" : " " + positional_help_) + " [options]\n" +
+                     summary_ + "\n";
   std::string group = "\n";
   for (const auto& entry : entries_) {
     if (entry.group != group) text += "\n" + (entry.group.empty() ? "" : entry.group + ":\n");
     group = entry.group;
-    std::string left = std::string("  ") + (entry.letter ? std::string("-") + entry.letter + ", " : "") + "--" + entry.key;
+    std::string left = std::string("  ") +
+                       (entry.letter ? std::string("-") + entry.letter + ", " : "") + "--" +
+                       entry.key;
     left.resize(std::max<size_t>(left.size() + 2, 32), ' ');
     const std::string value = entry.toml();
     const bool silent = value == "\"\"" || value == "''" || value == "[]" || value == "false";

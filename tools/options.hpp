@@ -1,8 +1,9 @@
 #pragma once
 
-// The options of a subcommand. Each is declared once, bound to a field of a config struct whose value is the default;
-// the declaration makes the flag (--key, `-` and `_` interchangeable), the TOML key, the range check, the line of --help
-// and the entry of the resolved configuration. The command line wins over the file.
+// The options of a subcommand. Each is declared once, bound to a field of a config struct whose
+// value is the default; the declaration makes the flag (--key, `-` and `_` interchangeable), the
+// TOML key, the range check, the line of --help and the entry of the resolved configuration. The
+// command line wins over the file.
 
 #include <cstdint>
 #include <filesystem>
@@ -25,7 +26,8 @@ class Options {
                const std::string& help,
                int64_t min = std::numeric_limits<int64_t>::min(),
                int64_t max = std::numeric_limits<int64_t>::max());
-  void number(const std::string& key, double& target, const std::string& help, double min, double max);
+  void number(
+      const std::string& key, double& target, const std::string& help, double min, double max);
   void text(const std::string& key, std::string& target, const std::string& help);
   void choice(const std::string& key,
               std::string& target,
@@ -40,9 +42,9 @@ class Options {
   // Another spelling of a declared key, as another tool names it: alias("network_dim", "rank").
   void alias(const std::string& other, const std::string& key);
 
-  // Reads `--config FILE` (TOML), then the flags. Returns the positional arguments. Prints help and returns false in
-  // `proceed` when --help is asked for. Unknown keys (the nearest valid one is named), wrong types and values out of
-  // range throw BadInput with the file and line, or the flag.
+  // Reads `--config FILE` (TOML), then the flags. Returns the positional arguments. Prints help and
+  // returns false in `proceed` when --help is asked for. Unknown keys (the nearest valid one is
+  // named), wrong types and values out of range throw BadInput with the file and line, or the flag.
   struct Parsed {
     bool proceed = true;
     std::vector<std::string> positional;
@@ -52,7 +54,8 @@ class Options {
   // Was this key given, by file or flag?
   bool given(const std::string& key) const;
 
-  // The resolved configuration as TOML, every key with its value; `parse` reads it back to the same values.
+  // The resolved configuration as TOML, every key with its value; `parse` reads it back to the same
+  // values.
   std::string resolved() const;
 
   std::string help() const;

@@ -17,7 +17,10 @@ at::Tensor uniform(at::IntArrayRef shape, int64_t fan_in, at::Generator& generat
   return at::empty(shape, at::kFloat).uniform_(-bound, bound, generator);
 }
 
-void visit_both(at::Tensor& weight, at::Tensor& bias, const std::string& name, const data::TensorVisitor& visit) {
+void visit_both(at::Tensor& weight,
+                at::Tensor& bias,
+                const std::string& name,
+                const data::TensorVisitor& visit) {
   visit(name + ".weight", weight);
   if (bias.defined()) visit(name + ".bias", bias);
 }
@@ -44,31 +47,42 @@ at::Tensor group_norm(const Norm& w, const at::Tensor& x, int64_t groups, double
   return at::group_norm(x, groups, w.weight, w.bias, eps);
 }
 
-at::Tensor attention(
-    const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads, const at::Tensor& mask) {
+at::Tensor attention(const at::Tensor& q,
+                     const at::Tensor& k,
+                     const at::Tensor& v,
+                     int64_t heads,
+                     const at::Tensor& mask) {
   const auto split = [heads](const at::Tensor& x) {  // [B, L, D] -> [B, heads, L, D / heads]
     return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
   };
-  const at::Tensor out = at::scaled_dot_product_attention(split(q), split(k), split(v), optional(mask));
+  const at::Tensor out =
+      at::scaled_dot_product_attention(split(q), split(k), split(v), optional(mask));
   return out.transpose(1, 2).reshape({q.size(0), q.size(1), q.size(2)});
 }
 
 Linear take_linear(const data::Weights& weights, const std::string& name, int64_t out, int64_t in) {
   Linear w;
   w.weight = data::take(weights, name + ".weight", {out, in});
-  if (data::has(weights, name + ".bias")) w.bias = data::take(weights, name + ".bias", {w.weight.size(0)});
+  if (data::has(weights, name + ".bias"))
+    w.bias = data::take(weights, name + ".bias", {w.weight.size(0)});
   return w;
 }
 
-Conv2d take_conv2d(const data::Weights& weights, const std::string& name, int64_t out, int64_t in, int64_t kernel) {
+Conv2d take_conv2d(const data::Weights& weights,
+                   const std::string& name,
+                   int64_t out,
+                   int64_t in,
+                   int64_t kernel) {
   Conv2d w;
   w.weight = data::take(weights, name + ".weight", {out, in, kernel, kernel});
-  if (data::has(weights, name + ".bias")) w.bias = data::take(weights, name + ".bias", {w.weight.size(0)});
+  if (data::has(weights, name + ".bias"))
+    w.bias = data::take(weights, name + ".bias", {w.weight.size(0)});
   return w;
 }
 
 Norm take_norm(const data::Weights& weights, const std::string& name, int64_t channels) {
-  return {data::take(weights, name + ".weight", {channels}), data::take(weights, name + ".bias", {channels})};
+  return {data::take(weights, name + ".weight", {channels}),
+          data::take(weights, name + ".bias", {channels})};
 }
 
 Linear make_linear(int64_t out, int64_t in, bool bias, at::Generator& generator) {
@@ -80,7 +94,8 @@ Linear make_linear(int64_t out, int64_t in, bool bias, at::Generator& generator)
 
 Conv2d make_conv2d(int64_t out, int64_t in, int64_t kernel, at::Generator& generator) {
   const int64_t fan_in = in * kernel * kernel;
-  return {uniform({out, in, kernel, kernel}, fan_in, generator), uniform({out}, fan_in, generator), {}};
+  return {
+      uniform({out, in, kernel, kernel}, fan_in, generator), uniform({out}, fan_in, generator), {}};
 }
 
 Norm make_norm(int64_t channels) { return {at::ones({channels}), at::zeros({channels})}; }

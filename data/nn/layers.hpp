@@ -1,7 +1,8 @@
 #pragma once
 
-// The layers that text encoders, UNets, VAEs and CLIP rewards share. A layer is a plain struct of tensors, named as in
-// its checkpoint, and a free function. Weights are fp32; they are trained when their tensors require a gradient.
+// The layers that text encoders, UNets, VAEs and CLIP rewards share. A layer is a plain struct of
+// tensors, named as in its checkpoint, and a free function. Weights are fp32; they are trained when
+// their tensors require a gradient.
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
@@ -12,8 +13,9 @@
 
 namespace nn {
 
-// A low-rank change of a layer (Hu et al., "LoRA", 2021, eq. 3): y += scale * up(down(x)), scale = alpha / rank.
-// Absent when `down` is undefined. It is visited by for_each_lora, never by for_each_tensor.
+// A low-rank change of a layer (Hu et al., "LoRA", 2021, eq. 3): y += scale * up(down(x)), scale =
+// alpha / rank. Absent when `down` is undefined. It is visited by for_each_lora, never by
+// for_each_tensor.
 struct Lora {
   at::Tensor down;  // [rank, in] or [rank, in, k, k]
   at::Tensor up;    // [out, rank] or [out, rank, 1, 1]
@@ -34,19 +36,31 @@ struct Norm {         // of a layer norm or a group norm
   at::Tensor bias;    // [C]
 };
 
-at::Tensor linear(const Linear& w, const at::Tensor& x);                                // [..., in] -> [..., out]
-at::Tensor conv2d(const Conv2d& w, const at::Tensor& x, int64_t stride, int64_t pad);  // [B, in, H, W] -> [B, out, ...]
-at::Tensor layer_norm(const Norm& w, const at::Tensor& x, double eps);                  // over the last axis
-at::Tensor group_norm(const Norm& w, const at::Tensor& x, int64_t groups, double eps);  // x: [B, C, ...]
+at::Tensor linear(const Linear& w, const at::Tensor& x);  // [..., in] -> [..., out]
+at::Tensor conv2d(const Conv2d& w,
+                  const at::Tensor& x,
+                  int64_t stride,
+                  int64_t pad);  // [B, in, H, W] -> [B, out, ...]
+at::Tensor layer_norm(const Norm& w, const at::Tensor& x, double eps);  // over the last axis
+at::Tensor group_norm(const Norm& w,
+                      const at::Tensor& x,
+                      int64_t groups,
+                      double eps);  // x: [B, C, ...]
 
 // softmax(q k' / sqrt(D / heads)) v, heads side by side in the last axis.
-// q: [B, Lq, D], k and v: [B, Lk, D], mask: undefined or added to the scores, broadcast to [B, heads, Lq, Lk].
-at::Tensor attention(
-    const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads, const at::Tensor& mask);
+// q: [B, Lq, D], k and v: [B, Lk, D], mask: undefined or added to the scores, broadcast to [B,
+// heads, Lq, Lk].
+at::Tensor attention(const at::Tensor& q,
+                     const at::Tensor& k,
+                     const at::Tensor& v,
+                     int64_t heads,
+                     const at::Tensor& mask);
 
-// From a checkpoint: "<name>.weight" and "<name>.bias" (absent: undefined). Sizes are checked, -1: any.
+// From a checkpoint: "<name>.weight" and "<name>.bias" (absent: undefined). Sizes are checked, -1:
+// any.
 Linear take_linear(const data::Weights& weights, const std::string& name, int64_t out, int64_t in);
-Conv2d take_conv2d(const data::Weights& weights, const std::string& name, int64_t out, int64_t in, int64_t kernel);
+Conv2d take_conv2d(
+    const data::Weights& weights, const std::string& name, int64_t out, int64_t in, int64_t kernel);
 Norm take_norm(const data::Weights& weights, const std::string& name, int64_t channels);
 
 // Random, as PyTorch initialises its modules (uniform in +-1/sqrt(fan in)).

@@ -46,8 +46,8 @@ AdamWState make_adamw(const Params& params) {
 }
 
 void adamw_step(const Params& params, AdamWState& state, const AdamWOptions& options, double lr) {
-  TORCH_CHECK(state.exp_avg.size() == params.size(), "adamw_step: the state belongs to ", state.exp_avg.size(),
-              " parameters, got ", params.size());
+  TORCH_CHECK(state.exp_avg.size() == params.size(), "adamw_step: the state belongs to ",
+              state.exp_avg.size(), " parameters, got ", params.size());
   std::vector<at::Tensor> values, grads, exp_avg, exp_avg_sq, steps;
   for (size_t i = 0; i < params.size(); ++i) {
     const at::Tensor& grad = params[i].value.grad();
@@ -76,7 +76,8 @@ double lr_factor(LrSchedule schedule, int64_t step, int64_t warmup, int64_t tota
   if (schedule == LrSchedule::kConstant) return 1.0;
   const double span = static_cast<double>(std::max<int64_t>(1, total - warmup));
   const double done = std::clamp(static_cast<double>(step - warmup) / span, 0.0, 1.0);
-  return schedule == LrSchedule::kLinear ? 1.0 - done : 0.5 * (1.0 + std::cos(std::numbers::pi * done));
+  return schedule == LrSchedule::kLinear ? 1.0 - done
+                                         : 0.5 * (1.0 + std::cos(std::numbers::pi * done));
 }
 
 Ema make_ema(const Params& params, double decay) {
@@ -91,7 +92,8 @@ void update_ema(Ema& ema, const Params& params) {
   if (ema.shadow.empty()) return;
   const double n = static_cast<double>(++ema.updates);
   const double decay = std::min(ema.decay, (1.0 + n) / (10.0 + n));
-  for (size_t i = 0; i < params.size(); ++i) ema.shadow[i].lerp_(params[i].value.detach(), 1.0 - decay);
+  for (size_t i = 0; i < params.size(); ++i)
+    ema.shadow[i].lerp_(params[i].value.detach(), 1.0 - decay);
 }
 
 void swap_ema(Ema& ema, const Params& params) {

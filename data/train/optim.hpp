@@ -1,6 +1,7 @@
 #pragma once
 
-// What every training loop shares: parameters, AdamW, gradient clipping, learning-rate schedule, moving average.
+// What every training loop shares: parameters, AdamW, gradient clipping, learning-rate schedule,
+// moving average.
 
 #include <ATen/core/Tensor.h>
 
@@ -34,7 +35,8 @@ void zero_grad(const Params& params);
 // Norm of all gradients together (nan or inf when one holds such a value); 0 when there are none.
 double grad_norm(const Params& params);
 
-// Scales all gradients so that their joint norm is at most `max_norm` (> 0). Returns the norm before.
+// Scales all gradients so that their joint norm is at most `max_norm` (> 0). Returns the norm
+// before.
 double clip_grad_norm(const Params& params, double max_norm);
 
 // Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
@@ -52,13 +54,18 @@ AdamWState make_adamw(const Params& params);
 // One update with learning rate `lr`, in place. Parameters without a gradient stay.
 void adamw_step(const Params& params, AdamWState& state, const AdamWOptions& options, double lr);
 
-enum class LrSchedule { kConstant, kCosine, kLinear };  // after the warm-up; the last two fall to 0 at `total`
-LrSchedule lr_schedule_by_name(const std::string& name);  // "constant", "cosine", "linear"; else BadInput
+enum class LrSchedule {
+  kConstant,
+  kCosine,
+  kLinear
+};  // after the warm-up; the last two fall to 0 at `total`
+LrSchedule lr_schedule_by_name(
+    const std::string& name);  // "constant", "cosine", "linear"; else BadInput
 // The factor on the learning rate for update `step` (from 0).
 double lr_factor(LrSchedule schedule, int64_t step, int64_t warmup, int64_t total);
 
-// Exponential moving average of parameters: shadow += (1 - decay) (value - shadow), with diffusers' ramp
-// decay_n = min(decay, (1 + n) / (10 + n)) at update n.
+// Exponential moving average of parameters: shadow += (1 - decay) (value - shadow), with diffusers'
+// ramp decay_n = min(decay, (1 + n) / (10 + n)) at update n.
 struct Ema {
   double decay = 0.999;  // 0: off
   int64_t updates = 0;

@@ -43,14 +43,16 @@ void load_state(const std::filesystem::path& path, TrainState& state) {
     const auto found = file.tensors.find(name);
     if (found == file.tensors.end() || found->second.sizes() != tensor.sizes()) {
       throw data::BadInput(path.string() + ": training state: tensor " + name + " " +
-                           data::shape_text(tensor.sizes()) + " is missing or has another shape; it was written by a " +
+                           data::shape_text(tensor.sizes()) +
+                           " is missing or has another shape; it was written by a " +
                            "run with another configuration, start in a new folder");
     }
     tensor.copy_(found->second);
   });
   if (state.generator.defined()) {
     const auto found = file.tensors.find("generator");
-    if (found == file.tensors.end()) throw data::BadInput(path.string() + ": training state without generator");
+    if (found == file.tensors.end())
+      throw data::BadInput(path.string() + ": training state without generator");
     state.generator.set_state(found->second);
   }
   state.notes = file.metadata;
