@@ -1,0 +1,35 @@
+#pragma once
+
+// The control: denoising diffusion policy optimisation with importance sampling, Black et al.,
+// "Training diffusion models with reinforcement learning" (2023), with the rewards normalised
+// inside each prompt.
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+namespace finetune {
+
+// (r - mean) / (standard deviation + 1e-6) among the images of a prompt, clipped to +-limit. A
+// prompt with fewer than two images, or whose rewards are all equal, and a reward that is not
+// finite, get 0.  rewards: [P] -> [P] fp64
+at::Tensor prompt_advantages(const at::Tensor& rewards,
+                             const std::vector<int64_t>& prompt_ids,
+                             double limit);
+
+struct SurrogateWeights {
+  at::Tensor weights;        // like log_ratio: d loss / d log_ratio
+  double loss = 0;           // sum over the entries
+  double clip_fraction = 0;  // of the entries: the ratio left [1 - eps, 1 + eps]
+};
+
+// max(-A rho, -A clip(rho, 1 - eps, 1 + eps)) with rho = exp(log_ratio - log_ratio_old), and its
+// gradient: zero where the clipped branch rules. Entries are summed; the caller divides by their
+// number.
+//   log_ratio, log_ratio_old: [B, T] nats, log pi_theta / pi of any fixed policy; advantages: [B]
+SurrogateWeights surrogate_weights(const at::Tensor& log_ratio,
+                                   const at::Tensor& log_ratio_old,
+                                   const at::Tensor& advantages,
+                                   double clip_range);
+
+}  // namespace finetune

@@ -1,0 +1,99 @@
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "data/error.hpp"
+#include "finetune/advantage.hpp"
+#include "finetune/combine.hpp"
+
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+TEST(PromptAdvantages, NormaliseInsideEachPrompt) {
+  const at::Tensor rewards = at::tensor({1.0, 3.0, 10.0, 10.0, kNan, 50.0}, at::kDouble);
+  const at::Tensor a = finetune::prompt_advantages(rewards, {0, 0, 1, 1, 0, 2}, 5);
+  EXPECT_NEAR(a[0].item<double>(), -1, 1e-5);
+  EXPECT_NEAR(a[1].item<double>(), 1, 1e-5);
+  for (const int64_t i : {2, 3, 4, 5}) EXPECT_EQ(a[i].item<double>(), 0) << i;
+  at::Tensor outlier = at::zeros({100}, at::kDouble);
+  outlier[0] = 1;
+  EXPECT_DOUBLE_EQ(
+      finetune::prompt_advantages(outlier, std::vector<int64_t>(100, 0), 5).max().item<double>(),
+      5);
+  EXPECT_THROW(finetune::prompt_advantages(rewards, {0}, 5), c10::Error);
+}
+
+TEST(SurrogateWeights, EqualAutogradOfTheClippedSurrogate) {
+  at::Generator generator = at::detail::createCPUGenerator(1);
+  const auto normal = [&](at::IntArrayRef shape) {
+    return at::empty(shape, at::kDouble).normal_(0, 1, generator);
+  };
+  const at::Tensor old = normal({6, 4}), advantage = normal({6}),
+                   u = (old + 0.3 * normal({6, 4})).requires_grad_(true);
+  const double eps = 0.2;
+  const at::Tensor ratio = (u - old).exp(), a = advantage.unsqueeze(1);
+  const at::Tensor loss = at::maximum(-a * ratio, -a * ratio.clamp(1 - eps, 1 + eps)).sum();
+  loss.backward();
+  const auto result = finetune::surrogate_weights(u, old, advantage, eps);
+  EXPECT_NEAR(result.loss, loss.item<double>(), 1e-10);
+  EXPECT_LT((result.weights - u.grad()).abs().max().item<double>(), 1e-12);
+  EXPECT_GT(result.clip_fraction, 0);
+}
+
+TEST(SurrogateWeights, AtTheSnapshotTheyAreMinusTheAdvantage) {
+  const at::Tensor u = at::zeros({2, 3}), advantage = at::tensor({1.5, -0.5}, at::kDouble);
+  const auto result = finetune::surrogate_weights(u, u, advantage, 1e-6);
+  EXPECT_TRUE(at::equal(result.weights, -advantage.unsqueeze(1).expand({2, 3})));
+  EXPECT_EQ(result.clip_fraction, 0);
+}
+
+TEST(SoftMin, LiesBetweenTheMinimumAndTheMean) {
+  const at::Tensor x = at::tensor({1.0, 2.0, 6.0}, at::kDouble);
+  EXPECT_NEAR(finetune::soft_min(x, 1e-3).item<double>(), 1.0, 2e-3);
+  EXPECT_NEAR(finetune::soft_min(x, 1e6).item<double>(), 3.0, 1e-4);
+  EXPECT_NEAR(finetune::soft_min(at::full({4}, 2.5, at::kDouble), 0.7).item<double>(), 2.5, 1e-12);
+  EXPECT_THROW(finetune::soft_min(x, 0), c10::Error);
+}
+
+TEST(CombineRewards, AddsRawOrNormalisedParts) {
+  // Reward 0 spreads by sqrt(2) within prompt 0 and 0 within prompt 1; reward 1 by 10 sqrt(2) in
+  // both.
+  const at::Tensor rewards =
+      at::tensor({0.0, 0.0, 2.0, 20.0, 5.0, 0.0, 5.0, 20.0}, at::kDouble).view({4, 2});
+  const std::vector<int64_t> prompts{0, 0, 1, 1};
+  const at::Tensor spreads = finetune::pooled_spreads(rewards, prompts);
+  EXPECT_NEAR(spreads[0].item<double>(), 1.0, 1e-12);
+  EXPECT_NEAR(spreads[1].item<double>(), 10 * std::sqrt(2.0), 1e-12);
+  finetune::CombineOptions options{.weights = {1.0, 0.5}};
+  EXPECT_DOUBLE_EQ(finetune::combine_rewards(rewards, prompts, spreads, options)[1].item<double>(),
+                   12);
+  options.normalise = finetune::Normalise::kPooled;
+  EXPECT_NEAR(finetune::combine_rewards(rewards, prompts, spreads, options)[1].item<double>(),
+              2 + 0.5 * std::sqrt(2.0), 1e-12);
+  options.normalise =
+      finetune::Normalise::kPrompt;  // prompt 1's spread of reward 0 is floored at a tenth of 1
+  const at::Tensor by_prompt = finetune::combine_rewards(rewards, prompts, spreads, options);
+  EXPECT_NEAR(by_prompt[1].item<double>(), 2 / std::sqrt(2.0) + 0.5 * std::sqrt(2.0), 1e-12);
+  EXPECT_NEAR(by_prompt[2].item<double>(), 50, 1e-12);
+  EXPECT_THROW(finetune::combine_rewards(rewards, prompts, spreads, {.weights = {1.0}}),
+               c10::Error);
+}
+
+TEST(CombineRewards, SoftMinPrefersTheBalancedImage) {
+  const at::Tensor rewards = at::tensor({2.0, -2.0, 0.2, 0.2, -2.2, 1.8}, at::kDouble).view({3, 2});
+  const auto combined = finetune::combine_rewards(
+      rewards, {0, 0, 0}, at::ones({2}, at::kDouble),
+      {.weights = {1, 1}, .aggregate = finetune::Aggregate::kSoftMin, .temperature = 0.1});
+  EXPECT_EQ(combined.argmax().item<int64_t>(), 1);
+}
+
+TEST(CombineRewards, UnknownNamesAreRefused) {
+  EXPECT_THROW(finetune::normalise_by_name("pool"), data::BadInput);
+  EXPECT_THROW(finetune::aggregate_by_name("min"), data::BadInput);
+}
+
+}  // namespace
