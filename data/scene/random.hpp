@@ -1,0 +1,23 @@
+#pragma once
+
+#include <ATen/core/Generator.h>
+
+#include <cstdint>
+#include <random>
+
+namespace scene {
+
+// A fast stream of numbers, seeded by one draw from `generator`: equal generator states give equal
+// streams, and a generator moves on by exactly one draw for each Random made.
+class Random {
+ public:
+  explicit Random(at::Generator& generator);
+  double uniform(double low, double high);  // [low, high)
+  int64_t below(int64_t count);             // 0 .. count - 1
+  bool chance(double probability);
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+}  // namespace scene

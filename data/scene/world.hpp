@@ -1,0 +1,81 @@
+#pragma once
+
+// What the built-in world is made of: the words, their ranges, and the held-out combinations.
+// Synthetic by nature.
+
+#include <array>
+#include <cstdint>
+
+namespace scene {
+
+constexpr int64_t kCanvas = 64;  // pixels a side
+
+enum class Split { kSeen, kUnseen };
+enum class Kind { kCircle, kSquare, kTriangle, kDiamond, kRing };
+enum class Colour { kRed, kOrange, kYellow, kGreen, kCyan, kBlue, kPurple };
+enum class Size { kSmall, kLarge };
+enum class Tone { kWhite, kGrey, kBlack, kCream, kPaleBlue, kNavy };
+enum class Relation { kLeftOf, kRightOf, kAbove, kBelow };
+enum class Place {
+  kLeft,
+  kRight,
+  kTop,
+  kBottom,
+  kCentre,
+  kTopLeft,
+  kTopRight,
+  kBottomLeft,
+  kBottomRight
+};
+
+constexpr int64_t kKinds = 5, kColours = 7, kSizes = 2, kTones = 6, kRelations = 4, kPlaces = 9;
+constexpr int64_t kMaxObjects = 3;
+
+// Combinations of colour and shape that no seen scene and no seen caption contains: one for each
+// colour (7 of 35).
+constexpr bool held_out(Colour colour, Kind kind) {
+  return static_cast<int64_t>(kind) == (2 * static_cast<int64_t>(colour) + 1) % kKinds;
+}
+
+struct Rgb {
+  double r = 0, g = 0, b = 0;  // [0, 1]
+};
+
+// hue in degrees (any turn), saturation and value in [0, 1]
+struct Hsv {
+  double hue = 0, saturation = 0, value = 0;
+};
+Rgb to_rgb(const Hsv& hsv);
+Hsv to_hsv(const Rgb& rgb);
+
+// The free variation inside a colour word: hue within hue_half of hue, saturation and value in
+// their ranges.
+struct HsvRange {
+  double hue, hue_half, saturation_min, saturation_max, value_min, value_max;
+};
+extern const std::array<HsvRange, kColours> kColourRanges;
+extern const std::array<HsvRange, kTones> kToneRanges;
+
+// Scale of a shape in pixels: circles have this radius, the other kinds about its area.
+constexpr double kSmallMin = 7.5, kSmallMax = 8.8, kLargeMin = 11.5, kLargeMax = 13.5;
+constexpr double kSizeBoundary = 10.1;
+
+// "left" is x below kThird, "right" above kCanvas - kThird (pixels, centre of mass); drawn scenes
+// keep kGuard away from these lines.
+constexpr double kThird = 26, kGuard = 1.2;
+// "left of" is a difference of the centres above this many pixels; drawn scenes keep kRelationGuard
+// away from it.
+constexpr double kApart = 10, kRelationGuard = 2;
+
+bool place_holds(Place place, double x, double y);
+// Does an object at (x, y) stand in this relation to one at (other_x, other_y)? y grows downwards.
+bool relation_holds(Relation relation, double x, double y, double other_x, double other_y);
+
+// Signed distance in pixels from (dx, dy), relative to the shape's centre of mass, to its outline;
+// negative inside.
+double outline_distance(Kind kind, double scale, double dx, double dy);
+double area(Kind kind, double scale);  // square pixels
+double far_reach(Kind kind,
+                 double scale);  // distance of the farthest corner from the centre of mass
+
+}  // namespace scene
