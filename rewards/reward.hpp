@@ -17,12 +17,12 @@ struct RewardBatch {
 
 // What a reward measures, for tables, checks and galleries.
 struct RewardInfo {
-  std::string name;          // "aesthetic": the column's name
-  std::string unit;          // "1-10", "cosine x 100", "kB"
+  std::string name{};        // "aesthetic": the column's name
+  std::string unit{};        // "1-10", "cosine x 100", "kB"
   double low = 0, high = 1;  // the range that its values usually fall in, in raw units
   bool needs_prompt = false;
   bool differentiable = false;  // with respect to the images
-  std::string description;      // one line
+  std::string description{};    // one line
 };
 
 // A named axis: a function from images to scores. The caller decides on no-grad.
@@ -31,5 +31,36 @@ struct Reward {
   std::function<at::Tensor(const RewardBatch& batch)>
       score;  // -> [B] fp32, raw units, higher is better
 };
+
+// Several axes with weights, optimised as one number.
+struct WeightedReward {
+  Reward reward;
+  double weight = 1;
+};
+
+// How raw values are brought to one scale before they are weighted:
+//   kNone    raw units, as PRDP's 10 PickScore + 2 HPSv2 + 0.05 aesthetic
+//   kRange   (raw - low) / (high - low) of RewardInfo: fixed, comparable across runs
+//   kPrompt  (raw - mean) / deviation over the images of the same prompt; 0 where the deviation is
+//   below 1e-4
+enum class Normaliser { kNone, kRange, kPrompt };
+Normaliser normaliser_by_name(const std::string& name);  // "none", "range", "prompt"; else BadInput
+
+struct ScoredBatch {
+  at::Tensor total;       // [B] sum over m of weight_m normalised_m
+  at::Tensor raw;         // [B, M] raw units, in the order of the rewards
+  at::Tensor normalised;  // [B, M]
+};
+
+// Raw values of every reward. -> [B, M] fp32
+at::Tensor score_all(const std::vector<WeightedReward>& rewards, const RewardBatch& batch);
+
+// Normalises and weights raw values (raw: [B, M]). kPrompt needs the B prompts of the whole group
+// of images that are compared, so score in pieces, join, then combine. Throws c10::Error when sizes
+// do not fit.
+ScoredBatch combine(const std::vector<WeightedReward>& rewards,
+                    const at::Tensor& raw,
+                    const std::vector<std::string>& prompts,
+                    Normaliser normaliser);
 
 }  // namespace rewards

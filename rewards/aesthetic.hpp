@@ -1,0 +1,50 @@
+#pragma once
+
+// LAION's aesthetic predictor: a small head on the unit-norm CLIP image embedding, trained on mean
+// ratings from 1 to 10 (github.com/christophschuhmann/improved-aesthetic-predictor, "v2";
+// LAION-AI/aesthetic-predictor, "v1").
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/nn/layers.hpp"
+#include "data/weights.hpp"
+
+namespace rewards {
+
+// The published forms, told apart by their tensors' names.
+enum class AestheticForm {
+  kLinear,     // v1: one layer; "weight", "bias"
+  kLinearMlp,  // v2, sac+logos+ava1-l14-linearMSE: D-1024-128-64-16-1 without activation;
+               // layers.{0,2,4,6,7}
+  kReluMlp,    // v2, ava+logos-l14-reluMSE: the same sizes with ReLU between; layers.{0,3,6,9,11}
+};
+
+struct AestheticHead {
+  AestheticForm form = AestheticForm::kLinearMlp;
+  std::vector<nn::Linear> layers;  // 1 (v1) or 5 (v2)
+};
+
+// From safetensors. Throws BadInput when the names fit none of the forms or the sizes do not follow
+// each other.
+AestheticHead load_aesthetic(const std::filesystem::path& path);
+AestheticHead take_aesthetic(const data::Weights& weights);
+AestheticHead make_aesthetic(AestheticForm form, int64_t width, at::Generator& generator);
+void for_each_tensor(AestheticHead& head,
+                     const std::string& prefix,
+                     const data::TensorVisitor& visit);
+
+// Width D of the embedding that the head expects.
+int64_t embedding_width(const AestheticHead& head);
+
+// embedding: [B, D] unit norm -> [B], on the scale of the ratings (1-10)
+at::Tensor aesthetic_forward(const AestheticHead& head, const at::Tensor& embedding);
+
+// The same in training, with the original's dropout of 0.2, 0.2 and 0.1 after the first three
+// layers (v2 only). Masks are drawn from `generator`.
+at::Tensor aesthetic_forward_training(const AestheticHead& head,
+                                      const at::Tensor& embedding,
+                                      at::Generator& generator);
+
+}  // namespace rewards

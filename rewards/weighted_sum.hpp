@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "rewards/reward.hpp"
+
+namespace rewards {
+
+struct RewardWeight {
+  std::string name;
+  double weight = 1;
+};
+
+// "aesthetic=1,clip_score=0.5" (or with ':' for '='; a name alone weighs 1) in the order given.
+// Throws BadInput for an empty specification, a weight that is not a finite number other than 0, a
+// name given twice.
+std::vector<RewardWeight> parse_reward_weights(const std::string& specification);
+
+// The weighted sum as one reward: its range is the sum's, it needs a prompt when a part does, and
+// is differentiable when all parts are. kPrompt sees only the batch that it is given.
+Reward weighted_sum(const std::vector<WeightedReward>& rewards, Normaliser normaliser);
+
+}  // namespace rewards
