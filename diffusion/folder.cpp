@@ -1,0 +1,27 @@
+#include "diffusion/folder.hpp"
+
+#include "data/error.hpp"
+
+namespace fs = std::filesystem;
+
+namespace diffusion {
+
+fs::path find_weights(const fs::path& folder, const std::string& stem) {
+  for (const char* ending : {".safetensors", ".fp16.safetensors"}) {
+    if (fs::exists(folder / (stem + ending))) return folder / (stem + ending);
+  }
+  const std::string expected =
+      folder.string() + ": expected " + stem + ".safetensors or " + stem + ".fp16.safetensors";
+  if (!fs::is_directory(folder))
+    throw data::BadInput(expected + ", but there is no such folder; check the path");
+  if (fs::exists(folder / (stem + ".safetensors.index.json"))) {
+    throw data::BadInput(expected + ", found shards (" + stem +
+                         ".safetensors.index.json); save it as one file");
+  }
+  if (fs::exists(folder / (stem + ".bin"))) {
+    throw data::BadInput(expected + ", found only " + stem + ".bin; convert it to safetensors");
+  }
+  throw data::BadInput(expected + ", found neither; the download may be incomplete");
+}
+
+}  // namespace diffusion

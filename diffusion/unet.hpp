@@ -1,0 +1,84 @@
+#pragma once
+
+// Stable Diffusion 1 and 2's UNet: diffusers' UNet2DConditionModel.
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/weights.hpp"
+#include "diffusion/unet_blocks.hpp"
+#include "diffusion/unet_config.hpp"
+
+namespace diffusion {
+
+// One level on the way down or up, or the middle. Resnets and attentions take turns, resnets first.
+struct UNetBlock {
+  std::vector<ResnetBlock> resnets;
+  std::vector<Transformer> attentions;  // empty in DownBlock2D and UpBlock2D
+  nn::Conv2d resample;  // "downsamplers.0.conv" or "upsamplers.0.conv"; undefined at the last level
+};
+
+struct UNet {
+  UNetConfig config;
+  nn::Conv2d conv_in;
+  nn::Linear time_linear_1, time_linear_2;  // "time_embedding.linear_1", "time_embedding.linear_2"
+  std::vector<UNetBlock> down_blocks;
+  UNetBlock mid_block;
+  std::vector<UNetBlock> up_blocks;  // coarsest first
+  nn::Norm conv_norm_out;
+  nn::Conv2d conv_out;
+};
+
+// From a diffusers folder: config.json and diffusion_pytorch_model.safetensors or
+// diffusion_pytorch_model.fp16.safetensors. Throws BadInput naming the file and the key or tensor:
+// missing, not supported, of another shape, or left over.
+UNet load_unet(const std::filesystem::path& folder);
+// Writes such a folder, the weights cast to `dtype` (LoRA not included).
+void save_unet(const std::filesystem::path& folder, UNet& unet, at::ScalarType dtype);
+// Random weights, as PyTorch initialises the layers.
+UNet make_unet(const UNetConfig& config, at::Generator& generator);
+
+// The keys and values of the text in every text attention, in the network's order. A sampler
+// computes them once; in training they must be recomputed when the weights or the LoRA of to_k and
+// to_v have changed.
+using ContextKeys = std::vector<KeyValue>;
+ContextKeys context_keys(const UNet& unet,
+                         const at::Tensor& context);  // context: [B, L, cross_attention_dim]
+
+// The network's output, whatever it predicts (eps, v, x0).
+// x: [B, in_channels, H, W]; t: [B], any number type, 0 .. 999; context: [B, L,
+// cross_attention_dim]
+// -> [B, out_channels, H, W]
+at::Tensor unet_forward(const UNet& unet,
+                        const at::Tensor& x,
+                        const at::Tensor& t,
+                        const at::Tensor& context);
+at::Tensor unet_forward(const UNet& unet,
+                        const at::Tensor& x,
+                        const at::Tensor& t,
+                        const ContextKeys& keys);
+
+// Sinusoids of t (Vaswani et al. 2017, 3.5) with diffusers' flip_sin_to_cos and freq_shift. t: [B]
+// -> [B, width]
+at::Tensor timestep_embedding(const at::Tensor& t,
+                              int64_t width,
+                              bool flip_sin_to_cos,
+                              double freq_shift);
+
+void for_each_tensor(UNet& unet, const std::string& prefix, const data::TensorVisitor& visit);
+
+// Every layer that may carry a LoRA, by its module path
+// ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"). The caller chooses among them by
+// name; diffusers' usual choice is the suffixes to_q, to_k, to_v and to_out.0.
+struct LoraVisitor {
+  std::function<void(const std::string& name, nn::Linear& layer)> linear;
+  std::function<void(const std::string& name, nn::Conv2d& layer)> conv2d;
+};
+void for_each_lora(UNet& unet, const LoraVisitor& visit);
+
+}  // namespace diffusion

@@ -1,0 +1,107 @@
+#pragma once
+
+// The two blocks of Stable Diffusion's UNet (Rombach et al. 2022), with diffusers' names:
+// ResnetBlock2D and Transformer2DModel. Every layer is fp32.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "data/nn/layers.hpp"
+
+namespace diffusion {
+
+struct ResnetBlock {
+  nn::Norm norm1;
+  nn::Conv2d conv1;
+  nn::Linear time_emb_proj;
+  nn::Norm norm2;
+  nn::Conv2d conv2;
+  nn::Conv2d conv_shortcut;  // undefined weight where in and out have the same width
+};
+
+struct Attention {
+  nn::Linear to_q, to_k, to_v;  // without bias
+  nn::Linear to_out;            // "to_out.0"
+};
+
+struct TransformerBlock {
+  nn::Norm norm1;
+  Attention attn1;  // among the pixels
+  nn::Norm norm2;
+  Attention attn2;  // from the pixels to the text
+  nn::Norm norm3;
+  nn::Linear ff_in, ff_out;  // "ff.net.0.proj" (GEGLU), "ff.net.2"
+};
+
+struct Transformer {
+  using Projection = std::variant<nn::Conv2d, nn::Linear>;  // Linear with use_linear_projection
+  int64_t heads = 1;
+  nn::Norm norm;
+  Projection proj_in, proj_out;
+  std::vector<TransformerBlock> transformer_blocks;
+};
+
+// Where layers come from, by their checkpoint name: a file, or a random generator.
+struct LayerSource {
+  std::function<nn::Linear(const std::string& name, int64_t out, int64_t in, bool bias)> linear;
+  std::function<nn::Conv2d(const std::string& name, int64_t out, int64_t in, int64_t kernel)>
+      conv2d;
+  std::function<nn::Norm(const std::string& name, int64_t channels)> norm;
+};
+
+// Called with every layer of a network, in a fixed order.
+struct LayerVisitor {
+  std::function<void(const std::string& name, nn::Linear& layer)> linear;
+  std::function<void(const std::string& name, nn::Conv2d& layer)> conv2d;
+  std::function<void(const std::string& name, nn::Norm& layer)> norm;
+};
+
+// What stays the same for a whole network: sizes of the blocks beside their widths.
+struct BlockSizes {
+  int64_t time_width = 0;     // of the time embedding
+  int64_t context_width = 0;  // of the text embedding
+  bool linear_projection = false;
+};
+ResnetBlock build_resnet(const LayerSource& source,
+                         const std::string& name,
+                         int64_t in,
+                         int64_t out,
+                         const BlockSizes& sizes);
+struct TransformerShape {
+  int64_t width, heads, layers;
+};
+Transformer build_transformer(const LayerSource& source,
+                              const std::string& name,
+                              const TransformerShape& shape,
+                              const BlockSizes& sizes);
+
+void visit_layers(ResnetBlock& w, const std::string& name, const LayerVisitor& visit);
+void visit_layers(Transformer& w, const std::string& name, const LayerVisitor& visit);
+
+// Keys and values of one text attention. They depend on the text and the weights alone, so a
+// sampler computes them once.
+struct KeyValue {
+  at::Tensor key, value;  // [B, L, D]
+};
+KeyValue context_key_value(const Attention& w, const at::Tensor& context);  // context: [B, L, D]
+
+struct NormOptions {
+  int64_t groups;
+  double eps;
+};
+// x: [B, in, H, W], time: [B, time_width] after SiLU -> [B, out, H, W]
+at::Tensor resnet_forward(const ResnetBlock& w,
+                          const at::Tensor& x,
+                          const at::Tensor& time,
+                          const NormOptions& norm);
+
+// x: [B, C, H, W] -> the same. `context` points to one entry for each of w.transformer_blocks.
+at::Tensor transformer_forward(const Transformer& w,
+                               const at::Tensor& x,
+                               const KeyValue* context,
+                               int64_t groups);
+
+}  // namespace diffusion

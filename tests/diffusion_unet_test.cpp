@@ -1,0 +1,217 @@
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/safetensors.hpp"
+#include "data/train/optim.hpp"
+#include "diffusion/unet.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using diffusion::UNet;
+
+const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+
+// Largest difference over the largest value.
+double relative_error(const at::Tensor& found, const at::Tensor& expected) {
+  return (found - expected).abs().max().item<double>() / expected.abs().max().item<double>();
+}
+
+fs::path fresh_folder(const std::string& name) {
+  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
+  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_unet_" + test + "_" + name);
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  return folder;
+}
+
+diffusion::UNetConfig tiny_config() {
+  diffusion::UNetConfig config;
+  config.block_out_channels = {8, 16};
+  config.down_attention = {false, true};
+  config.up_attention = {true, false};
+  config.layers_per_block = {1, 1};
+  config.transformer_layers = {1, 1};
+  config.heads = {2, 2};
+  config.cross_attention_dim = 8;
+  config.norm_num_groups = 4;
+  return config;
+}
+
+UNet tiny_unet() {
+  auto generator = at::detail::createCPUGenerator(1);
+  return diffusion::make_unet(tiny_config(), generator);
+}
+
+class UNetGolden : public testing::TestWithParam<const char*> {};
+
+TEST_P(UNetGolden, OutputAndGradientsAreDiffusers) {
+  const std::string kind = GetParam();
+  const auto golden = data::read_safetensors(kGolden / ("unet_" + kind + ".safetensors"));
+  UNet unet = diffusion::load_unet(kGolden / ("unet_" + kind));
+  const auto params = train::parameters_of(unet, "");
+  const at::Tensor x = golden.tensors.at("x").clone().requires_grad_(true);
+  const at::Tensor context = golden.tensors.at("context").clone().requires_grad_(true);
+  const at::Tensor out = diffusion::unet_forward(unet, x, golden.tensors.at("t"), context);
+  EXPECT_LE(relative_error(out, golden.tensors.at("out")), 1e-5);
+  (out * golden.tensors.at("loss_weights")).sum().backward();
+  EXPECT_LE(relative_error(x.grad(), golden.tensors.at("grad_x")), 1e-5);
+  EXPECT_LE(relative_error(context.grad(), golden.tensors.at("grad_context")), 1e-5);
+  const at::Tensor& to_k = unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_k.weight;
+  EXPECT_LE(relative_error(to_k.grad(), golden.tensors.at("grad_to_k")), 1e-5);
+  for (const auto& param : params) EXPECT_TRUE(param.value.grad().defined()) << param.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, UNetGolden, testing::Values("sd1", "sd2"));
+
+TEST(UNet, KeysOfAFixedContextGiveTheSameOutput) {
+  const UNet unet = tiny_unet();
+  const at::Tensor x = at::randn({2, 4, 8, 8}), context = at::randn({2, 3, 8}), t = at::arange(2);
+  const auto keys = diffusion::context_keys(unet, context);
+  EXPECT_EQ(keys.size(), 4u);  // one each: down, middle, two on the way up
+  EXPECT_TRUE(at::equal(diffusion::unet_forward(unet, x, t, keys),
+                        diffusion::unet_forward(unet, x, t, context)));
+}
+
+TEST(UNet, SavedAndLoadedIsTheSameNetwork) {
+  UNet unet = tiny_unet();
+  const fs::path folder = fresh_folder("saved");
+  diffusion::save_unet(folder, unet, at::kFloat);
+  UNet loaded = diffusion::load_unet(folder);
+  std::map<std::string, at::Tensor> tensors;
+  for_each_tensor(unet, "", [&](const std::string& name, at::Tensor& t) { tensors[name] = t; });
+  size_t count = 0;
+  for_each_tensor(loaded, "", [&](const std::string& name, at::Tensor& t) {
+    EXPECT_TRUE(at::equal(t, tensors.at(name))) << name;
+    ++count;
+  });
+  EXPECT_EQ(count, tensors.size());
+}
+
+TEST(UNet, HalfPrecisionFileOfTheVariantNameIsRead) {
+  UNet unet = tiny_unet();
+  const fs::path folder = fresh_folder("fp16");
+  diffusion::save_unet(folder, unet, at::kHalf);
+  fs::rename(folder / "diffusion_pytorch_model.safetensors",
+             folder / "diffusion_pytorch_model.fp16.safetensors");
+  const UNet loaded = diffusion::load_unet(folder);
+  EXPECT_EQ(loaded.conv_in.weight.scalar_type(), at::kFloat);
+  EXPECT_TRUE(at::equal(loaded.conv_in.weight, unet.conv_in.weight.to(at::kHalf).to(at::kFloat)));
+}
+
+TEST(UNet, EveryLayerThatMayCarryALoraIsVisitedOnceAndMatters) {
+  UNet unet = tiny_unet();
+  std::set<std::string> names;
+  const at::Tensor x = at::randn({1, 4, 8, 8}), context = at::randn({1, 3, 8}),
+                   t = at::full({1}, 7);
+  const at::Tensor before = diffusion::unet_forward(unet, x, t, context);
+  diffusion::for_each_lora(unet, {[&](const std::string& name, nn::Linear& layer) {
+                                    EXPECT_TRUE(names.insert(name).second) << name;
+                                    if (!name.ends_with("attn1.to_q")) return;
+                                    layer.lora.down = at::randn({2, layer.weight.size(1)});
+                                    layer.lora.up = at::ones({layer.weight.size(0), 2});
+                                  },
+                                  [&](const std::string& name, nn::Conv2d&) {
+                                    EXPECT_TRUE(names.insert(name).second) << name;
+                                  }});
+  EXPECT_TRUE(names.contains("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_out.0"));
+  EXPECT_TRUE(names.contains("mid_block.attentions.0.proj_in"));
+  EXPECT_TRUE(names.contains("up_blocks.0.upsamplers.0.conv"));
+  EXPECT_GT((diffusion::unet_forward(unet, x, t, context) - before).abs().max().item<double>(),
+            1e-6);
+}
+
+TEST(UNet, RefusesWrongShapes) {
+  const UNet unet = tiny_unet();
+  const at::Tensor x = at::randn({2, 4, 8, 8}), context = at::randn({2, 3, 8}), t = at::arange(2);
+  EXPECT_THROW(diffusion::unet_forward(unet, at::randn({2, 3, 8, 8}), t, context), c10::Error);
+  EXPECT_THROW(diffusion::unet_forward(unet, x, at::arange(3), context), c10::Error);
+  EXPECT_THROW(diffusion::unet_forward(unet, x, t, at::randn({2, 3, 9})), c10::Error);
+  EXPECT_THROW(diffusion::unet_forward(unet, x, t, at::randn({1, 3, 8})), c10::Error);
+  EXPECT_THROW(diffusion::unet_forward(unet, x, t, diffusion::ContextKeys{}), c10::Error);
+}
+
+TEST(TimestepEmbedding, ByHand) {
+  const at::Tensor t = at::full({1}, 2);
+  const at::Tensor flipped = diffusion::timestep_embedding(t, 4, true, 0.0);  // rates 1 and 0.01
+  const at::Tensor expected =
+      at::tensor({std::cos(2.0f), std::cos(0.02f), std::sin(2.0f), std::sin(0.02f)});
+  EXPECT_TRUE(at::allclose(flipped[0], expected, 1e-6));
+  const at::Tensor plain = diffusion::timestep_embedding(t, 4, false, 1.0);  // rates 1 and 1e-4
+  EXPECT_NEAR(plain[0][0].item<double>(), std::sin(2.0), 1e-6);
+  EXPECT_NEAR(plain[0][1].item<double>(), std::sin(2e-4), 1e-8);
+}
+
+// What load_unet says to a config.json with one key changed.
+std::string refusal(const std::string& key, const nlohmann::json& value) {
+  UNet unet = tiny_unet();
+  const fs::path folder = fresh_folder("refusal");
+  diffusion::save_unet(folder, unet, at::kFloat);
+  auto object = nlohmann::json::parse(data::read_file(folder / "config.json"));
+  object[key] = value;
+  data::write_file(folder / "config.json", object.dump());
+  try {
+    diffusion::load_unet(folder);
+  } catch (const data::BadInput& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(UNetConfig, NamesWhatIsNotSupported) {
+  EXPECT_EQ(refusal("time_cond_proj_dim", nullptr), "");
+  EXPECT_EQ(refusal("only_cross_attention", false), "");
+  for (const auto& [key, value] : std::vector<std::pair<std::string, nlohmann::json>>{
+           {"time_cond_proj_dim", 256},
+           {"addition_embed_type", "text_time"},
+           {"class_embed_type", "timestep"},
+           {"only_cross_attention", true},
+           {"mid_block_type", "UNetMidBlock2D"},
+           {"made_up", 1},
+           {"attention_head_dim", {2, 2, 2}},
+           {"attention_head_dim", 3},
+           {"norm_num_groups", 5},
+           {"norm_num_groups", 0},
+           {"block_out_channels", nlohmann::json::array()},
+           {"block_out_channels", "wide"},
+           {"cross_attention_dim", {8, 8}},
+           {"down_block_types", {"AttnDownBlock2D", "DownBlock2D"}},
+           {"_class_name", "UNet2DModel"}}) {
+    EXPECT_NE(refusal(key, value).find(key), std::string::npos)
+        << key << ": " << refusal(key, value);
+  }
+}
+
+TEST(UNetConfig, WeightsOfAnotherConfigAreRefused) {
+  EXPECT_NE(refusal("cross_attention_dim", 16).find("expected shape"), std::string::npos);
+  EXPECT_NE(refusal("layers_per_block", 2).find("resnets.1"), std::string::npos);
+  EXPECT_NE(refusal("up_block_types", {"UpBlock2D", "UpBlock2D"}), "");
+}
+
+TEST(LoadUNet, SaysWhatAFolderHoldsInstead) {
+  const auto message = [](const fs::path& folder) -> std::string {
+    try {
+      diffusion::load_unet(folder);
+    } catch (const data::BadInput& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const fs::path folder = fresh_folder("holds");
+  EXPECT_NE(message(folder / "absent").find("no such file"), std::string::npos);
+  diffusion::write_unet_config(folder / "config.json", tiny_config());
+  EXPECT_NE(message(folder).find("incomplete"), std::string::npos);
+  data::write_file(folder / "diffusion_pytorch_model.bin", "x");
+  EXPECT_NE(message(folder).find("convert"), std::string::npos);
+  data::write_file(folder / "config.json", "{");
+  EXPECT_NE(message(folder).find("JSON"), std::string::npos);
+}
+
+}  // namespace
