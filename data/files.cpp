@@ -93,12 +93,15 @@ void write_file(const fs::path& path, std::string_view bytes) {
   write_file_in_pieces(path, [&](const Append& append) { append(bytes.data(), bytes.size()); });
 }
 
-void append_line(const fs::path& path, std::string_view line) {
+void append_bytes(const fs::path& path, std::string_view bytes) {
   make_parent(path);
   const Descriptor file(path, O_WRONLY | O_CREAT | O_APPEND);
   if (file.get() < 0) cannot_write(path, errno);
-  const std::string whole = std::string(line) + "\n";
-  write_all(file.get(), whole.data(), whole.size(), path);
+  write_all(file.get(), bytes.data(), bytes.size(), path);
+}
+
+void append_line(const fs::path& path, std::string_view line) {
+  append_bytes(path, std::string(line) + "\n");
 }
 
 }  // namespace data

@@ -25,4 +25,7 @@ void write_file_in_pieces(const std::filesystem::path& path,
 // and logs.
 void append_line(const std::filesystem::path& path, std::string_view line);
 
+// The same without the newline, for binary logs.
+void append_bytes(const std::filesystem::path& path, std::string_view bytes);
+
 }  // namespace data

@@ -1,0 +1,44 @@
+#pragma once
+
+// A run's figures over time: metrics.jsonl, one object a line, and a TensorBoard event file.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace data {
+
+struct Metrics {
+  int64_t step = 0;
+  int64_t epoch = 0;
+  double time = 0;  // seconds since 1970
+  bool evaluation = false;
+  std::vector<std::pair<std::string, double>>
+      values;  // in the order they are written; not finite: null in JSON
+};
+
+double now();  // seconds since 1970
+
+// {"step":12,"epoch":3,"time":...,"loss":...}; an evaluation's line also carries "evaluation":true.
+std::string metrics_line(const Metrics& metrics);
+void append_metrics(const std::filesystem::path& jsonl, const Metrics& metrics);
+
+// Drops the lines after `step` and a last one that was cut off: what a resumed run will write
+// again. No file: nothing.
+void truncate_metrics(const std::filesystem::path& jsonl, int64_t step);
+
+// Makes <folder>/events.out.tfevents.<time>.laurel with its version record, and returns its path.
+std::filesystem::path start_events(const std::filesystem::path& folder, double time);
+// One scalar a value, tagged by its name.
+void append_events(const std::filesystem::path& events, const Metrics& metrics);
+
+// Inside the event file: TensorFlow's record framing (length, masked CRC-32C of the length, bytes,
+// masked CRC-32C of the bytes) around one `Event` protobuf.
+uint32_t crc32c(std::string_view bytes);  // Castagnoli
+std::string event_record(std::string_view event);
+std::string scalar_event(const Metrics& metrics);
+
+}  // namespace data
