@@ -1,0 +1,190 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "diffusion/schedule.hpp"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using diffusion::Prediction;
+using diffusion::Sampler;
+using diffusion::Spacing;
+
+fs::path scratch() {
+  const fs::path folder = fs::path(testing::TempDir()) / "laurel_schedule";
+  fs::create_directories(folder);
+  return folder;
+}
+
+diffusion::SchedulerConfig config_from(const std::string& json) {
+  data::write_file(scratch() / "scheduler_config.json", json);
+  return diffusion::read_scheduler_config(scratch());
+}
+
+std::string message_of(const std::string& json) {
+  try {
+    config_from(json);
+  } catch (const data::BadInput& error) {
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "accepted: " << json;
+  return "";
+}
+
+TEST(SchedulerConfig, StableDiffusionsFileIsRead) {
+  const auto config = config_from(R"({"_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0",
+    "beta_end": 0.012, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "num_train_timesteps": 1000,
+    "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1, "trained_betas": null,
+    "clip_sample": false})");
+  EXPECT_EQ(config.class_name, "PNDMScheduler");
+  EXPECT_EQ(config.sampler, Sampler::kDdim);
+  EXPECT_EQ(config.prediction_type, Prediction::kEpsilon);
+  EXPECT_EQ(config.timestep_spacing, Spacing::kClassDefault);
+  EXPECT_FALSE(config.set_alpha_to_one);
+}
+
+TEST(SchedulerConfig, WrittenFilesReadBack) {
+  diffusion::SchedulerConfig config;
+  config.class_name = "DPMSolverMultistepScheduler";
+  config.sampler = Sampler::kDpmpp2m;
+  config.prediction_type = Prediction::kV;
+  config.timestep_spacing = Spacing::kTrailing;
+  config.use_karras_sigmas = config.euler_at_final = true;
+  config.beta_end = 0.02;
+  diffusion::write_scheduler_config(scratch() / "round", config);
+  const auto back = diffusion::read_scheduler_config(scratch() / "round");
+  EXPECT_EQ(back.class_name, config.class_name);
+  EXPECT_EQ(back.sampler, config.sampler);
+  EXPECT_EQ(back.prediction_type, config.prediction_type);
+  EXPECT_EQ(back.timestep_spacing, config.timestep_spacing);
+  EXPECT_EQ(back.use_karras_sigmas, true);
+  EXPECT_EQ(back.euler_at_final, true);
+  EXPECT_EQ(back.beta_end, config.beta_end);
+  EXPECT_EQ(diffusion::make_schedule(back).alphas_cumprod,
+            diffusion::make_schedule(config).alphas_cumprod);
+}
+
+TEST(SchedulerConfig, InfinityOfDiffusersIsNoError) {
+  const auto config = config_from(
+      R"({"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity})");
+  EXPECT_EQ(config.sampler, Sampler::kDpmpp2m);
+  EXPECT_EQ(config.beta_schedule, "linear");  // that class's default
+}
+
+TEST(SchedulerConfig, MistakesAreNamed) {
+  EXPECT_NE(message_of(R"({"_class_name": "DDIMSheduler"})").find("did you mean DDIMScheduler"),
+            std::string::npos);
+  EXPECT_NE(message_of(R"({"beta_schedule": "scaled-linear"})").find("did you mean scaled_linear"),
+            std::string::npos);
+  EXPECT_NE(message_of(R"({"prediction_type": "eps"})").find("epsilon, v_prediction, sample"),
+            std::string::npos);
+  EXPECT_NE(message_of(R"({"beta_start": "low"})").find("beta_start"), std::string::npos);
+  EXPECT_NE(message_of(R"({"beta_end": 1.5})").find("between 0 and 1"), std::string::npos);
+  EXPECT_NE(message_of(R"({"thresholding": true})").find("thresholding"), std::string::npos);
+  EXPECT_NE(message_of(R"({"trained_betas": [0.1]})").find("trained_betas"), std::string::npos);
+  EXPECT_NE(message_of("[1]").find("JSON object"), std::string::npos);
+  EXPECT_NE(message_of("{oops").find("JSON object"), std::string::npos);
+}
+
+TEST(SamplerNames, EverySpellingIsKnown) {
+  using diffusion::sampler_from_name;
+  EXPECT_EQ(sampler_from_name("DDIMScheduler", "x").sampler, Sampler::kDdim);
+  EXPECT_EQ(sampler_from_name("euler_a", "x").sampler, Sampler::kEulerAncestral);
+  EXPECT_EQ(sampler_from_name("Euler a", "x").sampler, Sampler::kEulerAncestral);
+  EXPECT_EQ(sampler_from_name("dpm++2m", "x").sampler, Sampler::kDpmpp2m);
+  const auto karras = sampler_from_name("DPM++ 2M Karras", "x");
+  EXPECT_TRUE(karras.karras);
+  EXPECT_EQ(diffusion::sampler_label(karras), "DPM++ 2M Karras");
+  EXPECT_THROW(sampler_from_name("ddim karras", "x"), data::BadInput);
+  EXPECT_THROW(sampler_from_name("dmi", "x"), data::BadInput);
+}
+
+TEST(Schedule, FirstBetasByHand) {
+  diffusion::SchedulerConfig config;
+  config.beta_schedule = "linear";
+  config.beta_start = 0.1;
+  config.beta_end = 0.3;
+  config.num_train_timesteps = 3;
+  const auto bars = diffusion::make_schedule(config).alphas_cumprod;
+  ASSERT_EQ(bars.size(), 3u);
+  EXPECT_NEAR(bars[0], 0.9, 1e-7);
+  EXPECT_NEAR(bars[1], 0.72, 1e-7);
+  EXPECT_NEAR(bars[2], 0.504, 1e-7);
+}
+
+TEST(Schedule, EveryKindFallsFromOneTowardsZero) {
+  for (const char* kind : {"linear", "scaled_linear", "squaredcos_cap_v2"}) {
+    diffusion::SchedulerConfig config;
+    config.beta_schedule = kind;
+    const auto bars = diffusion::make_schedule(config).alphas_cumprod;
+    for (size_t t = 1; t < bars.size(); ++t) ASSERT_LT(bars[t], bars[t - 1]) << kind;
+    EXPECT_GT(bars.front(), 0.99);
+    EXPECT_LT(bars.back(), 0.01);
+  }
+}
+
+TEST(Schedule, ZeroTerminalSnrEndsAtZeroAndKeepsTheFirst) {
+  diffusion::SchedulerConfig config;
+  const double first = diffusion::make_schedule(config).alphas_cumprod[0];
+  config.rescale_betas_zero_snr = true;
+  EXPECT_THROW(diffusion::make_schedule(config), data::BadInput);
+  config.prediction_type = Prediction::kV;
+  const auto bars = diffusion::make_schedule(config).alphas_cumprod;
+  EXPECT_EQ(bars.back(), 0.0);
+  EXPECT_NEAR(bars.front(), first, 1e-6);
+}
+
+TEST(Schedule, TimestepsOfEachSpacing) {
+  diffusion::SchedulerConfig config;
+  EXPECT_EQ(diffusion::inference_timesteps(config, 4), (std::vector<int64_t>{751, 501, 251, 1}));
+  config.timestep_spacing = Spacing::kTrailing;
+  EXPECT_EQ(diffusion::inference_timesteps(config, 4), (std::vector<int64_t>{999, 749, 499, 249}));
+  config.timestep_spacing = Spacing::kLinspace;
+  EXPECT_EQ(diffusion::inference_timesteps(config, 4), (std::vector<int64_t>{999, 666, 333, 0}));
+  for (const int64_t steps : {int64_t{0}, int64_t{1001}})
+    EXPECT_THROW(diffusion::inference_timesteps(config, steps), data::BadInput);
+  config.timestep_spacing = Spacing::kLeading;
+  EXPECT_THROW(diffusion::inference_timesteps(config, 1000), data::BadInput);  // timestep 1000
+}
+
+TEST(Schedule, NoiseAndTargetsUndoEachOther) {
+  at::Generator generator = at::detail::createCPUGenerator(1);
+  const at::TensorOptions options(at::kDouble);
+  const at::Tensor x0 = at::randn({3, 4, 2, 2}, generator, options),
+                   noise = at::randn({3, 4, 2, 2}, generator, options);
+  const at::Tensor t = at::tensor({0, 500, 999});
+  for (const auto prediction : {Prediction::kEpsilon, Prediction::kV, Prediction::kSample}) {
+    diffusion::SchedulerConfig config;
+    config.prediction_type = prediction;
+    const auto schedule = diffusion::make_schedule(config);
+    const at::Tensor x = diffusion::add_noise(schedule, x0, noise, t);
+    const at::Tensor target = diffusion::training_target(schedule, x0, noise, t);
+    for (int64_t i = 0; i < 3; ++i) {
+      const double bar = schedule.alphas_cumprod[static_cast<size_t>(t[i].item<int64_t>())];
+      const auto predicted = diffusion::predict(prediction, bar, target[i], x[i]);
+      EXPECT_TRUE(at::allclose(predicted.x0, x0[i], 1e-9, 1e-9));
+      EXPECT_TRUE(at::allclose(predicted.epsilon, noise[i], 1e-9, 1e-9));
+    }
+  }
+}
+
+TEST(Schedule, AddNoiseRefusesOneTimestepForAll) {
+  const at::Tensor x = at::zeros({2, 4, 2, 2});
+  EXPECT_THROW(diffusion::add_noise(diffusion::make_schedule({}), x, x, at::tensor({3})),
+               c10::Error);
+}
+
+TEST(Guide, WeighsTheHalves) {
+  const at::Tensor output = at::cat({at::full({1, 1, 1, 1}, 1.0), at::full({1, 1, 1, 1}, 3.0)});
+  EXPECT_EQ(diffusion::guide(output, 2.0).item<double>(), 5.0);
+  EXPECT_EQ(diffusion::guide(output, 1.0).item<double>(), 3.0);
+  EXPECT_THROW(diffusion::guide(at::zeros({3, 1, 1, 1}), 2.0), c10::Error);
+}
+
+}  // namespace
