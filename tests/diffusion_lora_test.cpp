@@ -1,0 +1,185 @@
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "data/error.hpp"
+#include "data/safetensors.hpp"
+#include "diffusion/lora.hpp"
+#include "diffusion/lora_file.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using diffusion::UNet;
+
+UNet tiny_unet() {
+  diffusion::UNetConfig config;
+  config.block_out_channels = {8, 16};
+  config.down_attention = {false, true};
+  config.up_attention = {true, false};
+  config.layers_per_block = {1, 1};
+  config.transformer_layers = {1, 1};
+  config.heads = {2, 2};
+  config.cross_attention_dim = 8;
+  config.norm_num_groups = 4;
+  auto generator = at::detail::createCPUGenerator(1);
+  return diffusion::make_unet(config, generator);
+}
+
+at::Tensor output(const UNet& unet) {
+  const at::NoGradGuard no_gradient;
+  auto generator = at::detail::createCPUGenerator(2);
+  const at::Tensor x = at::empty({2, 4, 8, 8}).normal_(0, 1, generator);
+  const at::Tensor text = at::empty({2, 3, 8}).normal_(0, 1, generator);
+  return diffusion::unet_forward(unet, x, at::tensor({5, 700}), text);
+}
+
+// An adapted UNet whose adapters have been trained (B is not zero any more).
+UNet adapted_unet(const diffusion::LoraOptions& options) {
+  UNet unet = tiny_unet();
+  auto generator = at::detail::createCPUGenerator(3);
+  diffusion::attach_lora(unet, options, generator);
+  for (const auto& param : diffusion::lora_parameters(unet))
+    param.value.detach().normal_(0, 0.3, generator);
+  return unet;
+}
+
+fs::path fresh_file(const std::string& name) {
+  const fs::path path = fs::path(testing::TempDir()) / ("laurel_lora_" + name + ".safetensors");
+  fs::remove(path);
+  return path;
+}
+
+TEST(Lora, ChangesNothingUntilItIsTrainedAndNeverTheBase) {
+  UNet unet = tiny_unet();
+  const UNet reference = unet;
+  const at::Tensor before = output(unet);
+  auto generator = at::detail::createCPUGenerator(3);
+  diffusion::attach_lora(unet, {.rank = 4}, generator);
+  EXPECT_TRUE(at::equal(output(unet), before));
+  for (const auto& param : diffusion::lora_parameters(unet)) param.value.detach().add_(0.3);
+  EXPECT_GT((output(unet) - before).abs().max().item<double>(), 1e-3);
+  EXPECT_TRUE(at::equal(output(reference), before));
+}
+
+TEST(Lora, TrainsTheAdaptersAlone) {
+  UNet unet = adapted_unet({.rank = 2});
+  const auto params = diffusion::lora_parameters(unet);
+  // One transformer in the lower level on the way down, one in the middle, two on the way up: 2
+  // attentions of 4 projections.
+  EXPECT_EQ(params.size(), 4u * 2 * 4 * 2);
+  EXPECT_EQ(params[0].name,
+            "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight");
+  EXPECT_EQ(params[0].value.sizes(), (std::vector<int64_t>{2, 16}));
+  auto generator = at::detail::createCPUGenerator(2);
+  const at::Tensor x = at::empty({1, 4, 8, 8}).normal_(0, 1, generator);
+  diffusion::unet_forward(unet, x, at::tensor({5}), at::ones({1, 3, 8})).sum().backward();
+  for (const auto& param : params) EXPECT_TRUE(param.value.grad().defined()) << param.name;
+  diffusion::for_each_tensor(unet, "", [](const std::string& name, at::Tensor& tensor) {
+    EXPECT_FALSE(tensor.requires_grad()) << name;
+  });
+}
+
+TEST(Lora, FusedWeightsGiveTheSameOutput) {
+  UNet unet =
+      adapted_unet({.rank = 2, .alpha = 3, .targets = {"to_k", "to_out.0", "conv1", "proj_in"}});
+  const at::Tensor expected = output(unet);
+  diffusion::fuse_lora(unet);
+  EXPECT_TRUE(diffusion::lora_parameters(unet).empty());
+  EXPECT_TRUE(at::allclose(output(unet), expected, 1e-4, 1e-5));
+}
+
+TEST(Lora, AWrongTargetIsNamed) {
+  UNet unet = tiny_unet();
+  auto generator = at::detail::createCPUGenerator(3);
+  try {
+    diffusion::attach_lora(unet, {.targets = {"to_q", "to_vv"}}, generator);
+    FAIL();
+  } catch (const data::BadInput& error) {
+    EXPECT_NE(std::string(error.what()).find("'to_vv'; did you mean to_v?"), std::string::npos)
+        << error.what();
+  }
+  EXPECT_THROW(diffusion::attach_lora(unet, {.rank = 0}, generator), c10::Error);
+}
+
+class LoraFile : public testing::TestWithParam<diffusion::LoraFormat> {};
+
+TEST_P(LoraFile, RoundTripKeepsTheOutputAlphaIncluded) {
+  UNet unet = adapted_unet({.rank = 2, .alpha = 5, .targets = {"to_q", "to_out.0", "conv2"}});
+  const fs::path path = fresh_file("round_trip");
+  diffusion::write_lora(path, unet, GetParam(), at::kFloat, {{"ss_seed", "7"}});
+  UNet loaded = tiny_unet();
+  const auto report = diffusion::load_lora(path, loaded);
+  EXPECT_EQ(report.modules, 4 * 2 * 2 + 8);
+  EXPECT_EQ(report.skipped, 0);
+  EXPECT_TRUE(at::equal(output(loaded), output(unet)));
+  EXPECT_EQ(data::read_safetensors(path).metadata.at("ss_seed"), "7");
+  UNet off = tiny_unet();
+  diffusion::load_lora(path, off, 0.0);
+  EXPECT_TRUE(at::allclose(output(off), output(tiny_unet())));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Both, LoraFile, testing::Values(diffusion::LoraFormat::kPeft, diffusion::LoraFormat::kKohya));
+
+TEST(LoraFile, NamesAreThoseOfTheField) {
+  UNet unet = adapted_unet({.rank = 2, .alpha = 4});
+  const fs::path path = fresh_file("names");
+  const std::string module = "mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0";
+  diffusion::write_lora(path, unet, diffusion::LoraFormat::kPeft, at::kHalf, {});
+  const auto peft = data::read_safetensors(path);
+  EXPECT_EQ(peft.tensors.at("unet." + module + ".lora_A.weight").scalar_type(), at::kHalf);
+  EXPECT_NE(peft.metadata.at("lora_adapter_metadata").find("\"unet.lora_alpha\":4.0"),
+            std::string::npos);
+  diffusion::write_lora(path, unet, diffusion::LoraFormat::kKohya, at::kHalf,
+                        diffusion::kohya_metadata(unet, {.title = "t", .base_model = "b"}));
+  const auto kohya = data::read_safetensors(path);
+  const std::string flat = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_out_0";
+  EXPECT_EQ(kohya.tensors.at(flat + ".lora_down.weight").sizes(), (std::vector<int64_t>{2, 16}));
+  EXPECT_EQ(kohya.tensors.at(flat + ".alpha").item<double>(), 4);
+  EXPECT_EQ(kohya.metadata.at("ss_network_dim"), "2");
+  EXPECT_EQ(kohya.metadata.at("modelspec.architecture"), "stable-diffusion-v1/lora");
+}
+
+// The message of loading `file`, with one tensor changed.
+std::string message_of(const std::function<void(data::Weights&)>& change) {
+  UNet unet = adapted_unet({.rank = 2});
+  const fs::path path = fresh_file("bad");
+  diffusion::write_lora(path, unet, diffusion::LoraFormat::kPeft, at::kFloat, {});
+  data::Weights file = data::read_safetensors(path);
+  change(file);
+  const fs::path changed = fresh_file("changed");
+  data::write_safetensors(changed, file);
+  try {
+    diffusion::load_lora(changed, unet);
+  } catch (const data::BadInput& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(LoraFile, BadFilesAreNamed) {
+  const std::string a = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight";
+  EXPECT_NE(message_of([&](auto& file) { file.tensors.erase(a); }).find(a), std::string::npos);
+  EXPECT_NE(message_of([&](auto& file) {
+              file.tensors[a] = at::zeros({2, 3});
+            }).find(a),
+            std::string::npos);
+  EXPECT_NE(message_of([&](auto& file) {
+              file.tensors["unet.other.lora_A.weight"] = at::zeros({2, 3});
+            }).find("no such layer"),
+            std::string::npos);
+  EXPECT_NE(message_of([&](auto& file) {
+              file.tensors = {{"x", at::zeros({1})}};
+            }).find("expected a LoRA"),
+            std::string::npos);
+  EXPECT_EQ(message_of([&](auto& file) {
+              file.tensors["text_encoder.x.lora_A.weight"] = at::zeros({2, 3});
+            }),
+            "");
+}
+
+}  // namespace
