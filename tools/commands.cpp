@@ -4,7 +4,9 @@ namespace tools {
 
 // One line per subcommand, in the order of `laurel --help`; each is defined in cmd_<name>.cpp.
 const std::vector<Command>& all_commands() {
-  static const std::vector<Command> commands = {};
+  static const std::vector<Command> commands = {
+      {"world", "draw captioned scenes of the built-in world; check its oracle", cmd_world},
+  };
   return commands;
 }
 

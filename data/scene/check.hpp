@@ -28,7 +28,7 @@ struct OracleAccuracy {
   double count = 0, kind = 0, colour = 0, size = 0, background = 0;
   double true_captions = 0;   // true captions found exact
   double false_captions = 0;  // false captions found not exact
-  double milliseconds = 0;    // an image
+  double milliseconds = 0;    // of processor time, an image
 };
 // One true and one false caption for each of `scenes` scenes, seen and unseen in turn.
 OracleAccuracy check_oracle(int64_t scenes,
