@@ -1,0 +1,31 @@
+#pragma once
+
+// Reading the numbers of a Hugging Face config.json; shared by CLIP's towers. For .cpp files: holds
+// nlohmann/json.
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "data/nn/clip_encoder.hpp"
+
+namespace nn {
+
+// The JSON object in `text`; BadInput naming `where` when it is none.
+nlohmann::json parse_json_object(const std::string& text, const std::string& where);
+
+// Sets `target` when the key is there; a whole number of at least `min`.
+void read_integer(const nlohmann::json& file,
+                  const char* key,
+                  int64_t& target,
+                  int64_t min,
+                  const std::string& where);
+
+EncoderConfig parse_encoder_config(const nlohmann::json& file,
+                                   EncoderConfig defaults,
+                                   const std::string& where);
+void write_encoder_config(const EncoderConfig& config, nlohmann::ordered_json& file);
+
+// "float16", "float32": the dtype's name in a config.json.
+std::string dtype_name(at::ScalarType dtype);
+
+}  // namespace nn

@@ -1,0 +1,60 @@
+#pragma once
+
+// CLIP's text tower: Stable Diffusion's text encoder, and half of a CLIP (Hugging Face's
+// CLIPTextModel).
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <string>
+
+#include "data/nn/clip_encoder.hpp"
+#include "data/weights.hpp"
+
+namespace nn {
+
+struct ClipTextConfig {
+  EncoderConfig encoder;
+  int64_t vocab_size = 49408;
+  int64_t max_position_embeddings = 77;
+  int64_t projection_dim = 512;  // of the CLIP that it belongs to; unused by the tower
+  int64_t bos_token_id = 49406;
+  int64_t eos_token_id = 49407;  // 2: an old file; the pooled token is then the largest id
+  int64_t pad_token_id = 1;
+};
+
+struct ClipText {
+  ClipTextConfig config;
+  at::Tensor token_embedding;     // [V, D] embeddings.token_embedding.weight
+  at::Tensor position_embedding;  // [L, D] embeddings.position_embedding.weight
+  Encoder encoder;
+  Norm final_layer_norm;
+};
+
+struct TextOutput {
+  at::Tensor hidden;  // [B, L, D] after the final norm
+  at::Tensor pooled;  // [B, D] its row at the end token
+};
+// ids: [B, L] int64, L up to max_position_embeddings. `clip_skip` leaves out that many of the last
+// layers (as diffusers' `clip_skip`: the final norm still applies). Padding is attended to, as
+// Stable Diffusion does.
+TextOutput clip_text_forward(const ClipText& w, const at::Tensor& ids, int64_t clip_skip = 0);
+
+// The text tower of a checkpoint, by names with or without "text_model.".
+ClipText take_clip_text(const data::Weights& weights, const ClipTextConfig& config);
+ClipText make_clip_text(const ClipTextConfig& config, at::Generator& generator);
+// `prefix` is "text_model" in every file of the field.
+void for_each_tensor(ClipText& w, const std::string& prefix, const data::TensorVisitor& visit);
+
+// A folder with config.json and model.safetensors. Throws BadInput naming the file and the key or
+// tensor.
+ClipText load_clip_text(const std::filesystem::path& folder);
+void save_clip_text(const std::filesystem::path& folder, const ClipText& w, at::ScalarType dtype);
+
+// config.json's text as such a tower's settings and back; `where` names the file. Absent keys keep
+// the defaults above.
+ClipTextConfig parse_clip_text_config(const std::string& json, const std::string& where);
+std::string clip_text_config_json(const ClipTextConfig& config, at::ScalarType dtype);
+
+}  // namespace nn

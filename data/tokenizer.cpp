@@ -1,0 +1,283 @@
+#include "data/tokenizer.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "data/error.hpp"
+#include "data/text.hpp"
+#include "data/unicode.hpp"
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+namespace data {
+namespace {
+
+constexpr std::string_view kEndOfWord = "</w>";
+
+// GPT-2's printable stand-ins for the 256 bytes, as UTF-8: 33-126, 161-172 and 174-255 stand for
+// themselves, the other 68 bytes in increasing order for the code points from 256.
+struct ByteSymbols {
+  std::array<std::string, 256> symbol;  // by byte
+  std::array<int, 256> order{};         // bytes in the order of CLIP's ids
+  std::map<char32_t, unsigned char> byte;
+};
+
+ByteSymbols make_byte_symbols() {
+  ByteSymbols table;
+  const auto printable = [](int b) {
+    return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+  };
+  int next = 0;
+  char32_t other = 256;
+  for (const bool wanted : {true, false}) {
+    for (int b = 0; b < 256; ++b) {
+      if (printable(b) != wanted) continue;
+      const char32_t point = wanted ? static_cast<char32_t>(b) : other++;
+      table.symbol[b] = encode_utf8(std::u32string(1, point));
+      table.byte[point] = static_cast<unsigned char>(b);
+      table.order[next++] = b;
+    }
+  }
+  return table;
+}
+
+const ByteSymbols& byte_symbols() {
+  static const ByteSymbols table = make_byte_symbols();
+  return table;
+}
+
+bool is_other(char32_t c) { return !is_space(c) && !is_letter(c) && !is_number(c); }
+
+// End of the piece that starts at `at`: the alternatives of CLIP's pattern in their order. 0: none
+// starts here.
+size_t piece_end(std::u32string_view text, size_t at) {
+  for (const std::u32string_view fixed :
+       {U"<|startoftext|>", U"<|endoftext|>", U"'s", U"'t", U"'re", U"'ve", U"'m", U"'ll", U"'d"}) {
+    if (text.substr(at).starts_with(fixed)) return at + fixed.size();
+  }
+  const auto run = [&](auto&& belongs) {
+    size_t end = at;
+    while (end < text.size() && belongs(text[end])) ++end;
+    return end;
+  };
+  if (is_letter(text[at])) return run(is_letter);
+  if (is_number(text[at])) return at + 1;
+  if (is_other(text[at])) return run(is_other);
+  return 0;
+}
+
+// Words of a text: normalised, then cut by the pattern. A special token that was written in another
+// case is no special token, and is cut like any text (ByteLevel's own pattern).
+std::vector<std::string> words_of(std::string_view text) {
+  const std::u32string clean = lower(nfc(decode_utf8(text)));
+  std::vector<std::string> words;
+  for (size_t at = 0; at < clean.size();) {
+    const size_t end = piece_end(clean, at);
+    if (end == 0) {
+      ++at;
+      continue;
+    }
+    const std::u32string_view piece = std::u32string_view(clean).substr(at, end - at);
+    const bool special = piece == U"<|startoftext|>" || piece == U"<|endoftext|>";
+    if (special) {
+      for (const auto part : {piece.substr(0, 2), piece.substr(2, piece.size() - 4),
+                              piece.substr(piece.size() - 2)}) {
+        words.push_back(encode_utf8(part));
+      }
+    } else {
+      words.push_back(encode_utf8(piece));
+    }
+    at = end;
+  }
+  return words;
+}
+
+std::vector<std::string> symbols_of(const std::string& word) {
+  std::vector<std::string> symbols;
+  for (const char c : word) symbols.push_back(byte_symbols().symbol[static_cast<unsigned char>(c)]);
+  if (!symbols.empty()) symbols.back() += kEndOfWord;
+  return symbols;
+}
+
+void merge_at(std::vector<std::string>& symbols, size_t i) {
+  symbols[i] += symbols[i + 1];
+  symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+}
+
+// Merges the pair of the lowest rank, the leftmost first, until none is known.
+std::vector<std::string> merged(const Tokenizer& tokenizer, const std::string& word) {
+  std::vector<std::string> symbols = symbols_of(word);
+  while (symbols.size() > 1) {
+    size_t best = 0;
+    int64_t best_rank = -1;
+    for (size_t i = 0; i + 1 < symbols.size(); ++i) {
+      const auto found = tokenizer.ranks.find(symbols[i] + " " + symbols[i + 1]);
+      if (found == tokenizer.ranks.end() || (best_rank >= 0 && found->second >= best_rank))
+        continue;
+      best = i;
+      best_rank = found->second;
+    }
+    if (best_rank < 0) break;
+    merge_at(symbols, best);
+  }
+  return symbols;
+}
+
+void append_words(const Tokenizer& tokenizer, std::string_view text, std::vector<int64_t>& ids) {
+  for (const auto& word : words_of(text)) {
+    for (const auto& symbol : merged(tokenizer, word)) {
+      const auto found = tokenizer.vocab.find(symbol);
+      ids.push_back(found == tokenizer.vocab.end() ? tokenizer.eos
+                                                   : found->second);  // unk_token is <|endoftext|>
+    }
+  }
+}
+
+// Copies of words, each as its symbols, with their counts: what BPE learns from.
+struct CountedWord {
+  std::vector<std::string> symbols;
+  int64_t count = 0;
+};
+
+// The most frequent adjacent pair ("left right"), the first in order among equals; empty when none
+// occurs twice.
+std::string most_frequent_pair(const std::vector<CountedWord>& words) {
+  std::map<std::string, int64_t> counts;
+  for (const auto& word : words) {
+    for (size_t i = 0; i + 1 < word.symbols.size(); ++i)
+      counts[word.symbols[i] + " " + word.symbols[i + 1]] += word.count;
+  }
+  const auto best = std::max_element(counts.begin(), counts.end(),
+                                     [](auto& a, auto& b) { return a.second < b.second; });
+  return best == counts.end() || best->second < 2 ? "" : best->first;
+}
+
+void add_symbol(Tokenizer& tokenizer, const std::string& symbol) {
+  tokenizer.vocab.emplace(symbol, static_cast<int64_t>(tokenizer.vocab.size()));
+}
+
+void add_merge(Tokenizer& tokenizer, const std::string& pair) {
+  tokenizer.ranks.emplace(pair, static_cast<int64_t>(tokenizer.merges.size()));
+  tokenizer.merges.push_back(pair);
+}
+
+std::string joined_pair(const std::string& pair) {
+  const size_t space = pair.find(' ');
+  return pair.substr(0, space) + pair.substr(space + 1);
+}
+
+}  // namespace
+
+std::vector<int64_t> encode_text(const Tokenizer& tokenizer, const std::string& text) {
+  if (!is_utf8(text))
+    throw BadInput("prompt '" + encode_utf8(decode_utf8(text)) +
+                   "': expected UTF-8, found other bytes; save the text as UTF-8");
+  std::vector<int64_t> ids;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const size_t bos = rest.find(tokenizer.bos_token);
+    const size_t eos = rest.find(tokenizer.eos_token);
+    const size_t special = std::min(bos, eos);
+    append_words(tokenizer, rest.substr(0, special), ids);
+    if (special == std::string_view::npos) break;
+    ids.push_back(bos < eos ? tokenizer.bos : tokenizer.eos);
+    rest.remove_prefix(special + (bos < eos ? tokenizer.bos_token : tokenizer.eos_token).size());
+  }
+  return ids;
+}
+
+Tokens encode(const Tokenizer& tokenizer, const std::vector<std::string>& texts) {
+  const int64_t length = tokenizer.max_length;
+  Tokens tokens{at::full({static_cast<int64_t>(texts.size()), length}, tokenizer.pad, at::kLong),
+                {}};
+  int64_t* row = tokens.ids.mutable_data_ptr<int64_t>();
+  for (const auto& text : texts) {
+    std::vector<int64_t> ids = encode_text(tokenizer, text);
+    tokens.truncated.push_back(static_cast<int64_t>(ids.size()) > length - 2);
+    if (tokens.truncated.back()) ids.resize(static_cast<size_t>(length - 2));
+    *row = tokenizer.bos;
+    std::copy(ids.begin(), ids.end(), row + 1);
+    row[ids.size() + 1] = tokenizer.eos;
+    row += length;
+  }
+  return tokens;
+}
+
+std::vector<std::string> truncation_warnings(const Tokenizer& tokenizer,
+                                             const std::vector<std::string>& texts) {
+  std::vector<std::string> warnings;
+  const size_t room = static_cast<size_t>(tokenizer.max_length - 2);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto ids = encode_text(tokenizer, texts[i]);
+    if (ids.size() <= room) continue;
+    const std::string ignored =
+        decode(tokenizer, {ids.begin() + static_cast<std::ptrdiff_t>(room), ids.end()});
+    warnings.push_back("prompt " + std::to_string(i + 1) + ": " + std::to_string(ids.size()) +
+                       " tokens, the model takes " + std::to_string(room) + "; ignored: '" +
+                       ignored + "'");
+  }
+  return warnings;
+}
+
+std::string decode(const Tokenizer& tokenizer, const std::vector<int64_t>& ids) {
+  std::unordered_map<int64_t, std::string> symbols;
+  for (const auto& [symbol, id] : tokenizer.vocab) symbols[id] = symbol;
+  std::string text;
+  for (const int64_t id : ids) {
+    const auto found = symbols.find(id);
+    if (id == tokenizer.bos || id == tokenizer.eos || found == symbols.end()) continue;
+    std::string symbol = found->second;
+    const bool ends = symbol.ends_with(kEndOfWord) && symbol != kEndOfWord;
+    if (ends) symbol.resize(symbol.size() - kEndOfWord.size());
+    for (const char32_t c : decode_utf8(symbol)) {
+      const auto byte = byte_symbols().byte.find(c);
+      if (byte != byte_symbols().byte.end()) text += static_cast<char>(byte->second);
+    }
+    if (ends) text += ' ';
+  }
+  while (text.ends_with(' ')) text.pop_back();
+  return text;
+}
+
+Tokenizer train_bpe(const std::vector<std::string>& texts, int64_t vocab_size, int64_t max_length) {
+  TORCH_CHECK(vocab_size >= 514,
+              "train_bpe: vocab_size must hold 512 byte symbols and 2 special ones, got ",
+              vocab_size);
+  TORCH_CHECK(max_length >= 3, "train_bpe: max_length must be >= 3, got ", max_length);
+  Tokenizer tokenizer;
+  tokenizer.max_length = max_length;
+  for (const int byte : byte_symbols().order) add_symbol(tokenizer, byte_symbols().symbol[byte]);
+  for (const int byte : byte_symbols().order)
+    add_symbol(tokenizer, byte_symbols().symbol[byte] + std::string(kEndOfWord));
+  std::map<std::string, int64_t> counts;
+  for (const auto& text : texts) {
+    for (const auto& word : words_of(text)) ++counts[word];
+  }
+  std::vector<CountedWord> words;
+  for (const auto& [word, count] : counts) words.push_back({symbols_of(word), count});
+  while (static_cast<int64_t>(tokenizer.vocab.size()) < vocab_size - 2) {
+    const std::string pair = most_frequent_pair(words);
+    if (pair.empty()) break;
+    add_merge(tokenizer, pair);
+    add_symbol(tokenizer, joined_pair(pair));
+    for (auto& word : words) {
+      for (size_t i = 0; i + 1 < word.symbols.size(); ++i) {
+        if (word.symbols[i] + " " + word.symbols[i + 1] == pair) merge_at(word.symbols, i);
+      }
+    }
+  }
+  for (const auto& special : {tokenizer.bos_token, tokenizer.eos_token})
+    add_symbol(tokenizer, special);
+  tokenizer.bos = tokenizer.vocab.at(tokenizer.bos_token);
+  tokenizer.eos = tokenizer.pad = tokenizer.vocab.at(tokenizer.eos_token);
+  return tokenizer;
+}
+
+}  // namespace data

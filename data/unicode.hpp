@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+// What a tokenizer needs of Unicode. Tables: unicode_tables.inc, made by unicode_tables.py.
+
+namespace data {
+
+// Code points of a UTF-8 text; each byte that belongs to no valid sequence becomes U+FFFD.
+std::u32string decode_utf8(std::string_view text);
+std::string encode_utf8(std::u32string_view text);
+
+bool is_letter(char32_t c);  // category L*
+bool is_number(char32_t c);  // category N*
+bool is_space(char32_t c);   // property White_Space
+
+// Each code point by itself (no final-sigma rule), as Rust's char::to_lowercase.
+std::u32string lower(std::u32string_view text);
+
+// Canonical composition (Unicode Standard Annex 15, form C).
+std::u32string nfc(std::u32string_view text);
+
+}  // namespace data
