@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace data {
+
+// How an image was made, as AUTOMATIC1111's web UI writes it into a PNG under "parameters" and as
+// image browsers read it.
+struct ImageParameters {
+  std::string prompt, negative_prompt;
+  int64_t steps = 0;
+  std::string sampler;  // "DPM++ 2M Karras"
+  double cfg_scale = 0;
+  uint64_t seed = 0;
+  int64_t width = 0, height = 0;  // pixels
+  std::string model_hash;         // the first 10 digits of the weights' SHA-256; "" leaves it out
+  std::string model;
+  // Further "key: value" of the last line, in order: "Eta", "aesthetic Score", "laurel".
+  struct Extra {
+    std::string key, value;
+  };
+  std::vector<Extra> extra;
+};
+
+// prompt
+// Negative prompt: ...          (when there is one)
+// Steps: 20, Sampler: DDIM, CFG scale: 7.5, Seed: 1, Size: 64x64, Model hash: ..., Model: ..., ...
+// A value with a comma, a colon or a line break is quoted as a JSON text, as the web UI does.
+std::string parameters_text(const ImageParameters& parameters);
+
+// 7.5 -> "7.5", 7 -> "7"; up to 6 significant digits.
+std::string short_number(double value);
+
+}  // namespace data

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace data {
+
+// SHA-256 (FIPS 180-4) as 64 lower-case hexadecimal digits.
+std::string sha256(std::string_view bytes);
+
+// Of a file's bytes, read in pieces. Throws BadInput when it cannot be read.
+std::string sha256_of_file(const std::filesystem::path& path);
+
+}  // namespace data
