@@ -16,6 +16,7 @@ struct Command {
 // Defined in commands.cpp: every subcommand, in the order of `laurel --help`.
 const std::vector<Command>& all_commands();
 
+int cmd_pretrain(const std::vector<std::string>& arguments);
 int cmd_world(const std::vector<std::string>& arguments);
 
 }  // namespace tools

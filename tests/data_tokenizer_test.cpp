@@ -1,0 +1,184 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/tokenizer.hpp"
+#include "data/unicode.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using data::Tokenizer;
+using nlohmann::json;
+
+const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden" / "tokenizer";
+
+fs::path fresh_folder() {
+  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
+  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_tokenizer_" + test);
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  return folder;
+}
+
+// A copy of the golden folder with one file replaced.
+fs::path with_file(const std::string& name, const std::string& content) {
+  const fs::path folder = fresh_folder();
+  for (const char* file : {"vocab.json", "merges.txt", "tokenizer_config.json"})
+    fs::copy_file(kGolden / file, folder / file);
+  data::write_file(folder / name, content);
+  return folder;
+}
+
+std::string message_of(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const data::BadInput& error) {
+    return error.what();
+  }
+  return "";
+}
+
+void expect_the_cases_of(const fs::path& folder) {
+  const Tokenizer tokenizer = data::load_tokenizer(folder);
+  const json file = json::parse(data::read_file(folder / "cases.json"));
+  size_t wrong = 0;
+  for (const auto& row : file.at("cases")) {
+    const auto text = row.at("text").get<std::string>();
+    if (data::encode_text(tokenizer, text) == row.at("ids").get<std::vector<int64_t>>()) continue;
+    if (++wrong < 5) ADD_FAILURE() << "other ids for: " << row.at("text").dump(-1, ' ', true);
+  }
+  EXPECT_EQ(wrong, 0u) << "of " << file.at("cases").size();
+  std::vector<std::string> first;
+  for (size_t i = 0; i < file.at("padded").size(); ++i)
+    first.push_back(file.at("cases").at(i).at("text").get<std::string>());
+  const at::Tensor ids = data::encode(tokenizer, first).ids;
+  for (size_t i = 0; i < first.size(); ++i) {
+    const auto row = file.at("padded").at(i).get<std::vector<int64_t>>();
+    EXPECT_TRUE(ids[static_cast<int64_t>(i)].equal(at::tensor(row, at::kLong))) << first[i];
+  }
+}
+
+TEST(Tokenizer, AgreesWithTransformers) { expect_the_cases_of(kGolden); }
+
+TEST(Tokenizer, AgreesWithTheFullVocabulary) {
+  const char* folder = std::getenv("LAUREL_TOKENIZER_PARITY");
+  if (!folder)
+    GTEST_SKIP() << "LAUREL_TOKENIZER_PARITY is not set, see tests/golden/make_tokenizer.py";
+  expect_the_cases_of(folder);
+}
+
+TEST(Tokenizer, LearnsTheMostFrequentPairsFirst) {
+  // "ab" occurs 3 times, then "ab" + "c</w>" twice; "x" "y</w>" occurs once and is not learnt.
+  const Tokenizer tokenizer = data::train_bpe({"abc", "ABC", "abd xy"}, 600, 8);
+  EXPECT_EQ(tokenizer.merges, (std::vector<std::string>{"a b", "ab c</w>"}));
+  EXPECT_EQ(tokenizer.vocab.size(), 516u);
+  EXPECT_EQ(tokenizer.vocab.at("!"), 0);  // byte 33 leads CLIP's order
+  EXPECT_EQ(tokenizer.vocab.at("!</w>"), 256);
+  EXPECT_EQ(tokenizer.bos, 514);
+  EXPECT_EQ(tokenizer.eos, 515);
+  EXPECT_EQ(data::encode_text(tokenizer, "abc"), (std::vector<int64_t>{513}));
+  EXPECT_EQ(data::encode_text(tokenizer, "abd"), (std::vector<int64_t>{512, 256 + 'd' - '!'}));
+  EXPECT_THROW(data::train_bpe({}, 100, 8), c10::Error);
+}
+
+TEST(Tokenizer, PadsAndCutsAndSaysSo) {
+  const Tokenizer tokenizer = data::train_bpe({"red red blue blue"}, 600, 4);
+  const data::Tokens tokens = data::encode(tokenizer, {"red", "red blue red", ""});
+  EXPECT_EQ(tokens.truncated, (std::vector<bool>{false, true, false}));
+  const int64_t red = tokenizer.vocab.at("red</w>"), blue = tokenizer.vocab.at("blue</w>");
+  const int64_t bos = tokenizer.bos, eos = tokenizer.eos;
+  const at::Tensor expected =
+      at::tensor({bos, red, eos, eos, bos, red, blue, eos, bos, eos, eos, eos}, at::kLong)
+          .view({3, 4});
+  EXPECT_TRUE(tokens.ids.equal(expected)) << tokens.ids;
+  const auto warnings = data::truncation_warnings(tokenizer, {"red", "red blue red"});
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_EQ(warnings[0], "prompt 2: 3 tokens, the model takes 2; ignored: 'red'");
+}
+
+TEST(Tokenizer, SavesWhatItReads) {
+  const Tokenizer tokenizer = data::load_tokenizer(kGolden);
+  const fs::path folder = fresh_folder();
+  data::save_tokenizer(folder, tokenizer);
+  const Tokenizer again = data::load_tokenizer(folder);
+  EXPECT_EQ(again.vocab, tokenizer.vocab);
+  EXPECT_EQ(again.merges, tokenizer.merges);
+  EXPECT_EQ(again.max_length, 77);
+  EXPECT_EQ(again.pad, tokenizer.eos);
+  EXPECT_EQ(data::read_file(folder / "merges.txt"), data::read_file(kGolden / "merges.txt"));
+}
+
+TEST(Tokenizer, ReadsTokenizerJsonAlone) {
+  const Tokenizer tokenizer = data::train_bpe({"abc abc"}, 600, 8);
+  json vocab = json::object();
+  for (const auto& [symbol, id] : tokenizer.vocab) vocab[symbol] = id;
+  const json merges = {{"a", "b"}, {"ab", "c</w>"}};
+  const fs::path folder = fresh_folder();
+  const json model = {{"type", "BPE"}, {"vocab", vocab}, {"merges", merges}};
+  data::write_file(folder / "tokenizer.json", json{{"model", model}}.dump());
+  EXPECT_EQ(data::encode_text(data::load_tokenizer(folder), "abc"),
+            data::encode_text(tokenizer, "abc"));
+}
+
+TEST(Tokenizer, TakesAnotherPaddingToken) {
+  const fs::path folder =
+      with_file("special_tokens_map.json", R"({"pad_token": {"content": "!"}})");
+  EXPECT_EQ(data::load_tokenizer(folder).pad, data::load_tokenizer(folder).vocab.at("!"));
+}
+
+TEST(Tokenizer, DecodesWhatItEncodes) {
+  const Tokenizer tokenizer = data::load_tokenizer(kGolden);
+  EXPECT_EQ(data::decode(tokenizer, data::encode_text(tokenizer, "A  naïve 中 cat!")),
+            "a naïve 中 cat !");
+}
+
+TEST(Tokenizer, NamesWhatIsWrongWithItsFiles) {
+  const auto load = [](const std::string& file, const std::string& content) {
+    const fs::path folder = with_file(file, content);
+    return message_of([&] { data::load_tokenizer(folder); });
+  };
+  EXPECT_NE(load("vocab.json", "{").find("vocab.json: expected JSON"), std::string::npos);
+  EXPECT_NE(load("vocab.json", "[1]").find("expected an object of symbols"), std::string::npos);
+  EXPECT_NE(load("vocab.json", R"({"a": "b"})").find("symbol 'a': expected a whole number"),
+            std::string::npos);
+  EXPECT_NE(load("merges.txt", "zzqq yyq\n").find("merge 'zzqq yyq'"), std::string::npos);
+  EXPECT_NE(load("tokenizer_config.json", R"({"eos_token": "<end>"})")
+                .find("'<end>' is not in the vocabulary"),
+            std::string::npos);
+  EXPECT_NE(load("tokenizer_config.json", R"({"model_max_length": 1})").find("model_max_length"),
+            std::string::npos);
+  EXPECT_THROW(data::load_tokenizer(fresh_folder()), data::BadInput);
+  const Tokenizer tokenizer = data::load_tokenizer(kGolden);
+  EXPECT_NE(message_of([&] { data::encode(tokenizer, {"caf\xe9"}); }).find("expected UTF-8"),
+            std::string::npos);
+}
+
+TEST(Unicode, ComposesInFormC) {
+  EXPECT_TRUE(data::nfc(U"e\u0301") == U"\u00e9");
+  EXPECT_TRUE(data::nfc(U"a\u0323\u0302") == U"\u1ead");         // twice
+  EXPECT_TRUE(data::nfc(U"a\u0302\u0323") == U"\u1ead");         // marks are put in order first
+  EXPECT_TRUE(data::nfc(U"a\u0327\u0310") == U"a\u0327\u0310");  // nothing to compose to
+  EXPECT_TRUE(data::nfc(U"\u1100\u1161\u11a8") == U"\uac01");
+  EXPECT_TRUE(data::nfc(U"\u212b") == U"\u00c5");  // the Angstrom sign is a letter with a ring
+}
+
+TEST(Unicode, DecodesAndReplacesWhatIsNotUtf8) {
+  EXPECT_TRUE(data::decode_utf8("a\xf0\x9f\x98\x80") == U"a\U0001f600");
+  EXPECT_TRUE(data::decode_utf8("\xc0\x80z") == U"\ufffd\ufffdz");
+  EXPECT_EQ(data::encode_utf8(U"\u00e9\u4e2d\U0001f600"), "\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80");
+}
+
+TEST(Unicode, KnowsClassesAndLowerCase) {
+  EXPECT_TRUE(data::is_letter(U'\u4e2d') && !data::is_letter(U'1') && !data::is_letter(U'\u0301'));
+  EXPECT_TRUE(data::is_number(U'\u0663') && data::is_number(U'\u2167') && !data::is_number(U'a'));
+  EXPECT_TRUE(data::is_space(U'\u3000') && !data::is_space(U'\u200b'));
+  EXPECT_TRUE(data::lower(U"A\u00c9\u0130\u0416\U00010400!") == U"a\u00e9i\u0307\u0436\U00010428!");
+}
+
+}  // namespace

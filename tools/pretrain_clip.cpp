@@ -1,0 +1,182 @@
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <limits>
+#include <sstream>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "rewards/train_clip.hpp"
+#include "tools/cmd_pretrain.hpp"
+#include "tools/options.hpp"
+
+namespace fs = std::filesystem;
+
+namespace tools {
+namespace {
+
+constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+constexpr int64_t kExamSeed = 20211;  // of the held-out scenes, the same for every run
+
+struct Settings {
+  rewards::TrainClipOptions train;
+  std::string output_dir, hidden_act = "gelu";
+  int64_t width = 128, heads = 4, mlp = 512, text_layers = 3, vision_layers = 3, text_length = 32,
+          vocab_size = 1024;
+  int64_t exam_groups = 8, exam_size = 64;
+  double variants = 0.5;
+};
+
+void declare_model(Options& options, Settings& s) {
+  options.group("model");
+  options.integer("width", s.width, "of both towers and of the joint space", 8, 4096);
+  options.integer("num_attention_heads", s.heads, "", 1, 64);
+  options.integer("intermediate_size", s.mlp, "", 8, 16384);
+  options.integer("text_layers", s.text_layers, "", 1, 48);
+  options.integer("vision_layers", s.vision_layers, "", 1, 48);
+  options.integer("patch_size", s.train.model.vision.patch_size, "pixels", 1, 64);
+  options.integer("image_size", s.train.model.vision.image_size, "pixels", 8, 1024);
+  options.integer("text_length", s.text_length, "ids a caption", 3, 1024);
+  options.integer("vocab_size", s.vocab_size, "at most; byte-level BPE learnt from the captions",
+                  514, 65536);
+  options.choice("hidden_act", s.hidden_act, {"gelu", "quick_gelu"}, "");
+}
+
+void declare_training(Options& options, Settings& s) {
+  rewards::TrainClipOptions& t = s.train;
+  options.group("training");
+  options.integer("max_train_steps", t.max_train_steps, "updates in all", 1, kMax);
+  options.number("max_train_minutes", t.max_train_minutes,
+                 "> 0: minutes instead of updates; the schedule follows", 0, 1e6);
+  options.integer("train_batch_size", t.train_batch_size, "pairs of an update", 2, 65536);
+  options.number("variants", s.variants, "part of a batch of scenes that is a near-copy of another",
+                 0, 0.75);
+  options.choice("optimizer", t.optimizer, {"adamw", "muon"}, "");
+  options.number("learning_rate", t.learning_rate, "after the warm-up; falls by a cosine", 0, 10);
+  options.integer("lr_warmup_steps", t.lr_warmup_steps, "", 0, kMax);
+  options.number("weight_decay", t.weight_decay, "", 0, 10);
+  options.number("max_grad_norm", t.max_grad_norm, "gradients are clipped to it", 1e-9, 1e9);
+  options.number("ema_decay", t.ema_decay, "of the weights' moving average, which is what is saved",
+                 0, 0.999999);
+  options.group("progress");
+  options.integer("exam_groups", s.exam_groups, "groups of the retrieval exams", 1, 1024);
+  options.integer("exam_size", s.exam_size, "pairs of a group", 2, 4096);
+  options.integer("logging_steps", t.logging_steps, "", 1, kMax);
+  options.integer("validation_steps", t.validation_steps, "", 1, kMax);
+  options.integer("checkpointing_steps", t.checkpointing_steps, "", 1, kMax);
+  options.text("resume_from_checkpoint", t.resume_from_checkpoint,
+               "\"latest\", or a state.safetensors");
+}
+
+void declare(Options& options, Settings& s) {
+  options.group("data and output");
+  options.text("output_dir", s.output_dir, "folder for the model, metrics and training state");
+  options.integer("seed", s.train.seed, "of weights, scenes and captions", 0, kMax);
+  declare_model(options, s);
+  declare_training(options, s);
+}
+
+rewards::ClipConfig model_config(const Settings& s, const data::Tokenizer& tokenizer) {
+  rewards::ClipConfig config = s.train.model;
+  nn::EncoderConfig tower{.hidden_size = s.width,
+                          .intermediate_size = s.mlp,
+                          .num_hidden_layers = s.text_layers,
+                          .num_attention_heads = s.heads};
+  tower.hidden_act = nn::activation_by_name(s.hidden_act, "--hidden_act");
+  config.text.encoder = tower;
+  config.text.vocab_size = static_cast<int64_t>(tokenizer.vocab.size());
+  config.text.max_position_embeddings = s.text_length;
+  config.text.projection_dim = config.projection_dim = s.width;
+  config.text.bos_token_id = tokenizer.bos;
+  config.text.eos_token_id = tokenizer.eos;
+  config.text.pad_token_id = tokenizer.pad;
+  tower.num_hidden_layers = s.vision_layers;
+  config.vision.encoder = tower;
+  return config;
+}
+
+std::vector<rewards::ExamSet> scene_exams(const Settings& s) {
+  auto generator = at::detail::createCPUGenerator(kExamSeed);
+  std::vector<rewards::ExamSet> exams;
+  exams.push_back({"seen", rewards::retrieval_groups(s.exam_groups, s.exam_size,
+                                                     scene::Split::kSeen, generator)});
+  exams.push_back({"unseen", rewards::retrieval_groups(s.exam_groups, s.exam_size,
+                                                       scene::Split::kUnseen, generator)});
+  return exams;
+}
+
+std::string percent(double fraction) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.1f %%", 100 * fraction);
+  return text;
+}
+
+// The model card: what it is, what it can do, how it was made.
+std::string model_card(const Settings& s,
+                       const std::string& data,
+                       const rewards::TrainClipResult& result,
+                       const std::vector<rewards::ExamSet>& exams,
+                       const std::string& config) {
+  std::ostringstream card;
+  card << "---\nlibrary_name: transformers\npipeline_tag: zero-shot-image-classification\n"
+          "tags: [clip, synthetic, laurel]\n---\n\n"
+          "# A small CLIP, learnt from "
+       << data
+       << "\n\nTrained from nothing by `laurel pretrain clip`; it knows nothing else. `clip/` "
+          "loads as transformers' "
+          "CLIPModel, `text_encoder/` (the same text tower) as CLIPTextModel, `tokenizer/` as "
+          "CLIPTokenizer.\n\n"
+          "Top-1 retrieval among "
+       << s.exam_size << " pairs whose captions each fit their own image alone, the mean of "
+       << s.exam_groups << " groups:\n\n| pairs | image to text | text to image |\n|---|---|---|\n";
+  for (size_t i = 0; i < exams.size(); ++i) {
+    card << "| " << exams[i].name << " | " << percent(result.exams[i].image_to_text) << " | "
+         << percent(result.exams[i].text_to_image) << " |\n";
+  }
+  card << "\n"
+       << result.steps << " updates in " << std::llround(result.minutes)
+       << " minutes, the moving average of the weights. Settings:\n\n```toml\n"
+       << config << "```\n";
+  return card.str();
+}
+
+}  // namespace
+
+int pretrain_clip(const std::vector<std::string>& arguments) {
+  Settings s;
+  s.train.model.vision.image_size = 64;
+  s.train.model.vision.patch_size = 8;
+  Options options("pretrain clip", "Trains a CLIP and its tokenizer, from nothing.");
+  declare(options, s);
+  if (!options.parse(arguments).proceed) return 0;
+  if (s.output_dir.empty())
+    throw data::BadInput(
+        "laurel pretrain clip: --output_dir is missing; name a folder for the model");
+  if (s.width % s.heads)
+    throw data::BadInput(
+        "laurel pretrain clip: num_attention_heads: expected a divisor of width, found " +
+        std::to_string(s.heads));
+  s.train.output_dir = s.output_dir;
+  const rewards::ClipSource source = rewards::scene_source(s.variants);
+  const data::Tokenizer tokenizer = data::train_bpe(source.texts, s.vocab_size, s.text_length);
+  data::save_tokenizer(s.train.output_dir / "tokenizer", tokenizer);
+  data::write_file(s.train.output_dir / "config.toml", options.resolved());
+  s.train.model = model_config(s, tokenizer);
+  const auto exams = scene_exams(s);
+  const auto result =
+      rewards::train_clip(s.train, tokenizer, source, exams,
+                          [](const std::string& line) { std::cout << line << std::endl; });
+  data::write_file(s.train.output_dir / "README.md",
+                   model_card(s, source.name, result, exams, options.resolved()));
+  for (size_t i = 0; i < result.exams.size(); ++i) {
+    std::cout << "top-1 of " << s.exam_size << ", " << exams[i].name << ": image to text "
+              << percent(result.exams[i].image_to_text) << ", text to image "
+              << percent(result.exams[i].text_to_image) << "\n";
+  }
+  return 0;
+}
+
+}  // namespace tools
