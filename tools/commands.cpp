@@ -7,6 +7,7 @@ const std::vector<Command>& all_commands() {
   static const std::vector<Command> commands = {
       {"pretrain", "train a VAE, CLIP or UNet from nothing", cmd_pretrain},
       {"world", "draw captioned scenes of the built-in world; check its oracle", cmd_world},
+      {"gallery", "runs or folders of images -> one offline HTML page", cmd_gallery},
   };
   return commands;
 }

@@ -1,0 +1,58 @@
+#pragma once
+
+// Run folders and image folders as what the page shows: runs, their sets of images, and items. An
+// item is one prompt and seed; it has at most one image in each set, which is what makes base and
+// tuned comparable.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/gallery/records.hpp"
+
+namespace gallery {
+
+struct Image {
+  std::filesystem::path path;
+  std::string file;  // relative to the run's folder
+  size_t set = 0, item = 0;
+  Record record;
+};
+
+struct Set {
+  size_t run = 0;
+  std::string name;             // "base", "step-20", or the folder's name
+  std::optional<int64_t> step;  // base is 0
+};
+
+struct Run {
+  std::string name;
+  std::filesystem::path path;  // as given
+  std::string info;            // run.json, or empty
+  std::string config;          // config.toml, or empty
+  bool synthetic = false;
+  std::vector<Series> metrics;
+  std::vector<std::string> warnings;
+};
+
+struct Item {
+  std::string key;  // the file's name without its ending
+  std::string prompt, split;
+  std::optional<int64_t> seed;
+};
+
+struct Collection {
+  std::vector<Run> runs;
+  std::vector<Set> sets;
+  std::vector<Image> images;  // by set, then by file name
+  std::vector<Item> items;
+};
+
+// Each path is a run folder (it holds samples/), a folder of images, or a folder of either kind.
+// Throws BadInput when a path is missing, when none of them holds an image, and for a broken file
+// (records.hpp).
+Collection collect(const std::vector<std::string>& paths);
+
+}  // namespace gallery

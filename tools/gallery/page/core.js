@@ -1,0 +1,192 @@
+"use strict";
+// The data of the page, what is shown of it, and small helpers. All text goes in by textContent: nothing is parsed as HTML.
+
+const data = JSON.parse(document.getElementById("gallery-data").textContent);
+const { runs, sets, items, prompts, images, rewards } = data;
+const motion = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+const $ = (id) => document.getElementById(id);
+
+function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  assign(node, attributes);
+  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  assign(node, attributes);
+  node.append(...children.filter(Boolean));
+  return node;
+}
+
+function assign(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
+  }
+}
+
+const icon = (name) => svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: "#i-" + name }));
+
+// ---- look-ups ----------------------------------------------------------------------------------------------------
+
+const itemCount = items.prompt.length;
+const imageCount = images.set.length;
+const imageAt = sets.map(() => new Int32Array(itemCount).fill(-1));  // [set][item] -> image, -1 where there is none
+for (let image = 0; image < imageCount; image++) imageAt[images.set[image]][images.item[image]] = image;
+
+const promptOf = (item) => (items.prompt[item] < 0 ? "" : prompts[items.prompt[item]]);
+const titleOf = (item) => promptOf(item) || items.key[item];
+const score = (reward, image) => (image < 0 ? null : data.scores[reward][image] ?? null);
+const setSize = sets.map((_, set) => imageAt[set].reduce((count, image) => count + (image >= 0), 0));
+const splits = [...new Set(items.split.filter(Boolean))];
+const stepSets = (run) => sets.map((_, set) => set).filter((set) => sets[set].run === run && sets[set].step !== null);
+
+function setName(set) {
+  const { run, name, step } = sets[set];
+  const own = step === null || step === 0 ? name : "step " + step;
+  return runs.length > 1 && !(sets.filter((other) => other.run === run).length === 1) ? runs[run].name + " · " + own
+    : sets.filter((other) => other.run === run).length === 1 ? runs[run].name : own;
+}
+
+// ---- numbers -----------------------------------------------------------------------------------------------------
+
+// As many decimals as show a change of a hundredth of the spread.
+function decimalsFor(values) {
+  const known = values.filter((value) => value !== null && Number.isFinite(value)).sort((a, b) => a - b);
+  if (!known.length) return 2;
+  const spread = known[Math.floor(0.95 * (known.length - 1))] - known[Math.floor(0.05 * (known.length - 1))];
+  if (!(spread > 0)) return known[0] === Math.round(known[0]) ? 0 : 3;
+  return Math.max(0, Math.min(5, 2 - Math.round(Math.log10(spread))));
+}
+
+const decimals = Object.fromEntries(rewards.map((name) => [name, decimalsFor(data.scores[name])]));
+
+function number(value, places) {
+  if (value === null || value === undefined) return "–";
+  if (!Number.isFinite(value)) return String(value);
+  return value.toFixed(places).replace("-", "−").replace(/^−(0\.?0*)$/, "$1");
+}
+const signed = (value, places) => (value === null ? "–" : (value > 0 ? "+" : "") + number(value, places));
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+const plural = (count, word) => count.toLocaleString("en") + " " + word + (count === 1 ? "" : "s");
+
+// "Nice" values between low and high for an axis, about `count` of them.
+function ticks(low, high, count) {
+  if (!(high > low)) return [low];
+  const rough = (high - low) / count;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((value) => value >= rough);
+  const values = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) values.push(k * step);
+  return values;
+}
+const tickText = (value) => (Math.abs(value) >= 1e5 ? value.toExponential(1) : String(+value.toPrecision(6))).replace("-", "−");
+
+// ---- pictures ----------------------------------------------------------------------------------------------------
+
+// Pictures lie in packs of base64 lines behind this script; a pack is read when one of its pictures is first shown.
+const packs = [];
+function source(image) {
+  const index = Math.floor(image / data.pack_size);
+  if (!packs[index]) {
+    const node = $("pack-" + index);
+    if (!node || (document.readyState === "loading" && !node.nextElementSibling)) return null;
+    packs[index] = node.textContent.trim().split("\n");
+  }
+  const line = packs[index][image % data.pack_size];
+  return (line[0] === "p" ? "data:image/png;base64," : "data:image/jpeg;base64,") + line.slice(1);
+}
+
+const waiting = [];
+function picture(image, { full = false, alt = "" } = {}) {
+  const node = el("img", { alt, draggable: "false", decoding: "async" });
+  if (image < 0) {
+    return el("span", { class: "missing" }, "none");
+  }
+  if (full && images.full) node.src = images.full[image];
+  else if (source(image)) node.src = source(image);
+  else waiting.push([node, image]);
+  return node;
+}
+document.addEventListener("DOMContentLoaded", () => {
+  for (const [node, image] of waiting.splice(0)) node.src = source(image);
+});
+
+// ---- state -------------------------------------------------------------------------------------------------------
+
+const withSteps = runs.map((_, run) => stepSets(run));
+function firstPair() {
+  const run = Math.max(0, withSteps.findIndex((steps) => steps.length > 0));
+  const own = sets.map((_, set) => set).filter((set) => sets[set].run === run);
+  const base = own.find((set) => sets[set].name === "base") ?? own[0];
+  const last = withSteps[run].length ? withSteps[run].at(-1) : own.at(-1);
+  if (base !== last) return { a: base, b: last };
+  return sets.length > 1 ? { a: 0, b: sets.length - 1 } : { a: 0, b: 0 };
+}
+
+const state = {
+  ...firstPair(), view: "images", mode: sets.length > 1 ? "pair" : "single", flip: false, query: "", split: "", sort: "order",
+  filter: { reward: rewards[0] ?? "", min: null, max: null }, group: true, pickedOnly: false, selection: null,
+  size: innerWidth < 600 ? 96 : 128, smooth: data.smooth, cursor: 0, order: [],
+};
+const paired = () => state.a !== state.b;
+const bothSets = sets.length > 1;
+const shownImage = (item) => imageAt[state.flip && state.mode !== "pair" ? state.a : state.b][item];
+
+function change(reward, item) {
+  const before = score(reward, imageAt[state.a][item]), after = score(reward, imageAt[state.b][item]);
+  return before === null || after === null || !paired() ? null : after - before;
+}
+
+const listeners = [];
+const onUpdate = (listener) => listeners.push(listener);
+function update(changes = {}) {
+  Object.assign(state, changes);
+  for (const listener of listeners) listener(changes);
+}
+
+// ---- picks -------------------------------------------------------------------------------------------------------
+
+const picks = new Set();
+const pickStore = "laurel-picks:" + data.identity;
+const pathOf = (image) => runs[sets[images.set[image]].run].path + "/" + images.file[image];
+try {
+  const saved = new Set(JSON.parse(localStorage.getItem(pickStore) ?? "[]"));
+  for (let image = 0; image < imageCount && saved.size; image++) if (saved.has(pathOf(image))) picks.add(image);
+} catch { /* pages opened from a file may have no storage: picks then live as long as the page */ }
+
+function togglePick(image) {
+  if (image < 0) return;
+  if (!picks.delete(image)) picks.add(image);
+  try { localStorage.setItem(pickStore, JSON.stringify([...picks].map(pathOf))); } catch { /* as above */ }
+  toast(picks.has(image) ? "Picked" : "No longer picked");
+  update({ picksChanged: true });
+}
+
+function pickRecords() {
+  return [...picks].sort((a, b) => a - b).map((image) => {
+    const item = images.item[image], set = sets[images.set[image]];
+    const scores = rewards.map((name) => [name, score(name, image)]).filter(([, value]) => value !== null);
+    return { run: runs[set.run].name, set: set.name, step: set.step, file: pathOf(image), prompt: promptOf(item),
+             seed: items.seed[item], split: items.split[item] || null, rewards: Object.fromEntries(scores) };
+  });
+}
+
+function download(name, text) {
+  const link = el("a", { href: URL.createObjectURL(new Blob([text], { type: "application/json" })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+let toastTimer = 0;
+function toast(text) {
+  $("toast").textContent = text;
+  $("toast").classList.add("on");
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => $("toast").classList.remove("on"), 1400);
+}

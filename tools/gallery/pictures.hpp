@@ -1,0 +1,32 @@
+#pragma once
+
+// Images as they lie in the page.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "tools/gallery/collection.hpp"
+
+namespace gallery {
+
+struct PictureOptions {
+  int64_t thumbnail = 320;          // longest side in pixels of an embedded thumbnail
+  int64_t quality = 85;             // JPEG quality of thumbnails
+  int64_t original_kb = 24;         // a PNG or JPEG file up to this size is embedded as it is
+  int64_t originals_total_mb = 48;  // while all of them together stay below this
+};
+
+struct Picture {
+  std::string line;               // 'p' (PNG) or 'j' (JPEG), then base64; empty: unreadable
+  int64_t width = 0, height = 0;  // of the file
+  std::string fault;              // why it is unreadable
+};
+
+// One a image of the collection, in order.
+std::vector<Picture> make_pictures(const Collection& all, const PictureOptions& options);
+
+// RFC 4648, with padding.
+std::string base64(std::string_view bytes);
+
+}  // namespace gallery
