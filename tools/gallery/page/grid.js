@@ -79,6 +79,7 @@ function arranged() {
 
 // ---- layout --------------------------------------------------------------------------------------------------------
 
+let laidWidth = 0;
 let rows = [];       // {y, h, blocks: [{kind, x, w, item | prompt, index}]}
 let cellRows = [];   // those that hold cells, for the arrow keys
 let cell = { w: 0, h: 0, s: 0 };
@@ -92,7 +93,7 @@ function measure(width, groups) {
   const group = groups.length ? groups[Math.floor(groups.length / 2)].items.length : 1;
   if (group > 1 && columns > group) columns -= columns % group;
   const side = Math.min(sideFor(columns), 1.5 * state.size);
-  const even = side >= 64 ? Math.floor(side / 16) * 16 : Math.floor(side);
+  const even = side >= 64 ? Math.floor(side / 8) * 8 : Math.floor(side);
   cell = { s: even, w: across * even + (across - 1) * kPairGap, h: Math.round(even * aspect) + kCaption };
   return columns;
 }
@@ -122,6 +123,7 @@ function layLine(line, columns, headed, y) {
 
 // Groups that fit beside each other share a line; a group that is wider than the page takes several.
 function layout() {
+  laidWidth = grid.clientWidth;
   const groups = arranged();
   const columns = measure(grid.clientWidth, groups);
   const headed = groups.some((group) => group.prompt !== null);
@@ -289,4 +291,4 @@ const later = () => {
   requestAnimationFrame(() => { queued = false; draw(); });
 };
 addEventListener("scroll", later, { passive: true });
-new ResizeObserver(() => { if (state.view === "images") { layout(); draw(); } }).observe(grid);
+new ResizeObserver(() => { if (state.view === "images" && grid.clientWidth !== laidWidth) redraw(); }).observe(grid);
