@@ -1,0 +1,203 @@
+// Bad input, as a user meets it: the binary leaves with 2 and one line on stderr that says what is
+// wrong and where.
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "data/files.hpp"
+#include "data/image_io.hpp"
+#include "data/safetensors.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Case {
+  const char* name;
+  std::string arguments;  // of laurel, as a shell reads them; @ stands for the folder of fixtures
+  std::vector<std::string> expected;  // each occurs in the line
+};
+
+void PrintTo(const Case& one, std::ostream* out) { *out << "laurel " << one.arguments; }
+
+std::string with_folder(std::string text, const std::string& folder) {
+  for (size_t place = 0; (place = text.find('@', place)) != std::string::npos;
+       place += folder.size())
+    text.replace(place, 1, folder);
+  return text;
+}
+
+// A safetensors file from its header and the bytes after it.
+std::string safetensors(const std::string& header, size_t data_bytes) {
+  const uint64_t size = header.size();
+  return std::string(reinterpret_cast<const char*>(&size), 8) + header +
+         std::string(data_bytes, '\0');
+}
+
+std::string entry(const std::string& dtype, const std::string& shape, const std::string& offsets) {
+  return R"({"x":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets +
+         "}}";
+}
+
+void write_weights(const fs::path& folder) {
+  const auto write = [&](const char* name, const std::string& bytes) {
+    data::write_file(folder / name, bytes);
+  };
+  const std::string good = safetensors(entry("F32", "[4]", "[0,16]"), 16);
+  write("good.safetensors", good);
+  write("empty.safetensors", "");
+  write("short.safetensors", "1234");
+  write("truncated.safetensors", good.substr(0, good.size() - 5));
+  write("oversized.safetensors", good + "more");
+  write("header_cut.safetensors", good.substr(0, 20));
+  write("not_json.safetensors", safetensors("{oops", 16));
+  write("overlap.safetensors",
+        safetensors(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},)"
+                    R"("b":{"dtype":"F32","shape":[4],"data_offsets":[8,24]}})",
+                    24));
+  write("shape.safetensors", safetensors(entry("F32", "[5]", "[0,16]"), 16));
+  write("dtype.safetensors", safetensors(entry("F31", "[4]", "[0,16]"), 16));
+  write("negative.safetensors", safetensors(entry("F32", "[-4]", "[0,16]"), 16));
+  write("backwards.safetensors", safetensors(entry("F32", "[4]", "[16,0]"), 16));
+  data::Weights weights;
+  weights.tensors["x"] = at::full({4}, std::numeric_limits<float>::quiet_NaN());
+  data::write_safetensors(folder / "nan.safetensors", weights);
+}
+
+void write_pictures(const fs::path& folder) {
+  const at::Tensor grey = at::full({3, 64, 64}, 0.5);
+  data::write_png(folder / "good.png", grey);
+  const std::string png = data::read_file(folder / "good.png");
+  data::write_file(folder / "cut.png", png.substr(0, png.size() / 2));
+  data::write_file(folder / "text.png", "this is no picture\n");
+  data::write_file(folder / "empty.png", "");
+  fs::create_directories(folder / "no_pictures");
+  for (const char* name : {"pictures", "bare", "bad_metadata", "lost_file"}) {
+    data::write_png(folder / name / "a.png", grey);
+    data::write_png(folder / name / "b.png", grey);
+  }
+  data::write_file(folder / "bad_metadata/metadata.jsonl", "{\"file_name\": \"a.png\"}\n");
+  data::write_file(folder / "lost_file/metadata.jsonl",
+                   "{\"file_name\": \"c.png\", \"text\": \"c\"}\n");
+  data::write_file(folder / "pictures/a.txt", "a red circle\n");
+  data::write_file(folder / "pictures/b.txt", "\xff\xfe not utf-8\n");
+}
+
+void write_texts(const fs::path& folder) {
+  const auto write = [&](const char* name, const std::string& text) {
+    data::write_file(folder / name, text);
+  };
+  write("malformed.toml", "count = 3\nseed = = 4\n");
+  write("unknown.toml", "seed = 4\ncuont = 3\n");
+  write("type.toml", "seed = 4\ncount = \"many\"\n");
+  write("range.toml", "count = 0\n");
+  write("twice.toml", "count = 3\ncount = 4\n");
+  write("empty.txt", "\n\n");
+  write("latin1.txt", "a caf\xe9\n");
+  write("broken.jsonl", "{\"prompt\": \"a red circle\"}\n{oops\n");
+  data::write_file(folder / "drawn/metadata.jsonl", "{}\n");
+}
+
+// The folder of fixtures, one for each run of the tests; it is made once and removed at the end.
+struct Fixtures {
+  fs::path folder = fs::path(testing::TempDir()) / ("laurel_bad_input_" + std::to_string(getpid()));
+  Fixtures() {
+    fs::remove_all(folder);
+    write_weights(folder);
+    write_pictures(folder);
+    write_texts(folder);
+  }
+  ~Fixtures() {
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
+  }
+};
+
+std::string fixtures() {
+  static const Fixtures made;
+  return made.folder.string();
+}
+
+struct Outcome {
+  int exit_code = 0;
+  std::string complaint;  // all of stderr
+};
+
+// `before` is said in the shell that starts laurel.
+Outcome run_laurel(const std::string& arguments, const std::string& before = "") {
+  const std::string command = before + "OMP_NUM_THREADS=1 " LAUREL_BINARY " " +
+                              with_folder(arguments, fixtures()) + " 2>&1 > /dev/null < /dev/null";
+  FILE* pipe = popen(command.c_str(), "r");
+  Outcome outcome;
+  for (int letter = fgetc(pipe); letter != EOF; letter = fgetc(pipe))
+    outcome.complaint += static_cast<char>(letter);
+  const int status = pclose(pipe);
+  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return outcome;
+}
+
+void expect_complaint(const Outcome& outcome, const std::vector<std::string>& expected) {
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.complaint;
+  EXPECT_EQ(std::count(outcome.complaint.begin(), outcome.complaint.end(), '\n'), 1)
+      << outcome.complaint;
+  for (const std::string& part : expected)
+    EXPECT_NE(outcome.complaint.find(with_folder(part, fixtures())), std::string::npos)
+        << "no '" << part << "' in: " << outcome.complaint;
+}
+
+class BadInput : public testing::TestWithParam<Case> {};
+
+TEST_P(BadInput, OneLineAndTwo) {
+  expect_complaint(run_laurel(GetParam().arguments), GetParam().expected);
+}
+
+std::string case_name(const testing::TestParamInfo<Case>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(
+    Options,
+    BadInput,
+    testing::Values(
+        Case{"UnknownCommand", "smaple", {"'smaple'"}},
+        Case{"UnknownFlag", "world --cuont 3", {"cuont", "did you mean", "count"}},
+        Case{"MissingValue", "world --count", {"count"}},
+        Case{"NotANumber", "world --count many", {"--count", "'many'"}},
+        Case{"OutOfRange", "world --count 0 --check", {"--count", "0"}},
+        Case{"NotAChoice", "world --split sene --out @/x", {"--split", "sene", "seen"}},
+        Case{"NothingToDo", "world", {"--out", "--check"}},
+        Case{"Stray", "world stray", {"'stray'"}},
+        Case{"MissingConfig", "world --config @/none.toml", {"@/none.toml"}},
+        Case{"ConfigIsAFolder", "world --config @/drawn", {"@/drawn"}},
+        Case{"MalformedToml", "world --config @/malformed.toml", {"@/malformed.toml:2"}},
+        Case{"UnknownKey", "world --config @/unknown.toml", {"@/unknown.toml:2", "cuont", "count"}},
+        Case{"WrongType", "world --config @/type.toml", {"@/type.toml:2", "count"}},
+        Case{"TomlOutOfRange", "world --config @/range.toml", {"@/range.toml:1", "count", "0"}},
+        Case{"KeyTwice", "world --config @/twice.toml", {"@/twice.toml:2"}}),
+    case_name);
+
+INSTANTIATE_TEST_SUITE_P(
+    Output,
+    BadInput,
+    testing::Values(
+        Case{"FolderInUse", "world --out @/drawn --count 1", {"@/drawn", "metadata.jsonl"}},
+        Case{"FolderIsAFile", "world --out @/good.png --count 1", {"@/good.png"}},
+        Case{"ReadOnlyPlace", "world --out /proc/laurel --count 1", {"/proc/laurel"}}),
+    case_name);
+
+// A limit on the size of files meets the same error paths as a full disk.
+const char* const kFullDisk = "trap '' XFSZ; ulimit -f 0; ";
+
+TEST(BadInputOnAFullDisk, NothingHalfWrittenIsLeft) {
+  expect_complaint(run_laurel("world --out @/full --count 1", kFullDisk), {"@/full/000000.png"});
+  EXPECT_TRUE(fs::is_empty(fs::path(fixtures()) / "full"));
+}
+
+}  // namespace
