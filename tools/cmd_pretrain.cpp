@@ -10,6 +10,7 @@ namespace {
 
 const std::vector<Command>& models() {
   static const std::vector<Command> list = {
+      {"vae", "the latent autoencoder (AutoencoderKL)", pretrain_vae},
       {"clip", "the CLIP, its text encoder and tokenizer", pretrain_clip},
   };
   return list;

@@ -1,0 +1,50 @@
+#pragma once
+
+// A folder of captioned images, the form that other trainers read too: NAME.png or .jpg with its
+// caption in NAME.txt, or metadata.jsonl with one {"file_name": .., "text": ..} a line.
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace data {
+
+struct ImageFolder {
+  std::filesystem::path folder;
+  int64_t resolution = 0;  // pixels of a side
+  std::vector<std::filesystem::path> files;
+  std::vector<std::string> captions;  // of each file; empty where it has none
+  at::Tensor cache;                   // [N, 3, R, R] uint8; undefined where it would not fit
+};
+
+struct ImageFolderOptions {
+  int64_t resolution = 64;
+  bool require_captions = false;
+  int64_t cache_bytes = int64_t{2}
+                        << 30;  // decoded once and kept when all fit, else decoded at each use
+};
+
+// Lists the folder and, when they fit, decodes its images. Throws BadInput when there is no image,
+// a caption is missing though required, or a line of metadata.jsonl is not as above or names a file
+// that is not there.
+ImageFolder open_image_folder(const std::filesystem::path& folder,
+                              const ImageFolderOptions& options);
+
+// indices: [B] int64 -> [B, 3, R, R] fp32 in [0, 1], the middle square of each image at the
+// folder's resolution
+at::Tensor folder_images(const ImageFolder& folder, const at::Tensor& indices);
+
+// The middle square of `image`, resized. image: [3, H, W] -> [3, size, size]
+at::Tensor middle_square(const at::Tensor& image, int64_t size);
+
+// Which images to train on and which to keep for measuring; the same for the same count.
+struct FolderSplit {
+  at::Tensor train;     // [N - held_out] int64, in a random order
+  at::Tensor held_out;  // [held_out] int64
+};
+// At least one image stays on either side. count: >= 2.
+FolderSplit split_folder(int64_t count, int64_t held_out);
+
+}  // namespace data
