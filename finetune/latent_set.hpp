@@ -1,0 +1,76 @@
+#pragma once
+
+// A training set for a UNet, encoded once: images as latents, captions as the text encoder's
+// output.
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "diffusion/pipeline.hpp"
+
+namespace finetune {
+
+struct CaptionedImages {
+  at::Tensor images;                  // [B, 3, H, W] fp32 in [0, 1]
+  std::vector<std::string> captions;  // B
+};
+
+// Where they come from: the built-in world, or a folder.
+struct CaptionedSource {
+  std::string name;  // for the model card
+  std::function<CaptionedImages(int64_t count, at::Generator& generator)> draw;
+};
+
+// Images as the autoencoder sees them, with their captions.
+struct EncodedImages {
+  at::Tensor mean, std;  // [N, C, h, w] fp16: the autoencoder's Gaussian, scaled to unit variance
+  std::vector<std::string> captions;  // N
+};
+
+struct EncodeOptions {
+  int64_t count = 40000;  // images
+  int64_t num_workers = 2;
+  int64_t batch_size = 64;
+};
+// Draws and encodes. `print` gets a line of progress now and then.
+EncodedImages encode_images(const diffusion::Vae& vae,
+                            const CaptionedSource& source,
+                            const EncodeOptions& options,
+                            at::Generator& generator,
+                            const std::function<void(const std::string&)>& print);
+
+// `origin` says what they were made from; reading a file of another origin throws BadInput.
+void save_encoded_images(const std::filesystem::path& path,
+                         const EncodedImages& images,
+                         const std::string& origin);
+EncodedImages load_encoded_images(const std::filesystem::path& path, const std::string& origin);
+
+struct LatentSet {
+  at::Tensor mean, std;  // as above
+  at::Tensor caption;    // [N] int64: row of `hidden`
+  at::Tensor
+      hidden;  // [M, L, D] fp16: a row for each distinct caption; row 0 is the empty prompt's
+  int64_t size() const { return mean.size(0); }
+};
+// Adds the text encoder's view of the captions.
+LatentSet encode_text(const EncodedImages& images,
+                      const diffusion::Pipeline& pipeline,
+                      const EncodeOptions& options);
+
+struct LatentBatch {
+  at::Tensor latents;  // [B, C, h, w] fp32, unit variance
+  at::Tensor hidden;   // [B, L, D] fp32
+};
+// rows: [B] int64. noise: [B, C, h, w] standard normal, which draws from the autoencoder's
+// Gaussian. drop: [B] bool, true where the caption gives way to the empty prompt.
+LatentBatch latent_batch(const LatentSet& set,
+                         const at::Tensor& rows,
+                         const at::Tensor& noise,
+                         const at::Tensor& drop);
+
+}  // namespace finetune

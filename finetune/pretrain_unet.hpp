@@ -1,0 +1,89 @@
+#pragma once
+
+// Trains a text-conditional UNet from nothing: the noise-prediction loss of Ho et al. 2020, eq. 14,
+// on latents.
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "diffusion/pipeline.hpp"
+#include "diffusion/schedule.hpp"
+#include "finetune/latent_set.hpp"
+#include "finetune/unet_exam.hpp"
+
+namespace finetune {
+
+struct PretrainUNetOptions {
+  diffusion::UNetConfig model;
+  std::filesystem::path output_dir;
+  int64_t seed = 0;
+
+  int64_t num_workers =
+      2;  // threads, each with its part of a batch; part of what makes a run repeatable
+  int64_t train_batch_size = 64;
+  int64_t max_train_steps = 10000;
+  double max_train_minutes =
+      0;  // > 0: the schedule follows the clock, and the training ends with it
+
+  double learning_rate = 1e-3;
+  int64_t lr_warmup_steps = 200;
+  double lr_decay_from = 0.8;  // fraction of the training; from there down to 0 in a straight line
+  double weight_decay = 0.01;
+  double max_grad_norm = 1.0;
+  double ema_decay = 0.999;
+
+  double snr_gamma = 5.0;  // 0: off; see min_snr_weights
+  double proportion_empty_prompts =
+      0.1;  // captions replaced by the empty prompt, for classifier-free guidance
+
+  int64_t logging_steps = 50;
+  int64_t validation_steps = 1000;
+  int64_t checkpointing_steps = 1000;
+  std::string resume_from_checkpoint;  // "": a new run; "latest", or a state file
+  ExamOptions exam;
+};
+
+// Weights of the squared error of the noise: min(SNR, gamma) / SNR with SNR = abar / (1 - abar),
+// which bounds the error of x0 that a step may cost (Hang et al. 2023, "Min-SNR", eq. 8 in its form
+// for noise prediction). gamma 0: ones. t: [B] int64 -> [B]
+at::Tensor min_snr_weights(const diffusion::NoiseSchedule& schedule,
+                           const at::Tensor& t,
+                           double gamma);
+
+struct UNetBatch {
+  at::Tensor latents;  // [B, C, h, w] unit variance
+  at::Tensor hidden;   // [B, L, D]
+  at::Tensor t;        // [B] int64
+  at::Tensor noise;    // [B, C, h, w] standard normal
+};
+// Mean over the batch of the weighted mean squared error. -> []
+at::Tensor unet_loss(const diffusion::UNet& unet,
+                     const diffusion::NoiseSchedule& schedule,
+                     const UNetBatch& batch,
+                     double snr_gamma);
+
+// Throws BadInput when output_dir holds a training state that the options do not say to continue.
+void check_output(const PretrainUNetOptions& options);
+
+struct PretrainUNetResult {
+  diffusion::UNet unet;  // the moving average's weights
+  int64_t steps = 0;
+  double minutes = 0;  // of training, all sittings together
+  double held_out_loss = 0;
+  std::vector<ExamResult> exams;  // one for each set
+};
+// `pipeline` holds all parts but the UNet; `train` and `held_out` were encoded with it. Writes
+// output_dir/{metrics.jsonl, state.safetensors, samples/}; `print` gets a line of progress at each
+// log interval. Without a time limit a resumed run equals an uninterrupted one bit for bit.
+PretrainUNetResult pretrain_unet(const PretrainUNetOptions& options,
+                                 const diffusion::Pipeline& pipeline,
+                                 const LatentSet& train,
+                                 const LatentSet& held_out,
+                                 const std::vector<ExamSet>& exams,
+                                 const std::function<void(const std::string&)>& print);
+
+}  // namespace finetune
