@@ -88,14 +88,16 @@ CaptionedImages collect(const std::vector<Told>& all) {
   return batch;
 }
 
-// The pairs at `rows` ([B] int64) of a set.
+const std::string& caption_of(const CaptionedSet& set, const at::Tensor& rows, int64_t i) {
+  return set.captions.at(static_cast<size_t>(rows[i].item<int64_t>()));
+}
+
 CaptionedImages picked(const CaptionedSet& set, const at::Tensor& rows) {
   const int64_t count = rows.size(0);
-  CaptionedImages batch{.images = set.images.index_select(0, rows),
+  CaptionedImages batch{.images = set.images(rows),
                         .captions = {},
                         .also_true = at::zeros({count, count}, at::kBool)};
-  for (int64_t i = 0; i < count; ++i)
-    batch.captions.push_back(set.captions[static_cast<size_t>(rows[i].item<int64_t>())]);
+  for (int64_t i = 0; i < count; ++i) batch.captions.push_back(caption_of(set, rows, i));
   bool* also_true = batch.also_true.mutable_data_ptr<bool>();
   for (size_t i = 0; i < batch.captions.size(); ++i) {
     for (size_t j = 0; j < batch.captions.size(); ++j)
@@ -136,27 +138,30 @@ ClipSource scene_source(double variants) {
   return source;
 }
 
-ClipSource captioned_source(const std::string& name, const CaptionedSet& set) {
-  TORCH_CHECK(set.images.size(0) == static_cast<int64_t>(set.captions.size()),
-              "captioned_source: expected one caption an image, got ", set.captions.size(), " for ",
-              set.images.size(0));
-  ClipSource source{.name = name, .texts = set.captions, .draw = {}};
-  source.draw = [set](int64_t count, at::Generator& generator) {
-    return picked(set, at::randperm(set.images.size(0), generator).slice(0, 0, count));
+ClipSource captioned_source(const std::string& name,
+                            const CaptionedSet& set,
+                            const at::Tensor& rows) {
+  ClipSource source{.name = name, .texts = {}, .draw = {}};
+  for (int64_t i = 0; i < rows.size(0); ++i) source.texts.push_back(caption_of(set, rows, i));
+  source.draw = [set, rows](int64_t count, at::Generator& generator) {
+    const at::Tensor order = at::randperm(rows.size(0), generator).slice(0, 0, count);
+    return picked(set, rows.index_select(0, order));
   };
   return source;
 }
 
-std::vector<CaptionedImages> groups_of(const CaptionedSet& set, int64_t size) {
+std::vector<CaptionedImages> groups_of(const CaptionedSet& set,
+                                       const at::Tensor& rows,
+                                       int64_t size) {
   std::vector<CaptionedImages> groups;
-  std::vector<int64_t> rows;
+  std::vector<int64_t> group;
   std::set<std::string> known;
-  for (int64_t i = 0; i < set.images.size(0); ++i) {
-    if (!known.insert(set.captions[static_cast<size_t>(i)]).second) continue;
-    rows.push_back(i);
-    if (static_cast<int64_t>(rows.size()) < size) continue;
-    groups.push_back(picked(set, at::tensor(rows, at::kLong)));
-    rows.clear();
+  for (int64_t i = 0; i < rows.size(0); ++i) {
+    if (known.insert(caption_of(set, rows, i)).second) group.push_back(rows[i].item<int64_t>());
+    const bool last = i + 1 == rows.size(0);
+    if (group.empty() || (static_cast<int64_t>(group.size()) < size && !last)) continue;
+    groups.push_back(picked(set, at::tensor(group, at::kLong)));
+    group.clear();
     known.clear();
   }
   return groups;

@@ -37,17 +37,22 @@ CaptionedImages draw_scenes(int64_t count,
 
 ClipSource scene_source(double variants);
 
-// Pairs in memory: images: [N, 3, H, W] in [0, 1], one caption each. Equal captions are no
-// mismatch.
+// Pairs that exist: captions, and their images by row number.
 struct CaptionedSet {
-  at::Tensor images;
-  std::vector<std::string> captions;
+  std::vector<std::string> captions;  // N
+  // rows: [B] int64 -> [B, 3, H, W] fp32 in [0, 1]
+  std::function<at::Tensor(const at::Tensor& rows)> images;
 };
-ClipSource captioned_source(const std::string& name, const CaptionedSet& set);
 
-// The set cut into groups of `size` pairs with distinct captions, in order; what is left over is
-// dropped.
-std::vector<CaptionedImages> groups_of(const CaptionedSet& set, int64_t size);
+// Batches of distinct pairs among `rows` ([M] int64) of a set. Equal captions are no mismatch.
+ClipSource captioned_source(const std::string& name,
+                            const CaptionedSet& set,
+                            const at::Tensor& rows);
+
+// `rows` cut into groups of at most `size` pairs with distinct captions, in order.
+std::vector<CaptionedImages> groups_of(const CaptionedSet& set,
+                                       const at::Tensor& rows,
+                                       int64_t size);
 
 // `groups` times `size` scenes whose captions are distinct, each true of its own image alone in the
 // group.

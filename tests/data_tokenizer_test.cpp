@@ -118,7 +118,7 @@ TEST(Tokenizer, ReadsTokenizerJsonAlone) {
   const Tokenizer tokenizer = data::train_bpe({"abc abc"}, 600, 8);
   json vocab = json::object();
   for (const auto& [symbol, id] : tokenizer.vocab) vocab[symbol] = id;
-  const json merges = {{"a", "b"}, {"ab", "c</w>"}};
+  const json merges = json::array({json::array({"a", "b"}), json::array({"ab", "c</w>"})});
   const fs::path folder = fresh_folder();
   const json model = {{"type", "BPE"}, {"vocab", vocab}, {"merges", merges}};
   data::write_file(folder / "tokenizer.json", json{{"model", model}}.dump());

@@ -59,8 +59,9 @@ TEST(DrawScenes, MarksCaptionsThatAreTrueOfOtherImages) {
     for (int64_t j = 0; j < 48; ++j) {
       const bool same = i != j && batch.captions[static_cast<size_t>(i)] ==
                                       batch.captions[static_cast<size_t>(j)];
-      if (same)
+      if (same) {
         EXPECT_TRUE(batch.also_true[i][j].item<bool>()) << batch.captions[static_cast<size_t>(i)];
+      }
     }
   }
   EXPECT_THROW(rewards::draw_scenes(0, 0.5, scene::Split::kSeen, generator), c10::Error);
@@ -96,9 +97,30 @@ TEST(RetrievalGroups, EachCaptionIsTrueOfItsOwnImageAlone) {
   }
 }
 
+TEST(CaptionedSource, DrawsDistinctPairsAndSparesEqualCaptions) {
+  const rewards::CaptionedSet set{
+      {"a cat", "a dog", "a cat", "a cow", "a hen"}, [](const at::Tensor& rows) {
+        return rows.to(at::kFloat).view({-1, 1, 1, 1}).expand({-1, 3, 2, 2});
+      }};
+  const auto source = rewards::captioned_source("animals", set, at::arange(4));
+  EXPECT_EQ(source.texts.size(), 4u);  // "a hen" is held out
+  auto generator = at::detail::createCPUGenerator(1);
+  const auto batch = source.draw(4, generator);
+  for (int64_t i = 0; i < 4; ++i) {
+    const auto row = static_cast<size_t>(batch.images[i][0][0][0].item<float>());
+    EXPECT_EQ(batch.captions[static_cast<size_t>(i)], set.captions[row]);
+  }
+  EXPECT_EQ(batch.also_true.sum().item<int64_t>(), 2);  // the two cats, both ways
+  const auto groups = rewards::groups_of(set, at::arange(5), 3);
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[0].captions, (std::vector<std::string>{"a cat", "a dog", "a cow"}));
+  EXPECT_EQ(groups[1].captions, (std::vector<std::string>{"a hen"}));
+}
+
 // A run of a few small updates on random images.
 struct Tiny {
-  data::Tokenizer tokenizer = data::train_bpe({"red", "blue", "green", "black"}, 600, 6);
+  data::Tokenizer tokenizer =
+      data::train_bpe({"red red", "blue blue", "green green", "black black"}, 600, 6);
   rewards::ClipSource source;
   rewards::TrainClipOptions options;
   std::vector<rewards::ExamSet> exams;
@@ -111,7 +133,8 @@ struct Tiny {
                             at::zeros({count, count}, at::kBool)};
       for (int64_t i = 0; i < count; ++i) {
         batch.captions.push_back(words[static_cast<size_t>(i) % 4]);
-        batch.images[i] += 0.3 * static_cast<double>(i % 4);
+        batch.images[i] *= 0.1;
+        if (i % 4 < 3) batch.images[i][(2 * (i % 4)) % 3] += 0.8;  // red, blue, green; black: none
       }
       return batch;
     };
@@ -168,7 +191,8 @@ INSTANTIATE_TEST_SUITE_P(Optimizers, TrainClip, testing::Values("adamw", "muon")
 
 TEST(TrainClipRun, LearnsToTellColoursApart) {
   Tiny tiny("learns", "muon");
-  tiny.options.max_train_steps = 150;
+  tiny.options.max_train_steps = 200;
+  tiny.options.learning_rate = 5e-3;
   tiny.options.validation_steps = tiny.options.checkpointing_steps = 1000;
   tiny.options.ema_decay = 0.5;
   const auto result = tiny.run();
