@@ -5,10 +5,12 @@
 #include <cstdio>
 #include <iostream>
 #include <limits>
+#include <memory>
 #include <sstream>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/image_folder.hpp"
 #include "rewards/train_clip.hpp"
 #include "tools/cmd_pretrain.hpp"
 #include "tools/options.hpp"
@@ -23,10 +25,11 @@ constexpr int64_t kExamSeed = 20211;  // of the held-out scenes, the same for ev
 
 struct Settings {
   rewards::TrainClipOptions train;
-  std::string output_dir, hidden_act = "gelu";
+  std::string output_dir, data, hidden_act = "gelu";
   int64_t width = 128, heads = 4, mlp = 512, text_layers = 3, vision_layers = 3, text_length = 32,
           vocab_size = 1024;
   int64_t exam_groups = 8, exam_size = 64;
+  int64_t held_out = 256;
   double variants = 0.5;
 };
 
@@ -74,6 +77,8 @@ void declare_training(Options& options, Settings& s) {
 void declare(Options& options, Settings& s) {
   options.group("data and output");
   options.text("output_dir", s.output_dir, "folder for the model, metrics and training state");
+  options.text("data", s.data, "folder of captioned images; without it scenes are drawn");
+  options.integer("held_out", s.held_out, "images of the folder kept for the exam", 2, kMax);
   options.integer("seed", s.train.seed, "of weights, scenes and captions", 0, kMax);
   declare_model(options, s);
   declare_training(options, s);
@@ -98,14 +103,36 @@ rewards::ClipConfig model_config(const Settings& s, const data::Tokenizer& token
   return config;
 }
 
-std::vector<rewards::ExamSet> scene_exams(const Settings& s) {
-  auto generator = at::detail::createCPUGenerator(kExamSeed);
+// What to learn from, and what to be examined on.
+struct Material {
+  rewards::ClipSource source;
   std::vector<rewards::ExamSet> exams;
-  exams.push_back({"seen", rewards::retrieval_groups(s.exam_groups, s.exam_size,
-                                                     scene::Split::kSeen, generator)});
-  exams.push_back({"unseen", rewards::retrieval_groups(s.exam_groups, s.exam_size,
-                                                       scene::Split::kUnseen, generator)});
-  return exams;
+};
+
+Material scenes(const Settings& s) {
+  auto generator = at::detail::createCPUGenerator(kExamSeed);
+  Material material{.source = rewards::scene_source(s.variants), .exams = {}};
+  for (const auto split : {scene::Split::kSeen, scene::Split::kUnseen}) {
+    material.exams.push_back(
+        {split == scene::Split::kSeen ? "seen" : "unseen",
+         rewards::retrieval_groups(s.exam_groups, s.exam_size, split, generator)});
+  }
+  return material;
+}
+
+Material folder(const Settings& s) {
+  const auto opened = std::make_shared<data::ImageFolder>(data::open_image_folder(
+      s.data, {.resolution = s.train.model.vision.image_size, .require_captions = true}));
+  const rewards::CaptionedSet set{opened->captions, [opened](const at::Tensor& rows) {
+                                    return data::folder_images(*opened, rows);
+                                  }};
+  const auto split = data::split_folder(static_cast<int64_t>(set.captions.size()), s.held_out);
+  const std::string name = std::to_string(split.train.size(0)) + " captioned images";
+  Material material{.source = rewards::captioned_source(name, set, split.train), .exams = {}};
+  const auto learnt = split.train.slice(0, 0, split.held_out.size(0));
+  material.exams.push_back({"learnt", rewards::groups_of(set, learnt, s.exam_size)});
+  material.exams.push_back({"held-out", rewards::groups_of(set, split.held_out, s.exam_size)});
+  return material;
 }
 
 std::string percent(double fraction) {
@@ -131,7 +158,8 @@ std::string model_card(const Settings& s,
           "CLIPTokenizer.\n\n"
           "Top-1 retrieval among "
        << s.exam_size << " pairs whose captions each fit their own image alone, the mean of "
-       << s.exam_groups << " groups:\n\n| pairs | image to text | text to image |\n|---|---|---|\n";
+       << exams[0].groups.size()
+       << " groups:\n\n| pairs | image to text | text to image |\n|---|---|---|\n";
   for (size_t i = 0; i < exams.size(); ++i) {
     card << "| " << exams[i].name << " | " << percent(result.exams[i].image_to_text) << " | "
          << percent(result.exams[i].text_to_image) << " |\n";
@@ -160,17 +188,18 @@ int pretrain_clip(const std::vector<std::string>& arguments) {
         "laurel pretrain clip: num_attention_heads: expected a divisor of width, found " +
         std::to_string(s.heads));
   s.train.output_dir = s.output_dir;
-  const rewards::ClipSource source = rewards::scene_source(s.variants);
-  const data::Tokenizer tokenizer = data::train_bpe(source.texts, s.vocab_size, s.text_length);
+  const Material material = s.data.empty() ? scenes(s) : folder(s);
+  const data::Tokenizer tokenizer =
+      data::train_bpe(material.source.texts, s.vocab_size, s.text_length);
   data::save_tokenizer(s.train.output_dir / "tokenizer", tokenizer);
   data::write_file(s.train.output_dir / "config.toml", options.resolved());
   s.train.model = model_config(s, tokenizer);
-  const auto exams = scene_exams(s);
+  const auto& exams = material.exams;
   const auto result =
-      rewards::train_clip(s.train, tokenizer, source, exams,
+      rewards::train_clip(s.train, tokenizer, material.source, exams,
                           [](const std::string& line) { std::cout << line << std::endl; });
   data::write_file(s.train.output_dir / "README.md",
-                   model_card(s, source.name, result, exams, options.resolved()));
+                   model_card(s, material.source.name, result, exams, options.resolved()));
   for (size_t i = 0; i < result.exams.size(); ++i) {
     std::cout << "top-1 of " << s.exam_size << ", " << exams[i].name << ": image to text "
               << percent(result.exams[i].image_to_text) << ", text to image "
