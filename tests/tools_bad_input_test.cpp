@@ -88,6 +88,9 @@ void write_pictures(const fs::path& folder) {
   data::write_file(folder / "bad_metadata/metadata.jsonl", "{\"file_name\": \"a.png\"}\n");
   data::write_file(folder / "lost_file/metadata.jsonl",
                    "{\"file_name\": \"c.png\", \"text\": \"c\"}\n");
+  data::write_file(folder / "unreadable/cut.png", png.substr(0, png.size() / 2));
+  data::write_png(folder / "broken_run/samples/base/0000.png", grey);
+  data::write_file(folder / "broken_run/samples/base/scores.jsonl", "{oops\n");
   data::write_file(folder / "pictures/a.txt", "a red circle\n");
   data::write_file(folder / "pictures/b.txt", "\xff\xfe not utf-8\n");
 }
@@ -104,6 +107,12 @@ void write_texts(const fs::path& folder) {
   write("empty.txt", "\n\n");
   write("latin1.txt", "a caf\xe9\n");
   write("broken.jsonl", "{\"prompt\": \"a red circle\"}\n{oops\n");
+  write("model.ckpt", "a pickle");
+  write("vae_bare/config.json", R"({"_class_name": "AutoencoderKL"})");
+  write("vae_other/config.json", R"({"_class_name": "AutoencoderKL"})");
+  fs::copy_file(folder / "good.safetensors",
+                folder / "vae_other/diffusion_pytorch_model.safetensors");
+  write("vae_broken/config.json", "{oops");
   data::write_file(folder / "drawn/metadata.jsonl", "{}\n");
 }
 
@@ -190,6 +199,105 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"FolderInUse", "world --out @/drawn --count 1", {"@/drawn", "metadata.jsonl"}},
         Case{"FolderIsAFile", "world --out @/good.png --count 1", {"@/good.png"}},
         Case{"ReadOnlyPlace", "world --out /proc/laurel --count 1", {"/proc/laurel"}}),
+    case_name);
+
+INSTANTIATE_TEST_SUITE_P(
+    Gallery,
+    BadInput,
+    testing::Values(
+        Case{"NoFolder", "gallery", {"expected a run folder or a folder of images"}},
+        Case{"MissingFolder", "gallery @/none -o @/page.html", {"@/none", "found nothing"}},
+        Case{"AFile", "gallery @/good.png -o @/page.html", {"@/good.png", "found a file"}},
+        Case{"NoPictures", "gallery @/no_pictures -o @/page.html", {"@/no_pictures", "no images"}},
+        Case{"UnreadablePictures", "gallery @/unreadable -o @/page.html", {"@/unreadable/cut.png"}},
+        Case{"BrokenScores", "gallery @/broken_run -o @/page.html", {"scores.jsonl:1"}},
+        Case{"ReadOnlyPage", "gallery @/pictures -o /proc/x/page.html", {"/proc/x"}}),
+    case_name);
+
+INSTANTIATE_TEST_SUITE_P(
+    Pretrain,
+    BadInput,
+    testing::Values(
+        Case{"UnknownModel", "pretrain clop", {"'clop'", "did you mean clip"}},
+        Case{"NoOutput", "pretrain clip", {"output_dir"}},
+        Case{"HeadsDoNotDivide",
+             "pretrain clip --output_dir @/out --num_attention_heads 3",
+             {"num_attention_heads", "3"}},
+        Case{"NoOutputOfVae", "pretrain vae", {"output_dir"}},
+        Case{"NothingToResume",
+             "pretrain vae --output_dir @/out --resume_from_checkpoint @/none.safetensors",
+             {"@/none.safetensors"}},
+        Case{"WidthIsNoNumber",
+             "pretrain vae --output_dir @/out --block_out_channels x",
+             {"block_out_channels", "'x'"}},
+        Case{"ResolutionOfNoLatent",
+             "pretrain vae --output_dir @/out --resolution 63",
+             {"resolution", "63"}},
+        Case{"MissingData",
+             "pretrain vae --output_dir @/out --data @/none",
+             {"@/none", "found nothing"}},
+        Case{"DataWithoutPictures",
+             "pretrain vae --output_dir @/out --data @/no_pictures",
+             {"@/no_pictures"}},
+        Case{"MetadataWithoutText",
+             "pretrain vae --output_dir @/out --data @/bad_metadata",
+             {"metadata.jsonl:1", "text"}},
+        Case{"MetadataOfALostFile",
+             "pretrain vae --output_dir @/out --data @/lost_file",
+             {"metadata.jsonl:1", "c.png"}},
+        Case{"CaptionNotUtf8",
+             "pretrain vae --output_dir @/out --data @/pictures",
+             {"@/pictures/b.txt", "UTF-8"}},
+        Case{"VaeWithoutConfig",
+             "pretrain vae --evaluate @/no_pictures",
+             {"@/no_pictures", "config.json"}},
+        Case{"VaeWithoutWeights", "pretrain vae --evaluate @/vae_bare", {"@/vae_bare"}},
+        Case{"VaeOfOtherWeights", "pretrain vae --evaluate @/vae_other", {"@/vae_other"}},
+        Case{"VaeConfigBroken",
+             "pretrain vae --evaluate @/vae_broken",
+             {"@/vae_broken/config.json"}}),
+    case_name);
+
+INSTANTIATE_TEST_SUITE_P(
+    Weights,
+    BadInput,
+    testing::Values(
+        Case{"Missing", "inspect @/none.safetensors", {"@/none.safetensors"}},
+        Case{"NothingToInspect", "inspect @/no_pictures", {"@/no_pictures"}},
+        Case{"NoFile", "inspect", {"expected a file"}},
+        Case{"Empty", "inspect @/empty.safetensors", {"@/empty.safetensors", "0 bytes"}},
+        Case{"Short", "inspect @/short.safetensors", {"@/short.safetensors", "4 bytes"}},
+        Case{"HeaderCut", "inspect @/header_cut.safetensors", {"@/header_cut.safetensors"}},
+        Case{"HeaderNotJson", "inspect @/not_json.safetensors", {"@/not_json.safetensors"}},
+        Case{"Truncated", "inspect @/truncated.safetensors", {"@/truncated.safetensors"}},
+        Case{"Oversized", "inspect @/oversized.safetensors", {"@/oversized.safetensors"}},
+        Case{"Overlap", "inspect @/overlap.safetensors", {"@/overlap.safetensors"}},
+        Case{"ShapeAndBytesDiffer", "inspect @/shape.safetensors", {"@/shape.safetensors", "x"}},
+        Case{"UnknownDtype", "inspect @/dtype.safetensors", {"@/dtype.safetensors", "F31"}},
+        Case{"NegativeShape", "inspect @/negative.safetensors", {"@/negative.safetensors"}},
+        Case{"OffsetsBackwards", "inspect @/backwards.safetensors", {"@/backwards.safetensors"}},
+        Case{"Pickle", "inspect @/model.ckpt", {"@/model.ckpt", "pickle", "safetensors"}}),
+    case_name);
+
+INSTANTIATE_TEST_SUITE_P(
+    Score,
+    BadInput,
+    testing::Values(
+        Case{"NoImage", "score", {"expected images"}},
+        Case{"MissingImage", "score @/none.png -r brightness", {"@/none.png"}},
+        Case{"CutImage", "score @/cut.png -r brightness", {"@/cut.png"}},
+        Case{"TextAsImage", "score @/text.png -r brightness", {"@/text.png"}},
+        Case{"EmptyImage", "score @/empty.png -r brightness", {"@/empty.png"}},
+        Case{"UnknownReward", "score @/good.png -r brihgtness", {"brihgtness", "brightness"}},
+        Case{"WeightIsNoNumber", "score @/good.png -r brightness=much", {"much"}},
+        Case{"NoPrompt", "score @/good.png -r oracle", {"@/good.png", "prompt"}},
+        Case{"PromptsMissing", "score @/good.png -r oracle --prompts @/none.txt", {"@/none.txt"}},
+        Case{"PromptsNotUtf8",
+             "score @/good.png -r oracle --prompts @/latin1.txt",
+             {"@/latin1.txt:1", "UTF-8"}},
+        Case{"PromptOutsideTheGrammar",
+             "score @/good.png -r oracle -p 'a red cat'",
+             {"word 3", "'cat'"}}),
     case_name);
 
 // A limit on the size of files meets the same error paths as a full disk.
