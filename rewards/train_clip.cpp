@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -124,9 +125,32 @@ fs::path metrics_path(const TrainClipOptions& options) {
   return options.output_dir / "metrics.jsonl";
 }
 
+// The settings that decide how a run goes on; another value makes it another run.
+std::map<std::string, std::string> notes_of(const TrainClipOptions& options) {
+  return {{"seed", std::to_string(options.seed)},
+          {"train_batch_size", std::to_string(options.train_batch_size)},
+          {"max_train_steps", std::to_string(options.max_train_steps)},
+          {"optimizer", options.optimizer},
+          {"learning_rate", std::to_string(options.learning_rate)},
+          {"weight_decay", std::to_string(options.weight_decay)},
+          {"ema_decay", std::to_string(options.ema_decay)}};
+}
+
 void save(Run& run) {
-  run.state.notes = {{"step", std::to_string(run.step)}, {"minutes", std::to_string(minutes(run))}};
+  run.state.notes = notes_of(run.options);
+  run.state.notes["step"] = std::to_string(run.step);
+  run.state.notes["minutes"] = std::to_string(minutes(run));
   train::save_state(state_path(run.options), run.state);
+}
+
+void check_same_settings(const fs::path& path, const Run& run) {
+  for (const auto& [key, value] : notes_of(run.options)) {
+    const auto found = run.state.notes.find(key);
+    if (found == run.state.notes.end() || found->second == value) continue;
+    throw data::BadInput(path.string() + ": " + key + ": expected " + found->second +
+                         ", as the run began, found " + value +
+                         "; resume with the same settings or start in a new folder");
+  }
 }
 
 // Drops the metrics after the state that a run goes on from: they will be written again.
@@ -147,6 +171,7 @@ void resume(Run& run) {
   const fs::path path = latest ? state_path(options) : fs::path(options.resume_from_checkpoint);
   if (latest && !fs::exists(path)) return;  // nothing yet: the first sitting
   train::load_state(path, run.state);
+  check_same_settings(path, run);
   run.step = std::stoll(run.state.notes.at("step"));
   run.earlier_minutes = std::stod(run.state.notes.at("minutes"));
   trim_metrics(options, run.step);

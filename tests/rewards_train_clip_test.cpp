@@ -179,6 +179,9 @@ TEST_P(TrainClip, ResumesBitForBit) {
   EXPECT_THROW(broken.run(), std::runtime_error);
   EXPECT_THROW(broken.run(), data::BadInput);  // does not write over a run that can go on
   broken.options.resume_from_checkpoint = "latest";
+  broken.options.learning_rate = 2e-2;
+  EXPECT_THROW(broken.run(), data::BadInput);  // another run's settings
+  broken.options.learning_rate = 1e-2;
   draws = 100;
   const auto found = broken.run();
   EXPECT_EQ(found.steps, 6);
