@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace finetune {
+
+enum class Method { kPrdp, kDdpo };
+
+// What a finetuning run is told. Words and defaults are those of diffusers and TRL where they have
+// one.
+struct FinetuneConfig {
+  Method method = Method::kPrdp;
+  int64_t seed = 0;
+
+  // Each epoch: prompts_per_epoch prompts, images_per_prompt images of each; all pairs inside a
+  // prompt.
+  int64_t num_epochs = 20;
+  int64_t prompts_per_epoch = 8;
+  int64_t images_per_prompt = 8;   // >= 2
+  int64_t num_inner_epochs = 1;    // K: passes over an epoch's images
+  int64_t prompts_per_update = 0;  // optimiser steps inside a pass; 0: one step on all prompts
+  bool offline = false;            // draw offline_epochs of images once, from the starting model
+  int64_t offline_epochs = 8;
+  bool share_noise = false;  // the images of a prompt start at the same noise
+
+  int64_t sample_num_steps = 10;
+  double sample_eta = 1.0;             // > 0: deterministic steps have no probability
+  double sample_guidance_scale = 5.0;  // 1: no guidance; sampling and training use the same
+  double sigma_min = 0.1;  // floor of a step's standard deviation, in sampling and scoring alike
+  std::vector<int64_t> skip_steps;  // steps (from 0, the noisiest) that leave the objective
+  int64_t sample_batch_size = 32;
+  int64_t train_batch_size = 32;  // trajectories a micro-batch: memory, not mathematics
+  double timestep_fraction =
+      1.0;  // (0, 1]: share of the steps that carry a gradient, drawn anew each update
+
+  double beta = 0.0;        // reward a nat of KL costs; 0: from target_kl
+  double target_kl = 10.0;  // nats a trajectory, to choose beta from the spread of the reward
+  double clip_range = 0.2;  // nats a step
+  bool mean_units =
+      false;  // beta and clip_range are given in the paper's units: means over steps and dimensions
+  double adv_clip_max = 5.0;  // DDPO's
+
+  std::vector<double> reward_weights;      // one a trained reward
+  std::string normalise_rewards = "none";  // none, pooled, prompt
+  std::string aggregate = "sum";           // sum, soft_min
+  double soft_min_temperature = 1.0;
+
+  bool train_full = false;  // the whole UNet instead of adapters
+  int64_t rank = 8;
+  double network_alpha = 0.0;  // 0: rank
+  std::vector<std::string> lora_targets = {"to_q", "to_k", "to_v", "to_out.0"};
+  double learning_rate = 1e-3;
+  std::string lr_scheduler = "constant";
+  int64_t lr_warmup_steps = 0;
+  double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8, adam_weight_decay = 1e-4;
+  double max_grad_norm = 1.0;
+  double ema_decay = 0.0;  // 0: off
+
+  int64_t eval_every = 5;    // epochs; 0: only before and after
+  int64_t eval_prompts = 8;  // of each split
+  int64_t eval_images = 2;   // of each prompt
+  int64_t eval_seed = 1000000;
+  int64_t stop_after_hacking =
+      0;  // evaluations in a row with the trained reward up and the held-out down; 0: go on
+
+  int64_t checkpointing_steps =
+      20;  // optimiser steps; written at the end of an epoch; 0: only at the end
+  int64_t checkpoints_total_limit = 2;  // the newest are kept; 0: all
+};
+
+}  // namespace finetune

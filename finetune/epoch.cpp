@@ -1,0 +1,79 @@
+#include "finetune/epoch.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
+namespace finetune {
+namespace {
+
+// Steele, Lea and Flood's splitmix64: neighbouring inputs give unrelated seeds.
+uint64_t mixed(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+}  // namespace
+
+EpochPlan plan_epoch(const std::vector<std::string>& prompts,
+                     const FinetuneConfig& config,
+                     int64_t epoch,
+                     at::Generator& generator) {
+  EpochPlan plan;
+  while (static_cast<int64_t>(plan.prompts.size()) < config.prompts_per_epoch) {
+    const at::Tensor order = at::randperm(static_cast<int64_t>(prompts.size()), generator);
+    const int64_t missing = config.prompts_per_epoch - static_cast<int64_t>(plan.prompts.size());
+    for (int64_t i = 0; i < std::min(missing, order.size(0)); ++i) {
+      plan.prompts.push_back(prompts[static_cast<size_t>(order[i].item<int64_t>())]);
+    }
+  }
+  const uint64_t base =
+      mixed(mixed(static_cast<uint64_t>(config.seed)) + static_cast<uint64_t>(epoch));
+  for (int64_t i = 0; i < config.prompts_per_epoch * config.images_per_prompt; ++i) {
+    const int64_t prompt = i / config.images_per_prompt;
+    plan.draw.prompt_ids.push_back(prompt);
+    plan.draw.seeds.push_back(mixed(base + static_cast<uint64_t>(i)) >> 1);
+    if (config.share_noise)
+      plan.draw.noise_seeds.push_back(mixed(~base + static_cast<uint64_t>(prompt)) >> 1);
+  }
+  return plan;
+}
+
+at::Tensor rate(const Task& task,
+                const EpochPlan& plan,
+                const Trajectories& trajectories,
+                int64_t batch) {
+  const at::NoGradGuard no_gradient;
+  const at::Tensor latents = final_latents(trajectories);
+  std::vector<at::Tensor> parts;
+  for (int64_t start = 0; start < latents.size(0); start += batch) {
+    const int64_t count = std::min(batch, latents.size(0) - start);
+    std::vector<std::string> prompts;
+    for (int64_t i = start; i < start + count; ++i) {
+      prompts.push_back(
+          plan.prompts[static_cast<size_t>(trajectories.prompt_ids[static_cast<size_t>(i)])]);
+    }
+    parts.push_back(
+        score_images(task.rewards, task.decode(latents.narrow(0, start, count)), prompts));
+  }
+  return at::cat(parts);
+}
+
+CombineOptions combine_options(const FinetuneConfig& config) {
+  return {config.reward_weights, normalise_by_name(config.normalise_rewards),
+          aggregate_by_name(config.aggregate), config.soft_min_temperature};
+}
+
+Denoiser policy_on(const Task& task,
+                   const diffusion::UNet& unet,
+                   const std::vector<std::string>& prompts,
+                   double scale) {
+  const at::NoGradGuard no_gradient;
+  return guided_denoiser(
+      unet, {task.encode(prompts).to(task.device), task.encode({""}).to(task.device), scale});
+}
+
+}  // namespace finetune

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "diffusion/scheduler_config.hpp"
+#include "diffusion/unet.hpp"
+#include "rewards/reward.hpp"
+
+namespace finetune {
+
+// What a run works on: the model's parts as functions, prompts, rewards.
+struct Task {
+  diffusion::UNet unet;  // the starting model
+  diffusion::SchedulerConfig scheduler;
+  std::vector<int64_t> latent_shape;  // {C, H, W}
+  at::Device device = at::kCPU;
+  std::function<at::Tensor(const std::vector<std::string>& prompts)> encode;  // -> [N, L, D]
+  std::function<at::Tensor(const at::Tensor& latents)>
+      decode;  // [B, C, H, W] -> [B, 3, H, W] fp32 in [0, 1]
+  std::function<at::Tensor(const at::Tensor& images)>
+      embed;  // -> [B, D] features for diversity; empty: the pixels
+
+  std::vector<std::string> prompts;       // trained on
+  std::vector<std::string> seen, unseen;  // evaluated: from among them, and not
+  std::vector<rewards::Reward> rewards;   // trained
+  std::vector<rewards::Reward> watched;   // evaluated only: held-out and gold
+
+  std::string model;        // where the model came from, for records
+  std::string config_text;  // the resolved configuration, `key = value` a line
+  bool synthetic = false;   // the built-in world
+};
+
+// Each image by each reward, in raw units. -> [B, M] fp64 on the CPU
+at::Tensor score_images(const std::vector<rewards::Reward>& rewards,
+                        const at::Tensor& images,
+                        const std::vector<std::string>& prompts);
+
+// How a run tells about itself.
+struct Reporter {
+  std::function<void(const std::string& line)> say = [](const std::string&) {};
+  std::function<void(const std::string& what, int64_t done, int64_t total)> progress =
+      [](const std::string&, int64_t, int64_t) {};
+};
+
+}  // namespace finetune

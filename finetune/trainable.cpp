@@ -1,0 +1,15 @@
+#include "finetune/trainable.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+namespace finetune {
+
+train::Params trained_parameters(diffusion::UNet& unet, const FinetuneConfig& config) {
+  if (config.train_full) return train::parameters_of(unet, "");
+  auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(config.seed));
+  diffusion::attach_lora(unet, {config.rank, config.network_alpha, config.lora_targets}, generator);
+  return diffusion::lora_parameters(unet);
+}
+
+}  // namespace finetune

@@ -1,0 +1,379 @@
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/safetensors.hpp"
+#include "finetune/forecast.hpp"
+#include "finetune/trainer.hpp"
+#include "finetune/watch.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using finetune::FinetuneConfig;
+using finetune::Task;
+
+fs::path fresh(const std::string& name) {
+  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
+  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_run_" + test + "_" + name);
+  fs::remove_all(folder);
+  return folder;
+}
+
+// A reward of the picture's mean redness, as the world's smallest taste.
+rewards::Reward redness() {
+  return {{.name = "redness", .unit = "x10"}, [](const rewards::RewardBatch& batch) {
+            return 10 * batch.images.select(1, 0).mean({1, 2});
+          }};
+}
+rewards::Reward greenness() {
+  return {{.name = "greenness", .unit = "x10"}, [](const rewards::RewardBatch& batch) {
+            return 10 * batch.images.select(1, 1).mean({1, 2});
+          }};
+}
+
+Task tiny_task() {
+  Task task;
+  diffusion::UNetConfig config;
+  config.block_out_channels = {8, 16};
+  config.down_attention = {false, true};
+  config.up_attention = {true, false};
+  config.layers_per_block = {1, 1};
+  config.transformer_layers = {1, 1};
+  config.heads = {2, 2};
+  config.cross_attention_dim = 8;
+  config.norm_num_groups = 4;
+  auto generator = at::detail::createCPUGenerator(1);
+  task.unet = diffusion::make_unet(config, generator);
+  task.latent_shape = {4, 8, 8};
+  task.encode = [](const std::vector<std::string>& prompts) {
+    std::vector<at::Tensor> rows;
+    for (const auto& prompt : prompts) {
+      auto own = at::detail::createCPUGenerator(std::hash<std::string>()(prompt));
+      rows.push_back(at::empty({3, 8}).normal_(0, 1, own));
+    }
+    return at::stack(rows);
+  };
+  task.decode = [](const at::Tensor& latents) {
+    return (0.5 + 0.2 * latents.narrow(1, 0, 3)).clamp(0, 1);
+  };
+  task.prompts = {"a", "b", "c", "d"};
+  task.seen = {"a", "b"};
+  task.unseen = {"y", "z"};
+  task.rewards = {redness()};
+  task.watched = {greenness()};
+  task.model = "tiny";
+  task.config_text = "learning_rate = 0.01\nnum_epochs = 4\n";
+  return task;
+}
+
+FinetuneConfig tiny_config() {
+  FinetuneConfig config;
+  config.num_epochs = 4;
+  config.prompts_per_epoch = 2;
+  config.images_per_prompt = 4;
+  config.sample_num_steps = 3;
+  config.sample_guidance_scale = 2;
+  config.sample_batch_size = 8;
+  config.train_batch_size = 8;
+  config.reward_weights = {1.0};
+  config.rank = 4;
+  config.learning_rate = 1e-2;
+  config.eval_every = 2;
+  config.eval_prompts = 2;
+  config.eval_images = 2;
+  config.checkpointing_steps = 2;
+  config.checkpoints_total_limit = 0;
+  return config;
+}
+
+finetune::RunResult run(const Task& task,
+                        const FinetuneConfig& config,
+                        const fs::path& folder,
+                        const std::string& resume = "",
+                        std::vector<std::string>* said = nullptr) {
+  finetune::RunOptions options;
+  options.folder = folder;
+  options.resume_from = resume;
+  options.record = {.kind = config.method == finetune::Method::kPrdp ? "prdp" : "ddpo",
+                    .model = "tiny",
+                    .reward = "redness",
+                    .device = "cpu",
+                    .seed = config.seed,
+                    .synthetic = false};
+  finetune::Reporter reporter;
+  if (said) reporter.say = [said](const std::string& line) { said->push_back(line); };
+  return finetune::run_finetune(task, config, options, reporter);
+}
+
+bool said_so(const std::vector<std::string>& said, const std::string& part) {
+  return std::any_of(said.begin(), said.end(),
+                     [&](const auto& line) { return line.find(part) != std::string::npos; });
+}
+
+std::vector<nlohmann::json> metrics(const fs::path& folder, bool evaluation) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream text(data::read_file(folder / "metrics.jsonl"));
+  for (std::string line; std::getline(text, line);) {
+    lines.push_back(nlohmann::json::parse(line));
+    if (lines.back().value("evaluation", false) != evaluation) lines.pop_back();
+  }
+  return lines;
+}
+
+void expect_same_state(const fs::path& a, const fs::path& b) {
+  const auto first = data::read_safetensors(a / "state.safetensors"),
+             second = data::read_safetensors(b / "state.safetensors");
+  ASSERT_EQ(first.tensors.size(), second.tensors.size());
+  for (const auto& [name, tensor] : first.tensors)
+    EXPECT_TRUE(at::equal(tensor, second.tensors.at(name))) << name;
+}
+
+TEST(Trainer, RaisesTheRewardAndLeavesACompleteFolder) {
+  FinetuneConfig config = tiny_config();
+  config.num_epochs = 12;
+  config.images_per_prompt = 8;
+  config.target_kl = 20;
+  config.train_full = true;
+  const fs::path folder = fresh("prdp");
+  std::vector<std::string> said;
+  const auto result = run(tiny_task(), config, folder, "", &said);
+  EXPECT_EQ(result.epochs, 12);
+  EXPECT_EQ(result.steps, 12);
+  EXPECT_GT(result.last.trained, 0.3);
+  const auto evaluations = metrics(folder, true);
+  ASSERT_EQ(evaluations.size(), 7u);
+  EXPECT_GT(evaluations.back()["seen/redness"].get<double>(),
+            evaluations.front()["seen/redness"].get<double>());
+  EXPECT_GT(evaluations.back()["unseen/win_rate"].get<double>(), 0.5);
+  EXPECT_GT(evaluations.back()["seen/kl_nats"].get<double>(), 0.01);
+  EXPECT_EQ(evaluations.front()["seen/kl_nats"].get<double>(), 0);
+  EXPECT_EQ(metrics(folder, false).size(), 12u);
+  for (const char* name :
+       {"config.toml", "run.json", "checkpoint-12/state.safetensors", "samples/base/0000.png",
+        "samples/step-12/scores.jsonl", "unet/config.json"}) {
+    EXPECT_TRUE(fs::exists(folder / name)) << name;
+  }
+  EXPECT_TRUE(said_so(said, "in the paper's mean units"));
+}
+
+TEST(Trainer, AResumedRunEqualsTheUninterruptedOneBitForBit) {
+  for (const bool full : {false, true}) {
+    FinetuneConfig config = tiny_config();
+    config.num_inner_epochs = 2;
+    config.prompts_per_update = 1;
+    config.timestep_fraction = 0.5;
+    config.ema_decay = 0.9;
+    config.train_full = full;
+    config.learning_rate = full ? 1e-4 : 1e-2;
+    const fs::path whole = fresh("whole"), parts = fresh("parts");
+    run(tiny_task(), config, whole);
+    config.num_epochs = 2;
+    run(tiny_task(), config, parts);
+    config.num_epochs = 4;
+    run(tiny_task(), config, parts, "latest");
+    expect_same_state(whole / "checkpoint-16", parts / "checkpoint-16");
+    auto a = metrics(whole, true), b = metrics(parts, true);
+    ASSERT_EQ(a.size(), b.size());
+    EXPECT_EQ(a.back()["seen/redness"], b.back()["seen/redness"]);
+    // From an older checkpoint, what came after it is written again, once.
+    run(tiny_task(), config, parts, "checkpoint-8");
+    expect_same_state(whole / "checkpoint-16", parts / "checkpoint-16");
+    EXPECT_EQ(metrics(parts, false).size(), 4u);
+    EXPECT_EQ(fs::exists(whole / "unet" / "diffusion_pytorch_model.safetensors"), full);
+    const std::string kohya = whole.filename().string() + ".safetensors";
+    for (const fs::path& place : {whole, whole / "checkpoint-16"}) {
+      EXPECT_EQ(fs::exists(place / "pytorch_lora_weights.safetensors"), !full);
+      EXPECT_EQ(fs::exists(place / kohya), !full);
+    }
+  }
+}
+
+TEST(Trainer, OfflineAndDdpoShareTheLoop) {
+  FinetuneConfig config = tiny_config();
+  config.train_full = true;
+  config.offline = true;
+  config.offline_epochs = 2;
+  config.num_inner_epochs = 2;
+  config.images_per_prompt = 8;
+  config.num_epochs = 8;
+  const fs::path folder = fresh("offline");
+  EXPECT_GT(run(tiny_task(), config, folder).last.trained, 0.1);
+  EXPECT_EQ(metrics(folder, false).back()["queries"].get<int64_t>(), 2 * 16);
+  config = tiny_config();
+  config.method = finetune::Method::kDdpo;
+  config.train_full = true;
+  config.images_per_prompt = 24;
+  config.sample_batch_size = config.train_batch_size = 48;
+  config.num_epochs = 4;
+  config.learning_rate = 3e-3;
+  EXPECT_GT(run(tiny_task(), config, fresh("ddpo")).last.trained, 0.1);
+}
+
+TEST(Trainer, FailedRewardsAreDroppedAndAllOfThemAreSkipped) {
+  Task task = tiny_task();
+  int calls = 0;
+  task.rewards[0].score = [&](const rewards::RewardBatch& batch) {
+    at::Tensor scores = redness().score(batch);
+    if (++calls == 3) scores.fill_(std::numeric_limits<float>::quiet_NaN());
+    scores[0] = std::numeric_limits<float>::quiet_NaN();
+    return scores;
+  };
+  const fs::path folder = fresh("nan");
+  FinetuneConfig config = tiny_config();
+  const auto result = run(task, config, folder);
+  EXPECT_EQ(result.epochs, 4);
+  const auto lines = metrics(folder, false);
+  EXPECT_EQ(lines[0]["dropped"].get<int>(), 1);
+  EXPECT_EQ(lines[1]["degenerate_prompts"].get<int>(), 2);
+}
+
+TEST(Trainer, AGradientThatIsNotFiniteSkipsTheStepAndNamesTheLayer) {
+  auto params = train::Params{{"mid_block.to_q.lora_A.weight", at::ones({2}).requires_grad_(true)},
+                              {"mid_block.to_q.lora_B.weight", at::ones({2}).requires_grad_(true)}};
+  auto learner = finetune::make_learner(tiny_config(), params, 10);
+  params[0].value.mutable_grad() = at::ones({2});
+  params[1].value.mutable_grad() = at::full({2}, std::numeric_limits<float>::infinity());
+  const auto bad = finetune::take_step(learner);
+  EXPECT_EQ(bad.fault, "the gradient of mid_block.to_q.lora_B.weight");
+  EXPECT_TRUE(at::equal(params[0].value, at::ones({2})));
+  EXPECT_EQ(learner.step, 0);
+  const auto before = finetune::take_snapshot(learner);
+  params[0].value.mutable_grad() = at::ones({2});
+  EXPECT_EQ(finetune::take_step(learner).fault, "");
+  EXPECT_FALSE(at::equal(params[0].value, at::ones({2})));
+  params[1].value.detach().fill_(std::numeric_limits<float>::quiet_NaN());
+  EXPECT_EQ(finetune::faulty_value(params).value(), "mid_block.to_q.lora_B.weight");
+  finetune::restore(before, learner);
+  EXPECT_TRUE(at::equal(params[0].value, at::ones({2})));
+  EXPECT_TRUE(at::equal(params[1].value, at::ones({2})));
+}
+
+std::string message_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const data::BadInput& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(Trainer, GoesBackWhenTheParametersBlowUp) {
+  FinetuneConfig config = tiny_config();
+  config.train_full = true;
+  config.learning_rate = 1e30;
+  config.num_epochs =
+      3;  // the second and the evaluation after the third see what the first and the third did
+  config.eval_every = 0;
+  std::vector<std::string> said;
+  const fs::path folder = fresh("blown");
+  const auto result = run(tiny_task(), config, folder, "", &said);
+  EXPECT_EQ(result.lost_epochs, 2);
+  EXPECT_TRUE(said_so(said, "is not finite: back to the last good parameters"));
+  const auto unet = data::read_safetensors(folder / "checkpoint-2" / "state.safetensors");
+  for (const auto& [name, tensor] : unet.tensors) {
+    if (!name.starts_with("param.")) continue;
+    EXPECT_LT(tensor.abs().max().item<double>(), 100) << name;
+  }
+}
+
+TEST(Trainer, RefusesARunWhoseLogProbabilitiesCannotBeReplayed) {
+  FinetuneConfig config = tiny_config();
+  config.clip_range = 1e-12;
+  config.train_batch_size = 3;  // another batch size than the rollout's: other rounding
+  const std::string message = message_of([&] { run(tiny_task(), config, fresh("drift")); });
+  EXPECT_NE(message.find("self-test: log-probabilities"), std::string::npos) << message;
+}
+
+TEST(Trainer, RefusesAnotherRunsFolderAndAChangedConfiguration) {
+  FinetuneConfig config = tiny_config();
+  config.num_epochs = 2;
+  const fs::path folder = fresh("taken");
+  run(tiny_task(), config, folder);
+  EXPECT_NE(message_of([&] { run(tiny_task(), config, folder); }).find("found a run of prdp"),
+            std::string::npos);
+  Task changed = tiny_task();
+  changed.config_text = "learning_rate = 0.02\nnum_epochs = 9\n";
+  const std::string message = message_of([&] { run(changed, config, folder, "latest"); });
+  EXPECT_NE(message.find("learning_rate: the checkpoint was made with 0.01, found 0.02"),
+            std::string::npos)
+      << message;
+  config.method = finetune::Method::kDdpo;
+  EXPECT_NE(message_of([&] {
+              run(tiny_task(), config, folder, "latest");
+            }).find("expected a run of ddpo"),
+            std::string::npos);
+  EXPECT_NE(
+      message_of([&] { run(tiny_task(), config, folder, "checkpoint-77"); }).find("checkpoint-77"),
+      std::string::npos);
+  const fs::path other = fresh("other");
+  data::write_file(other / "holiday.txt", "x");
+  EXPECT_NE(message_of([&] { run(tiny_task(), tiny_config(), other); }).find("new or empty folder"),
+            std::string::npos);
+}
+
+TEST(Trainer, RefusesARewardThatDoesNotVary) {
+  Task task = tiny_task();
+  task.rewards[0].score = [](const rewards::RewardBatch& batch) {
+    return at::ones({batch.images.size(0)});
+  };
+  EXPECT_NE(
+      message_of([&] { run(task, tiny_config(), fresh("flat")); }).find("found no difference"),
+      std::string::npos);
+}
+
+TEST(Checkpoints, TheOldestGoFirst) {
+  const fs::path folder = fresh("limit");
+  for (const char* step : {"2", "10", "9"})
+    data::write_file(folder / (std::string("checkpoint-") + step) / "state.safetensors", "x");
+  finetune::prune_checkpoints(folder, 2);
+  const auto left = finetune::checkpoints(folder);
+  ASSERT_EQ(left.size(), 2u);
+  EXPECT_EQ(left[0].filename(), "checkpoint-9");
+  EXPECT_EQ(finetune::find_checkpoint(folder, "latest")->filename(), "checkpoint-10");
+}
+
+TEST(Watch, SeesTheTrainedRewardRiseWhileTheHeldOutFalls) {
+  finetune::Watch watch;
+  EXPECT_TRUE(finetune::observe(watch, {.trained = 0.5, .held_out = 0.4}, 10).best);
+  EXPECT_FALSE(finetune::observe(watch, {.trained = 0.8, .held_out = 0.35}, 20)
+                   .hacking);  // inside the margin
+  EXPECT_TRUE(finetune::observe(watch, {.trained = 1.2, .held_out = 0.1}, 30).hacking);
+  EXPECT_EQ(watch.in_a_row, 1);
+  EXPECT_EQ(watch.best_step, 10);
+  EXPECT_FALSE(
+      finetune::observe(watch, {.trained = 0.3, .held_out = 0.1}, 40).hacking);  // both fell
+  EXPECT_EQ(watch.in_a_row, 0);
+}
+
+TEST(Diversity, IsZeroForCopiesAndOneForOrthogonalImages) {
+  const at::Tensor features = at::tensor({1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 2.0}).view({4, 2});
+  EXPECT_NEAR(finetune::diversity(features, {0, 0, 1, 1}), 0.5, 1e-12);
+  EXPECT_EQ(finetune::diversity(features, {0, 1, 2, 3}), 0);
+  EXPECT_DOUBLE_EQ(finetune::win_rate(at::tensor({1.0, 2.0, 3.0}), at::tensor({1.0, 1.0, 4.0})),
+                   0.5);
+}
+
+TEST(Forecast, AddsUpWhatTheConfigurationAsksFor) {
+  FinetuneConfig config = tiny_config();
+  const auto short_run = finetune::forecast(tiny_task(), config);
+  EXPECT_EQ(short_run.queries, 4 * 8);
+  EXPECT_EQ(short_run.evaluated, 3 * 8);
+  EXPECT_EQ(short_run.optimizer_steps, 4);
+  EXPECT_GT(short_run.peak_bytes, 1e7);
+  config.num_epochs = 8;
+  config.eval_every = 4;
+  const auto long_run = finetune::forecast(tiny_task(), config);
+  const double evaluation = 2.0 * 24 * 3 * short_run.flop_per_step;
+  EXPECT_NEAR((long_run.flop - evaluation) / (short_run.flop - evaluation), 2.0, 1e-9);
+  EXPECT_NE(finetune::forecast_text(long_run).find("reward queries"), std::string::npos);
+}
+
+}  // namespace
