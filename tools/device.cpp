@@ -75,7 +75,7 @@ void load_torch_cuda(const std::filesystem::path& path) {
   library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
   if (!library) {
     throw BadInput("--device cuda: cannot load " + path.string() + ": " + dlerror() +
-                   "; run tools/setup --cuda, or use --device cpu");
+                   "; run tools/setup --gpu, or use --device cpu");
   }
 }
 
@@ -122,7 +122,7 @@ GpuProbe probe_gpu() {
     probe.problem = "the driver lists a GPU but does not describe it; check `nvidia-smi`";
   } else if (probe.problem.empty() && probe.torch_library.empty()) {
     probe.problem =
-        "this libtorch has no libtorch_cuda.so; run tools/setup --cuda, or use --device cpu";
+        "this libtorch has no libtorch_cuda.so; run tools/setup --gpu, or use --device cpu";
   }
   return probe;
 }

@@ -1,0 +1,18 @@
+#pragma once
+
+// How large an image is as a JPEG: the (in)compressibility rewards of DDPO (Black et al., "Training
+// diffusion models with reinforcement learning", 2023, section 5.1). Not differentiable. Sizes here
+// come from stb's encoder, which does not subsample chroma above quality 90: a few per cent above
+// Pillow's.
+
+#include "rewards/reward.hpp"
+
+namespace rewards {
+
+// images: [B, 3, H, W] in [0, 1] -> [B] kB (1000 bytes), header included; quality 1..100
+at::Tensor jpeg_kilobytes(const at::Tensor& images, int quality);
+
+Reward jpeg_compressibility_reward(int quality);    // minus the size: flat images win
+Reward jpeg_incompressibility_reward(int quality);  // the size: busy images win
+
+}  // namespace rewards

@@ -1,0 +1,34 @@
+#pragma once
+
+// Every reward by its name.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "rewards/reward.hpp"
+
+namespace rewards {
+
+// Where rewards take their weights from, and where they compute.
+struct RewardSources {
+  std::filesystem::path clip;       // folder of a CLIP in Hugging Face's layout
+  std::filesystem::path aesthetic;  // safetensors of an aesthetic head for that CLIP
+  int64_t jpeg_quality = 95;        // DDPO's
+  at::Device device = at::kCPU;
+};
+
+// All names, in the order of `laurel score --list`, and what they measure, without loading
+// anything.
+std::vector<std::string> reward_names();
+std::vector<RewardInfo> reward_infos();
+
+// Loads a reward. Throws BadInput for an unknown name (the nearest one is named) and for sources
+// that are missing.
+Reward make_reward(const std::string& name, const RewardSources& sources);
+
+// "aesthetic=1,clip_score=0.5" with each model loaded once and each image embedded once.
+std::vector<WeightedReward> make_rewards(const std::string& specification,
+                                         const RewardSources& sources);
+
+}  // namespace rewards

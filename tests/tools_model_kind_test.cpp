@@ -1,0 +1,95 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "tools/model_kind.hpp"
+
+namespace {
+
+using Shapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
+
+tools::ModelKind kind_of(const Shapes& shapes) {
+  data::Weights weights{.tensors = {}, .metadata = {}, .source = "test"};
+  for (const auto& [name, shape] : shapes) weights.tensors[name] = at::ones(shape);
+  return tools::identify(weights);
+}
+
+std::string detail(const tools::ModelKind& kind, const std::string& name) {
+  for (const auto& [key, value] : kind.details) {
+    if (key == name) return value;
+  }
+  return "absent";
+}
+
+Shapes diffusers_unet(int64_t channels, int64_t context) {
+  return {{"conv_in.weight", {320, channels, 3, 3}},
+          {"time_embedding.linear_1.weight", {8, 8}},
+          {"down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight", {4, context}}};
+}
+
+TEST(Identify, UNetsByWidthOfTheirText) {
+  const auto sd1 = kind_of(diffusers_unet(4, 768));
+  EXPECT_EQ(sd1.kind, "UNet of Stable Diffusion 1, diffusers' names");
+  EXPECT_EQ(detail(sd1, "cross attention width"), "768");
+  EXPECT_NE(detail(sd1, "prediction").find("epsilon"), std::string::npos);
+  const auto sd2 = kind_of(diffusers_unet(9, 1024));
+  EXPECT_EQ(sd2.kind, "UNet of Stable Diffusion 2, inpainting, diffusers' names");
+  EXPECT_NE(detail(sd2, "prediction").find("v_prediction at 768"), std::string::npos);
+  auto xl = diffusers_unet(4, 2048);
+  xl.push_back({"add_embedding.linear_1.weight", {2, 2}});
+  EXPECT_EQ(kind_of(xl).kind, "UNet of SDXL, diffusers' names");
+  EXPECT_EQ(kind_of(diffusers_unet(4, 128)).kind,
+            "UNet of Stable Diffusion's form, diffusers' names");
+}
+
+TEST(Identify, OriginalCheckpoints) {
+  const std::string unet = "model.diffusion_model.";
+  const auto kind =
+      kind_of({{unet + "input_blocks.0.0.weight", {320, 4, 3, 3}},
+               {unet + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", {4, 768}},
+               {"first_stage_model.encoder.conv_in.weight", {1, 3, 3, 3}},
+               {"cond_stage_model.transformer.x", {1}},
+               {"model_ema.decay", {1}}});
+  EXPECT_EQ(kind.kind, "checkpoint of Stable Diffusion 1, original names");
+  EXPECT_EQ(detail(kind, "holds"), "UNet, VAE, text encoder");
+  EXPECT_NE(detail(kind, "EMA"), "absent");
+}
+
+TEST(Identify, TheOtherParts) {
+  const auto vae =
+      kind_of({{"decoder.conv_in.weight", {64, 4, 3, 3}}, {"decoder.up_blocks.3.x", {1}}});
+  EXPECT_EQ(vae.kind, "VAE (AutoencoderKL), diffusers' names");
+  EXPECT_EQ(detail(vae, "pixels per latent, a side"), "8");
+  const auto text = kind_of({{"text_model.embeddings.token_embedding.weight", {49408, 768}},
+                             {"text_model.encoder.layers.11.x", {1}}});
+  EXPECT_EQ(text.kind, "CLIP text encoder");
+  EXPECT_EQ(detail(text, "text layers"), "12");
+  EXPECT_EQ(kind_of({{"layers.0.weight", {1024, 768}}, {"layers.7.weight", {1, 16}}}).kind,
+            "aesthetic head (LAION v2, linear layers)");
+  EXPECT_EQ(kind_of({{"weight", {1, 768}}, {"bias", {1}}}).kind,
+            "aesthetic head (LAION v1, linear)");
+  EXPECT_EQ(kind_of({{"generator", {4}}, {"param.w", {1}}}).kind,
+            "laurel's training state (to resume from)");
+  EXPECT_EQ(kind_of({{"double_blocks.0.x", {1}}}).kind,
+            "Flux transformer: laurel does not read it");
+  EXPECT_EQ(kind_of({{"something", {1}}}).kind, "unknown");
+}
+
+TEST(Identify, LorasWithRankAlphaAndBase) {
+  const auto kohya =
+      kind_of({{"lora_unet_down_blocks_0_attn2_to_k.lora_down.weight", {16, 768}},
+               {"lora_unet_down_blocks_0_attn2_to_k.lora_up.weight", {320, 16}},
+               {"lora_unet_down_blocks_0_attn2_to_k.alpha", {}},
+               {"lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight", {8, 768}}});
+  EXPECT_EQ(kohya.kind, "LoRA, kohya's names");
+  EXPECT_EQ(detail(kohya, "rank"), "16, 8");
+  EXPECT_EQ(detail(kohya, "alpha"), "1");
+  EXPECT_EQ(detail(kohya, "changed layers"), "2");
+  EXPECT_EQ(detail(kohya, "changes"), "UNet, text encoder");
+  EXPECT_EQ(detail(kohya, "made for"), "Stable Diffusion 1");
+  const auto peft = kind_of({{"unet.down_blocks.0.attn2.to_k.lora_A.weight", {4, 2048}}});
+  EXPECT_EQ(peft.kind, "LoRA, PEFT's names");
+  EXPECT_EQ(detail(peft, "made for"), "SDXL");
+  EXPECT_EQ(detail(peft, "alpha"), "not in the file: equal to the rank");
+}
+
+}  // namespace

@@ -1,0 +1,24 @@
+#pragma once
+
+// The options of every command that rates images: where rewards take their weights from.
+
+#include <string>
+
+#include "rewards/registry.hpp"
+#include "tools/options.hpp"
+
+namespace tools {
+
+struct RewardSourceConfig {
+  std::string clip;       // empty: the embedded CLIP
+  std::string aesthetic;  // empty: the embedded head
+  int64_t jpeg_quality = 95;
+};
+
+// Declares --clip, --aesthetic and --jpeg_quality.
+void declare_reward_sources(Options& options, RewardSourceConfig& config);
+
+// With the embedded models where nothing is named.
+rewards::RewardSources reward_sources(const RewardSourceConfig& config, at::Device device);
+
+}  // namespace tools
