@@ -5,9 +5,13 @@ namespace tools {
 // One line per subcommand, in the order of `laurel --help`; each is defined in cmd_<name>.cpp.
 const std::vector<Command>& all_commands() {
   static const std::vector<Command> commands = {
+      {"score", "rate images with rewards: a table, JSONL or CSV", cmd_score},
+      {"train-reward", "fit a reward to people's or simulated ratings", cmd_train_reward},
       {"pretrain", "train a VAE, CLIP or UNet from nothing", cmd_pretrain},
       {"world", "draw captioned scenes of the built-in world; check its oracle", cmd_world},
       {"gallery", "runs or folders of images -> one offline HTML page", cmd_gallery},
+      {"inspect", "tell what a model file, a folder or an image is", cmd_inspect},
+      {"doctor", "tell what this machine can do and what is missing", cmd_doctor},
   };
   return commands;
 }

@@ -20,5 +20,9 @@ const std::vector<Command>& all_commands();
 
 int cmd_pretrain(const std::vector<std::string>& arguments);
 int cmd_world(const std::vector<std::string>& arguments);
+int cmd_score(const std::vector<std::string>& arguments);
+int cmd_train_reward(const std::vector<std::string>& arguments);
+int cmd_inspect(const std::vector<std::string>& arguments);
+int cmd_doctor(const std::vector<std::string>& arguments);
 
 }  // namespace tools
