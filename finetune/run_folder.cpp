@@ -13,6 +13,7 @@
 #include "data/files.hpp"
 #include "data/image_io.hpp"
 #include "data/metrics.hpp"
+#include "data/parameters.hpp"
 
 namespace finetune {
 namespace {
@@ -49,10 +50,19 @@ std::map<std::string, std::string> keys_of(const std::string& config) {
   return keys;
 }
 
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
+data::ImageParameters parameters_of(const EvalItem& item,
+                                    const at::Tensor& image,
+                                    const SampleText& text) {
+  data::ImageParameters parameters;
+  parameters.prompt = item.prompt;
+  parameters.steps = text.steps;
+  parameters.sampler = text.sampler;
+  parameters.cfg_scale = text.guidance_scale;
+  parameters.seed = item.seed;
+  parameters.width = image.size(2);
+  parameters.height = image.size(1);
+  parameters.model = text.model;
+  return parameters;
 }
 
 }  // namespace
@@ -151,19 +161,15 @@ void write_samples(const fs::path& folder,
     const at::Tensor image = evaluation.images[static_cast<int64_t>(i)];
     char file[32];
     std::snprintf(file, sizeof file, "%04zu.png", i);
-    std::string parameters =
-        item.prompt + "\nSteps: " + std::to_string(text.steps) + ", Sampler: " + text.sampler +
-        ", CFG scale: " + number(text.guidance_scale) + ", Seed: " + std::to_string(item.seed) +
-        ", Size: " + std::to_string(image.size(2)) + "x" + std::to_string(image.size(1)) +
-        ", Model: " + text.model;
+    data::ImageParameters parameters = parameters_of(item, image, text);
     nlohmann::ordered_json scores = nlohmann::ordered_json::object();
     for (size_t m = 0; m < names.size(); ++m) {
       const double score =
           evaluation.rewards[static_cast<int64_t>(i)][static_cast<int64_t>(m)].item<double>();
       scores[names[m]] = score;
-      parameters += ", " + names[m] + " Score: " + number(score);
+      parameters.extra.push_back({names[m] + " Score", data::short_number(score)});
     }
-    data::write_png(folder / file, image, {{"parameters", parameters}});
+    data::write_png(folder / file, image, {{"parameters", data::parameters_text(parameters)}});
     lines += nlohmann::ordered_json{{"file", file},
                                     {"prompt", item.prompt},
                                     {"seed", item.seed},

@@ -185,8 +185,8 @@ void train_epoch(Run& run) {
 }
 
 void write_set(Run& run, const std::string& name, const Evaluation& evaluation) {
-  const SampleText words{run.task.model, "DDIM", run.config.sample_num_steps,
-                         run.config.sample_guidance_scale};
+  const SampleText words{fs::path(run.task.model).filename().string(), "DDIM",
+                         run.config.sample_num_steps, run.config.sample_guidance_scale};
   write_samples(run.options.folder / "samples" / name, run.task, run.eval_set, evaluation, words);
 }
 

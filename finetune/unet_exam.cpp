@@ -1,8 +1,8 @@
 #include "finetune/unet_exam.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
 
 #include "data/scene/oracle.hpp"
 #include "diffusion/step.hpp"

@@ -7,6 +7,7 @@ const std::vector<Command>& all_commands() {
   static const std::vector<Command> commands = {
       {"score", "rate images with rewards: a table, JSONL or CSV", cmd_score},
       {"train-reward", "fit a reward to people's or simulated ratings", cmd_train_reward},
+      {"finetune", "teach the UNet to earn more reward: prdp, ddpo", cmd_finetune},
       {"pretrain", "train a VAE, CLIP or UNet from nothing", cmd_pretrain},
       {"world", "draw captioned scenes of the built-in world; check its oracle", cmd_world},
       {"gallery", "runs or folders of images -> one offline HTML page", cmd_gallery},

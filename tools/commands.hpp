@@ -13,6 +13,7 @@ struct Command {
   int (*run)(const std::vector<std::string>& arguments);
 };
 
+int cmd_finetune(const std::vector<std::string>& arguments);
 int cmd_gallery(const std::vector<std::string>& arguments);
 
 // Defined in commands.cpp: every subcommand, in the order of `laurel --help`.

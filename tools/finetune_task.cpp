@@ -1,0 +1,141 @@
+#include "tools/finetune_task.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+
+#include "data/error.hpp"
+#include "data/prompts.hpp"
+#include "data/scene/caption.hpp"
+#include "diffusion/pipeline.hpp"
+#include "rewards/clip.hpp"
+#include "rewards/registry.hpp"
+#include "rewards/weighted_sum.hpp"
+#include "tools/models.hpp"
+
+namespace fs = std::filesystem;
+using data::BadInput;
+
+namespace tools {
+namespace {
+
+constexpr uint64_t kShuffleSeed = 1;
+
+std::vector<std::string> shuffled(const std::vector<std::string>& prompts) {
+  auto generator = at::detail::createCPUGenerator(kShuffleSeed);
+  const at::Tensor order = at::randperm(static_cast<int64_t>(prompts.size()), generator);
+  std::vector<std::string> result;
+  for (int64_t i = 0; i < order.size(0); ++i)
+    result.push_back(prompts[static_cast<size_t>(order[i].item<int64_t>())]);
+  return result;
+}
+
+std::vector<std::string> prompts_of(const std::string& file) {
+  std::vector<std::string> prompts;
+  for (const auto& line : data::read_prompts(file)) prompts.push_back(line.prompt);
+  return prompts;
+}
+
+bool from_world(const FinetuneCommand& command) {
+  return command.prompts == "world" || (command.prompts.empty() && command.model.empty());
+}
+
+std::string eval_names(const FinetuneCommand& command, bool synthetic) {
+  if (command.eval_rewards != "auto") return command.eval_rewards;
+  return synthetic ? "oracle" : "";
+}
+
+void add_rewards(FinetuneCommand& command, const Placement& placement, finetune::Task& task) {
+  const std::string watched = eval_names(command, task.synthetic);
+  const std::string all = command.reward + (watched.empty() ? "" : "," + watched);
+  const size_t trained = rewards::parse_reward_weights(command.reward).size();
+  const auto list = rewards::make_rewards(all, reward_sources(command.sources, placement.device));
+  for (size_t i = 0; i < list.size(); ++i) {
+    (i < trained ? task.rewards : task.watched).push_back(list[i].reward);
+    if (i < trained) command.config.reward_weights.push_back(list[i].weight);
+  }
+}
+
+void move_to(diffusion::Pipeline& pipeline, at::Device device) {
+  const auto move = [device](const std::string&, at::Tensor& tensor) {
+    tensor = tensor.to(device);
+  };
+  for_each_tensor(pipeline.unet, "", move);
+  for_each_tensor(pipeline.vae, "", move);
+  for_each_tensor(pipeline.text_encoder, "", move);
+}
+
+}  // namespace
+
+PromptSets load_prompts(const FinetuneCommand& command) {
+  PromptSets sets;
+  sets.synthetic = from_world(command);
+  if (sets.synthetic) {
+    sets.train = shuffled(scene::all_captions(scene::Split::kSeen));
+    sets.unseen = shuffled(scene::all_captions(scene::Split::kUnseen));
+  } else if (command.prompts.empty()) {
+    throw BadInput("prompts: expected a prompt file for " + command.model +
+                   ", found none; name one with --prompts");
+  } else {
+    sets.train = shuffled(prompts_of(command.prompts));
+  }
+  const auto wanted = static_cast<size_t>(command.config.eval_prompts);
+  if (!command.validation_prompts.empty()) {
+    sets.unseen = prompts_of(command.validation_prompts);
+  } else if (!sets.synthetic && sets.train.size() >= 4 * wanted) {
+    sets.unseen.assign(sets.train.end() - static_cast<int64_t>(wanted), sets.train.end());
+    sets.train.resize(sets.train.size() - wanted);
+  }
+  if (command.max_train_prompts > 0 &&
+      sets.train.size() > static_cast<size_t>(command.max_train_prompts)) {
+    sets.train.resize(static_cast<size_t>(command.max_train_prompts));
+  }
+  sets.seen = sets.train;
+  return sets;
+}
+
+finetune::Task make_task(FinetuneCommand& command,
+                         const Placement& placement,
+                         const std::string& config_text) {
+  const fs::path folder =
+      command.model.empty() ? embedded_models() / "tiny-world" : fs::path(command.model);
+  const auto pipeline = std::make_shared<diffusion::Pipeline>(diffusion::load_pipeline(folder));
+  move_to(*pipeline, placement.device);
+  const PromptSets prompts = load_prompts(command);
+  finetune::Task task;
+  task.synthetic = prompts.synthetic;
+  task.prompts = prompts.train;
+  task.seen = prompts.seen;
+  task.unseen = prompts.unseen;
+  task.unet = pipeline->unet;
+  task.scheduler = pipeline->scheduler;
+  task.device = placement.device;
+  const int64_t pixels =
+      command.resolution > 0 ? command.resolution : diffusion::native_size(*pipeline);
+  const int64_t side = pixels / diffusion::vae_factor(pipeline->vae.config);
+  task.latent_shape = {pipeline->unet.config.in_channels, side, side};
+  const std::string negative = command.negative_prompt;
+  task.encode = [pipeline, negative](std::vector<std::string> texts) {
+    for (auto& text : texts) text = text.empty() ? negative : text;
+    return diffusion::encode_prompts(*pipeline, texts).hidden;
+  };
+  task.decode = [pipeline](const at::Tensor& latents) {
+    return diffusion::latents_to_images(pipeline->vae, latents);
+  };
+  add_rewards(command, placement, task);
+  const auto sources = reward_sources(command.sources, placement.device);
+  if (fs::exists(sources.clip)) {
+    const auto clip = std::make_shared<rewards::Clip>(rewards::load_clip(sources.clip));
+    task.embed = [clip](const at::Tensor& images) {
+      return rewards::image_features(*clip, images.cpu());
+    };
+  }
+  task.model = folder.string();
+  task.config_text = config_text;
+  return task;
+}
+
+}  // namespace tools

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "finetune/task.hpp"
+#include "tools/finetune_options.hpp"
+
+namespace tools {
+
+// Loads the model, the prompts and the rewards of a command. Fills the config's reward weights.
+// Throws BadInput.
+finetune::Task make_task(FinetuneCommand& command,
+                         const Placement& placement,
+                         const std::string& config_text);
+
+// Trained and evaluated prompts.
+struct PromptSets {
+  std::vector<std::string> train, seen, unseen;
+  bool synthetic = false;  // the built-in world's captions
+};
+// From a prompt file, or the built-in captions; without a file of validation prompts some of the
+// training file's are kept back, where it has at least four times as many. The order depends on
+// nothing but the prompts.
+PromptSets load_prompts(const FinetuneCommand& command);
+
+}  // namespace tools
