@@ -24,7 +24,7 @@ struct SamplerOptions {
   double eta = 0.0;      // 0..1, DDIM alone: 0 is deterministic, 1 the DDPM posterior
   double sigma_min = 0;  // DDIM: floor of a step's sigma, see ddim_steps
   // Called after each step with the number done.
-  std::function<void(int64_t done)> on_step;
+  std::function<void(int64_t done)> on_step{};
 };
 
 // noise: [B, C, H, W] standard normal, the first draw of the generators (B of them, or none where

@@ -5,6 +5,7 @@ namespace tools {
 // One line per subcommand, in the order of `laurel --help`; each is defined in cmd_<name>.cpp.
 const std::vector<Command>& all_commands() {
   static const std::vector<Command> commands = {
+      {"sample", "turn prompts into images; keep the best of several", cmd_sample},
       {"score", "rate images with rewards: a table, JSONL or CSV", cmd_score},
       {"train-reward", "fit a reward to people's or simulated ratings", cmd_train_reward},
       {"finetune", "teach the UNet to earn more reward: prdp, ddpo", cmd_finetune},

@@ -20,6 +20,7 @@ int cmd_gallery(const std::vector<std::string>& arguments);
 const std::vector<Command>& all_commands();
 
 int cmd_pretrain(const std::vector<std::string>& arguments);
+int cmd_sample(const std::vector<std::string>& arguments);
 int cmd_world(const std::vector<std::string>& arguments);
 int cmd_score(const std::vector<std::string>& arguments);
 int cmd_train_reward(const std::vector<std::string>& arguments);

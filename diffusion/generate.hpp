@@ -1,0 +1,59 @@
+#pragma once
+
+// Prompts and seeds in, images out.
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "diffusion/pipeline.hpp"
+#include "diffusion/samplers.hpp"
+
+namespace diffusion {
+
+struct ImageRequest {
+  std::string prompt;
+  std::string negative_prompt;  // in place of the empty prompt of guidance
+  uint64_t seed = 0;
+  at::Tensor
+      latents;  // [C, h, w] initial noise, standard normal, or undefined: drawn from the seed
+};
+
+struct GenerateOptions {
+  SamplerOptions sampler{};
+  double guidance = 7.5;  // classifier-free guidance; up to 1: the prompt's prediction alone
+  int64_t height = 0, width = 0;  // pixels, multiples of the VAE's factor; 0: the model's own
+  int64_t micro_batch = 8;        // images computed together, 1..
+  int64_t clip_skip = 0;          // last layers of the text encoder left out
+};
+
+struct GeneratedBatch {
+  size_t first = 0;    // of the requests
+  at::Tensor initial;  // [b, C, h, w] the noise that the chains began with, standard normal
+  at::Tensor latents;  // [b, C, h, w] x0, unit variance
+  at::Tensor images;   // [b, 3, H, W] in [0, 1]
+};
+// Called for each micro-batch, in order; its tensors are on the CPU.
+using OnBatch = std::function<void(const GeneratedBatch& batch)>;
+
+// Generates an image a request. As in diffusers' StableDiffusionPipeline with
+// generator=[torch.Generator().manual_seed(seed), ...], the same weights, seed and settings give
+// the same image. An image depends on its own request alone: the last micro-batch is filled up with
+// copies, so that its kernels see the same shapes, and at one micro-batch size the bits are the
+// same wherever a request stands. Throws BadInput for sizes that do not fit the model.
+void generate(const Pipeline& pipeline,
+              const std::vector<ImageRequest>& requests,
+              const GenerateOptions& options,
+              const OnBatch& on_batch);
+
+// {C, h, w} of the latents of such an image. Throws BadInput as above.
+std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int64_t width);
+
+// Classifier-free guidance around the UNet. The keys and values of the text are computed here,
+// once. condition, unconditional: [B, L, D]; the latter is not used at guidance <= 1.
+Denoiser guided_denoiser(const UNet& unet,
+                         const at::Tensor& condition,
+                         const at::Tensor& unconditional,
+                         double guidance);
+
+}  // namespace diffusion

@@ -1,0 +1,200 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/image_io.hpp"
+#include "data/safetensors.hpp"
+#include "tools/commands.hpp"
+#include "tools/sample_jobs.hpp"
+#include "tools/sample_writer.hpp"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string kModel = std::string(LAUREL_SOURCE_DIR) + "/tests/golden/pipeline";
+
+fs::path fresh(const std::string& name) {
+  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_sample_" + name);
+  fs::remove_all(folder);
+  return folder;
+}
+
+// `laurel sample` on the tiny pipeline, quietly; what it printed on stdout.
+std::string sample(std::vector<std::string> arguments) {
+  const std::vector<std::string> usual{"-m", kModel, "--steps", "2", "--device", "cpu"};
+  arguments.insert(arguments.begin(), usual.begin(), usual.end());
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  std::string text;
+  try {
+    EXPECT_EQ(tools::cmd_sample(arguments), 0);
+  } catch (...) {
+    testing::internal::GetCapturedStdout();
+    testing::internal::GetCapturedStderr();
+    throw;
+  }
+  testing::internal::GetCapturedStderr();
+  return testing::internal::GetCapturedStdout();
+}
+
+std::string failure(const std::vector<std::string>& arguments) {
+  try {
+    sample(arguments);
+  } catch (const data::BadInput& error) {
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "accepted";
+  return "";
+}
+
+rewards::WeightedReward brightness(double weight) {
+  rewards::Reward reward;
+  reward.info.name = "light";
+  reward.score = [](const rewards::RewardBatch& batch) { return batch.images.mean({1, 2, 3}); };
+  return {.reward = reward, .weight = weight};
+}
+
+TEST(SampleJobs, CountsSeedsAndOverrides) {
+  const fs::path file = fresh("prompts") / "p.txt";
+  data::write_file(file, "a cat --d 50 --s 9\na dog --n wet\n");
+  tools::SampleConfig config;
+  config.prompt = {"a bird"};
+  config.prompts = file.string();
+  config.count = 2;
+  config.best_of = 3;
+  config.seed = -1;
+  config.negative_prompt = "dry";
+  const auto jobs = tools::plan_jobs(config, 7);
+  ASSERT_EQ(jobs.size(), 6u);
+  EXPECT_EQ(jobs[0].seed, 7u);
+  EXPECT_EQ(jobs[1].seed, 10u);
+  EXPECT_EQ(jobs[2].seed, 50u);
+  EXPECT_EQ(jobs[2].steps, 9);
+  EXPECT_EQ(jobs[3].negative_prompt, "dry");
+  EXPECT_EQ(jobs[4].negative_prompt, "wet");
+  const auto groups = tools::group_jobs(jobs);
+  EXPECT_EQ(groups, (std::vector<std::vector<size_t>>{{0, 1, 4, 5}, {2, 3}}));
+}
+
+TEST(SampleJobs, NumbersGoOn) {
+  const fs::path folder = fresh("numbers");
+  EXPECT_EQ(tools::next_number(folder.string()), 0);
+  for (const char* name : {"00007-3.png", "00002-9.png", "notes-1.png", "00099-1.txt", "12.png"}) {
+    data::write_file(folder / name, "x");
+  }
+  EXPECT_EQ(tools::next_number(folder.string()), 8);
+  EXPECT_EQ(tools::image_name(8, 18446744073709551615ull), "00008-18446744073709551615.png");
+}
+
+TEST(SampleWriter, KeepsTheBestCandidate) {
+  const fs::path folder = fresh("best");
+  tools::SampleJob job{.prompt = "light",
+                       .negative_prompt = "",
+                       .seed = 40,
+                       .height = 8,
+                       .width = 8,
+                       .steps = 2,
+                       .cfg_scale = 5};
+  for (const double weight : {1.0, -1.0}) {
+    tools::SampleWriter writer({job}, {.output_dir = folder.string(),
+                                       .first_number = weight > 0 ? 0 : 1,
+                                       .best_of = 3,
+                                       .rewards = {brightness(weight)},
+                                       .base = {}});
+    const at::Tensor latent = at::zeros({4, 4, 4});
+    for (const int64_t i : {2, 0, 1}) {  // any order
+      EXPECT_EQ(writer.written(), 0u);
+      writer.take(0, i,
+                  {.image = at::full({3, 8, 8}, i == 1 ? 0.8 : 0.2 * static_cast<double>(i)),
+                   .initial = latent,
+                   .latents = latent});
+    }
+    EXPECT_EQ(writer.written(), 1u);
+  }
+  const std::string text = data::read_png_text(folder / "00000-41.png").at("parameters");
+  EXPECT_NE(text.find("Best of: 3, light Score: 0.8"), std::string::npos) << text;
+  EXPECT_TRUE(fs::exists(folder / "00001-40.png"));
+}
+
+TEST(Sample, WritesNumberedImagesWithTheirSettings) {
+  const fs::path folder = fresh("plain");
+  const std::string said = sample({"-p", "a red circle, small", "-n", "2", "--seed", "5", "-o",
+                                   folder.string(), "--negative-prompt", "blue"});
+  EXPECT_EQ(said.find("2 images in "), 0u) << said;
+  const at::Tensor image = data::read_image(folder / "00000-5.png");
+  EXPECT_EQ(image.sizes(), at::IntArrayRef({3, 16, 16}));
+  const std::string text = data::read_png_text(folder / "00001-6.png").at("parameters");
+  EXPECT_EQ(text.find("a red circle, small\nNegative prompt: blue\nSteps: 2, Sampler: DDIM, CFG "
+                      "scale: 5, Seed: 6, Size: 16x16, Model hash: "),
+            0u)
+      << text;
+  EXPECT_NE(text.find(", Model: pipeline, laurel: "), std::string::npos) << text;
+  sample({"a red circle, small", "--seed", "6", "--negative_prompt", "blue", "-b", "2", "-o",
+          folder.string()});
+  EXPECT_EQ(data::read_file(folder / "00001-6.png"), data::read_file(folder / "00002-6.png"));
+  EXPECT_NE(data::read_file(folder / "config.toml").find("steps = 2"), std::string::npos);
+}
+
+TEST(Sample, SavedLatentsGiveTheImageAgain) {
+  const fs::path folder = fresh("latents");
+  const std::string file = (folder / "noise.safetensors").string();
+  for (const char* method : {"euler", "DPM++ 2M Karras"}) {
+    const std::string out = (folder / method).string();
+    sample({"a star", "-n", "3", "--save-latents", file, "-o", out, "--sampling-method", method});
+    const auto saved = data::read_safetensors(file);
+    EXPECT_EQ(saved.tensors.at("latents").sizes(), at::IntArrayRef({3, 4, 8, 8}));
+    EXPECT_EQ(saved.metadata.at("seeds"), "0,1,2");
+    sample({"a star", "--latents", file, "-o", out, "--sampling-method",
+            method});  // three by themselves
+    EXPECT_TRUE(
+        at::equal(data::read_image(out + "/00002-2.png"), data::read_image(out + "/00005-2.png")))
+        << method;
+  }
+}
+
+TEST(Sample, MistakesTakeOneLine) {
+  const fs::path folder = fresh("bad");
+  const std::string noise = (folder / "noise.safetensors").string(),
+                    other = (folder / "other.safetensors").string();
+  data::write_safetensors(
+      noise, {.tensors = {{"latents", at::zeros({2, 4, 8, 9})}}, .metadata = {}, .source = ""});
+  data::write_safetensors(
+      other, {.tensors = {{"latents", at::zeros({2, 3, 8, 8})}}, .metadata = {}, .source = ""});
+  const auto expect = [&](const std::vector<std::string>& arguments, const std::string& part) {
+    const std::string message = failure(arguments);
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  };
+  expect({}, "expected a prompt, found none");
+  expect({"a", "--prompts", "/nonexistent.txt"}, "no such file");
+  expect({"caf\xE9"}, "expected UTF-8");
+  expect({"a", "-m", "/nonexistent"}, "/nonexistent");
+  expect({"a", "-H", "17"}, "multiples of 2 pixels, found 16x17");
+  expect({"a", "--sampling-method", "eular"}, "did you mean euler?");
+  expect({"a", "--timestep-spacing", "trail"}, "leading, trailing, linspace");
+  expect({"a", "--sampling-method", "euler", "--eta", "0.5"}, "only DDIM has an eta");
+  expect({"a", "--best-of", "4"}, "expected a --reward");
+  expect({"a", "--latents", noise, "-n", "2", "-W", "16"}, "expected latents of [2, 4, 8, 8]");
+  expect({"a", "--latents", noise, "-n", "3"}, "expected latents of [3, 4, 8, 9]");
+  expect({"a", "--latents", other}, "expected [images, 4, height, width]");
+  expect({"a", "--lora", "/nonexistent.safetensors"}, "/nonexistent.safetensors");
+  expect({"a", "--steps", "0"}, "--steps");
+  expect({"a", "-o", "/proc/nowhere"}, "/proc/nowhere");
+  expect({"a", "--stesp", "3"}, "did you mean steps?");
+}
+
+TEST(Sample, TheProgramSaysSoAndExitsWithTwo) {
+  const fs::path said = fresh("binary") / "said.txt";
+  fs::create_directories(said.parent_path());
+  const std::string command =
+      std::string(LAUREL_BINARY) + " sample -m /nonexistent a 2> " + said.string();
+  EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 2);
+  EXPECT_EQ(data::read_file(said).find("laurel: /nonexistent"), 0u) << data::read_file(said);
+}
+
+}  // namespace

@@ -1,0 +1,354 @@
+// laurel sample: prompts -> images.
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <filesystem>
+#include <future>
+#include <iostream>
+#include <random>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/safetensors.hpp"
+#include "data/sha256.hpp"
+#include "data/shape.hpp"
+#include "diffusion/folder.hpp"
+#include "diffusion/lora_file.hpp"
+#include "tools/commands.hpp"
+#include "tools/models.hpp"
+#include "tools/progress.hpp"
+#include "tools/sample_jobs.hpp"
+#include "tools/sample_writer.hpp"
+
+using data::BadInput;
+namespace fs = std::filesystem;
+
+namespace tools {
+namespace {
+
+constexpr int64_t kMicroBatch = 8;
+
+void declare(Options& options, SampleConfig& c) {
+  options.group("What");
+  options.text("model", c.model, "diffusers folder of a checkpoint [the embedded tiny-world]");
+  options.short_name("model", 'm');
+  options.list("prompt", c.prompt, "prompt; may be given several times");
+  options.short_name("prompt", 'p');
+  options.text("prompts", c.prompts,
+               "file: a prompt a line (kohya's --n --w --h --d --l --s), or .jsonl");
+  options.text("negative_prompt", c.negative_prompt, "what to steer away from");
+  options.integer("count", c.count, "images a prompt", 1, 1'000'000);
+  options.short_name("count", 'n');
+  options.integer("seed", c.seed, "of a prompt's first image, then counting up; -1: random", -1);
+  options.integer("height", c.height, "pixels, 0: the model's own", 0, 8192);
+  options.short_name("height", 'H');
+  options.integer("width", c.width, "pixels, 0: the model's own", 0, 8192);
+  options.short_name("width", 'W');
+  options.text("lora", c.lora, "LoRA file for the UNet, PEFT's or kohya's form");
+  options.number("lora_scale", c.lora_scale, "its strength", -10, 10);
+  options.text("unet", c.unet, "folder of a finetuned UNet, in place of the model's");
+  options.group("How");
+  options.integer("steps", c.steps, "sampling steps", 1, 1000);
+  options.number("cfg_scale", c.cfg_scale, "classifier-free guidance; up to 1: none", 0, 100);
+  options.text(
+      "sampling_method", c.sampling_method,
+      "ddim, ddpm, euler, euler_a, dpm++2m, dpm++2m_karras or diffusers' class [the model's]");
+  options.number("eta", c.eta, "DDIM: 0 deterministic .. 1 as noisy as DDPM", 0, 1);
+  options.text("timestep_spacing", c.timestep_spacing,
+               "leading, trailing or linspace [the model's]");
+  options.integer("clip_skip", c.clip_skip, "last layers of the text encoder left out", 0, 11);
+  options.integer("batch_size", c.batch_size,
+                  "images at a time, 0: up to 8; equal sizes, equal bits", 0, 4096);
+  options.short_name("batch_size", 'b');
+  declare_device(options, c.device);
+  options.group("Best of several");
+  options.integer("best_of", c.best_of, "candidates an image; the best by --reward is kept", 1,
+                  10'000);
+  options.text("reward", c.reward,
+               "aesthetic, or weighted: aesthetic=1,clip_score=0.1 (raw units)");
+  declare_reward_sources(options, c.sources);
+  options.group("Files");
+  options.text("output_dir", c.output_dir, "folder of the images; numbers go on from those in it");
+  options.short_name("output_dir", 'o');
+  options.text("latents", c.latents,
+               "safetensors: initial noise [images, C, h, w], as diffusers' latents=");
+  options.text("save_latents", c.save_latents,
+               "safetensors: writes that noise and the final latents");
+}
+
+fs::path model_folder(const SampleConfig& config) {
+  if (!config.model.empty()) return config.model;
+  const fs::path models = embedded_models();
+  if (models.empty()) {
+    throw BadInput(
+        "laurel sample: no model: the embedded ones were not found beside the program; "
+        "give -m FOLDER, or set LAUREL_MODELS");
+  }
+  return models / "tiny-world";
+}
+
+// "tiny-world" of "models/tiny-world/"
+std::string last_name(const fs::path& path) {
+  const fs::path whole = fs::absolute(path).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
+diffusion::Pipeline load_model(const SampleConfig& config,
+                               const fs::path& folder,
+                               at::Device device) {
+  diffusion::Pipeline pipeline = diffusion::load_pipeline(folder);
+  if (!config.unet.empty()) pipeline.unet = diffusion::load_unet(config.unet);
+  if (!config.lora.empty()) diffusion::load_lora(config.lora, pipeline.unet, config.lora_scale);
+  if (device.is_cpu()) return pipeline;
+  const auto move = [device](const std::string&, at::Tensor& tensor) {
+    tensor = tensor.to(device);
+  };
+  diffusion::for_each_tensor(pipeline.unet, "", move);
+  diffusion::for_each_tensor(pipeline.vae, "", move);
+  const auto move_lora = [device](nn::Lora& lora) {
+    if (!lora.down.defined()) return;
+    lora.down = lora.down.to(device);
+    lora.up = lora.up.to(device);
+  };
+  diffusion::for_each_lora(
+      pipeline.unet, {.linear = [&](const std::string&, nn::Linear& w) { move_lora(w.lora); },
+                      .conv2d = [&](const std::string&, nn::Conv2d& w) { move_lora(w.lora); }});
+  return pipeline;
+}
+
+// Puts the asked sampler and spacing into the pipeline's scheduler.
+diffusion::SamplerChoice settle_sampler(const SampleConfig& config, diffusion::Pipeline& pipeline) {
+  auto& scheduler = pipeline.scheduler;
+  diffusion::SamplerChoice choice{.sampler = scheduler.sampler,
+                                  .karras = scheduler.use_karras_sigmas};
+  if (!config.sampling_method.empty()) {
+    choice = diffusion::sampler_from_name(config.sampling_method, "--sampling_method");
+    scheduler.use_karras_sigmas = choice.karras;
+  } else if (scheduler.class_name == "PNDMScheduler") {
+    std::cerr << "note: the model names PNDM, which is not here; sampling with DDIM\n";
+  }
+  if (!config.timestep_spacing.empty()) {
+    scheduler.timestep_spacing =
+        diffusion::spacing_from_name(config.timestep_spacing, "--timestep_spacing");
+  }
+  if (config.eta > 0 && choice.sampler != diffusion::Sampler::kDdim) {
+    throw BadInput("--eta: expected 0 with " + diffusion::sampler_label(choice) + ", found " +
+                   data::short_number(config.eta) + "; only DDIM has an eta");
+  }
+  return choice;
+}
+
+// [N, C, h, w] fp32
+at::Tensor read_latents(const std::string& path, int64_t channels) {
+  const data::Weights file = data::read_safetensors(path);
+  const std::string name = file.tensors.size() == 1 ? file.tensors.begin()->first : "latents";
+  if (!data::has(file, name)) throw BadInput(path + ": expected a tensor 'latents', found none");
+  const at::Tensor latents = file.tensors.at(name);
+  if (latents.dim() != 4 || latents.size(1) != channels || !latents.is_floating_point()) {
+    throw BadInput(path + ": " + name + ": expected [images, " + std::to_string(channels) +
+                   ", height, width] floating-point noise, found " +
+                   data::shape_text(latents.sizes()));
+  }
+  return latents.to(at::kFloat);
+}
+
+// Everything that a run needs, ready.
+struct Session {
+  SampleConfig config;
+  diffusion::Pipeline pipeline;
+  diffusion::SamplerChoice choice;
+  std::vector<SampleJob> jobs;
+  at::Tensor latents;  // [jobs x best_of, C, h, w] or undefined
+};
+
+// Latents decide what was left open: the size, and the number of images a prompt.
+void settle_latents(Session& session, bool count_given) {
+  auto& config = session.config;
+  if (config.latents.empty()) return;
+  session.latents = read_latents(config.latents, session.pipeline.unet.config.in_channels);
+  const int64_t factor = diffusion::vae_factor(session.pipeline.vae.config);
+  if (config.height == 0) config.height = session.latents.size(2) * factor;
+  if (config.width == 0) config.width = session.latents.size(3) * factor;
+  if (!count_given && config.best_of == 1 && config.prompts.empty() && config.prompt.size() == 1) {
+    config.count = session.latents.size(0);
+  }
+}
+
+void check_latents(const Session& session) {
+  if (!session.latents.defined()) return;
+  const auto& sizes = session.latents.sizes();
+  const auto wanted = static_cast<int64_t>(session.jobs.size()) * session.config.best_of;
+  for (const auto& job : session.jobs) {
+    const auto shape = diffusion::latent_shape(session.pipeline, job.height, job.width);
+    if (sizes[0] == wanted && sizes[2] == shape[1] && sizes[3] == shape[2]) continue;
+    const std::vector<int64_t> expected{wanted, shape[0], shape[1], shape[2]};
+    throw BadInput(session.config.latents + ": expected latents of " + data::shape_text(expected) +
+                   " for these images, found " + data::shape_text(sizes) +
+                   "; change --count, --height or --width");
+  }
+}
+
+void warn_of_long_prompts(const Session& session) {
+  std::vector<std::string> texts;
+  for (const auto& job : session.jobs) {
+    for (const auto& text : {job.prompt, job.negative_prompt}) {
+      if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(text);
+    }
+  }
+  for (const auto& warning : data::truncation_warnings(session.pipeline.tokenizer, texts)) {
+    std::cerr << "warning: " << warning << "\n";
+  }
+}
+
+int64_t micro_batch_of(const SampleConfig& config, size_t requests) {
+  if (config.batch_size > 0) return config.batch_size;
+  return std::min<int64_t>(kMicroBatch, static_cast<int64_t>(requests));
+}
+
+// The candidates of a group of jobs, in order.
+std::vector<diffusion::ImageRequest> requests_of(const Session& session,
+                                                 const std::vector<size_t>& group) {
+  std::vector<diffusion::ImageRequest> requests;
+  for (const size_t job : group) {
+    const SampleJob& asked = session.jobs[job];
+    for (int64_t i = 0; i < session.config.best_of; ++i) {
+      requests.push_back({.prompt = asked.prompt,
+                          .negative_prompt = asked.negative_prompt,
+                          .seed = asked.seed + static_cast<uint64_t>(i),
+                          .latents = {}});
+      if (!session.latents.defined()) continue;
+      requests.back().latents =
+          session.latents[static_cast<int64_t>(job) * session.config.best_of + i];
+    }
+  }
+  return requests;
+}
+
+void run_group(const Session& session,
+               const std::vector<size_t>& group,
+               Progress& progress,
+               SampleWriter& writer) {
+  const SampleJob& first = session.jobs[group[0]];
+  const auto requests = requests_of(session, group);
+  diffusion::GenerateOptions options{.guidance = first.cfg_scale,
+                                     .height = first.height,
+                                     .width = first.width,
+                                     .micro_batch = micro_batch_of(session.config, requests.size()),
+                                     .clip_skip = session.config.clip_skip};
+  options.sampler = {.sampler = session.choice.sampler,
+                     .steps = first.steps,
+                     .eta = session.config.eta,
+                     .on_step = [&](int64_t) { progress.advance(); }};
+  diffusion::generate(
+      session.pipeline, requests, options, [&](const diffusion::GeneratedBatch& batch) {
+        for (int64_t row = 0; row < batch.images.size(0); ++row) {
+          const auto index = static_cast<int64_t>(batch.first) + row;
+          const size_t job = group[static_cast<size_t>(index / session.config.best_of)];
+          writer.take(job, index % session.config.best_of,
+                      {.image = batch.images[row],
+                       .initial = batch.initial[row],
+                       .latents = batch.latents[row]});
+        }
+      });
+}
+
+int64_t total_steps(const Session& session, const std::vector<std::vector<size_t>>& groups) {
+  int64_t total = 0;
+  for (const auto& group : groups) {
+    const size_t requests = group.size() * static_cast<size_t>(session.config.best_of);
+    const int64_t size = micro_batch_of(session.config, requests);
+    total += session.jobs[group[0]].steps * ((static_cast<int64_t>(requests) + size - 1) / size);
+  }
+  return total;
+}
+
+WriterOptions writer_options(const Session& session, at::Device device) {
+  const SampleConfig& config = session.config;
+  WriterOptions options{.output_dir = config.output_dir,
+                        .first_number = next_number(config.output_dir),
+                        .best_of = config.best_of};
+  if (!config.reward.empty()) {
+    options.rewards = rewards::make_rewards(config.reward, reward_sources(config.sources, device));
+  }
+  options.base.sampler = diffusion::sampler_label(session.choice);
+  options.base.model =
+      last_name(config.unet.empty() ? session.pipeline.source : fs::path(config.unet));
+  if (config.eta > 0) options.base.extra.push_back({"Eta", data::short_number(config.eta)});
+  if (!config.timestep_spacing.empty())
+    options.base.extra.push_back({"Spacing", config.timestep_spacing});
+  if (!config.lora.empty()) {
+    options.base.extra.push_back(
+        {"Lora", last_name(config.lora) + " " + data::short_number(config.lora_scale)});
+  }
+  options.base.extra.push_back({"laurel", LAUREL_VERSION});
+  return options;
+}
+
+std::string images_text(size_t count) {
+  return std::to_string(count) + (count == 1 ? " image" : " images");
+}
+
+void run(const Session& session, const Placement& placement) {
+  WriterOptions options = writer_options(session, placement.device);
+  const fs::path unet = session.config.unet.empty() ? session.pipeline.source / "unet"
+                                                    : fs::path(session.config.unet);
+  const fs::path weights = diffusion::find_weights(unet, "diffusion_pytorch_model");
+  options.base.model_hash = data::sha256_of_file(weights).substr(0, 10);
+  SampleWriter writer(session.jobs, options);
+  const auto groups = group_jobs(session.jobs);
+  const auto start = std::chrono::steady_clock::now();
+  {
+    const PrecisionScope precision(placement);
+    Progress progress("Sampling " + images_text(session.jobs.size()), total_steps(session, groups));
+    for (const auto& group : groups) run_group(session, group, progress, writer);
+  }
+  if (!session.config.save_latents.empty()) writer.save_latents(session.config.save_latents);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double rate = static_cast<double>(session.jobs.size()) / seconds;
+  std::cout << images_text(session.jobs.size()) << " in "
+            << (fs::path(session.config.output_dir) / "").string() << ", "
+            << data::short_number(std::round(seconds * 10) / 10) << " s ("
+            << data::short_number(std::round(rate * 100) / 100) << " a second)\n";
+  if (const std::string scores = writer.score_summary(); !scores.empty())
+    std::cout << scores << "\n";
+}
+
+}  // namespace
+
+int cmd_sample(const std::vector<std::string>& arguments) {
+  Session session;
+  SampleConfig& config = session.config;
+  Options options("sample", "Prompts to images (PNG with the settings in its `parameters` text).",
+                  "[PROMPT...]");
+  declare(options, config);
+  const auto parsed = options.parse(arguments);
+  if (!parsed.proceed) return 0;
+  config.prompt.insert(config.prompt.end(), parsed.positional.begin(), parsed.positional.end());
+  if (config.best_of > 1 && config.reward.empty()) {
+    throw BadInput(
+        "--best_of: expected a --reward to choose by, found none (`laurel score --list` names "
+        "them)");
+  }
+  plan_jobs(config, 0);  // prompts are checked before anything is loaded
+  const Placement placement = open_device(config.device);
+  session.pipeline = load_model(config, model_folder(config), placement.device);
+  session.choice = settle_sampler(config, session.pipeline);
+  settle_latents(session, options.given("count"));
+  session.jobs = plan_jobs(config, std::random_device{}() & 0x7FFFFFFF);
+  for (const auto& job : session.jobs)
+    diffusion::latent_shape(session.pipeline, job.height, job.width);
+  check_latents(session);
+  warn_of_long_prompts(session);
+  data::write_file(fs::path(config.output_dir) / "config.toml", options.resolved());
+  try {
+    run(session, placement);
+  } catch (const c10::OutOfMemoryError&) {
+    throw BadInput("laurel sample: out of memory; lower --batch_size (now " +
+                   std::to_string(micro_batch_of(config, kMicroBatch)) + ") or the size");
+  }
+  return 0;
+}
+
+}  // namespace tools

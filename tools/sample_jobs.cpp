@@ -1,0 +1,88 @@
+#include "tools/sample_jobs.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <tuple>
+
+#include "data/error.hpp"
+
+namespace fs = std::filesystem;
+
+namespace tools {
+namespace {
+
+std::vector<data::PromptLine> prompts_of(const SampleConfig& config) {
+  std::vector<data::PromptLine> lines;
+  for (const auto& prompt : config.prompt) {
+    data::PromptLine line;
+    line.prompt = data::checked_prompt(prompt, "--prompt");
+    line.where = "--prompt";
+    lines.push_back(line);
+  }
+  if (!config.prompts.empty()) {
+    const auto from_file = data::read_prompts(config.prompts);
+    lines.insert(lines.end(), from_file.begin(), from_file.end());
+  }
+  if (lines.empty()) {
+    throw data::BadInput(
+        "laurel sample: expected a prompt, found none; give -p PROMPT or --prompts FILE");
+  }
+  return lines;
+}
+
+}  // namespace
+
+std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_seed) {
+  const std::string negative = data::checked_prompt(config.negative_prompt, "--negative_prompt");
+  const uint64_t base = config.seed < 0 ? random_seed : static_cast<uint64_t>(config.seed);
+  std::vector<SampleJob> jobs;
+  for (const auto& line : prompts_of(config)) {
+    SampleJob job{.prompt = line.prompt,
+                  .negative_prompt = line.negative_prompt.value_or(negative),
+                  .height = line.height.value_or(config.height),
+                  .width = line.width.value_or(config.width),
+                  .steps = line.steps.value_or(config.steps),
+                  .cfg_scale = line.cfg_scale.value_or(config.cfg_scale)};
+    for (int64_t i = 0; i < config.count; ++i) {
+      job.seed = line.seed.value_or(base) + static_cast<uint64_t>(i * config.best_of);
+      jobs.push_back(job);
+    }
+  }
+  return jobs;
+}
+
+std::vector<std::vector<size_t>> group_jobs(const std::vector<SampleJob>& jobs) {
+  std::vector<std::vector<size_t>> groups;
+  std::map<std::tuple<int64_t, int64_t, int64_t, double>, size_t> known;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const auto key =
+        std::make_tuple(jobs[i].height, jobs[i].width, jobs[i].steps, jobs[i].cfg_scale);
+    const auto [place, added] = known.emplace(key, groups.size());
+    if (added) groups.emplace_back();
+    groups[place->second].push_back(i);
+  }
+  return groups;
+}
+
+int64_t next_number(const std::string& folder) {
+  int64_t next = 0;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const size_t digits = name.find_first_not_of("0123456789");
+    if (digits == 0 || digits > 9 || digits == std::string::npos || name[digits] != '-') continue;
+    if (entry.path().extension() == ".png") next = std::max<int64_t>(next, std::stoll(name) + 1);
+  }
+  return next;
+}
+
+std::string image_name(int64_t number, uint64_t seed) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%05lld-%llu.png", static_cast<long long>(number),
+                static_cast<unsigned long long>(seed));
+  return text;
+}
+
+}  // namespace tools
