@@ -59,7 +59,8 @@ void declare(Options& options, TrainRewardConfig& config) {
   options.integer("images", config.images, "simulated: training images", 100, 10000000);
   options.integer("held_out", config.held_out, "simulated: images to judge by", 20, 1000000);
   options.integer("raters", config.raters.raters, "simulated: raters in all", 1, 10000);
-  options.integer("raters_an_image", config.raters.ratings, "simulated", 1, 10000);
+  options.integer("raters_an_image", config.raters.ratings, "simulated: of them, for one image", 1,
+                  10000);
   options.number("rater_bias", config.raters.bias_deviation, "simulated: deviation of levels", 0,
                  10);
   options.number("rater_noise", config.raters.noise_deviation, "simulated: deviation of a rating",

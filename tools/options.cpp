@@ -315,9 +315,12 @@ std::string Options::help() const {
     std::string left = std::string("  ") +
                        (entry.letter ? std::string("-") + entry.letter + ", " : "") + "--" +
                        entry.key;
+    std::replace(left.begin(), left.end(), '_', '-');
     left.resize(std::max<size_t>(left.size() + 2, 32), ' ');
-    const std::string value = entry.toml();
-    const bool silent = value == "\"\"" || value == "''" || value == "[]" || value == "false";
+    std::string value =
+        entry.toml();  // shown as it is typed: without quotes, a list without brackets
+    std::erase_if(value, [](char c) { return c == '"' || c == '\'' || c == '[' || c == ']'; });
+    const bool silent = value.empty() || value == "false";
     text += left + entry.help + (silent ? "" : " [" + value + "]") + "\n";
   }
   return text + "\n  --config FILE                 the same keys from a TOML file; flags win\n";
