@@ -38,7 +38,7 @@ int cmd_pretrain(const std::vector<std::string>& arguments) {
     names.emplace_back(model.name);
   }
   const std::string near = data::nearest(arguments[0], names);
-  throw data::BadInput("laurel pretrain: unknown model '" + arguments[0] + "'" +
+  throw data::BadInput("pretrain: unknown model '" + arguments[0] + "'" +
                        (near.empty() ? "" : ", did you mean " + near + "?") +
                        " (`laurel pretrain --help` lists all)");
 }

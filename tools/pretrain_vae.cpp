@@ -41,7 +41,8 @@ void declare_model(Options& options, Settings& s) {
                "folder for the model (vae/), metrics and training state");
   options.text("data", s.folder, "folder of images; left out: the built-in world of scenes");
   options.integer("resolution", s.resolution, "pixels of a side of the folder's images", 8, 4096);
-  options.integer("held_out", s.held_out, "images kept for measuring", 1, 1000000);
+  options.integer("held_out", s.held_out, "images kept for measuring; of a folder a tenth at most",
+                  1, 1000000);
   options.integer("seed", t.seed, "of weights, images and noise", 0, kMax);
   options.text("evaluate", s.evaluate,
                "trains nothing: measures the VAE of this folder on held-out images");
@@ -220,7 +221,7 @@ std::string recipe_of(const Options& options) {
 int train(Settings& s, const Options& options) {
   if (s.output_dir.empty()) {
     throw data::BadInput(
-        "laurel pretrain vae: output_dir: expected a folder, found none; give --output_dir FOLDER");
+        "pretrain vae: output_dir: expected a folder, found none; give --output_dir FOLDER");
   }
   s.train.output_dir = s.output_dir;
   s.train.model.block_out_channels = whole_numbers(s.widths, "block_out_channels");
@@ -258,8 +259,8 @@ int pretrain_vae(const std::vector<std::string>& arguments) {
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty()) {
-    throw data::BadInput("laurel pretrain vae: expected options alone, found '" +
-                         parsed.positional[0] + "'");
+    throw data::BadInput("pretrain vae: expected options alone, found '" + parsed.positional[0] +
+                         "'");
   }
   return settings.evaluate.empty() ? train(settings, options) : evaluate(settings);
 }

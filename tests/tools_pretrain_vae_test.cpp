@@ -1,0 +1,101 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/image_io.hpp"
+#include "tools/cmd_pretrain.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path fresh_folder() {
+  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
+  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_tools_vae_" + test);
+  fs::remove_all(folder);
+  return folder;
+}
+
+const std::string kRecipe = std::string(LAUREL_SOURCE_DIR) + "/models/recipes/vae.toml";
+
+std::vector<std::string> tiny(const fs::path& folder) {
+  return {"--config",
+          kRecipe,
+          "--output_dir",
+          folder.string(),
+          "--max_train_steps",
+          "2",
+          "--block_out_channels",
+          "8",
+          "--block_out_channels",
+          "16",
+          "--held_out",
+          "2",
+          "--train_batch_size",
+          "2"};
+}
+
+// The message of the BadInput that the command throws; it must be one line.
+std::string complaint(std::vector<std::string> arguments, const std::vector<std::string>& more) {
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  try {
+    tools::pretrain_vae(arguments);
+  } catch (const data::BadInput& error) {
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "expected BadInput";
+  return "";
+}
+
+TEST(PretrainVaeCommand, TrainsByTheRecipeAndMeasuresTheResult) {
+  const fs::path folder = fresh_folder();
+  EXPECT_EQ(tools::pretrain_vae(tiny(folder)), 0);
+  for (const char* file :
+       {"config.toml", "state.safetensors", "vae/config.json", "vae/README.md"}) {
+    EXPECT_TRUE(fs::exists(folder / file)) << file;
+  }
+  const std::string card = data::read_file(folder / "vae" / "README.md");
+  EXPECT_NE(card.find("block_out_channels = ['8', '16']"), std::string::npos) << card;
+  EXPECT_EQ(card.find(folder.string()), std::string::npos) << card;
+  EXPECT_EQ(tools::pretrain_vae({"--evaluate", (folder / "vae").string(), "--held_out", "2"}), 0);
+}
+
+TEST(PretrainVaeCommand, TrainsOnAFolder) {
+  const fs::path folder = fresh_folder();
+  EXPECT_NE(
+      complaint(tiny(folder), {"--data", (folder / "absent").string()}).find("folder of images"),
+      std::string::npos);
+  const auto on_pictures = [&] {
+    auto arguments = tiny(folder / "run");
+    const std::vector<std::string> more = {"--data", (folder / "pictures").string(), "--resolution",
+                                           "16"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  data::write_png(folder / "pictures" / "0.png", at::full({3, 20, 16}, 0.5, at::kFloat));
+  EXPECT_NE(complaint(on_pictures(), {}).find("at least 2 images"), std::string::npos);
+  data::write_png(folder / "pictures" / "1.png", at::full({3, 16, 16}, 0.2, at::kFloat));
+  EXPECT_EQ(tools::pretrain_vae(on_pictures()), 0);
+  EXPECT_NE(data::read_file(folder / "run" / "vae" / "README.md").find("2 images of a folder"),
+            std::string::npos);
+}
+
+TEST(PretrainVaeCommand, NamesWhatIsWrong) {
+  const fs::path folder = fresh_folder();
+  EXPECT_NE(complaint({}, {}).find("--output_dir"), std::string::npos);
+  EXPECT_NE(complaint(tiny(folder), {"--crop_size", "9"}).find("multiples of 2"),
+            std::string::npos);
+  EXPECT_NE(complaint(tiny(folder), {"--block_out_channels", "x"}).find("whole numbers"),
+            std::string::npos);
+  EXPECT_NE(complaint(tiny(folder), {"--optimizer", "mion"}).find("muon"), std::string::npos);
+  EXPECT_NE(complaint(tiny(folder), {"--kl_wieght", "1"}).find("kl_weight"), std::string::npos);
+  EXPECT_NE(complaint(tiny(folder), {"stray"}).find("stray"), std::string::npos);
+  EXPECT_NE(complaint({"--evaluate", folder.string()}, {}).find("config.json"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder / "vae"));
+}
+
+}  // namespace
