@@ -7,7 +7,7 @@
 #include "data/error.hpp"
 #include "data/safetensors.hpp"
 #include "data/shape.hpp"
-#include "diffusion/folder.hpp"
+#include "data/weight_files.hpp"
 
 namespace fs = std::filesystem;
 
@@ -240,7 +240,7 @@ at::Tensor time_forward(const UNet& unet, const at::Tensor& t) {
 UNet load_unet(const fs::path& folder) {
   const UNetConfig config = read_unet_config(folder / "config.json");
   const data::Weights weights =
-      data::read_safetensors(find_weights(folder, "diffusion_pytorch_model"));
+      data::read_safetensors(data::find_weights(folder, "diffusion_pytorch_model"));
   std::vector<std::string> used;
   UNet unet = build_unet(config, checkpoint_source(weights, used));
   check_all_used(weights, used);

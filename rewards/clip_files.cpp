@@ -8,6 +8,7 @@
 #include "data/files.hpp"
 #include "data/nn/clip_config.hpp"
 #include "data/safetensors.hpp"
+#include "data/weight_files.hpp"
 #include "rewards/clip.hpp"
 
 namespace fs = std::filesystem;
@@ -111,7 +112,7 @@ std::string transform_text(const ImageTransform& transform) {
 
 Clip load_clip(const fs::path& folder) {
   const ClipConfig config = parse_config(folder / "config.json");
-  const data::Weights weights = data::read_safetensors(folder / "model.safetensors");
+  const data::Weights weights = data::read_safetensors(data::find_weights(folder, "model"));
   const int64_t width = config.vision.encoder.hidden_size,
                 side = config.vision.image_size / config.vision.patch_size;
   Clip w;

@@ -58,6 +58,8 @@ TEST(Pipeline, VariantNamesAreRead) {
     fs::rename(folder / part / "diffusion_pytorch_model.safetensors",
                folder / part / "diffusion_pytorch_model.fp16.safetensors");
   }
+  fs::rename(folder / "text_encoder/model.safetensors",
+             folder / "text_encoder/model.fp16.safetensors");
   EXPECT_EQ(refusal(folder), "");
 }
 

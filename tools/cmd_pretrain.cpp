@@ -12,6 +12,7 @@ const std::vector<Command>& models() {
   static const std::vector<Command> list = {
       {"vae", "the latent autoencoder (AutoencoderKL)", pretrain_vae},
       {"clip", "the CLIP, its text encoder and tokenizer", pretrain_clip},
+      {"unet", "the text-conditional UNet of a latent-diffusion checkpoint", pretrain_unet},
   };
   return list;
 }

@@ -1,10 +1,10 @@
-#include "diffusion/folder.hpp"
+#include "data/weight_files.hpp"
 
 #include "data/error.hpp"
 
 namespace fs = std::filesystem;
 
-namespace diffusion {
+namespace data {
 
 fs::path find_weights(const fs::path& folder, const std::string& stem) {
   for (const char* ending : {".safetensors", ".fp16.safetensors"}) {
@@ -13,15 +13,15 @@ fs::path find_weights(const fs::path& folder, const std::string& stem) {
   const std::string expected =
       folder.string() + ": expected " + stem + ".safetensors or " + stem + ".fp16.safetensors";
   if (!fs::is_directory(folder))
-    throw data::BadInput(expected + ", but there is no such folder; check the path");
+    throw BadInput(expected + ", but there is no such folder; check the path");
   if (fs::exists(folder / (stem + ".safetensors.index.json"))) {
-    throw data::BadInput(expected + ", found shards (" + stem +
-                         ".safetensors.index.json); save it as one file");
+    throw BadInput(expected + ", found shards (" + stem +
+                   ".safetensors.index.json); save it as one file");
   }
   if (fs::exists(folder / (stem + ".bin"))) {
-    throw data::BadInput(expected + ", found only " + stem + ".bin; convert it to safetensors");
+    throw BadInput(expected + ", found only " + stem + ".bin; convert it to safetensors");
   }
-  throw data::BadInput(expected + ", found neither; the download may be incomplete");
+  throw BadInput(expected + ", found neither; the download may be incomplete");
 }
 
-}  // namespace diffusion
+}  // namespace data

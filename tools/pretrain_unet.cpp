@@ -1,0 +1,254 @@
+#include "finetune/pretrain_unet.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <iostream>
+#include <limits>
+#include <sstream>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/image_folder.hpp"
+#include "data/scene/scene.hpp"
+#include "tools/cmd_pretrain.hpp"
+#include "tools/options.hpp"
+
+namespace tools {
+namespace {
+
+namespace fs = std::filesystem;
+using finetune::PretrainUNetOptions;
+
+constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+
+struct Settings {
+  PretrainUNetOptions train;
+  std::string output_dir, folder, vae, text_encoder, tokenizer;
+  int64_t resolution = scene::kCanvas;
+  int64_t images = 40000, held_out = 512, exam_prompts = 64;
+  std::vector<std::string> widths{"48", "96", "144"};
+  int64_t layers_per_block = 1, heads = 4, attention_levels = 2;
+};
+
+void say(const std::string& line) { std::cout << line << std::endl; }
+
+void check_given(const std::string& key, const std::string& value) {
+  if (value.empty())
+    throw data::BadInput("pretrain unet: " + key + ": expected a folder, found none; give --" +
+                         key);
+}
+
+void declare_data(Options& options, Settings& s) {
+  options.group("data and output");
+  options.text("output_dir", s.output_dir, "folder for the checkpoint, metrics and training state");
+  options.text("data", s.folder,
+               "folder of captioned images; left out: the built-in world of scenes");
+  options.integer("resolution", s.resolution, "pixels of a side of the folder's images", 8, 4096);
+  options.text("vae", s.vae, "folder of the autoencoder, diffusers layout");
+  options.text("text_encoder", s.text_encoder, "folder of CLIP's text tower, Hugging Face layout");
+  options.text("tokenizer", s.tokenizer,
+               "folder of its tokenizer; left out: `tokenizer` beside the text encoder");
+  options.integer("images", s.images, "scenes to draw before the training (a folder: all of it)", 1,
+                  kMax);
+  options.integer("held_out", s.held_out, "images to measure the held-out loss on", 1, kMax);
+  options.integer("seed", s.train.seed, "of weights, images and noise", 0, kMax);
+  options.group("model");
+  options.list("block_out_channels", s.widths,
+               "channels of each level, finest first; each level halves the latent");
+  options.integer("layers_per_block", s.layers_per_block, "residual blocks of a level", 1, 8);
+  options.integer("attention_levels", s.attention_levels,
+                  "levels with attention, counted from the coarsest", 0, 8);
+  options.integer("attention_heads", s.heads, "of every attention", 1, 64);
+  options.integer("norm_num_groups", s.train.model.norm_num_groups,
+                  "groups of a norm; divides every level's channels", 1, 512);
+}
+
+void declare_training(Options& options, Settings& s) {
+  PretrainUNetOptions& t = s.train;
+  options.group("training");
+  options.integer("max_train_steps", t.max_train_steps, "updates in all", 1, kMax);
+  options.number("max_train_minutes", t.max_train_minutes,
+                 "> 0: minutes instead of updates; the schedule follows", 0, 1e6);
+  options.integer("train_batch_size", t.train_batch_size, "images of an update", 1, 65536);
+  options.integer("num_workers", t.num_workers, "threads that share a batch", 1, 1024);
+  options.number("learning_rate", t.learning_rate, "after the warm-up", 0, 10);
+  options.integer("lr_warmup_steps", t.lr_warmup_steps, "", 0, kMax);
+  options.number("lr_decay_from", t.lr_decay_from,
+                 "part of the training after which the rate falls to 0", 0, 1);
+  options.number("weight_decay", t.weight_decay, "", 0, 10);
+  options.number("max_grad_norm", t.max_grad_norm, "gradients are clipped to it", 1e-9, 1e9);
+  options.number("ema_decay", t.ema_decay, "of the weights' moving average, which is what is saved",
+                 0, 0.999999);
+  options.number("snr_gamma", t.snr_gamma, "min-SNR weighting of the loss; 0: off", 0, 1e6);
+  options.number("proportion_empty_prompts", t.proportion_empty_prompts,
+                 "captions dropped, for guidance", 0, 1);
+  options.group("progress");
+  options.integer("logging_steps", t.logging_steps, "", 1, kMax);
+  options.integer("validation_steps", t.validation_steps, "", 1, kMax);
+  options.integer("checkpointing_steps", t.checkpointing_steps, "", 1, kMax);
+  options.text("resume_from_checkpoint", t.resume_from_checkpoint,
+               "\"latest\", or a state.safetensors");
+  options.integer("exam_prompts", s.exam_prompts,
+                  "captions of each split that the oracle judges; 0: none", 0, 100000);
+  options.integer("num_inference_steps", t.exam.num_inference_steps, "of their samples (DDIM)", 1,
+                  1000);
+  options.number("guidance_scale", t.exam.guidance_scale, "of their samples", 0, 100);
+}
+
+// The UNet's shape from the options, its text width and latent from the parts that it will work
+// with.
+void resolve_model(Settings& s, const diffusion::Pipeline& parts) {
+  auto& model = s.train.model;
+  const size_t levels = s.widths.size();
+  model.block_out_channels.clear();
+  for (const auto& width : s.widths) {
+    char* end = nullptr;
+    model.block_out_channels.push_back(std::strtoll(width.c_str(), &end, 10));
+    if (*end != '\0')
+      throw data::BadInput("block_out_channels: expected whole numbers, found '" + width + "'");
+  }
+  model.down_attention.assign(levels, false);
+  model.up_attention.assign(levels, false);
+  for (int64_t i = 0; i < std::min(s.attention_levels, static_cast<int64_t>(levels)); ++i) {
+    model.down_attention[levels - 1 - i] = true;
+    model.up_attention[i] = true;
+  }
+  model.layers_per_block.assign(levels, s.layers_per_block);
+  model.transformer_layers.assign(levels, 1);
+  model.heads.assign(levels, s.heads);
+  model.in_channels = model.out_channels = parts.vae.config.latent_channels;
+  model.cross_attention_dim = parts.text_encoder.token_embedding.size(1);
+  model.sample_size = s.resolution / diffusion::vae_factor(parts.vae.config);
+  diffusion::check_unet_config(model, "pretrain unet");
+}
+
+// Images to encode, and what they are called.
+struct Source {
+  finetune::CaptionedSource captioned;
+  int64_t count = 0;
+  uint64_t seed = 0;
+  std::string name;
+};
+
+Source world(const Settings& s, bool held_out) {
+  const scene::Split split = held_out ? scene::Split::kUnseen : scene::Split::kSeen;
+  const auto draw = [split](int64_t count, at::Generator& generator) {
+    auto batch = scene::random_batch(count, split, generator);
+    return finetune::CaptionedImages{batch.images, batch.captions};
+  };
+  Source source{{"the built-in world of scenes", draw}, held_out ? s.held_out : s.images, 0, ""};
+  source.seed = static_cast<uint64_t>(s.train.seed) * 2 + (held_out ? 2 : 1);
+  source.name = std::to_string(source.count) + " scenes of seed " + std::to_string(source.seed);
+  return source;
+}
+
+// Every image of the folder's part once, in order.
+Source folder(const Settings& s, const data::ImageFolder& images, bool held_out) {
+  const auto count = static_cast<int64_t>(images.files.size());
+  if (count < 2)
+    throw data::BadInput(s.folder + ": expected at least 2 images, found " + std::to_string(count));
+  const auto split = data::split_folder(count, std::min(s.held_out, count / 10));
+  const at::Tensor part = held_out ? split.held_out : split.train;
+  const auto draw = [&images, part, done = int64_t{0}](int64_t batch, at::Generator&) mutable {
+    const at::Tensor picks = part.slice(0, done, done + batch);
+    done += batch;
+    finetune::CaptionedImages drawn{data::folder_images(images, picks), {}};
+    for (int64_t i = 0; i < picks.size(0); ++i)
+      drawn.captions.push_back(images.captions[picks[i].item<int64_t>()]);
+    return drawn;
+  };
+  return {{"the images of a folder", draw},
+          part.size(0),
+          0,
+          std::to_string(count) + " images of " + s.folder};
+}
+
+// The encoded images are kept beside the run, so that it goes on quickly after an interruption.
+finetune::LatentSet encoded(const Settings& s,
+                            const diffusion::Pipeline& parts,
+                            const Source& source,
+                            const char* file) {
+  const std::string origin = source.name + " by " + s.vae;
+  const fs::path path = s.train.output_dir / file;
+  const finetune::EncodeOptions options{
+      .count = source.count, .num_workers = s.train.num_workers, .batch_size = 64};
+  finetune::EncodedImages images;
+  if (fs::exists(path)) {
+    images = finetune::load_encoded_images(path, origin);
+  } else {
+    auto generator = at::detail::createCPUGenerator(source.seed);
+    images = finetune::encode_images(parts.vae, source.captioned, options, generator, say);
+    finetune::save_encoded_images(path, images, origin);
+  }
+  return finetune::encode_text(images, parts, options);
+}
+
+std::string model_card(const Settings& s, const finetune::PretrainUNetResult& result) {
+  std::ostringstream card;
+  card << "# A text-to-image checkpoint of laurel" << (s.folder.empty() ? " (synthetic)" : "")
+       << "\n\n"
+       << "Latent diffusion in diffusers' layout, " << s.resolution << "x" << s.resolution
+       << " pixels. Its UNet was trained by `laurel pretrain unet` on "
+       << (s.folder.empty()
+               ? "drawn scenes with written captions; every figure from it is synthetic"
+               : "the images of a folder")
+       << ": seed " << s.train.seed << ", " << result.steps << " updates of "
+       << s.train.train_batch_size << " images, " << static_cast<int64_t>(result.minutes + 0.5)
+       << " minutes.\n\n| | |\n|---|---|\n| held-out loss (mean squared error of the noise) | "
+       << result.held_out_loss << " |\n";
+  const char* names[] = {"seen", "unseen"};
+  for (size_t i = 0; i < result.exams.size() && i < 2; ++i) {
+    card << "| images that bear out every claim of a caption of " << names[i] << " combinations | "
+         << result.exams[i].exact << " |\n| claims borne out, " << names[i] << " combinations | "
+         << result.exams[i].fraction << " |\n";
+  }
+  card << "\nJudged by the world's oracle on " << s.exam_prompts << " captions of each kind, DDIM, "
+       << s.train.exam.num_inference_steps << " steps, guidance " << s.train.exam.guidance_scale
+       << ".\n";
+  return card.str();
+}
+
+finetune::PretrainUNetResult train(const Settings& s, const diffusion::Pipeline& parts) {
+  const bool scenes = s.folder.empty();
+  data::ImageFolder images;
+  if (!scenes)
+    images =
+        data::open_image_folder(s.folder, {.resolution = s.resolution, .require_captions = true});
+  const auto source = [&](bool held_out) {
+    return scenes ? world(s, held_out) : folder(s, images, held_out);
+  };
+  const auto train_set = encoded(s, parts, source(false), "train.latents");
+  const auto held_out = encoded(s, parts, source(true), "held_out.latents");
+  std::vector<finetune::ExamSet> exams;
+  if (scenes && s.exam_prompts > 0) exams = finetune::world_exams(s.exam_prompts);
+  return finetune::pretrain_unet(s.train, parts, train_set, held_out, exams, say);
+}
+
+}  // namespace
+
+int pretrain_unet(const std::vector<std::string>& arguments) {
+  Settings s;
+  s.train.model.norm_num_groups = 16;
+  Options options("pretrain unet", "Trains a text-conditional UNet on latents of an autoencoder.");
+  declare_data(options, s);
+  declare_training(options, s);
+  if (!options.parse(arguments).proceed) return 0;
+  check_given("output_dir", s.output_dir);
+  check_given("vae", s.vae);
+  check_given("text_encoder", s.text_encoder);
+  s.train.output_dir = s.output_dir;
+  finetune::check_output(s.train);
+  diffusion::Pipeline pipeline = diffusion::load_parts({s.vae, s.text_encoder, s.tokenizer});
+  resolve_model(s, pipeline);
+  data::write_file(s.train.output_dir / "config.toml", options.resolved());
+  const auto result = train(s, pipeline);
+  pipeline.unet = result.unet;
+  const fs::path checkpoint = s.train.output_dir / "checkpoint";
+  diffusion::save_pipeline(checkpoint, pipeline, at::kHalf);
+  data::write_file(checkpoint / "README.md", model_card(s, result));
+  say("written: " + checkpoint.string());
+  return 0;
+}
+
+}  // namespace tools
