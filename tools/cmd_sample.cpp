@@ -29,7 +29,7 @@ namespace {
 
 constexpr int64_t kMicroBatch = 8;
 
-void declare(Options& options, SampleConfig& c) {
+void declare_what(Options& options, SampleConfig& c) {
   options.group("What");
   options.text("model", c.model, "diffusers folder of a checkpoint [the embedded tiny-world]");
   options.short_name("model", 'm');
@@ -48,6 +48,9 @@ void declare(Options& options, SampleConfig& c) {
   options.text("lora", c.lora, "LoRA file for the UNet, PEFT's or kohya's form");
   options.number("lora_scale", c.lora_scale, "its strength", -10, 10);
   options.text("unet", c.unet, "folder of a finetuned UNet, in place of the model's");
+}
+
+void declare_how(Options& options, SampleConfig& c) {
   options.group("How");
   options.integer("steps", c.steps, "sampling steps", 1, 1000);
   options.number("cfg_scale", c.cfg_scale, "classifier-free guidance; up to 1: none", 0, 100);
@@ -62,6 +65,9 @@ void declare(Options& options, SampleConfig& c) {
                   "images at a time, 0: up to 8; equal sizes, equal bits", 0, 4096);
   options.short_name("batch_size", 'b');
   declare_device(options, c.device);
+}
+
+void declare_rest(Options& options, SampleConfig& c) {
   options.group("Best of several");
   options.integer("best_of", c.best_of, "candidates an image; the best by --reward is kept", 1,
                   10'000);
@@ -75,6 +81,11 @@ void declare(Options& options, SampleConfig& c) {
                "safetensors: initial noise [images, C, h, w], as diffusers' latents=");
   options.text("save_latents", c.save_latents,
                "safetensors: writes that noise and the final latents");
+  // As diffusers and other tools name them.
+  options.alias("pretrained_model_name_or_path", "model");
+  options.alias("num_inference_steps", "steps");
+  options.alias("guidance_scale", "cfg_scale");
+  options.alias("sampler", "sampling_method");
 }
 
 fs::path model_folder(const SampleConfig& config) {
@@ -125,8 +136,10 @@ diffusion::SamplerChoice settle_sampler(const SampleConfig& config, diffusion::P
   if (!config.sampling_method.empty()) {
     choice = diffusion::sampler_from_name(config.sampling_method, "--sampling_method");
     scheduler.use_karras_sigmas = choice.karras;
-  } else if (scheduler.class_name == "PNDMScheduler") {
-    std::cerr << "note: the model names PNDM, which is not here; sampling with DDIM\n";
+  } else if (choice.sampler == diffusion::Sampler::kDdim &&
+             scheduler.class_name != "DDIMScheduler") {
+    std::cerr << "note: the model names " << scheduler.class_name
+              << ", which is not here; sampling with DDIM\n";
   }
   if (!config.timestep_spacing.empty()) {
     scheduler.timestep_spacing =
@@ -322,7 +335,9 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   SampleConfig& config = session.config;
   Options options("sample", "Prompts to images (PNG with the settings in its `parameters` text).",
                   "[PROMPT...]");
-  declare(options, config);
+  declare_what(options, config);
+  declare_how(options, config);
+  declare_rest(options, config);
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   config.prompt.insert(config.prompt.end(), parsed.positional.begin(), parsed.positional.end());
