@@ -65,6 +65,39 @@ data::ImageParameters parameters_of(const EvalItem& item,
   return parameters;
 }
 
+std::string run_kind(const fs::path& run) {
+  const auto found =
+      nlohmann::json::parse(data::read_file(run), nullptr, /*allow_exceptions=*/false);
+  return found.is_object() ? found.value("kind", "?") : "?";
+}
+
+void check_kind(const fs::path& folder,
+                const std::string& found,
+                const std::string& expected,
+                bool resume) {
+  if (!resume) {
+    throw BadInput("output_dir " + folder.string() + ": expected a new folder, found a run of " +
+                   found + "; choose another, or go on with --resume_from_checkpoint latest");
+  }
+  if (found != expected) {
+    throw BadInput("output_dir " + folder.string() + ": expected a run of " + expected +
+                   ", found one of " + found + "; choose another folder");
+  }
+}
+
+// What a run that was killed left half written: checkpoints, run.json and config.toml.
+void remove_half_written(const fs::path& folder) {
+  if (!fs::is_directory(folder)) return;
+  std::vector<fs::path> stale;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const bool ours =
+        name.starts_with(kCheckpoint) || name == "run.json.tmp" || name == "config.toml.tmp";
+    if (ours && name.ends_with(".tmp")) stale.push_back(entry.path());
+  }
+  for (const auto& path : stale) fs::remove_all(path);
+}
+
 }  // namespace
 
 void open_run(const fs::path& folder,
@@ -72,34 +105,21 @@ void open_run(const fs::path& folder,
               const std::string& config_text,
               bool resume) {
   const fs::path run = folder / "run.json";
-  if (fs::exists(run)) {
-    const auto found =
-        nlohmann::json::parse(data::read_file(run), nullptr, /*allow_exceptions=*/false);
-    const std::string kind = found.is_object() ? found.value("kind", "?") : "?";
-    if (!resume) {
-      throw BadInput("output_dir " + folder.string() + ": expected a new folder, found a run of " +
-                     kind + "; choose another, or go on with --resume_from_checkpoint latest");
-    }
-    if (kind != record.kind) {
-      throw BadInput("output_dir " + folder.string() + ": expected a run of " + record.kind +
-                     ", found one of " + kind + "; choose another folder");
-    }
-  } else if (fs::exists(folder) && !fs::is_empty(folder)) {
+  remove_half_written(folder);
+  const bool known = fs::exists(run);
+  if (known) check_kind(folder, run_kind(run), record.kind, resume);
+  if (!known && fs::exists(folder) && !fs::is_empty(folder)) {
     throw BadInput("output_dir " + folder.string() +
                    ": expected a new or empty folder, found other files in it; choose another");
   }
-  for (const auto& entry :
-       fs::exists(folder) ? fs::directory_iterator(folder) : fs::directory_iterator()) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(kCheckpoint) && name.ends_with(".tmp")) fs::remove_all(entry.path());
+  if (!known) {  // first, so that a run that is killed here is still known as one
+    const nlohmann::ordered_json line{{"laurel", "0.1.0"},       {"kind", record.kind},
+                                      {"model", record.model},   {"reward", record.reward},
+                                      {"seed", record.seed},     {"started", iso_time(data::now())},
+                                      {"device", record.device}, {"synthetic", record.synthetic}};
+    data::write_file(run, line.dump(1) + "\n");
   }
   data::write_file(folder / "config.toml", config_text);
-  if (fs::exists(run)) return;
-  const nlohmann::ordered_json line{{"laurel", "0.1.0"},       {"kind", record.kind},
-                                    {"model", record.model},   {"reward", record.reward},
-                                    {"seed", record.seed},     {"started", iso_time(data::now())},
-                                    {"device", record.device}, {"synthetic", record.synthetic}};
-  data::write_file(run, line.dump(1) + "\n");
 }
 
 std::vector<fs::path> checkpoints(const fs::path& folder) {
