@@ -28,8 +28,12 @@ struct FinetuneConfig {
   int64_t sample_num_steps = 10;
   double sample_eta = 1.0;             // > 0: deterministic steps have no probability
   double sample_guidance_scale = 5.0;  // 1: no guidance; sampling and training use the same
-  double sigma_min = 0.1;  // floor of a step's standard deviation, in sampling and scoring alike
-  std::vector<int64_t> skip_steps;  // steps (from 0, the noisiest) that leave the objective
+  double sigma_min = 0.0;  // floor of a step's standard deviation, in sampling and scoring alike
+  // Steps (from 0, the noisiest) that leave the objective. With skip_sharp_steps also those whose
+  // mean is so much more sensitive, for their noise, than the others that they alone would decide
+  // the log-ratio: see sharp_steps.
+  std::vector<int64_t> skip_steps;
+  bool skip_sharp_steps = true;
   int64_t sample_batch_size = 32;
   int64_t train_batch_size = 32;  // trajectories a micro-batch: memory, not mathematics
   double timestep_fraction =

@@ -108,7 +108,7 @@ Evaluation evaluate(const Task& task,
     features.push_back((task.embed ? task.embed(images) : images.flatten(1)).cpu());
     pictures.push_back(images.cpu());
   }
-  return {at::cat(scores), at::cat(kl), at::cat(features), at::cat(pictures)};
+  return {at::cat(scores), at::cat(kl), chain.mask, at::cat(features), at::cat(pictures)};
 }
 
 double diversity(const at::Tensor& features, const std::vector<int64_t>& prompt_ids) {
@@ -157,7 +157,7 @@ std::vector<std::pair<std::string, double>> evaluation_figures(const Task& task,
     std::vector<int64_t> split_ids;
     for (const int64_t row : list) split_ids.push_back(ids[static_cast<size_t>(row)]);
     figures.emplace_back(split + "/kl_nats",
-                         now.kl.index_select(0, rows).sum(1).mean().item<double>());
+                         now.kl.index_select(0, rows).mv(now.mask).mean().item<double>());
     figures.emplace_back(split + "/diversity",
                          diversity(now.features.index_select(0, rows), split_ids));
     figures.emplace_back(split + "/win_rate",

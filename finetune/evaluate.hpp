@@ -28,6 +28,7 @@ EvalSet make_eval_set(const Task& task, int64_t prompts, int64_t images, int64_t
 struct Evaluation {
   at::Tensor rewards;   // [I, M] fp64, raw, the trained ones first, then the watched
   at::Tensor kl;        // [I, T] fp64 nats
+  at::Tensor mask;      // [T] of the chain: the steps that kl_nats sums
   at::Tensor features;  // [I, D]
   at::Tensor images;    // [I, 3, H, W] fp32 [0, 1]
 };

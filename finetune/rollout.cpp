@@ -11,6 +11,8 @@
 namespace finetune {
 namespace {
 
+constexpr double kSharp = 8;  // times the median
+
 template <class T>
 std::vector<T> slice(const std::vector<T>& all, int64_t start, int64_t count) {
   return {all.begin() + start, all.begin() + start + count};
@@ -45,6 +47,23 @@ at::Tensor initial_noise(const Draw& draw,
 
 }  // namespace
 
+std::vector<int64_t> sharp_steps(const std::vector<diffusion::StepCoefficients>& steps) {
+  std::vector<double> costs;
+  for (const auto& step : steps) {
+    if (step.sigma > 0) costs.push_back(step.kappa * step.kappa / (step.sigma * step.sigma));
+  }
+  if (costs.empty()) return {};
+  std::nth_element(costs.begin(), costs.begin() + static_cast<int64_t>(costs.size() / 2),
+                   costs.end());
+  const double limit = kSharp * costs[costs.size() / 2];
+  std::vector<int64_t> sharp;
+  for (size_t k = 0; k < steps.size(); ++k) {
+    const double ratio = steps[k].sigma > 0 ? steps[k].kappa / steps[k].sigma : 0;
+    if (ratio * ratio > limit) sharp.push_back(static_cast<int64_t>(k));
+  }
+  return sharp;
+}
+
 Chain make_chain(const FinetuneConfig& config,
                  const diffusion::SchedulerConfig& scheduler,
                  const std::vector<int64_t>& latent_shape,
@@ -66,6 +85,9 @@ Chain make_chain(const FinetuneConfig& config,
                            std::to_string(step));
     }
     chain.mask[step] = 0;
+  }
+  if (config.skip_sharp_steps) {
+    for (const int64_t step : sharp_steps(chain.steps)) chain.mask[step] = 0;
   }
   if (active_steps(chain) == 0) {
     throw data::BadInput(

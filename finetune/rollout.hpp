@@ -27,6 +27,10 @@ Chain make_chain(const FinetuneConfig& config,
                  const diffusion::SchedulerConfig& scheduler,
                  const std::vector<int64_t>& latent_shape,
                  at::Device device);
+// The steps whose (kappa / sigma)^2, what a change of the network's output costs in nats, is more
+// than 8 times the median. With Stable Diffusion's schedule that is the step that lands at timestep
+// 1: 86 % of the whole at 10 steps, 49 % at 50.
+std::vector<int64_t> sharp_steps(const std::vector<diffusion::StepCoefficients>& steps);
 int64_t active_steps(const Chain& chain);
 int64_t latent_dimensions(const Chain& chain);  // C H W
 

@@ -54,6 +54,12 @@ Scale choose_scale(const at::Tensor& rewards,
                     "within a prompt",
                     scale.beta, beta_to_mean_units(scale.beta, steps, dimensions), spread) +
                line("; the optimum lies about %.3g nats from the start", optimum));
+  std::string masked;
+  for (int64_t k = 0; k < chain.mask.size(0); ++k) {
+    if (chain.mask[k].item<double>() == 0) masked += " " + std::to_string(k);
+  }
+  if (!masked.empty())
+    reporter.say("steps outside the objective:" + masked + " (see --skip_steps)");
   reporter.say(line("clip range %.4g nats a step (%.4g in the paper's mean units)", clip_range,
                     clip_range_to_mean_units(clip_range, dimensions)));
   return scale;

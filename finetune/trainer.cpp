@@ -135,7 +135,7 @@ Figures reward_figures(const Run& run, const EpochData& data, const at::Tensor& 
     figures.emplace_back("reward/" + run.task.rewards[m].info.name,
                          column.masked_select(column.isfinite()).mean().item<double>());
   }
-  figures.emplace_back("kl_nats", data.trajectories.kl.sum(1).mean().item<double>());
+  figures.emplace_back("kl_nats", data.trajectories.kl.mv(run.chain.mask).mean().item<double>());
   figures.emplace_back("queries", static_cast<double>(run.progress.queries));
   return figures;
 }
@@ -180,7 +180,7 @@ void train_epoch(Run& run) {
   run.reporter.say(
       line("epoch %.0f: reward %.4f", static_cast<double>(run.progress.epoch), figures[0].second) +
       line(" (spread %.3f)", figures[1].second) +
-      line(", KL %.3f nats, %.1f s", data.trajectories.kl.sum(1).mean().item<double>(),
+      line(", KL %.3f nats, %.1f s", data.trajectories.kl.mv(run.chain.mask).mean().item<double>(),
            data::now() - started));
 }
 
@@ -203,7 +203,7 @@ bool judge(Run& run, const Evaluation& now) {
   run.reporter.say(
       line("evaluation: trained rewards %+.3f, held-out %+.3f standard deviations from the start, "
            "KL %.2f nats",
-           here.trained, here.held_out, now.kl.sum(1).mean().item<double>()));
+           here.trained, here.held_out, now.kl.mv(now.mask).mean().item<double>()));
   if (verdict.best) export_to(run, run.options.folder / "best");
   if (!verdict.hacking) return false;
   run.reporter.say(

@@ -54,6 +54,8 @@ at::Tensor gradients(const Perceptron& w) {
 Chain tiny_chain(int64_t steps, std::vector<int64_t> shape = {1, 2, 2}) {
   finetune::FinetuneConfig config;
   config.sample_num_steps = steps;
+  config.sigma_min = 0.1;
+  config.skip_sharp_steps = false;
   return finetune::make_chain(config, {}, shape, at::kCPU);
 }
 finetune::Draw tiny_draw(int64_t images) {
@@ -293,8 +295,21 @@ TEST(TwoPassGradient, MemoryIsFlatInTheNumberOfSteps) {
   EXPECT_LT(many, few + few / 50) << few << " " << many;
 }
 
+TEST(MakeChain, LeavesOutTheStepThatAloneWouldDecide) {
+  finetune::FinetuneConfig config;
+  for (const int64_t steps : {10, 20, 50}) {
+    config.sample_num_steps = steps;
+    const Chain chain = finetune::make_chain(config, {}, {4, 8, 8}, at::kCPU);
+    EXPECT_EQ(chain.mask[steps - 2].item<double>(), 0) << steps;  // it lands at timestep 1
+    EXPECT_EQ(chain.mask[0].item<double>(), 1) << steps;
+    EXPECT_GE(finetune::active_steps(chain), steps - 2);
+  }
+}
+
 TEST(MakeChain, MasksStepsAndRefusesAnEmptyObjective) {
   finetune::FinetuneConfig config;
+  config.sigma_min = 0.1;
+  config.skip_sharp_steps = false;
   config.sample_num_steps = 4;
   config.skip_steps = {2};
   const Chain chain = finetune::make_chain(config, {}, {4, 8, 8}, at::kCPU);

@@ -80,6 +80,8 @@ FinetuneConfig tiny_config() {
   config.prompts_per_epoch = 2;
   config.images_per_prompt = 4;
   config.sample_num_steps = 3;
+  config.sigma_min = 0.1;
+  config.skip_sharp_steps = false;
   config.sample_guidance_scale = 2;
   config.sample_batch_size = 8;
   config.train_batch_size = 8;

@@ -91,7 +91,8 @@ void declare_objective(Options& options, FinetuneCommand& command) {
   options.number("timestep_fraction", config.timestep_fraction,
                  "share of the steps with a gradient", 1e-6, 1);
   options.alias("train_timestep_fraction", "timestep_fraction");
-  options.text("skip_steps", command.skip_steps, "steps that leave the objective: 8,9");
+  options.text("skip_steps", command.skip_steps,
+               "steps that leave the objective: auto, none, or 8,9");
 }
 
 void declare_training(Options& options, FinetuneCommand& command) {
@@ -148,8 +149,9 @@ std::vector<int64_t> numbers_of(const std::string& text) {
     int64_t value = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || end != word.data() + word.size()) {
-      throw data::BadInput("skip_steps: expected whole numbers separated by commas, found '" +
-                           text + "'");
+      throw data::BadInput(
+          "skip_steps: expected auto, none or whole numbers separated by commas, found '" + text +
+          "'");
     }
     numbers.push_back(value);
   }
@@ -173,7 +175,9 @@ void resolve_finetune(FinetuneCommand& command, const std::string& method) {
   config.method = method == "ddpo" ? finetune::Method::kDdpo : finetune::Method::kPrdp;
   config.train_full = command.train == "full";
   config.mean_units = command.units == "mean";
-  config.skip_steps = numbers_of(command.skip_steps);
+  config.skip_sharp_steps = command.skip_steps == "auto";
+  const bool listed = command.skip_steps != "auto" && command.skip_steps != "none";
+  config.skip_steps = listed ? numbers_of(command.skip_steps) : std::vector<int64_t>();
   if (command.output_dir.empty()) command.output_dir = "runs/" + method;
   if (config.prompts_per_update > config.prompts_per_epoch) {
     throw data::BadInput("prompts_per_update: expected at most prompts_per_epoch (" +

@@ -25,7 +25,7 @@ struct FinetuneCommand {
   std::string eval_rewards = "auto";
   std::string train = "lora";
   std::string units = "nat";
-  std::string skip_steps;  // "8,9"
+  std::string skip_steps = "auto";  // "none", "8,9"
   std::string resume_from_checkpoint;
   bool dry_run = false;
   RewardSourceConfig sources;
