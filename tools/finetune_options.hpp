@@ -21,7 +21,7 @@ struct FinetuneCommand {
   std::string negative_prompt;
   int64_t max_train_prompts = 0;  // 0: all
   int64_t resolution = 0;         // pixels; 0: the model's own
-  std::string reward = "aesthetic=1,clip_score=0.2";
+  std::string reward = "aesthetic=1,clip_score=0.1";
   std::string eval_rewards = "auto";
   std::string train = "lora";
   std::string units = "nat";
