@@ -77,8 +77,7 @@ void print_list() {
 }
 
 std::vector<fs::path> collect(const std::vector<std::string>& places) {
-  if (places.empty())
-    throw BadInput("score: expected images, folders or patterns, found nothing");
+  if (places.empty()) throw BadInput("score: expected images, folders or patterns, found nothing");
   std::vector<fs::path> images;
   for (const auto& place : places) {
     for (const auto& image : data::list_images(place)) images.push_back(image);
@@ -187,8 +186,7 @@ int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
   bool need_prompt = normaliser == rewards::Normaliser::kPrompt;
   for (const auto& part : rewards) need_prompt |= part.reward.info.needs_prompt;
   const Work work = score_all_images(paths, config, rewards, placement, need_prompt);
-  if (work.files.empty())
-    throw BadInput("score: none of the images could be scored, see above");
+  if (work.files.empty()) throw BadInput("score: none of the images could be scored, see above");
   const auto raw = at::cat(work.raw);
   ScoreReport report =
       report_of(rewards, work, rewards::combine(rewards, raw, work.prompts, normaliser));

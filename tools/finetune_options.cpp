@@ -168,6 +168,37 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
   declare_objective(options, command);
   declare_training(options, command);
   declare_records(options, command);
+  options.rarely({"max_train_prompts",
+                  "negative_prompt",
+                  "aggregate",
+                  "soft_min_temperature",
+                  "clip",
+                  "aesthetic",
+                  "jpeg_quality",
+                  "sigma_min",
+                  "resolution",
+                  "sample_batch_size",
+                  "share_noise",
+                  "prompts_per_update",
+                  "offline_epochs",
+                  "units",
+                  "adv_clip_max",
+                  "timestep_fraction",
+                  "skip_steps",
+                  "network_alpha",
+                  "lora_targets",
+                  "lr_scheduler",
+                  "lr_warmup_steps",
+                  "adam_beta1",
+                  "adam_beta2",
+                  "adam_epsilon",
+                  "adam_weight_decay",
+                  "max_grad_norm",
+                  "ema_decay",
+                  "eval_seed",
+                  "stop_after_hacking",
+                  "checkpoints_total_limit",
+                  "precision"});
 }
 
 void resolve_finetune(FinetuneCommand& command, const std::string& method) {

@@ -188,6 +188,10 @@ void Options::short_name(const std::string& key, char letter) {
   require(key, "short_name").letter = letter;
 }
 
+void Options::rarely(const std::vector<std::string>& keys) {
+  for (const auto& key : keys) require(key, "rarely").rare = true;
+}
+
 void Options::alias(const std::string& other, const std::string& key) {
   aliases_.emplace_back(other, key);
 }
@@ -280,8 +284,8 @@ Options::Parsed Options::parse(const std::vector<std::string>& arguments) {
       normal.push_back(argument);
       continue;
     }
-    if (argument == "--help") {
-      std::cout << help();
+    if (argument == "--help" || argument == "--help-all") {
+      std::cout << help(argument == "--help-all");
       return {.proceed = false, .positional = {}};
     }
     const size_t equals = argument.find('=');
@@ -304,12 +308,17 @@ std::string Options::resolved() const {
   return text;
 }
 
-std::string Options::help() const {
+std::string Options::help(bool all) const {
   std::string text = "laurel " + command_ +
                      (positional_help_.empty() ? "" : " " + positional_help_) + " [options]\n" +
                      summary_ + "\n";
   std::string group = "\n";
+  int64_t left_out = 0;
   for (const auto& entry : entries_) {
+    if (entry.rare && !all) {
+      ++left_out;
+      continue;
+    }
     if (entry.group != group) text += "\n" + (entry.group.empty() ? "" : entry.group + ":\n");
     group = entry.group;
     std::string left = std::string("  ") +
@@ -323,7 +332,10 @@ std::string Options::help() const {
     const bool silent = value.empty() || value == "false";
     text += left + entry.help + (silent ? "" : " [" + value + "]") + "\n";
   }
-  return text + "\n  --config FILE                 the same keys from a TOML file; flags win\n";
+  text += "\n  --config FILE                 the same keys from a TOML file; flags win\n";
+  if (left_out)
+    text += "  --help-all                    " + std::to_string(left_out) + " more options\n";
+  return text;
 }
 
 }  // namespace tools

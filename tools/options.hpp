@@ -42,6 +42,9 @@ class Options {
   // Another spelling of a declared key, as another tool names it: alias("network_dim", "rank").
   void alias(const std::string& other, const std::string& key);
 
+  // Keys that most runs leave alone: --help passes over them, --help-all shows them.
+  void rarely(const std::vector<std::string>& keys);
+
   // Reads `--config FILE` (TOML), then the flags. Returns the positional arguments. Prints help and
   // returns false in `proceed` when --help is asked for. Unknown keys (the nearest valid one is
   // named), wrong types and values out of range throw BadInput with the file and line, or the flag.
@@ -58,7 +61,7 @@ class Options {
   // values.
   std::string resolved() const;
 
-  std::string help() const;
+  std::string help(bool all = false) const;
 
  private:
   enum class Kind { kInteger, kNumber, kText, kFlag, kList };
@@ -66,6 +69,7 @@ class Options {
     std::string key, group, help, range;
     Kind kind;
     char letter = 0;
+    bool rare = false;
     bool given = false;
     std::function<void(const std::vector<std::string>& values, const std::string& where)> set;
     std::function<std::string()> toml;  // the current value, as TOML

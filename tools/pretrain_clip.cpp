@@ -179,6 +179,8 @@ int pretrain_clip(const std::vector<std::string>& arguments) {
   s.train.model.vision.patch_size = 8;
   Options options("pretrain clip", "Trains a CLIP and its tokenizer, from nothing.");
   declare(options, s);
+  options.rarely({"intermediate_size", "text_length", "hidden_act", "variants", "lr_warmup_steps",
+                  "weight_decay", "max_grad_norm", "ema_decay", "exam_groups", "exam_size"});
   if (!options.parse(arguments).proceed) return 0;
   if (s.output_dir.empty())
     throw data::BadInput(

@@ -256,6 +256,9 @@ int pretrain_vae(const std::vector<std::string>& arguments) {
       "Example: laurel pretrain vae --config models/recipes/vae.toml --output_dir runs/vae");
   declare_model(options, settings);
   declare_training(options, settings.train);
+  options.rarely({"layers_per_block", "latent_channels", "norm_num_groups", "crop_size",
+                  "crop_until", "lr_warmup_steps", "lr_decay_from", "weight_decay", "max_grad_norm",
+                  "ema_decay", "kl_weight", "l1_weight"});
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty()) {
