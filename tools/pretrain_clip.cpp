@@ -149,7 +149,9 @@ std::string model_card(const Settings& s,
                        const std::string& config) {
   std::ostringstream card;
   card << "---\nlibrary_name: transformers\npipeline_tag: zero-shot-image-classification\n"
-          "tags: [clip, synthetic, laurel]\n---\n\n"
+          "tags: [clip, "
+       << (s.data.empty() ? "synthetic, " : "")
+       << "laurel]\n---\n\n"
           "# A small CLIP, learnt from "
        << data
        << "\n\nTrained from nothing by `laurel pretrain clip`; it knows nothing else. `clip/` "
