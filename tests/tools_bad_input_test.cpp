@@ -3,38 +3,21 @@
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <cstdio>
 #include <filesystem>
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "data/files.hpp"
 #include "data/image_io.hpp"
-#include "data/safetensors.hpp"
+#include "tests/bad_input.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-struct Case {
-  const char* name;
-  std::string arguments;  // of laurel, as a shell reads them; @ stands for the folder of fixtures
-  std::vector<std::string> expected;  // each occurs in the line
-};
-
-void PrintTo(const Case& one, std::ostream* out) { *out << "laurel " << one.arguments; }
-
-std::string with_folder(std::string text, const std::string& folder) {
-  for (size_t place = 0; (place = text.find('@', place)) != std::string::npos;
-       place += folder.size())
-    text.replace(place, 1, folder);
-  return text;
-}
+using bad_input::Case;
+using bad_input::case_name;
 
 // A safetensors file from its header and the bytes after it.
 std::string safetensors(const std::string& header, size_t data_bytes) {
@@ -68,9 +51,6 @@ void write_weights(const fs::path& folder) {
   write("dtype.safetensors", safetensors(entry("F31", "[4]", "[0,16]"), 16));
   write("negative.safetensors", safetensors(entry("F32", "[-4]", "[0,16]"), 16));
   write("backwards.safetensors", safetensors(entry("F32", "[4]", "[16,0]"), 16));
-  data::Weights weights;
-  weights.tensors["x"] = at::full({4}, std::numeric_limits<float>::quiet_NaN());
-  data::write_safetensors(folder / "nan.safetensors", weights);
 }
 
 void write_pictures(const fs::path& folder) {
@@ -116,60 +96,20 @@ void write_texts(const fs::path& folder) {
   data::write_file(folder / "drawn/metadata.jsonl", "{}\n");
 }
 
-// The folder of fixtures, one for each run of the tests; it is made once and removed at the end.
-struct Fixtures {
-  fs::path folder = fs::path(testing::TempDir()) / ("laurel_bad_input_" + std::to_string(getpid()));
-  Fixtures() {
-    fs::remove_all(folder);
-    write_weights(folder);
-    write_pictures(folder);
-    write_texts(folder);
-  }
-  ~Fixtures() {
-    std::error_code ignored;
-    fs::remove_all(folder, ignored);
-  }
-};
+void write_fixtures(const fs::path& folder) {
+  write_weights(folder);
+  write_pictures(folder);
+  write_texts(folder);
+}
 
 std::string fixtures() {
-  static const Fixtures made;
-  return made.folder.string();
-}
-
-struct Outcome {
-  int exit_code = 0;
-  std::string complaint;  // all of stderr
-};
-
-// `before` is said in the shell that starts laurel.
-Outcome run_laurel(const std::string& arguments, const std::string& before = "") {
-  const std::string command = before + "OMP_NUM_THREADS=1 " LAUREL_BINARY " " +
-                              with_folder(arguments, fixtures()) + " 2>&1 > /dev/null < /dev/null";
-  FILE* pipe = popen(command.c_str(), "r");
-  Outcome outcome;
-  for (int letter = fgetc(pipe); letter != EOF; letter = fgetc(pipe))
-    outcome.complaint += static_cast<char>(letter);
-  const int status = pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
-}
-
-void expect_complaint(const Outcome& outcome, const std::vector<std::string>& expected) {
-  EXPECT_EQ(outcome.exit_code, 2) << outcome.complaint;
-  EXPECT_EQ(std::count(outcome.complaint.begin(), outcome.complaint.end(), '\n'), 1)
-      << outcome.complaint;
-  for (const std::string& part : expected)
-    EXPECT_NE(outcome.complaint.find(with_folder(part, fixtures())), std::string::npos)
-        << "no '" << part << "' in: " << outcome.complaint;
+  static const bad_input::Folder folder("laurel_bad_input_", write_fixtures);
+  return folder.text();
 }
 
 class BadInput : public testing::TestWithParam<Case> {};
 
-TEST_P(BadInput, OneLineAndTwo) {
-  expect_complaint(run_laurel(GetParam().arguments), GetParam().expected);
-}
-
-std::string case_name(const testing::TestParamInfo<Case>& info) { return info.param.name; }
+TEST_P(BadInput, OneLineAndTwo) { bad_input::expect_refused(GetParam(), fixtures()); }
 
 INSTANTIATE_TEST_SUITE_P(
     Options,
@@ -304,8 +244,18 @@ INSTANTIATE_TEST_SUITE_P(
 const char* const kFullDisk = "trap '' XFSZ; ulimit -f 0; ";
 
 TEST(BadInputOnAFullDisk, NothingHalfWrittenIsLeft) {
-  expect_complaint(run_laurel("world --out @/full --count 1", kFullDisk), {"@/full/000000.png"});
+  const auto outcome = bad_input::run_laurel("world --out @/full --count 1", fixtures(), kFullDisk);
+  bad_input::expect_complaint(outcome, {"@/full/000000.png"}, fixtures());
   EXPECT_TRUE(fs::is_empty(fs::path(fixtures()) / "full"));
+}
+
+TEST(BadInputOnAFullDisk, TheOldFileStays) {
+  const fs::path file = fs::path(fixtures()) / "scores.csv";
+  data::write_file(file, "old\n");
+  const auto outcome = bad_input::run_laurel("score @/good.png -r brightness -o @/scores.csv",
+                                             fixtures(), kFullDisk);
+  bad_input::expect_complaint(outcome, {"@/scores.csv"}, fixtures());
+  EXPECT_EQ(data::read_file(file), "old\n");
 }
 
 }  // namespace
