@@ -98,14 +98,19 @@ void score_waiting(Work& work, const Rewards& rewards, const Placement& placemen
   work.waiting.clear();
 }
 
-// Names on stderr what cannot be read or lacks a prompt that a reward needs: then undefined.
-at::Tensor read_or_report(const fs::path& path, const std::string& prompt, bool need_prompt) {
+// Names on stderr what cannot be read or lacks a prompt that a reward needs: then undefined. An
+// image `alone` is the whole request: its BadInput goes on.
+at::Tensor read_or_report(const fs::path& path,
+                          const std::string& prompt,
+                          bool need_prompt,
+                          bool alone) {
   try {
     if (need_prompt && prompt.empty())
       throw BadInput(path.string() +
                      ": no prompt found, which these rewards need; give --prompt or --prompts");
     return data::read_image(path);
   } catch (const BadInput& error) {
+    if (alone) throw;
     std::cerr << "laurel: " << error.what() << "\n";
     return {};
   }
@@ -123,7 +128,7 @@ Work score_all_images(const std::vector<fs::path>& paths,
   Work work;
   const auto score = [&] { score_waiting(work, rewards, placement); };
   for (size_t i = 0; i < paths.size(); ++i) {
-    const auto image = read_or_report(paths[i], prompts[i], need_prompt);
+    const auto image = read_or_report(paths[i], prompts[i], need_prompt, paths.size() == 1);
     if (!image.defined()) {
       ++work.failed;
       continue;
