@@ -19,6 +19,15 @@ if(NOT EXISTS "${LAUREL_TORCH}/include/ATen/ATen.h")
                       "Run tools/setup, or pass -DLAUREL_TORCH=<your libtorch folder>.")
 endif()
 
+# Every build can use a GPU (libtorch_cuda is opened at run time); the cuda preset promises that it will find one's
+# libraries.
+if(LAUREL_CUDA AND NOT EXISTS "${LAUREL_TORCH}/lib/libtorch_cuda.so")
+  message(FATAL_ERROR "No libtorch_cuda.so in ${LAUREL_TORCH}/lib. Run tools/setup --gpu.")
+endif()
+if(LAUREL_CUDA AND NOT EXISTS "${LAUREL_TORCH}/../nvidia/cudnn")
+  message(FATAL_ERROR "libtorch's CUDA libraries are missing beside ${LAUREL_TORCH}. Run tools/setup --gpu.")
+endif()
+
 add_library(laurel_torch INTERFACE)
 add_library(laurel::torch ALIAS laurel_torch)
 target_include_directories(laurel_torch SYSTEM INTERFACE "${LAUREL_TORCH}/include")
