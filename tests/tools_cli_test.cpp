@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -55,7 +56,8 @@ class Cli : public testing::Test {
   }
   void TearDown() override { fs::remove_all(folder_); }
   std::string at_folder(const std::string& name) const { return (folder_ / name).string(); }
-  const fs::path folder_ = fs::path(testing::TempDir()) / "laurel_cli";
+  const fs::path folder_ =
+      fs::path(testing::TempDir()) / ("laurel_cli_" + std::to_string(getpid()));
 };
 
 TEST_F(Cli, ScoreMakesTheSameTableWhateverTheBatch) {
@@ -168,7 +170,9 @@ TEST_F(Cli, DoctorMeasuresAndSaysWhatToDo) {
   for (const auto& finding : findings) {
     models |= finding["name"] == "models";
     problem |= finding["verdict"] == "problem";
-    if (finding["verdict"] == "problem") EXPECT_NE(finding["advice"], "") << finding;
+    if (finding["verdict"] == "problem") {
+      EXPECT_NE(finding["advice"], "") << finding;
+    }
   }
   EXPECT_TRUE(models);
   EXPECT_EQ(json.code, problem ? 1 : 0);
