@@ -14,6 +14,7 @@ const std::vector<Command>& all_commands() {
       {"gallery", "runs or folders of images -> one offline HTML page", cmd_gallery},
       {"inspect", "tell what a model file, a folder or an image is", cmd_inspect},
       {"doctor", "tell what this machine can do and what is missing", cmd_doctor},
+      {"bench", "speed and memory of each stage on this machine", cmd_bench},
   };
   return commands;
 }

@@ -14,6 +14,7 @@ struct Command {
 };
 
 int cmd_finetune(const std::vector<std::string>& arguments);
+int cmd_bench(const std::vector<std::string>& arguments);
 int cmd_gallery(const std::vector<std::string>& arguments);
 
 // Defined in commands.cpp: every subcommand, in the order of `laurel --help`.

@@ -1,0 +1,84 @@
+#include "tools/bench/flops.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/record_function.h>
+
+#include <atomic>
+#include <memory>
+#include <string_view>
+
+namespace bench {
+namespace {
+
+std::atomic<int64_t> g_flops{0};
+
+using Inputs = c10::ArrayRef<const c10::IValue>;
+
+// What each output element of a convolution sums over. weight: [out, in / groups, ...]
+int64_t reach(const at::Tensor& weight) { return weight.numel() / weight.size(0); }
+
+// (input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
+int64_t convolution(Inputs in) {
+  const at::Tensor input = in[0].toTensor(), weight = in[1].toTensor();
+  const auto stride = in[3].toIntVector(), padding = in[4].toIntVector(),
+             dilation = in[5].toIntVector();
+  if (in[6].toBool()) return 2 * input.numel() * reach(weight);
+  int64_t outputs = input.size(0) * weight.size(0);
+  for (int64_t k = 0; k + 2 < input.dim(); ++k) {
+    const auto at = [k](const std::vector<int64_t>& list) {
+      return list[list.size() == 1 ? 0 : static_cast<size_t>(k)];
+    };
+    const int64_t window = at(dilation) * (weight.size(k + 2) - 1) + 1;
+    outputs *= (input.size(k + 2) + 2 * at(padding) - window) / at(stride) + 1;
+  }
+  return 2 * outputs * reach(weight);
+}
+
+// (grad_output, input, weight, ..., output_mask): the gradients asked for of input and weight.
+int64_t convolution_backward(Inputs in) {
+  const auto mask = in[in.size() - 1].toBoolList();
+  const int64_t parts = static_cast<int64_t>(mask.get(0)) + static_cast<int64_t>(mask.get(1));
+  return parts * 2 * in[0].toTensor().numel() * reach(in[2].toTensor());
+}
+
+// a: [..., M, K], b: [..., K, N], at places `first` and `first` + 1
+int64_t product(Inputs in, size_t first) {
+  const at::Tensor a = in[first].toTensor(), b = in[first + 1].toTensor();
+  return 2 * a.numel() * b.size(-1);
+}
+
+// query: [B, N, L, D] at place `first`, then key: [B, N, S, D]. `products` of L x S x D.
+int64_t attention(Inputs in, size_t first, int64_t products) {
+  return products * 2 * in[first].toTensor().numel() * in[first + 1].toTensor().size(-2);
+}
+
+int64_t flops_of(std::string_view name, Inputs in) {
+  if (name == "aten::convolution") return convolution(in);
+  if (name == "aten::convolution_backward") return convolution_backward(in);
+  if (name == "aten::mm" || name == "aten::bmm") return product(in, 0);
+  if (name == "aten::addmm" || name == "aten::baddbmm") return product(in, 1);
+  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu") return attention(in, 0, 2);
+  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu_backward") {
+    return attention(in, 1, 5);  // the scores again, and two gradients of each product
+  }
+  return 0;
+}
+
+std::unique_ptr<at::ObserverContext> on_call(const at::RecordFunction& call) {
+  g_flops += flops_of(call.name(), call.inputs());
+  return nullptr;
+}
+
+}  // namespace
+
+FlopCounter::FlopCounter() {
+  g_flops = 0;
+  handle_ = at::addGlobalCallback(
+      at::RecordFunctionCallback(on_call).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
+}
+
+FlopCounter::~FlopCounter() { at::removeCallback(handle_); }
+
+int64_t FlopCounter::flops() const { return g_flops; }
+
+}  // namespace bench

@@ -1,0 +1,148 @@
+#include "tools/bench/measure.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tools/bench/flops.hpp"
+
+namespace bench {
+namespace {
+
+constexpr double kGiga = 1e9, kMilli = 1e-3;
+
+double seconds_of(const std::function<void()>& run) {
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// The text after "<key>:" in a file such as /proc/cpuinfo, trimmed; empty where there is none.
+std::string field(const char* path, const std::string& key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(':');
+    if (!line.starts_with(key) || colon == std::string::npos) continue;
+    return line.substr(std::min(line.find_first_not_of(" \t", colon + 1), line.size()));
+  }
+  return "";
+}
+
+// Makes the peak start anew from what is resident now (proc(5), clear_refs); false where the kernel
+// will not.
+bool reset_peak() {
+  std::ofstream file("/proc/self/clear_refs");
+  file << "5" << std::flush;
+  return file.good();
+}
+
+std::optional<double> peak_mb() {
+  const std::string text = field("/proc/self/status", "VmHWM");  // "123456 kB"
+  return text.empty() ? std::nullopt : std::optional(std::stod(text) / 1024);
+}
+
+std::string time_text(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, seconds < 1 ? "%.1f ms" : "%.2f s",
+                seconds < 1 ? seconds / kMilli : seconds);
+  return text;
+}
+
+}  // namespace
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+Measurement measure(const Stage& stage, int64_t repeats) {
+  Measurement result{.name = stage.name, .batch = stage.batch, .peak_mb = std::nullopt};
+  {
+    const FlopCounter counter;
+    stage.run();
+    result.flops = static_cast<double>(counter.flops());
+  }
+  const bool counts_memory = reset_peak();
+  std::vector<double> times;
+  for (int64_t k = 0; k < repeats; ++k) times.push_back(seconds_of(stage.run));
+  if (counts_memory) result.peak_mb = peak_mb();
+  result.median = median(times);
+  result.least = *std::min_element(times.begin(), times.end());
+  result.most = *std::max_element(times.begin(), times.end());
+  return result;
+}
+
+double matmul_ceiling(int64_t repeats) {
+  double best = 0;
+  for (const int64_t size : {512, 1024, 2048}) {
+    const at::Tensor a = at::ones({size, size}), b = at::ones({size, size});
+    at::Tensor c = at::empty({size, size});
+    at::mm_out(c, a, b);
+    for (int64_t k = 0; k < repeats; ++k) {
+      const double seconds = seconds_of([&] { at::mm_out(c, a, b); });
+      best = std::max(best, 2.0 * static_cast<double>(size * size * size) / seconds);
+    }
+  }
+  return best;
+}
+
+Machine this_machine(double ceiling) {
+  Machine machine{.processor = field("/proc/cpuinfo", "model name"),
+                  .threads = at::get_num_threads(),
+                  .ceiling = ceiling};
+  getloadavg(&machine.load, 1);
+  return machine;
+}
+
+std::string table(const Machine& machine, const std::vector<Measurement>& results) {
+  char line[200];
+  std::snprintf(line, sizeof line, "%s, %d threads, load %.1f; matrix product %.1f GFLOP/s\n\n",
+                machine.processor.empty() ? "CPU" : machine.processor.c_str(),
+                static_cast<int>(machine.threads), machine.load, machine.ceiling / kGiga);
+  std::string text = line;
+  std::snprintf(line, sizeof line, "%-26s %5s %10s %10s %10s %9s %9s %8s %9s\n", "stage", "batch",
+                "median", "min", "max", "GFLOP", "GFLOP/s", "of mm", "peak MB");
+  text += line;
+  for (const auto& result : results) {
+    const double rate = result.flops / result.median;
+    std::snprintf(line, sizeof line, "%-26s %5d %10s %10s %10s %9.2f %9.1f %6.0f %% %9.0f\n",
+                  result.name.c_str(), static_cast<int>(result.batch),
+                  time_text(result.median).c_str(), time_text(result.least).c_str(),
+                  time_text(result.most).c_str(), result.flops / kGiga, rate / kGiga,
+                  100 * rate / machine.ceiling, result.peak_mb.value_or(0));
+    text += line;
+  }
+  return text;
+}
+
+std::string json(const Machine& machine, const std::vector<Measurement>& results) {
+  nlohmann::ordered_json root{{"processor", machine.processor},
+                              {"threads", machine.threads},
+                              {"load", machine.load},
+                              {"matmul_gflops", machine.ceiling / kGiga},
+                              {"stages", nlohmann::ordered_json::array()}};
+  for (const auto& result : results) {
+    const double rate = result.flops / result.median;
+    const auto peak =
+        result.peak_mb ? nlohmann::ordered_json(*result.peak_mb) : nlohmann::ordered_json(nullptr);
+    root["stages"].push_back({{"name", result.name},
+                              {"batch", result.batch},
+                              {"median_s", result.median},
+                              {"min_s", result.least},
+                              {"max_s", result.most},
+                              {"gflop", result.flops / kGiga},
+                              {"gflop_per_s", rate / kGiga},
+                              {"share_of_matmul", rate / machine.ceiling},
+                              {"peak_mb", peak}});
+  }
+  return root.dump(1) + "\n";
+}
+
+}  // namespace bench

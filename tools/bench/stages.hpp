@@ -1,0 +1,36 @@
+#pragma once
+
+// What laurel does with a model, one stage each.
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "diffusion/pipeline.hpp"
+#include "rewards/clip.hpp"
+#include "tools/bench/measure.hpp"
+
+namespace bench {
+
+struct StageOptions {
+  int64_t images = 8;         // of end-to-end sampling and of the PRDP update
+  int64_t steps = 20;         // of sampling
+  int64_t update_steps = 10;  // of the update's trajectories
+  double guidance = 5.0;
+};
+
+// A stage that is made when its turn comes, so that the memory of one does not count for another.
+struct StagePlan {
+  std::string name;
+  std::function<Stage()> make;
+};
+
+// Text encoder, UNet at batches of 1, 8 and 16, its training step, VAE both ways, sampling end to
+// end, image features where there is a CLIP, and one PRDP update of a LoRA. The pipeline and the
+// CLIP must outlive them.
+std::vector<StagePlan> make_stages(const diffusion::Pipeline& pipeline,
+                                   const std::optional<rewards::Clip>& clip,
+                                   const StageOptions& options);
+
+}  // namespace bench
