@@ -21,8 +21,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path = [entry for entry in sys.path if pathlib.Path(entry).resolve() != ROOT / "benchmarks"]  # its statistics.py is not the standard one
-import statistics  # noqa: E402
+import statistics
 WORK = ("sampling", "PRDP update")
 
 
