@@ -3,80 +3,78 @@
 #include <ATen/ATen.h>
 #include <ATen/record_function.h>
 
+#include <atomic>
+#include <memory>
 #include <string_view>
 
 namespace data {
 namespace {
 
-thread_local double counted = 0;
+std::atomic<int64_t> g_flops{0};
 
-double product(at::IntArrayRef sizes) {
-  double result = 1;
-  for (const int64_t size : sizes) result *= static_cast<double>(size);
-  return result;
-}
+using Inputs = c10::ArrayRef<const c10::IValue>;
 
-// a: [..., m, k], b: [..., k, n]
-double matrix_product(const at::Tensor& a, const at::Tensor& b) {
-  return 2 * product(a.sizes()) * static_cast<double>(b.size(-1));
-}
+// What each output element of a convolution sums over. weight: [out, in / groups, ...]
+int64_t reach(const at::Tensor& weight) { return weight.numel() / weight.size(0); }
 
-// weight: [out, in / groups, k, k]; each output value costs a filter.
-double convolution(double outputs, const at::Tensor& weight) {
-  return 2 * outputs * product(weight.sizes().slice(1));
-}
-
-double convolution_outputs(c10::ArrayRef<const c10::IValue> inputs) {
-  const at::Tensor x = inputs[0].toTensor(), weight = inputs[1].toTensor();
-  const auto stride = inputs[3].toIntVector(), padding = inputs[4].toIntVector(),
-             dilation = inputs[5].toIntVector();
-  double outputs = static_cast<double>(x.size(0) * weight.size(0));
-  for (int64_t i = 2; i < x.dim(); ++i) {
-    const auto axis = static_cast<size_t>(i - 2) % stride.size();
-    const int64_t reach = dilation[axis % dilation.size()] * (weight.size(i) - 1) + 1;
-    outputs *= static_cast<double>(
-        (x.size(i) + 2 * padding[axis % padding.size()] - reach) / stride[axis] + 1);
+// (input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
+int64_t convolution(Inputs in) {
+  const at::Tensor input = in[0].toTensor(), weight = in[1].toTensor();
+  const auto stride = in[3].toIntVector(), padding = in[4].toIntVector(),
+             dilation = in[5].toIntVector();
+  if (in[6].toBool()) return 2 * input.numel() * reach(weight);
+  int64_t outputs = input.size(0) * weight.size(0);
+  for (int64_t k = 0; k + 2 < input.dim(); ++k) {
+    const auto at = [k](const std::vector<int64_t>& list) {
+      return list[list.size() == 1 ? 0 : static_cast<size_t>(k)];
+    };
+    const int64_t window = at(dilation) * (weight.size(k + 2) - 1) + 1;
+    outputs *= (input.size(k + 2) + 2 * at(padding) - window) / at(stride) + 1;
   }
-  return outputs;
+  return 2 * outputs * reach(weight);
 }
 
-// q: [B, N, Lq, D], k: [B, N, Lk, D]: scores and their product with the values.
-double attention(const at::Tensor& q, const at::Tensor& k) {
-  return 4 * product(q.sizes()) * static_cast<double>(k.size(-2));
+// (grad_output, input, weight, ..., output_mask): the gradients asked for of input and weight.
+int64_t convolution_backward(Inputs in) {
+  const auto mask = in[in.size() - 1].toBoolList();
+  const int64_t parts = static_cast<int64_t>(mask.get(0)) + static_cast<int64_t>(mask.get(1));
+  return parts * 2 * in[0].toTensor().numel() * reach(in[2].toTensor());
 }
 
-double flops_of(std::string_view name, c10::ArrayRef<const c10::IValue> in) {
-  if (name == "aten::mm" || name == "aten::bmm")
-    return matrix_product(in[0].toTensor(), in[1].toTensor());
-  if (name == "aten::addmm" || name == "aten::baddbmm")
-    return matrix_product(in[1].toTensor(), in[2].toTensor());
-  if (name == "aten::convolution") return convolution(convolution_outputs(in), in[1].toTensor());
-  if (name == "aten::convolution_backward") {
-    const auto wanted = in[10].toBoolList();
-    return convolution(product(in[0].toTensor().sizes()), in[2].toTensor()) *
-           ((wanted[0] ? 1 : 0) + (wanted[1] ? 1 : 0));
-  }
-  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu")
-    return attention(in[0].toTensor(), in[1].toTensor());
+// a: [..., M, K], b: [..., K, N], at places `first` and `first` + 1
+int64_t product(Inputs in, size_t first) {
+  const at::Tensor a = in[first].toTensor(), b = in[first + 1].toTensor();
+  return 2 * a.numel() * b.size(-1);
+}
+
+// query: [B, N, L, D] at place `first`, then key: [B, N, S, D]. `products` of L x S x D.
+int64_t attention(Inputs in, size_t first, int64_t products) {
+  return products * 2 * in[first].toTensor().numel() * in[first + 1].toTensor().size(-2);
+}
+
+int64_t flops_of(std::string_view name, Inputs in) {
+  if (name == "aten::convolution") return convolution(in);
+  if (name == "aten::convolution_backward") return convolution_backward(in);
+  if (name == "aten::mm" || name == "aten::bmm") return product(in, 0);
+  if (name == "aten::addmm" || name == "aten::baddbmm") return product(in, 1);
+  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu") return attention(in, 0, 2);
   if (name == "aten::_scaled_dot_product_flash_attention_for_cpu_backward") {
-    return 2.5 *
-           attention(in[1].toTensor(), in[2].toTensor());  // the scores again, and four products
+    return attention(in, 1, 5);  // the scores again, and two gradients of each product
   }
   return 0;
 }
 
-std::unique_ptr<at::ObserverContext> on_operator(const at::RecordFunction& call) {
-  counted += flops_of(call.name(), call.inputs());
+std::unique_ptr<at::ObserverContext> on_call(const at::RecordFunction& call) {
+  g_flops += flops_of(call.name(), call.inputs());
   return nullptr;
 }
 
 }  // namespace
 
-double count_flops(const std::function<void()>& work) {
-  counted = 0;
-  const auto handle = at::addThreadLocalCallback(at::RecordFunctionCallback(on_operator)
-                                                     .needsInputs(true)
-                                                     .scopes({at::RecordScope::FUNCTION}));
+int64_t count_flops(const std::function<void()>& work) {
+  g_flops = 0;
+  const auto handle = at::addGlobalCallback(
+      at::RecordFunctionCallback(on_call).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
   try {
     work();
   } catch (...) {
@@ -84,7 +82,7 @@ double count_flops(const std::function<void()>& work) {
     throw;
   }
   at::removeCallback(handle);
-  return counted;
+  return g_flops;
 }
 
 }  // namespace data

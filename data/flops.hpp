@@ -1,14 +1,15 @@
 #pragma once
 
-// Floating-point operations of what libtorch runs on this thread: matrix products, convolutions,
-// attention and their gradients (a multiply-add counts two). Element-wise work is not counted.
+// Floating-point operations of what libtorch runs, from the shapes that its matrix products,
+// convolutions, attentions and their gradients are called with. A multiplication and an addition
+// are two operations; element-wise work counts nothing.
 
 #include <cstdint>
 #include <functional>
 
 namespace data {
 
-// The count while `work` runs, in operations. Not to be nested.
-double count_flops(const std::function<void()>& work);
+// The count while `work` runs, on all threads, in operations. One at a time.
+int64_t count_flops(const std::function<void()>& work);
 
 }  // namespace data

@@ -48,7 +48,7 @@ Costs measure(const Task& task, const FinetuneConfig& config) {
   Costs costs;
   Trajectories drawn = draw();  // warms up
   costs.draw = seconds_of([&] { drawn = draw(); }) / image_steps;
-  costs.draw_flop = data::count_flops([&] { draw(); }) / image_steps;
+  costs.draw_flop = static_cast<double>(data::count_flops([&] { draw(); })) / image_steps;
   costs.rate = seconds_of([&] { rate(task, plan, drawn, config.sample_batch_size); }) /
                static_cast<double>(images);
   std::vector<int64_t> rows(images), steps(chain.steps.size());
@@ -60,7 +60,7 @@ Costs measure(const Task& task, const FinetuneConfig& config) {
     take_step(learner);
   };
   costs.gradient = seconds_of(gradient) / image_steps;
-  costs.gradient_flop = data::count_flops(gradient) / image_steps;
+  costs.gradient_flop = static_cast<double>(data::count_flops(gradient)) / image_steps;
   for (const auto& param : learner.state.params) costs.trained_values += param.value.numel();
   return costs;
 }

@@ -5,30 +5,18 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 
-#include "data/error.hpp"
 #include "data/image_io.hpp"
-#include "data/metrics.hpp"
-#include "data/train/state.hpp"
 #include "finetune/workers.hpp"
 
 namespace finetune {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using diffusion::UNet;
-namespace fs = std::filesystem;
 
 constexpr int64_t kHeldOutSeed = 7;
-
-// One worker's view of the weights: it shares their memory and has gradients of its own.
-struct Share {
-  UNet unet;
-  train::Params params;
-};
 
 struct Run {
   const PretrainUNetOptions& options;
@@ -36,34 +24,11 @@ struct Run {
   const LatentSet& train;
   const LatentSet& held_out;
   const std::vector<ExamSet>& exams;
+  train::Loop loop;
   diffusion::NoiseSchedule schedule;
   UNet unet;
-  train::TrainState state;
-  std::vector<Share> shares;
-  int64_t step = 0;
-  double earlier_minutes = 0;
-  Clock::time_point began = Clock::now();
+  std::vector<Replica<UNet>> replicas;
 };
-
-double minutes(const Run& run) {
-  return run.earlier_minutes + std::chrono::duration<double>(Clock::now() - run.began).count() / 60;
-}
-
-// 0 .. 1
-double progress(const Run& run) {
-  const auto& options = run.options;
-  if (options.max_train_minutes > 0) return minutes(run) / options.max_train_minutes;
-  return static_cast<double>(run.step) / static_cast<double>(options.max_train_steps);
-}
-
-double learning_rate(const PretrainUNetOptions& options, int64_t step, double done) {
-  const double warm =
-      std::min(1.0, static_cast<double>(step + 1) /
-                        static_cast<double>(std::max<int64_t>(1, options.lr_warmup_steps)));
-  const double left = 1.0 - options.lr_decay_from;
-  const double fall = left > 0 ? std::clamp((1.0 - done) / left, 0.0, 1.0) : 1.0;
-  return options.learning_rate * warm * fall;
-}
 
 // Timesteps spread evenly over the schedule, one in each of B equal stretches: each is uniform, and
 // the batch's loss varies less than with independent ones (Kingma et al. 2021, "Variational
@@ -80,7 +45,7 @@ UNetBatch draw_batch(const LatentSet& set,
                      const PretrainUNetOptions& options,
                      const diffusion::NoiseSchedule& schedule,
                      at::Generator& generator) {
-  const int64_t count = options.train_batch_size;
+  const int64_t count = options.loop.train_batch_size;
   auto shape = set.mean.sizes().vec();
   shape[0] = count;
   const at::Tensor rows = at::randint(set.size(), {count}, generator, at::kLong);
@@ -99,108 +64,47 @@ UNetBatch part_of(const UNetBatch& batch, int64_t begin, int64_t end) {
           batch.t.slice(0, begin, end), batch.noise.slice(0, begin, end)};
 }
 
-std::vector<Share> make_shares(const Run& run) {
-  std::vector<Share> shares;
-  for (int64_t i = 0; i < std::min(run.options.num_workers, run.options.train_batch_size); ++i) {
-    Share share{run.unet, {}};
-    for_each_tensor(share.unet, "", [&](const std::string& name, at::Tensor& tensor) {
-      tensor = tensor.detach().requires_grad_(true);
-      share.params.push_back({name, tensor});
-    });
-    shares.push_back(std::move(share));
-  }
-  return shares;
-}
-
-// The batch's loss; its gradient is left in run.state.params, summed over the shares in a fixed
-// order.
-double loss_and_gradient(Run& run, const UNetBatch& batch) {
-  const auto workers = static_cast<int64_t>(run.shares.size());
-  const int64_t count = batch.t.size(0);
-  std::vector<double> losses(workers);
-  in_parallel(workers, [&](int64_t i) {
-    Share& share = run.shares[i];
-    const int64_t begin = count * i / workers, end = count * (i + 1) / workers;
-    train::zero_grad(share.params);
-    const double weight = static_cast<double>(end - begin) / static_cast<double>(count);
-    const at::Tensor loss = weight * unet_loss(share.unet, run.schedule, part_of(batch, begin, end),
-                                               run.options.snr_gamma);
-    loss.backward();
-    losses[i] = loss.item<double>();
-  });
-  double sum = 0;
-  for (const double loss : losses) sum += loss;
-  for (size_t p = 0; p < run.state.params.size(); ++p) {
-    at::Tensor grad = run.shares[0].params[p].value.grad();
-    for (int64_t i = 1; i < workers; ++i) grad = grad + run.shares[i].params[p].value.grad();
-    run.state.params[p].value.mutable_grad() = grad;
-  }
-  return sum;
-}
-
-struct StepFigures {
+// Means over the updates since the last line of progress.
+struct Window {
   double loss = 0, grad_norm = 0, lr = 0;
+  int64_t steps = 0;
 };
 
-StepFigures train_step(Run& run) {
+void update(Run& run, Window& window) {
   const auto& options = run.options;
-  StepFigures figures;
-  figures.lr = learning_rate(options, run.step, progress(run));
-  const UNetBatch batch = draw_batch(run.train, options, run.schedule, run.state.generator);
-  figures.loss = loss_and_gradient(run, batch);
-  figures.grad_norm = train::clip_grad_norm(run.state.params, options.max_grad_norm);
-  if (std::isfinite(figures.grad_norm)) {  // otherwise the step is skipped: one bad batch must not
-                                           // end hours of work
-    train::adamw_step(run.state.params, run.state.adamw, {.weight_decay = options.weight_decay},
-                      figures.lr);
-    train::update_ema(run.state.ema, run.state.params);
-  }
-  ++run.step;
-  return figures;
+  train::Loop& loop = run.loop;
+  const double lr =
+      train::warm_rate(loop) * train::linear_decay(train::progress(loop), options.lr_decay_from);
+  const UNetBatch batch = draw_batch(run.train, options, run.schedule, loop.state.generator);
+  const auto mean_loss = [&](int64_t, const UNet& unet, int64_t begin, int64_t end) {
+    return unet_loss(unet, run.schedule, part_of(batch, begin, end), options.snr_gamma);
+  };
+  window.loss += mean_gradient<UNet>(run.replicas, loop.state.params, batch.t.size(0), mean_loss);
+  window.grad_norm += train::finish_update(loop, static_cast<double>(batch.t.size(0)), [&] {
+    train::adamw_step(loop.state.params, loop.state.adamw,
+                      {.weight_decay = options.loop.weight_decay}, lr);
+  });
+  window.lr = lr;
+  ++window.steps;
 }
 
-fs::path state_path(const PretrainUNetOptions& options) {
-  return options.output_dir / "state.safetensors";
-}
-fs::path metrics_path(const PretrainUNetOptions& options) {
-  return options.output_dir / "metrics.jsonl";
-}
-
-void save(Run& run) {
-  run.state.notes = {{"step", std::to_string(run.step)}, {"minutes", std::to_string(minutes(run))}};
-  train::save_state(state_path(run.options), run.state);
-}
-
-void resume(Run& run) {
-  const std::string& from = run.options.resume_from_checkpoint;
-  const fs::path path = from == "latest" ? state_path(run.options) : fs::path(from);
-  if (from == "latest" && !fs::exists(path)) return;  // nothing yet: the first sitting
-  train::load_state(path, run.state);
-  run.step = std::stoll(run.state.notes.at("step"));
-  run.earlier_minutes = std::stod(run.state.notes.at("minutes"));
-  data::truncate_metrics(metrics_path(run.options), run.step);
-}
-
-void start(Run& run) {
-  const auto& options = run.options;
-  check_output(options);
-  run.schedule = diffusion::make_schedule(run.pipeline.scheduler);
-  run.state.generator = at::detail::createCPUGenerator(static_cast<uint64_t>(options.seed));
-  run.unet = diffusion::make_unet(options.model, run.state.generator);
-  run.state.params = train::parameters_of(run.unet, "");
-  run.state.adamw = train::make_adamw(run.state.params);
-  run.state.ema = train::make_ema(run.state.params, options.ema_decay);
-  if (!options.resume_from_checkpoint.empty()) resume(run);
-  run.shares = make_shares(run);
-}
-
-UNet averaged(Run& run) {
-  train::swap_ema(run.state.ema, run.state.params);
-  UNet unet = run.unet;
-  for_each_tensor(unet, "",
-                  [](const std::string&, at::Tensor& tensor) { tensor = tensor.detach().clone(); });
-  train::swap_ema(run.state.ema, run.state.params);
-  return unet;
+Run start(const PretrainUNetOptions& options,
+          const diffusion::Pipeline& pipeline,
+          const LatentSet& train_set,
+          const LatentSet& held_out,
+          const std::vector<ExamSet>& exams) {
+  Run run{options, pipeline, train_set, held_out, exams, train::new_loop(options.loop), {}, {}, {}};
+  run.schedule = diffusion::make_schedule(pipeline.scheduler);
+  run.unet = options.init_unet.empty()
+                 ? diffusion::make_unet(options.model, run.loop.state.generator)
+                 : diffusion::load_unet(options.init_unet);
+  run.loop.settings = {{"lr_decay_from", std::to_string(options.lr_decay_from)},
+                       {"snr_gamma", std::to_string(options.snr_gamma)},
+                       {"num_workers", std::to_string(options.num_workers)}};
+  train::take_weights(run.loop, run.unet);
+  run.replicas =
+      make_replicas(run.unet, std::min(options.num_workers, options.loop.train_batch_size));
+  return run;
 }
 
 // On the same noise and timesteps every time, unweighted.
@@ -209,7 +113,7 @@ double held_out_loss(const Run& run, const UNet& unet) {
   auto generator = at::detail::createCPUGenerator(kHeldOutSeed);
   PretrainUNetOptions options = run.options;
   options.proportion_empty_prompts = 0;
-  const int64_t batches = std::max<int64_t>(1, run.held_out.size() / options.train_batch_size);
+  const int64_t batches = std::max<int64_t>(1, run.held_out.size() / options.loop.train_batch_size);
   double sum = 0;
   for (int64_t i = 0; i < batches; ++i) {
     const UNetBatch batch = draw_batch(run.held_out, options, run.schedule, generator);
@@ -219,26 +123,25 @@ double held_out_loss(const Run& run, const UNet& unet) {
 }
 
 PretrainUNetResult validate(Run& run) {
-  PretrainUNetResult result{averaged(run), run.step, minutes(run), 0, {}};
+  PretrainUNetResult result{
+      train::averaged(run.loop, run.unet), run.loop.step, train::minutes(run.loop), 0, {}};
   result.held_out_loss = held_out_loss(run, result.unet);
-  data::Metrics line{
-      .step = run.step, .epoch = 0, .time = data::now(), .evaluation = true, .values = {}};
-  line.values = {{"minutes", result.minutes}, {"held_out_loss", result.held_out_loss}};
+  std::vector<std::pair<std::string, double>> figures{{"held_out_loss", result.held_out_loss}};
   diffusion::Pipeline pipeline = run.pipeline;
   pipeline.unet = result.unet;
   std::vector<at::Tensor> images;
   for (const auto& set : run.exams) {
     result.exams.push_back(examine(pipeline, set, run.options.exam));
-    line.values.push_back({set.name + "/caption_match", result.exams.back().fraction});
-    line.values.push_back({set.name + "/caption_exact", result.exams.back().exact});
+    figures.push_back({set.name + "/caption_match", result.exams.back().fraction});
+    figures.push_back({set.name + "/caption_exact", result.exams.back().exact});
     images.push_back(result.exams.back().images.slice(0, 0, 64));
   }
-  data::append_metrics(metrics_path(run.options), line);
+  train::record(run.loop, true, figures);
   if (!images.empty()) {
     char name[40];
-    std::snprintf(name, sizeof name, "step-%07ld.png", static_cast<long>(run.step));
-    data::write_png(run.options.output_dir / "samples" / name, contact_sheet(at::cat(images), 16),
-                    {});
+    std::snprintf(name, sizeof name, "step-%07lld.png", static_cast<long long>(run.loop.step));
+    data::write_png(run.options.loop.output_dir / "samples" / name,
+                    contact_sheet(at::cat(images), 16), {});
   }
   return result;
 }
@@ -256,44 +159,21 @@ std::string exam_line(const Run& run, const PretrainUNetResult& result) {
   return line;
 }
 
-// Means over the steps since the last line.
-struct Window {
-  double loss = 0, grad_norm = 0;
-  int64_t steps = 0;
-  Clock::time_point since = Clock::now();
-};
-
-std::string log(const Run& run, const Window& window, double lr) {
-  const double seconds = std::chrono::duration<double>(Clock::now() - window.since).count();
+std::string report(const Run& run, const Window& window) {
   const auto steps = static_cast<double>(window.steps);
-  const double rate = steps * static_cast<double>(run.options.train_batch_size) / seconds;
-  data::append_metrics(metrics_path(run.options),
-                       {.step = run.step,
-                        .epoch = 0,
-                        .time = data::now(),
-                        .evaluation = false,
-                        .values = {{"minutes", minutes(run)},
-                                   {"loss", window.loss / steps},
-                                   {"learning_rate", lr},
-                                   {"grad_norm", window.grad_norm / steps},
-                                   {"images_per_second", rate}}});
+  const double rate = train::images_per_second(run.loop);
+  train::record(run.loop, false,
+                {{"loss", window.loss / steps},
+                 {"learning_rate", window.lr},
+                 {"grad_norm", window.grad_norm / steps},
+                 {"images_per_second", rate}});
   char text[160];
-  std::snprintf(text, sizeof text,
-                "step %6ld  %5.1f min  %3.0f %%  loss %.4f  gradient %.3f  lr %.2e  %.0f images/s",
-                static_cast<long>(run.step), minutes(run), 100 * std::min(1.0, progress(run)),
-                window.loss / steps, window.grad_norm / steps, lr, rate);
-  return text;
+  std::snprintf(text, sizeof text, "  loss %.4f  gradient %.3f  lr %.2e  %.0f images/s",
+                window.loss / steps, window.grad_norm / steps, window.lr, rate);
+  return train::progress_text(run.loop) + text;
 }
 
 }  // namespace
-
-void check_output(const PretrainUNetOptions& options) {
-  if (options.resume_from_checkpoint.empty() && fs::exists(state_path(options))) {
-    throw data::BadInput(
-        options.output_dir.string() + ": output_dir: expected a folder without a training state, " +
-        "found one; continue it with --resume_from_checkpoint latest or name another folder");
-  }
-}
 
 at::Tensor min_snr_weights(const diffusion::NoiseSchedule& schedule,
                            const at::Tensor& t,
@@ -325,33 +205,15 @@ PretrainUNetResult pretrain_unet(const PretrainUNetOptions& options,
                                  const std::vector<ExamSet>& exams,
                                  const std::function<void(const std::string&)>& print) {
   if (options.num_workers > 1) at::set_num_threads(1);
-  Run run{.options = options,
-          .pipeline = pipeline,
-          .train = train,
-          .held_out = held_out,
-          .exams = exams,
-          .schedule = {},
-          .unet = {},
-          .state = {},
-          .shares = {}};
-  start(run);
+  Run run = start(options, pipeline, train, held_out, exams);
   Window window;
-  while (progress(run) < 1.0) {
-    const StepFigures now = train_step(run);
-    window.loss += now.loss;
-    window.grad_norm += now.grad_norm;
-    ++window.steps;
-    if (run.step % options.logging_steps == 0) {
-      print(log(run, window, now.lr));
-      window = {};
-    }
-    if (run.step % options.validation_steps == 0) {
-      print(exam_line(run, validate(run)));
-      window = {};
-    }
-    if (run.step % options.checkpointing_steps == 0) save(run);
-  }
-  save(run);
+  train::run(run.loop, {.update = [&] { update(run, window); },
+                        .validate = [&] { print(exam_line(run, validate(run))); },
+                        .report =
+                            [&] {
+                              print(report(run, window));
+                              window = {};
+                            }});
   const PretrainUNetResult result = validate(run);
   print(exam_line(run, result));
   return result;

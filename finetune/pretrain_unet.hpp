@@ -1,7 +1,7 @@
 #pragma once
 
-// Trains a text-conditional UNet from nothing: the noise-prediction loss of Ho et al. 2020, eq. 14,
-// on latents.
+// Trains a text-conditional UNet, from nothing or from a UNet that exists: the noise-prediction
+// loss of Ho et al. 2020, eq. 14, on latents.
 
 #include <ATen/core/Tensor.h>
 
@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "data/train/loop.hpp"
 #include "diffusion/pipeline.hpp"
 #include "diffusion/schedule.hpp"
 #include "finetune/latent_set.hpp"
@@ -18,32 +19,20 @@
 namespace finetune {
 
 struct PretrainUNetOptions {
+  train::LoopOptions loop{.max_train_steps = 10000,
+                          .lr_warmup_steps = 200,
+                          .validation_steps = 1000,
+                          .checkpointing_steps = 1000};
   diffusion::UNetConfig model;
-  std::filesystem::path output_dir;
-  int64_t seed = 0;
+  std::filesystem::path
+      init_unet;  // folder of weights to begin with, of `model`'s shape; "": random
 
-  int64_t num_workers =
-      2;  // threads, each with its part of a batch; part of what makes a run repeatable
-  int64_t train_batch_size = 64;
-  int64_t max_train_steps = 10000;
-  double max_train_minutes =
-      0;  // > 0: the schedule follows the clock, and the training ends with it
-
-  double learning_rate = 1e-3;
-  int64_t lr_warmup_steps = 200;
+  // Threads, each with its part of a batch; part of what makes a run repeatable.
+  int64_t num_workers = 2;
   double lr_decay_from = 0.8;  // fraction of the training; from there down to 0 in a straight line
-  double weight_decay = 0.01;
-  double max_grad_norm = 1.0;
-  double ema_decay = 0.999;
-
-  double snr_gamma = 5.0;  // 0: off; see min_snr_weights
-  double proportion_empty_prompts =
-      0.1;  // captions replaced by the empty prompt, for classifier-free guidance
-
-  int64_t logging_steps = 50;
-  int64_t validation_steps = 1000;
-  int64_t checkpointing_steps = 1000;
-  std::string resume_from_checkpoint;  // "": a new run; "latest", or a state file
+  double snr_gamma = 5.0;      // 0: off; see min_snr_weights
+  // Captions replaced by the empty prompt, for classifier-free guidance.
+  double proportion_empty_prompts = 0.1;
   ExamOptions exam;
 };
 
@@ -65,9 +54,6 @@ at::Tensor unet_loss(const diffusion::UNet& unet,
                      const diffusion::NoiseSchedule& schedule,
                      const UNetBatch& batch,
                      double snr_gamma);
-
-// Throws BadInput when output_dir holds a training state that the options do not say to continue.
-void check_output(const PretrainUNetOptions& options);
 
 struct PretrainUNetResult {
   diffusion::UNet unet;  // the moving average's weights

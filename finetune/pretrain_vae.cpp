@@ -1,59 +1,30 @@
 #include "finetune/pretrain_vae.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 
-#include "data/error.hpp"
-#include "data/metrics.hpp"
 #include "data/train/muon.hpp"
-#include "data/train/optim.hpp"
-#include "data/train/state.hpp"
 #include "finetune/workers.hpp"
 
 namespace finetune {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using diffusion::Vae;
 
 constexpr int64_t kEvaluationBatch = 32;
 
-// A training under way.
 struct Run {
   const PretrainVaeOptions& options;
   const ImageSource& source;
+  train::Loop loop;
   Vae vae;
-  train::TrainState state;
-  int64_t step = 0;
-  double earlier_minutes = 0;  // of the sittings before this one
-  Clock::time_point start = Clock::now();
+  std::vector<Replica<Vae>> replicas;
 };
-
-double minutes(const Run& run) {
-  return run.earlier_minutes + std::chrono::duration<double>(Clock::now() - run.start).count() / 60;
-}
-
-// How much of the training is done, 0 to 1.
-double progress(const Run& run) {
-  if (run.options.max_train_minutes > 0) return minutes(run) / run.options.max_train_minutes;
-  return static_cast<double>(run.step) / static_cast<double>(run.options.max_train_steps);
-}
-
-// Warm-up, stable, decay.
-double learning_rate(const PretrainVaeOptions& options, int64_t step, double done) {
-  const double warm = std::min(
-      1.0, static_cast<double>(step + 1) / static_cast<double>(options.lr_warmup_steps + 1));
-  const double fall =
-      done <= options.lr_decay_from ? 1.0 : (1.0 - done) / (1.0 - options.lr_decay_from);
-  return options.learning_rate * warm * std::max(0.0, fall);
-}
 
 // images: [N, 3, R, R] -> `per_image` random squares of each, [N per_image, 3, size, size]
 at::Tensor random_crops(const at::Tensor& images,
@@ -74,140 +45,79 @@ at::Tensor random_crops(const at::Tensor& images,
 
 at::Tensor draw_batch(Run& run, double done) {
   const auto& options = run.options;
-  const at::Tensor images = run.source.draw(options.train_batch_size, run.state.generator);
+  at::Generator& generator = run.loop.state.generator;
+  const at::Tensor images = run.source.draw(options.loop.train_batch_size, generator);
   if (done >= options.crop_until || options.crop_size >= images.size(3)) return images;
   const int64_t across = images.size(3) / options.crop_size;
-  return random_crops(images, options.crop_size, across * across, run.state.generator);
+  return random_crops(images, options.crop_size, across * across, generator);
 }
 
 struct StepFigures {
   double loss = 0, mse = 0, kl = 0, grad_norm = 0, learning_rate = 0;
-  int64_t pixels = 0;  // of the batch
 };
 
-// One worker's part of a batch: its losses, and its gradients in leaves of its own over the same
-// weights.
-struct Share {
-  Vae replica;
-  train::Params params;
-  at::Tensor images, noise;
-  StepFigures figures;
-};
-
-Share make_share(const Run& run, const at::Tensor& images, const at::Tensor& noise) {
-  Share share{.replica = run.vae, .params = {}, .images = images, .noise = noise, .figures = {}};
-  for_each_tensor(share.replica, "", [&](const std::string& name, at::Tensor& tensor) {
-    tensor = tensor.detach().requires_grad_(true);
-    share.params.push_back({name, tensor});
-  });
-  return share;
-}
-
-void work(Share& share, const PretrainVaeOptions& options, double weight) {
-  const VaeLosses losses = vae_losses(share.replica, share.images, share.noise, options);
-  (losses.total * weight).backward();
-  share.figures = {.loss = weight * losses.total.item<double>(),
-                   .mse = weight * losses.mse.item<double>(),
-                   .kl = weight * losses.kl.item<double>()};
-}
-
-// The batch's mean losses and their gradients, summed over the workers in a fixed order.
-StepFigures losses_and_gradients(const Run& run,
-                                 const at::Tensor& images,
-                                 const at::Tensor& noise) {
-  const int64_t count = std::min(run.options.num_workers, images.size(0));
-  const auto image_parts = images.tensor_split(count), noise_parts = noise.tensor_split(count);
-  std::vector<Share> shares;
-  for (size_t i = 0; i < image_parts.size(); ++i)
-    shares.push_back(make_share(run, image_parts[i], noise_parts[i]));
-  in_parallel(count, [&](int64_t worker) {
-    at::init_num_threads();  // of this thread's own operations, as set by pretrain_vae
-    Share& share = shares[static_cast<size_t>(worker)];
-    work(share, run.options,
-         static_cast<double>(share.images.size(0)) / static_cast<double>(images.size(0)));
-  });
+// The batch's mean losses; their gradient is left in the parameters.
+StepFigures losses_and_gradient(Run& run, const at::Tensor& images, const at::Tensor& noise) {
+  const int64_t count = images.size(0);
+  std::vector<StepFigures> parts(run.replicas.size());
+  const auto mean_loss = [&](int64_t worker, const Vae& vae, int64_t begin, int64_t end) {
+    const VaeLosses losses =
+        vae_losses(vae, images.slice(0, begin, end), noise.slice(0, begin, end), run.options);
+    const double share = static_cast<double>(end - begin) / static_cast<double>(count);
+    parts[static_cast<size_t>(worker)].mse = share * losses.mse.item<double>();
+    parts[static_cast<size_t>(worker)].kl = share * losses.kl.item<double>();
+    return losses.total;
+  };
   StepFigures sum;
-  for (const Share& share : shares) {
-    sum.loss += share.figures.loss;
-    sum.mse += share.figures.mse;
-    sum.kl += share.figures.kl;
-    for (size_t i = 0; i < run.state.params.size(); ++i) {
-      at::Tensor& grad = run.state.params[i].value.mutable_grad();
-      const at::Tensor& part = share.params[i].value.grad();
-      grad = grad.defined() ? grad + part : part;
-    }
+  sum.loss = mean_gradient<Vae>(run.replicas, run.loop.state.params, count, mean_loss);
+  for (const StepFigures& part : parts) {
+    sum.mse += part.mse;
+    sum.kl += part.kl;
   }
   return sum;
 }
 
 void optimizer_step(Run& run, double lr) {
-  const auto& options = run.options;
-  const train::AdamWOptions adamw{.weight_decay = options.weight_decay};
-  if (options.optimizer == "muon") {
-    train::muon_step(run.state.params, run.state.adamw,
-                     {.weight_decay = options.weight_decay, .adamw = adamw}, lr);
+  train::TrainState& state = run.loop.state;
+  const double weight_decay = run.options.loop.weight_decay;
+  const train::AdamWOptions adamw{.weight_decay = weight_decay};
+  if (run.options.optimizer == "muon") {
+    train::muon_step(state.params, state.adamw, {.weight_decay = weight_decay, .adamw = adamw}, lr);
   } else {
-    train::adamw_step(run.state.params, run.state.adamw, adamw, lr);
+    train::adamw_step(state.params, state.adamw, adamw, lr);
   }
-  train::update_ema(run.state.ema, run.state.params);
 }
 
-StepFigures train_step(Run& run) {
+StepFigures update(Run& run) {
   const auto& options = run.options;
-  const double done = progress(run);
+  const double done = train::progress(run.loop);
   const at::Tensor images = draw_batch(run, done);
   const int64_t factor = diffusion::vae_factor(options.model);
   const at::Tensor noise = at::randn({images.size(0), options.model.latent_channels,
                                       images.size(2) / factor, images.size(3) / factor},
-                                     run.state.generator, at::kFloat);
-  train::zero_grad(run.state.params);
-  StepFigures figures = losses_and_gradients(run, images, noise);
-  figures.pixels = images.size(0) * images.size(2) * images.size(3);
-  figures.grad_norm = train::clip_grad_norm(run.state.params, options.max_grad_norm);
-  figures.learning_rate = learning_rate(options, run.step, done);
-  // A step without a finite gradient is skipped: one bad batch must not end the work.
-  if (std::isfinite(figures.grad_norm)) optimizer_step(run, figures.learning_rate);
-  ++run.step;
+                                     run.loop.state.generator, at::kFloat);
+  StepFigures figures = losses_and_gradient(run, images, noise);
+  figures.learning_rate =
+      train::warm_rate(run.loop) * train::linear_decay(done, options.lr_decay_from);
+  const double whole_images =
+      static_cast<double>(images.numel()) / static_cast<double>(run.source.held_out[0].numel());
+  figures.grad_norm = train::finish_update(run.loop, whole_images,
+                                           [&] { optimizer_step(run, figures.learning_rate); });
   return figures;
 }
 
-std::filesystem::path state_path(const PretrainVaeOptions& options) {
-  return options.output_dir / "state.safetensors";
-}
-std::filesystem::path metrics_path(const PretrainVaeOptions& options) {
-  return options.output_dir / "metrics.jsonl";
-}
-
-void save(Run& run) {
-  run.state.notes = {{"step", std::to_string(run.step)}, {"minutes", std::to_string(minutes(run))}};
-  train::save_state(state_path(run.options), run.state);
-}
-
-void resume(Run& run) {
-  const auto& options = run.options;
-  const bool latest = options.resume_from_checkpoint == "latest";
-  const std::filesystem::path path =
-      latest ? state_path(options) : std::filesystem::path(options.resume_from_checkpoint);
-  if (latest && !std::filesystem::exists(path)) return;  // nothing yet: the first sitting
-  train::load_state(path, run.state);
-  run.step = std::stoll(run.state.notes.at("step"));
-  run.earlier_minutes = std::stod(run.state.notes.at("minutes"));
-  data::truncate_metrics(metrics_path(options), run.step);
-}
-
 Run start(const PretrainVaeOptions& options, const ImageSource& source) {
-  if (options.resume_from_checkpoint.empty() && std::filesystem::exists(state_path(options))) {
-    throw data::BadInput(
-        options.output_dir.string() + ": output_dir: expected a folder without a training state, " +
-        "found one; continue it with --resume_from_checkpoint latest or name another folder");
-  }
-  Run run{.options = options, .source = source, .vae = {}, .state = {}};
-  run.state.generator = at::detail::createCPUGenerator(static_cast<uint64_t>(options.seed));
-  run.vae = diffusion::make_vae(options.model, run.state.generator);
-  run.state.params = train::parameters_of(run.vae, "");
-  run.state.adamw = train::make_adamw(run.state.params);
-  run.state.ema = train::make_ema(run.state.params, options.ema_decay);
-  if (!options.resume_from_checkpoint.empty()) resume(run);
+  Run run{options, source, train::new_loop(options.loop), {}, {}};
+  run.vae = diffusion::make_vae(options.model, run.loop.state.generator);
+  run.loop.settings = {{"optimizer", options.optimizer},
+                       {"num_workers", std::to_string(options.num_workers)},
+                       {"crop_size", std::to_string(options.crop_size)},
+                       {"crop_until", std::to_string(options.crop_until)},
+                       {"lr_decay_from", std::to_string(options.lr_decay_from)},
+                       {"kl_weight", std::to_string(options.kl_weight)},
+                       {"l1_weight", std::to_string(options.l1_weight)}};
+  train::take_weights(run.loop, run.vae);
+  run.replicas = make_replicas(run.vae, options.num_workers);
   return run;
 }
 
@@ -218,54 +128,39 @@ struct Averaged {
   Reconstruction reconstruction;
 };
 Averaged averaged(Run& run) {
-  train::swap_ema(run.state.ema, run.state.params);
-  Averaged result{.vae = run.vae, .reconstruction = {}};
-  for_each_tensor(result.vae, "",
-                  [](const std::string&, at::Tensor& tensor) { tensor = tensor.detach().clone(); });
-  train::swap_ema(run.state.ema, run.state.params);
+  Averaged result{.vae = train::averaged(run.loop, run.vae), .reconstruction = {}};
   result.reconstruction = reconstruct(result.vae, run.source.held_out);
   result.vae.config.scaling_factor = 1.0 / std::max(1e-6, result.reconstruction.latent_std);
   result.vae.config.sample_size = run.source.held_out.size(3);
   return result;
 }
 
-double validate(Run& run) {
+// -> a piece of the next line of progress
+std::string validate(Run& run) {
   const Averaged now = averaged(run);
-  diffusion::save_vae(run.options.output_dir / "snapshot", now.vae, at::kHalf);
-  data::append_metrics(metrics_path(run.options),
-                       {.step = run.step,
-                        .time = data::now(),
-                        .evaluation = true,
-                        .values = {{"minutes", minutes(run)},
-                                   {"psnr", now.reconstruction.psnr},
-                                   {"pooled_psnr", now.reconstruction.pooled_psnr},
-                                   {"latent_std", now.reconstruction.latent_std}}});
-  return now.reconstruction.psnr;
-}
-
-std::string log(const Run& run, const StepFigures& now, double images_per_second) {
-  data::append_metrics(metrics_path(run.options),
-                       {.step = run.step,
-                        .time = data::now(),
-                        .values = {{"minutes", minutes(run)},
-                                   {"loss", now.loss},
-                                   {"mse", now.mse},
-                                   {"kl_nats", now.kl},
-                                   {"grad_norm", now.grad_norm},
-                                   {"learning_rate", now.learning_rate},
-                                   {"images_per_second", images_per_second}}});
-  char text[200];
-  std::snprintf(text, sizeof text,
-                "step %6lld  %5.1f min  %3.0f %%  mse %.5f  kl %.1f nats  lr %.2e  %.1f images/s",
-                static_cast<long long>(run.step), minutes(run), 100 * std::min(1.0, progress(run)),
-                now.mse, now.kl, now.learning_rate, images_per_second);
-  return text;
-}
-
-std::string psnr_text(double psnr) {
+  diffusion::save_vae(run.options.loop.output_dir / "snapshot", now.vae, at::kHalf);
+  train::record(run.loop, true,
+                {{"psnr", now.reconstruction.psnr},
+                 {"pooled_psnr", now.reconstruction.pooled_psnr},
+                 {"latent_std", now.reconstruction.latent_std}});
   char text[40];
-  std::snprintf(text, sizeof text, "  psnr %.2f dB", psnr);
+  std::snprintf(text, sizeof text, "  psnr %.2f dB", now.reconstruction.psnr);
   return text;
+}
+
+std::string report(const Run& run, const StepFigures& now) {
+  const double rate = train::images_per_second(run.loop);
+  train::record(run.loop, false,
+                {{"loss", now.loss},
+                 {"mse", now.mse},
+                 {"kl_nats", now.kl},
+                 {"grad_norm", now.grad_norm},
+                 {"learning_rate", now.learning_rate},
+                 {"images_per_second", rate}});
+  char text[160];
+  std::snprintf(text, sizeof text, "  mse %.5f  kl %.1f nats  lr %.2e  %.1f images/s", now.mse,
+                now.kl, now.learning_rate, rate);
+  return train::progress_text(run.loop) + text;
 }
 
 }  // namespace
@@ -314,26 +209,18 @@ PretrainVaeResult pretrain_vae(const PretrainVaeOptions& options,
                                const std::function<void(const std::string&)>& print) {
   if (options.num_workers > 1) at::set_num_threads(1);  // the workers are the threads
   Run run = start(options, source);
-  int64_t pixels = 0;
-  auto since = Clock::now();
-  while (progress(run) < 1.0) {
-    const StepFigures now = train_step(run);
-    pixels += now.pixels;
-    const bool validates = run.step % options.validation_steps == 0;
-    const double psnr = validates ? validate(run) : 0;
-    if (run.step % options.checkpointing_steps == 0) save(run);
-    if (run.step % options.logging_steps != 0) continue;
-    const double seconds = std::chrono::duration<double>(Clock::now() - since).count();
-    const double images =
-        static_cast<double>(pixels) / static_cast<double>(source.held_out[0][0].numel());
-    print(log(run, now, images / seconds) + (validates ? psnr_text(psnr) : ""));
-    pixels = 0;
-    since = Clock::now();
-  }
-  save(run);
+  StepFigures now;
+  std::string measured;
+  train::run(run.loop, {.update = [&] { now = update(run); },
+                        .validate = [&] { measured = validate(run); },
+                        .report =
+                            [&] {
+                              print(report(run, now) + measured);
+                              measured.clear();
+                            }});
   const Averaged last = averaged(run);
-  diffusion::save_vae(options.output_dir / "vae", last.vae, at::kHalf);
-  return {last.vae, run.step, minutes(run), last.reconstruction.psnr};
+  diffusion::save_vae(options.loop.output_dir / "vae", last.vae, at::kHalf);
+  return {last.vae, run.loop.step, train::minutes(run.loop), last.reconstruction.psnr};
 }
 
 }  // namespace finetune

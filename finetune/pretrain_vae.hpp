@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 
+#include "data/train/loop.hpp"
 #include "diffusion/vae.hpp"
 
 namespace finetune {
@@ -22,36 +23,23 @@ struct ImageSource {
 };
 
 struct PretrainVaeOptions {
+  train::LoopOptions loop{.train_batch_size = 8,  // whole images
+                          .max_train_steps = 3000,
+                          .learning_rate = 5e-3,
+                          .weight_decay = 0.0};
   diffusion::VaeConfig model;
-  std::filesystem::path output_dir;
-  int64_t seed = 0;
 
   // Threads, each with its part of a batch; part of what makes a run repeatable.
   int64_t num_workers = 2;
-  int64_t train_batch_size = 8;  // whole images of an update
   // Below crop_until (fraction of the training): random squares of crop_size pixels, as many as
   // hold the pixels of a batch of whole images.
   int64_t crop_size = 32;
   double crop_until = 0.0;
-  int64_t max_train_steps = 3000;
-  double max_train_minutes =
-      0;  // > 0: the schedule follows the clock, and the training ends with it
 
   std::string optimizer = "muon";  // muon | adamw
-  double learning_rate = 5e-3;
-  int64_t lr_warmup_steps = 50;
   double lr_decay_from = 0.65;  // fraction of the training; from there down to 0 in a straight line
-  double weight_decay = 0.0;
-  double max_grad_norm = 1.0;
-  double ema_decay = 0.999;
-
-  double kl_weight = 3e-3;  // on the KL in nats of a whole image, per pixel value of it
-  double l1_weight = 0.0;   // on the mean absolute error, beside the mean squared one
-
-  int64_t logging_steps = 50;
-  int64_t validation_steps = 500;
-  int64_t checkpointing_steps = 500;
-  std::string resume_from_checkpoint;  // "": a new run; "latest", or a state file
+  double kl_weight = 3e-3;      // on the KL in nats of a whole image, per pixel value of it
+  double l1_weight = 0.0;       // on the mean absolute error, beside the mean squared one
 };
 
 struct VaeLosses {

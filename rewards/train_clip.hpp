@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/tokenizer.hpp"
+#include "data/train/loop.hpp"
 #include "rewards/clip.hpp"
 #include "rewards/clip_data.hpp"
 
@@ -34,23 +35,16 @@ Retrieval retrieval_top1(const Clip& clip,
                          const std::vector<CaptionedImages>& groups);
 
 struct TrainClipOptions {
+  train::LoopOptions loop{.train_batch_size = 256,
+                          .max_train_steps = 1500,
+                          .weight_decay = 0.02,
+                          .ema_decay = 0.995,
+                          .logging_steps = 20,
+                          .validation_steps = 200,
+                          .checkpointing_steps = 200};
   ClipConfig model;
-  int64_t train_batch_size = 256;
-  int64_t max_train_steps = 1500;
-  double max_train_minutes = 0;  // > 0: the schedule follows the clock instead of the steps
-  std::string optimizer =
-      "adamw";  // adamw | muon (its matrices inside the towers; adamw for the rest)
-  double learning_rate = 1e-3;
-  int64_t lr_warmup_steps = 50;
-  double weight_decay = 0.02;
-  double max_grad_norm = 1.0;
-  double ema_decay = 0.995;
-  int64_t logging_steps = 20;
-  int64_t validation_steps = 200;
-  int64_t checkpointing_steps = 200;
-  int64_t seed = 0;
-  std::filesystem::path output_dir;
-  std::string resume_from_checkpoint;  // "": a new run; "latest", or a state file
+  // adamw, or muon: for the matrices inside the towers, and adamw for the rest
+  std::string optimizer = "adamw";
 };
 
 // Named groups that the training reports on: "seen", "unseen".

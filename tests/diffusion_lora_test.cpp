@@ -9,6 +9,7 @@
 #include "data/safetensors.hpp"
 #include "diffusion/lora.hpp"
 #include "diffusion/lora_file.hpp"
+#include "tests/tiny_pipeline.hpp"
 
 namespace {
 
@@ -16,17 +17,8 @@ namespace fs = std::filesystem;
 using diffusion::UNet;
 
 UNet tiny_unet() {
-  diffusion::UNetConfig config;
-  config.block_out_channels = {8, 16};
-  config.down_attention = {false, true};
-  config.up_attention = {true, false};
-  config.layers_per_block = {1, 1};
-  config.transformer_layers = {1, 1};
-  config.heads = {2, 2};
-  config.cross_attention_dim = 8;
-  config.norm_num_groups = 4;
   auto generator = at::detail::createCPUGenerator(1);
-  return diffusion::make_unet(config, generator);
+  return diffusion::make_unet(tests::tiny_unet_config(), generator);
 }
 
 at::Tensor output(const UNet& unet) {

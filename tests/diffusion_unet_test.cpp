@@ -12,6 +12,7 @@
 #include "data/safetensors.hpp"
 #include "data/train/optim.hpp"
 #include "diffusion/unet.hpp"
+#include "tests/tiny_pipeline.hpp"
 
 namespace {
 
@@ -33,22 +34,9 @@ fs::path fresh_folder(const std::string& name) {
   return folder;
 }
 
-diffusion::UNetConfig tiny_config() {
-  diffusion::UNetConfig config;
-  config.block_out_channels = {8, 16};
-  config.down_attention = {false, true};
-  config.up_attention = {true, false};
-  config.layers_per_block = {1, 1};
-  config.transformer_layers = {1, 1};
-  config.heads = {2, 2};
-  config.cross_attention_dim = 8;
-  config.norm_num_groups = 4;
-  return config;
-}
-
 UNet tiny_unet() {
   auto generator = at::detail::createCPUGenerator(1);
-  return diffusion::make_unet(tiny_config(), generator);
+  return diffusion::make_unet(tests::tiny_unet_config(), generator);
 }
 
 class UNetGolden : public testing::TestWithParam<const char*> {};
@@ -207,7 +195,7 @@ TEST(LoadUNet, SaysWhatAFolderHoldsInstead) {
   };
   const fs::path folder = fresh_folder("holds");
   EXPECT_NE(message(folder / "absent").find("no such file"), std::string::npos);
-  diffusion::write_unet_config(folder / "config.json", tiny_config());
+  diffusion::write_unet_config(folder / "config.json", tests::tiny_unet_config());
   EXPECT_NE(message(folder).find("incomplete"), std::string::npos);
   data::write_file(folder / "diffusion_pytorch_model.bin", "x");
   EXPECT_NE(message(folder).find("convert"), std::string::npos);

@@ -11,6 +11,7 @@
 #include "data/train/optim.hpp"
 #include "finetune/objective.hpp"
 #include "finetune/pair_loss.hpp"
+#include "tests/tiny_pipeline.hpp"
 
 namespace {
 
@@ -205,17 +206,8 @@ TEST(Rollout, AnImageDependsOnItsOwnSeedAndPromptAlone) {
 
 // A UNet small enough for a test, adapters included.
 diffusion::UNet tiny_unet() {
-  diffusion::UNetConfig config;
-  config.block_out_channels = {8, 16};
-  config.down_attention = {false, true};
-  config.up_attention = {true, false};
-  config.layers_per_block = {1, 1};
-  config.transformer_layers = {1, 1};
-  config.heads = {2, 2};
-  config.cross_attention_dim = 8;
-  config.norm_num_groups = 4;
   auto generator = at::detail::createCPUGenerator(1);
-  return diffusion::make_unet(config, generator);
+  return diffusion::make_unet(tests::tiny_unet_config(), generator);
 }
 finetune::Guidance tiny_guidance() {
   auto generator = at::detail::createCPUGenerator(2);

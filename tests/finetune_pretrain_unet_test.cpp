@@ -100,14 +100,14 @@ TEST(UNetLoss, IsTheWeightedErrorOfTheNoise) {
 finetune::PretrainUNetOptions tiny_options(const fs::path& folder, int64_t steps) {
   finetune::PretrainUNetOptions options;
   options.model = tests::tiny_unet_config();
-  options.output_dir = folder;
-  options.max_train_steps = steps;
-  options.train_batch_size = 4;
-  options.lr_warmup_steps = 1;
+  options.loop.output_dir = folder;
+  options.loop.max_train_steps = steps;
+  options.loop.train_batch_size = 4;
+  options.loop.lr_warmup_steps = 1;
   options.lr_decay_from = 1.0;  // what is left of a run must not depend on where it was cut
-  options.logging_steps = 2;
-  options.validation_steps = 4;
-  options.checkpointing_steps = 2;
+  options.loop.logging_steps = 2;
+  options.loop.validation_steps = 4;
+  options.loop.checkpointing_steps = 2;
   return options;
 }
 
@@ -123,7 +123,7 @@ TEST(PretrainUNet, AResumedRunEqualsTheUninterruptedOneBitForBit) {
   trained(tiny_options(cut_folder, 4));
   auto options = tiny_options(cut_folder, 8);
   EXPECT_THROW(trained(options), data::BadInput);  // not over an earlier run without being told to
-  options.resume_from_checkpoint = "latest";
+  options.loop.resume_from_checkpoint = "latest";
   auto resumed = trained(options);
   EXPECT_EQ(resumed.steps, 8);
   EXPECT_EQ(resumed.held_out_loss, whole.held_out_loss);
@@ -138,18 +138,18 @@ TEST(PretrainUNet, AResumedRunEqualsTheUninterruptedOneBitForBit) {
 
 TEST(PretrainUNet, LearnsAndDoesNotDependOnTheNumberOfWorkersBeyondRounding) {
   auto options = tiny_options(fresh_folder("_one"), 60);
-  options.learning_rate = 5e-3;
-  options.ema_decay = 0.5;
-  options.validation_steps = options.checkpointing_steps = 1000;
+  options.loop.learning_rate = 5e-3;
+  options.loop.ema_decay = 0.5;
+  options.loop.validation_steps = options.loop.checkpointing_steps = 1000;
   const double untrained = trained(tiny_options(fresh_folder("_none"), 1)).held_out_loss;
   const double two = trained(options).held_out_loss;
   EXPECT_LT(two, 0.8 * untrained);
   options.num_workers = 1;
-  options.max_train_steps = 3;
-  options.output_dir = fresh_folder("_single");
+  options.loop.max_train_steps = 3;
+  options.loop.output_dir = fresh_folder("_single");
   const double single = trained(options).held_out_loss;
   options.num_workers = 3;
-  options.output_dir = fresh_folder("_triple");
+  options.loop.output_dir = fresh_folder("_triple");
   EXPECT_NEAR(trained(options).held_out_loss, single, 1e-4 * single);
 }
 
@@ -179,6 +179,22 @@ TEST(ContactSheet, PadsTheLastRow) {
   const at::Tensor sheet = finetune::contact_sheet(at::zeros({3, 3, 2, 4}), 2);
   EXPECT_EQ(sheet.sizes(), (std::vector<int64_t>{3, 4, 8}));
   EXPECT_EQ(sheet.sum().item<double>(), 3 * 2 * 4.0);
+}
+
+TEST(PretrainUNet, GoesOnFromAUNetThatExists) {
+  const auto pipeline = tests::tiny_pipeline();
+  const fs::path folder = fresh_folder("_start");
+  diffusion::UNet start = pipeline.unet;
+  diffusion::save_unet(folder, start, at::kFloat);
+  auto options = tiny_options(fresh_folder("_on"), 1);
+  options.loop.learning_rate = 0;
+  options.init_unet = folder;
+  auto result = trained(options);
+  const auto batch = at::randn({1, 4, 8, 8}), hidden = at::randn({1, 12, 8});
+  const auto output = [&](const diffusion::UNet& unet) {
+    return diffusion::unet_forward(unet, batch, at::tensor({5}), hidden).detach();
+  };
+  EXPECT_TRUE(at::allclose(output(result.unet), output(pipeline.unet), 1e-5, 1e-6));
 }
 
 }  // namespace

@@ -33,16 +33,16 @@ PretrainVaeOptions tiny_options(const std::string& name) {
   PretrainVaeOptions options;
   options.model.block_out_channels = {4, 8};
   options.model.norm_num_groups = 4;
-  options.output_dir = fs::path(testing::TempDir()) / ("laurel_pretrain_vae_" + name);
-  fs::remove_all(options.output_dir);
-  options.train_batch_size = 3;
+  options.loop.output_dir = fs::path(testing::TempDir()) / ("laurel_pretrain_vae_" + name);
+  fs::remove_all(options.loop.output_dir);
+  options.loop.train_batch_size = 3;
   options.crop_size = 8;
   options.crop_until = 0.5;
-  options.max_train_steps = 8;
-  options.lr_warmup_steps = 2;
-  options.logging_steps = 1;
-  options.validation_steps = 4;
-  options.checkpointing_steps = 3;
+  options.loop.max_train_steps = 8;
+  options.loop.lr_warmup_steps = 2;
+  options.loop.logging_steps = 1;
+  options.loop.validation_steps = 4;
+  options.loop.checkpointing_steps = 3;
   return options;
 }
 
@@ -58,26 +58,27 @@ TEST(PretrainVae, AKilledRunGoesOnBitForBit) {
       if (++steps == 5) throw std::runtime_error("killed");
     };
     EXPECT_THROW(finetune::pretrain_vae(killed, plain_source(), kill_at_5), std::runtime_error);
-    killed.resume_from_checkpoint = "latest";  // the state of step 3
+    killed.loop.resume_from_checkpoint = "latest";  // the state of step 3
     const auto result = finetune::pretrain_vae(killed, plain_source(), ignore);
     EXPECT_EQ(result.steps, 8);
-    const auto a = data::read_safetensors(whole.output_dir / "state.safetensors").tensors;
-    const auto b = data::read_safetensors(killed.output_dir / "state.safetensors").tensors;
+    const auto a = data::read_safetensors(whole.loop.output_dir / "state.safetensors").tensors;
+    const auto b = data::read_safetensors(killed.loop.output_dir / "state.safetensors").tensors;
     ASSERT_EQ(a.size(), b.size());
     for (const auto& [name, tensor] : a) EXPECT_TRUE(at::equal(tensor, b.at(name))) << name;
-    EXPECT_EQ(data::read_file(whole.output_dir / "vae" / "diffusion_pytorch_model.safetensors"),
-              data::read_file(killed.output_dir / "vae" / "diffusion_pytorch_model.safetensors"));
+    EXPECT_EQ(
+        data::read_file(whole.loop.output_dir / "vae" / "diffusion_pytorch_model.safetensors"),
+        data::read_file(killed.loop.output_dir / "vae" / "diffusion_pytorch_model.safetensors"));
   }
 }
 
 TEST(PretrainVae, ResumedMetricsHoldEachStepOnce) {
   PretrainVaeOptions options = tiny_options("metrics");
-  options.max_train_steps = 5;
+  options.loop.max_train_steps = 5;
   finetune::pretrain_vae(options, plain_source(), ignore);
-  options.max_train_steps = 7;
-  options.resume_from_checkpoint = "latest";
+  options.loop.max_train_steps = 7;
+  options.loop.resume_from_checkpoint = "latest";
   finetune::pretrain_vae(options, plain_source(), ignore);
-  const std::string metrics = data::read_file(options.output_dir / "metrics.jsonl");
+  const std::string metrics = data::read_file(options.loop.output_dir / "metrics.jsonl");
   for (int step = 1; step <= 7; ++step) {
     const std::string key = "\"step\":" + std::to_string(step) + ",";
     int64_t count = 0;
@@ -89,18 +90,19 @@ TEST(PretrainVae, ResumedMetricsHoldEachStepOnce) {
 
 TEST(PretrainVae, LearnsPlainImages) {
   PretrainVaeOptions options = tiny_options("learns");
-  options.max_train_steps = 150;
-  options.learning_rate = 0.01;
-  options.ema_decay = 0.9;
+  options.loop.max_train_steps = 150;
+  options.loop.learning_rate = 0.01;
+  options.loop.ema_decay = 0.9;
   options.crop_until = 0;
-  options.logging_steps = options.validation_steps = options.checkpointing_steps = 1000;
+  options.loop.logging_steps = options.loop.validation_steps = options.loop.checkpointing_steps =
+      1000;
   const auto source = plain_source();
   auto generator = at::detail::createCPUGenerator(0);
   const double before =
       finetune::reconstruct(diffusion::make_vae(options.model, generator), source.held_out).psnr;
   const auto result = finetune::pretrain_vae(options, source, ignore);
   EXPECT_GT(result.psnr, before + 1);
-  const auto loaded = diffusion::load_vae(options.output_dir / "vae");
+  const auto loaded = diffusion::load_vae(options.loop.output_dir / "vae");
   const auto again = finetune::reconstruct(loaded, source.held_out);
   EXPECT_NEAR(again.psnr, result.psnr, 0.3);  // fp16
   EXPECT_NEAR(again.latent_std * loaded.config.scaling_factor, 1.0, 1e-2);
@@ -146,10 +148,10 @@ TEST(PretrainVae, PsnrOfReconstructions) {
 
 TEST(PretrainVae, RefusesToWriteOverARunOrToResumeAnother) {
   PretrainVaeOptions options = tiny_options("refuses");
-  options.max_train_steps = 1;
+  options.loop.max_train_steps = 1;
   finetune::pretrain_vae(options, plain_source(), ignore);
   EXPECT_THROW(finetune::pretrain_vae(options, plain_source(), ignore), data::BadInput);
-  options.resume_from_checkpoint = "latest";
+  options.loop.resume_from_checkpoint = "latest";
   options.model.block_out_channels = {4, 16};
   EXPECT_THROW(finetune::pretrain_vae(options, plain_source(), ignore), data::BadInput);
   options.model.block_out_channels = {4, 6};  // not a multiple of the groups

@@ -13,6 +13,7 @@
 #include "finetune/forecast.hpp"
 #include "finetune/trainer.hpp"
 #include "finetune/watch.hpp"
+#include "tests/tiny_pipeline.hpp"
 
 namespace {
 
@@ -41,17 +42,8 @@ rewards::Reward greenness() {
 
 Task tiny_task() {
   Task task;
-  diffusion::UNetConfig config;
-  config.block_out_channels = {8, 16};
-  config.down_attention = {false, true};
-  config.up_attention = {true, false};
-  config.layers_per_block = {1, 1};
-  config.transformer_layers = {1, 1};
-  config.heads = {2, 2};
-  config.cross_attention_dim = 8;
-  config.norm_num_groups = 4;
   auto generator = at::detail::createCPUGenerator(1);
-  task.unet = diffusion::make_unet(config, generator);
+  task.unet = diffusion::make_unet(tests::tiny_unet_config(), generator);
   task.latent_shape = {4, 8, 8};
   task.encode = [](const std::vector<std::string>& prompts) {
     std::vector<at::Tensor> rows;

@@ -149,14 +149,16 @@ struct Tiny {
     options.model.vision.image_size = 8;
     options.model.vision.patch_size = 4;
     options.model.projection_dim = 8;
-    options.train_batch_size = 4;
-    options.max_train_steps = 6;
-    options.lr_warmup_steps = 2;
-    options.logging_steps = options.validation_steps = options.checkpointing_steps = 3;
+    options.loop.train_batch_size = 4;
+    options.loop.max_train_steps = 6;
+    options.loop.lr_warmup_steps = 2;
+    options.loop.logging_steps = options.loop.validation_steps = options.loop.checkpointing_steps =
+        3;
     options.optimizer = optimizer;
-    options.learning_rate = 1e-2;
-    options.output_dir = fs::path(testing::TempDir()) / ("laurel_train_clip_" + optimizer + name);
-    fs::remove_all(options.output_dir);
+    options.loop.learning_rate = 1e-2;
+    options.loop.output_dir =
+        fs::path(testing::TempDir()) / ("laurel_train_clip_" + optimizer + name);
+    fs::remove_all(options.loop.output_dir);
   }
   rewards::TrainClipResult run() {
     return rewards::train_clip(options, tokenizer, source, exams, [](const std::string&) {});
@@ -178,15 +180,15 @@ TEST_P(TrainClip, ResumesBitForBit) {
   };
   EXPECT_THROW(broken.run(), std::runtime_error);
   EXPECT_THROW(broken.run(), data::BadInput);  // does not write over a run that can go on
-  broken.options.resume_from_checkpoint = "latest";
-  broken.options.learning_rate = 2e-2;
+  broken.options.loop.resume_from_checkpoint = "latest";
+  broken.options.loop.learning_rate = 2e-2;
   EXPECT_THROW(broken.run(), data::BadInput);  // another run's settings
-  broken.options.learning_rate = 1e-2;
+  broken.options.loop.learning_rate = 1e-2;
   draws = 100;
   const auto found = broken.run();
   EXPECT_EQ(found.steps, 6);
-  EXPECT_EQ(data::read_file(broken.options.output_dir / "clip" / "model.safetensors"),
-            data::read_file(whole.options.output_dir / "clip" / "model.safetensors"));
+  EXPECT_EQ(data::read_file(broken.options.loop.output_dir / "clip" / "model.safetensors"),
+            data::read_file(whole.options.loop.output_dir / "clip" / "model.safetensors"));
   EXPECT_EQ(found.exams[0].image_to_text, expected.exams[0].image_to_text);
 }
 
@@ -194,15 +196,15 @@ INSTANTIATE_TEST_SUITE_P(Optimizers, TrainClip, testing::Values("adamw", "muon")
 
 TEST(TrainClipRun, LearnsToTellColoursApart) {
   Tiny tiny("learns", "muon");
-  tiny.options.max_train_steps = 200;
-  tiny.options.learning_rate = 5e-3;
-  tiny.options.validation_steps = tiny.options.checkpointing_steps = 1000;
-  tiny.options.ema_decay = 0.5;
+  tiny.options.loop.max_train_steps = 200;
+  tiny.options.loop.learning_rate = 5e-3;
+  tiny.options.loop.validation_steps = tiny.options.loop.checkpointing_steps = 1000;
+  tiny.options.loop.ema_decay = 0.5;
   const auto result = tiny.run();
   EXPECT_EQ(result.exams[0].image_to_text, 1.0);
   EXPECT_EQ(result.exams[0].text_to_image, 1.0);
   EXPECT_LE(result.clip.logit_scale.item<double>(), std::log(100.0) + 1e-6);
-  EXPECT_TRUE(fs::exists(tiny.options.output_dir / "text_encoder" / "model.safetensors"));
+  EXPECT_TRUE(fs::exists(tiny.options.loop.output_dir / "text_encoder" / "model.safetensors"));
 }
 
 }  // namespace

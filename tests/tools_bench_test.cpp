@@ -4,43 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "data/error.hpp"
-#include "tools/bench/flops.hpp"
 #include "tools/bench/measure.hpp"
 #include "tools/commands.hpp"
 
 namespace {
-
-TEST(FlopCounter, MatrixProductsByHand) {
-  const at::Tensor a = at::ones({3, 5}), b = at::ones({5, 7});
-  const bench::FlopCounter counter;
-  at::mm(a, b);
-  EXPECT_EQ(counter.flops(), 2 * 3 * 5 * 7);
-  at::bmm(at::ones({2, 3, 5}), at::ones({2, 5, 7}));
-  EXPECT_EQ(counter.flops(), 3 * 2 * 3 * 5 * 7);
-  at::linear(a, at::ones({7, 5}), at::ones({7}));
-  EXPECT_EQ(counter.flops(), 4 * 2 * 3 * 5 * 7);
-}
-
-TEST(FlopCounter, ConvolutionsAndTheirGradients) {
-  const at::Tensor x = at::ones({2, 3, 8, 8}).requires_grad_(true);
-  const at::Tensor w = at::ones({4, 3, 3, 3}).requires_grad_(true);
-  const int64_t once = 2 * (2 * 4 * 4 * 4) * (3 * 3 * 3);
-  at::Tensor y;
-  {
-    const bench::FlopCounter counter;
-    y = at::conv2d(x, w, {}, /*stride=*/2, /*padding=*/1);  // [2, 4, 4, 4]
-    EXPECT_EQ(counter.flops(), once);
-  }
-  const bench::FlopCounter counter;
-  y.sum().backward();
-  EXPECT_EQ(counter.flops(), 2 * once);  // towards the input, and towards the weight
-}
-
-TEST(FlopCounter, ElementwiseWorkCountsNothing) {
-  const bench::FlopCounter counter;
-  at::ones({64}).exp().sum();
-  EXPECT_EQ(counter.flops(), 0);
-}
 
 TEST(Median, OfOddAndEvenCounts) {
   EXPECT_EQ(bench::median({3, 1, 2}), 2);

@@ -181,6 +181,14 @@ TEST_F(Cli, DoctorMeasuresAndSaysWhatToDo) {
   EXPECT_TRUE(contains(lost, "LAUREL_MODELS")) << lost.output;
 }
 
+TEST_F(Cli, LostModelsAreToldHowToBeFound) {
+  for (const char* command : {"sample --prompt x", "bench", "finetune prdp --output-dir lost"}) {
+    const auto lost = run(command, "LAUREL_MODELS=/nowhere ");
+    EXPECT_EQ(lost.code, 2) << command;
+    EXPECT_TRUE(contains(lost, "set LAUREL_MODELS")) << lost.output;
+  }
+}
+
 // Every command explains itself on one screen: 50 lines of 120 columns.
 TEST_F(Cli, HelpFitsAScreen) {
   EXPECT_EQ(run("--help").code, 0);

@@ -56,6 +56,10 @@ TEST(FinetuneCommand, AfterKillNineItGoesOnFromTheLastCheckpointBitForBit) {
     for (const auto& [name, tensor] : whole.tensors)
       EXPECT_TRUE(at::equal(tensor, resumed.tensors.at(name))) << name;
   }
+  const std::string changed =
+      run + " --resume_from_checkpoint latest --learning_rate 0.5 --output_dir ";
+  EXPECT_EQ(WEXITSTATUS(shell(changed + (place / "whole").string(), log)), 2);
+  EXPECT_NE(data::read_file(log).find("learning_rate"), std::string::npos) << data::read_file(log);
 }
 
 TEST(FinetuneCommand, BadInputIsOneLineAndExitsWithTwo) {

@@ -42,14 +42,6 @@ void declare(Options& options, BenchConfig& config) {
   options.short_name("output", 'o');
 }
 
-fs::path model_folder(const BenchConfig& config) {
-  if (!config.model.empty()) return config.model;
-  const fs::path models = embedded_models();
-  if (models.empty())
-    throw data::BadInput("--model: the embedded models were not found; name a checkpoint's folder");
-  return models / "tiny-world";
-}
-
 bool is_wanted(const std::string& name, const std::vector<std::string>& only) {
   if (only.empty()) return true;
   return std::any_of(only.begin(), only.end(),
@@ -84,7 +76,7 @@ int cmd_bench(const std::vector<std::string>& arguments) {
                          "' (a model is given as --model)");
   }
   if (config.threads > 0) at::set_num_threads(static_cast<int>(config.threads));
-  const fs::path folder = model_folder(config);
+  const fs::path folder = checkpoint_folder(config.model);
   const auto pipeline = diffusion::load_pipeline(folder);
   std::optional<rewards::Clip> clip;
   if (fs::exists(folder / "clip" / "config.json")) clip = rewards::load_clip(folder / "clip");

@@ -88,17 +88,6 @@ void declare_rest(Options& options, SampleConfig& c) {
   options.alias("sampler", "sampling_method");
 }
 
-fs::path model_folder(const SampleConfig& config) {
-  if (!config.model.empty()) return config.model;
-  const fs::path models = embedded_models();
-  if (models.empty()) {
-    throw BadInput(
-        "laurel sample: no model: the embedded ones were not found beside the program; "
-        "give -m FOLDER, or set LAUREL_MODELS");
-  }
-  return models / "tiny-world";
-}
-
 // "tiny-world" of "models/tiny-world/"
 std::string last_name(const fs::path& path) {
   const fs::path whole = fs::absolute(path).lexically_normal();
@@ -350,7 +339,7 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   }
   plan_jobs(config, 0);  // prompts are checked before anything is loaded
   const Placement placement = open_device(config.device);
-  session.pipeline = load_model(config, model_folder(config), placement.device);
+  session.pipeline = load_model(config, checkpoint_folder(config.model), placement.device);
   session.choice = settle_sampler(config, session.pipeline);
   settle_latents(session, options.given("count"));
   session.jobs = plan_jobs(config, std::random_device{}() & 0x7FFFFFFF);

@@ -100,8 +100,7 @@ PromptSets load_prompts(const FinetuneCommand& command) {
 finetune::Task make_task(FinetuneCommand& command,
                          const Placement& placement,
                          const std::string& config_text) {
-  const fs::path folder =
-      command.model.empty() ? embedded_models() / "tiny-world" : fs::path(command.model);
+  const fs::path folder = checkpoint_folder(command.model);
   const auto pipeline = std::make_shared<diffusion::Pipeline>(diffusion::load_pipeline(folder));
   move_to(*pipeline, placement.device);
   const PromptSets prompts = load_prompts(command);

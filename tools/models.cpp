@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "data/error.hpp"
+
 namespace fs = std::filesystem;
 
 namespace tools {
@@ -18,6 +20,17 @@ fs::path embedded_models() {
     if (fs::is_directory(folder, error)) return folder;
   }
   return {};
+}
+
+fs::path checkpoint_folder(const std::string& named) {
+  if (!named.empty()) return named;
+  const fs::path models = embedded_models();
+  if (models.empty()) {
+    throw data::BadInput(
+        "model: expected a folder, found none: the embedded models are not beside the program; "
+        "give --model FOLDER, or set LAUREL_MODELS to their folder");
+  }
+  return models / "tiny-world";
 }
 
 }  // namespace tools

@@ -49,29 +49,14 @@ void declare_model(Options& options, Settings& s) {
 }
 
 void declare_training(Options& options, Settings& s) {
-  rewards::TrainClipOptions& t = s.train;
   options.group("training");
-  options.integer("max_train_steps", t.max_train_steps, "updates in all", 1, kMax);
-  options.number("max_train_minutes", t.max_train_minutes,
-                 "> 0: minutes instead of updates; the schedule follows", 0, 1e6);
-  options.integer("train_batch_size", t.train_batch_size, "pairs of an update", 2, 65536);
+  declare_schedule(options, s.train.loop);
   options.number("variants", s.variants, "part of a batch of scenes that is a near-copy of another",
                  0, 0.75);
-  options.choice("optimizer", t.optimizer, {"adamw", "muon"}, "");
-  options.number("learning_rate", t.learning_rate, "after the warm-up; falls by a cosine", 0, 10);
-  options.integer("lr_warmup_steps", t.lr_warmup_steps, "", 0, kMax);
-  options.number("weight_decay", t.weight_decay, "", 0, 10);
-  options.number("max_grad_norm", t.max_grad_norm, "gradients are clipped to it", 1e-9, 1e9);
-  options.number("ema_decay", t.ema_decay, "of the weights' moving average, which is what is saved",
-                 0, 0.999999);
-  options.group("progress");
+  options.choice("optimizer", s.train.optimizer, {"adamw", "muon"}, "");
+  declare_progress(options, s.train.loop);
   options.integer("exam_groups", s.exam_groups, "groups of the retrieval exams", 1, 1024);
   options.integer("exam_size", s.exam_size, "pairs of a group", 2, 4096);
-  options.integer("logging_steps", t.logging_steps, "", 1, kMax);
-  options.integer("validation_steps", t.validation_steps, "", 1, kMax);
-  options.integer("checkpointing_steps", t.checkpointing_steps, "", 1, kMax);
-  options.text("resume_from_checkpoint", t.resume_from_checkpoint,
-               "\"latest\", or a state.safetensors");
 }
 
 void declare(Options& options, Settings& s) {
@@ -79,7 +64,7 @@ void declare(Options& options, Settings& s) {
   options.text("output_dir", s.output_dir, "folder for the model, metrics and training state");
   options.text("data", s.data, "folder of captioned images; without it scenes are drawn");
   options.integer("held_out", s.held_out, "images of the folder kept for the exam", 2, kMax);
-  options.integer("seed", s.train.seed, "of weights, scenes and captions", 0, kMax);
+  options.integer("seed", s.train.loop.seed, "of weights, scenes and captions", 0, kMax);
   declare_model(options, s);
   declare_training(options, s);
 }
@@ -184,25 +169,23 @@ int pretrain_clip(const std::vector<std::string>& arguments) {
   options.rarely({"intermediate_size", "text_length", "hidden_act", "variants", "lr_warmup_steps",
                   "weight_decay", "max_grad_norm", "ema_decay", "exam_groups", "exam_size"});
   if (!options.parse(arguments).proceed) return 0;
-  if (s.output_dir.empty())
-    throw data::BadInput(
-        "laurel pretrain clip: --output_dir is missing; name a folder for the model");
+  require_folder("pretrain clip", "output_dir", s.output_dir);
   if (s.width % s.heads)
     throw data::BadInput(
         "laurel pretrain clip: num_attention_heads: expected a divisor of width, found " +
         std::to_string(s.heads));
-  s.train.output_dir = s.output_dir;
+  s.train.loop.output_dir = s.output_dir;
   const Material material = s.data.empty() ? scenes(s) : folder(s);
   const data::Tokenizer tokenizer =
       data::train_bpe(material.source.texts, s.vocab_size, s.text_length);
-  data::save_tokenizer(s.train.output_dir / "tokenizer", tokenizer);
-  data::write_file(s.train.output_dir / "config.toml", options.resolved());
+  data::save_tokenizer(s.train.loop.output_dir / "tokenizer", tokenizer);
+  data::write_file(s.train.loop.output_dir / "config.toml", options.resolved());
   s.train.model = model_config(s, tokenizer);
   const auto& exams = material.exams;
   const auto result =
       rewards::train_clip(s.train, tokenizer, material.source, exams,
                           [](const std::string& line) { std::cout << line << std::endl; });
-  data::write_file(s.train.output_dir / "README.md",
+  data::write_file(s.train.loop.output_dir / "README.md",
                    model_card(s, material.source.name, result, exams, options.resolved()));
   for (size_t i = 0; i < result.exams.size(); ++i) {
     std::cout << "top-1 of " << s.exam_size << ", " << exams[i].name << ": image to text "

@@ -24,7 +24,7 @@ constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 
 struct Settings {
   PretrainUNetOptions train;
-  std::string output_dir, folder, vae, text_encoder, tokenizer;
+  std::string output_dir, folder, vae, text_encoder, tokenizer, init_unet;
   int64_t resolution = scene::kCanvas;
   int64_t images = 40000, held_out = 512, exam_prompts = 64;
   std::vector<std::string> widths{"48", "96", "144"};
@@ -32,12 +32,6 @@ struct Settings {
 };
 
 void say(const std::string& line) { std::cout << line << std::endl; }
-
-void check_given(const std::string& key, const std::string& value) {
-  if (value.empty())
-    throw data::BadInput("pretrain unet: " + key + ": expected a folder, found none; give --" +
-                         key);
-}
 
 void declare_data(Options& options, Settings& s) {
   options.group("data and output");
@@ -52,7 +46,10 @@ void declare_data(Options& options, Settings& s) {
   options.integer("images", s.images, "scenes to draw before the training (a folder: all of it)", 1,
                   kMax);
   options.integer("held_out", s.held_out, "images to measure the held-out loss on", 1, kMax);
-  options.integer("seed", s.train.seed, "of weights, images and noise", 0, kMax);
+  options.integer("seed", s.train.loop.seed, "of weights, images and noise", 0, kMax);
+  options.text(
+      "init_unet", s.init_unet,
+      "folder of a UNet to go on from, diffusers layout; its shape replaces the model's options");
   options.group("model");
   options.list("block_out_channels", s.widths,
                "channels of each level, finest first; each level halves the latent");
@@ -67,28 +64,14 @@ void declare_data(Options& options, Settings& s) {
 void declare_training(Options& options, Settings& s) {
   PretrainUNetOptions& t = s.train;
   options.group("training");
-  options.integer("max_train_steps", t.max_train_steps, "updates in all", 1, kMax);
-  options.number("max_train_minutes", t.max_train_minutes,
-                 "> 0: minutes instead of updates; the schedule follows", 0, 1e6);
-  options.integer("train_batch_size", t.train_batch_size, "images of an update", 1, 65536);
+  declare_schedule(options, t.loop);
   options.integer("num_workers", t.num_workers, "threads that share a batch", 1, 1024);
-  options.number("learning_rate", t.learning_rate, "after the warm-up", 0, 10);
-  options.integer("lr_warmup_steps", t.lr_warmup_steps, "", 0, kMax);
   options.number("lr_decay_from", t.lr_decay_from,
                  "part of the training after which the rate falls to 0", 0, 1);
-  options.number("weight_decay", t.weight_decay, "", 0, 10);
-  options.number("max_grad_norm", t.max_grad_norm, "gradients are clipped to it", 1e-9, 1e9);
-  options.number("ema_decay", t.ema_decay, "of the weights' moving average, which is what is saved",
-                 0, 0.999999);
   options.number("snr_gamma", t.snr_gamma, "min-SNR weighting of the loss; 0: off", 0, 1e6);
   options.number("proportion_empty_prompts", t.proportion_empty_prompts,
                  "captions dropped, for guidance", 0, 1);
-  options.group("progress");
-  options.integer("logging_steps", t.logging_steps, "", 1, kMax);
-  options.integer("validation_steps", t.validation_steps, "", 1, kMax);
-  options.integer("checkpointing_steps", t.checkpointing_steps, "", 1, kMax);
-  options.text("resume_from_checkpoint", t.resume_from_checkpoint,
-               "\"latest\", or a state.safetensors");
+  declare_progress(options, t.loop);
   options.integer("exam_prompts", s.exam_prompts,
                   "captions of each split that the oracle judges; 0: none", 0, 100000);
   options.integer("num_inference_steps", t.exam.num_inference_steps, "of their samples (DDIM)", 1,
@@ -96,18 +79,29 @@ void declare_training(Options& options, Settings& s) {
   options.number("guidance_scale", t.exam.guidance_scale, "of their samples", 0, 100);
 }
 
+// The shape of the UNet to go on from, which must fit the parts that it will work with.
+void adopt_model(Settings& s, const diffusion::Pipeline& parts) {
+  auto& model = s.train.model;
+  s.train.init_unet = s.init_unet;
+  model = diffusion::read_unet_config(s.train.init_unet / "config.json");
+  const auto expect = [&](const char* key, int64_t found, int64_t expected, const char* part) {
+    if (found != expected)
+      throw data::BadInput(s.init_unet + "/config.json: " + key + ": expected " +
+                           std::to_string(expected) + " as the " + part + " has, found " +
+                           std::to_string(found) + "; give the UNet's own " + part);
+  };
+  expect("in_channels", model.in_channels, parts.vae.config.latent_channels, "vae");
+  expect("cross_attention_dim", model.cross_attention_dim,
+         parts.text_encoder.token_embedding.size(1), "text_encoder");
+}
+
 // The UNet's shape from the options, its text width and latent from the parts that it will work
 // with.
 void resolve_model(Settings& s, const diffusion::Pipeline& parts) {
+  if (!s.init_unet.empty()) return adopt_model(s, parts);
   auto& model = s.train.model;
   const size_t levels = s.widths.size();
-  model.block_out_channels.clear();
-  for (const auto& width : s.widths) {
-    char* end = nullptr;
-    model.block_out_channels.push_back(std::strtoll(width.c_str(), &end, 10));
-    if (*end != '\0')
-      throw data::BadInput("block_out_channels: expected whole numbers, found '" + width + "'");
-  }
+  model.block_out_channels = whole_numbers(s.widths, "block_out_channels");
   model.down_attention.assign(levels, false);
   model.up_attention.assign(levels, false);
   for (int64_t i = 0; i < std::min(s.attention_levels, static_cast<int64_t>(levels)); ++i) {
@@ -138,7 +132,7 @@ Source world(const Settings& s, bool held_out) {
     return finetune::CaptionedImages{batch.images, batch.captions};
   };
   Source source{{"the built-in world of scenes", draw}, held_out ? s.held_out : s.images, 0, ""};
-  source.seed = static_cast<uint64_t>(s.train.seed) * 2 + (held_out ? 2 : 1);
+  source.seed = static_cast<uint64_t>(s.train.loop.seed) * 2 + (held_out ? 2 : 1);
   source.name = std::to_string(source.count) + " scenes of seed " + std::to_string(source.seed);
   return source;
 }
@@ -170,7 +164,7 @@ finetune::LatentSet encoded(const Settings& s,
                             const Source& source,
                             const char* file) {
   const std::string origin = source.name + " by " + s.vae;
-  const fs::path path = s.train.output_dir / file;
+  const fs::path path = s.train.loop.output_dir / file;
   const finetune::EncodeOptions options{
       .count = source.count, .num_workers = s.train.num_workers, .batch_size = 64};
   finetune::EncodedImages images;
@@ -193,8 +187,8 @@ std::string model_card(const Settings& s, const finetune::PretrainUNetResult& re
        << (s.folder.empty()
                ? "drawn scenes with written captions; every figure from it is synthetic"
                : "the images of a folder")
-       << ": seed " << s.train.seed << ", " << result.steps << " updates of "
-       << s.train.train_batch_size << " images, " << static_cast<int64_t>(result.minutes + 0.5)
+       << ": seed " << s.train.loop.seed << ", " << result.steps << " updates of "
+       << s.train.loop.train_batch_size << " images, " << static_cast<int64_t>(result.minutes + 0.5)
        << " minutes.\n\n| | |\n|---|---|\n| held-out loss (mean squared error of the noise) | "
        << result.held_out_loss << " |\n";
   const char* names[] = {"seen", "unseen"};
@@ -234,17 +228,17 @@ int pretrain_unet(const std::vector<std::string>& arguments) {
   declare_data(options, s);
   declare_training(options, s);
   if (!options.parse(arguments).proceed) return 0;
-  check_given("output_dir", s.output_dir);
-  check_given("vae", s.vae);
-  check_given("text_encoder", s.text_encoder);
-  s.train.output_dir = s.output_dir;
-  finetune::check_output(s.train);
+  for (const auto& [key, value] :
+       {std::pair{"output_dir", s.output_dir}, {"vae", s.vae}, {"text_encoder", s.text_encoder}})
+    require_folder("pretrain unet", key, value);
+  s.train.loop.output_dir = s.output_dir;
+  train::check_output(s.train.loop);
   diffusion::Pipeline pipeline = diffusion::load_parts({s.vae, s.text_encoder, s.tokenizer});
   resolve_model(s, pipeline);
-  data::write_file(s.train.output_dir / "config.toml", options.resolved());
+  data::write_file(s.train.loop.output_dir / "config.toml", options.resolved());
   const auto result = train(s, pipeline);
   pipeline.unet = result.unet;
-  const fs::path checkpoint = s.train.output_dir / "checkpoint";
+  const fs::path checkpoint = s.train.loop.output_dir / "checkpoint";
   diffusion::save_pipeline(checkpoint, pipeline, at::kHalf);
   data::write_file(checkpoint / "README.md", model_card(s, result));
   say("written: " + checkpoint.string());

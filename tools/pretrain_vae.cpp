@@ -4,7 +4,6 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <iostream>
@@ -43,7 +42,7 @@ void declare_model(Options& options, Settings& s) {
   options.integer("resolution", s.resolution, "pixels of a side of the folder's images", 8, 4096);
   options.integer("held_out", s.held_out, "images kept for measuring; of a folder a tenth at most",
                   1, 1000000);
-  options.integer("seed", t.seed, "of weights, images and noise", 0, kMax);
+  options.integer("seed", t.loop.seed, "of weights, images and noise", 0, kMax);
   options.text("evaluate", s.evaluate,
                "trains nothing: measures the VAE of this folder on held-out images");
   options.group("model");
@@ -57,49 +56,18 @@ void declare_model(Options& options, Settings& s) {
 
 void declare_training(Options& options, PretrainVaeOptions& t) {
   options.group("training");
-  options.integer("max_train_steps", t.max_train_steps, "updates in all", 1, kMax);
-  options.number("max_train_minutes", t.max_train_minutes,
-                 "> 0: minutes instead of updates; the schedule follows", 0, 1e6);
-  options.integer("train_batch_size", t.train_batch_size, "images of an update", 1, 65536);
+  declare_schedule(options, t.loop);
   options.integer("num_workers", t.num_workers, "threads that share a batch", 1, 1024);
   options.integer("crop_size", t.crop_size, "pixels of a crop's side", 8, 65536);
   options.number("crop_until", t.crop_until,
                  "part of the training that sees crops, not whole images", 0, 1);
   options.choice("optimizer", t.optimizer, {"muon", "adamw"},
                  "of the matrices; norms and biases take AdamW");
-  options.number("learning_rate", t.learning_rate, "after the warm-up", 0, 10);
-  options.integer("lr_warmup_steps", t.lr_warmup_steps, "updates over which the rate rises", 0,
-                  kMax);
   options.number("lr_decay_from", t.lr_decay_from,
                  "part of the training after which the rate falls to 0", 0, 1);
-  options.number("weight_decay", t.weight_decay,
-                 "towards zero, a learning rate's part of it an update", 0, 10);
-  options.number("max_grad_norm", t.max_grad_norm, "gradients are clipped to it", 1e-9, 1e9);
-  options.number("ema_decay", t.ema_decay, "of the weights' moving average, which is what is saved",
-                 0, 0.999999);
   options.number("kl_weight", t.kl_weight, "on nats per image, per pixel value", 0, 1e6);
   options.number("l1_weight", t.l1_weight, "of absolute error beside squared error", 0, 1e6);
-  options.group("progress");
-  options.integer("logging_steps", t.logging_steps, "updates between lines of progress", 1, kMax);
-  options.integer("validation_steps", t.validation_steps,
-                  "updates between measurements and snapshots", 1, kMax);
-  options.integer("checkpointing_steps", t.checkpointing_steps, "updates between training states",
-                  1, kMax);
-  options.text("resume_from_checkpoint", t.resume_from_checkpoint,
-               "latest, or a state.safetensors");
-}
-
-std::vector<int64_t> whole_numbers(const std::vector<std::string>& words, const std::string& key) {
-  std::vector<int64_t> numbers;
-  for (const auto& word : words) {
-    int64_t value = 0;
-    const auto [end, fault] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (fault != std::errc() || end != word.data() + word.size() || value < 1) {
-      throw data::BadInput(key + ": expected whole numbers >= 1, found '" + word + "'");
-    }
-    numbers.push_back(value);
-  }
-  return numbers;
+  declare_progress(options, t.loop);
 }
 
 struct SceneSet {
@@ -219,11 +187,8 @@ std::string recipe_of(const Options& options) {
 }
 
 int train(Settings& s, const Options& options) {
-  if (s.output_dir.empty()) {
-    throw data::BadInput(
-        "pretrain vae: output_dir: expected a folder, found none; give --output_dir FOLDER");
-  }
-  s.train.output_dir = s.output_dir;
+  require_folder("pretrain vae", "output_dir", s.output_dir);
+  s.train.loop.output_dir = s.output_dir;
   s.train.model.block_out_channels = whole_numbers(s.widths, "block_out_channels");
   const auto factor = diffusion::vae_factor(s.train.model);
   for (const int64_t pixels : {s.resolution, s.train.crop_size}) {
@@ -233,14 +198,14 @@ int train(Settings& s, const Options& options) {
                          std::to_string(pixels));
   }
   const auto source = s.folder.empty() ? world_source(s.held_out) : folder_source(s);
-  data::write_file(s.train.output_dir / "config.toml", options.resolved());
+  data::write_file(s.train.loop.output_dir / "config.toml", options.resolved());
   const auto result = finetune::pretrain_vae(s.train, source, [](const std::string& line) {
     std::cout << line << std::endl;  // flushed: a log is followed while it grows
   });
-  data::write_file(s.train.output_dir / "vae" / "README.md",
+  data::write_file(s.train.loop.output_dir / "vae" / "README.md",
                    model_card(result, source.name, recipe_of(options)));
   std::printf("%s: %lld updates, %.1f min, PSNR %.2f dB on %lld held-out images\n",
-              (s.train.output_dir / "vae").c_str(), static_cast<long long>(result.steps),
+              (s.train.loop.output_dir / "vae").c_str(), static_cast<long long>(result.steps),
               result.minutes, result.psnr, static_cast<long long>(source.held_out.size(0)));
   return 0;
 }

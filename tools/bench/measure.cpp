@@ -10,7 +10,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "tools/bench/flops.hpp"
+#include "data/flops.hpp"
 
 namespace bench {
 namespace {
@@ -64,11 +64,7 @@ double median(std::vector<double> values) {
 
 Measurement measure(const Stage& stage, int64_t repeats) {
   Measurement result{.name = stage.name, .batch = stage.batch, .peak_mb = std::nullopt};
-  {
-    const FlopCounter counter;
-    stage.run();
-    result.flops = static_cast<double>(counter.flops());
-  }
+  result.flops = static_cast<double>(data::count_flops(stage.run));
   const bool counts_memory = reset_peak();
   std::vector<double> times;
   for (int64_t k = 0; k < repeats; ++k) times.push_back(seconds_of(stage.run));
