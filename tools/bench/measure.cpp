@@ -10,6 +10,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/json.hpp"
 #include "tools/bench/flops.hpp"
 
 namespace bench {
@@ -142,7 +143,7 @@ std::string json(const Machine& machine, const std::vector<Measurement>& results
                               {"share_of_matmul", rate / machine.ceiling},
                               {"peak_mb", peak}});
   }
-  return root.dump(1) + "\n";
+  return data::to_text(root, 1) + "\n";
 }
 
 }  // namespace bench
