@@ -10,6 +10,7 @@
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/image_io.hpp"
+#include "data/json.hpp"
 #include "data/text.hpp"
 
 namespace fs = std::filesystem;
@@ -36,7 +37,7 @@ void add_from_metadata(ImageFolder& folder, const fs::path& metadata) {
   for (int64_t number = 1; std::getline(lines, line); ++number) {
     if (trimmed(line).empty()) continue;
     const std::string where = metadata.string() + ":" + std::to_string(number);
-    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const auto json = parse_json(line);
     const auto text_of = [&](const char* key) {
       if (json.is_object() && json.contains(key) && json.at(key).is_string())
         return json.at(key).get<std::string>();

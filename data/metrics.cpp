@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "data/files.hpp"
+#include "data/json.hpp"
 
 namespace data {
 namespace {
@@ -66,7 +67,7 @@ std::string metrics_line(const Metrics& metrics) {
                               {"time", std::round(metrics.time * 1e3) / 1e3}};
   if (metrics.evaluation) line["evaluation"] = true;
   for (const auto& [name, value] : metrics.values) line[name] = value;
-  return line.dump();
+  return to_text(line);
 }
 
 void append_metrics(const fs::path& jsonl, const Metrics& metrics) {
@@ -78,7 +79,7 @@ void truncate_metrics(const fs::path& jsonl, int64_t step) {
   std::istringstream lines(read_file(jsonl));
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
-    const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const auto object = parse_json(line);
     if (object.is_object() && object.value("step", int64_t{0}) <= step) kept += line + "\n";
   }
   write_file(jsonl, kept);

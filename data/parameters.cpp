@@ -3,12 +3,14 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "data/json.hpp"
+
 namespace data {
 namespace {
 
 std::string quoted(const std::string& value) {
   if (value.find_first_of(",:\n") == std::string::npos) return value;
-  return nlohmann::json(value).dump();
+  return to_text(nlohmann::json(value));
 }
 
 }  // namespace

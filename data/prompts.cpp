@@ -6,6 +6,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "data/text.hpp"
 
 using nlohmann::json;
@@ -85,7 +86,7 @@ std::string prompt_of(const json& object, const std::string& where) {
     const auto found = object.find(key);
     if (found == object.end()) continue;
     if (!found->is_string())
-      throw BadInput(where + ": " + key + ": expected a text, found " + found->dump());
+      throw BadInput(where + ": " + key + ": expected a text, found " + to_text(*found));
     return trimmed(found->get<std::string>());
   }
   throw BadInput(where + ": expected a key \"prompt\", found none");
@@ -103,7 +104,7 @@ void check_spelling(const json& object, const std::string& where) {
 }
 
 PromptLine parse_json_line(const std::string& text, const std::string& where) {
-  const json object = json::parse(text, nullptr, false);
+  const json object = parse_json(text);
   if (!object.is_object())
     throw BadInput(where + ": expected a JSON object, found '" + text.substr(0, 60) + "'");
   check_spelling(object, where);
@@ -120,9 +121,9 @@ PromptLine parse_json_line(const std::string& text, const std::string& where) {
     if (found == object.end() || found->is_null()) continue;
     if (found->is_string() != (field.short_name == 'n')) {
       throw BadInput(where + ": " + field.name + ": value of the wrong type: found " +
-                     found->dump());
+                     to_text(*found));
     }
-    const std::string value = found->is_string() ? found->get<std::string>() : found->dump();
+    const std::string value = found->is_string() ? found->get<std::string>() : to_text(*found);
     set_field(line, field.short_name, value, where + ": " + field.name);
   }
   return line;

@@ -14,6 +14,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 
 using nlohmann::json;
 namespace fs = std::filesystem;
@@ -99,7 +100,7 @@ json parse_header(const fs::path& path, const Mapping& mapping, uint64_t& data_b
                       std::to_string(mapping.size));
   }
   data_begin = 8 + size;
-  const json header = json::parse(mapping.bytes + 8, mapping.bytes + 8 + size, nullptr, false);
+  const json header = parse_json({mapping.bytes + 8, size});
   if (!header.is_object()) damaged(path, "the header is not a JSON object");
   return header;
 }
@@ -204,7 +205,7 @@ void write_safetensors(const fs::path& path, const Weights& weights) {
         {"dtype", known->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
     offset = end;
   }
-  std::string text = header.dump();
+  std::string text = to_text(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');  // the data starts at a multiple of 8
   const uint64_t size = text.size();
   write_file_in_pieces(path, [&](const Append& append) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "data/error.hpp"
@@ -13,8 +12,6 @@
 #include "data/unicode.hpp"
 
 namespace fs = std::filesystem;
-using nlohmann::json;
-using nlohmann::ordered_json;
 
 namespace data {
 namespace {

@@ -6,6 +6,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "data/tokenizer.hpp"
 
 namespace fs = std::filesystem;
@@ -18,13 +19,6 @@ namespace {
 constexpr int64_t kClipLength = 77;  // where the files name no sensible length
 constexpr double kNoLimit = 1e6;     // transformers writes 1e30 for "no limit"
 
-json read_json(const fs::path& path) {
-  json value = json::parse(read_file(path), nullptr, false);
-  if (value.is_discarded())
-    throw BadInput(path.string() + ": expected JSON; the file is damaged, copy it again");
-  return value;
-}
-
 void read_vocab(const fs::path& path, const json& vocab, Tokenizer& tokenizer) {
   if (!vocab.is_object())
     throw BadInput(path.string() +
@@ -32,7 +26,7 @@ void read_vocab(const fs::path& path, const json& vocab, Tokenizer& tokenizer) {
   for (const auto& [symbol, id] : vocab.items()) {
     if (!id.is_number_integer())
       throw BadInput(path.string() + ": symbol '" + symbol + "': expected a whole number, found " +
-                     id.dump());
+                     to_text(id));
     tokenizer.vocab[symbol] = id.get<int64_t>();
   }
 }
@@ -61,7 +55,7 @@ void read_merges_txt(const fs::path& path, Tokenizer& tokenizer) {
 
 // tokenizer.json, which newer versions of transformers write instead of vocab.json and merges.txt.
 void read_tokenizer_json(const fs::path& path, Tokenizer& tokenizer) {
-  const json model = read_json(path).value("model", json::object());
+  const json model = read_json_object(path).value("model", json::object());
   if (model.value("type", "BPE") != "BPE")
     throw BadInput(path.string() + ": expected a BPE model, found " + model.value("type", ""));
   read_vocab(path, model.value("vocab", json()), tokenizer);
@@ -83,8 +77,7 @@ void read_special(const json& file, const char* key, std::string& target) {
 
 void read_settings(const fs::path& path, Tokenizer& tokenizer) {
   if (!fs::exists(path)) return;
-  const json file = read_json(path);
-  if (!file.is_object()) throw BadInput(path.string() + ": expected a JSON object");
+  const json file = read_json_object(path);
   read_special(file, "bos_token", tokenizer.bos_token);
   read_special(file, "eos_token", tokenizer.eos_token);
   read_special(file, "pad_token", tokenizer.pad_token);
@@ -93,7 +86,7 @@ void read_settings(const fs::path& path, Tokenizer& tokenizer) {
   tokenizer.max_length = length.get<double>() > kNoLimit ? kClipLength : length.get<int64_t>();
   if (tokenizer.max_length < 3)
     throw BadInput(path.string() + ": model_max_length: expected at least 3, found " +
-                   length.dump());
+                   to_text(length));
 }
 
 int64_t id_of(const fs::path& folder, const Tokenizer& tokenizer, const std::string& special) {
@@ -129,7 +122,7 @@ void save_tokenizer(const fs::path& folder, const Tokenizer& tokenizer) {
   for (const auto& [symbol, id] : tokenizer.vocab) symbols.at(static_cast<size_t>(id)) = symbol;
   ordered_json vocab = ordered_json::object();
   for (size_t id = 0; id < symbols.size(); ++id) vocab[symbols[id]] = id;
-  write_file(folder / "vocab.json", vocab.dump() + "\n");
+  write_file(folder / "vocab.json", to_text(vocab) + "\n");
   std::string merges = "#version: 0.2\n";
   for (const auto& merge : tokenizer.merges) merges += merge + "\n";
   write_file(folder / "merges.txt", merges);
@@ -137,14 +130,14 @@ void save_tokenizer(const fs::path& folder, const Tokenizer& tokenizer) {
                              {"eos_token", tokenizer.eos_token},
                              {"pad_token", tokenizer.pad_token},
                              {"unk_token", tokenizer.eos_token}};
-  write_file(folder / "special_tokens_map.json", special.dump(2) + "\n");
+  write_file(folder / "special_tokens_map.json", to_text(special, 2) + "\n");
   ordered_json config{{"tokenizer_class", "CLIPTokenizer"},
                       {"model_max_length", tokenizer.max_length},
                       {"add_prefix_space", false},
                       {"do_lower_case", true},
                       {"errors", "replace"}};
   config.update(special);
-  write_file(folder / "tokenizer_config.json", config.dump(2) + "\n");
+  write_file(folder / "tokenizer_config.json", to_text(config, 2) + "\n");
 }
 
 }  // namespace data

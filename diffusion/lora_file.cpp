@@ -9,6 +9,7 @@
 #include <set>
 
 #include "data/error.hpp"
+#include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "data/shape.hpp"
 
@@ -55,19 +56,18 @@ Shape shape_of(UNet& unet) {
 }
 
 std::string adapter_metadata(const Shape& shape) {
-  return nlohmann::json{{"unet.r", shape.rank},
-                        {"unet.lora_alpha", shape.alpha},
-                        {"unet.target_modules", shape.targets},
-                        {"unet.init_lora_weights", true},
-                        {"unet.bias", "none"}}
-      .dump();
+  return data::to_text(nlohmann::json{{"unet.r", shape.rank},
+                                      {"unet.lora_alpha", shape.alpha},
+                                      {"unet.target_modules", shape.targets},
+                                      {"unet.init_lora_weights", true},
+                                      {"unet.bias", "none"}});
 }
 
 // alpha of diffusers' lora_adapter_metadata; 0 where there is none.
 double alpha_of_metadata(const data::Weights& file) {
   const auto found = file.metadata.find("lora_adapter_metadata");
   if (found == file.metadata.end()) return 0;
-  const auto json = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  const auto json = data::parse_json(found->second);
   return json.is_object() && json.contains("unet.lora_alpha")
              ? json["unet.lora_alpha"].get<double>()
              : 0;

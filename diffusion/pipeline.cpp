@@ -8,6 +8,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 
 using data::BadInput;
 using nlohmann::json;
@@ -54,9 +55,7 @@ void check_model_index(const fs::path& folder) {
   const fs::path file = folder / "model_index.json";
   if (!fs::exists(file))
     throw BadInput(folder.string() + ": " + kExpected + ", " + what_it_is(folder));
-  const json index = json::parse(data::read_file(file), nullptr, false);
-  if (!index.is_object())
-    throw BadInput(file.string() + ": expected a JSON object; the file is damaged, copy it again");
+  const json index = data::read_json_object(file);
   const json name = index.value("_class_name", json());
   for (const char* known :
        {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
@@ -64,7 +63,7 @@ void check_model_index(const fs::path& folder) {
     if (name == known) return;
   }
   throw BadInput(file.string() + ": _class_name: expected StableDiffusionPipeline, found " +
-                 name.dump() + "; this kind of model is not supported");
+                 data::to_text(name) + "; this kind of model is not supported");
 }
 
 void check_fit(const Pipeline& pipeline, const std::string& source) {
@@ -137,7 +136,7 @@ void write_model_index(const fs::path& folder, const SchedulerConfig& scheduler)
       {"unet", {"diffusers", "UNet2DConditionModel"}},
       {"vae", {"diffusers", "AutoencoderKL"}},
   };
-  data::write_file(folder / "model_index.json", index.dump(2) + "\n");
+  data::write_file(folder / "model_index.json", data::to_text(index, 2) + "\n");
 }
 
 TextCondition encode_prompts(const Pipeline& pipeline,

@@ -6,6 +6,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 
 using data::BadInput;
 using nlohmann::json;
@@ -88,7 +89,8 @@ void read(const json& object, const char* key, T& target, const std::string& sou
   try {
     target = found->get<T>();
   } catch (const json::exception&) {
-    throw BadInput(source + ": " + key + ": value of the wrong type: found " + found->dump());
+    throw BadInput(source + ": " + key + ": value of the wrong type: found " +
+                   data::to_text(*found));
   }
 }
 
@@ -205,8 +207,7 @@ SchedulerConfig read_scheduler_config(const fs::path& folder_or_file) {
   std::error_code error;
   const bool folder = fs::is_directory(folder_or_file, error);
   const fs::path path = folder ? folder_or_file / "scheduler_config.json" : folder_or_file;
-  const std::string text = without_infinities(data::read_file(path));
-  const json object = json::parse(text, nullptr, false);
+  const json object = data::parse_json(without_infinities(data::read_file(path)));
   if (!object.is_object()) {
     throw BadInput(path.string() + ": expected a JSON object of scheduler settings, found none");
   }
@@ -217,7 +218,7 @@ SchedulerConfig read_scheduler_config(const fs::path& folder_or_file) {
 }
 
 void write_scheduler_config(const fs::path& folder, const SchedulerConfig& config) {
-  data::write_file(folder / "scheduler_config.json", to_json(config).dump(2) + "\n");
+  data::write_file(folder / "scheduler_config.json", data::to_text(to_json(config), 2) + "\n");
 }
 
 SamplerChoice sampler_from_name(const std::string& name, const std::string& where) {

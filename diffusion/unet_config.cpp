@@ -5,6 +5,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 
 using data::BadInput;
 using nlohmann::json;
@@ -78,11 +79,12 @@ void check_keys(const json& object, const std::string& source) {
     if (neutral == neutral_values().end()) {
       throw BadInput(source + ": " + key +
                      ": not a key of UNet2DConditionModel that laurel knows; found " +
-                     value.dump() + "; remove it if the network works without it");
+                     data::to_text(value) + "; remove it if the network works without it");
     }
     if (std::count(neutral->begin(), neutral->end(), value)) continue;
-    throw BadInput(source + ": " + key + " = " + value.dump() + " is not supported; expected " +
-                   (neutral->empty() ? "null" : neutral->at(0).dump()) +
+    throw BadInput(source + ": " + key + " = " + data::to_text(value) +
+                   " is not supported; expected " +
+                   (neutral->empty() ? "null" : data::to_text(neutral->at(0))) +
                    ", as in Stable Diffusion 1 and 2");
   }
 }
@@ -94,7 +96,7 @@ void read(const json& object, const char* key, T& value, const std::string& sour
   try {
     value = found->get<T>();
   } catch (const json::exception&) {
-    throw BadInput(source + ": " + key + ": found " + found->dump() +
+    throw BadInput(source + ": " + key + ": found " + data::to_text(*found) +
                    ", which is not of the expected type");
   }
 }
@@ -133,14 +135,12 @@ std::vector<std::string> block_types(const std::vector<bool>& attention, const s
   return types;
 }
 
-json read_json(const fs::path& file) {
-  const json object = json::parse(data::read_file(file), nullptr, false);
-  if (!object.is_object())
-    throw BadInput(file.string() + ": expected a JSON object; the file is damaged, copy it again");
+json read_unet_object(const fs::path& file) {
+  json object = data::read_json_object(file);
   const auto name = object.value("_class_name", json("UNet2DConditionModel"));
   if (name != "UNet2DConditionModel") {
     throw BadInput(file.string() + ": _class_name: expected UNet2DConditionModel, found " +
-                   name.dump() +
+                   data::to_text(name) +
                    "; point to the unet folder of a Stable Diffusion 1 or 2 checkpoint");
   }
   return object;
@@ -165,7 +165,7 @@ void check_multiple(int64_t width, int64_t of, const std::string& key, const std
 
 UNetConfig read_unet_config(const fs::path& file) {
   const std::string source = file.string();
-  const json object = read_json(file);
+  const json object = read_unet_object(file);
   check_keys(object, source);
   UNetConfig config;
   config.cross_attention_dim = 1280;  // diffusers' default where the key is absent
@@ -219,7 +219,7 @@ void write_unet_config(const fs::path& file, const UNetConfig& config) {
       {"upcast_attention", config.upcast_attention},
       {"use_linear_projection", config.use_linear_projection},
   };
-  data::write_file(file, object.dump(2) + "\n");
+  data::write_file(file, data::to_text(object, 2) + "\n");
 }
 
 void check_unet_config(const UNetConfig& config, const std::string& source) {

@@ -10,6 +10,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "data/weight_files.hpp"
 #include "diffusion/vae.hpp"
@@ -175,7 +176,7 @@ void check_keys(const nlohmann::json& json, const std::string& where) {
       if (form.is_string() && std::count(allowed.begin(), allowed.end(), form.get<std::string>()))
         continue;
       throw BadInput(where + ": " + key + ": expected " + allowed.front() + ", found " +
-                     form.dump() + "; this kind of VAE is not supported");
+                     data::to_text(form) + "; this kind of VAE is not supported");
     }
   }
 }
@@ -183,7 +184,7 @@ void check_keys(const nlohmann::json& json, const std::string& where) {
 VaeConfig parse_config(const std::filesystem::path& path) {
   VaeConfig config;
   try {
-    const auto json = nlohmann::json::parse(data::read_file(path));
+    const auto json = data::read_json_object(path);
     const auto read = [&](const char* key, auto& field) {
       if (json.contains(key) && !json.at(key).is_null()) json.at(key).get_to(field);
     };
@@ -231,7 +232,7 @@ std::string config_text(const VaeConfig& config) {
       {"up_block_types", std::vector<std::string>(levels, "UpDecoderBlock2D")},
       {"use_post_quant_conv", config.use_post_quant_conv},
       {"use_quant_conv", config.use_quant_conv}};
-  return json.dump(2) + "\n";
+  return data::to_text(json, 2) + "\n";
 }
 
 constexpr const char* kConfigFile = "config.json";

@@ -12,6 +12,7 @@
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/image_io.hpp"
+#include "data/json.hpp"
 #include "data/metrics.hpp"
 #include "data/parameters.hpp"
 
@@ -66,8 +67,7 @@ data::ImageParameters parameters_of(const EvalItem& item,
 }
 
 std::string run_kind(const fs::path& run) {
-  const auto found =
-      nlohmann::json::parse(data::read_file(run), nullptr, /*allow_exceptions=*/false);
+  const auto found = data::parse_json(data::read_file(run));
   return found.is_object() ? found.value("kind", "?") : "?";
 }
 
@@ -117,7 +117,7 @@ void open_run(const fs::path& folder,
                                       {"model", record.model},   {"reward", record.reward},
                                       {"seed", record.seed},     {"started", iso_time(data::now())},
                                       {"device", record.device}, {"synthetic", record.synthetic}};
-    data::write_file(run, line.dump(1) + "\n");
+    data::write_file(run, data::to_text(line, 1) + "\n");
   }
   data::write_file(folder / "config.toml", config_text);
 }
@@ -190,12 +190,11 @@ void write_samples(const fs::path& folder,
       parameters.extra.push_back({names[m] + " Score", data::short_number(score)});
     }
     data::write_png(folder / file, image, {{"parameters", data::parameters_text(parameters)}});
-    lines += nlohmann::ordered_json{{"file", file},
-                                    {"prompt", item.prompt},
-                                    {"seed", item.seed},
-                                    {"split", item.split},
-                                    {"rewards", scores}}
-                 .dump() +
+    lines += data::to_text(nlohmann::ordered_json{{"file", file},
+                                                  {"prompt", item.prompt},
+                                                  {"seed", item.seed},
+                                                  {"split", item.split},
+                                                  {"rewards", scores}}) +
              "\n";
   }
   data::write_file(folder / "scores.jsonl", lines);

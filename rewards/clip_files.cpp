@@ -6,6 +6,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "data/nn/clip_config.hpp"
 #include "data/safetensors.hpp"
 #include "data/weight_files.hpp"
@@ -31,13 +32,13 @@ json section(const json& file, const std::string& key, const std::string& where)
 
 ClipConfig parse_config(const fs::path& path) {
   const std::string where = path.string();
-  const json file = nn::parse_json_object(data::read_file(path), where);
+  const json file = data::read_json_object(path);
   if (!file.contains("vision_config")) {
     throw data::BadInput(
         where + ": vision_config is missing; expected the config.json of a whole CLIPModel");
   }
   ClipConfig config;
-  config.text = nn::parse_clip_text_config(section(file, "text_config", where).dump(),
+  config.text = nn::parse_clip_text_config(data::to_text(section(file, "text_config", where)),
                                            where + ": text_config");
   const json vision = section(file, "vision_config", where);
   const std::string vision_where = where + ": vision_config";
@@ -57,7 +58,8 @@ void read_triple(const json& file,
   const bool fits = value.is_array() && value.size() == 3 && value[0].is_number() &&
                     value[1].is_number() && value[2].is_number();
   if (!fits)
-    throw data::BadInput(where + ": " + key + ": expected three numbers, found " + value.dump());
+    throw data::BadInput(where + ": " + key + ": expected three numbers, found " +
+                         data::to_text(value));
   target = {value[0].get<double>(), value[1].get<double>(), value[2].get<double>()};
 }
 
@@ -65,7 +67,7 @@ ImageTransform read_transform(const fs::path& path, int64_t size) {
   ImageTransform transform;
   transform.size = size;
   if (!fs::exists(path)) return transform;
-  const json file = nn::parse_json_object(data::read_file(path), path.string());
+  const json file = data::read_json_object(path);
   read_triple(file, "image_mean", transform.mean, path.string());
   read_triple(file, "image_std", transform.std, path.string());
   return transform;
@@ -85,9 +87,9 @@ std::string config_text(const Clip& w, at::ScalarType dtype) {
   file["projection_dim"] = w.visual_projection.size(0);
   file["logit_scale_init_value"] = 2.6592;
   file["torch_dtype"] = nn::dtype_name(dtype);
-  file["text_config"] = ordered_json::parse(nn::clip_text_config_json(w.text.config, dtype));
+  file["text_config"] = data::parse_ordered_json(nn::clip_text_config_json(w.text.config, dtype));
   file["vision_config"] = vision;
-  return file.dump(2) + "\n";
+  return data::to_text(file, 2) + "\n";
 }
 
 std::string transform_text(const ImageTransform& transform) {
@@ -105,7 +107,7 @@ std::string transform_text(const ImageTransform& transform) {
   file["do_normalize"] = true;
   file["image_mean"] = transform.mean;
   file["image_std"] = transform.std;
-  return file.dump(2) + "\n";
+  return data::to_text(file, 2) + "\n";
 }
 
 }  // namespace

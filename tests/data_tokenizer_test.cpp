@@ -7,6 +7,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "data/tokenizer.hpp"
 #include "data/unicode.hpp"
 
@@ -46,12 +47,12 @@ std::string message_of(const std::function<void()>& act) {
 
 void expect_the_cases_of(const fs::path& folder) {
   const Tokenizer tokenizer = data::load_tokenizer(folder);
-  const json file = json::parse(data::read_file(folder / "cases.json"));
+  const json file = data::read_json(folder / "cases.json");
   size_t wrong = 0;
   for (const auto& row : file.at("cases")) {
     const auto text = row.at("text").get<std::string>();
     if (data::encode_text(tokenizer, text) == row.at("ids").get<std::vector<int64_t>>()) continue;
-    if (++wrong < 5) ADD_FAILURE() << "other ids for: " << row.at("text").dump(-1, ' ', true);
+    if (++wrong < 5) ADD_FAILURE() << "other ids for: " << data::to_text(row.at("text"));
   }
   EXPECT_EQ(wrong, 0u) << "of " << file.at("cases").size();
   std::vector<std::string> first;
@@ -121,7 +122,7 @@ TEST(Tokenizer, ReadsTokenizerJsonAlone) {
   const json merges = json::array({json::array({"a", "b"}), json::array({"ab", "c</w>"})});
   const fs::path folder = fresh_folder();
   const json model = {{"type", "BPE"}, {"vocab", vocab}, {"merges", merges}};
-  data::write_file(folder / "tokenizer.json", json{{"model", model}}.dump());
+  data::write_file(folder / "tokenizer.json", data::to_text(json{{"model", model}}));
   EXPECT_EQ(data::encode_text(data::load_tokenizer(folder), "abc"),
             data::encode_text(tokenizer, "abc"));
 }

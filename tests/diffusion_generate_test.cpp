@@ -1,10 +1,10 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/error.hpp"
+#include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "diffusion/generate.hpp"
 
@@ -60,8 +60,7 @@ GenerateOptions options_of(diffusion::Sampler sampler, int64_t micro_batch, doub
 
 TEST(Generate, ImagesEqualDiffusers) {
   const auto golden = data::read_safetensors(kGolden / "sample.safetensors");
-  std::ifstream stream(kGolden / "sample.json");
-  const auto rows = nlohmann::json::parse(stream);
+  const auto rows = data::read_json(kGolden / "sample.json");
   for (size_t i = 0; i < rows["cases"].size(); ++i) {
     const auto& row = rows["cases"][i];
     diffusion::Pipeline pipeline = tiny();
@@ -89,7 +88,7 @@ TEST(Generate, ImagesEqualDiffusers) {
     const at::Tensor expected = golden.tensors.at(std::to_string(i) + ".images");
     const double error =
         (run(pipeline, requests, options).images - expected).abs().max().item<double>();
-    EXPECT_LE(error, 1e-4) << row.dump();
+    EXPECT_LE(error, 1e-4) << data::to_text(row);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "diffusion/pipeline.hpp"
 #include "tests/tiny_pipeline.hpp"
 
@@ -29,9 +30,9 @@ std::string refusal(const fs::path& folder) {
 }
 
 void replace_in(const fs::path& file, const std::string& key, const nlohmann::json& value) {
-  auto object = nlohmann::json::parse(data::read_file(file));
+  auto object = data::read_json(file);
   object[key] = value;
-  data::write_file(file, object.dump());
+  data::write_file(file, data::to_text(object));
 }
 
 TEST(Pipeline, SavedAndLoadedGivesTheSameOutputs) {

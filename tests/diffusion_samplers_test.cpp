@@ -1,11 +1,11 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "diffusion/samplers.hpp"
 #include "diffusion/step.hpp"
@@ -28,7 +28,7 @@ at::Tensor network(const at::Tensor& x, double t) {
 
 diffusion::SchedulerConfig config_of(const nlohmann::json& row) {
   const fs::path path = fs::path(testing::TempDir()) / "laurel_samplers.json";
-  data::write_file(path, row["config"].dump());
+  data::write_file(path, data::to_text(row["config"]));
   auto config = diffusion::read_scheduler_config(path);
   config.steps_offset = row["config"]["steps_offset"];  // the pipeline's 1 aside
   return config;
@@ -59,8 +59,7 @@ Trajectory trajectory_of(const diffusion::NoiseSchedule& schedule, const Sampler
 
 TEST(Samplers, EveryStepEqualsDiffusers) {
   const auto golden = data::read_safetensors(kGolden / "schedulers.safetensors");
-  std::ifstream stream(kGolden / "schedulers.json");
-  const auto rows = nlohmann::json::parse(stream);
+  const auto rows = data::read_json(kGolden / "schedulers.json");
   ASSERT_GT(rows.size(), 150u);
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto config = config_of(rows[i]);
@@ -70,7 +69,7 @@ TEST(Samplers, EveryStepEqualsDiffusers) {
     const at::Tensor timesteps = golden.tensors.at(std::to_string(i) + ".timesteps");
     const at::Tensor states =
         golden.tensors.at(std::to_string(i) + ".states");  // [steps + 1, B, C, H, W]
-    ASSERT_EQ(seen.states.size(), static_cast<size_t>(states.size(0))) << rows[i].dump();
+    ASSERT_EQ(seen.states.size(), static_cast<size_t>(states.size(0))) << data::to_text(rows[i]);
     // Zero terminal SNR starts at sigma 4096, where diffusers' own fp32 sums round by as much.
     const double rounding =
         config.rescale_betas_zero_snr ? 1e-7 * states[0].abs().max().item<double>() : 0;
@@ -78,10 +77,10 @@ TEST(Samplers, EveryStepEqualsDiffusers) {
       const double scale = states[k].abs().max().item<double>();
       const double error =
           (seen.states[static_cast<size_t>(k)] - states[k]).abs().max().item<double>();
-      EXPECT_LT(error, 1e-5 * scale + rounding) << "step " << k << " of " << rows[i].dump();
+      EXPECT_LT(error, 1e-5 * scale + rounding) << "step " << k << " of " << data::to_text(rows[i]);
       if (k == timesteps.size(0)) continue;
       EXPECT_NEAR(seen.timesteps[static_cast<size_t>(k)], timesteps[k].item<double>(), 1e-3)
-          << rows[i].dump();
+          << data::to_text(rows[i]);
     }
   }
 }

@@ -9,6 +9,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "data/train/optim.hpp"
 #include "diffusion/unet.hpp"
@@ -143,9 +144,9 @@ std::string refusal(const std::string& key, const nlohmann::json& value) {
   UNet unet = tiny_unet();
   const fs::path folder = fresh_folder("refusal");
   diffusion::save_unet(folder, unet, at::kFloat);
-  auto object = nlohmann::json::parse(data::read_file(folder / "config.json"));
+  auto object = data::read_json(folder / "config.json");
   object[key] = value;
-  data::write_file(folder / "config.json", object.dump());
+  data::write_file(folder / "config.json", data::to_text(object));
   try {
     diffusion::load_unet(folder);
   } catch (const data::BadInput& error) {

@@ -173,7 +173,7 @@ TEST(Vae, NamesWhatIsWrongWithAFolder) {
             std::string::npos);
   EXPECT_NE(with("\"scaling_factor\": 0.5", "\"scaling_factor\": 0").find("> 0"),
             std::string::npos);
-  EXPECT_NE(with("{", "[").find("bad JSON"), std::string::npos);
+  EXPECT_NE(with("{", "[").find("expected a JSON object"), std::string::npos);
   EXPECT_NE(with("\"use_quant_conv\": true", "\"use_quant_conv\": false").find("no place"),
             std::string::npos);
   EXPECT_NE(with("\"latent_channels\": 3", "\"latent_channels\": 4").find("shape"),

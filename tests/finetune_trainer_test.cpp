@@ -9,6 +9,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "finetune/forecast.hpp"
 #include "finetune/trainer.hpp"
@@ -116,7 +117,7 @@ std::vector<nlohmann::json> metrics(const fs::path& folder, bool evaluation) {
   std::vector<nlohmann::json> lines;
   std::istringstream text(data::read_file(folder / "metrics.jsonl"));
   for (std::string line; std::getline(text, line);) {
-    lines.push_back(nlohmann::json::parse(line));
+    lines.push_back(data::parse_json(line));
     if (lines.back().value("evaluation", false) != evaluation) lines.pop_back();
   }
   return lines;
@@ -176,7 +177,7 @@ TEST(Trainer, AResumedRunEqualsTheUninterruptedOneBitForBit) {
     expect_same_state(whole / "checkpoint-16", parts / "checkpoint-16");
     auto a = metrics(whole, true), b = metrics(parts, true);
     ASSERT_EQ(a.size(), b.size());
-    EXPECT_EQ(a.back()["seen/redness"], b.back()["seen/redness"]);
+    EXPECT_EQ(a.back()["seen/redness"].get<double>(), b.back()["seen/redness"].get<double>());
     // From an older checkpoint, what came after it is written again, once.
     run(tiny_task(), config, parts, "checkpoint-8");
     expect_same_state(whole / "checkpoint-16", parts / "checkpoint-16");

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/error.hpp"
+#include "data/json.hpp"
 #include "tools/bench/measure.hpp"
 #include "tools/commands.hpp"
 
@@ -38,7 +39,7 @@ TEST(Measure, TableAndJsonTellTheSame) {
                                                  .most = 0.2,
                                                  .flops = 5e9,
                                                  .peak_mb = 300}};
-  const auto stage = nlohmann::json::parse(bench::json(machine, results))["stages"][0];
+  const auto stage = data::parse_json(bench::json(machine, results))["stages"][0];
   EXPECT_DOUBLE_EQ(stage["gflop_per_s"].get<double>(), 50);
   EXPECT_DOUBLE_EQ(stage["share_of_matmul"].get<double>(), 0.5);
   const std::string table = bench::table(machine, results);

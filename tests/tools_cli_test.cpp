@@ -16,6 +16,7 @@
 
 #include "data/files.hpp"
 #include "data/image_io.hpp"
+#include "data/json.hpp"
 #include "data/safetensors.hpp"
 
 namespace {
@@ -79,8 +80,8 @@ TEST_F(Cli, ScoreSortsAndKeepsTheTop) {
   const auto top = run("score " + folder_.string() +
                        " --rewards brightness=1 --format jsonl --sort brightness --top 1");
   EXPECT_EQ(top.code, 0) << top.output;
-  const auto line = nlohmann::json::parse(top.output);
-  EXPECT_EQ(line["file"], at_folder("light.png"));
+  const auto line = data::parse_json(top.output);
+  EXPECT_EQ(line["file"].get<std::string>(), at_folder("light.png"));
   EXPECT_NEAR(line["rewards"]["brightness"].get<double>(), 0.8, 1e-3);
 }
 
@@ -144,9 +145,8 @@ TEST_F(Cli, InspectTellsWhatAFileIs) {
   EXPECT_TRUE(contains(outcome, "aesthetic head (LAION v1, linear)"));
   EXPECT_TRUE(contains(outcome, "F32 [1, 6]"));
   EXPECT_TRUE(contains(outcome, "modelspec.title = mine"));
-  const auto json =
-      nlohmann::json::parse(run("inspect --json " + at_folder("head.safetensors")).output);
-  EXPECT_EQ(json[0]["metadata"]["modelspec.title"], "mine");
+  const auto json = data::parse_json(run("inspect --json " + at_folder("head.safetensors")).output);
+  EXPECT_EQ(json[0]["metadata"]["modelspec.title"].get<std::string>(), "mine");
   const auto check = run("inspect --check " + at_folder("head.safetensors"));
   EXPECT_EQ(check.code, 1);
   EXPECT_TRUE(contains(check, "not finite: bias"));
@@ -165,7 +165,7 @@ TEST_F(Cli, InspectRefusesPicklesAndNothing) {
 
 TEST_F(Cli, DoctorMeasuresAndSaysWhatToDo) {
   const auto json = run("doctor --json");
-  const auto findings = nlohmann::json::parse(json.output);
+  const auto findings = data::parse_json(json.output);
   bool models = false, problem = false;
   for (const auto& finding : findings) {
     models |= finding["name"] == "models";

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "data/error.hpp"
+#include "data/json.hpp"
 #include "tools/commands.hpp"
 #include "tools/device.hpp"
 #include "tools/models.hpp"
@@ -240,7 +241,7 @@ void print_json(const std::vector<Finding>& findings) {
   for (const auto& [name, value, verdict, advice] : findings)
     list.push_back(
         {{"name", name}, {"value", value}, {"verdict", word(verdict)}, {"advice", advice}});
-  std::cout << list.dump(2) << "\n";
+  std::cout << data::to_text(list, 2) << "\n";
 }
 
 }  // namespace

@@ -9,8 +9,8 @@
 #include <sstream>
 
 #include "data/error.hpp"
-#include "data/files.hpp"
 #include "data/image_io.hpp"
+#include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "data/shape.hpp"
 #include "tools/commands.hpp"
@@ -114,16 +114,8 @@ Report inspect_image(const fs::path& path) {
   return report;
 }
 
-nlohmann::json read_json(const fs::path& path) {
-  try {
-    return nlohmann::json::parse(data::read_file(path));
-  } catch (const nlohmann::json::exception& error) {
-    throw BadInput(path.string() + ": not JSON: " + error.what());
-  }
-}
-
 std::string plain(const nlohmann::json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  return value.is_string() ? value.get<std::string>() : data::to_text(value);
 }
 
 // Settings that decide what a model's numbers mean.
@@ -136,7 +128,7 @@ void add_settings(Report& report, const fs::path& path) {
                                       "scaling_factor",
                                       "sample_size",
                                       "image_size"};
-  const auto json = read_json(path);
+  const auto json = data::read_json(path);
   if (!json.is_object()) return;
   for (const char* key : kKeys) {
     if (json.contains(key)) report.details.push_back({key, plain(json[key])});
@@ -157,7 +149,7 @@ Report inspect_folder(const fs::path& path, const InspectConfig& config) {
     if (fs::exists(path / name)) add_settings(report, path / name);
   }
   if (fs::exists(path / "run.json")) {
-    const auto run = read_json(path / "run.json");
+    const auto run = data::read_json(path / "run.json");
     for (const auto& [key, value] : run.items()) report.details.push_back({key, plain(value)});
   }
   std::vector<fs::path> entries;
@@ -251,8 +243,7 @@ int cmd_inspect(const std::vector<std::string>& arguments) {
     else
       print(report, "");
   }
-  if (config.json)
-    std::cout << list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  if (config.json) std::cout << data::to_text(list, 2) << "\n";
   return all_sound ? 0 : 1;
 }
 

@@ -11,6 +11,7 @@
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/image_io.hpp"
+#include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "rewards/agreement.hpp"
 #include "rewards/clip_score.hpp"
@@ -115,7 +116,7 @@ std::map<fs::path, MeanRating> read_ratings(const fs::path& path) {
   for (std::string line; std::getline(lines, line);) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto json = data::parse_json(line);
     const bool good = json.is_object() && json.contains("image") && json["image"].is_string() &&
                       json.contains("rating") && json["rating"].is_number();
     if (!good) {
@@ -258,7 +259,7 @@ int train_reward_aesthetic(const std::vector<std::string>& arguments) {
   nlohmann::ordered_json report = run(*clip, config, generator);
   report["synthetic"] = config.ratings.empty();
   report["form"] = config.form;
-  data::write_file(config.output + ".json", report.dump(2) + "\n");
+  data::write_file(config.output + ".json", data::to_text(report, 2) + "\n");
   data::write_file(config.output + ".toml", options.resolved());
   std::cout << "wrote " << config.output << ", its report (.json) and settings (.toml)\n";
   return 0;

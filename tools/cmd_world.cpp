@@ -9,6 +9,7 @@
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/image_io.hpp"
+#include "data/json.hpp"
 #include "data/scene/check.hpp"
 #include "data/scene/scene.hpp"
 #include "tools/commands.hpp"
@@ -71,9 +72,8 @@ void draw(const WorldConfig& config) {
     std::snprintf(name, sizeof name, "%06d", static_cast<int>(index));
     data::write_png(folder / (std::string(name) + ".png"), one.images[0]);
     data::write_file(folder / (std::string(name) + ".txt"), one.captions[0] + "\n");
-    metadata +=
-        nlohmann::json{{"file_name", std::string(name) + ".png"}, {"text", one.captions[0]}}.dump();
-    metadata += "\n";
+    const nlohmann::json line{{"file_name", std::string(name) + ".png"}, {"text", one.captions[0]}};
+    metadata += data::to_text(line) + "\n";
   }
   data::write_file(folder / "metadata.jsonl", metadata);
   std::cout << config.count << " scenes with captions in " << config.out << "\n";

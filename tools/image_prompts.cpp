@@ -6,6 +6,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "data/png_text.hpp"
 #include "data/prompts.hpp"
 #include "data/text.hpp"
@@ -27,7 +28,7 @@ Captions read_captions(const fs::path& path) {
     ++number;
     if (data::trimmed(line).empty()) continue;
     const std::string where = path.string() + ":" + std::to_string(number);
-    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto json = data::parse_json(line);
     if (!json.is_object() || !json.contains("file_name") || !json["file_name"].is_string())
       throw BadInput(where + ": expected an object with \"file_name\" and \"text\"");
     for (const char* key : {"text", "prompt", "caption"}) {

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "data/error.hpp"
+#include "data/json.hpp"
 #include "data/text.hpp"
 
 namespace tools {
@@ -162,7 +163,7 @@ std::string jsonl_text(const ScoreReport& report) {
     for (size_t m = 0; m < report.rewards.size(); ++m)
       line["normalised"][report.rewards[m].name] = image.normalised[m];
     line["total"] = image.total;
-    text += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    text += data::to_text(line) + "\n";
   }
   return text;
 }

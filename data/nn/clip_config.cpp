@@ -2,18 +2,14 @@
 
 #include <ATen/ATen.h>
 
+#include <nlohmann/json.hpp>
+
 #include "data/error.hpp"
+#include "data/json.hpp"
 
 using nlohmann::json;
 
 namespace nn {
-
-json parse_json_object(const std::string& text, const std::string& where) {
-  json file = json::parse(text, nullptr, false);
-  if (!file.is_object())
-    throw data::BadInput(where + ": expected a JSON object; the file is damaged, copy it again");
-  return file;
-}
 
 void read_integer(
     const json& file, const char* key, int64_t& target, int64_t min, const std::string& where) {
@@ -21,7 +17,7 @@ void read_integer(
   if (found == file.end() || found->is_null()) return;
   if (!found->is_number_integer() || found->get<int64_t>() < min) {
     throw data::BadInput(where + ": " + key + ": expected a whole number of at least " +
-                         std::to_string(min) + ", found " + found->dump());
+                         std::to_string(min) + ", found " + data::to_text(*found));
   }
   target = found->get<int64_t>();
 }
@@ -40,11 +36,11 @@ EncoderConfig parse_encoder_config(const json& file,
   }
   const json act = file.value("hidden_act", json(name_of(config.hidden_act)));
   config.hidden_act =
-      activation_by_name(act.is_string() ? act.get<std::string>() : act.dump(), where);
+      activation_by_name(act.is_string() ? act.get<std::string>() : data::to_text(act), where);
   const json eps = file.value("layer_norm_eps", json(config.layer_norm_eps));
   if (!eps.is_number() || eps.get<double>() <= 0) {
     throw data::BadInput(where + ": layer_norm_eps: expected a number above 0, found " +
-                         eps.dump());
+                         data::to_text(eps));
   }
   config.layer_norm_eps = eps.get<double>();
   return config;

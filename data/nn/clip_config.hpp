@@ -1,17 +1,13 @@
 #pragma once
 
-// Reading the numbers of a Hugging Face config.json; shared by CLIP's towers. For .cpp files: holds
-// nlohmann/json.
+// Reading the numbers of a Hugging Face config.json; shared by CLIP's towers.
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "data/nn/clip_encoder.hpp"
 
 namespace nn {
-
-// The JSON object in `text`; BadInput naming `where` when it is none.
-nlohmann::json parse_json_object(const std::string& text, const std::string& where);
 
 // Sets `target` when the key is there; a whole number of at least `min`.
 void read_integer(const nlohmann::json& file,

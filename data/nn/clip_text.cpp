@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "data/nn/clip_config.hpp"
 #include "data/safetensors.hpp"
 #include "data/shape.hpp"
@@ -97,7 +99,7 @@ void save_clip_text(const std::filesystem::path& folder, const ClipText& w, at::
 }
 
 ClipTextConfig parse_clip_text_config(const std::string& json, const std::string& where) {
-  const nlohmann::json file = parse_json_object(json, where);
+  const nlohmann::json file = data::parse_json_object(json, where);
   ClipTextConfig config;
   config.encoder = parse_encoder_config(file, config.encoder, where);
   read_integer(file, "vocab_size", config.vocab_size, 1, where);
@@ -121,7 +123,7 @@ std::string clip_text_config_json(const ClipTextConfig& config, at::ScalarType d
   file["eos_token_id"] = config.eos_token_id;
   file["pad_token_id"] = config.pad_token_id;
   file["torch_dtype"] = dtype_name(dtype);
-  return file.dump(2) + "\n";
+  return data::to_text(file, 2) + "\n";
 }
 
 }  // namespace nn

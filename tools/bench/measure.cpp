@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/flops.hpp"
+#include "data/json.hpp"
 
 namespace bench {
 namespace {
@@ -138,7 +139,7 @@ std::string json(const Machine& machine, const std::vector<Measurement>& results
                               {"share_of_matmul", rate / machine.ceiling},
                               {"peak_mb", peak}});
   }
-  return root.dump(1) + "\n";
+  return data::to_text(root, 1) + "\n";
 }
 
 }  // namespace bench

@@ -5,6 +5,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "tools/gallery/assets.hpp"
 
 namespace fs = std::filesystem;
@@ -40,7 +41,7 @@ ordered_json runs_json(const Collection& all) {
         {{"name", run.name},
          {"path", run.path.generic_string()},
          {"synthetic", run.synthetic},
-         {"info", run.info.empty() ? ordered_json(nullptr) : ordered_json::parse(run.info)},
+         {"info", run.info.empty() ? ordered_json(nullptr) : data::parse_ordered_json(run.info)},
          {"config", run.config.empty() ? ordered_json(nullptr) : ordered_json(run.config)},
          {"warnings", run.warnings}});
   }
@@ -240,7 +241,7 @@ std::string page_data(const Collection& all,
   data["metrics"] = metrics_json(all);
 
   std::string text;
-  for (const char letter : data.dump(-1, ' ', false, ordered_json::error_handler_t::replace)) {
+  for (const char letter : data::to_text(data)) {
     if (letter == '<') {
       text += "\\u003c";
     } else {

@@ -7,6 +7,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "data/text.hpp"
 
 namespace fs = std::filesystem;
@@ -39,7 +40,7 @@ void for_each_line(const fs::path& path,
   const auto lines = lines_of(text);
   for (size_t k = 0; k < lines.size(); ++k) {
     if (data::trimmed(lines[k]).empty()) continue;
-    const auto object = ordered_json::parse(lines[k], nullptr, false);
+    const auto object = data::parse_ordered_json(lines[k]);
     if (object.is_object()) {
       visit(object);
       continue;
@@ -151,13 +152,13 @@ std::vector<Series> read_metrics(const fs::path& path, std::vector<std::string>&
 }
 
 RunInfo read_run_info(const fs::path& path) {
-  const auto object = ordered_json::parse(data::read_file(path), nullptr, false);
+  const auto object = data::parse_ordered_json(data::read_file(path));
   if (!object.is_object()) {
     throw data::BadInput(path.string() + ": expected a JSON object, found something else");
   }
   const auto synthetic = object.find("synthetic");
   return {
-      .json = object.dump(-1, ' ', false, ordered_json::error_handler_t::replace),
+      .json = data::to_text(object),
       .synthetic = synthetic != object.end() && synthetic->is_boolean() && synthetic->get<bool>()};
 }
 
