@@ -69,18 +69,18 @@ ARMS = {
     "prdp": Arm(0, SEEDS, {}),
     "ddpo": Arm(1, SEEDS, {"learning_rate": DDPO_LEARNING_RATE}, "ddpo"),  # advantages normalised within a prompt
     "offline": Arm(2, SEEDS, {"offline": True, "offline_epochs": EPOCHS}),  # as many queries and updates as online
-    "aesthetic-only": Arm(3, SEEDS, {"reward": "aesthetic=1"}),
-    "clip-only": Arm(3, SEEDS, {"reward": "clip_score=0.04"}),
-    "k1-noclip": Arm(4, SEEDS[:2], {"clip_range": NEVER_CLIPS}),
+    "aesthetic-only": Arm(3, SEEDS[:3], {"reward": "aesthetic=1"}),
+    "clip-only": Arm(3, SEEDS[:3], {"reward": "clip_score=0.04"}),
+    "k1-noclip": Arm(6, SEEDS[:2], {"clip_range": NEVER_CLIPS}),
     "one-step": Arm(4, SEEDS[:2], {"prompts_per_update": 0, "num_epochs": EPOCHS_SAME}),
     "one-step-noclip": Arm(
         4, SEEDS[:2], {"prompts_per_update": 0, "num_epochs": EPOCHS_SAME, "clip_range": NEVER_CLIPS}),
-    "k10": Arm(4, SEEDS[:3], {"num_inner_epochs": 10, "num_epochs": EPOCHS_K10}),
+    "k10": Arm(4, SEEDS[:2], {"num_inner_epochs": 10, "num_epochs": EPOCHS_K10}),
     "k10-noclip": Arm(
-        4, SEEDS[:3], {"num_inner_epochs": 10, "num_epochs": EPOCHS_K10, "clip_range": NEVER_CLIPS}),
-    "kl-5": Arm(5, SEEDS[:3], {"target_kl": 5.0}),  # `prdp` is the one with 50
-    "kl-20": Arm(5, SEEDS[:3], {"target_kl": 20.0}),
-    "kl-200": Arm(5, SEEDS[:3], {"target_kl": 200.0}),
+        4, SEEDS[:2], {"num_inner_epochs": 10, "num_epochs": EPOCHS_K10, "clip_range": NEVER_CLIPS}),
+    "kl-5": Arm(5, SEEDS[:2], {"target_kl": 5.0}),  # `prdp` is the one with 50
+    "kl-20": Arm(5, SEEDS[:2], {"target_kl": 20.0}),
+    "kl-200": Arm(5, SEEDS[:2], {"target_kl": 200.0}),
 }
 
 # --quick: the largest value of each; two seeds.
