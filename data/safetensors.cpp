@@ -1,20 +1,15 @@
 #include "data/safetensors.hpp"
 
 #include <ATen/ATen.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/json.hpp"
+#include "data/mapped_file.hpp"
 
 using nlohmann::json;
 namespace fs = std::filesystem;
@@ -43,41 +38,6 @@ constexpr DtypeName kDtypes[] = {
     {"F8_E5M2", at::kFloat8_e5m2},
 };
 
-// A file mapped privately (copy on write), shared by the tensors that view it.
-struct Mapping {
-  char* bytes = nullptr;
-  size_t size = 0;
-  ~Mapping() {
-    if (bytes) ::munmap(bytes, size);
-  }
-};
-
-std::shared_ptr<Mapping> map_file(const fs::path& path) {
-  std::error_code error;
-  if (!fs::exists(path, error)) throw BadInput(path.string() + ": no such file; check the path");
-  if (fs::is_directory(path, error))
-    throw BadInput(path.string() + ": expected a safetensors file, found a folder");
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) throw BadInput(path.string() + ": cannot be read: " + std::strerror(errno));
-  struct stat status {};
-  ::fstat(descriptor, &status);
-  auto mapping = std::make_shared<Mapping>();
-  mapping->size = static_cast<size_t>(status.st_size);
-  if (mapping->size < 8) {
-    ::close(descriptor);
-    throw BadInput(
-        path.string() + ": " + std::to_string(mapping->size) +
-        " bytes is no safetensors file (expected at least 8); it may not have been copied whole");
-  }
-  void* bytes = ::mmap(nullptr, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0);
-  const int map_error = errno;
-  ::close(descriptor);
-  if (bytes == MAP_FAILED)
-    throw BadInput(path.string() + ": cannot be mapped: " + std::strerror(map_error));
-  mapping->bytes = static_cast<char*>(bytes);
-  return mapping;
-}
-
 struct Entry {
   std::string name;
   at::ScalarType type{};
@@ -90,7 +50,7 @@ struct Entry {
                  "; the file is damaged or not safetensors, copy it again");
 }
 
-json parse_header(const fs::path& path, const Mapping& mapping, uint64_t& data_begin) {
+json parse_header(const fs::path& path, const MappedFile& mapping, uint64_t& data_begin) {
   uint64_t size = 0;
   std::memcpy(&size, mapping.bytes, 8);  // little endian, as every platform that libtorch supports
   if (size > kMaxHeader)
@@ -155,7 +115,12 @@ void check_layout(const fs::path& path, std::vector<Entry>& entries, uint64_t da
 }  // namespace
 
 Weights read_safetensors(const fs::path& path) {
-  const auto mapping = map_file(path);
+  const auto mapping = map_file(path, "a safetensors file");
+  if (mapping->size < 8) {
+    throw BadInput(
+        path.string() + ": " + std::to_string(mapping->size) +
+        " bytes is no safetensors file (expected at least 8); it may not have been copied whole");
+  }
   uint64_t data_begin = 0;
   const json header = parse_header(path, *mapping, data_begin);
   Weights weights;
@@ -174,18 +139,9 @@ Weights read_safetensors(const fs::path& path) {
   }
   check_layout(path, entries, mapping->size - data_begin);
   for (const auto& entry : entries) {
-    char* bytes = mapping->bytes + data_begin + entry.begin;
-    const auto options = at::TensorOptions().dtype(entry.type);
-    const bool aligned = reinterpret_cast<uintptr_t>(bytes) % at::elementSize(entry.type) == 0;
-    at::Tensor tensor;
-    if (aligned) {
-      tensor = at::from_blob(
-          bytes, entry.shape, [mapping](void*) {}, options);
-    } else {
-      tensor = at::empty(entry.shape, options);
-      std::memcpy(tensor.data_ptr(), bytes, entry.end - entry.begin);
-    }
-    weights.tensors.emplace(entry.name, tensor);
+    weights.tensors.emplace(entry.name,
+                            mapped_tensor(mapping, data_begin + entry.begin, entry.shape,
+                                          contiguous_strides(entry.shape), entry.type));
   }
   return weights;
 }

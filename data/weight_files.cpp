@@ -1,27 +1,113 @@
 #include "data/weight_files.hpp"
 
+#include <ATen/ATen.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
 #include "data/error.hpp"
+#include "data/json.hpp"
+#include "data/safetensors.hpp"
+#include "data/torch_file.hpp"
 
 namespace fs = std::filesystem;
 
 namespace data {
+namespace {
 
-fs::path find_weights(const fs::path& folder, const std::string& stem) {
-  for (const char* ending : {".safetensors", ".fp16.safetensors"}) {
-    if (fs::exists(folder / (stem + ending))) return folder / (stem + ending);
+// What an index of shards says: which file holds each tensor.
+std::map<std::string, std::string> read_index(const fs::path& index) {
+  const nlohmann::json object = read_json_object(index);
+  std::map<std::string, std::string> files;
+  if (!object.contains("weight_map") || !object["weight_map"].is_object())
+    throw BadInput(index.string() + ": weight_map: expected an object of tensors and files");
+  for (const auto& [tensor, file] : object["weight_map"].items()) {
+    const std::string name = file.is_string() ? file.get<std::string>() : "";
+    if (name.empty() || name.find('/') != std::string::npos)
+      throw BadInput(index.string() + ": weight_map: " + tensor + ": expected a file's name");
+    files[tensor] = name;
   }
+  return files;
+}
+
+std::vector<fs::path> shards_of(const fs::path& index) {
+  std::set<std::string> names;
+  for (const auto& [tensor, file] : read_index(index)) names.insert(file);
+  std::vector<fs::path> paths;
+  for (const auto& name : names) {
+    paths.push_back(index.parent_path() / name);
+    if (!fs::exists(paths.back()))
+      throw BadInput(paths.back().string() + ": no such file, although " +
+                     index.filename().string() +
+                     " names it; the download may be incomplete, fetch this shard");
+  }
+  return paths;
+}
+
+struct Place {
+  fs::path file;
+  bool is_index = false;
+};
+
+// The first place that exists; an empty path when none does.
+Place find_place(const fs::path& folder, const std::string& stem) {
+  const std::string torch_stem = stem == "model" ? "pytorch_model" : stem;
+  const Place places[] = {
+      {stem + ".safetensors"},      {stem + ".safetensors.index.json", true},
+      {stem + ".fp16.safetensors"}, {stem + ".safetensors.index.fp16.json", true},
+      {torch_stem + ".bin"},        {torch_stem + ".fp16.bin"},
+  };
+  for (const auto& place : places) {
+    if (fs::exists(folder / place.file)) return {folder / place.file, place.is_index};
+  }
+  return {};
+}
+
+void check_index(const fs::path& index, const Weights& weights) {
+  for (const auto& [tensor, file] : read_index(index)) {
+    if (!has(weights, tensor))
+      throw BadInput(index.string() + ": names tensor " + tensor + " in " + file +
+                     ", where it is not; the shards do not belong together");
+  }
+}
+
+Place existing_place(const fs::path& folder, const std::string& stem) {
   const std::string expected =
-      folder.string() + ": expected " + stem + ".safetensors or " + stem + ".fp16.safetensors";
+      folder.string() + ": expected " + stem + ".safetensors (or its fp16 variant, or shards)";
   if (!fs::is_directory(folder))
     throw BadInput(expected + ", but there is no such folder; check the path");
-  if (fs::exists(folder / (stem + ".safetensors.index.json"))) {
-    throw BadInput(expected + ", found shards (" + stem +
-                   ".safetensors.index.json); save it as one file");
+  const Place place = find_place(folder, stem);
+  if (place.file.empty())
+    throw BadInput(expected + ", found no weights; the download may be incomplete");
+  return place;
+}
+
+}  // namespace
+
+std::vector<fs::path> find_weights(const fs::path& folder, const std::string& stem) {
+  const Place place = existing_place(folder, stem);
+  return place.is_index ? shards_of(place.file) : std::vector<fs::path>{place.file};
+}
+
+Weights read_weights_file(const fs::path& path) {
+  return path.extension() == ".safetensors" ? read_safetensors(path) : read_torch_file(path);
+}
+
+Weights read_weights(const fs::path& folder, const std::string& stem) {
+  const Place place = existing_place(folder, stem);
+  if (!place.is_index) return read_weights_file(place.file);
+  Weights all;
+  all.source = folder.string();
+  for (const auto& path : shards_of(place.file)) {
+    Weights shard = read_weights_file(path);
+    all.metadata.merge(shard.metadata);
+    all.tensors.merge(shard.tensors);
+    if (!shard.tensors.empty())
+      throw BadInput(path.string() + ": tensor " + shard.tensors.begin()->first +
+                     " stands in another shard too; the shards do not belong together");
   }
-  if (fs::exists(folder / (stem + ".bin"))) {
-    throw BadInput(expected + ", found only " + stem + ".bin; convert it to safetensors");
-  }
-  throw BadInput(expected + ", found neither; the download may be incomplete");
+  check_index(place.file, all);
+  return all;
 }
 
 }  // namespace data

@@ -239,8 +239,7 @@ at::Tensor time_forward(const UNet& unet, const at::Tensor& t) {
 
 UNet load_unet(const fs::path& folder) {
   const UNetConfig config = read_unet_config(folder / "config.json");
-  const data::Weights weights =
-      data::read_safetensors(data::find_weights(folder, "diffusion_pytorch_model"));
+  const data::Weights weights = data::read_weights(folder, "diffusion_pytorch_model");
   std::vector<std::string> used;
   UNet unet = build_unet(config, checkpoint_source(weights, used));
   check_all_used(weights, used);

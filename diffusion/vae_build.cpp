@@ -261,7 +261,7 @@ Vae vae_from_weights(const data::Weights& weights, const VaeConfig& config) {
 
 Vae load_vae(const std::filesystem::path& folder) {
   const VaeConfig config = parse_config(folder / kConfigFile);
-  return vae_from_weights(data::read_safetensors(data::find_weights(folder, kWeightsStem)), config);
+  return vae_from_weights(data::read_weights(folder, kWeightsStem), config);
 }
 
 void save_vae(const std::filesystem::path& folder, const Vae& vae, at::ScalarType dtype) {

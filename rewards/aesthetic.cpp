@@ -5,8 +5,8 @@
 #include <array>
 
 #include "data/error.hpp"
-#include "data/safetensors.hpp"
 #include "data/shape.hpp"
+#include "data/weight_files.hpp"
 
 namespace rewards {
 namespace {
@@ -76,7 +76,7 @@ AestheticHead take_aesthetic(const data::Weights& weights) {
 }
 
 AestheticHead load_aesthetic(const std::filesystem::path& path) {
-  return take_aesthetic(data::read_safetensors(path));
+  return take_aesthetic(data::read_weights_file(path));
 }
 
 AestheticHead make_aesthetic(AestheticForm form, int64_t width, at::Generator& generator) {

@@ -114,7 +114,7 @@ std::string transform_text(const ImageTransform& transform) {
 
 Clip load_clip(const fs::path& folder) {
   const ClipConfig config = parse_config(folder / "config.json");
-  const data::Weights weights = data::read_safetensors(data::find_weights(folder, "model"));
+  const data::Weights weights = data::read_weights(folder, "model");
   const int64_t width = config.vision.encoder.hidden_size,
                 side = config.vision.image_size / config.vision.patch_size;
   Clip w;

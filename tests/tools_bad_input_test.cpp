@@ -216,7 +216,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"UnknownDtype", "inspect @/dtype.safetensors", {"@/dtype.safetensors", "F31"}},
         Case{"NegativeShape", "inspect @/negative.safetensors", {"@/negative.safetensors"}},
         Case{"OffsetsBackwards", "inspect @/backwards.safetensors", {"@/backwards.safetensors"}},
-        Case{"Pickle", "inspect @/model.ckpt", {"@/model.ckpt", "pickle", "safetensors"}}),
+        Case{"Pickle", "inspect @/model.ckpt", {"@/model.ckpt", "zip archive", "safetensors"}}),
     case_name);
 
 INSTANTIATE_TEST_SUITE_P(

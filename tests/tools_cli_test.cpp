@@ -153,11 +153,14 @@ TEST_F(Cli, InspectTellsWhatAFileIs) {
   EXPECT_TRUE(contains(run("inspect " + at_folder("dark.png")), "parameters = a cat"));
 }
 
-TEST_F(Cli, InspectRefusesPicklesAndNothing) {
-  std::ofstream(folder_ / "model.ckpt") << "x";
-  const auto pickle = run("inspect " + at_folder("model.ckpt"));
-  EXPECT_EQ(pickle.code, 2);
-  EXPECT_TRUE(contains(pickle, "convert it to safetensors")) << pickle.output;
+TEST_F(Cli, InspectReadsTorchFilesAndRefusesCodeAndNothing) {
+  const std::string golden = LAUREL_SOURCE_DIR "/tests/golden/torch_files/";
+  const auto tensors = run("inspect --tensors " + golden + "lightning.ckpt");
+  EXPECT_EQ(tensors.code, 0) << tensors.output;
+  EXPECT_TRUE(contains(tensors, "BF16 [2, 2]")) << tensors.output;
+  const auto code = run("inspect " + golden + "code.ckpt");
+  EXPECT_EQ(code.code, 2);
+  EXPECT_TRUE(contains(code, "posix.system")) << code.output;
   EXPECT_EQ(run("inspect " + at_folder("gone.safetensors")).code, 2);
   EXPECT_EQ(run("inspect").code, 2);
   EXPECT_EQ(run("inspect " + folder_.string()).code, 2);  // images only

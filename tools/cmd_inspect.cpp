@@ -6,13 +6,14 @@
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "data/error.hpp"
 #include "data/image_io.hpp"
 #include "data/json.hpp"
-#include "data/safetensors.hpp"
 #include "data/shape.hpp"
+#include "data/weight_files.hpp"
 #include "tools/commands.hpp"
 #include "tools/model_kind.hpp"
 #include "tools/options.hpp"
@@ -77,7 +78,7 @@ bool all_finite(const at::Tensor& tensor) {
 }
 
 Report inspect_weights(const fs::path& path, const InspectConfig& config) {
-  const data::Weights weights = data::read_safetensors(path);
+  const data::Weights weights = data::read_weights_file(path);
   const ModelKind kind = identify(weights);
   Report report{.path = path.string(),
                 .kind = kind.kind,
@@ -135,7 +136,10 @@ void add_settings(Report& report, const fs::path& path) {
   }
 }
 
-bool is_weights(const fs::path& path) { return path.extension() == ".safetensors"; }
+bool is_weights(const fs::path& path) {
+  static const std::set<std::string> endings{".safetensors", ".ckpt", ".pt", ".pth", ".bin"};
+  return endings.count(path.extension().string()) > 0;
+}
 
 Report inspect_folder(const fs::path& path, const InspectConfig& config) {
   Report report{.path = path.string(), .kind = "folder"};
@@ -175,11 +179,6 @@ Report inspect(const fs::path& path, const InspectConfig& config) {
     return report;
   }
   const std::string extension = path.extension().string();
-  if (extension == ".ckpt" || extension == ".pt" || extension == ".pth" || extension == ".bin") {
-    throw BadInput(
-        path.string() +
-        ": a pickle, which laurel does not open (it can hold code): convert it to safetensors");
-  }
   if (extension == ".png" || extension == ".jpg" || extension == ".jpeg")
     return inspect_image(path);
   return inspect_weights(path, config);

@@ -295,7 +295,7 @@ void run(const Session& session, const Placement& placement) {
   WriterOptions options = writer_options(session, placement.device);
   const fs::path unet = session.config.unet.empty() ? session.pipeline.source / "unet"
                                                     : fs::path(session.config.unet);
-  const fs::path weights = data::find_weights(unet, "diffusion_pytorch_model");
+  const fs::path weights = data::find_weights(unet, "diffusion_pytorch_model").front();
   options.base.model_hash = data::sha256_of_file(weights).substr(0, 10);
   SampleWriter writer(session.jobs, options);
   const auto groups = group_jobs(session.jobs);

@@ -84,7 +84,7 @@ void for_each_tensor(ClipText& w, const std::string& prefix, const data::TensorV
 ClipText load_clip_text(const std::filesystem::path& folder) {
   const std::filesystem::path config = folder / "config.json";
   const ClipTextConfig parsed = parse_clip_text_config(data::read_file(config), config.string());
-  return take_clip_text(data::read_safetensors(data::find_weights(folder, "model")), parsed);
+  return take_clip_text(data::read_weights(folder, "model"), parsed);
 }
 
 void save_clip_text(const std::filesystem::path& folder, const ClipText& w, at::ScalarType dtype) {

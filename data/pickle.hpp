@@ -1,0 +1,59 @@
+#pragma once
+
+// Python's pickle, as far as files of tensors use it. Nothing that a pickle names is ever run: the
+// few constructors that tensors need are known here, a few classes that trainers leave beside them
+// become inert values, and any other name is refused.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace data {
+
+struct PickleValue;
+using PickleRef = std::shared_ptr<PickleValue>;
+
+// A reference to a storage, from torch's persistent ids ("storage", type, key, device, elements).
+struct PickleStorage {
+  std::string type;  // "FloatStorage"
+  std::string key;   // its file in the archive
+  int64_t elements = 0;
+};
+struct PickleTensor {
+  PickleStorage storage;
+  int64_t offset = 0;  // elements
+  std::vector<int64_t> shape, strides;
+};
+struct PickleName {  // a class or function that was named
+  std::string text;  // "torch._utils._rebuild_tensor_v2"
+};
+struct PickleOpaque {  // an inert value
+  std::string name;    // the class that it would have been
+};
+using PickleList = std::vector<PickleRef>;  // lists and tuples
+using PickleDict = std::vector<std::pair<PickleRef, PickleRef>>;
+
+struct PickleValue {
+  std::variant<std::monostate,
+               bool,
+               int64_t,
+               double,
+               std::string,
+               PickleList,
+               PickleDict,
+               PickleStorage,
+               PickleTensor,
+               PickleName,
+               PickleOpaque>
+      value;
+};
+
+// `source` is named in messages. Throws BadInput when the pickle is cut off or malformed, uses an
+// instruction that tensor files do not, or names what is not known (the name is in the message).
+PickleRef read_pickle(std::string_view bytes, const std::string& source);
+
+}  // namespace data
