@@ -172,7 +172,7 @@ def clip_share(runs, arms):
 def sweep(runs, reward):
     """The KL target against what was reached."""
     rows = ["| target KL | arm | seeds | KL, seen | gain, seen | gain, unseen |", "|---|---|---|---|---|---|"]
-    for target, arm in ((5, "kl-5"), (20, "kl-20"), (50, "prdp"), (200, "kl-200")):
+    for target, arm in ((20, "kl-20"), (50, "kl-50"), (200, "prdp"), (2000, "kl-2000")):
         folders = list(runs[arm].values())
         if not folders:
             rows.append(f"| {target} | {arm} | 0 | missing | | |")
