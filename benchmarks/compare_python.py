@@ -15,13 +15,13 @@ import argparse
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-import statistics
 WORK = ("sampling", "PRDP update")
 
 
@@ -73,7 +73,8 @@ class Chain:
         self.times = pipeline.scheduler.timesteps.tolist()
         self.abar = pipeline.scheduler.alphas_cumprod.double()
         self.gap = pipeline.scheduler.config.num_train_timesteps // options.update_steps
-        condition = pipeline.encode_prompt(["a red circle", "a blue square"], "cpu", 1, True, [""] * 2)
+        with torch.no_grad():
+            condition = pipeline.encode_prompt(["a red circle", "a blue square"], "cpu", 1, True, [""] * 2)
         self.texts = condition[0].repeat_interleave(options.images // 2, 0)
         self.empty = condition[1][:1].expand(options.images, -1, -1)
         generator = torch.Generator().manual_seed(1)
