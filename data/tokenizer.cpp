@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
+#include <queue>
 #include <string_view>
 
 #include "data/error.hpp"
@@ -70,10 +72,23 @@ size_t piece_end(std::u32string_view text, size_t at) {
   return 0;
 }
 
-// Words of a text: normalised, then cut by the pattern. A special token that was written in another
-// case is no special token, and is cut like any text (ByteLevel's own pattern).
-std::vector<std::string> words_of(std::string_view text) {
-  const std::u32string clean = lower(nfc(decode_utf8(text)));
+// What CLIP's tokenizer does to a text first: Unicode form C, white space to single spaces, lower
+// case.
+std::u32string normalised(std::string_view text) {
+  std::u32string clean;
+  for (const char32_t c : nfc(decode_utf8(text))) {
+    if (!is_space(c)) {
+      clean += c;
+    } else if (!clean.ends_with(U' ')) {
+      clean += U' ';
+    }
+  }
+  return lower(clean);
+}
+
+// Words of a normalised text, cut by the pattern. A special token that stands here was written in
+// another case: it is no special token, and is cut like any text (ByteLevel's own pattern).
+std::vector<std::string> words_of(std::u32string_view clean) {
   std::vector<std::string> words;
   for (size_t at = 0; at < clean.size();) {
     const size_t end = piece_end(clean, at);
@@ -81,7 +96,7 @@ std::vector<std::string> words_of(std::string_view text) {
       ++at;
       continue;
     }
-    const std::u32string_view piece = std::u32string_view(clean).substr(at, end - at);
+    const std::u32string_view piece = clean.substr(at, end - at);
     const bool special = piece == U"<|startoftext|>" || piece == U"<|endoftext|>";
     if (special) {
       for (const auto part : {piece.substr(0, 2), piece.substr(2, piece.size() - 4),
@@ -96,6 +111,38 @@ std::vector<std::string> words_of(std::string_view text) {
   return words;
 }
 
+// A stretch of a text: an added token, or what lies between two.
+struct Stretch {
+  std::string_view text;
+  const AddedToken* token = nullptr;
+};
+
+// Cuts a text at the added tokens with `normalized` as asked, leftmost first, the longest of those
+// that start at one place.
+std::vector<Stretch> stretches_of(const std::vector<AddedToken>& tokens,
+                                  bool normalized,
+                                  std::string_view text) {
+  std::vector<Stretch> stretches;
+  while (!text.empty()) {
+    size_t first = text.size(), length = 0;
+    const AddedToken* best = nullptr;
+    for (const auto& token : tokens) {
+      if (token.normalized != normalized) continue;
+      const std::string content =
+          normalized ? encode_utf8(normalised(token.content)) : token.content;
+      const size_t at = text.find(content);
+      if (content.empty() || at > first || (at == first && content.size() <= length)) continue;
+      first = at;
+      length = content.size();
+      best = &token;
+    }
+    if (first > 0) stretches.push_back({text.substr(0, first)});
+    if (best) stretches.push_back({text.substr(first, length), best});
+    text.remove_prefix(first + length);
+  }
+  return stretches;
+}
+
 std::vector<std::string> symbols_of(const std::string& word) {
   std::vector<std::string> symbols;
   for (const char c : word) symbols.push_back(byte_symbols().symbol[static_cast<unsigned char>(c)]);
@@ -108,27 +155,58 @@ void merge_at(std::vector<std::string>& symbols, size_t i) {
   symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(i) + 1);
 }
 
-// Merges the pair of the lowest rank, the leftmost first, until none is known.
-std::vector<std::string> merged(const Tokenizer& tokenizer, const std::string& word) {
-  std::vector<std::string> symbols = symbols_of(word);
-  while (symbols.size() > 1) {
-    size_t best = 0;
-    int64_t best_rank = -1;
-    for (size_t i = 0; i + 1 < symbols.size(); ++i) {
-      const auto found = tokenizer.ranks.find(symbols[i] + " " + symbols[i + 1]);
-      if (found == tokenizer.ranks.end() || (best_rank >= 0 && found->second >= best_rank))
-        continue;
-      best = i;
-      best_rank = found->second;
+// A word's symbols while pairs are merged: a list in which a merged symbol takes in its right one.
+struct SymbolList {
+  std::vector<std::string> symbol;  // empty: taken in
+  std::vector<size_t> previous, next;
+
+  explicit SymbolList(std::vector<std::string> symbols) : symbol(std::move(symbols)) {
+    for (size_t i = 0; i < symbol.size(); ++i) {
+      previous.push_back(i - 1);  // of the first: none, as for the last `next`
+      next.push_back(i + 1);
     }
-    if (best_rank < 0) break;
-    merge_at(symbols, best);
   }
-  return symbols;
+  bool holds(size_t i) const { return i < symbol.size(); }
+  void merge(size_t left) {
+    const size_t right = next[left];
+    symbol[left] += symbol[right];
+    symbol[right].clear();
+    next[left] = next[right];
+    if (holds(next[left])) previous[next[left]] = left;
+  }
+};
+
+// Merges the pair of the lowest rank, the leftmost first, until none is known. A queue holds the
+// known pairs, so that long words cost n log n; a pair that changed meanwhile is passed over.
+std::vector<std::string> merged(const Tokenizer& tokenizer, const std::string& word) {
+  SymbolList list(symbols_of(word));
+  const auto rank_at = [&](size_t left) -> int64_t {
+    if (!list.holds(left) || list.symbol[left].empty() || !list.holds(list.next[left])) return -1;
+    const auto found = tokenizer.ranks.find(list.symbol[left] + " " + list.symbol[list.next[left]]);
+    return found == tokenizer.ranks.end() ? -1 : found->second;
+  };
+  using Entry = std::pair<int64_t, size_t>;  // rank, left symbol
+  std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
+  const auto offer = [&](size_t left) {
+    if (const int64_t rank = rank_at(left); rank >= 0) queue.emplace(rank, left);
+  };
+  for (size_t i = 0; i + 1 < list.symbol.size(); ++i) offer(i);
+  while (!queue.empty()) {
+    const auto [rank, left] = queue.top();
+    queue.pop();
+    if (rank_at(left) != rank) continue;
+    list.merge(left);
+    offer(list.previous[left]);
+    offer(left);
+  }
+  std::erase(list.symbol, "");
+  return list.symbol;
 }
 
-void append_words(const Tokenizer& tokenizer, std::string_view text, std::vector<int64_t>& ids) {
-  for (const auto& word : words_of(text)) {
+void append_words(const Tokenizer& tokenizer,
+                  std::u32string_view clean,
+                  std::vector<int64_t>& ids) {
+  for (const auto& word : words_of(clean)) {
     for (const auto& symbol : merged(tokenizer, word)) {
       const auto found = tokenizer.vocab.find(symbol);
       ids.push_back(found == tokenizer.vocab.end() ? tokenizer.eos
@@ -177,15 +255,19 @@ std::vector<int64_t> encode_text(const Tokenizer& tokenizer, const std::string& 
     throw BadInput("prompt '" + encode_utf8(decode_utf8(text)) +
                    "': expected UTF-8, found other bytes; save the text as UTF-8");
   std::vector<int64_t> ids;
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const size_t bos = rest.find(tokenizer.bos_token);
-    const size_t eos = rest.find(tokenizer.eos_token);
-    const size_t special = std::min(bos, eos);
-    append_words(tokenizer, rest.substr(0, special), ids);
-    if (special == std::string_view::npos) break;
-    ids.push_back(bos < eos ? tokenizer.bos : tokenizer.eos);
-    rest.remove_prefix(special + (bos < eos ? tokenizer.bos_token : tokenizer.eos_token).size());
+  for (const auto& raw : stretches_of(tokenizer.added, false, text)) {
+    if (raw.token) {
+      ids.push_back(raw.token->id);
+      continue;
+    }
+    const std::string clean = encode_utf8(normalised(raw.text));
+    for (const auto& stretch : stretches_of(tokenizer.added, true, clean)) {
+      if (stretch.token) {
+        ids.push_back(stretch.token->id);
+      } else {
+        append_words(tokenizer, decode_utf8(stretch.text), ids);
+      }
+    }
   }
   return ids;
 }
@@ -226,6 +308,10 @@ std::vector<std::string> truncation_warnings(const Tokenizer& tokenizer,
 std::string decode(const Tokenizer& tokenizer, const std::vector<int64_t>& ids) {
   std::unordered_map<int64_t, std::string> symbols;
   for (const auto& [symbol, id] : tokenizer.vocab) symbols[id] = symbol;
+  for (const auto& token : tokenizer.added) {
+    if (token.id >= static_cast<int64_t>(tokenizer.vocab.size()))
+      symbols[token.id] = token.content + std::string(kEndOfWord);
+  }
   std::string text;
   for (const int64_t id : ids) {
     const auto found = symbols.find(id);
@@ -255,7 +341,7 @@ Tokenizer train_bpe(const std::vector<std::string>& texts, int64_t vocab_size, i
     add_symbol(tokenizer, byte_symbols().symbol[byte] + std::string(kEndOfWord));
   std::map<std::string, int64_t> counts;
   for (const auto& text : texts) {
-    for (const auto& word : words_of(text)) ++counts[word];
+    for (const auto& word : words_of(normalised(text))) ++counts[word];
   }
   std::vector<CountedWord> words;
   for (const auto& [word, count] : counts) words.push_back({symbols_of(word), count});
@@ -274,6 +360,7 @@ Tokenizer train_bpe(const std::vector<std::string>& texts, int64_t vocab_size, i
     add_symbol(tokenizer, special);
   tokenizer.bos = tokenizer.vocab.at(tokenizer.bos_token);
   tokenizer.eos = tokenizer.pad = tokenizer.vocab.at(tokenizer.eos_token);
+  tokenizer.added = {{tokenizer.bos_token, tokenizer.bos}, {tokenizer.eos_token, tokenizer.eos}};
   return tokenizer;
 }
 

@@ -13,6 +13,11 @@ namespace data {
 // files and the ids of Hugging Face's CLIPTokenizer. Texts are put into Unicode form C, white space
 // is collapsed, letters are lower-cased; words are runs of letters, single numbers and runs of
 // anything else; a word's last symbol carries "</w>".
+struct AddedToken {  // found in a text before anything is cut
+  std::string content;
+  int64_t id = 0;
+  bool normalized = false;  // looked for after normalising: in any case of its letters
+};
 struct Tokenizer {
   std::unordered_map<std::string, int64_t> vocab;  // symbol -> id
   std::unordered_map<std::string, int64_t> ranks;  // "left right" -> merge order
@@ -20,14 +25,17 @@ struct Tokenizer {
   std::string bos_token = "<|startoftext|>", eos_token = "<|endoftext|>",
               pad_token = "<|endoftext|>";
   int64_t bos = 0, eos = 0, pad = 0;
-  int64_t max_length = 77;  // ids a prompt, bos and eos included
+  std::vector<AddedToken> added;  // the three special ones and a checkpoint's own words
+  int64_t max_length = 77;        // ids a prompt, bos and eos included
 };
 
-// Reads vocab.json, merges.txt and, where they are there, tokenizer_config.json and
-// special_tokens_map.json. Throws BadInput naming the file when one is missing, not JSON, or when
-// merges name symbols outside the vocabulary.
+// Reads vocab.json and merges.txt, or where the former is absent tokenizer.json; then, where they
+// are there, added_tokens.json, special_tokens_map.json and tokenizer_config.json, in transformers'
+// order. Throws BadInput naming the file when one is missing, not JSON, of another kind of
+// tokenizer, or when merges name symbols outside the vocabulary.
 Tokenizer load_tokenizer(const std::filesystem::path& folder);
-// Writes the four files; transformers' CLIPTokenizer reads them to the same ids.
+// Writes vocab.json, merges.txt, the two of settings, and added_tokens.json where there are such;
+// transformers' CLIPTokenizer reads them to the same ids.
 void save_tokenizer(const std::filesystem::path& folder, const Tokenizer& tokenizer);
 
 // The ids of one text, without bos, eos, padding or truncation. Throws BadInput when it is not
