@@ -67,7 +67,9 @@ void read_merges_txt(const fs::path& path, Tokenizer& tokenizer) {
 std::string steps_of(const json& part, const char* list) {
   if (!part.is_object()) return "";
   std::string kinds;
-  for (const auto& step : part.value(list, json::array({part})))
+  const json alone = json::array({part});
+  const auto found = part.find(list);
+  for (const auto& step : found == part.end() ? alone : *found)
     kinds += (kinds.empty() ? "" : " ") + step.value("type", std::string("?"));
   return kinds;
 }
@@ -92,7 +94,8 @@ void check_kind(const std::string& where, const json& file, const json& model) {
 
 // {"content": .., "normalized": .., ...} or the content alone
 AddedToken read_added(const std::string& where, const json& value, int64_t id) {
-  AddedToken token{.id = id};
+  AddedToken token;
+  token.id = id;
   token.content =
       value.is_object() ? value.value("content", std::string()) : value.get<std::string>();
   if (token.content.empty())
@@ -110,14 +113,16 @@ void read_tokenizer_json(const fs::path& path, Tokenizer& tokenizer) {
   const json model = file.value("model", json::object());
   check_kind(path.string(), file, model);
   read_vocab(path, model.value("vocab", json()), tokenizer);
-  for (const auto& merge : model.value("merges", json::array())) {
+  const json merges = model.value("merges", json::array());
+  for (const auto& merge : merges) {
     add_merge(path,
               merge.is_array()
                   ? merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>()
                   : merge.get<std::string>(),
               tokenizer);
   }
-  for (const auto& token : file.value("added_tokens", json::array()))
+  const json added = file.value("added_tokens", json::array());
+  for (const auto& token : added)
     tokenizer.added.push_back(read_added(path.string(), token, token.at("id").get<int64_t>()));
 }
 
@@ -142,7 +147,8 @@ json read_settings(const fs::path& folder, Tokenizer& tokenizer) {
     const json value = settings.value(key, json());
     if (!value.is_null()) special.insert(read_added(list.string(), value, 0).content);
   }
-  for (const auto& [content, id] : read_json_object(list).items())
+  const json ids = read_json_object(list);
+  for (const auto& [content, id] : ids.items())
     tokenizer.added.push_back({content, id.get<int64_t>(), !special.count(content)});
   return settings;
 }

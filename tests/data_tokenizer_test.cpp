@@ -1,8 +1,10 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "data/error.hpp"
@@ -45,33 +47,86 @@ std::string message_of(const std::function<void()>& act) {
   return "";
 }
 
-void expect_the_cases_of(const fs::path& folder) {
-  const Tokenizer tokenizer = data::load_tokenizer(folder);
-  const json file = data::read_json(folder / "cases.json");
+// file: {"cases": [{"text", "ids"}], "padded": the first texts with bos, eos and padding}
+void expect_cases(const Tokenizer& tokenizer, const json& file, const std::string& what) {
   size_t wrong = 0;
   for (const auto& row : file.at("cases")) {
     const auto text = row.at("text").get<std::string>();
     if (data::encode_text(tokenizer, text) == row.at("ids").get<std::vector<int64_t>>()) continue;
-    if (++wrong < 5) ADD_FAILURE() << "other ids for: " << data::to_text(row.at("text"));
+    if (++wrong < 5) ADD_FAILURE() << what << ": other ids for: " << data::to_text(row.at("text"));
   }
-  EXPECT_EQ(wrong, 0u) << "of " << file.at("cases").size();
+  EXPECT_EQ(wrong, 0u) << what << ": of " << file.at("cases").size();
   std::vector<std::string> first;
   for (size_t i = 0; i < file.at("padded").size(); ++i)
     first.push_back(file.at("cases").at(i).at("text").get<std::string>());
   const at::Tensor ids = data::encode(tokenizer, first).ids;
   for (size_t i = 0; i < first.size(); ++i) {
     const auto row = file.at("padded").at(i).get<std::vector<int64_t>>();
-    EXPECT_TRUE(ids[static_cast<int64_t>(i)].equal(at::tensor(row, at::kLong))) << first[i];
+    EXPECT_TRUE(ids[static_cast<int64_t>(i)].equal(at::tensor(row, at::kLong)))
+        << what << ": " << first[i];
   }
 }
 
-TEST(Tokenizer, AgreesWithTransformers) { expect_the_cases_of(kGolden); }
+TEST(Tokenizer, AgreesWithTransformers) {
+  expect_cases(data::load_tokenizer(kGolden), data::read_json(kGolden / "cases.json"), "small");
+}
 
-TEST(Tokenizer, AgreesWithTheFullVocabulary) {
+TEST(Tokenizer, AgreesWithTransformersOnClipsVocabulary) {
+  const fs::path clip = fs::path(LAUREL_SOURCE_DIR) / "models" / "clip-tokenizer";
+  const Tokenizer tokenizer = data::load_tokenizer(clip);
+  EXPECT_EQ(tokenizer.vocab.size(), 49408u);
+  const json file = data::read_json(kGolden / "clip_cases.json");
+  EXPECT_GT(file.at("cases").size(), 800u);
+  expect_cases(tokenizer, file, "clip");
+}
+
+TEST(Tokenizer, AgreesWithTheTextsOfAFolder) {
   const char* folder = std::getenv("LAUREL_TOKENIZER_PARITY");
   if (!folder)
     GTEST_SKIP() << "LAUREL_TOKENIZER_PARITY is not set, see tests/golden/make_tokenizer.py";
-  expect_the_cases_of(folder);
+  const json file = data::read_json(fs::path(folder) / "cases.json");
+  expect_cases(data::load_tokenizer(folder), file, folder);
+  std::cout << file.at("cases").size() << " texts compared\n";
+}
+
+// Settings as they lie in people's folders, each beside vocab.json and merges.txt, and as
+// tokenizer.json with the same vocabulary; written again, the ids stay.
+TEST(Tokenizer, TakesSettingsInTheOrderOfTransformers) {
+  const json vocab = data::read_json(kGolden / "vocab.json");
+  const Tokenizer plain = data::load_tokenizer(kGolden);
+  json merges = json::array();
+  for (const auto& merge : plain.merges) merges.push_back(merge);
+  const json variants = data::read_json(kGolden / "variants.json");
+  for (const auto& variant : variants) {
+    const auto name = variant.at("name").get<std::string>();
+    const fs::path slow = fresh_folder();
+    for (const char* file : {"vocab.json", "merges.txt"})
+      fs::copy_file(kGolden / file, slow / file);
+    for (const auto& [file, content] : variant.at("files").items())
+      data::write_file(slow / file, data::to_text(content));
+    const Tokenizer tokenizer = data::load_tokenizer(slow);
+    expect_cases(tokenizer, variant, name);
+    const fs::path again = fresh_folder();
+    data::save_tokenizer(again, tokenizer);
+    expect_cases(data::load_tokenizer(again), variant, name + " written again");
+    const fs::path fast = fresh_folder();
+    json file = variant.at("fast").at("tokenizer.json");
+    file["model"]["vocab"] = vocab;
+    file["model"]["merges"] = merges;
+    data::write_file(fast / "tokenizer.json", data::to_text(file));
+    data::write_file(fast / "tokenizer_config.json",
+                     data::to_text(variant.at("fast").at("tokenizer_config.json")));
+    expect_cases(data::load_tokenizer(fast), variant, name + " as tokenizer.json");
+  }
+}
+
+TEST(Tokenizer, LongWordsTakeNoQuadraticTime) {
+  const Tokenizer tokenizer = data::train_bpe({"aaaa aaaa"}, 600, 8);  // a a, aa aa</w>
+  const auto start = std::chrono::steady_clock::now();
+  const auto ids = data::encode_text(tokenizer, std::string(200'000, 'a'));
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  EXPECT_EQ(ids.size(), 100'000u - 1);  // pairs, the last two as one
+  EXPECT_LT(seconds.count(), 5.0);
 }
 
 TEST(Tokenizer, LearnsTheMostFrequentPairsFirst) {
@@ -127,6 +182,29 @@ TEST(Tokenizer, ReadsTokenizerJsonAlone) {
             data::encode_text(tokenizer, "abc"));
 }
 
+TEST(Tokenizer, NamesAnotherKindOfTokenizerJson) {
+  const fs::path folder = fresh_folder();
+  const auto load = [&](const std::string& content) {
+    data::write_file(folder / "tokenizer.json", content);
+    return message_of([&] { data::load_tokenizer(folder); });
+  };
+  const auto expect = [&](const std::string& content, const std::string& part) {
+    EXPECT_NE(load(content).find(part), std::string::npos) << load(content);
+  };
+  expect(R"({"model": {"type": "WordPiece", "vocab": {}}})", "found a WordPiece model");
+  expect(R"({"model": {"type": "Unigram", "vocab": [["a", 0.1]]}})", "found a Unigram model");
+  expect(R"({"model": {"type": "BPE", "end_of_word_suffix": null, "vocab": {}}})",
+         "end_of_word_suffix null");
+  expect(R"({"model": {"type": "BPE", "vocab": {}}, "normalizer": {"type": "NFC"}})",
+         "NFC without Lowercase");
+  expect(R"({"model": {"vocab": {}}, "pre_tokenizer": {"type": "Sequence", "pretokenizers":
+             [{"type": "Split"}, {"type": "Digits"}]}})",
+         "Split Digits without ByteLevel");
+  expect(R"({"model": {"vocab": {"a": 0, "b": 1}, "merges": ["a b"]}})", "merge 'a b'");
+  expect(R"({"model": {"vocab": {"a": 0}, "merges": [["a"]]}})", "another kind");
+  expect("[]", "expected a JSON object");
+}
+
 TEST(Tokenizer, TakesAnotherPaddingToken) {
   const fs::path folder =
       with_file("special_tokens_map.json", R"({"pad_token": {"content": "!"}})");
@@ -148,6 +226,12 @@ TEST(Tokenizer, NamesWhatIsWrongWithItsFiles) {
   EXPECT_NE(load("vocab.json", "[1]").find("expected an object of symbols"), std::string::npos);
   EXPECT_NE(load("vocab.json", R"({"a": "b"})").find("symbol 'a': expected a whole number"),
             std::string::npos);
+  EXPECT_NE(load("vocab.json", R"({"a": 0, "b": 7})").find("each once"), std::string::npos);
+  EXPECT_NE(load("added_tokens.json", R"({"<x>": "one"})").find("another kind"), std::string::npos);
+  EXPECT_NE(
+      load("special_tokens_map.json", R"({"pad_token": {"content": "!", "single_word": true}})")
+          .find("single_word"),
+      std::string::npos);
   EXPECT_NE(load("merges.txt", "zzqq yyq\n").find("merge 'zzqq yyq'"), std::string::npos);
   EXPECT_NE(load("tokenizer_config.json", R"({"eos_token": "<end>"})")
                 .find("'<end>' is not in the vocabulary"),
