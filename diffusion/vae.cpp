@@ -4,7 +4,9 @@
 
 #include <functional>
 
+#include "data/error.hpp"
 #include "data/shape.hpp"
+#include "diffusion/vae_tiles.hpp"
 
 namespace diffusion {
 namespace {
@@ -65,6 +67,21 @@ at::Tensor decoder_forward(const VaeCoder& w, const at::Tensor& latents, int64_t
   return nn::conv2d(w.conv_out, norm_silu(w.conv_norm_out, x, groups), 1, 1);
 }
 
+// x: [B, C, H, W] through `code`: an image at a time, in tiles, as the VAE is set.
+at::Tensor sparingly(const Vae& vae,
+                     const std::function<at::Tensor(const at::Tensor&)>& code,
+                     const at::Tensor& x,
+                     TileSides sides) {
+  const auto one = [&](const at::Tensor& part) {
+    const bool tiled = vae.tile_size > 0 && (part.size(2) > sides.in || part.size(3) > sides.in);
+    return tiled ? code_in_tiles(code, part, sides) : code(part);
+  };
+  if (!vae.use_slicing || x.size(0) <= 1) return one(x);
+  std::vector<at::Tensor> images;
+  for (const auto& image : x.split(1)) images.push_back(one(image));
+  return at::cat(images);
+}
+
 void visit_resnet(VaeResnet& w, const std::string& name, const data::TensorVisitor& visit) {
   nn::for_each_tensor(w.norm1, name + ".norm1", visit);
   nn::for_each_tensor(w.conv1, name + ".conv1", visit);
@@ -120,6 +137,17 @@ void for_each_tensor(Vae& vae, const std::string& prefix, const data::TensorVisi
     nn::for_each_tensor(vae.post_quant_conv, prefix + "post_quant_conv", visit);
 }
 
+void enable_tiling(Vae& vae, int64_t pixels) {
+  const int64_t side = pixels == 0 ? vae.config.sample_size : pixels;
+  const int64_t unit = 4 * vae_factor(vae.config);
+  if (side < unit || side % unit != 0) {
+    throw data::BadInput("vae tiling: tile size: expected a multiple of " + std::to_string(unit) +
+                         " pixels for this VAE, found " + std::to_string(side) +
+                         (pixels == 0 ? ", its sample_size; name a size" : ""));
+  }
+  vae.tile_size = side;
+}
+
 Moments vae_encode(const Vae& vae, const at::Tensor& images) {
   const VaeConfig& config = vae.config;
   data::check_shape(images, {-1, config.in_channels, -1, -1}, "vae_encode: images");
@@ -127,8 +155,11 @@ Moments vae_encode(const Vae& vae, const at::Tensor& images) {
   TORCH_CHECK(images.size(2) % factor == 0 && images.size(3) % factor == 0,
               "vae_encode: images: expected height and ", "width to be multiples of ", factor,
               ", found ", data::shape_text(images.sizes()));
-  at::Tensor x = encoder_forward(vae.encoder, images, config.norm_num_groups);
-  if (vae.quant_conv.weight.defined()) x = nn::conv2d(vae.quant_conv, x, 1, 0);
+  const auto code = [&](const at::Tensor& part) {
+    const at::Tensor moments = encoder_forward(vae.encoder, part, config.norm_num_groups);
+    return vae.quant_conv.weight.defined() ? nn::conv2d(vae.quant_conv, moments, 1, 0) : moments;
+  };
+  const at::Tensor x = sparingly(vae, code, images, {vae.tile_size, vae.tile_size / factor});
   return {x.narrow(1, 0, config.latent_channels),
           x.narrow(1, config.latent_channels, config.latent_channels).clamp(-30.0, 20.0)};
 }
@@ -136,9 +167,11 @@ Moments vae_encode(const Vae& vae, const at::Tensor& images) {
 at::Tensor vae_decode(const Vae& vae, const at::Tensor& latents) {
   data::check_shape(latents, {-1, vae.config.latent_channels, -1, -1}, "vae_decode: latents");
   const bool post = vae.post_quant_conv.weight.defined();
-  return decoder_forward(vae.decoder,
-                         post ? nn::conv2d(vae.post_quant_conv, latents, 1, 0) : latents,
-                         vae.config.norm_num_groups);
+  const auto code = [&](const at::Tensor& part) {
+    return decoder_forward(vae.decoder, post ? nn::conv2d(vae.post_quant_conv, part, 1, 0) : part,
+                           vae.config.norm_num_groups);
+  };
+  return sparingly(vae, code, latents, {vae.tile_size / vae_factor(vae.config), vae.tile_size});
 }
 
 at::Tensor raw_latents(const VaeConfig& config, const at::Tensor& latents) {

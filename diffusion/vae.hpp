@@ -31,6 +31,7 @@ struct VaeConfig {
   bool use_quant_conv = true;
   bool use_post_quant_conv = true;
   bool mid_block_add_attention = true;
+  bool force_upcast = true;  // fp16 overflows in it; laurel computes in fp32 and keeps the word
 };
 
 struct VaeResnet {
@@ -60,7 +61,14 @@ struct Vae {
   VaeConfig config;
   VaeCoder encoder, decoder;
   nn::Conv2d quant_conv, post_quant_conv;  // undefined where the config says so
+  // To save memory, as diffusers' enable_slicing and enable_tiling:
+  bool use_slicing = false;  // one image of a batch at a time
+  int64_t tile_size = 0;     // larger images in tiles of this side, pixels; 0: whole
 };
+
+// Turns tiling on, with tiles of `pixels` a side, 0: the size that the VAE was trained at. Throws
+// BadInput when a side is no multiple of 4 latent elements, which overlaps by a quarter need.
+void enable_tiling(Vae& vae, int64_t pixels = 0);
 
 // Pixels per latent element along a side.
 int64_t vae_factor(const VaeConfig& config);

@@ -200,6 +200,7 @@ VaeConfig parse_config(const std::filesystem::path& path) {
     read("use_quant_conv", config.use_quant_conv);
     read("use_post_quant_conv", config.use_post_quant_conv);
     read("mid_block_add_attention", config.mid_block_add_attention);
+    read("force_upcast", config.force_upcast);
     check_keys(json, path.string());
   } catch (const nlohmann::json::exception& error) {
     throw BadInput(
@@ -218,7 +219,7 @@ std::string config_text(const VaeConfig& config) {
       {"act_fn", "silu"},
       {"block_out_channels", config.block_out_channels},
       {"down_block_types", std::vector<std::string>(levels, "DownEncoderBlock2D")},
-      {"force_upcast", false},
+      {"force_upcast", config.force_upcast},
       {"in_channels", config.in_channels},
       {"latent_channels", config.latent_channels},
       {"layers_per_block", config.layers_per_block},

@@ -9,6 +9,7 @@
 #include "data/safetensors.hpp"
 #include "data/train/optim.hpp"
 #include "diffusion/vae.hpp"
+#include "diffusion/vae_tiles.hpp"
 #include "gradient_check.hpp"
 
 namespace {
@@ -87,6 +88,78 @@ TEST_P(VaeGolden, OutputsAndGradientsAreDiffusers) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, VaeGolden, testing::Values("sd", "later"));
 
+TEST(Vae, TilesAreDiffusers) {
+  const auto golden = data::read_safetensors(kGolden / "vae_tiles.safetensors");
+  Vae vae = diffusion::load_vae(kGolden / "vae_sd");
+  diffusion::enable_tiling(vae);
+  EXPECT_EQ(vae.tile_size, 16);
+  for (const bool slicing : {false, true}) {
+    vae.use_slicing = slicing;
+    for (const std::string i : {"0", "1", "2", "3", "4"}) {
+      const at::Tensor mean = golden.tensors.at(i + ".mean");
+      EXPECT_LT(
+          relative_error(diffusion::vae_encode(vae, golden.tensors.at(i + ".images")).mean, mean),
+          1e-5)
+          << i;
+      EXPECT_LT(relative_error(diffusion::vae_decode(vae, mean), golden.tensors.at(i + ".decoded")),
+                1e-5)
+          << i;
+    }
+  }
+  vae.tile_size = 0;  // whole: another result, or nothing was tiled above
+  const at::Tensor whole = diffusion::vae_decode(vae, golden.tensors.at("0.mean"));
+  EXPECT_GT(relative_error(whole, golden.tensors.at("0.decoded")), 1e-4);
+}
+
+TEST(Vae, OneTileOrLessIsTheWhole) {
+  Vae vae = tiny_vae();
+  const at::Tensor images = random_images({3, 3, 16, 8});
+  const auto whole = diffusion::vae_encode(vae, images);
+  const at::Tensor decoded = diffusion::vae_decode(vae, whole.mean);
+  diffusion::enable_tiling(vae, 16);
+  EXPECT_TRUE(at::equal(diffusion::vae_encode(vae, images).mean, whole.mean));
+  EXPECT_TRUE(at::equal(diffusion::vae_decode(vae, whole.mean), decoded));
+  vae.use_slicing = true;
+  EXPECT_LT(relative_error(diffusion::vae_decode(vae, whole.mean), decoded), 1e-5);
+  EXPECT_EQ(diffusion::vae_decode(vae, whole.mean).sizes(), decoded.sizes());
+}
+
+TEST(Vae, BlendsTiles) {
+  const at::Tensor a = at::tensor({9., 8., 7., 6.}).view({1, 1, 4, 1});
+  const at::Tensor b = at::tensor({1., 2., 3.}).view({1, 1, 3, 1});
+  // rows 7, 6 of a over 1, 2 of b: 7 1 + 1 0, 6 1/2 + 2 1/2
+  EXPECT_TRUE(at::equal(diffusion::blend_tiles(a, b, 2, 2).flatten(), at::tensor({7., 4., 3.})));
+  EXPECT_TRUE(at::equal(diffusion::blend_tiles(a, b, 2, 0), b));
+  const at::Tensor all = diffusion::blend_tiles(a, b, 2, 9);  // as many as b has: 8, 7, 6
+  EXPECT_TRUE(at::allclose(all.flatten(), at::tensor({8., 7 * 2 / 3. + 2 / 3., 6 / 3. + 2.})));
+  const auto turned = [](const at::Tensor& x) { return x.transpose(2, 3); };
+  EXPECT_TRUE(at::equal(turned(diffusion::blend_tiles(turned(a), turned(b), 3, 2)),
+                        diffusion::blend_tiles(a, b, 2, 2)));
+  EXPECT_THROW(diffusion::blend_tiles(a, turned(b), 2, 2), c10::Error);
+  EXPECT_THROW(diffusion::blend_tiles(a, b, 1, 2), c10::Error);
+}
+
+TEST(Vae, TilesOfTheIdentityAreTheImage) {
+  const auto same = [](const at::Tensor& x) { return x; };
+  for (const int64_t width : {3, 8, 11, 24, 29}) {
+    const at::Tensor x = random_images({2, 3, 17, width});
+    EXPECT_TRUE(at::allclose(diffusion::code_in_tiles(same, x, {8, 8}), x, 1e-6, 1e-6)) << width;
+  }
+  EXPECT_THROW(diffusion::code_in_tiles(same, at::zeros({1, 3, 9, 9}), {6, 6}), c10::Error);
+}
+
+TEST(Vae, RefusesTilesTooSmallOrUneven) {
+  Vae vae = tiny_vae();  // factor 2
+  EXPECT_NE(complaint([&] { diffusion::enable_tiling(vae, 4); }).find("a multiple of 8 pixels"),
+            std::string::npos);
+  EXPECT_NE(complaint([&] { diffusion::enable_tiling(vae, 12); }).find("found 12"),
+            std::string::npos);
+  vae.config.sample_size = 30;
+  EXPECT_NE(complaint([&] { diffusion::enable_tiling(vae); }).find("its sample_size; name a size"),
+            std::string::npos);
+  EXPECT_EQ(vae.tile_size, 0);
+}
+
 TEST(Vae, ReadsTheConfigOfDiffusers) {
   const auto sd = diffusion::load_vae(kGolden / "vae_sd").config;
   EXPECT_EQ(sd.block_out_channels, (std::vector<int64_t>{4, 8, 8}));
@@ -119,6 +192,10 @@ TEST(Vae, SavedAndLoadedIsTheSame) {
                         diffusion::vae_encode(again, images).mean));
   EXPECT_DOUBLE_EQ(again.config.scaling_factor, 0.5);
   EXPECT_DOUBLE_EQ(again.config.shift_factor, 0.25);
+  EXPECT_TRUE(again.config.force_upcast);
+  vae.config.force_upcast = false;
+  diffusion::save_vae(folder, vae, at::kFloat);
+  EXPECT_FALSE(diffusion::load_vae(folder).config.force_upcast);
   diffusion::save_vae(folder, vae, at::kHalf);
   const auto half = diffusion::vae_encode(diffusion::load_vae(folder), images).mean;
   const double error = relative_error(half, diffusion::vae_encode(vae, images).mean);

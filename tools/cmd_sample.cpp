@@ -64,6 +64,11 @@ void declare_how(Options& options, SampleConfig& c) {
   options.integer("batch_size", c.batch_size,
                   "images at a time, 0: up to 8; equal sizes, equal bits", 0, 4096);
   options.short_name("batch_size", 'b');
+  options.flag("vae_tiling", c.vae_tiling, "decode large images in overlapping tiles: less memory");
+  options.integer("vae_tile_size", c.vae_tile_size, "their side in pixels, 0: the VAE's own", 0,
+                  8192);
+  options.flag("vae_slicing", c.vae_slicing,
+               "decode the images of a batch one by one: less memory");
   declare_device(options, c.device);
 }
 
@@ -100,6 +105,9 @@ diffusion::Pipeline load_model(const SampleConfig& config,
   diffusion::Pipeline pipeline = diffusion::load_pipeline(folder);
   if (!config.unet.empty()) pipeline.unet = diffusion::load_unet(config.unet);
   if (!config.lora.empty()) diffusion::load_lora(config.lora, pipeline.unet, config.lora_scale);
+  pipeline.vae.use_slicing = config.vae_slicing;
+  if (config.vae_tiling || config.vae_tile_size > 0)
+    diffusion::enable_tiling(pipeline.vae, config.vae_tile_size);
   if (device.is_cpu()) return pipeline;
   const auto move = [device](const std::string&, at::Tensor& tensor) {
     tensor = tensor.to(device);
@@ -327,8 +335,8 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   declare_what(options, config);
   declare_how(options, config);
   declare_rest(options, config);
-  options.rarely({"lora_scale", "unet", "timestep_spacing", "clip_skip", "clip", "aesthetic",
-                  "jpeg_quality", "latents", "save_latents"});
+  options.rarely({"lora_scale", "unet", "timestep_spacing", "clip_skip", "vae_tile_size",
+                  "vae_slicing", "clip", "aesthetic", "jpeg_quality", "latents", "save_latents"});
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   config.prompt.insert(config.prompt.end(), parsed.positional.begin(), parsed.positional.end());

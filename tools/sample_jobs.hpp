@@ -32,6 +32,8 @@ struct SampleConfig {
   int64_t height = 0, width = 0;  // pixels, 0: the model's own
   int64_t batch_size = 0;         // images computed together; 0: up to 8
   int64_t clip_skip = 0;
+  bool vae_tiling = false, vae_slicing = false;
+  int64_t vae_tile_size = 0;          // pixels, 0: the VAE's own
   std::string latents, save_latents;  // safetensors files
   int64_t best_of = 1;                // candidates an image
   std::string reward;                 // specification: "aesthetic=1,clip_score=0.5"

@@ -1,7 +1,8 @@
 """Tiny AutoencoderKLs with random weights and their outputs, for tests/diffusion_vae_test.cpp.
 
 Made with torch 2.11.0 and diffusers 0.42.1:  python tests/golden/make_vae.py
-Writes tests/golden/vae_<kind>/{config.json, diffusion_pytorch_model.safetensors} and vae_<kind>.safetensors.
+Writes tests/golden/vae_<kind>/{config.json, diffusion_pytorch_model.safetensors}, vae_<kind>.safetensors, and
+vae_tiles.safetensors: images and latents in tiles of the "sd" one.
 """
 
 import pathlib
@@ -27,6 +28,20 @@ KINDS = {
         shift_factor=0.1159,
     ),
 }
+
+
+def tiles(vae):
+    """Sides that do and do not divide into tiles of 16 pixels, that fit one tile, and that are narrower than one."""
+    torch.manual_seed(7)
+    vae.enable_tiling()
+    assert vae.tile_sample_min_size == 16
+    tensors = {}
+    for i, (height, width) in enumerate([(28, 52), (40, 16), (16, 16), (64, 8), (20, 36)]):
+        images = 2 * torch.rand(2, 3, height, width) - 1
+        posterior = vae.encode(images).latent_dist
+        decoded = vae.decode(posterior.mean).sample
+        tensors |= {f"{i}.images": images, f"{i}.mean": posterior.mean, f"{i}.decoded": decoded}
+    save_file({k: v.contiguous() for k, v in tensors.items()}, HERE / "vae_tiles.safetensors")
 
 
 def main():
@@ -61,6 +76,9 @@ def main():
             },
             HERE / f"vae_{kind}.safetensors",
         )
+        if kind == "sd":
+            with torch.no_grad():
+                tiles(vae)
 
 
 if __name__ == "__main__":
