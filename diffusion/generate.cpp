@@ -42,13 +42,11 @@ at::Tensor initial_noise(const std::vector<ImageRequest>& batch,
   return at::cat(rows);
 }
 
-TextCondition encode(const Pipeline& pipeline,
-                     const std::vector<ImageRequest>& batch,
-                     std::string ImageRequest::*text,
-                     int64_t clip_skip) {
+std::vector<std::string> texts_of(const std::vector<ImageRequest>& batch,
+                                  std::string ImageRequest::*text) {
   std::vector<std::string> texts;
   for (const auto& request : batch) texts.push_back(request.*text);
-  return encode_prompts(pipeline, texts, clip_skip);
+  return texts;
 }
 
 GeneratedBatch generate_batch(const Pipeline& pipeline,
@@ -60,10 +58,11 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
   auto generators = image_generators(seeds_of(batch));
   const at::Tensor initial = initial_noise(batch, generators, shape);  // [B, C, h, w]
   const at::Tensor condition =
-      encode(pipeline, batch, &ImageRequest::prompt, options.clip_skip).hidden.to(device);
+      encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), options.clip_skip)
+          .hidden.to(device);
   at::Tensor unconditional;
   if (options.guidance > 1) {
-    unconditional = encode(pipeline, batch, &ImageRequest::negative_prompt, options.clip_skip)
+    unconditional = encode_negatives(pipeline, texts_of(batch, &ImageRequest::negative_prompt))
                         .hidden.to(device);
   }
   const Denoiser denoiser =

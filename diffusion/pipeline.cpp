@@ -3,90 +3,128 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <map>
 #include <mutex>
-#include <nlohmann/json.hpp>
 
 #include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
 
 using data::BadInput;
-using nlohmann::json;
 namespace fs = std::filesystem;
 
 namespace diffusion {
 
 struct PromptCache {
   std::mutex mutex;
-  std::map<std::string, at::Tensor> hidden;  // [1, L, D] by clip_skip and prompt
+  std::map<std::string, TextCondition> rows;  // of one prompt, by clip_skip and prompt
 };
 
 namespace {
 
 constexpr size_t kMaxCachedPrompts = 1024;
 
-const char* kExpected =
-    "expected a diffusers folder of Stable Diffusion 1 or 2 (model_index.json, unet/, vae/, "
-    "text_encoder/, tokenizer/, scheduler/)";
-
-// What a path is that is no diffusers folder, and what to do.
-std::string what_it_is(const fs::path& path) {
-  if (!fs::exists(path)) return "found nothing there; check the path";
-  if (!fs::is_directory(path)) {
-    const std::string ending = path.extension().string();
-    if (ending == ".safetensors" || ending == ".ckpt" || ending == ".bin") {
-      return "found a single file; convert it with diffusers' scripts, or name the folder that it "
-             "came from";
-    }
-    return "found a file; name the folder";
-  }
-  const fs::path absolute = fs::absolute(path).lexically_normal();
-  const fs::path parent =
-      (absolute.has_filename() ? absolute : absolute.parent_path()).parent_path();
-  if (fs::exists(parent / "model_index.json"))
-    return "found a part of one; name " + parent.string();
-  if (fs::exists(path / "config.json"))
-    return "found a single network (config.json); name a whole checkpoint";
-  if (fs::is_empty(path)) return "found an empty folder; the download may have failed";
-  return "found a folder without model_index.json; the download may be incomplete";
+// Throws BadInput "<source>: <what> ...".
+[[noreturn]] void refuse(const std::string& source, const std::string& what) {
+  throw BadInput(source + ": " + what + "; they are of different checkpoints");
 }
 
-void check_model_index(const fs::path& folder) {
-  const fs::path file = folder / "model_index.json";
-  if (!fs::exists(file))
-    throw BadInput(folder.string() + ": " + kExpected + ", " + what_it_is(folder));
-  const json index = data::read_json_object(file);
-  const json name = index.value("_class_name", json());
-  for (const char* known :
-       {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
-        "StableDiffusionInpaintPipeline", "StableDiffusionInstructPix2PixPipeline"}) {
-    if (name == known) return;
-  }
-  throw BadInput(file.string() + ": _class_name: expected StableDiffusionPipeline, found " +
-                 data::to_text(name) + "; this kind of model is not supported");
+void check_text_width(const Pipeline& pipeline, const std::string& source) {
+  int64_t text_width = pipeline.text_encoder.token_embedding.size(1);
+  if (pipeline.text_encoder_2) text_width += pipeline.text_encoder_2->token_embedding.size(1);
+  const int64_t expected = pipeline.unet.config.cross_attention_dim;
+  if (expected == text_width) return;
+  refuse(source, "the unet's cross_attention_dim is " + std::to_string(expected) +
+                     ", the hidden_size of the text " +
+                     (pipeline.text_encoder_2 ? "encoders together is " : "encoder is ") +
+                     std::to_string(text_width));
 }
 
-void check_fit(const Pipeline& pipeline, const std::string& source) {
-  const auto& unet = pipeline.unet.config;
-  const int64_t text_width = pipeline.text_encoder.token_embedding.size(1);
-  if (unet.cross_attention_dim != text_width) {
-    throw BadInput(source + ": the unet's cross_attention_dim is " +
-                   std::to_string(unet.cross_attention_dim) +
-                   ", the text encoder's hidden_size is " + std::to_string(text_width) +
-                   "; they are of different checkpoints");
-  }
+void check_channels(const Pipeline& pipeline, const std::string& source) {
+  const UNetConfig& unet = pipeline.unet.config;
   const int64_t latent = pipeline.vae.config.latent_channels;
-  if (unet.out_channels != latent || unet.in_channels % latent != 0) {
-    throw BadInput(source + ": the unet's in_channels and out_channels are " +
-                   std::to_string(unet.in_channels) + " and " + std::to_string(unet.out_channels) +
-                   ", the vae's latent_channels " + std::to_string(latent) +
-                   "; they are of different checkpoints");
+  if (unet.out_channels == latent && (unet.in_channels == latent || edits_images(pipeline))) return;
+  refuse(source, "the unet's in_channels and out_channels are " + std::to_string(unet.in_channels) +
+                     " and " + std::to_string(unet.out_channels) + ", the vae's latent_channels " +
+                     std::to_string(latent));
+}
+
+// SDXL's second encoder and what the UNet reads of it.
+void check_second_encoder(const Pipeline& pipeline, const std::string& source) {
+  const UNetConfig& unet = pipeline.unet.config;
+  const nn::ClipText& second = *pipeline.text_encoder_2;
+  if (!second.text_projection.weight.defined())
+    throw BadInput(source + ": text_encoder_2: expected text_projection.weight, found none; " +
+                   "expected a CLIPTextModelWithProjection");
+  const int64_t pooled = second.text_projection.weight.size(0);
+  const int64_t read =
+      unet.projection_class_embeddings_input_dim - kTimeIds * unet.addition_time_embed_dim;
+  if (pooled != read) {
+    refuse(source, "the unet reads " + std::to_string(read) +
+                       " pooled values of the text, text_encoder_2 projects to " +
+                       std::to_string(pooled));
   }
+  if (pipeline.tokenizer.max_length != pipeline.tokenizer_2->max_length) {
+    refuse(source, "tokenizer and tokenizer_2 make " +
+                       std::to_string(pipeline.tokenizer.max_length) + " and " +
+                       std::to_string(pipeline.tokenizer_2->max_length) + " ids of a prompt");
+  }
+}
+
+// The UNet has what the class in model_index.json says.
+void check_family(const Pipeline& pipeline, const std::string& source) {
+  const ModelClass& kind = model_class(pipeline.class_name, source);
+  const auto check = [&](bool expected, bool found, const std::string& what) {
+    if (expected == found) return;
+    throw BadInput(source + ": a " + kind.name + " has a unet " +
+                   (expected ? "with " : "without ") + what + ", found one " +
+                   (found ? "with" : "without") +
+                   "; model_index.json and the unet are of different families");
+  };
+  const UNetConfig& unet = pipeline.unet.config;
+  check(kind.xl, unet.addition_time_embed_dim > 0,
+        "addition_embed_type text_time (Stable Diffusion XL)");
+  check(kind.edits, edits_images(pipeline),
+        std::to_string(2 * pipeline.vae.config.latent_channels) +
+            " in_channels (InstructPix2Pix's source image)");
+  if (kind.embeds_guidance)
+    check(true, embeds_guidance(pipeline.unet), "time_cond_proj_dim (LCM's guidance)");
+}
+
+TextCondition encode_one(const Pipeline& pipeline, const std::string& prompt, int64_t clip_skip) {
+  const at::Tensor ids = data::encode(pipeline.tokenizer, {prompt}).ids;
+  const auto first = nn::clip_text_forward(pipeline.text_encoder, ids, clip_skip);
+  if (!pipeline.text_encoder_2) return {first.hidden, {}};
+  const at::Tensor ids_2 = data::encode(*pipeline.tokenizer_2, {prompt}).ids;
+  const auto second = nn::clip_text_forward(*pipeline.text_encoder_2, ids_2, clip_skip);
+  return {at::cat({first.penultimate, second.penultimate}, 2), second.pooled};
+}
+
+TextCondition stacked(const std::vector<TextCondition>& rows) {
+  std::vector<at::Tensor> hidden, pooled;
+  for (const auto& row : rows) {
+    hidden.push_back(row.hidden);
+    if (row.pooled.defined()) pooled.push_back(row.pooled);
+  }
+  return {at::cat(hidden), pooled.empty() ? at::Tensor() : at::cat(pooled)};
 }
 
 }  // namespace
 
 std::shared_ptr<PromptCache> make_prompt_cache() { return std::make_shared<PromptCache>(); }
+
+bool is_xl(const Pipeline& pipeline) { return pipeline.text_encoder_2.has_value(); }
+
+bool edits_images(const Pipeline& pipeline) {
+  return pipeline.unet.config.in_channels == 2 * pipeline.vae.config.latent_channels;
+}
+
+bool embeds_guidance(const UNet& unet) { return unet.config.time_cond_proj_dim > 0; }
+
+void check_fit(const Pipeline& pipeline, const std::string& source) {
+  check_channels(pipeline, source);
+  check_family(pipeline, source);
+  check_text_width(pipeline, source);
+  if (pipeline.text_encoder_2) check_second_encoder(pipeline, source);
+}
 
 Pipeline load_parts(const PipelineParts& parts) {
   Pipeline pipeline;
@@ -100,10 +138,16 @@ Pipeline load_parts(const PipelineParts& parts) {
 }
 
 Pipeline load_pipeline(const fs::path& folder) {
-  check_model_index(folder);
+  const ModelIndex index = read_model_index(folder);
   Pipeline pipeline = load_parts({.vae = folder / "vae",
                                   .text_encoder = folder / "text_encoder",
                                   .tokenizer = folder / "tokenizer"});
+  pipeline.class_name = index.class_name;
+  pipeline.force_zeros_for_empty_prompt = index.force_zeros_for_empty_prompt;
+  if (model_class(index.class_name, folder.string()).xl) {
+    pipeline.text_encoder_2 = nn::load_clip_text(folder / "text_encoder_2");
+    pipeline.tokenizer_2 = data::load_tokenizer(folder / "tokenizer_2");
+  }
   pipeline.scheduler = read_scheduler_config(folder / "scheduler");
   pipeline.unet = load_unet(folder / "unet");
   pipeline.source = folder;
@@ -117,26 +161,17 @@ void save_pipeline(const fs::path& folder, const Pipeline& pipeline, at::ScalarT
   save_vae(folder / "vae", pipeline.vae, dtype);
   nn::save_clip_text(folder / "text_encoder", pipeline.text_encoder, dtype);
   data::save_tokenizer(folder / "tokenizer", pipeline.tokenizer);
+  if (pipeline.text_encoder_2) {
+    nn::save_clip_text(folder / "text_encoder_2", *pipeline.text_encoder_2, dtype);
+    data::save_tokenizer(folder / "tokenizer_2", *pipeline.tokenizer_2);
+  }
   write_scheduler_config(folder / "scheduler", pipeline.scheduler);
-  write_model_index(folder, pipeline.scheduler);
-}
-
-void write_model_index(const fs::path& folder, const SchedulerConfig& scheduler) {
-  const json absent = {nullptr, nullptr};
-  const json index = {
-      {"_class_name", "StableDiffusionPipeline"},
-      {"_diffusers_version", "0.42.1"},
-      {"feature_extractor", absent},
-      {"image_encoder", absent},
-      {"requires_safety_checker", false},
-      {"safety_checker", absent},
-      {"scheduler", {"diffusers", scheduler.class_name}},
-      {"text_encoder", {"transformers", "CLIPTextModel"}},
-      {"tokenizer", {"transformers", "CLIPTokenizer"}},
-      {"unet", {"diffusers", "UNet2DConditionModel"}},
-      {"vae", {"diffusers", "AutoencoderKL"}},
-  };
-  data::write_file(folder / "model_index.json", data::to_text(index, 2) + "\n");
+  const bool projects = pipeline.text_encoder.text_projection.weight.defined();
+  write_model_index(folder,
+                    {.class_name = pipeline.class_name,
+                     .scheduler = pipeline.scheduler.class_name,
+                     .text_encoder = projects ? "CLIPTextModelWithProjection" : "CLIPTextModel",
+                     .force_zeros_for_empty_prompt = pipeline.force_zeros_for_empty_prompt});
 }
 
 TextCondition encode_prompts(const Pipeline& pipeline,
@@ -146,18 +181,26 @@ TextCondition encode_prompts(const Pipeline& pipeline,
   TORCH_CHECK(pipeline.cache, "encode_prompts: the pipeline has no prompt cache");
   const at::NoGradGuard no_grad;
   const std::lock_guard lock(pipeline.cache->mutex);
-  auto& known = pipeline.cache->hidden;
+  auto& known = pipeline.cache->rows;
   if (known.size() > kMaxCachedPrompts) known.clear();
-  std::vector<at::Tensor> rows;
+  std::vector<TextCondition> rows;
   for (const auto& prompt : prompts) {
-    at::Tensor& hidden = known[std::to_string(clip_skip) + ":" + prompt];
-    if (!hidden.defined()) {
-      const at::Tensor ids = data::encode(pipeline.tokenizer, {prompt}).ids;
-      hidden = nn::clip_text_forward(pipeline.text_encoder, ids, clip_skip).hidden;
-    }
-    rows.push_back(hidden);
+    TextCondition& row = known[std::to_string(clip_skip) + ":" + prompt];
+    if (!row.hidden.defined()) row = encode_one(pipeline, prompt, clip_skip);
+    rows.push_back(row);
   }
-  return {at::cat(rows)};
+  return stacked(rows);
+}
+
+TextCondition encode_negatives(const Pipeline& pipeline, const std::vector<std::string>& prompts) {
+  TextCondition result = encode_prompts(pipeline, prompts);
+  if (!pipeline.force_zeros_for_empty_prompt) return result;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    if (!prompts[i].empty()) continue;
+    result.hidden[static_cast<int64_t>(i)].zero_();
+    if (result.pooled.defined()) result.pooled[static_cast<int64_t>(i)].zero_();
+  }
+  return result;
 }
 
 int64_t native_size(const Pipeline& pipeline) {

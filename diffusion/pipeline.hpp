@@ -1,17 +1,19 @@
 #pragma once
 
-// A Stable Diffusion 1 or 2 checkpoint in diffusers' folder layout.
+// A Stable Diffusion checkpoint (1, 2, XL, an LCM of one, InstructPix2Pix) in diffusers' folder
+// layout.
 
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "data/nn/clip_text.hpp"
 #include "data/tokenizer.hpp"
+#include "diffusion/model_index.hpp"
 #include "diffusion/scheduler_config.hpp"
 #include "diffusion/unet.hpp"
 #include "diffusion/vae.hpp"
@@ -22,20 +24,33 @@ struct PromptCache;
 std::shared_ptr<PromptCache> make_prompt_cache();  // for a pipeline that is put together by hand
 
 struct Pipeline {
+  std::string class_name = "StableDiffusionPipeline";  // diffusers' name of the family
   UNet unet;
   Vae vae;
   nn::ClipText text_encoder;
   data::Tokenizer tokenizer;
+  std::optional<nn::ClipText> text_encoder_2;  // SDXL's, with a projection
+  std::optional<data::Tokenizer> tokenizer_2;  // SDXL's
+  bool force_zeros_for_empty_prompt = false;   // SDXL: guidance starts from zeros, see below
   SchedulerConfig scheduler;
   std::filesystem::path source;  // the folder that it was read from
   std::shared_ptr<PromptCache>
       cache;  // of encode_prompts; shared by copies, dropped where the text encoder changes
 };
 
-// <folder>/{model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/}, .fp16 variants
-// of weights accepted. Throws BadInput: when the path is something else it says what, and what was
-// expected; when parts are missing or do not fit together it names them.
+bool is_xl(const Pipeline& pipeline);
+// The UNet reads the latent of a source image beside its own, as InstructPix2Pix.
+bool edits_images(const Pipeline& pipeline);
+// The guidance scale is an input of the UNet, as in an LCM: no double batch.
+bool embeds_guidance(const UNet& unet);
+
+// <folder>/{model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/}, SDXL also
+// {text_encoder_2/, tokenizer_2/}; .fp16 variants of weights accepted. Throws BadInput: when the
+// path is something else it says what, and what was expected; when parts are missing or do not fit
+// together it names them.
 Pipeline load_pipeline(const std::filesystem::path& folder);
+// Throws BadInput when the parts are not of one family or their sizes differ; `source` is named.
+void check_fit(const Pipeline& pipeline, const std::string& source);
 
 // The same without the UNet: all that pretraining one needs. Folders of their own; "" for
 // text_encoder's tokenizer means the folder "tokenizer" beside it.
@@ -49,11 +64,10 @@ void save_pipeline(const std::filesystem::path& folder,
                    const Pipeline& pipeline,
                    at::ScalarType dtype);
 
-// Writes model_index.json alone.
-void write_model_index(const std::filesystem::path& folder, const SchedulerConfig& scheduler);
-
 struct TextCondition {
-  at::Tensor hidden;  // [B, L, D] the text encoder's last hidden state, after its final norm
+  at::Tensor hidden;  // [B, L, D] the text encoder's last hidden state, after its final norm; SDXL:
+                      // both encoders' penultimate ones side by side
+  at::Tensor pooled;  // [B, P] SDXL: the second encoder's projected output; undefined otherwise
 };
 // Each prompt is encoded alone, so that its rows are the same bits in every company, and kept for
 // the next call. `clip_skip` leaves out that many of the last layers. Truncation is silent: see
@@ -61,6 +75,9 @@ struct TextCondition {
 TextCondition encode_prompts(const Pipeline& pipeline,
                              const std::vector<std::string>& prompts,
                              int64_t clip_skip = 0);
+// What guidance starts from: negative prompts, never with clip_skip (as in diffusers). An empty one
+// is all zeros under force_zeros_for_empty_prompt.
+TextCondition encode_negatives(const Pipeline& pipeline, const std::vector<std::string>& prompts);
 
 // Pixels of a side that the UNet was trained at.
 int64_t native_size(const Pipeline& pipeline);

@@ -2,19 +2,14 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
-
 #include "data/error.hpp"
 #include "data/safetensors.hpp"
-#include "data/shape.hpp"
 #include "data/weight_files.hpp"
 
 namespace fs = std::filesystem;
 
 namespace diffusion {
 namespace {
-
-// 1. Structure.
 
 struct BlockPlan {
   std::string name;
@@ -80,13 +75,27 @@ BlockPlan up_plan(const UNetConfig& config, size_t i) {
   return plan;
 }
 
+void build_embeddings(UNet& unet, const LayerSource& source) {
+  const UNetConfig& config = unet.config;
+  const int64_t in = config.block_out_channels[0], width = 4 * in;
+  unet.time_linear_1 = source.linear("time_embedding.linear_1", width, in, true);
+  unet.time_linear_2 = source.linear("time_embedding.linear_2", width, width, true);
+  if (config.time_cond_proj_dim > 0) {
+    unet.time_cond_proj =
+        source.linear("time_embedding.cond_proj", in, config.time_cond_proj_dim, false);
+  }
+  if (config.addition_time_embed_dim == 0) return;
+  const int64_t added = config.projection_class_embeddings_input_dim;
+  unet.add_linear_1 = source.linear("add_embedding.linear_1", width, added, true);
+  unet.add_linear_2 = source.linear("add_embedding.linear_2", width, width, true);
+}
+
 UNet build_unet(const UNetConfig& config, const LayerSource& source) {
   const auto& widths = config.block_out_channels;
   UNet unet;
   unet.config = config;
   unet.conv_in = source.conv2d("conv_in", widths[0], config.in_channels, 3);
-  unet.time_linear_1 = source.linear("time_embedding.linear_1", 4 * widths[0], widths[0], true);
-  unet.time_linear_2 = source.linear("time_embedding.linear_2", 4 * widths[0], 4 * widths[0], true);
+  build_embeddings(unet, source);
   for (size_t i = 0; i < widths.size(); ++i) {
     unet.down_blocks.push_back(build_block(source, config, down_plan(config, i)));
   }
@@ -160,6 +169,12 @@ void visit_layers(UNet& unet, const std::string& prefix, const LayerVisitor& vis
   visit.conv2d(prefix + "conv_in", unet.conv_in);
   visit.linear(prefix + "time_embedding.linear_1", unet.time_linear_1);
   visit.linear(prefix + "time_embedding.linear_2", unet.time_linear_2);
+  const auto optional = [&](const char* name, nn::Linear& layer) {
+    if (layer.weight.defined()) visit.linear(prefix + name, layer);
+  };
+  optional("time_embedding.cond_proj", unet.time_cond_proj);
+  optional("add_embedding.linear_1", unet.add_linear_1);
+  optional("add_embedding.linear_2", unet.add_linear_2);
   for (size_t i = 0; i < unet.down_blocks.size(); ++i) {
     visit_layers(unet.down_blocks[i], prefix + "down_blocks." + std::to_string(i), kDownsampler,
                  visit);
@@ -172,74 +187,15 @@ void visit_layers(UNet& unet, const std::string& prefix, const LayerVisitor& vis
   visit.conv2d(prefix + "conv_out", unet.conv_out);
 }
 
-// 2. Forward.
-
-// What one pass through the network carries along.
-struct Pass {
-  at::Tensor time;  // [B, time_width], after SiLU
-  const KeyValue* next_key;
-  NormOptions norm;
-  std::vector<at::Tensor> skips;
-};
-
-at::Tensor layer_forward(const UNetBlock& block, size_t i, at::Tensor x, Pass& pass) {
-  x = resnet_forward(block.resnets[i], x, pass.time, pass.norm);
-  if (i >= block.attentions.size()) return x;
-  x = transformer_forward(block.attentions[i], x, pass.next_key, pass.norm.groups);
-  pass.next_key += block.attentions[i].transformer_blocks.size();
-  return x;
-}
-
-at::Tensor down_forward(const UNetBlock& block, at::Tensor x, Pass& pass) {
-  for (size_t i = 0; i < block.resnets.size(); ++i) {
-    x = layer_forward(block, i, x, pass);
-    pass.skips.push_back(x);
-  }
-  if (!block.resample.weight.defined()) return x;
-  x = nn::conv2d(block.resample, x, 2, 1);
-  pass.skips.push_back(x);
-  return x;
-}
-
-at::Tensor up_forward(const UNetBlock& block, at::Tensor x, Pass& pass) {
-  for (size_t i = 0; i < block.resnets.size(); ++i) {
-    x = layer_forward(block, i, at::cat({x, pass.skips.back()}, 1), pass);
-    pass.skips.pop_back();
-  }
-  if (!block.resample.weight.defined()) return x;
-  const at::Tensor& next = pass.skips.back();  // its size, as an odd one does not double back
-  return nn::conv2d(block.resample, at::upsample_nearest2d(x, {next.size(2), next.size(3)}), 1, 1);
-}
-
-void for_each_text_attention(const UNet& unet, const std::function<void(const Attention&)>& visit) {
-  const auto each = [&](const UNetBlock& block) {
-    for (const auto& transformer : block.attentions) {
-      for (const auto& w : transformer.transformer_blocks) visit(w.attn2);
-    }
-  };
-  for (const auto& block : unet.down_blocks) each(block);
-  each(unet.mid_block);
-  for (const auto& block : unet.up_blocks) each(block);
-}
-
-size_t count_text_attentions(const UNet& unet) {
-  size_t count = 0;
-  for_each_text_attention(unet, [&](const Attention&) { ++count; });
-  return count;
-}
-
-at::Tensor time_forward(const UNet& unet, const at::Tensor& t) {
-  const UNetConfig& config = unet.config;
-  const at::Tensor waves = timestep_embedding(t, config.block_out_channels[0],
-                                              config.flip_sin_to_cos, config.freq_shift);
-  return nn::linear(unet.time_linear_2, at::silu(nn::linear(unet.time_linear_1, waves)));
-}
-
 }  // namespace
 
 UNet load_unet(const fs::path& folder) {
   const UNetConfig config = read_unet_config(folder / "config.json");
-  const data::Weights weights = data::read_weights(folder, "diffusion_pytorch_model");
+  return unet_from_weights(data::read_weights(folder, "diffusion_pytorch_model"), config);
+}
+
+UNet unet_from_weights(const data::Weights& weights, const UNetConfig& config) {
+  check_unet_config(config, weights.source);
   std::vector<std::string> used;
   UNet unet = build_unet(config, checkpoint_source(weights, used));
   check_all_used(weights, used);
@@ -267,59 +223,6 @@ UNet make_unet(const UNetConfig& config, at::Generator& generator) {
   };
   source.norm = [&](const std::string&, int64_t channels) { return nn::make_norm(channels); };
   return build_unet(config, source);
-}
-
-ContextKeys context_keys(const UNet& unet, const at::Tensor& context) {
-  data::check_shape(context, {-1, -1, unet.config.cross_attention_dim}, "context_keys: context");
-  ContextKeys keys;
-  for_each_text_attention(
-      unet, [&](const Attention& w) { keys.push_back(context_key_value(w, context)); });
-  return keys;
-}
-
-at::Tensor unet_forward(const UNet& unet,
-                        const at::Tensor& x,
-                        const at::Tensor& t,
-                        const at::Tensor& context) {
-  data::check_shape(x, {-1, unet.config.in_channels, -1, -1}, "unet_forward: x");
-  data::check_shape(context, {x.size(0), -1, unet.config.cross_attention_dim},
-                    "unet_forward: context");
-  return unet_forward(unet, x, t, context_keys(unet, context));
-}
-
-at::Tensor unet_forward(const UNet& unet,
-                        const at::Tensor& x,
-                        const at::Tensor& t,
-                        const ContextKeys& keys) {
-  data::check_shape(x, {-1, unet.config.in_channels, -1, -1}, "unet_forward: x");
-  data::check_shape(t, {x.size(0)}, "unet_forward: t");
-  TORCH_CHECK(keys.size() == count_text_attentions(unet),
-              "unet_forward: the context keys are of another network");
-  Pass pass{.time = at::silu(time_forward(unet, t)),
-            .next_key = keys.data(),
-            .norm = {unet.config.norm_num_groups, unet.config.norm_eps},
-            .skips = {}};
-  at::Tensor h = nn::conv2d(unet.conv_in, x, 1, 1);
-  pass.skips.push_back(h);
-  for (const auto& block : unet.down_blocks) h = down_forward(block, h, pass);
-  for (size_t i = 0; i < unet.mid_block.resnets.size(); ++i)
-    h = layer_forward(unet.mid_block, i, h, pass);
-  for (const auto& block : unet.up_blocks) h = up_forward(block, h, pass);
-  h = at::silu(nn::group_norm(unet.conv_norm_out, h, pass.norm.groups, pass.norm.eps));
-  return nn::conv2d(unet.conv_out, h, 1, 1);
-}
-
-at::Tensor timestep_embedding(const at::Tensor& t,
-                              int64_t width,
-                              bool flip_sin_to_cos,
-                              double freq_shift) {
-  const int64_t half = width / 2;
-  const at::Tensor k = at::arange(half, at::kFloat);
-  const at::Tensor rates =
-      at::exp(k * (-std::log(10000.0)) / (static_cast<double>(half) - freq_shift)).to(t.device());
-  const at::Tensor angles = t.to(at::kFloat).unsqueeze(1) * rates.unsqueeze(0);  // [B, half]
-  return flip_sin_to_cos ? at::cat({angles.cos(), angles.sin()}, 1)
-                         : at::cat({angles.sin(), angles.cos()}, 1);
 }
 
 void for_each_tensor(UNet& unet, const std::string& prefix, const data::TensorVisitor& visit) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// Stable Diffusion 1 and 2's UNet: diffusers' UNet2DConditionModel.
+// Stable Diffusion's UNet (1, 2, XL): diffusers' UNet2DConditionModel.
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
@@ -27,6 +27,8 @@ struct UNet {
   UNetConfig config;
   nn::Conv2d conv_in;
   nn::Linear time_linear_1, time_linear_2;  // "time_embedding.linear_1", "time_embedding.linear_2"
+  nn::Linear time_cond_proj;  // "time_embedding.cond_proj"; undefined without time_cond_proj_dim
+  nn::Linear add_linear_1, add_linear_2;  // "add_embedding.linear_1", ".linear_2"; SDXL's alone
   std::vector<UNetBlock> down_blocks;
   UNetBlock mid_block;
   std::vector<UNetBlock> up_blocks;  // coarsest first
@@ -38,6 +40,8 @@ struct UNet {
 // diffusion_pytorch_model.fp16.safetensors. Throws BadInput naming the file and the key or tensor:
 // missing, not supported, of another shape, or left over.
 UNet load_unet(const std::filesystem::path& folder);
+// From tensors of diffusers' names. Throws BadInput naming `weights.source` and the tensor.
+UNet unet_from_weights(const data::Weights& weights, const UNetConfig& config);
 // Writes such a folder, the weights cast to `dtype` (LoRA not included).
 void save_unet(const std::filesystem::path& folder, UNet& unet, at::ScalarType dtype);
 // Random weights, as PyTorch initialises the layers.
@@ -50,6 +54,13 @@ using ContextKeys = std::vector<KeyValue>;
 ContextKeys context_keys(const UNet& unet,
                          const at::Tensor& context);  // context: [B, L, cross_attention_dim]
 
+// What some networks read beside the text; each undefined where the config has no such part.
+struct AddedConditions {
+  at::Tensor text_embeds;    // [B, P] SDXL: the second text encoder's pooled, projected output
+  at::Tensor time_ids;       // [B, 6] SDXL: original height, width, crop top, left, target h., w.
+  at::Tensor timestep_cond;  // [B, time_cond_proj_dim] LCM: guidance_embedding
+};
+
 // The network's output, whatever it predicts (eps, v, x0).
 // x: [B, in_channels, H, W]; t: [B], any number type, 0 .. 999; context: [B, L,
 // cross_attention_dim]
@@ -57,11 +68,17 @@ ContextKeys context_keys(const UNet& unet,
 at::Tensor unet_forward(const UNet& unet,
                         const at::Tensor& x,
                         const at::Tensor& t,
-                        const at::Tensor& context);
+                        const at::Tensor& context,
+                        const AddedConditions& added = {});
 at::Tensor unet_forward(const UNet& unet,
                         const at::Tensor& x,
                         const at::Tensor& t,
-                        const ContextKeys& keys);
+                        const ContextKeys& keys,
+                        const AddedConditions& added = {});
+
+// LCM's embedding of a guidance scale w (Luo et al. 2023, 4.2, after Kingma et al. 2021): sinusoids
+// of 1000 w. diffusers gives it w = guidance_scale - 1. w: [B] -> [B, width]
+at::Tensor guidance_embedding(const at::Tensor& w, int64_t width);
 
 // Sinusoids of t (Vaswani et al. 2017, 3.5) with diffusers' flip_sin_to_cos and freq_shift. t: [B]
 // -> [B, width]

@@ -19,8 +19,7 @@ namespace {
 const json& neutral_values() {
   static const json values = {
       {"act_fn", {"silu", "swish"}},
-      {"addition_embed_type", json::array()},
-      {"addition_time_embed_dim", json::array()},
+      {"addition_embed_type", {"text_time"}},
       {"attention_type", {"default"}},
       {"center_input_sample", {false}},
       {"class_embed_type", json::array()},
@@ -39,12 +38,10 @@ const json& neutral_values() {
       {"num_attention_heads", json::array()},
       {"num_class_embeds", json::array()},
       {"only_cross_attention", {false}},
-      {"projection_class_embeddings_input_dim", json::array()},
       {"resnet_out_scale_factor", {1}},
       {"resnet_skip_time_act", {false}},
       {"resnet_time_scale_shift", {"default"}},
       {"reverse_transformer_layers_per_block", json::array()},
-      {"time_cond_proj_dim", json::array()},
       {"time_embedding_act_fn", json::array()},
       {"time_embedding_dim", json::array()},
       {"time_embedding_type", {"positional"}},
@@ -69,7 +66,10 @@ const std::vector<std::string> kRead = {"sample_size",
                                         "attention_head_dim",
                                         "freq_shift",
                                         "upcast_attention",
-                                        "addition_embed_type_num_heads"};
+                                        "addition_embed_type_num_heads",
+                                        "addition_time_embed_dim",
+                                        "projection_class_embeddings_input_dim",
+                                        "time_cond_proj_dim"};
 
 void check_keys(const json& object, const std::string& source) {
   for (const auto& [key, value] : object.items()) {
@@ -82,10 +82,9 @@ void check_keys(const json& object, const std::string& source) {
                      data::to_text(value) + "; remove it if the network works without it");
     }
     if (std::count(neutral->begin(), neutral->end(), value)) continue;
-    throw BadInput(source + ": " + key + " = " + data::to_text(value) +
-                   " is not supported; expected " +
-                   (neutral->empty() ? "null" : data::to_text(neutral->at(0))) +
-                   ", as in Stable Diffusion 1 and 2");
+    throw BadInput(
+        source + ": " + key + " = " + data::to_text(value) + " is not supported; expected " +
+        (neutral->empty() ? "null" : data::to_text(neutral->at(0))) + ", as in Stable Diffusion");
   }
 }
 
@@ -141,9 +140,20 @@ json read_unet_object(const fs::path& file) {
   if (name != "UNet2DConditionModel") {
     throw BadInput(file.string() + ": _class_name: expected UNet2DConditionModel, found " +
                    data::to_text(name) +
-                   "; point to the unet folder of a Stable Diffusion 1 or 2 checkpoint");
+                   "; point to the unet folder of a Stable Diffusion checkpoint");
   }
   return object;
+}
+
+// The three keys of SDXL's added conditions stand together.
+void read_added_conditions(const json& object, UNetConfig& config, const std::string& source) {
+  read(object, "addition_time_embed_dim", config.addition_time_embed_dim, source);
+  read(object, "projection_class_embeddings_input_dim",
+       config.projection_class_embeddings_input_dim, source);
+  const bool named = !object.value("addition_embed_type", json()).is_null();
+  if (named == (config.addition_time_embed_dim > 0)) return;
+  throw BadInput(source + ": addition_embed_type: expected text_time together with " +
+                 "addition_time_embed_dim, as in Stable Diffusion XL; found one of the two");
 }
 
 void check_positive(const std::vector<int64_t>& values,
@@ -159,6 +169,21 @@ void check_multiple(int64_t width, int64_t of, const std::string& key, const std
   if (width % of == 0) return;
   throw BadInput(source + ": block_out_channels: " + std::to_string(width) + " is no multiple of " +
                  key + " = " + std::to_string(of));
+}
+
+void check_added_conditions(const UNetConfig& config, const std::string& source) {
+  const int64_t guidance = config.time_cond_proj_dim;
+  if (guidance != 0 && (guidance < 4 || guidance % 2 != 0)) {
+    throw BadInput(source + ": time_cond_proj_dim: expected an even number of at least 4, found " +
+                   std::to_string(guidance));
+  }
+  const int64_t sizes = kTimeIds * config.addition_time_embed_dim;
+  if (sizes == 0 && config.projection_class_embeddings_input_dim == 0) return;
+  if (sizes > 0 && config.projection_class_embeddings_input_dim > sizes) return;
+  throw BadInput(source + ": projection_class_embeddings_input_dim: expected more than " +
+                 std::to_string(kTimeIds) +
+                 " x addition_time_embed_dim = " + std::to_string(sizes) + ", found " +
+                 std::to_string(config.projection_class_embeddings_input_dim));
 }
 
 }  // namespace
@@ -189,12 +214,14 @@ UNetConfig read_unet_config(const fs::path& file) {
   read(object, "flip_sin_to_cos", config.flip_sin_to_cos, source);
   read(object, "freq_shift", config.freq_shift, source);
   read(object, "upcast_attention", config.upcast_attention, source);
+  read(object, "time_cond_proj_dim", config.time_cond_proj_dim, source);
+  read_added_conditions(object, config, source);
   check_unet_config(config, source);
   return config;
 }
 
 void write_unet_config(const fs::path& file, const UNetConfig& config) {
-  const json object = {
+  json object = {
       {"_class_name", "UNet2DConditionModel"},
       {"_diffusers_version", "0.42.1"},
       {"act_fn", "silu"},
@@ -219,6 +246,12 @@ void write_unet_config(const fs::path& file, const UNetConfig& config) {
       {"upcast_attention", config.upcast_attention},
       {"use_linear_projection", config.use_linear_projection},
   };
+  if (config.time_cond_proj_dim > 0) object["time_cond_proj_dim"] = config.time_cond_proj_dim;
+  if (config.addition_time_embed_dim > 0) {
+    object["addition_embed_type"] = "text_time";
+    object["addition_time_embed_dim"] = config.addition_time_embed_dim;
+    object["projection_class_embeddings_input_dim"] = config.projection_class_embeddings_input_dim;
+  }
   data::write_file(file, data::to_text(object, 2) + "\n");
 }
 
@@ -245,6 +278,7 @@ void check_unet_config(const UNetConfig& config, const std::string& source) {
   check_positive(config.layers_per_block, "layers_per_block", source);
   check_positive(config.transformer_layers, "transformer_layers_per_block", source);
   check_positive(config.heads, "attention_head_dim", source);
+  check_added_conditions(config, source);
   for (size_t i = 0; i < levels; ++i) {
     check_multiple(config.block_out_channels[i], config.norm_num_groups, "norm_num_groups", source);
     check_multiple(config.block_out_channels[i], config.heads[i],

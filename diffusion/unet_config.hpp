@@ -7,8 +7,10 @@
 
 namespace diffusion {
 
-// diffusers' UNet2DConditionModel config.json, as far as Stable Diffusion 1 and 2 use it. Lists
-// have one entry a level, finest first.
+constexpr int64_t kTimeIds = 6;  // SDXL: original height and width, crop top and left, target both
+
+// diffusers' UNet2DConditionModel config.json, as far as Stable Diffusion 1, 2 and XL, their LCM
+// distillates and InstructPix2Pix use it. Lists have one entry a level, finest first.
 struct UNetConfig {
   int64_t sample_size = 64;  // latent height and width that it was trained at; a note, not a limit
   int64_t in_channels = 4;   // 8: image editing, the latent of the source image comes second
@@ -29,7 +31,12 @@ struct UNetConfig {
       false;  // SD2: a transformer's projections are linear layers, not 1x1 convolutions
   bool flip_sin_to_cos = true;
   double freq_shift = 0.0;
-  bool upcast_attention = false;  // kept for the file; attention is always computed in fp32
+  bool upcast_attention = false;   // kept for the file; attention is always computed in fp32
+  int64_t time_cond_proj_dim = 0;  // LCM: width of the guidance embedding; 0: none
+  // SDXL ("addition_embed_type": "text_time"): the pooled text and six sizes join the time
+  // embedding. 0: none of them.
+  int64_t addition_time_embed_dim = 0;                // of one size's sinusoids
+  int64_t projection_class_embeddings_input_dim = 0;  // pooled width + 6 addition_time_embed_dim
 };
 
 // Throws BadInput naming the key when the network has a part that is not supported, or sizes that

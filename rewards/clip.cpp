@@ -48,8 +48,7 @@ at::Tensor clip_vision_forward(const ClipVision& w, const at::Tensor& x) {
   const at::Tensor token = w.class_embedding.expand({x.size(0), 1, config.hidden_size});
   const at::Tensor embedded = at::cat({token, patches}, 1) + w.position_embedding;
   const at::Tensor start = nn::layer_norm(w.pre_layrnorm, embedded, config.layer_norm_eps);
-  const at::Tensor last =
-      nn::encoder_forward(w.encoder, config, start, {}, config.num_hidden_layers);
+  const at::Tensor last = nn::encoder_forward(w.encoder, config, start);
   return nn::layer_norm(w.post_layernorm, last.select(1, 0), config.layer_norm_eps);
 }
 

@@ -49,7 +49,13 @@ TEST_P(UNetGolden, OutputAndGradientsAreDiffusers) {
   const auto params = train::parameters_of(unet, "");
   const at::Tensor x = golden.tensors.at("x").clone().requires_grad_(true);
   const at::Tensor context = golden.tensors.at("context").clone().requires_grad_(true);
-  const at::Tensor out = diffusion::unet_forward(unet, x, golden.tensors.at("t"), context);
+  const auto optional = [&](const char* name) {
+    return data::has(golden, name) ? golden.tensors.at(name) : at::Tensor();
+  };
+  const diffusion::AddedConditions added{.text_embeds = optional("text_embeds"),
+                                         .time_ids = optional("time_ids"),
+                                         .timestep_cond = optional("timestep_cond")};
+  const at::Tensor out = diffusion::unet_forward(unet, x, golden.tensors.at("t"), context, added);
   EXPECT_LE(relative_error(out, golden.tensors.at("out")), 1e-5);
   (out * golden.tensors.at("loss_weights")).sum().backward();
   EXPECT_LE(relative_error(x.grad(), golden.tensors.at("grad_x")), 1e-5);
@@ -59,7 +65,7 @@ TEST_P(UNetGolden, OutputAndGradientsAreDiffusers) {
   for (const auto& param : params) EXPECT_TRUE(param.value.grad().defined()) << param.name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, UNetGolden, testing::Values("sd1", "sd2"));
+INSTANTIATE_TEST_SUITE_P(Kinds, UNetGolden, testing::Values("sd1", "sd2", "sdxl", "lcm", "ip2p"));
 
 TEST(UNet, KeysOfAFixedContextGiveTheSameOutput) {
   const UNet unet = tiny_unet();
@@ -128,6 +134,50 @@ TEST(UNet, RefusesWrongShapes) {
   EXPECT_THROW(diffusion::unet_forward(unet, x, t, diffusion::ContextKeys{}), c10::Error);
 }
 
+TEST(UNet, AddedConditionsAreAskedForOfTheRightShape) {
+  auto generator = at::detail::createCPUGenerator(1);
+  auto config = tests::tiny_unet_config();
+  config.time_cond_proj_dim = 6;
+  config.addition_time_embed_dim = 2;
+  config.projection_class_embeddings_input_dim = 17;  // 5 + 6 x 2
+  UNet unet = diffusion::make_unet(config, generator);
+  const at::Tensor x = at::randn({2, 4, 8, 8}), context = at::randn({2, 3, 8}), t = at::arange(2);
+  const diffusion::AddedConditions good{.text_embeds = at::randn({2, 5}),
+                                        .time_ids = at::ones({2, 6}),
+                                        .timestep_cond = at::ones({2, 6})};
+  const at::Tensor out = diffusion::unet_forward(unet, x, t, context, good);
+  for (const auto member :
+       {&diffusion::AddedConditions::text_embeds, &diffusion::AddedConditions::time_ids,
+        &diffusion::AddedConditions::timestep_cond}) {
+    auto other = good;
+    other.*member = good.*member + 1;
+    EXPECT_FALSE(at::equal(diffusion::unet_forward(unet, x, t, context, other), out));
+    for (const at::Tensor& wrong : {at::Tensor(), at::ones({1, 6}), at::ones({2, 4})}) {
+      other.*member = wrong;
+      EXPECT_THROW(diffusion::unet_forward(unet, x, t, context, other), c10::Error);
+    }
+  }
+  const fs::path folder = fresh_folder("saved");
+  diffusion::save_unet(folder, unet, at::kFloat);
+  EXPECT_TRUE(
+      at::equal(diffusion::unet_forward(diffusion::load_unet(folder), x, t, context, good), out));
+}
+
+TEST(GuidanceEmbedding, IsDiffusers) {
+  const auto golden = data::read_safetensors(kGolden / "unet_lcm.safetensors");
+  const at::Tensor& expected = golden.tensors.at("timestep_cond");
+  const at::Tensor found = diffusion::guidance_embedding(golden.tensors.at("w"), expected.size(1));
+  EXPECT_LE((found - expected).abs().max().item<double>(), 1e-3);  // sines of angles up to 7000
+}
+
+TEST(GuidanceEmbedding, ByHand) {
+  const at::Tensor e = diffusion::guidance_embedding(at::full({1}, 0.002), 4);  // rates 1 and 1e-4
+  EXPECT_NEAR(e[0][0].item<double>(), std::sin(2.0), 1e-6);
+  EXPECT_NEAR(e[0][1].item<double>(), std::sin(2e-4), 1e-8);
+  EXPECT_NEAR(e[0][2].item<double>(), std::cos(2.0), 1e-6);
+  EXPECT_NEAR(e[0][3].item<double>(), std::cos(2e-4), 1e-7);
+}
+
 TEST(TimestepEmbedding, ByHand) {
   const at::Tensor t = at::full({1}, 2);
   const at::Tensor flipped = diffusion::timestep_embedding(t, 4, true, 0.0);  // rates 1 and 0.01
@@ -159,8 +209,11 @@ TEST(UNetConfig, NamesWhatIsNotSupported) {
   EXPECT_EQ(refusal("time_cond_proj_dim", nullptr), "");
   EXPECT_EQ(refusal("only_cross_attention", false), "");
   for (const auto& [key, value] : std::vector<std::pair<std::string, nlohmann::json>>{
-           {"time_cond_proj_dim", 256},
+           {"time_cond_proj_dim", 7},
            {"addition_embed_type", "text_time"},
+           {"addition_embed_type", "text"},
+           {"addition_time_embed_dim", 8},
+           {"projection_class_embeddings_input_dim", 48},
            {"class_embed_type", "timestep"},
            {"only_cross_attention", true},
            {"mid_block_type", "UNetMidBlock2D"},
@@ -181,6 +234,8 @@ TEST(UNetConfig, NamesWhatIsNotSupported) {
 
 TEST(UNetConfig, WeightsOfAnotherConfigAreRefused) {
   EXPECT_NE(refusal("cross_attention_dim", 16).find("expected shape"), std::string::npos);
+  EXPECT_NE(refusal("time_cond_proj_dim", 256).find("time_embedding.cond_proj.weight"),
+            std::string::npos);
   EXPECT_NE(refusal("layers_per_block", 2).find("resnets.1"), std::string::npos);
   EXPECT_NE(refusal("up_block_types", {"UpBlock2D", "UpBlock2D"}), "");
 }

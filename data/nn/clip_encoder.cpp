@@ -37,22 +37,19 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
   return activation == Activation::kGelu ? at::gelu(x) : x * at::sigmoid(1.702 * x);
 }
 
-at::Tensor encoder_forward(const Encoder& w,
-                           const EncoderConfig& config,
-                           const at::Tensor& x,
-                           const at::Tensor& mask,
-                           int64_t count) {
-  TORCH_CHECK(count >= 0 && count <= static_cast<int64_t>(w.layers.size()),
-              "encoder_forward: expected 0 to ", w.layers.size(), " layers, got ", count);
+at::Tensor encoder_layer_forward(const EncoderLayer& w,
+                                 const EncoderConfig& config,
+                                 const at::Tensor& x,
+                                 const at::Tensor& mask) {
+  const at::Tensor y = x + self_attention(w, layer_norm(w.layer_norm1, x, config.layer_norm_eps),
+                                          config.num_attention_heads, mask);
+  const at::Tensor inner = linear(w.fc1, layer_norm(w.layer_norm2, y, config.layer_norm_eps));
+  return y + linear(w.fc2, activate(config.hidden_act, inner));
+}
+
+at::Tensor encoder_forward(const Encoder& w, const EncoderConfig& config, const at::Tensor& x) {
   at::Tensor y = x;
-  for (int64_t i = 0; i < count; ++i) {
-    const EncoderLayer& layer = w.layers[static_cast<size_t>(i)];
-    y = y + self_attention(layer, layer_norm(layer.layer_norm1, y, config.layer_norm_eps),
-                           config.num_attention_heads, mask);
-    const at::Tensor inner =
-        linear(layer.fc1, layer_norm(layer.layer_norm2, y, config.layer_norm_eps));
-    y = y + linear(layer.fc2, activate(config.hidden_act, inner));
-  }
+  for (const auto& layer : w.layers) y = encoder_layer_forward(layer, config, y, {});
   return y;
 }
 

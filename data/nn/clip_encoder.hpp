@@ -38,13 +38,13 @@ struct Encoder {
   std::vector<EncoderLayer> layers;
 };
 
-// Runs the first `count` layers. x: [B, L, D]; mask: undefined, or added to the scores ([L, L]). ->
-// [B, L, D]
-at::Tensor encoder_forward(const Encoder& w,
-                           const EncoderConfig& config,
-                           const at::Tensor& x,
-                           const at::Tensor& mask,
-                           int64_t count);
+// One layer. x: [B, L, D]; mask: undefined, or added to the scores ([L, L]). -> [B, L, D]
+at::Tensor encoder_layer_forward(const EncoderLayer& w,
+                                 const EncoderConfig& config,
+                                 const at::Tensor& x,
+                                 const at::Tensor& mask);
+// All layers, nothing masked. x: [B, L, D] -> [B, L, D]
+at::Tensor encoder_forward(const Encoder& w, const EncoderConfig& config, const at::Tensor& x);
 
 // `prefix` as in "text_model.encoder".
 Encoder take_encoder(const data::Weights& weights,

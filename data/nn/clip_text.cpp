@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -37,15 +38,27 @@ TextOutput clip_text_forward(const ClipText& w, const at::Tensor& ids, int64_t c
   TORCH_CHECK(length <= w.position_embedding.size(0), "clip_text_forward: ids: at most ",
               w.position_embedding.size(0), " tokens, got ", length);
   const EncoderConfig& config = w.config.encoder;
+  TORCH_CHECK(clip_skip >= 0 && clip_skip <= config.num_hidden_layers,
+              "clip_text_forward: clip_skip: expected 0 to ", config.num_hidden_layers, ", got ",
+              clip_skip);
   const at::Tensor x =
       at::embedding(w.token_embedding, ids) + w.position_embedding.slice(0, 0, length);
   const at::Tensor mask = causal_mask(length, x.options().requires_grad(false));
-  const at::Tensor last =
-      encoder_forward(w.encoder, config, x, mask, config.num_hidden_layers - clip_skip);
-  const at::Tensor hidden = layer_norm(w.final_layer_norm, last, config.layer_norm_eps);
-  const at::Tensor row =
-      end_positions(w.config, ids).view({-1, 1, 1}).expand({-1, 1, hidden.size(2)});
-  return {hidden, hidden.gather(1, row).squeeze(1)};
+  const auto norm = [&](const at::Tensor& h) {
+    return layer_norm(w.final_layer_norm, h, config.layer_norm_eps);
+  };
+  std::vector<at::Tensor> states{x};  // [0] before the first layer
+  for (const auto& layer : w.encoder.layers)
+    states.push_back(encoder_layer_forward(layer, config, states.back(), mask));
+  const auto kept = static_cast<size_t>(config.num_hidden_layers - clip_skip);
+  const at::Tensor last = norm(states.back());
+  const at::Tensor row = end_positions(w.config, ids).view({-1, 1, 1}).expand({-1, 1, x.size(2)});
+  TextOutput out;
+  out.hidden = clip_skip == 0 ? last : norm(states[kept]);
+  if (kept > 0) out.penultimate = states[kept - 1];
+  out.pooled = last.gather(1, row).squeeze(1);
+  if (w.text_projection.weight.defined()) out.pooled = linear(w.text_projection, out.pooled);
+  return out;
 }
 
 ClipText take_clip_text(const data::Weights& weights, const ClipTextConfig& config) {
@@ -63,6 +76,11 @@ ClipText take_clip_text(const data::Weights& weights, const ClipTextConfig& conf
   return w;
 }
 
+Linear take_text_projection(const data::Weights& weights, const ClipTextConfig& config) {
+  if (!data::has(weights, "text_projection.weight")) return {};
+  return take_linear(weights, "text_projection", config.projection_dim, config.encoder.hidden_size);
+}
+
 ClipText make_clip_text(const ClipTextConfig& config, at::Generator& generator) {
   const int64_t width = config.encoder.hidden_size;
   ClipText w;
@@ -74,17 +92,28 @@ ClipText make_clip_text(const ClipTextConfig& config, at::Generator& generator) 
   return w;
 }
 
+Linear make_text_projection(const ClipTextConfig& config, at::Generator& generator) {
+  const int64_t width = config.encoder.hidden_size;
+  const double std = 1.0 / std::sqrt(static_cast<double>(width));
+  return {normal_tensor({config.projection_dim, width}, std, generator), {}, {}};
+}
+
 void for_each_tensor(ClipText& w, const std::string& prefix, const data::TensorVisitor& visit) {
   visit(prefix + ".embeddings.token_embedding.weight", w.token_embedding);
   visit(prefix + ".embeddings.position_embedding.weight", w.position_embedding);
   for_each_tensor(w.encoder, prefix + ".encoder", visit);
   for_each_tensor(w.final_layer_norm, prefix + ".final_layer_norm", visit);
+  if (w.text_projection.weight.defined())
+    for_each_tensor(w.text_projection, "text_projection", visit);
 }
 
 ClipText load_clip_text(const std::filesystem::path& folder) {
   const std::filesystem::path config = folder / "config.json";
   const ClipTextConfig parsed = parse_clip_text_config(data::read_file(config), config.string());
-  return take_clip_text(data::read_weights(folder, "model"), parsed);
+  const data::Weights weights = data::read_weights(folder, "model");
+  ClipText w = take_clip_text(weights, parsed);
+  w.text_projection = take_text_projection(weights, parsed);
+  return w;
 }
 
 void save_clip_text(const std::filesystem::path& folder, const ClipText& w, at::ScalarType dtype) {
@@ -95,7 +124,8 @@ void save_clip_text(const std::filesystem::path& folder, const ClipText& w, at::
     file.tensors[name] = tensor.detach().to(dtype);
   });
   data::write_safetensors(folder / "model.safetensors", file);
-  data::write_file(folder / "config.json", clip_text_config_json(w.config, dtype));
+  data::write_file(folder / "config.json",
+                   clip_text_config_json(w.config, dtype, w.text_projection.weight.defined()));
 }
 
 ClipTextConfig parse_clip_text_config(const std::string& json, const std::string& where) {
@@ -111,9 +141,11 @@ ClipTextConfig parse_clip_text_config(const std::string& json, const std::string
   return config;
 }
 
-std::string clip_text_config_json(const ClipTextConfig& config, at::ScalarType dtype) {
+std::string clip_text_config_json(const ClipTextConfig& config,
+                                  at::ScalarType dtype,
+                                  bool projection) {
   nlohmann::ordered_json file;
-  file["architectures"] = {"CLIPTextModel"};
+  file["architectures"] = {projection ? "CLIPTextModelWithProjection" : "CLIPTextModel"};
   file["model_type"] = "clip_text_model";
   write_encoder_config(config.encoder, file);
   file["vocab_size"] = config.vocab_size;
