@@ -49,6 +49,19 @@ std::vector<std::string> texts_of(const std::vector<ImageRequest>& batch,
   return texts;
 }
 
+// As many chunks for each text of the batch as the longest needs.
+TextOptions text_options(const Pipeline& pipeline,
+                         const std::vector<ImageRequest>& batch,
+                         const GenerateOptions& options) {
+  TextOptions text{.clip_skip = options.clip_skip, .weighting = options.prompt_weighting};
+  if (!text.weighting) return text;
+  for (const auto& request : batch) {
+    text.chunks = std::max({text.chunks, chunk_count(pipeline, request.prompt),
+                            chunk_count(pipeline, request.negative_prompt)});
+  }
+  return text;
+}
+
 GeneratedBatch generate_batch(const Pipeline& pipeline,
                               const NoiseSchedule& schedule,
                               const std::vector<ImageRequest>& batch,
@@ -57,13 +70,14 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
   const auto shape = latent_shape(pipeline, options.height, options.width);
   auto generators = image_generators(seeds_of(batch));
   const at::Tensor initial = initial_noise(batch, generators, shape);  // [B, C, h, w]
+  const TextOptions text = text_options(pipeline, batch, options);
   const at::Tensor condition =
-      encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), options.clip_skip)
-          .hidden.to(device);
+      encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), text).hidden.to(device);
   at::Tensor unconditional;
   if (options.guidance > 1) {
-    unconditional = encode_negatives(pipeline, texts_of(batch, &ImageRequest::negative_prompt))
-                        .hidden.to(device);
+    unconditional =
+        encode_negatives(pipeline, texts_of(batch, &ImageRequest::negative_prompt), text)
+            .hidden.to(device);
   }
   const Denoiser denoiser =
       guided_denoiser(pipeline.unet, condition, unconditional, options.guidance);

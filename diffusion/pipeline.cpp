@@ -3,10 +3,12 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
 #include "data/error.hpp"
+#include "diffusion/prompt.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -15,7 +17,7 @@ namespace diffusion {
 
 struct PromptCache {
   std::mutex mutex;
-  std::map<std::string, TextCondition> rows;  // of one prompt, by clip_skip and prompt
+  std::map<std::string, TextCondition> rows;  // of one prompt, by cache_key()
 };
 
 namespace {
@@ -89,13 +91,69 @@ void check_family(const Pipeline& pipeline, const std::string& source) {
     check(true, embeds_guidance(pipeline.unet), "time_cond_proj_dim (LCM's guidance)");
 }
 
-TextCondition encode_one(const Pipeline& pipeline, const std::string& prompt, int64_t clip_skip) {
+// Rows of one run of each encoder, side by side for SDXL, each with its own weights.
+TextCondition encode_chunk(const Pipeline& pipeline,
+                           const PromptChunk& first,
+                           const PromptChunk& second,
+                           int64_t clip_skip) {
+  const auto run = [&](const nn::ClipText& encoder, const PromptChunk& chunk) {
+    return nn::clip_text_forward(encoder, at::tensor(chunk.ids, at::kLong).unsqueeze(0), clip_skip);
+  };
+  const auto output = run(pipeline.text_encoder, first);
+  if (!pipeline.text_encoder_2) return {apply_weights(output.hidden, first.weights), {}};
+  const auto output_2 = run(*pipeline.text_encoder_2, second);
+  return {at::cat({apply_weights(output.penultimate, first.weights),
+                   apply_weights(output_2.penultimate, second.weights)},
+                  2),
+          output_2.pooled};
+}
+
+std::vector<PromptChunk> padded_chunks(const data::Tokenizer& tokenizer,
+                                       const std::vector<WeightedText>& pieces,
+                                       int64_t count) {
+  std::vector<PromptChunk> chunks = chunks_of(tokenizer, pieces);
+  if (chunks.size() < static_cast<size_t>(count))
+    chunks.resize(static_cast<size_t>(count), empty_chunk(tokenizer));
+  return chunks;
+}
+
+// The pooled output is the first chunk's, as in A1111.
+TextCondition encode_weighted(const Pipeline& pipeline,
+                              const std::string& prompt,
+                              const TextOptions& options) {
+  const std::vector<WeightedText> pieces = parse_weights(prompt);
+  const auto first = padded_chunks(pipeline.tokenizer, pieces, options.chunks);
+  const auto second =
+      pipeline.tokenizer_2 ? padded_chunks(*pipeline.tokenizer_2, pieces, options.chunks) : first;
+  if (first.size() != second.size()) {
+    throw BadInput("prompt '" + prompt + "': " + std::to_string(first.size()) + " chunks by one " +
+                   "tokenizer, " + std::to_string(second.size()) + " by the other; shorten it");
+  }
+  std::vector<at::Tensor> hidden;
+  at::Tensor pooled;
+  for (size_t i = 0; i < first.size(); ++i) {
+    const TextCondition rows = encode_chunk(pipeline, first[i], second[i], options.clip_skip);
+    hidden.push_back(rows.hidden);
+    if (i == 0) pooled = rows.pooled;
+  }
+  return {at::cat(hidden, 1), pooled};
+}
+
+TextCondition encode_one(const Pipeline& pipeline,
+                         const std::string& prompt,
+                         const TextOptions& options) {
+  if (options.weighting) return encode_weighted(pipeline, prompt, options);
   const at::Tensor ids = data::encode(pipeline.tokenizer, {prompt}).ids;
-  const auto first = nn::clip_text_forward(pipeline.text_encoder, ids, clip_skip);
+  const auto first = nn::clip_text_forward(pipeline.text_encoder, ids, options.clip_skip);
   if (!pipeline.text_encoder_2) return {first.hidden, {}};
   const at::Tensor ids_2 = data::encode(*pipeline.tokenizer_2, {prompt}).ids;
-  const auto second = nn::clip_text_forward(*pipeline.text_encoder_2, ids_2, clip_skip);
+  const auto second = nn::clip_text_forward(*pipeline.text_encoder_2, ids_2, options.clip_skip);
   return {at::cat({first.penultimate, second.penultimate}, 2), second.pooled};
+}
+
+std::string cache_key(const std::string& prompt, const TextOptions& options) {
+  return std::to_string(options.clip_skip) + ":" +
+         (options.weighting ? std::to_string(options.chunks) : "") + ":" + prompt;
 }
 
 TextCondition stacked(const std::vector<TextCondition>& rows) {
@@ -174,26 +232,45 @@ void save_pipeline(const fs::path& folder, const Pipeline& pipeline, at::ScalarT
                      .force_zeros_for_empty_prompt = pipeline.force_zeros_for_empty_prompt});
 }
 
+int64_t chunk_count(const Pipeline& pipeline, const std::string& prompt) {
+  return static_cast<int64_t>(chunks_of(pipeline.tokenizer, parse_weights(prompt)).size());
+}
+
 TextCondition encode_prompts(const Pipeline& pipeline,
                              const std::vector<std::string>& prompts,
-                             int64_t clip_skip) {
+                             const TextOptions& options) {
   TORCH_CHECK(!prompts.empty(), "encode_prompts: expected at least one prompt");
   TORCH_CHECK(pipeline.cache, "encode_prompts: the pipeline has no prompt cache");
   const at::NoGradGuard no_grad;
   const std::lock_guard lock(pipeline.cache->mutex);
   auto& known = pipeline.cache->rows;
   if (known.size() > kMaxCachedPrompts) known.clear();
+  TextOptions same = options;  // one length for all
+  if (options.weighting) {
+    for (const auto& prompt : prompts)
+      same.chunks = std::max(same.chunks, chunk_count(pipeline, prompt));
+  }
   std::vector<TextCondition> rows;
   for (const auto& prompt : prompts) {
-    TextCondition& row = known[std::to_string(clip_skip) + ":" + prompt];
-    if (!row.hidden.defined()) row = encode_one(pipeline, prompt, clip_skip);
+    TextCondition& row = known[cache_key(prompt, same)];
+    if (!row.hidden.defined()) row = encode_one(pipeline, prompt, same);
     rows.push_back(row);
   }
   return stacked(rows);
 }
 
-TextCondition encode_negatives(const Pipeline& pipeline, const std::vector<std::string>& prompts) {
-  TextCondition result = encode_prompts(pipeline, prompts);
+TextCondition encode_prompts(const Pipeline& pipeline,
+                             const std::vector<std::string>& prompts,
+                             int64_t clip_skip) {
+  return encode_prompts(pipeline, prompts, TextOptions{.clip_skip = clip_skip});
+}
+
+TextCondition encode_negatives(const Pipeline& pipeline,
+                               const std::vector<std::string>& prompts,
+                               const TextOptions& options) {
+  TextOptions own = options;
+  if (!own.weighting) own.clip_skip = 0;
+  TextCondition result = encode_prompts(pipeline, prompts, own);
   if (!pipeline.force_zeros_for_empty_prompt) return result;
   for (size_t i = 0; i < prompts.size(); ++i) {
     if (!prompts[i].empty()) continue;

@@ -69,15 +69,29 @@ struct TextCondition {
                       // both encoders' penultimate ones side by side
   at::Tensor pooled;  // [B, P] SDXL: the second encoder's projected output; undefined otherwise
 };
+// How prompts are read. `weighting`: as A1111 does (diffusion/prompt.hpp), the rows of every chunk
+// one after the other, so L is a multiple of the encoder's length; an empty chunk fills up to at
+// least `chunks`.
+struct TextOptions {
+  int64_t clip_skip = 0;  // last layers of the text encoder left out: A1111's "Clip skip" minus 1
+  bool weighting = false;
+  int64_t chunks = 1;
+};
 // Each prompt is encoded alone, so that its rows are the same bits in every company, and kept for
-// the next call. `clip_skip` leaves out that many of the last layers. Truncation is silent: see
-// data::truncation_warnings.
+// the next call. Without weighting, truncation is silent: see data::truncation_warnings.
+TextCondition encode_prompts(const Pipeline& pipeline,
+                             const std::vector<std::string>& prompts,
+                             const TextOptions& options);
 TextCondition encode_prompts(const Pipeline& pipeline,
                              const std::vector<std::string>& prompts,
                              int64_t clip_skip = 0);
-// What guidance starts from: negative prompts, never with clip_skip (as in diffusers). An empty one
-// is all zeros under force_zeros_for_empty_prompt.
-TextCondition encode_negatives(const Pipeline& pipeline, const std::vector<std::string>& prompts);
+// Chunks of a prompt that is read with weighting.
+int64_t chunk_count(const Pipeline& pipeline, const std::string& prompt);
+// What guidance starts from: negative prompts, without clip_skip as in diffusers, but with it under
+// weighting, as in A1111. An empty one is all zeros under force_zeros_for_empty_prompt.
+TextCondition encode_negatives(const Pipeline& pipeline,
+                               const std::vector<std::string>& prompts,
+                               const TextOptions& options = {});
 
 // Pixels of a side that the UNet was trained at.
 int64_t native_size(const Pipeline& pipeline);

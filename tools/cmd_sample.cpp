@@ -15,6 +15,7 @@
 #include "data/shape.hpp"
 #include "data/weight_files.hpp"
 #include "diffusion/lora_file.hpp"
+#include "diffusion/prompt.hpp"
 #include "tools/commands.hpp"
 #include "tools/models.hpp"
 #include "tools/progress.hpp"
@@ -60,7 +61,10 @@ void declare_how(Options& options, SampleConfig& c) {
   options.number("eta", c.eta, "DDIM: 0 deterministic .. 1 as noisy as DDPM", 0, 1);
   options.text("timestep_spacing", c.timestep_spacing,
                "leading, trailing or linspace [the model's]");
-  options.integer("clip_skip", c.clip_skip, "last layers of the text encoder left out", 0, 11);
+  options.integer("clip_skip", c.clip_skip,
+                  "last layers of the text encoder left out: A1111's Clip skip minus 1", 0, 11);
+  options.flag("prompt_weighting", c.prompt_weighting,
+               "(a:1.3) [a] BREAK and long prompts, read as A1111 does");
   options.integer("batch_size", c.batch_size,
                   "images at a time, 0: up to 8; equal sizes, equal bits", 0, 4096);
   options.short_name("batch_size", 'b');
@@ -199,15 +203,33 @@ void check_latents(const Session& session) {
   }
 }
 
-void warn_of_long_prompts(const Session& session) {
+std::vector<std::string> texts_of(const Session& session) {
   std::vector<std::string> texts;
   for (const auto& job : session.jobs) {
     for (const auto& text : {job.prompt, job.negative_prompt}) {
       if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(text);
     }
   }
-  for (const auto& warning : data::truncation_warnings(session.pipeline.tokenizer, texts)) {
-    std::cerr << "warning: " << warning << "\n";
+  return texts;
+}
+
+// How prompts are read: the lengths of weighted ones; what of plain ones is not read.
+void settle_prompts(Session& session) {
+  if (session.config.prompt_weighting) {
+    for (auto& job : session.jobs) {
+      job.chunks = std::max(diffusion::chunk_count(session.pipeline, job.prompt),
+                            diffusion::chunk_count(session.pipeline, job.negative_prompt));
+    }
+    return;
+  }
+  const auto texts = texts_of(session);
+  for (const auto& warning : data::truncation_warnings(session.pipeline.tokenizer, texts))
+    std::cerr << "warning: " << warning << " (--prompt-weighting reads long prompts)\n";
+  for (const auto& text : texts) {
+    if (!diffusion::has_weights(text)) continue;
+    std::cerr << "note: weights such as (word:1.2) are read as plain text; --prompt-weighting "
+                 "reads them as A1111 does\n";
+    return;
   }
 }
 
@@ -245,7 +267,8 @@ void run_group(const Session& session,
                                      .height = first.height,
                                      .width = first.width,
                                      .micro_batch = micro_batch_of(session.config, requests.size()),
-                                     .clip_skip = session.config.clip_skip};
+                                     .clip_skip = session.config.clip_skip,
+                                     .prompt_weighting = session.config.prompt_weighting};
   options.sampler = {.sampler = session.choice.sampler,
                      .steps = first.steps,
                      .eta = session.config.eta,
@@ -285,6 +308,9 @@ WriterOptions writer_options(const Session& session, at::Device device) {
   options.base.model =
       last_name(config.unet.empty() ? session.pipeline.source : fs::path(config.unet));
   if (config.eta > 0) options.base.extra.push_back({"Eta", data::short_number(config.eta)});
+  if (config.clip_skip > 0)
+    options.base.extra.push_back({"Clip skip", std::to_string(config.clip_skip + 1)});
+  if (config.prompt_weighting) options.base.extra.push_back({"Prompt weighting", "A1111"});
   if (!config.timestep_spacing.empty())
     options.base.extra.push_back({"Spacing", config.timestep_spacing});
   if (!config.lora.empty()) {
@@ -354,7 +380,7 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   for (const auto& job : session.jobs)
     diffusion::latent_shape(session.pipeline, job.height, job.width);
   check_latents(session);
-  warn_of_long_prompts(session);
+  settle_prompts(session);
   data::write_file(fs::path(config.output_dir) / "config.toml", options.resolved());
   try {
     run(session, placement);

@@ -55,10 +55,10 @@ std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_see
 
 std::vector<std::vector<size_t>> group_jobs(const std::vector<SampleJob>& jobs) {
   std::vector<std::vector<size_t>> groups;
-  std::map<std::tuple<int64_t, int64_t, int64_t, double>, size_t> known;
+  std::map<std::tuple<int64_t, int64_t, int64_t, double, int64_t>, size_t> known;
   for (size_t i = 0; i < jobs.size(); ++i) {
-    const auto key =
-        std::make_tuple(jobs[i].height, jobs[i].width, jobs[i].steps, jobs[i].cfg_scale);
+    const auto key = std::make_tuple(jobs[i].height, jobs[i].width, jobs[i].steps,
+                                     jobs[i].cfg_scale, jobs[i].chunks);
     const auto [place, added] = known.emplace(key, groups.size());
     if (added) groups.emplace_back();
     groups[place->second].push_back(i);

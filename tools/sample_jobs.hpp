@@ -32,6 +32,7 @@ struct SampleConfig {
   int64_t height = 0, width = 0;  // pixels, 0: the model's own
   int64_t batch_size = 0;         // images computed together; 0: up to 8
   int64_t clip_skip = 0;
+  bool prompt_weighting = false;
   bool vae_tiling = false, vae_slicing = false;
   int64_t vae_tile_size = 0;          // pixels, 0: the VAE's own
   std::string latents, save_latents;  // safetensors files
@@ -48,14 +49,15 @@ struct SampleJob {
   uint64_t seed = 0;  // of the first of its candidates, then counting up
   int64_t height = 0, width = 0, steps = 0;
   double cfg_scale = 0;
+  int64_t chunks = 1;  // runs of the text encoder that its longer text takes
 };
 
 // The prompts of the flags, then those of the file, each `count` times. Throws BadInput when there
 // are none. `random_seed` stands in for a seed of -1.
 std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_seed);
 
-// Jobs that can be computed together, by index; those of one size, steps and guidance. In order of
-// their first.
+// Jobs that can be computed together, by index; those of one size, steps, guidance and length
+// of text. In order of their first.
 std::vector<std::vector<size_t>> group_jobs(const std::vector<SampleJob>& jobs);
 
 // The number that the next image of a folder gets: one above the highest "<number>-<seed>.png".
