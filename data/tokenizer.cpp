@@ -111,6 +111,26 @@ std::vector<std::string> words_of(std::u32string_view clean) {
   return words;
 }
 
+bool is_word(char32_t c) { return is_letter(c) || is_number(c) || c == U'_'; }
+
+// Does the word go on across `at`? A UTF-8 character has up to 4 bytes.
+bool inside_word(std::string_view text, size_t at) {
+  if (at == 0 || at >= text.size()) return false;
+  const size_t from = at < 4 ? 0 : at - 4;
+  return is_word(decode_utf8(text.substr(from, at - from)).back()) &&
+         is_word(decode_utf8(text.substr(at, 4)).front());
+}
+
+// Where `content` first stands, npos: nowhere.
+size_t find_token(std::string_view text, const std::string& content, bool whole_word) {
+  size_t at = text.find(content);
+  while (whole_word && at != text.npos &&
+         (inside_word(text, at) || inside_word(text, at + content.size()))) {
+    at = text.find(content, at + 1);
+  }
+  return at;
+}
+
 // A stretch of a text: an added token, or what lies between two.
 struct Stretch {
   std::string_view text;
@@ -130,7 +150,7 @@ std::vector<Stretch> stretches_of(const std::vector<AddedToken>& tokens,
       if (token.normalized != normalized) continue;
       const std::string content =
           normalized ? encode_utf8(normalised(token.content)) : token.content;
-      const size_t at = text.find(content);
+      const size_t at = find_token(text, content, token.whole_word);
       if (content.empty() || at > first || (at == first && content.size() <= length)) continue;
       first = at;
       length = content.size();
@@ -215,6 +235,10 @@ void append_words(const Tokenizer& tokenizer,
   }
 }
 
+void append_token(const AddedToken& token, std::vector<int64_t>& ids) {
+  for (int64_t i = 0; i < token.count; ++i) ids.push_back(token.id + i);
+}
+
 // Copies of words, each as its symbols, with their counts: what BPE learns from.
 struct CountedWord {
   std::vector<std::string> symbols;
@@ -257,13 +281,13 @@ std::vector<int64_t> encode_text(const Tokenizer& tokenizer, const std::string& 
   std::vector<int64_t> ids;
   for (const auto& raw : stretches_of(tokenizer.added, false, text)) {
     if (raw.token) {
-      ids.push_back(raw.token->id);
+      append_token(*raw.token, ids);
       continue;
     }
     const std::string clean = encode_utf8(normalised(raw.text));
     for (const auto& stretch : stretches_of(tokenizer.added, true, clean)) {
       if (stretch.token) {
-        ids.push_back(stretch.token->id);
+        append_token(*stretch.token, ids);
       } else {
         append_words(tokenizer, decode_utf8(stretch.text), ids);
       }
@@ -360,7 +384,8 @@ Tokenizer train_bpe(const std::vector<std::string>& texts, int64_t vocab_size, i
     add_symbol(tokenizer, special);
   tokenizer.bos = tokenizer.vocab.at(tokenizer.bos_token);
   tokenizer.eos = tokenizer.pad = tokenizer.vocab.at(tokenizer.eos_token);
-  tokenizer.added = {{tokenizer.bos_token, tokenizer.bos}, {tokenizer.eos_token, tokenizer.eos}};
+  tokenizer.added = {{.content = tokenizer.bos_token, .id = tokenizer.bos},
+                     {.content = tokenizer.eos_token, .id = tokenizer.eos}};
   return tokenizer;
 }
 

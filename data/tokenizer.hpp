@@ -17,6 +17,8 @@ struct AddedToken {  // found in a text before anything is cut
   std::string content;
   int64_t id = 0;
   bool normalized = false;  // looked for after normalising: in any case of its letters
+  int64_t count = 1;        // ids from `id` on: a learnt word of several vectors
+  bool whole_word = false;  // not as a part of a longer word
 };
 struct Tokenizer {
   std::unordered_map<std::string, int64_t> vocab;  // symbol -> id

@@ -149,7 +149,8 @@ json read_settings(const fs::path& folder, Tokenizer& tokenizer) {
   }
   const json ids = read_json_object(list);
   for (const auto& [content, id] : ids.items())
-    tokenizer.added.push_back({content, id.get<int64_t>(), !special.count(content)});
+    tokenizer.added.push_back(
+        {.content = content, .id = id.get<int64_t>(), .normalized = !special.count(content)});
   return settings;
 }
 

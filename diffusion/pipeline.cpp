@@ -40,6 +40,17 @@ void check_text_width(const Pipeline& pipeline, const std::string& source) {
                      std::to_string(text_width));
 }
 
+void check_vocabulary(const data::Tokenizer& tokenizer,
+                      const nn::ClipText& encoder,
+                      const std::string& source) {
+  auto ids = static_cast<int64_t>(tokenizer.vocab.size());
+  for (const auto& token : tokenizer.added) ids = std::max(ids, token.id + token.count);
+  const int64_t rows = encoder.token_embedding.size(0);
+  if (ids <= rows) return;
+  refuse(source, "the tokenizer's words take " + std::to_string(ids) +
+                     " ids, the text encoder's vocab_size is " + std::to_string(rows));
+}
+
 void check_channels(const Pipeline& pipeline, const std::string& source) {
   const UNetConfig& unet = pipeline.unet.config;
   const int64_t latent = pipeline.vae.config.latent_channels;
@@ -56,6 +67,7 @@ void check_second_encoder(const Pipeline& pipeline, const std::string& source) {
   if (!second.text_projection.weight.defined())
     throw BadInput(source + ": text_encoder_2: expected text_projection.weight, found none; " +
                    "expected a CLIPTextModelWithProjection");
+  check_vocabulary(*pipeline.tokenizer_2, second, source);
   const int64_t pooled = second.text_projection.weight.size(0);
   const int64_t read =
       unet.projection_class_embeddings_input_dim - kTimeIds * unet.addition_time_embed_dim;
@@ -181,6 +193,7 @@ void check_fit(const Pipeline& pipeline, const std::string& source) {
   check_channels(pipeline, source);
   check_family(pipeline, source);
   check_text_width(pipeline, source);
+  check_vocabulary(pipeline.tokenizer, pipeline.text_encoder, source);
   if (pipeline.text_encoder_2) check_second_encoder(pipeline, source);
 }
 

@@ -120,6 +120,26 @@ TEST(Tokenizer, TakesSettingsInTheOrderOfTransformers) {
   }
 }
 
+TEST(Tokenizer, AddedWordsStandWholeAndForSeveralIds) {
+  Tokenizer tokenizer = data::train_bpe({"red red"}, 600, 8);
+  const auto ids = [&](const char* text) { return data::encode_text(tokenizer, text); };
+  const auto reddish = ids("reddish"), accented = ids("éred");
+  tokenizer.added.push_back(
+      {.content = "red", .id = 900, .normalized = true, .count = 2, .whole_word = true});
+  EXPECT_EQ(ids("Red"), (std::vector<int64_t>{900, 901}));
+  EXPECT_EQ(ids("(red), red"), [&] {
+    auto expected = ids("(");
+    for (const int64_t id : {int64_t{900}, int64_t{901}}) expected.push_back(id);
+    for (const int64_t id : ids("),")) expected.push_back(id);
+    for (const int64_t id : {int64_t{900}, int64_t{901}}) expected.push_back(id);
+    return expected;
+  }());
+  EXPECT_EQ(ids("reddish"), reddish);
+  EXPECT_EQ(ids("éred"), accented);
+  tokenizer.added.back().whole_word = false;
+  EXPECT_EQ(ids("reddish")[0], 900);
+}
+
 TEST(Tokenizer, LongWordsTakeNoQuadraticTime) {
   const Tokenizer tokenizer = data::train_bpe({"aaaa aaaa"}, 600, 8);  // a a, aa aa</w>
   const auto start = std::chrono::steady_clock::now();

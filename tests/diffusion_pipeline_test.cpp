@@ -64,6 +64,16 @@ TEST(Pipeline, VariantNamesAreRead) {
   EXPECT_EQ(refusal(folder), "");
 }
 
+TEST(Pipeline, WordsWithoutARowAreRefused) {
+  const fs::path folder = fresh_folder();
+  diffusion::save_pipeline(folder, tests::tiny_pipeline(), at::kFloat);
+  data::write_file(folder / "tokenizer" / "added_tokens.json", R"({"<cat-toy>": 520})");
+  EXPECT_NE(refusal(folder).find("the tokenizer's words take 521 ids, the text encoder's "
+                                 "vocab_size is 520"),
+            std::string::npos)
+      << refusal(folder);
+}
+
 TEST(EncodePrompts, APromptsRowsAreTheSameInEveryCompany) {
   const auto pipeline = tests::tiny_pipeline();
   const at::Tensor together =

@@ -141,6 +141,50 @@ TEST(Sample, WritesNumberedImagesWithTheirSettings) {
   EXPECT_NE(data::read_file(folder / "config.toml").find("steps = 2"), std::string::npos);
 }
 
+TEST(Sample, ReadsPromptsAsTheWebUi) {
+  const fs::path folder = fresh("weights");
+  const std::string longer = "a (red:1.4) circle BREAK blue";
+  const auto with = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"-b", "2", "-o", folder.string()});
+    sample(arguments);
+  };
+  with({"-p", "a circle", "-p", longer, "--prompt-weighting", "--clip-skip", "1"});
+  with({"-p", longer, "--prompt-weighting", "--clip-skip", "1"});  // 2: alone, the same image
+  with({"-p", longer, "--clip-skip", "1"});                        // 3: brackets are text
+  const auto bytes = [&](const char* name) { return data::read_image(folder / name); };
+  EXPECT_TRUE(at::equal(bytes("00001-0.png"), bytes("00002-0.png")));
+  EXPECT_FALSE(at::equal(bytes("00001-0.png"), bytes("00003-0.png")));
+  const std::string text = data::read_png_text(folder / "00002-0.png").at("parameters");
+  EXPECT_EQ(text.find(longer + "\n"), 0u) << text;
+  EXPECT_NE(text.find(", Clip skip: 2, Prompt weighting: A1111"), std::string::npos) << text;
+}
+
+TEST(Sample, TakesTextualInversionsAndTiles) {
+  const fs::path folder = fresh("embeddings"), words = folder / "embeddings";
+  const auto write = [&](const char* name, int64_t width) {
+    data::write_safetensors(
+        words / name,
+        {.tensors = {{"emb_params", at::ones({2, width})}}, .metadata = {}, .source = ""});
+    return (words / name).string();
+  };
+  const std::string file = write("my-style.safetensors", 16);
+  const std::string other = write("not-asked.safetensors", 24);  // of another family
+  const std::string out = folder.string();
+  sample({"a circle, My-Style", "-o", out, "--embedding", words.string()});
+  sample({"a circle, ink", "-o", out, "--embedding", "ink=" + file});
+  sample({"a circle, my-style", "-o", out});
+  sample({"a circle, my-style", "-o", out, "-H", "24", "-W", "40", "--vae-tile-size", "8"});
+  sample({"a circle, my-style", "-o", out, "-H", "24", "-W", "40"});
+  const auto image = [&](int i) { return data::read_image(folder / tools::image_name(i, 0)); };
+  EXPECT_TRUE(at::equal(image(0), image(1)));
+  EXPECT_FALSE(at::equal(image(0), image(2)));
+  EXPECT_EQ(image(3).sizes(), at::IntArrayRef({3, 24, 40}));
+  EXPECT_FALSE(at::equal(image(3), image(4)));
+  EXPECT_NE(failure({"a", "--embedding", other}).find("found 24"), std::string::npos);
+  EXPECT_NE(failure({"a", "--embedding", "x=/nowhere.pt"}).find("found nothing there"),
+            std::string::npos);
+}
+
 TEST(Sample, SavedLatentsGiveTheImageAgain) {
   const fs::path folder = fresh("latents");
   const std::string file = (folder / "noise.safetensors").string();
@@ -184,6 +228,8 @@ TEST(Sample, MistakesTakeOneLine) {
   expect({"a", "--latents", other}, "expected [images, 4, height, width]");
   expect({"a", "--lora", "/nonexistent.safetensors"}, "/nonexistent.safetensors");
   expect({"a", "--steps", "0"}, "--steps");
+  expect({"a", "--vae-tile-size", "12"}, "expected a multiple of 8 pixels");
+  expect({"a [b:c:0.5]", "--prompt-weighting"}, "(prompt editing) is not supported");
   expect({"a", "-o", "/proc/nowhere"}, "/proc/nowhere");
   expect({"a", "--stesp", "3"}, "did you mean steps?");
 }

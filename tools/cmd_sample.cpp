@@ -17,6 +17,7 @@
 #include "diffusion/lora_file.hpp"
 #include "diffusion/prompt.hpp"
 #include "tools/commands.hpp"
+#include "tools/embeddings.hpp"
 #include "tools/models.hpp"
 #include "tools/progress.hpp"
 #include "tools/sample_jobs.hpp"
@@ -48,6 +49,8 @@ void declare_what(Options& options, SampleConfig& c) {
   options.short_name("width", 'W');
   options.text("lora", c.lora, "LoRA file for the UNet, PEFT's or kohya's form");
   options.number("lora_scale", c.lora_scale, "its strength", -10, 10);
+  options.list("embedding", c.embedding,
+               "textual inversion: FILE, NAME=FILE, or a folder of them; several times");
   options.text("unet", c.unet, "folder of a finetuned UNet, in place of the model's");
 }
 
@@ -203,16 +206,6 @@ void check_latents(const Session& session) {
   }
 }
 
-std::vector<std::string> texts_of(const Session& session) {
-  std::vector<std::string> texts;
-  for (const auto& job : session.jobs) {
-    for (const auto& text : {job.prompt, job.negative_prompt}) {
-      if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(text);
-    }
-  }
-  return texts;
-}
-
 // How prompts are read: the lengths of weighted ones; what of plain ones is not read.
 void settle_prompts(Session& session) {
   if (session.config.prompt_weighting) {
@@ -222,7 +215,7 @@ void settle_prompts(Session& session) {
     }
     return;
   }
-  const auto texts = texts_of(session);
+  const auto texts = texts_of(session.jobs);
   for (const auto& warning : data::truncation_warnings(session.pipeline.tokenizer, texts))
     std::cerr << "warning: " << warning << " (--prompt-weighting reads long prompts)\n";
   for (const auto& text : texts) {
@@ -361,8 +354,9 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   declare_what(options, config);
   declare_how(options, config);
   declare_rest(options, config);
-  options.rarely({"lora_scale", "unet", "timestep_spacing", "clip_skip", "vae_tile_size",
-                  "vae_slicing", "clip", "aesthetic", "jpeg_quality", "latents", "save_latents"});
+  options.rarely({"lora_scale", "embedding", "unet", "timestep_spacing", "clip_skip",
+                  "vae_tile_size", "vae_slicing", "clip", "aesthetic", "jpeg_quality", "latents",
+                  "save_latents"});
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   config.prompt.insert(config.prompt.end(), parsed.positional.begin(), parsed.positional.end());
@@ -371,9 +365,11 @@ int cmd_sample(const std::vector<std::string>& arguments) {
         "--best_of: expected a --reward to choose by, found none (`laurel score --list` names "
         "them)");
   }
-  plan_jobs(config, 0);  // prompts are checked before anything is loaded
+  // Prompts are checked before anything is loaded.
+  const auto texts = texts_of(plan_jobs(config, 0));
   const Placement placement = open_device(config.device);
   session.pipeline = load_model(config, checkpoint_folder(config.model), placement.device);
+  add_embeddings(config.embedding, texts, session.pipeline);
   session.choice = settle_sampler(config, session.pipeline);
   settle_latents(session, options.given("count"));
   session.jobs = plan_jobs(config, std::random_device{}() & 0x7FFFFFFF);

@@ -53,6 +53,16 @@ std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_see
   return jobs;
 }
 
+std::vector<std::string> texts_of(const std::vector<SampleJob>& jobs) {
+  std::vector<std::string> texts;
+  for (const auto& job : jobs) {
+    for (const auto& text : {job.prompt, job.negative_prompt}) {
+      if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(text);
+    }
+  }
+  return texts;
+}
+
 std::vector<std::vector<size_t>> group_jobs(const std::vector<SampleJob>& jobs) {
   std::vector<std::vector<size_t>> groups;
   std::map<std::tuple<int64_t, int64_t, int64_t, double, int64_t>, size_t> known;

@@ -19,6 +19,7 @@ struct SampleConfig {
   std::string unet;   // folder of a finetuned UNet; "": the model's
   std::string lora;   // file; "": none
   double lora_scale = 1.0;
+  std::vector<std::string> embedding;  // FILE, NAME=FILE or a folder of textual inversions
   std::vector<std::string> prompt;
   std::string prompts;  // file
   std::string negative_prompt;
@@ -55,6 +56,9 @@ struct SampleJob {
 // The prompts of the flags, then those of the file, each `count` times. Throws BadInput when there
 // are none. `random_seed` stands in for a seed of -1.
 std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_seed);
+
+// Their prompts and negative prompts, each once.
+std::vector<std::string> texts_of(const std::vector<SampleJob>& jobs);
 
 // Jobs that can be computed together, by index; those of one size, steps, guidance and length
 // of text. In order of their first.

@@ -1,0 +1,19 @@
+#pragma once
+
+// The --embedding option: textual inversions for the prompts of a run.
+
+#include <string>
+#include <vector>
+
+#include "diffusion/pipeline.hpp"
+
+namespace tools {
+
+// Each of `given` is FILE, NAME=FILE, or a folder like A1111's embeddings/, of which those files
+// are read whose name stands in one of `texts`. Throws BadInput as diffusion::read_embedding and
+// add_embedding do, and when there is nothing at a path.
+void add_embeddings(const std::vector<std::string>& given,
+                    const std::vector<std::string>& texts,
+                    diffusion::Pipeline& pipeline);
+
+}  // namespace tools
