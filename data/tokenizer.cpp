@@ -111,16 +111,6 @@ std::vector<std::string> words_of(std::u32string_view clean) {
   return words;
 }
 
-bool is_word(char32_t c) { return is_letter(c) || is_number(c) || c == U'_'; }
-
-// Does the word go on across `at`? A UTF-8 character has up to 4 bytes.
-bool inside_word(std::string_view text, size_t at) {
-  if (at == 0 || at >= text.size()) return false;
-  const size_t from = at < 4 ? 0 : at - 4;
-  return is_word(decode_utf8(text.substr(from, at - from)).back()) &&
-         is_word(decode_utf8(text.substr(at, 4)).front());
-}
-
 // Where `content` first stands, npos: nowhere.
 size_t find_token(std::string_view text, const std::string& content, bool whole_word) {
   size_t at = text.find(content);

@@ -138,6 +138,15 @@ bool is_letter(char32_t c) { return row_of(kLetters, c) != nullptr; }
 bool is_number(char32_t c) { return row_of(kNumbers, c) != nullptr; }
 bool is_space(char32_t c) { return row_of(kSpaces, c) != nullptr; }
 
+bool inside_word(std::string_view text, size_t at) {
+  constexpr size_t kLongest = 4;  // bytes of a character
+  if (at == 0 || at >= text.size()) return false;
+  const auto is_word = [](char32_t c) { return is_letter(c) || is_number(c) || c == U'_'; };
+  const size_t from = at < kLongest ? 0 : at - kLongest;
+  return is_word(decode_utf8(text.substr(from, at - from)).back()) &&
+         is_word(decode_utf8(text.substr(at, kLongest)).front());
+}
+
 std::u32string lower(std::u32string_view text) {
   std::u32string out;
   for (const char32_t c : text) {

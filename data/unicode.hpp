@@ -15,6 +15,9 @@ bool is_letter(char32_t c);  // category L*
 bool is_number(char32_t c);  // category N*
 bool is_space(char32_t c);   // property White_Space
 
+// Does a word (letters, numbers, "_") go on across byte `at` of a UTF-8 text?
+bool inside_word(std::string_view text, size_t at);
+
 // Each code point by itself (no final-sigma rule), as Rust's char::to_lowercase.
 std::u32string lower(std::u32string_view text);
 

@@ -22,17 +22,14 @@ constexpr size_t kCommaReach = 20;  // ids: A1111's comma_padding_backtrack
 const WeightedText kBreak{"BREAK", -1.0};
 constexpr std::string_view kSpace = " \t\n\r\f\v";
 
-bool is_word(char32_t c) { return data::is_letter(c) || data::is_number(c) || c == U'_'; }
-
 // Where `word` stands by itself at or after `from`; npos: nowhere.
 size_t find_word(std::string_view text, std::string_view word, size_t from) {
-  for (size_t at = text.find(word, from); at != text.npos; at = text.find(word, at + 1)) {
-    const std::u32string before = data::decode_utf8(text.substr(0, at));
-    const std::u32string after = data::decode_utf8(text.substr(at + word.size()));
-    if ((before.empty() || !is_word(before.back())) && (after.empty() || !is_word(after.front())))
-      return at;
+  size_t at = text.find(word, from);
+  while (at != text.npos &&
+         (data::inside_word(text, at) || data::inside_word(text, at + word.size()))) {
+    at = text.find(word, at + 1);
   }
-  return text.npos;
+  return at;
 }
 
 std::optional<double> number_of(std::string_view text) {

@@ -279,6 +279,13 @@ TEST(Unicode, DecodesAndReplacesWhatIsNotUtf8) {
   EXPECT_EQ(data::encode_utf8(U"\u00e9\u4e2d\U0001f600"), "\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80");
 }
 
+TEST(Unicode, KnowsWhereWordsGoOn) {
+  const std::string text =
+      "aé_1 中b，";  // bytes: a 0, é 1-2, _ 3, 1 4, space 5, 中 6-8, b 9, ， 10
+  for (const size_t at : {1, 3, 4, 9}) EXPECT_TRUE(data::inside_word(text, at)) << at;
+  for (const size_t at : {0, 5, 6, 10, 13, 99}) EXPECT_FALSE(data::inside_word(text, at)) << at;
+}
+
 TEST(Unicode, KnowsClassesAndLowerCase) {
   EXPECT_TRUE(data::is_letter(U'\u4e2d') && !data::is_letter(U'1') && !data::is_letter(U'\u0301'));
   EXPECT_TRUE(data::is_number(U'\u0663') && data::is_number(U'\u2167') && !data::is_number(U'a'));
