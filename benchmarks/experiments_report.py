@@ -253,7 +253,7 @@ def text(runs, missing, weights, jobs):
     lines += paired(runs, "prdp", "k1-noclip", (weights,)) + paired(runs, "k10", "k10-noclip", (weights,))
     lines += clip_share(runs, ("one-step", "prdp", "k10")) + [""]
     lines += ["### KL target (beta)", ""] + sweep(runs, weights) + [""]
-    lines += ["### The price of several rewards", ""]
+    lines += ["### The price of several rewards", ""] + gain_claims("clip-heavy", runs["clip-heavy"], trained[1:])
     lines += paired(runs, "prdp", "aesthetic-only", ("aesthetic", GOLD))
     lines += paired(runs, "prdp", "clip-only", ("clip_score", GOLD))
     return "\n".join(lines)
