@@ -65,7 +65,8 @@ TEST(Generate, ImagesEqualDiffusers) {
     const auto& row = rows["cases"][i];
     diffusion::Pipeline pipeline = tiny();
     const auto& settings = row["settings"];
-    pipeline.scheduler.use_karras_sigmas = settings.contains("use_karras_sigmas");
+    if (settings.contains("use_karras_sigmas"))
+      pipeline.scheduler.sigmas = diffusion::Sigmas::kKarras;
     if (settings.contains("timestep_spacing"))
       pipeline.scheduler.timestep_spacing = diffusion::Spacing::kTrailing;
     std::vector<ImageRequest> requests;
