@@ -80,10 +80,9 @@ std::optional<Sampler> sampler_of_plain(const std::string& text) {
 std::string nearest_name(const std::string& name) {
   std::vector<std::string> known = sampler_classes(), plain_ones;
   for (const auto& row : kNames) {
-    for (const std::string one : {row.label, row.flag}) {
-      known.push_back(one);
-      if (row.sigmas) known.push_back(one + " Karras");
-    }
+    known.push_back(row.flag);
+    known.push_back(row.label);
+    if (row.sigmas) known.push_back(std::string(row.label) + " Karras");
   }
   for (const auto& one : known) plain_ones.push_back(plain(one));
   const std::string near = data::nearest(plain(name), plain_ones);

@@ -79,7 +79,8 @@ TEST(Generate, ImagesEqualDiffusers) {
         requests[k].latents = golden.tensors.at("latents")[static_cast<int64_t>(k)];
     }
     GenerateOptions options;
-    const std::string sampler = row["sampler"];
+    const std::string sampler =
+        settings.contains("algorithm_type") ? "dpm++2m_sde" : std::string(row["sampler"]);
     options.sampler = {.sampler = diffusion::sampler_from_name(sampler, "").sampler,
                        .steps = row["steps"],
                        .eta = row["eta"],

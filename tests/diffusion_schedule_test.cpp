@@ -207,7 +207,7 @@ TEST(SamplerNames, UnknownOnesNameTheNearest) {
   EXPECT_NE(message("dpm++ 2m kerras").find("did you mean DPM++ 2M Karras"), std::string::npos);
   EXPECT_NE(message("UniPCMultiStepSheduler").find("did you mean UniPCMultistepScheduler"),
             std::string::npos);
-  EXPECT_NE(message("hun").find("did you mean Heun"), std::string::npos);
+  EXPECT_NE(message("hun").find("did you mean heun"), std::string::npos);
   // Euler a, DDIM, LCM, ... have no sigmas to spread.
   for (const char* name : {"ddim karras", "lcm_karras", "euler_a_exponential", "karras", "dmi"})
     EXPECT_NE(message(name).find("--sampling_method: expected one of ddim"), std::string::npos)
