@@ -156,4 +156,6 @@ bool spreads_sigmas(Sampler sampler) {
   return false;
 }
 
+bool has_eta(Sampler sampler) { return sampler == Sampler::kDdim || sampler == Sampler::kTcd; }
+
 }  // namespace diffusion

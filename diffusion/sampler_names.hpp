@@ -54,4 +54,7 @@ std::vector<std::string> sampler_classes();
 // Whether the method takes Sigmas other than plain ones.
 bool spreads_sigmas(Sampler sampler);
 
+// Whether it has an eta: DDIM and TCD.
+bool has_eta(Sampler sampler);
+
 }  // namespace diffusion
