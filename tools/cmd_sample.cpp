@@ -147,9 +147,7 @@ diffusion::SamplerChoice settle_sampler(const SampleConfig& config, diffusion::P
     scheduler.timestep_spacing =
         diffusion::spacing_from_name(config.timestep_spacing, "--timestep_spacing");
   }
-  const bool has_eta =
-      choice.sampler == diffusion::Sampler::kDdim || choice.sampler == diffusion::Sampler::kTcd;
-  if (config.eta > 0 && !has_eta) {
+  if (config.eta > 0 && !diffusion::has_eta(choice.sampler)) {
     throw BadInput("--eta: expected 0 with " + diffusion::sampler_label(choice) + ", found " +
                    data::short_number(config.eta) + "; only DDIM and TCD have an eta");
   }
