@@ -1,7 +1,6 @@
 #include "diffusion/scheduler_config.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "data/error.hpp"
@@ -27,40 +26,36 @@ constexpr Named<Prediction> kPredictions[] = {{"epsilon", Prediction::kEpsilon},
 constexpr Named<Spacing> kSpacings[] = {{"leading", Spacing::kLeading},
                                         {"trailing", Spacing::kTrailing},
                                         {"linspace", Spacing::kLinspace}};
-// The last six have no sampler here; their noise schedules are the same.
-constexpr Named<Sampler> kClasses[] = {
-    {"DDIMScheduler", Sampler::kDdim},
-    {"DDPMScheduler", Sampler::kDdpm},
-    {"EulerDiscreteScheduler", Sampler::kEuler},
-    {"EulerAncestralDiscreteScheduler", Sampler::kEulerAncestral},
-    {"DPMSolverMultistepScheduler", Sampler::kDpmpp2m},
-    {"PNDMScheduler", Sampler::kDdim},
-    {"LMSDiscreteScheduler", Sampler::kDdim},
-    {"HeunDiscreteScheduler", Sampler::kDdim},
-    {"UniPCMultistepScheduler", Sampler::kDdim},
-    {"DEISMultistepScheduler", Sampler::kDdim},
-    {"DPMSolverSinglestepScheduler", Sampler::kDdim}};
-constexpr size_t kSamplerClasses = 5;
-// Other spellings, without case, spaces, - and _.
-constexpr Named<Sampler> kSamplers[] = {{"ddim", Sampler::kDdim},
-                                        {"ddpm", Sampler::kDdpm},
-                                        {"euler", Sampler::kEuler},
-                                        {"eulera", Sampler::kEulerAncestral},
-                                        {"eulerancestral", Sampler::kEulerAncestral},
-                                        {"dpm++2m", Sampler::kDpmpp2m}};
+constexpr Named<Sigmas> kSigmas[] = {{"use_karras_sigmas", Sigmas::kKarras},
+                                     {"use_exponential_sigmas", Sigmas::kExponential},
+                                     {"use_beta_sigmas", Sigmas::kBeta}};
+// Those with a solver_order.
+constexpr auto kSolvers = {Sampler::kDpmpp2m, Sampler::kDpmpp2mSde, Sampler::kDpmpp2s,
+                           Sampler::kUniPc};
+constexpr const char* kSde = "sde-dpmsolver++";
+// Classes that have no sampler here; their noise schedules are the same.
+constexpr const char* kOtherClasses[] = {"LMSDiscreteScheduler", "DEISMultistepScheduler",
+                                         "KDPM2DiscreteScheduler",
+                                         "KDPM2AncestralDiscreteScheduler"};
+
+BadInput unknown_name(const std::string& name,
+                      const std::vector<std::string>& names,
+                      const std::string& where) {
+  std::string all;
+  for (const auto& one : names) all += (all.empty() ? "" : ", ") + one;
+  const std::string near = data::nearest(name, names);
+  return BadInput(where + ": expected one of " + all + ", found '" + name + "'" +
+                  (near.empty() ? "" : "; did you mean " + near + "?"));
+}
 
 template <class T, size_t N>
 T value_of(const Named<T> (&table)[N], const std::string& name, const std::string& where) {
   std::vector<std::string> names;
-  std::string all;
   for (const auto& row : table) {
     if (name == row.name) return row.value;
     names.push_back(row.name);
-    all += (all.empty() ? "" : ", ") + names.back();
   }
-  const std::string near = data::nearest(name, names);
-  throw BadInput(where + ": expected one of " + all + ", found '" + name + "'" +
-                 (near.empty() ? "" : "; did you mean " + near + "?"));
+  throw unknown_name(name, names, where);
 }
 
 template <class T, size_t N>
@@ -101,24 +96,61 @@ void check(bool good,
   if (!good) throw BadInput(where + ": expected " + expected + ", found " + found);
 }
 
+bool is_one_of(Sampler sampler, std::initializer_list<Sampler> several) {
+  return std::find(several.begin(), several.end(), sampler) != several.end();
+}
+
+// What a class of diffusers takes where its file lacks a key, which is not always SD's value.
+void set_class_defaults(SchedulerConfig& config) {
+  const bool distilled = is_one_of(config.sampler, {Sampler::kLcm, Sampler::kTcd});
+  const bool sd_betas =
+      is_one_of(config.sampler, {Sampler::kHeun, Sampler::kDpmppSde, Sampler::kLcm, Sampler::kTcd});
+  if (!sd_betas) {
+    config.beta_start = 0.0001;
+    config.beta_end = 0.02;
+  }
+  if (!distilled) config.beta_schedule = "linear";
+  config.set_alpha_to_one = distilled || config.class_name == "DDIMScheduler";
+  config.skip_prk_steps = config.sampler != Sampler::kPndm;
+  config.lower_order_final = config.sampler != Sampler::kDpmpp2s;
+}
+
 // Settings of diffusers that would change the images and are not here.
 void check_unsupported(const json& object, const std::string& source) {
-  bool thresholding = false, lu = false, exponential = false, beta = false, flow = false;
-  std::string variance = "fixed_small", algorithm = "dpmsolver++", solver = "midpoint";
-  read(object, "thresholding", thresholding, source);
-  read(object, "use_lu_lambdas", lu, source);
-  read(object, "use_exponential_sigmas", exponential, source);
-  read(object, "use_beta_sigmas", beta, source);
-  read(object, "use_flow_sigmas", flow, source);
-  read(object, "variance_type", variance, source);
-  check(!thresholding, source + ": thresholding", "false (it is for pixel models)", "true");
-  check(!lu && !exponential && !beta && !flow, source, "plain or Karras sigmas", "another kind");
-  check(variance == "fixed_small", source + ": variance_type", "fixed_small", variance);
-  if (object.value("_class_name", "") != "DPMSolverMultistepScheduler") return;
-  read(object, "algorithm_type", algorithm, source);
-  read(object, "solver_type", solver, source);
-  check(algorithm == "dpmsolver++", source + ": algorithm_type", "dpmsolver++", algorithm);
-  check(solver == "midpoint", source + ": solver_type", "midpoint", solver);
+  const auto refuse_flag = [&](const char* key, bool refused, const std::string& why) {
+    bool value = !refused;
+    read(object, key, value, source);
+    const char* const words[] = {"false", "true"};
+    check(value != refused, source + ": " + key, words[!refused] + why, words[refused]);
+  };
+  refuse_flag("thresholding", true, " (it is for pixel models)");
+  refuse_flag("use_lu_lambdas", true, " (take exponential sigmas)");
+  refuse_flag("use_flow_sigmas", true, " (flow matching is not here)");
+  refuse_flag("predict_x0", false, "");
+  for (const auto& [key, only] :
+       {std::pair{"variance_type", "fixed_small"}, std::pair{"interpolation_type", "linear"},
+        std::pair{"timestep_type", "discrete"}}) {
+    std::string value = only;
+    read(object, key, value, source);
+    check(value == only, source + ": " + key, only, value);
+  }
+  for (const char* key : {"sigma_min", "sigma_max", "solver_p", "lambda_min_clipped"}) {
+    const auto found = object.find(key);
+    check(found == object.end() || found->is_null(), source + ": " + key, "none",
+          found == object.end() ? "" : data::to_text(*found));
+  }
+}
+
+void check_solver(const SchedulerConfig& config, const std::string& source) {
+  check(config.solver_order >= 1 && config.solver_order <= 3, source + ": solver_order",
+        "1, 2 or 3", std::to_string(config.solver_order));
+  constexpr Named<int> kSolverTypes[] = {
+      {"midpoint", 0}, {"heun", 1}, {"bh1", 2}, {"bh2", 3}, {"logrho", 4}};
+  if (!config.solver_type.empty())
+    value_of(kSolverTypes, config.solver_type, source + ": solver_type");
+  const std::string& final_sigma = config.final_sigmas_type;
+  check(final_sigma == "zero" || final_sigma == "sigma_min", source + ": final_sigmas_type",
+        "zero or sigma_min", final_sigma);
 }
 
 void check_ranges(const SchedulerConfig& config, const std::string& source) {
@@ -129,29 +161,75 @@ void check_ranges(const SchedulerConfig& config, const std::string& source) {
         "a value between 0 and 1", std::to_string(config.beta_start));
   check(config.beta_end > 0 && config.beta_end < 1, source + ": beta_end",
         "a value between 0 and 1", std::to_string(config.beta_end));
-  check(config.solver_order == 1 || config.solver_order == 2, source + ": solver_order", "1 or 2",
-        std::to_string(config.solver_order));
   check(config.trained_betas.empty() ||
             static_cast<int64_t>(config.trained_betas.size()) == config.num_train_timesteps,
         source + ": trained_betas", "num_train_timesteps values",
         std::to_string(config.trained_betas.size()));
-  const std::string& final_sigma = config.final_sigmas_type;
-  check(final_sigma == "zero" || final_sigma == "sigma_min", source + ": final_sigmas_type",
-        "zero or sigma_min", final_sigma);
+  check(config.original_inference_steps >= 1 &&
+            config.original_inference_steps <= config.num_train_timesteps,
+        source + ": original_inference_steps",
+        "a value in [1, num_train_timesteps = " + std::to_string(config.num_train_timesteps) + "]",
+        std::to_string(config.original_inference_steps));
+  check(config.timestep_scaling > 0, source + ": timestep_scaling", "a value above 0",
+        std::to_string(config.timestep_scaling));
   constexpr Named<int> kBetas[] = {{"linear", 0}, {"scaled_linear", 1}, {"squaredcos_cap_v2", 2}};
   value_of(kBetas, config.beta_schedule, source + ": beta_schedule");
+  check_solver(config, source);
+}
+
+Sampler sampler_of(const std::string& class_name, const json& object, const std::string& source) {
+  const auto found = sampler_of_class(class_name);
+  if (!found) {
+    for (const char* other : kOtherClasses) {
+      if (class_name == other) return Sampler::kDdim;
+    }
+    std::vector<std::string> known = sampler_classes();
+    known.insert(known.end(), std::begin(kOtherClasses), std::end(kOtherClasses));
+    throw unknown_name(class_name, known, source + ": _class_name");
+  }
+  if (*found != Sampler::kDpmpp2m && *found != Sampler::kDpmpp2s) return *found;
+  std::string algorithm = "dpmsolver++";
+  read(object, "algorithm_type", algorithm, source);
+  const bool sde = *found == Sampler::kDpmpp2m && algorithm == kSde;
+  check(algorithm == "dpmsolver++" || sde, source + ": algorithm_type",
+        *found == Sampler::kDpmpp2m ? "dpmsolver++ or sde-dpmsolver++" : "dpmsolver++", algorithm);
+  return sde ? Sampler::kDpmpp2mSde : *found;
+}
+
+Sigmas sigmas_of(const json& object, const std::string& source) {
+  Sigmas sigmas = Sigmas::kPlain;
+  for (const auto& row : kSigmas) {
+    bool wanted = false;
+    read(object, row.name, wanted, source);
+    if (!wanted) continue;
+    check(sigmas == Sigmas::kPlain, source + ": " + row.name,
+          "one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas", "two");
+    sigmas = row.value;
+  }
+  return sigmas;
+}
+
+void read_solver(const json& object, SchedulerConfig& config, const std::string& source) {
+  if (is_one_of(config.sampler, kSolvers)) {
+    read(object, "solver_order", config.solver_order, source);
+    read(object, "solver_type", config.solver_type, source);
+  }
+  read(object, "lower_order_final", config.lower_order_final, source);
+  read(object, "euler_at_final", config.euler_at_final, source);
+  read(object, "final_sigmas_type", config.final_sigmas_type, source);
+  read(object, "disable_corrector", config.disable_corrector, source);
+  read(object, "skip_prk_steps", config.skip_prk_steps, source);
+  read(object, "original_inference_steps", config.original_inference_steps, source);
+  read(object, "timestep_scaling", config.timestep_scaling, source);
+  config.sigmas = sigmas_of(object, source);
 }
 
 SchedulerConfig from_json(const json& object, const std::string& source) {
   SchedulerConfig config;
   std::string prediction = "epsilon", spacing;
   read(object, "_class_name", config.class_name, source);
-  config.sampler = value_of(kClasses, config.class_name, source + ": _class_name");
-  // Where a key is absent diffusers takes its class's default, which is not SD's.
-  config.beta_start = 0.0001;
-  config.beta_end = 0.02;
-  config.beta_schedule = "linear";
-  config.set_alpha_to_one = config.class_name == "DDIMScheduler";
+  config.sampler = sampler_of(config.class_name, object, source);
+  set_class_defaults(config);
   read(object, "num_train_timesteps", config.num_train_timesteps, source);
   read(object, "beta_start", config.beta_start, source);
   read(object, "beta_end", config.beta_end, source);
@@ -161,17 +239,33 @@ SchedulerConfig from_json(const json& object, const std::string& source) {
   read(object, "timestep_spacing", spacing, source);
   read(object, "set_alpha_to_one", config.set_alpha_to_one, source);
   read(object, "rescale_betas_zero_snr", config.rescale_betas_zero_snr, source);
-  read(object, "use_karras_sigmas", config.use_karras_sigmas, source);
-  if (config.sampler == Sampler::kDpmpp2m)
-    read(object, "solver_order", config.solver_order, source);
-  read(object, "lower_order_final", config.lower_order_final, source);
-  read(object, "euler_at_final", config.euler_at_final, source);
-  read(object, "final_sigmas_type", config.final_sigmas_type, source);
+  read_solver(object, config, source);
   config.prediction_type = prediction_from_name(prediction, source + ": prediction_type");
   if (!spacing.empty()) {
     config.timestep_spacing = spacing_from_name(spacing, source + ": timestep_spacing");
   }
   return config;
+}
+
+// The keys that only some classes have.
+void add_solver(json& object, const SchedulerConfig& config) {
+  if (config.sigmas != Sigmas::kPlain) object[name_of(kSigmas, config.sigmas)] = true;
+  if (config.final_sigmas_type != "zero") object["final_sigmas_type"] = config.final_sigmas_type;
+  if (is_one_of(config.sampler, kSolvers)) {
+    object["solver_order"] = config.solver_order;
+    object["lower_order_final"] = config.lower_order_final;
+    if (!config.solver_type.empty()) object["solver_type"] = config.solver_type;
+  }
+  if (is_one_of(config.sampler, {Sampler::kDpmpp2m, Sampler::kDpmpp2mSde})) {
+    object["euler_at_final"] = config.euler_at_final;
+    if (config.sampler == Sampler::kDpmpp2mSde) object["algorithm_type"] = kSde;
+  }
+  if (!config.disable_corrector.empty()) object["disable_corrector"] = config.disable_corrector;
+  if (config.sampler == Sampler::kPndm) object["skip_prk_steps"] = config.skip_prk_steps;
+  if (is_one_of(config.sampler, {Sampler::kLcm, Sampler::kTcd})) {
+    object["original_inference_steps"] = config.original_inference_steps;
+    object["timestep_scaling"] = config.timestep_scaling;
+  }
 }
 
 json to_json(const SchedulerConfig& config) {
@@ -191,13 +285,7 @@ json to_json(const SchedulerConfig& config) {
     object["timestep_spacing"] = spacing_name(config.timestep_spacing);
   }
   if (config.rescale_betas_zero_snr) object["rescale_betas_zero_snr"] = true;
-  if (config.use_karras_sigmas) object["use_karras_sigmas"] = true;
-  if (config.final_sigmas_type != "zero") object["final_sigmas_type"] = config.final_sigmas_type;
-  if (config.sampler == Sampler::kDpmpp2m) {
-    object["solver_order"] = config.solver_order;
-    object["lower_order_final"] = config.lower_order_final;
-    object["euler_at_final"] = config.euler_at_final;
-  }
+  add_solver(object, config);
   return object;
 }
 
@@ -219,37 +307,6 @@ SchedulerConfig read_scheduler_config(const fs::path& folder_or_file) {
 
 void write_scheduler_config(const fs::path& folder, const SchedulerConfig& config) {
   data::write_file(folder / "scheduler_config.json", data::to_text(to_json(config), 2) + "\n");
-}
-
-SamplerChoice sampler_from_name(const std::string& name, const std::string& where) {
-  for (size_t i = 0; i < kSamplerClasses; ++i) {
-    if (name == kClasses[i].name) return {.sampler = kClasses[i].value};
-  }
-  std::string plain;
-  for (const char c : name) {
-    if (c != ' ' && c != '_' && c != '-') plain.push_back(static_cast<char>(std::tolower(c)));
-  }
-  SamplerChoice choice;
-  choice.karras = plain.ends_with("karras");
-  if (choice.karras) plain.resize(plain.size() - 6);
-  for (const auto& row : kSamplers) {
-    if (plain == row.name) choice.sampler = row.value;
-    if (plain != row.name) continue;
-    const bool sigmas = choice.sampler == Sampler::kEuler || choice.sampler == Sampler::kDpmpp2m;
-    if (choice.karras && !sigmas) break;
-    return choice;
-  }
-  const std::vector<std::string> names{"ddim",    "ddpm",    "euler",
-                                       "euler_a", "dpm++2m", "dpm++2m_karras"};
-  const std::string near = data::nearest(name, names);
-  throw BadInput(where + ": expected ddim, ddpm, euler, euler_a, dpm++2m, dpm++2m_karras or a " +
-                 "diffusers class name, found '" + name + "'" +
-                 (near.empty() ? "" : "; did you mean " + near + "?"));
-}
-
-std::string sampler_label(const SamplerChoice& choice) {
-  static const char* const kLabels[] = {"DDIM", "DDPM", "Euler", "Euler a", "DPM++ 2M"};
-  return std::string(kLabels[static_cast<int>(choice.sampler)]) + (choice.karras ? " Karras" : "");
 }
 
 Spacing spacing_from_name(const std::string& name, const std::string& where) {

@@ -65,7 +65,8 @@ TEST(Generate, ImagesEqualDiffusers) {
     const auto& row = rows["cases"][i];
     diffusion::Pipeline pipeline = tiny();
     const auto& settings = row["settings"];
-    pipeline.scheduler.use_karras_sigmas = settings.contains("use_karras_sigmas");
+    if (settings.contains("use_karras_sigmas"))
+      pipeline.scheduler.sigmas = diffusion::Sigmas::kKarras;
     if (settings.contains("timestep_spacing"))
       pipeline.scheduler.timestep_spacing = diffusion::Spacing::kTrailing;
     std::vector<ImageRequest> requests;
@@ -78,7 +79,8 @@ TEST(Generate, ImagesEqualDiffusers) {
         requests[k].latents = golden.tensors.at("latents")[static_cast<int64_t>(k)];
     }
     GenerateOptions options;
-    const std::string sampler = row["sampler"];
+    const std::string sampler =
+        settings.contains("algorithm_type") ? "dpm++2m_sde" : std::string(row["sampler"]);
     options.sampler = {.sampler = diffusion::sampler_from_name(sampler, "").sampler,
                        .steps = row["steps"],
                        .eta = row["eta"],

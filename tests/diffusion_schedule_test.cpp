@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/json.hpp"
 #include "diffusion/schedule.hpp"
 
 namespace fs = std::filesystem;
@@ -43,7 +45,7 @@ TEST(SchedulerConfig, StableDiffusionsFileIsRead) {
     "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1, "trained_betas": null,
     "clip_sample": false})");
   EXPECT_EQ(config.class_name, "PNDMScheduler");
-  EXPECT_EQ(config.sampler, Sampler::kDdim);
+  EXPECT_EQ(config.sampler, Sampler::kPndm);
   EXPECT_EQ(config.prediction_type, Prediction::kEpsilon);
   EXPECT_EQ(config.timestep_spacing, Spacing::kClassDefault);
   EXPECT_FALSE(config.set_alpha_to_one);
@@ -55,7 +57,8 @@ TEST(SchedulerConfig, WrittenFilesReadBack) {
   config.sampler = Sampler::kDpmpp2m;
   config.prediction_type = Prediction::kV;
   config.timestep_spacing = Spacing::kTrailing;
-  config.use_karras_sigmas = config.euler_at_final = true;
+  config.sigmas = diffusion::Sigmas::kKarras;
+  config.euler_at_final = true;
   config.beta_end = 0.02;
   diffusion::write_scheduler_config(scratch() / "round", config);
   const auto back = diffusion::read_scheduler_config(scratch() / "round");
@@ -63,11 +66,49 @@ TEST(SchedulerConfig, WrittenFilesReadBack) {
   EXPECT_EQ(back.sampler, config.sampler);
   EXPECT_EQ(back.prediction_type, config.prediction_type);
   EXPECT_EQ(back.timestep_spacing, config.timestep_spacing);
-  EXPECT_EQ(back.use_karras_sigmas, true);
+  EXPECT_EQ(back.sigmas, diffusion::Sigmas::kKarras);
   EXPECT_EQ(back.euler_at_final, true);
   EXPECT_EQ(back.beta_end, config.beta_end);
   EXPECT_EQ(diffusion::make_schedule(back).alphas_cumprod,
             diffusion::make_schedule(config).alphas_cumprod);
+}
+
+TEST(SchedulerConfig, EveryKeyOfAClassIsKept) {
+  for (
+      const char* json :
+      {R"({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver++",
+           "solver_type": "heun", "solver_order": 1, "lower_order_final": false, "euler_at_final": true,
+           "final_sigmas_type": "sigma_min", "use_exponential_sigmas": true})",
+       R"({"_class_name": "UniPCMultistepScheduler", "solver_type": "bh1", "solver_order": 3,
+           "disable_corrector": [0, 1], "use_beta_sigmas": true})",
+       R"({"_class_name": "DPMSolverSinglestepScheduler", "solver_order": 3, "lower_order_final": true})",
+       R"({"_class_name": "PNDMScheduler", "skip_prk_steps": true, "set_alpha_to_one": true})",
+       R"({"_class_name": "LCMScheduler", "original_inference_steps": 40, "timestep_scaling": 5.0})",
+       R"({"_class_name": "TCDScheduler", "original_inference_steps": 30})",
+       R"({"_class_name": "HeunDiscreteScheduler", "use_karras_sigmas": true})",
+       R"({"_class_name": "DPMSolverSDEScheduler", "timestep_spacing": "trailing"})"}) {
+    config_from(json);
+    const auto config = diffusion::read_scheduler_config(scratch());
+    diffusion::write_scheduler_config(scratch() / "kept", config);
+    const auto written = data::read_json(scratch() / "kept" / "scheduler_config.json");
+    const auto given = data::parse_json(json);
+    for (const auto& [key, value] : given.items()) EXPECT_EQ(written[key], value) << key << json;
+  }
+}
+
+TEST(SchedulerConfig, AbsentKeysAreTheClasssOwn) {
+  const auto of = [](const std::string& name) {
+    return config_from(R"({"_class_name": ")" + name + R"("})");
+  };
+  EXPECT_FALSE(of("PNDMScheduler").skip_prk_steps);
+  EXPECT_TRUE(of("DDIMScheduler").skip_prk_steps);
+  EXPECT_EQ(of("HeunDiscreteScheduler").beta_end, 0.012);
+  EXPECT_EQ(of("HeunDiscreteScheduler").beta_schedule, "linear");
+  EXPECT_EQ(of("UniPCMultistepScheduler").beta_end, 0.02);
+  EXPECT_EQ(of("LCMScheduler").beta_schedule, "scaled_linear");
+  EXPECT_EQ(of("TCDScheduler").original_inference_steps, 50);
+  EXPECT_FALSE(of("DPMSolverSinglestepScheduler").lower_order_final);
+  EXPECT_EQ(of("LMSDiscreteScheduler").sampler, Sampler::kDdim);  // for its noise schedule
 }
 
 TEST(SchedulerConfig, InfinityOfDiffusersIsNoError) {
@@ -88,21 +129,89 @@ TEST(SchedulerConfig, MistakesAreNamed) {
   EXPECT_NE(message_of(R"({"beta_end": 1.5})").find("between 0 and 1"), std::string::npos);
   EXPECT_NE(message_of(R"({"thresholding": true})").find("thresholding"), std::string::npos);
   EXPECT_NE(message_of(R"({"trained_betas": [0.1]})").find("trained_betas"), std::string::npos);
+  EXPECT_NE(message_of(R"({"_class_name": "UniPCScheduler"})").find("UniPCMultistepScheduler"),
+            std::string::npos);
+  EXPECT_NE(message_of(R"({"use_karras_sigmas": true, "use_beta_sigmas": true})").find("one of"),
+            std::string::npos);
+  EXPECT_NE(
+      message_of(R"({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver"})")
+          .find("sde-dpmsolver++"),
+      std::string::npos);
+  EXPECT_NE(message_of(R"({"_class_name": "UniPCMultistepScheduler", "solver_order": 4})")
+                .find("solver_order"),
+            std::string::npos);
+  for (const char* key : {"use_lu_lambdas", "use_flow_sigmas"}) {
+    EXPECT_NE(message_of(R"({")" + std::string(key) + R"(": true})").find(key), std::string::npos);
+  }
+  EXPECT_NE(message_of(R"({"predict_x0": false})").find("predict_x0"), std::string::npos);
+  EXPECT_NE(message_of(R"({"lambda_min_clipped": -5.1})").find("-5.1"), std::string::npos);
+  EXPECT_NE(message_of(R"({"timestep_type": "continuous"})").find("discrete"), std::string::npos);
+  EXPECT_NE(message_of(R"({"original_inference_steps": 2000})").find("1000"), std::string::npos);
+  EXPECT_NE(message_of(R"({"solver_type": "heum", "_class_name": "DPMSolverMultistepScheduler"})")
+                .find("did you mean heun"),
+            std::string::npos);
   EXPECT_NE(message_of("[1]").find("JSON object"), std::string::npos);
   EXPECT_NE(message_of("{oops").find("JSON object"), std::string::npos);
 }
 
 TEST(SamplerNames, EverySpellingIsKnown) {
-  using diffusion::sampler_from_name;
-  EXPECT_EQ(sampler_from_name("DDIMScheduler", "x").sampler, Sampler::kDdim);
-  EXPECT_EQ(sampler_from_name("euler_a", "x").sampler, Sampler::kEulerAncestral);
-  EXPECT_EQ(sampler_from_name("Euler a", "x").sampler, Sampler::kEulerAncestral);
-  EXPECT_EQ(sampler_from_name("dpm++2m", "x").sampler, Sampler::kDpmpp2m);
-  const auto karras = sampler_from_name("DPM++ 2M Karras", "x");
-  EXPECT_TRUE(karras.karras);
-  EXPECT_EQ(diffusion::sampler_label(karras), "DPM++ 2M Karras");
-  EXPECT_THROW(sampler_from_name("ddim karras", "x"), data::BadInput);
-  EXPECT_THROW(sampler_from_name("dmi", "x"), data::BadInput);
+  using diffusion::Sigmas;
+  const struct {
+    const char* name;
+    Sampler sampler;
+    Sigmas sigmas = Sigmas::kPlain;
+  } kCases[] = {
+      {"DDIMScheduler", Sampler::kDdim},
+      {"euler_a", Sampler::kEulerAncestral},
+      {"Euler a", Sampler::kEulerAncestral},
+      {"k_euler_ancestral", Sampler::kEulerAncestral},
+      {"k_heun", Sampler::kHeun},
+      {"PLMS", Sampler::kPndm},
+      {"PNDMScheduler", Sampler::kPndm},
+      {"dpm++2m", Sampler::kDpmpp2m},
+      {"DPM++ 2M Karras", Sampler::kDpmpp2m, Sigmas::kKarras},
+      {"dpmpp_2m_sde", Sampler::kDpmpp2mSde},
+      {"DPM++ 2M SDE Karras", Sampler::kDpmpp2mSde, Sigmas::kKarras},
+      {"DPM++ 2M SDE Exponential", Sampler::kDpmpp2mSde, Sigmas::kExponential},
+      {"DPM++ SDE Karras", Sampler::kDpmppSde, Sigmas::kKarras},
+      {"DPMSolverSDEScheduler", Sampler::kDpmppSde},
+      {"DPMSolverSinglestepScheduler", Sampler::kDpmpp2s},
+      {"uni_pc", Sampler::kUniPc},
+      {"UniPC beta", Sampler::kUniPc, Sigmas::kBeta},
+      {"UniPCMultistepScheduler", Sampler::kUniPc},
+      {"LCM", Sampler::kLcm},
+      {"tcd", Sampler::kTcd},
+  };
+  for (const auto& row : kCases) {
+    const auto choice = diffusion::sampler_from_name(row.name, "x");
+    EXPECT_EQ(choice.sampler, row.sampler) << row.name;
+    EXPECT_EQ(choice.sigmas, row.sigmas) << row.name;
+    const auto again = diffusion::sampler_from_name(diffusion::sampler_label(choice), "x");
+    EXPECT_EQ(again.sampler, row.sampler) << row.name;
+    EXPECT_EQ(again.sigmas, row.sigmas) << row.name;
+  }
+  const diffusion::SamplerChoice sde{.sampler = Sampler::kDpmpp2mSde, .sigmas = Sigmas::kKarras};
+  EXPECT_EQ(diffusion::sampler_label(sde), "DPM++ 2M SDE Karras");
+  EXPECT_EQ(diffusion::sampler_label({.sampler = Sampler::kPndm}), "PLMS");
+}
+
+TEST(SamplerNames, UnknownOnesNameTheNearest) {
+  const auto message = [](const char* name) -> std::string {
+    try {
+      diffusion::sampler_from_name(name, "--sampling_method");
+    } catch (const data::BadInput& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_NE(message("dpm++ 2m kerras").find("did you mean DPM++ 2M Karras"), std::string::npos);
+  EXPECT_NE(message("UniPCMultiStepSheduler").find("did you mean UniPCMultistepScheduler"),
+            std::string::npos);
+  EXPECT_NE(message("hun").find("did you mean heun"), std::string::npos);
+  // Euler a, DDIM, LCM, ... have no sigmas to spread.
+  for (const char* name : {"ddim karras", "lcm_karras", "euler_a_exponential", "karras", "dmi"})
+    EXPECT_NE(message(name).find("--sampling_method: expected one of ddim"), std::string::npos)
+        << name;
 }
 
 TEST(Schedule, FirstBetasByHand) {

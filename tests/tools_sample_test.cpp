@@ -221,7 +221,7 @@ TEST(Sample, MistakesTakeOneLine) {
   expect({"a", "-H", "17"}, "multiples of 2 pixels, found 16x17");
   expect({"a", "--sampling-method", "eular"}, "did you mean euler?");
   expect({"a", "--timestep-spacing", "trail"}, "leading, trailing, linspace");
-  expect({"a", "--sampling-method", "euler", "--eta", "0.5"}, "only DDIM has an eta");
+  expect({"a", "--sampling-method", "euler", "--eta", "0.5"}, "only DDIM and TCD have an eta");
   expect({"a", "--best-of", "4"}, "expected a --reward");
   expect({"a", "--latents", noise, "-n", "2", "-W", "16"}, "expected latents of [2, 4, 8, 8]");
   expect({"a", "--latents", noise, "-n", "3"}, "expected latents of [3, 4, 8, 9]");

@@ -60,8 +60,8 @@ void declare_how(Options& options, SampleConfig& c) {
   options.number("cfg_scale", c.cfg_scale, "classifier-free guidance; up to 1: none", 0, 100);
   options.text(
       "sampling_method", c.sampling_method,
-      "ddim, ddpm, euler, euler_a, dpm++2m, dpm++2m_karras or diffusers' class [the model's]");
-  options.number("eta", c.eta, "DDIM: 0 deterministic .. 1 as noisy as DDPM", 0, 1);
+      diffusion::sampler_flags() + "; with _karras, ..; or diffusers' class [the model's]");
+  options.number("eta", c.eta, "noise of DDIM (1: as DDPM) and TCD (0.3 is usual)", 0, 1);
   options.text("timestep_spacing", c.timestep_spacing,
                "leading, trailing or linspace [the model's]");
   options.integer("clip_skip", c.clip_skip,
@@ -135,13 +135,11 @@ diffusion::Pipeline load_model(const SampleConfig& config,
 // Puts the asked sampler and spacing into the pipeline's scheduler.
 diffusion::SamplerChoice settle_sampler(const SampleConfig& config, diffusion::Pipeline& pipeline) {
   auto& scheduler = pipeline.scheduler;
-  diffusion::SamplerChoice choice{.sampler = scheduler.sampler,
-                                  .karras = scheduler.use_karras_sigmas};
+  diffusion::SamplerChoice choice{.sampler = scheduler.sampler, .sigmas = scheduler.sigmas};
   if (!config.sampling_method.empty()) {
     choice = diffusion::sampler_from_name(config.sampling_method, "--sampling_method");
-    scheduler.use_karras_sigmas = choice.karras;
-  } else if (choice.sampler == diffusion::Sampler::kDdim &&
-             scheduler.class_name != "DDIMScheduler") {
+    scheduler.sigmas = choice.sigmas;
+  } else if (!diffusion::sampler_of_class(scheduler.class_name)) {
     std::cerr << "note: the model names " << scheduler.class_name
               << ", which is not here; sampling with DDIM\n";
   }
@@ -149,9 +147,9 @@ diffusion::SamplerChoice settle_sampler(const SampleConfig& config, diffusion::P
     scheduler.timestep_spacing =
         diffusion::spacing_from_name(config.timestep_spacing, "--timestep_spacing");
   }
-  if (config.eta > 0 && choice.sampler != diffusion::Sampler::kDdim) {
+  if (config.eta > 0 && !diffusion::has_eta(choice.sampler)) {
     throw BadInput("--eta: expected 0 with " + diffusion::sampler_label(choice) + ", found " +
-                   data::short_number(config.eta) + "; only DDIM has an eta");
+                   data::short_number(config.eta) + "; only DDIM and TCD have an eta");
   }
   return choice;
 }
@@ -250,6 +248,10 @@ std::vector<diffusion::ImageRequest> requests_of(const Session& session,
   return requests;
 }
 
+diffusion::SamplerOptions sampler_options(const Session& session, int64_t steps) {
+  return {.sampler = session.choice.sampler, .steps = steps, .eta = session.config.eta};
+}
+
 void run_group(const Session& session,
                const std::vector<size_t>& group,
                Progress& progress,
@@ -262,10 +264,8 @@ void run_group(const Session& session,
                                      .micro_batch = micro_batch_of(session.config, requests.size()),
                                      .clip_skip = session.config.clip_skip,
                                      .prompt_weighting = session.config.prompt_weighting};
-  options.sampler = {.sampler = session.choice.sampler,
-                     .steps = first.steps,
-                     .eta = session.config.eta,
-                     .on_step = [&](int64_t) { progress.advance(); }};
+  options.sampler = sampler_options(session, first.steps);
+  options.sampler.on_step = [&](int64_t) { progress.advance(); };
   diffusion::generate(
       session.pipeline, requests, options, [&](const diffusion::GeneratedBatch& batch) {
         for (int64_t row = 0; row < batch.images.size(0); ++row) {
@@ -279,12 +279,17 @@ void run_group(const Session& session,
       });
 }
 
-int64_t total_steps(const Session& session, const std::vector<std::vector<size_t>>& groups) {
+// Calls of the network, each a step of the progress bar. Throws BadInput for steps that do not fit
+// the schedule.
+int64_t total_calls(const Session& session, const std::vector<std::vector<size_t>>& groups) {
+  const auto schedule = diffusion::make_schedule(session.pipeline.scheduler);
   int64_t total = 0;
   for (const auto& group : groups) {
     const size_t requests = group.size() * static_cast<size_t>(session.config.best_of);
     const int64_t size = micro_batch_of(session.config, requests);
-    total += session.jobs[group[0]].steps * ((static_cast<int64_t>(requests) + size - 1) / size);
+    const int64_t batches = (static_cast<int64_t>(requests) + size - 1) / size;
+    const auto options = sampler_options(session, session.jobs[group[0]].steps);
+    total += batches * diffusion::network_calls(schedule, options);
   }
   return total;
 }
@@ -329,7 +334,7 @@ void run(const Session& session, const Placement& placement) {
   const auto start = std::chrono::steady_clock::now();
   {
     const PrecisionScope precision(placement);
-    Progress progress("Sampling " + images_text(session.jobs.size()), total_steps(session, groups));
+    Progress progress("Sampling " + images_text(session.jobs.size()), total_calls(session, groups));
     for (const auto& group : groups) run_group(session, group, progress, writer);
   }
   if (!session.config.save_latents.empty()) writer.save_latents(session.config.save_latents);

@@ -95,6 +95,21 @@ std::vector<std::string> words_of(const toml::node& node, const std::string& whe
   throw BadInput(where + ": expected a text, a number, true, false or an array of them");
 }
 
+constexpr size_t kHelpColumn = 32, kHelpWidth = 120;
+
+// Broken between words so that no line passes kHelpWidth; each but the first begins at kHelpColumn.
+std::string wrapped(const std::string& text) {
+  std::string lines;
+  size_t start = 0;
+  while (text.size() - start > kHelpWidth - kHelpColumn) {
+    size_t end = text.rfind(' ', start + kHelpWidth - kHelpColumn);
+    if (end == std::string::npos || end <= start) break;
+    lines += text.substr(start, end - start) + "\n" + std::string(kHelpColumn, ' ');
+    start = end + 1;
+  }
+  return lines + text.substr(start);
+}
+
 }  // namespace
 
 Options::Options(std::string command, std::string summary, std::string positional_help)
@@ -325,12 +340,12 @@ std::string Options::help(bool all) const {
                        (entry.letter ? std::string("-") + entry.letter + ", " : "") + "--" +
                        entry.key;
     std::replace(left.begin(), left.end(), '_', '-');
-    left.resize(std::max<size_t>(left.size() + 2, 32), ' ');
+    left.resize(std::max<size_t>(left.size() + 2, kHelpColumn), ' ');
     std::string value =
         entry.toml();  // shown as it is typed: without quotes, a list without brackets
     std::erase_if(value, [](char c) { return c == '"' || c == '\'' || c == '[' || c == ']'; });
     const bool silent = value.empty() || value == "false";
-    text += left + entry.help + (silent ? "" : " [" + value + "]") + "\n";
+    text += left + wrapped(entry.help + (silent ? "" : " [" + value + "]")) + "\n";
   }
   text += "\n  --config FILE                 the same keys from a TOML file; flags win\n";
   if (left_out)

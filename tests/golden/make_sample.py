@@ -102,6 +102,14 @@ def cases():
     yield dict(usual, sampler="DPMSolverMultistepScheduler")
     yield dict(usual, sampler="DPMSolverMultistepScheduler", settings=dict(use_karras_sigmas=True))
     yield dict(usual, sampler="EulerDiscreteScheduler", latents=True)
+    yield dict(usual, sampler="PNDMScheduler", settings=dict(skip_prk_steps=True))
+    yield dict(usual, sampler="HeunDiscreteScheduler")
+    yield dict(usual, sampler="DPMSolverMultistepScheduler",
+               settings=dict(algorithm_type="sde-dpmsolver++", use_karras_sigmas=True))
+    yield dict(usual, sampler="DPMSolverSinglestepScheduler")
+    yield dict(usual, sampler="UniPCMultistepScheduler")
+    yield dict(usual, sampler="LCMScheduler", steps=4)
+    yield dict(usual, sampler="TCDScheduler", steps=4, eta=0.3)
 
 
 def main():
