@@ -182,7 +182,7 @@ std::optional<ModelKind> adapter(const Weights& weights) {
       data::has_prefix(weights, "control_model."))
     return ModelKind{"ControlNet: laurel does not read it", {}};
   if (data::has(weights, "emb_params") || data::has(weights, "clip_l"))
-    return ModelKind{"textual inversion embedding: laurel does not read it", {}};
+    return ModelKind{"textual inversion embedding (give it to sample --embedding)", {}};
   return std::nullopt;
 }
 
