@@ -44,6 +44,27 @@ std::shared_ptr<MappedFile> map_file(const fs::path& path, const char* kind) {
   return mapping;
 }
 
+namespace {
+
+// What a mapped tensor's storage holds on to.
+struct Hold {
+  std::shared_ptr<MappedFile> file;
+  uint32_t version = 0;  // of the tensor before anybody writes to it
+};
+void release(void* hold) { delete static_cast<Hold*>(hold); }
+
+// Elements from the first to the last, with what lies between; 0 for an empty tensor.
+int64_t span_of(const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
+  int64_t last = 0;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == 0) return 0;
+    last += (shape[i] - 1) * strides[i];
+  }
+  return last + 1;
+}
+
+}  // namespace
+
 at::Tensor mapped_tensor(const std::shared_ptr<MappedFile>& file,
                          size_t offset,
                          const std::vector<int64_t>& shape,
@@ -51,17 +72,33 @@ at::Tensor mapped_tensor(const std::shared_ptr<MappedFile>& file,
                          at::ScalarType type) {
   char* bytes = file->bytes + offset;
   const auto options = at::TensorOptions().dtype(type);
-  if (reinterpret_cast<uintptr_t>(bytes) % at::elementSize(type) == 0)
-    return at::from_blob(
-        bytes, shape, strides, [file](void*) {}, options);
-  int64_t last = 0;  // element
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] == 0) return at::empty(shape, options);
-    last += (shape[i] - 1) * strides[i];
+  const int64_t span = span_of(shape, strides);
+  if (span == 0) return at::empty(shape, options);
+  const size_t size = static_cast<size_t>(span) * at::elementSize(type);
+  if (reinterpret_cast<uintptr_t>(bytes) % at::elementSize(type) == 0) {
+    auto* hold = new Hold{.file = file};
+    const c10::Storage storage(c10::Storage::use_byte_size_t(), size,
+                               at::DataPtr(bytes, hold, release, at::kCPU), nullptr, false);
+    const at::Tensor tensor = at::empty({0}, options).set_(storage, 0, shape, strides);
+    hold->version = tensor._version();
+    return tensor;
   }
-  const at::Tensor storage = at::empty({last + 1}, options);
-  std::memcpy(storage.data_ptr(), bytes, static_cast<size_t>(last + 1) * at::elementSize(type));
-  return storage.as_strided(shape, strides);
+  const at::Tensor copy = at::empty({span}, options);
+  std::memcpy(copy.data_ptr(), bytes, size);
+  return copy.as_strided(shape, strides);
+}
+
+void drop_pages(const at::Tensor& tensor) {
+  if (!tensor.has_storage()) return;
+  const auto& storage = tensor.storage();
+  if (storage.data_ptr().get_deleter() != release) return;
+  const auto* hold = static_cast<const Hold*>(storage.data_ptr().get_context());
+  if (tensor._version() != hold->version) return;
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto first = reinterpret_cast<uintptr_t>(storage.data());
+  const uintptr_t begin = (first + page - 1) / page * page;
+  const uintptr_t end = (first + storage.nbytes()) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 std::vector<int64_t> contiguous_strides(const std::vector<int64_t>& shape) {

@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cctype>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -71,6 +74,45 @@ void check_index(const fs::path& index, const Weights& weights) {
   }
 }
 
+// By the ending of the name, or the first bytes: what a file is that holds no weights, or weights
+// in a form that is not read. "" when nothing speaks against it.
+std::string what_instead(const fs::path& path) {
+  struct Form {
+    const char *mark, *text;
+  };
+  constexpr Form kEndings[] = {{".onnx", "an ONNX model"},
+                               {".msgpack", "Flax weights"},
+                               {".h5", "Keras weights"},
+                               {".pb", "a TensorFlow graph"},
+                               {".tflite", "a TensorFlow Lite model"},
+                               {".mlmodel", "a Core ML model"},
+                               {".engine", "a TensorRT engine"},
+                               {".gguf", "GGUF, quantised weights"}};
+  constexpr Form kStarts[] = {
+      {"GGUF", "GGUF, quantised weights"},
+      {"version https://git-lfs", "a pointer of Git LFS; fetch the file itself with git lfs pull"},
+      {"<!doctype", "an HTML page; the download was refused, log in and fetch it again"},
+      {"<html", "an HTML page; the download was refused, log in and fetch it again"},
+      {"<?xml", "an XML text; the download was refused, fetch it again"},
+      {"{\"", "a JSON text; the download may have been refused, fetch it again"}};
+  for (const auto& [ending, text] : kEndings) {
+    if (path.extension() == ending)
+      return std::string(text) + ", which is not read; take the .safetensors";
+  }
+  std::string start(32, '\0');
+  std::ifstream(path, std::ios::binary)
+      .read(start.data(), static_cast<std::streamsize>(start.size()));
+  for (const auto& [mark, text] : kStarts) {
+    const std::string_view begin(mark);
+    const bool same = std::equal(begin.begin(), begin.end(), start.begin(), [](char a, char b) {
+      return std::tolower(static_cast<unsigned char>(a)) ==
+             std::tolower(static_cast<unsigned char>(b));
+    });
+    if (same) return text;
+  }
+  return "";
+}
+
 Place existing_place(const fs::path& folder, const std::string& stem) {
   const std::string expected =
       folder.string() + ": expected " + stem + ".safetensors (or its fp16 variant, or shards)";
@@ -90,6 +132,10 @@ std::vector<fs::path> find_weights(const fs::path& folder, const std::string& st
 }
 
 Weights read_weights_file(const fs::path& path) {
+  const std::string other = what_instead(path);
+  if (!other.empty())
+    throw BadInput(path.string() + ": expected safetensors or a file of torch.save, found " +
+                   other);
   return path.extension() == ".safetensors" ? read_safetensors(path) : read_torch_file(path);
 }
 

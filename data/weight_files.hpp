@@ -15,7 +15,9 @@ namespace data {
 std::vector<std::filesystem::path> find_weights(const std::filesystem::path& folder,
                                                 const std::string& stem);
 
-// The tensors of one file: safetensors, or by any other ending a file of torch.save.
+// The tensors of one file: safetensors, or by any other ending a file of torch.save. Throws
+// BadInput naming what it is when it is something that stands in the place of such files: ONNX,
+// GGUF, Flax, an HTML page, a pointer of Git LFS.
 Weights read_weights_file(const std::filesystem::path& path);
 
 // The tensors of find_weights' files. Throws BadInput as find_weights and the readers do, and when

@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <charconv>
 #include <vector>
 
 #include "data/error.hpp"
+#include "data/mapped_file.hpp"
 #include "data/shape.hpp"
 
 namespace data {
@@ -17,6 +19,29 @@ bool has(const Weights& weights, const std::string& name) {
 bool has_prefix(const Weights& weights, const std::string& prefix) {
   const auto found = weights.tensors.lower_bound(prefix);
   return found != weights.tensors.end() && found->first.starts_with(prefix);
+}
+
+int64_t count_numbered(const Weights& weights, const std::string& prefix) {
+  int64_t count = 0;
+  for (auto found = weights.tensors.lower_bound(prefix);
+       found != weights.tensors.end() && found->first.starts_with(prefix); ++found) {
+    int64_t number = 0;
+    const char* const first = found->first.data() + prefix.size();
+    const char* const end = found->first.data() + found->first.size();
+    if (std::from_chars(first, end, number).ec == std::errc()) count = std::max(count, number + 1);
+  }
+  return count;
+}
+
+bool all_finite(const at::Tensor& tensor) {
+  constexpr int64_t kPiece = 1 << 18;  // elements at a time: the temporaries stay small
+  if (!tensor.is_floating_point()) return true;
+  const at::Tensor flat = tensor.reshape({-1});
+  for (int64_t begin = 0; begin < flat.size(0); begin += kPiece) {
+    const at::Tensor piece = flat.slice(0, begin, begin + kPiece).to(at::kFloat);
+    if (!piece.isfinite().all().item<bool>()) return false;
+  }
+  return true;
 }
 
 at::Tensor take(const Weights& weights,
@@ -46,12 +71,13 @@ at::Tensor take(const Weights& weights,
                    ": expected a floating-point type, found " +
                    std::string(toString(tensor.scalar_type())));
   }
-  const at::Tensor value = tensor.to(at::kFloat);
-  if (!value.isfinite().all().item<bool>()) {
+  if (!all_finite(tensor)) {
     throw BadInput(weights.source + ": tensor " + name +
                    " holds NaN or infinite values; the file is damaged or its " +
                    "training diverged, use an earlier checkpoint");
   }
+  const at::Tensor value = tensor.to(at::kFloat);
+  if (!value.is_same(tensor)) drop_pages(tensor);
   return value;
 }
 

@@ -23,8 +23,14 @@ at::Tensor take(const Weights& weights,
                 const std::string& name,
                 std::initializer_list<int64_t> shape);
 
+// No value is NaN or infinite. Reads in pieces, so that a mapped tensor costs no second copy.
+bool all_finite(const at::Tensor& tensor);
+
 bool has(const Weights& weights, const std::string& name);
 bool has_prefix(const Weights& weights, const std::string& prefix);
+// One more than the largest number that follows `prefix` in a name: "encoder.layers." -> how many
+// layers. 0: none.
+int64_t count_numbered(const Weights& weights, const std::string& prefix);
 
 // Visits a weight struct's tensors by their checkpoint names: saving, moving, counting, optimiser
 // lists. Every weight struct `S` defines: void for_each_tensor(S&, const std::string& prefix, const

@@ -13,6 +13,7 @@
 #include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "data/weight_files.hpp"
+#include "diffusion/original_names.hpp"
 #include "diffusion/vae.hpp"
 
 namespace diffusion {
@@ -262,7 +263,10 @@ Vae vae_from_weights(const data::Weights& weights, const VaeConfig& config) {
 
 Vae load_vae(const std::filesystem::path& folder) {
   const VaeConfig config = parse_config(folder / kConfigFile);
-  return vae_from_weights(data::read_weights(folder, kWeightsStem), config);
+  const data::Weights file = data::read_weights(folder, kWeightsStem);
+  data::Weights weights{.tensors = {}, .metadata = {}, .source = file.source};
+  for (const auto& [name, tensor] : file.tensors) weights.tensors[current_vae_name(name)] = tensor;
+  return vae_from_weights(weights, config);
 }
 
 void save_vae(const std::filesystem::path& folder, const Vae& vae, at::ScalarType dtype) {

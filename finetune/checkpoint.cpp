@@ -7,6 +7,7 @@
 #include "data/error.hpp"
 #include "data/metrics.hpp"
 #include "data/safetensors.hpp"
+#include "diffusion/save_like.hpp"
 #include "finetune/run_folder.hpp"
 
 namespace finetune {
@@ -72,7 +73,11 @@ void export_model(const fs::path& folder,
                   Learner& learner,
                   const RunProgress& progress) {
   train::swap_ema(learner.state.ema, learner.state.params);
-  if (config.train_full) {
+  if (config.train_full && config.save_whole) {
+    const bool file = fs::is_regular_file(task.model);
+    diffusion::save_like(task.model, folder / (file ? name + ".safetensors" : name),
+                         {.unet = diffusion::tensors_of(unet)});
+  } else if (config.train_full) {
     diffusion::save_unet(folder / "unet", unet, at::kHalf);
   } else {
     std::string comment =

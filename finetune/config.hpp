@@ -52,6 +52,8 @@ struct FinetuneConfig {
   double soft_min_temperature = 1.0;
 
   bool train_full = false;  // the whole UNet instead of adapters
+  bool save_whole =
+      false;  // with train_full: the checkpoint in the form that it came in, not unet/
   int64_t rank = 8;
   double network_alpha = 0.0;  // 0: rank
   std::vector<std::string> lora_targets = {"to_q", "to_k", "to_v", "to_out.0"};

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <limits>
+#include <sstream>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
@@ -112,6 +114,61 @@ TEST(Take, ChecksNameShapeTypeAndValues) {
   } catch (const data::BadInput& error) {
     EXPECT_NE(std::string(error.what()).find("conv.weight"), std::string::npos) << error.what();
   }
+}
+
+// Pages of the process that stand for a file or for itself, in kB: what VmRSS counts.
+int64_t resident_kb() {
+  std::istringstream lines(data::read_file("/proc/self/status"));
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("VmRSS:")) return std::stoll(line.substr(6));
+  }
+  return 0;
+}
+
+TEST(Take, AnFp32TensorIsTheFilesOwnAndAHalfLeavesNoPagesBehind) {
+  const auto path = scratch("pages");
+  data::Weights weights;
+  constexpr int64_t kCount = 8 << 20;
+  weights.tensors["half"] = at::ones({kCount}, at::kHalf);  // 16 MiB
+  weights.tensors["single"] = at::ones({kCount});           // 32 MiB
+  data::write_safetensors(path, weights);
+  weights.tensors.clear();
+  const auto read = data::read_safetensors(path);
+  EXPECT_TRUE(data::take(read, "single", {kCount}).is_same(read.tensors.at("single")));
+  const int64_t before = resident_kb();
+  { const at::Tensor half = data::take(read, "half", {kCount}); }
+  EXPECT_LT(resident_kb() - before, 8 << 10);  // neither the copy nor the file's pages are left
+  EXPECT_TRUE(at::equal(read.tensors.at("half"), at::ones({kCount}, at::kHalf)));
+}
+
+TEST(Take, WhatWasWrittenToAMappedTensorStays) {
+  const auto path = scratch("written");
+  data::Weights weights;
+  weights.tensors["half"] = at::ones({1 << 20}, at::kHalf);
+  data::write_safetensors(path, weights);
+  const auto read = data::read_safetensors(path);
+  at::Tensor half = read.tensors.at("half");
+  half.add_(1);
+  data::take(read, "half", {-1});
+  EXPECT_TRUE(at::equal(half, at::full({1 << 20}, 2, at::kHalf)));
+}
+
+TEST(AllFinite, FindsOneValueInEveryPlace) {
+  at::Tensor x = at::zeros({3, 100'001});
+  EXPECT_TRUE(data::all_finite(x));
+  x[2][100'000] = std::numeric_limits<float>::infinity();
+  EXPECT_FALSE(data::all_finite(x));
+  EXPECT_FALSE(data::all_finite(x.to(at::kHalf)));
+  EXPECT_TRUE(data::all_finite(at::ones({2}, at::kLong)));
+  EXPECT_TRUE(data::all_finite(at::empty({0})));
+}
+
+TEST(CountNumbered, OneMoreThanTheLargest) {
+  data::Weights weights;
+  weights.tensors["layers.2.x"] = weights.tensors["layers.11.y"] = at::ones({1});
+  weights.tensors["layers.x"] = at::ones({1});
+  EXPECT_EQ(data::count_numbered(weights, "layers."), 12);
+  EXPECT_EQ(data::count_numbered(weights, "blocks."), 0);
 }
 
 }  // namespace

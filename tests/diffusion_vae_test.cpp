@@ -203,6 +203,30 @@ TEST(Vae, SavedAndLoadedIsTheSame) {
   EXPECT_GT(error, 0);
 }
 
+// Folders that were made with diffusers before 0.15, Stable Diffusion 1.5's among them.
+TEST(Vae, ReadsTheEarlierNamesOfTheAttention) {
+  const fs::path folder = fresh_folder(), file = folder / "diffusion_pytorch_model.safetensors";
+  Vae vae = tiny_vae();
+  diffusion::save_vae(folder, vae, at::kFloat);
+  data::Weights weights = data::read_safetensors(file), earlier;
+  for (auto [name, tensor] : weights.tensors) {
+    for (const auto& [now, then] :
+         std::initializer_list<std::pair<std::string, std::string>>{{"to_q.", "query."},
+                                                                    {"to_k.", "key."},
+                                                                    {"to_v.", "value."},
+                                                                    {"to_out.0.", "proj_attn."}}) {
+      const size_t place = name.find(now);
+      if (place != std::string::npos) name.replace(place, now.size(), then);
+    }
+    earlier.tensors[name] = tensor.clone();
+  }
+  EXPECT_TRUE(data::has(earlier, "decoder.mid_block.attentions.0.proj_attn.bias"));
+  data::write_safetensors(file, earlier);
+  const at::Tensor latents = at::ones({1, 3, 2, 2});
+  EXPECT_TRUE(at::equal(diffusion::vae_decode(diffusion::load_vae(folder), latents),
+                        diffusion::vae_decode(vae, latents)));
+}
+
 TEST(Vae, AnImageDoesNotDependOnItsBatch) {
   const Vae vae = tiny_vae();
   const at::Tensor images = random_images({3, 3, 8, 16});

@@ -79,6 +79,26 @@ void write_broken_models(const fs::path& folder) {
   fs::remove_all(folder / "no_vae/vae");
 }
 
+void write_tensor(const fs::path& path, const char* name, std::vector<int64_t> shape) {
+  data::Weights weights;
+  weights.tensors[name] = at::zeros(shape);
+  data::write_safetensors(path, weights);
+}
+
+// A model whose UNet is in shards: the second is missing; the first is cut off.
+void write_shards(const fs::path& folder) {
+  for (const char* name : {"shards", "cut_shard"}) {
+    copy_model(folder, name);
+    fs::rename(folder / name / kUNetFile, folder / name / "unet/one.safetensors");
+    data::write_file(
+        folder / name / "unet/diffusion_pytorch_model.safetensors.index.json",
+        R"({"weight_map": {"conv_in.bias": "one.safetensors", "x": "two.safetensors"}})");
+  }
+  const fs::path one = folder / "cut_shard/unet/one.safetensors";
+  fs::resize_file(one, fs::file_size(one) / 2);
+  fs::copy_file(one, folder / "cut_shard/unet/two.safetensors");
+}
+
 void write_files(const fs::path& folder) {
   const auto write = [&](const char* name, const std::string& text) {
     data::write_file(folder / name, text);
@@ -92,6 +112,12 @@ void write_files(const fs::path& folder) {
   write("unknown.toml", "seed = 1\nlearning_rat = 0.1\n");
   write("ddpo/run.json", R"({"laurel": "0.1.0", "kind": "ddpo"})");
   write("other/notes.txt", "mine\n");
+  write("page.safetensors", "<!DOCTYPE html>\n<html><body>Log in</body></html>\n");
+  write("pointer.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
+  write("model.onnx", "onnx");
+  fs::copy_file(LAUREL_SOURCE_DIR "/tests/golden/torch_files/code.ckpt", folder / "code.ckpt");
+  write_tensor(folder / "lora.safetensors", "lora_unet_mid_block_x.lora_down.weight", {4, 8});
+  write_tensor(folder / "sd3.safetensors", "model.diffusion_model.joint_blocks.0.x", {1});
   data::Weights weights;
   weights.tensors["latents"] = at::zeros({1, 3, 8, 8});
   data::write_safetensors(folder / "latents.safetensors", weights);
@@ -100,6 +126,7 @@ void write_files(const fs::path& folder) {
 void write_fixtures(const fs::path& folder) {
   write_model(folder / "model");
   write_broken_models(folder);
+  write_shards(folder);
   write_files(folder);
 }
 
@@ -134,6 +161,29 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"ModelMissing", "sample -o @/out -m @/none -p x", {"@/none"}},
         Case{"ModelIsAFile", "sample -o @/out -m @/empty.txt -p x", {"@/empty.txt"}},
         Case{"ModelOfAnotherKind", "sample -o @/out -m @/other -p x", {"@/other"}},
+        Case{"ModelOnTheHub", "sample -o @/out -m org/none -p x", {"hf download org/none"}},
+        Case{"ModelIsAPage",
+             "sample -o @/out -m @/page.safetensors -p x",
+             {"@/page.safetensors", "an HTML page"}},
+        Case{"ModelIsAPointer",
+             "sample -o @/out -m @/pointer.safetensors -p x",
+             {"@/pointer.safetensors", "git lfs pull"}},
+        Case{"ModelIsOnnx", "sample -o @/out -m @/model.onnx -p x", {"@/model.onnx", "ONNX"}},
+        Case{"ModelHoldsCode", "sample -o @/out -m @/code.ckpt -p x", {"@/code.ckpt", "system"}},
+        Case{"ModelIsALora",
+             "sample -o @/out -m @/lora.safetensors -p x",
+             {"@/lora.safetensors", "LoRA", "--lora"}},
+        Case{"ModelIsAVae",
+             "sample -o @/out -m @/model/vae/diffusion_pytorch_model.safetensors -p x",
+             {"found VAE"}},
+        Case{"ModelIsAUNet",
+             "sample -o @/out -m @/model/" + std::string(kUNetFile) + " -p x",
+             {"found UNet", "unet folder"}},
+        Case{"ModelIsOfAnotherFamily",
+             "sample -o @/out -m @/sd3.safetensors -p x",
+             {"@/sd3.safetensors", "Stable Diffusion 3"}},
+        Case{"ShardMissing", "sample -o @/out -m @/shards -p x", {"two.safetensors", "incomplete"}},
+        Case{"ShardCut", "sample -o @/out -m @/cut_shard -p x", {"one.safetensors"}},
         Case{"PartMissing", "sample -o @/out -m @/no_vae -p x", {"vae"}},
         Case{"NanWeights", "sample -o @/out -m @/nan -p x", {"@/nan/unet", "conv_in.bias", "NaN"}},
         Case{"WrongShape",

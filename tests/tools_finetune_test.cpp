@@ -62,6 +62,27 @@ TEST(FinetuneCommand, AfterKillNineItGoesOnFromTheLastCheckpointBitForBit) {
   EXPECT_NE(data::read_file(log).find("learning_rate"), std::string::npos) << data::read_file(log);
 }
 
+TEST(FinetuneCommand, ASingleFileTrainedWholeComesOutAsOne) {
+  const fs::path place = fresh("place"), log = place / "log";
+  const fs::path model =
+      fs::path(LAUREL_SOURCE_DIR) / "tests/golden/single_file/sd2/model.safetensors";
+  const std::string run = command(place) + " --num_epochs 1 --model " + model.string() +
+                          " --train full --output_dir " + (place / "mine").string();
+  ASSERT_EQ(shell(run, log), 0) << data::read_file(log);
+  const auto before = data::read_safetensors(model),
+             after = data::read_safetensors(place / "mine" / "mine.safetensors");
+  ASSERT_EQ(after.tensors.size(), before.tensors.size());
+  int changed = 0;
+  for (const auto& [name, tensor] : before.tensors) {
+    const at::Tensor& now = after.tensors.at(name);
+    EXPECT_EQ(now.scalar_type(), tensor.scalar_type()) << name;
+    if (at::equal(now, tensor)) continue;
+    EXPECT_TRUE(name.starts_with("model.diffusion_model.")) << name;
+    ++changed;
+  }
+  EXPECT_GT(changed, 10);
+}
+
 TEST(FinetuneCommand, BadInputIsOneLineAndExitsWithTwo) {
   const fs::path place = fresh("place");
   const std::string run = command(place);
@@ -113,7 +134,7 @@ TEST(LoadPrompts, KeepsSomeBackForValidation) {
   EXPECT_EQ(world.train.size(), 32u);
   EXPECT_GT(world.unseen.size(), 100u);
   command.prompts = "";
-  command.model = "somewhere";
+  command.checkpoint.model = "somewhere";
   EXPECT_THROW(tools::load_prompts(command), data::BadInput);
 }
 

@@ -19,15 +19,15 @@ namespace tools {
 namespace {
 
 struct BenchConfig {
-  std::string model, output;
+  ModelConfig checkpoint;
+  std::string output;
   std::vector<std::string> only;
   int64_t repeats = 5, threads = 0;
   bench::StageOptions stages;
 };
 
 void declare(Options& options, BenchConfig& config) {
-  options.text("model", config.model, "diffusers folder of a checkpoint [the embedded tiny-world]");
-  options.short_name("model", 'm');
+  declare_model(options, config.checkpoint);
   options.list("only", config.only, "a stage's name or its beginning; may be given several times");
   options.integer("repeats", config.repeats, "timed runs of each stage, after one to warm up", 1,
                   1000);
@@ -76,8 +76,8 @@ int cmd_bench(const std::vector<std::string>& arguments) {
                          "' (a model is given as --model)");
   }
   if (config.threads > 0) at::set_num_threads(static_cast<int>(config.threads));
-  const fs::path folder = checkpoint_folder(config.model);
-  const auto pipeline = diffusion::load_pipeline(folder);
+  const auto pipeline = open_model(config.checkpoint);
+  const fs::path& folder = pipeline.source;
   std::optional<rewards::Clip> clip;
   if (fs::exists(folder / "clip" / "config.json")) clip = rewards::load_clip(folder / "clip");
 

@@ -14,8 +14,10 @@
 #include "data/json.hpp"
 #include "data/shape.hpp"
 #include "data/weight_files.hpp"
+#include "diffusion/model_kind.hpp"
+#include "diffusion/model_traits.hpp"
 #include "tools/commands.hpp"
-#include "tools/model_kind.hpp"
+#include "tools/models.hpp"
 #include "tools/options.hpp"
 
 using data::BadInput;
@@ -24,6 +26,9 @@ namespace fs = std::filesystem;
 namespace tools {
 
 namespace {
+
+using diffusion::Detail;
+using diffusion::ModelKind;
 
 struct InspectConfig {
   bool tensors = false, check = false, json = false;
@@ -72,18 +77,28 @@ std::string dtype_name(at::ScalarType type) {
   }
 }
 
-bool all_finite(const at::Tensor& tensor) {
-  return !at::isFloatingType(tensor.scalar_type()) ||
-         at::isfinite(tensor.to(at::kFloat)).all().item<bool>();
+void add_traits(Report& report, const diffusion::ModelTraits& traits) {
+  const auto details = diffusion::details_of(traits);
+  report.details.insert(report.details.end(), details.begin(), details.end());
+}
+
+// A file that is not whole or not supported is still told about.
+void add_file_traits(Report& report, const data::Weights& weights) {
+  try {
+    add_traits(report, diffusion::traits_of_single_file(weights));
+  } catch (const BadInput& fault) {
+    report.details.push_back({"not usable", fault.what()});
+  }
 }
 
 Report inspect_weights(const fs::path& path, const InspectConfig& config) {
   const data::Weights weights = data::read_weights_file(path);
-  const ModelKind kind = identify(weights);
+  const ModelKind kind = diffusion::identify(weights);
   Report report{.path = path.string(),
                 .kind = kind.kind,
                 .details = kind.details,
                 .metadata = weights.metadata};
+  if (kind.kind.starts_with("checkpoint of ")) add_file_traits(report, weights);
   double parameters = 0;
   std::map<std::string, int64_t> types;
   for (const auto& [name, tensor] : weights.tensors) {
@@ -92,7 +107,7 @@ Report inspect_weights(const fs::path& path, const InspectConfig& config) {
     if (config.tensors)
       report.tensors.push_back(
           {name, dtype_name(tensor.scalar_type()) + " " + data::shape_text(tensor.sizes())});
-    if (config.check && !all_finite(tensor)) report.bad.push_back(name);
+    if (config.check && !data::all_finite(tensor)) report.bad.push_back(name);
   }
   std::string dtypes;
   for (const auto& [type, count] : types)
@@ -152,6 +167,7 @@ Report inspect_folder(const fs::path& path, const InspectConfig& config) {
   for (const char* name : {"model_index.json", "scheduler_config.json", "config.json"}) {
     if (fs::exists(path / name)) add_settings(report, path / name);
   }
+  if (report.kind == "diffusers pipeline") add_traits(report, diffusion::traits_of_folder(path));
   if (fs::exists(path / "run.json")) {
     const auto run = data::read_json(path / "run.json");
     for (const auto& [key, value] : run.items()) report.details.push_back({key, plain(value)});
@@ -220,21 +236,31 @@ bool sound(const Report& report) {
 
 }  // namespace
 
+// Of a file, a folder or a name in Hugging Face's cache; "-m MODEL" is as good as "MODEL".
+std::vector<std::string> paths_of(const std::string& model, std::vector<std::string> positional) {
+  if (!model.empty()) positional.insert(positional.begin(), model);
+  for (auto& path : positional) path = checkpoint_path(path).string();
+  if (positional.empty())
+    throw BadInput("laurel inspect: expected a file or a folder, found nothing");
+  return positional;
+}
+
 int cmd_inspect(const std::vector<std::string>& arguments) {
   InspectConfig config;
+  std::string model;
   Options options("inspect", "Tells what a model file, a folder or an image of a run is.",
                   "FILE|FOLDER...");
+  options.text("model", model, "the same as FILE|FOLDER; also org/name of the Hugging Face cache");
+  options.short_name("model", 'm');
   options.flag("tensors", config.tensors, "list every tensor with its dtype and shape");
   options.flag("check", config.check,
                "read every value; exit code 1 when some are NaN or infinite");
   options.flag("json", config.json, "print JSON");
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
-  if (parsed.positional.empty())
-    throw BadInput("laurel inspect: expected a file or a folder, found nothing");
   bool all_sound = true;
   auto list = nlohmann::ordered_json::array();
-  for (const auto& path : parsed.positional) {
+  for (const auto& path : paths_of(model, parsed.positional)) {
     const Report report = inspect(path, config);
     all_sound &= sound(report);
     if (config.json)

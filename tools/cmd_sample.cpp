@@ -33,8 +33,7 @@ constexpr int64_t kMicroBatch = 8;
 
 void declare_what(Options& options, SampleConfig& c) {
   options.group("What");
-  options.text("model", c.model, "diffusers folder of a checkpoint [the embedded tiny-world]");
-  options.short_name("model", 'm');
+  declare_model(options, c.checkpoint);
   options.list("prompt", c.prompt, "prompt; may be given several times");
   options.short_name("prompt", 'p');
   options.text("prompts", c.prompts,
@@ -94,7 +93,6 @@ void declare_rest(Options& options, SampleConfig& c) {
   options.text("save_latents", c.save_latents,
                "safetensors: writes that noise and the final latents");
   // As diffusers and other tools name them.
-  options.alias("pretrained_model_name_or_path", "model");
   options.alias("num_inference_steps", "steps");
   options.alias("guidance_scale", "cfg_scale");
   options.alias("sampler", "sampling_method");
@@ -106,10 +104,8 @@ std::string last_name(const fs::path& path) {
   return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
 }
 
-diffusion::Pipeline load_model(const SampleConfig& config,
-                               const fs::path& folder,
-                               at::Device device) {
-  diffusion::Pipeline pipeline = diffusion::load_pipeline(folder);
+diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
+  diffusion::Pipeline pipeline = open_model(config.checkpoint);
   if (!config.unet.empty()) pipeline.unet = diffusion::load_unet(config.unet);
   if (!config.lora.empty()) diffusion::load_lora(config.lora, pipeline.unet, config.lora_scale);
   pipeline.vae.use_slicing = config.vae_slicing;
@@ -304,7 +300,7 @@ WriterOptions writer_options(const Session& session, at::Device device) {
   }
   options.base.sampler = diffusion::sampler_label(session.choice);
   options.base.model =
-      last_name(config.unet.empty() ? session.pipeline.source : fs::path(config.unet));
+      config.unet.empty() ? model_name(session.pipeline.source) : last_name(config.unet);
   if (config.eta > 0) options.base.extra.push_back({"Eta", data::short_number(config.eta)});
   if (config.clip_skip > 0)
     options.base.extra.push_back({"Clip skip", std::to_string(config.clip_skip + 1)});
@@ -323,12 +319,18 @@ std::string images_text(size_t count) {
   return std::to_string(count) + (count == 1 ? " image" : " images");
 }
 
+// The file whose hash names the model: the single file, or the UNet's.
+fs::path weights_of(const Session& session) {
+  const fs::path& source = session.pipeline.source;
+  if (session.config.unet.empty() && fs::is_regular_file(source)) return source;
+  const fs::path unet =
+      session.config.unet.empty() ? source / "unet" : fs::path(session.config.unet);
+  return data::find_weights(unet, "diffusion_pytorch_model").front();
+}
+
 void run(const Session& session, const Placement& placement) {
   WriterOptions options = writer_options(session, placement.device);
-  const fs::path unet = session.config.unet.empty() ? session.pipeline.source / "unet"
-                                                    : fs::path(session.config.unet);
-  const fs::path weights = data::find_weights(unet, "diffusion_pytorch_model").front();
-  options.base.model_hash = data::sha256_of_file(weights).substr(0, 10);
+  options.base.model_hash = data::sha256_of_file(weights_of(session)).substr(0, 10);
   SampleWriter writer(session.jobs, options);
   const auto groups = group_jobs(session.jobs);
   const auto start = std::chrono::steady_clock::now();
@@ -373,7 +375,7 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   // Prompts are checked before anything is loaded.
   const auto texts = texts_of(plan_jobs(config, 0));
   const Placement placement = open_device(config.device);
-  session.pipeline = load_model(config, checkpoint_folder(config.model), placement.device);
+  session.pipeline = load_model(config, placement.device);
   add_embeddings(config.embedding, texts, session.pipeline);
   session.choice = settle_sampler(config, session.pipeline);
   settle_latents(session, options.given("count"));

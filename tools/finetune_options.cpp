@@ -13,9 +13,7 @@ constexpr double kHuge = 1e300;
 void declare_run(Options& options, FinetuneCommand& command) {
   auto& config = command.config;
   options.group("run");
-  options.text("model", command.model, "checkpoint in diffusers' layout [the embedded world's]");
-  options.short_name("model", 'm');
-  options.alias("pretrained_model_name_or_path", "model");
+  declare_model(options, command.checkpoint);
   options.text("output_dir", command.output_dir, "folder of the run [runs/<method>]");
   options.short_name("output_dir", 'o');
   options.integer("seed", config.seed, "of everything that is drawn", 0);
@@ -99,6 +97,8 @@ void declare_training(Options& options, FinetuneCommand& command) {
   auto& config = command.config;
   options.group("training");
   options.choice("train", command.train, {"lora", "full"}, "adapters, or the whole UNet");
+  options.choice("save_as", command.save_as, {"auto", "unet", "whole"},
+                 "--train full: unet/ alone, or the checkpoint as it came [a single file: whole]");
   options.integer("rank", config.rank, "of the adapters", 1, 4096);
   options.alias("network_dim", "rank");
   options.alias("lora_rank", "rank");

@@ -7,6 +7,7 @@
 
 #include "finetune/config.hpp"
 #include "tools/device.hpp"
+#include "tools/models.hpp"
 #include "tools/options.hpp"
 #include "tools/reward_options.hpp"
 
@@ -14,7 +15,7 @@ namespace tools {
 
 struct FinetuneCommand {
   finetune::FinetuneConfig config;
-  std::string model;               // empty: the embedded world's
+  ModelConfig checkpoint;
   std::string output_dir;          // empty: runs/<method>
   std::string prompts;             // a prompt file; "world": the built-in captions
   std::string validation_prompts;  // a prompt file, not trained on
@@ -24,6 +25,7 @@ struct FinetuneCommand {
   std::string reward = "aesthetic=1,clip_score=0.1";
   std::string eval_rewards = "auto";
   std::string train = "lora";
+  std::string save_as = "auto";  // what a full training writes: auto | unet | whole
   std::string units = "nat";
   std::string skip_steps = "auto";  // "none", "8,9"
   std::string resume_from_checkpoint;

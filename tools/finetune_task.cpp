@@ -40,7 +40,8 @@ std::vector<std::string> prompts_of(const std::string& file) {
 }
 
 bool from_world(const FinetuneCommand& command) {
-  return command.prompts == "world" || (command.prompts.empty() && command.model.empty());
+  return command.prompts == "world" ||
+         (command.prompts.empty() && command.checkpoint.model.empty());
 }
 
 std::string eval_names(const FinetuneCommand& command, bool synthetic) {
@@ -77,7 +78,7 @@ PromptSets load_prompts(const FinetuneCommand& command) {
     sets.train = shuffled(scene::all_captions(scene::Split::kSeen));
     sets.unseen = shuffled(scene::all_captions(scene::Split::kUnseen));
   } else if (command.prompts.empty()) {
-    throw BadInput("prompts: expected a prompt file for " + command.model +
+    throw BadInput("prompts: expected a prompt file for " + command.checkpoint.model +
                    ", found none; name one with --prompts");
   } else {
     sets.train = shuffled(prompts_of(command.prompts));
@@ -100,8 +101,10 @@ PromptSets load_prompts(const FinetuneCommand& command) {
 finetune::Task make_task(FinetuneCommand& command,
                          const Placement& placement,
                          const std::string& config_text) {
-  const fs::path folder = checkpoint_folder(command.model);
-  const auto pipeline = std::make_shared<diffusion::Pipeline>(diffusion::load_pipeline(folder));
+  const auto pipeline = std::make_shared<diffusion::Pipeline>(open_model(command.checkpoint));
+  const fs::path& source = pipeline->source;
+  command.config.save_whole =
+      command.save_as == "whole" || (command.save_as == "auto" && fs::is_regular_file(source));
   move_to(*pipeline, placement.device);
   const PromptSets prompts = load_prompts(command);
   finetune::Task task;
@@ -132,7 +135,7 @@ finetune::Task make_task(FinetuneCommand& command,
       return rewards::image_features(*clip, images.cpu());
     };
   }
-  task.model = folder.string();
+  task.model = source.string();
   task.config_text = config_text;
   return task;
 }

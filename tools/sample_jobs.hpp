@@ -10,14 +10,15 @@
 
 #include "data/prompts.hpp"
 #include "tools/device.hpp"
+#include "tools/models.hpp"
 #include "tools/reward_options.hpp"
 
 namespace tools {
 
 struct SampleConfig {
-  std::string model;  // folder; "": the embedded one
-  std::string unet;   // folder of a finetuned UNet; "": the model's
-  std::string lora;   // file; "": none
+  ModelConfig checkpoint;
+  std::string unet;  // folder of a finetuned UNet; "": the model's
+  std::string lora;  // file; "": none
   double lora_scale = 1.0;
   std::vector<std::string> embedding;  // FILE, NAME=FILE or a folder of textual inversions
   std::vector<std::string> prompt;

@@ -7,7 +7,7 @@
 
 #include "data/weights.hpp"
 
-namespace tools {
+namespace diffusion {
 
 struct Detail {
   std::string name, value;  // "cross attention width", "768"
@@ -20,4 +20,4 @@ struct ModelKind {
 // Reads names, shapes, metadata and a LoRA's alphas, no large tensor.
 ModelKind identify(const data::Weights& weights);
 
-}  // namespace tools
+}  // namespace diffusion

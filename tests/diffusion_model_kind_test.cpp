@@ -1,19 +1,19 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "tools/model_kind.hpp"
+#include "diffusion/model_kind.hpp"
 
 namespace {
 
 using Shapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
 
-tools::ModelKind kind_of(const Shapes& shapes) {
+diffusion::ModelKind kind_of(const Shapes& shapes) {
   data::Weights weights{.tensors = {}, .metadata = {}, .source = "test"};
   for (const auto& [name, shape] : shapes) weights.tensors[name] = at::ones(shape);
-  return tools::identify(weights);
+  return diffusion::identify(weights);
 }
 
-std::string detail(const tools::ModelKind& kind, const std::string& name) {
+std::string detail(const diffusion::ModelKind& kind, const std::string& name) {
   for (const auto& [key, value] : kind.details) {
     if (key == name) return value;
   }

@@ -1,4 +1,4 @@
-#include "tools/model_kind.hpp"
+#include "diffusion/model_kind.hpp"
 
 #include <ATen/ATen.h>
 
@@ -6,7 +6,7 @@
 #include <optional>
 #include <set>
 
-namespace tools {
+namespace diffusion {
 namespace {
 
 using data::Weights;
@@ -26,18 +26,6 @@ int64_t size_of(const Weights& weights,
     if (found->first.ends_with(end) && found->second.dim() > axis) return found->second.size(axis);
   }
   return -1;
-}
-
-// One more than the largest number that follows `start`: "encoder.layers." -> how many layers.
-int64_t count_of(const Weights& weights, const std::string& start) {
-  int64_t count = 0;
-  for (auto found = weights.tensors.lower_bound(start);
-       found != weights.tensors.end() && found->first.starts_with(start); ++found) {
-    const char digit = found->first[start.size()];
-    if (digit >= '0' && digit <= '9')
-      count = std::max<int64_t>(count, std::stoll(found->first.substr(start.size(), 4)) + 1);
-  }
-  return count;
 }
 
 void add(ModelKind& kind, const std::string& name, int64_t value) {
@@ -72,11 +60,11 @@ ModelKind unet(const Weights& weights, const std::string& base, bool diffusers) 
   add(kind, "input channels", in_channels);
   add(kind, "first width", size_of(weights, first, ".weight", 0));
   add(kind, "cross attention width", context);
-  if (data::has(weights, "v_pred"))
+  if (diffusers && data::has(weights, "v_pred"))
     kind.details.push_back({"prediction", "v_prediction (marked by the tensor v_pred)"});
-  else if (context == 768 && !added)
+  else if (diffusers && context == 768 && !added)
     kind.details.push_back({"prediction", "epsilon (as all of this family)"});
-  else if (context == 1024)
+  else if (diffusers && context == 1024)
     kind.details.push_back(
         {"prediction", "v_prediction at 768 px, epsilon at 512 px: not in the weights"});
   if (!diffusers) {
@@ -92,9 +80,13 @@ ModelKind unet(const Weights& weights, const std::string& base, bool diffusers) 
 }
 
 ModelKind vae(const Weights& weights) {
-  ModelKind kind{.kind = "VAE (AutoencoderKL), diffusers' names", .details = {}};
+  const bool diffusers = data::has_prefix(weights, "decoder.up_blocks.");
+  ModelKind kind{.kind = diffusers ? "VAE (AutoencoderKL), diffusers' names"
+                                   : "VAE (AutoencoderKL), original names",
+                 .details = {}};
   add(kind, "latent channels", size_of(weights, "decoder.conv_in", ".weight", 1));
-  const int64_t levels = count_of(weights, "decoder.up_blocks.");
+  const int64_t levels =
+      data::count_numbered(weights, diffusers ? "decoder.up_blocks." : "decoder.up.");
   add(kind, "levels", levels);
   if (levels > 0) add(kind, "pixels per latent, a side", int64_t{1} << (levels - 1));
   return kind;
@@ -108,13 +100,13 @@ ModelKind clip(const Weights& weights, bool text, bool vision) {
   const std::string prefix = data::has_prefix(weights, "text_model.") || !text ? "text_model." : "";
   if (text) {
     add(kind, "text width", size_of(weights, prefix + "embeddings.token_embedding", "", 1));
-    add(kind, "text layers", count_of(weights, prefix + "encoder.layers."));
+    add(kind, "text layers", data::count_numbered(weights, prefix + "encoder.layers."));
     add(kind, "vocabulary", size_of(weights, prefix + "embeddings.token_embedding", "", 0));
     add(kind, "tokens", size_of(weights, prefix + "embeddings.position_embedding", "", 0));
   }
   if (vision) {
     add(kind, "vision width", size_of(weights, "vision_model.embeddings.patch_embedding", "", 0));
-    add(kind, "vision layers", count_of(weights, "vision_model.encoder.layers."));
+    add(kind, "vision layers", data::count_numbered(weights, "vision_model.encoder.layers."));
     add(kind, "patch", size_of(weights, "vision_model.embeddings.patch_embedding", "", 2));
     add(kind, "embedding", size_of(weights, "visual_projection.", "", 0));
   }
@@ -190,7 +182,7 @@ std::optional<ModelKind> adapter(const Weights& weights) {
       data::has_prefix(weights, "control_model."))
     return ModelKind{"ControlNet: laurel does not read it", {}};
   if (data::has(weights, "emb_params") || data::has(weights, "clip_l"))
-    return ModelKind{"textual inversion embedding: laurel does not read it", {}};
+    return ModelKind{"textual inversion embedding (give it to sample --embedding)", {}};
   return std::nullopt;
 }
 
@@ -252,4 +244,4 @@ ModelKind identify(const Weights& weights) {
   return {"unknown", {}};
 }
 
-}  // namespace tools
+}  // namespace diffusion
