@@ -5,6 +5,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "diffusion/guidance.hpp"
 #include "diffusion/schedule.hpp"
 
 namespace fs = std::filesystem;
