@@ -62,29 +62,76 @@ TextOptions text_options(const Pipeline& pipeline,
   return text;
 }
 
+TextCondition moved(const TextCondition& text, at::Device device) {
+  return {text.hidden.to(device), text.pooled.defined() ? text.pooled.to(device) : text.pooled};
+}
+
+// The mode of the source images' latents, without scaling_factor: as InstructPix2Pix was trained.
+at::Tensor source_latents(const Pipeline& pipeline,
+                          const std::vector<ImageRequest>& batch,
+                          at::IntArrayRef pixels) {
+  std::vector<at::Tensor> images;
+  for (const auto& request : batch) {
+    if (!request.source.defined()) {
+      throw data::BadInput("prompt \"" + request.prompt + "\": " + pipeline.class_name +
+                           " changes an image: expected one, found none; give --image FILE");
+    }
+    data::check_shape(request.source, {3, pixels[0], pixels[1]}, "generate: source");
+    images.push_back(request.source.to(at::kFloat));
+  }
+  const at::Device device = pipeline.unet.conv_in.weight.device();
+  return vae_encode(pipeline.vae, at::stack(images).to(device) * 2 - 1).mean;
+}
+
+DenoiserConditions conditions_of(const Pipeline& pipeline,
+                                 const std::vector<ImageRequest>& batch,
+                                 const GenerateOptions& options,
+                                 at::IntArrayRef pixels) {
+  const at::Device device = pipeline.unet.conv_in.weight.device();
+  const TextOptions text = text_options(pipeline, batch, options);
+  DenoiserConditions conditions;
+  conditions.text =
+      moved(encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), text), device);
+  if (branches_of(pipeline.unet.config, options.guidance) != Branches::kPrompt) {
+    conditions.negative = moved(
+        encode_negatives(pipeline, texts_of(batch, &ImageRequest::negative_prompt), text), device);
+  }
+  if (is_xl(pipeline)) {
+    conditions.time_ids = time_ids(options.sizes, pixels[0], pixels[1])
+                              .expand({static_cast<int64_t>(batch.size()), kTimeIds})
+                              .to(device);
+  }
+  if (edits_images(pipeline)) conditions.image_latents = source_latents(pipeline, batch, pixels);
+  return conditions;
+}
+
 GeneratedBatch generate_batch(const Pipeline& pipeline,
                               const NoiseSchedule& schedule,
                               const std::vector<ImageRequest>& batch,
                               const GenerateOptions& options) {
   const at::Device device = pipeline.unet.conv_in.weight.device();
   const auto shape = latent_shape(pipeline, options.height, options.width);
+  const int64_t factor = vae_factor(pipeline.vae.config);
   auto generators = image_generators(seeds_of(batch));
   const at::Tensor initial = initial_noise(batch, generators, shape);  // [B, C, h, w]
-  const TextOptions text = text_options(pipeline, batch, options);
-  const at::Tensor condition =
-      encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), text).hidden.to(device);
-  at::Tensor unconditional;
-  if (options.guidance > 1) {
-    unconditional =
-        encode_negatives(pipeline, texts_of(batch, &ImageRequest::negative_prompt), text)
-            .hidden.to(device);
-  }
-  const Denoiser denoiser =
-      guided_denoiser(pipeline.unet, condition, unconditional, options.guidance);
+  const Denoiser denoiser = guided_denoiser(
+      pipeline.unet,
+      conditions_of(pipeline, batch, options, {shape[1] * factor, shape[2] * factor}),
+      options.guidance);
   const at::Tensor x0 = sample(denoiser, initial.to(device), schedule, generators, options.sampler);
   const at::Tensor images = latents_to_images(pipeline.vae, x0.to(at::kFloat));
   return {
       .first = 0, .initial = initial, .latents = x0.cpu(), .images = images.to(at::kFloat).cpu()};
+}
+
+void check_sources(const Pipeline& pipeline, const std::vector<ImageRequest>& requests) {
+  if (edits_images(pipeline)) return;
+  for (const auto& request : requests) {
+    if (!request.source.defined()) continue;
+    throw data::BadInput("--image: " + pipeline.class_name +
+                         " makes images from text alone; leave it out, or name an InstructPix2Pix "
+                         "model");
+  }
 }
 
 }  // namespace
@@ -97,23 +144,38 @@ std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int6
     throw data::BadInput("size: expected multiples of " + std::to_string(factor) +
                          " pixels, found " + std::to_string(columns) + "x" + std::to_string(rows));
   }
-  return {pipeline.unet.config.in_channels, rows / factor, columns / factor};
+  return {pipeline.vae.config.latent_channels, rows / factor, columns / factor};
 }
 
 Denoiser guided_denoiser(const UNet& unet,
-                         const at::Tensor& condition,
-                         const at::Tensor& unconditional,
-                         double guidance) {
-  const bool guided = guidance > 1;
-  TORCH_CHECK(!guided || unconditional.sizes() == condition.sizes(),
-              "guided_denoiser: conditions of different shapes");
-  const ContextKeys keys =
-      context_keys(unet, guided ? at::cat({unconditional, condition}) : condition);
-  return [&unet, keys, guided, guidance](const at::Tensor& x, double timestep) {
-    const at::Tensor input = guided ? at::cat({x, x}) : x;  // [2 B or B, C, H, W]
-    const at::Tensor t = at::full({input.size(0)}, timestep, x.options());
-    const at::Tensor output = unet_forward(unet, input, t, keys).to(at::kFloat);
-    return guided ? guide(output, guidance) : output;
+                         const DenoiserConditions& conditions,
+                         const GuidanceOptions& guidance) {
+  const Branches branches = branches_of(unet.config, guidance);
+  const auto count = static_cast<int64_t>(branches);
+  const int64_t rows = count * conditions.text.hidden.size(0);
+  const auto in_all = [&](const at::Tensor& x) {  // the same in every branch
+    return x.defined() ? x.repeat({count, 1}) : x;
+  };
+  BranchInputs inputs;
+  inputs.branches = branches;
+  inputs.keys =
+      context_keys(unet, branch_rows(branches, conditions.text.hidden, conditions.negative.hidden));
+  if (conditions.text.pooled.defined()) {
+    inputs.added.text_embeds =
+        branch_rows(branches, conditions.text.pooled, conditions.negative.pooled);
+  }
+  inputs.added.time_ids = in_all(conditions.time_ids);
+  if (embeds_guidance(unet)) {
+    const at::Tensor w = at::full({rows}, guidance.scale - 1, conditions.text.hidden.options());
+    inputs.added.timestep_cond = guidance_embedding(w, unet.config.time_cond_proj_dim);
+  }
+  const at::Tensor& source = conditions.image_latents;
+  if (source.defined()) {
+    inputs.image_latents =
+        branches == Branches::kPrompt ? source : at::cat({source, source, at::zeros_like(source)});
+  }
+  return [&unet, inputs, guidance](const at::Tensor& x, double timestep) {
+    return guided_forward(unet, x, timestep, inputs, guidance);
   };
 }
 
@@ -123,6 +185,7 @@ void generate(const Pipeline& pipeline,
               const OnBatch& on_batch) {
   TORCH_CHECK(options.micro_batch >= 1, "generate: micro_batch must be >= 1, got ",
               options.micro_batch);
+  check_sources(pipeline, requests);
   const at::NoGradGuard no_grad;
   const NoiseSchedule schedule = make_schedule(pipeline.scheduler);
   const auto size = static_cast<size_t>(options.micro_batch);

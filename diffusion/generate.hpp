@@ -17,11 +17,13 @@ struct ImageRequest {
   uint64_t seed = 0;
   at::Tensor
       latents;  // [C, h, w] initial noise, standard normal, or undefined: drawn from the seed
+  at::Tensor source{};  // [3, H, W] in [0, 1] the image to edit; for editing models alone
 };
 
 struct GenerateOptions {
   SamplerOptions sampler{};
-  double guidance = 7.5;  // classifier-free guidance; up to 1: the prompt's prediction alone
+  GuidanceOptions guidance{};
+  SizeConditions sizes{};         // SDXL
   int64_t height = 0, width = 0;  // pixels, multiples of the VAE's factor; 0: the model's own
   int64_t micro_batch = 8;        // images computed together, 1..
   int64_t clip_skip = 0;          // last layers of the text encoder left out
@@ -41,7 +43,8 @@ using OnBatch = std::function<void(const GeneratedBatch& batch)>;
 // generator=[torch.Generator().manual_seed(seed), ...], the same weights, seed and settings give
 // the same image. An image depends on its own request alone: the last micro-batch is filled up with
 // copies, so that its kernels see the same shapes, and at one micro-batch size the bits are the
-// same wherever a request stands. Throws BadInput for sizes that do not fit the model.
+// same wherever a request stands. Throws BadInput for sizes that do not fit the model, a source
+// image that an editing model lacks or another model has no use for.
 void generate(const Pipeline& pipeline,
               const std::vector<ImageRequest>& requests,
               const GenerateOptions& options,
@@ -50,11 +53,16 @@ void generate(const Pipeline& pipeline,
 // {C, h, w} of the latents of such an image. Throws BadInput as above.
 std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int64_t width);
 
-// Classifier-free guidance around the UNet. The keys and values of the text are computed here,
-// once. condition, unconditional: [B, L, D]; the latter is not used at guidance <= 1.
+// What conditions B images.
+struct DenoiserConditions {
+  TextCondition text;
+  TextCondition negative;    // undefined tensors where branches_of() says that it is not used
+  at::Tensor time_ids;       // [B, 6] SDXL
+  at::Tensor image_latents;  // [B, C, h, w] InstructPix2Pix: raw latents of the source images
+};
+// The UNet under guidance. The keys and values of the text are computed here, once.
 Denoiser guided_denoiser(const UNet& unet,
-                         const at::Tensor& condition,
-                         const at::Tensor& unconditional,
-                         double guidance);
+                         const DenoiserConditions& conditions,
+                         const GuidanceOptions& guidance);
 
 }  // namespace diffusion

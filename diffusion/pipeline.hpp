@@ -13,6 +13,7 @@
 
 #include "data/nn/clip_text.hpp"
 #include "data/tokenizer.hpp"
+#include "diffusion/guidance.hpp"
 #include "diffusion/model_index.hpp"
 #include "diffusion/scheduler_config.hpp"
 #include "diffusion/unet.hpp"
@@ -64,11 +65,6 @@ void save_pipeline(const std::filesystem::path& folder,
                    const Pipeline& pipeline,
                    at::ScalarType dtype);
 
-struct TextCondition {
-  at::Tensor hidden;  // [B, L, D] the text encoder's last hidden state, after its final norm; SDXL:
-                      // both encoders' penultimate ones side by side
-  at::Tensor pooled;  // [B, P] SDXL: the second encoder's projected output; undefined otherwise
-};
 // How prompts are read. `weighting`: as A1111 does (diffusion/prompt.hpp), the rows of every chunk
 // one after the other, so L is a multiple of the encoder's length; an empty chunk fills up to at
 // least `chunks`.

@@ -141,11 +141,4 @@ Predicted predict(Prediction prediction,
   return {.x0 = signal * x - spread * output, .epsilon = signal * output + spread * x};
 }
 
-at::Tensor guide(const at::Tensor& output, double weight) {
-  TORCH_CHECK(output.dim() == 4 && output.size(0) % 2 == 0,
-              "guide: output must be [2 B, C, H, W], got ", data::shape_text(output.sizes()));
-  const auto halves = output.chunk(2);
-  return halves[0] + weight * (halves[1] - halves[0]);
-}
-
 }  // namespace diffusion

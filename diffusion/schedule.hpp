@@ -45,8 +45,4 @@ Predicted predict(Prediction prediction,
                   const at::Tensor& model_output,
                   const at::Tensor& x);
 
-// Classifier-free guidance (Ho and Salimans 2022, in diffusers' weighting):
-// uncond + weight (cond - uncond). output: [2 B, C, H, W], the unconditional half first.
-at::Tensor guide(const at::Tensor& output, double weight);
-
 }  // namespace diffusion

@@ -5,6 +5,7 @@
 #include "data/error.hpp"
 #include "data/safetensors.hpp"
 #include "data/weight_files.hpp"
+#include "diffusion/unet_shapes.hpp"
 
 namespace fs = std::filesystem;
 
@@ -222,6 +223,22 @@ UNet make_unet(const UNetConfig& config, at::Generator& generator) {
     return nn::make_conv2d(out, in, kernel, generator);
   };
   source.norm = [&](const std::string&, int64_t channels) { return nn::make_norm(channels); };
+  return build_unet(config, source);
+}
+
+UNet meta_unet(const UNetConfig& config) {
+  check_unet_config(config, "meta_unet");
+  const auto empty = [](std::vector<int64_t> shape) { return at::empty(shape, at::kMeta); };
+  LayerSource source;
+  source.linear = [&](const std::string&, int64_t out, int64_t in, bool bias) {
+    return nn::Linear{empty({out, in}), bias ? empty({out}) : at::Tensor(), {}};
+  };
+  source.conv2d = [&](const std::string&, int64_t out, int64_t in, int64_t kernel) {
+    return nn::Conv2d{empty({out, in, kernel, kernel}), empty({out}), {}};
+  };
+  source.norm = [&](const std::string&, int64_t channels) {
+    return nn::Norm{empty({channels}), empty({channels})};
+  };
   return build_unet(config, source);
 }
 

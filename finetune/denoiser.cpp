@@ -4,8 +4,6 @@
 
 #include <map>
 
-#include "diffusion/schedule.hpp"
-
 namespace finetune {
 namespace {
 
@@ -25,31 +23,48 @@ Rows distinct_rows(const std::vector<int64_t>& prompt_ids) {
   return rows;
 }
 
+// The distinct texts, the unconditional one before them where it is used.
+at::Tensor table_of(const at::Tensor& texts,
+                    const at::Tensor& negative,
+                    const std::vector<int64_t>& distinct,
+                    bool guided) {
+  const at::Tensor rows = texts.index_select(0, at::tensor(distinct, at::kLong).to(texts.device()));
+  return guided ? at::cat({negative, rows}) : rows;
+}
+
 at::Tensor guided_output(const diffusion::UNet& unet,
                          const Guidance& guidance,
                          const at::Tensor& x,
                          int64_t timestep,
                          const std::vector<int64_t>& prompt_ids) {
-  const bool guided = guidance.scale != 1.0;
+  const bool embedded = unet.config.time_cond_proj_dim > 0;
+  const bool guided = guidance.scale != 1.0 && !embedded;
   const Rows rows = distinct_rows(prompt_ids);
-  at::Tensor texts =
-      guidance.conditions.index_select(0, at::tensor(rows.distinct, at::kLong).to(x.device()));
   at::Tensor place = at::tensor(rows.place, at::kLong);
-  if (guided) {
-    texts = at::cat({guidance.uncondition, texts});
-    place = at::cat({at::zeros_like(place), place + 1});
-  }
+  if (guided) place = at::cat({at::zeros_like(place), place + 1});
   place = place.to(x.device());
-  diffusion::ContextKeys keys = diffusion::context_keys(unet, texts);
-  for (auto& text : keys) {
+  diffusion::BranchInputs inputs;
+  if (guided) inputs.branches = diffusion::Branches::kUnconditionalPrompt;
+  inputs.keys = diffusion::context_keys(
+      unet,
+      table_of(guidance.conditions.hidden, guidance.uncondition.hidden, rows.distinct, guided));
+  for (auto& text : inputs.keys) {
     text.key = text.key.index_select(0, place);
     text.value = text.value.index_select(0, place);
   }
-  const at::Tensor latents = guided ? at::cat({x, x}) : x;
-  const at::Tensor t = at::full({latents.size(0)}, timestep, x.options().dtype(at::kLong));
-  // The network may run in reduced precision; guidance and everything after it is fp32.
-  const at::Tensor output = diffusion::unet_forward(unet, latents, t, keys).to(at::kFloat);
-  return guided ? diffusion::guide(output, guidance.scale) : output;
+  if (guidance.conditions.pooled.defined()) {
+    inputs.added.text_embeds =
+        table_of(guidance.conditions.pooled, guidance.uncondition.pooled, rows.distinct, guided)
+            .index_select(0, place);
+  }
+  if (guidance.time_ids.defined())
+    inputs.added.time_ids = guidance.time_ids.expand({place.size(0), diffusion::kTimeIds});
+  if (embedded) {
+    const at::Tensor w = at::full({place.size(0)}, guidance.scale - 1, x.options());
+    inputs.added.timestep_cond = diffusion::guidance_embedding(w, unet.config.time_cond_proj_dim);
+  }
+  return diffusion::guided_forward(unet, x, static_cast<double>(timestep), inputs,
+                                   {.scale = guidance.scale});
 }
 
 }  // namespace

@@ -72,8 +72,15 @@ Denoiser policy_on(const Task& task,
                    const std::vector<std::string>& prompts,
                    double scale) {
   const at::NoGradGuard no_gradient;
-  return guided_denoiser(
-      unet, {task.encode(prompts).to(task.device), task.encode({""}).to(task.device), scale});
+  const auto moved = [&](const diffusion::TextCondition& text) -> diffusion::TextCondition {
+    return {text.hidden.to(task.device),
+            text.pooled.defined() ? text.pooled.to(task.device) : text.pooled};
+  };
+  const at::Tensor sizes = task.time_ids.defined() ? task.time_ids.to(task.device) : at::Tensor();
+  return guided_denoiser(unet, {.conditions = moved(task.encode(prompts)),
+                                .uncondition = moved(task.uncondition()),
+                                .scale = scale,
+                                .time_ids = sizes});
 }
 
 }  // namespace finetune

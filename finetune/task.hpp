@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "diffusion/guidance.hpp"
 #include "diffusion/scheduler_config.hpp"
 #include "diffusion/unet.hpp"
 #include "rewards/reward.hpp"
@@ -18,7 +19,10 @@ struct Task {
   diffusion::SchedulerConfig scheduler;
   std::vector<int64_t> latent_shape;  // {C, H, W}
   at::Device device = at::kCPU;
-  std::function<at::Tensor(const std::vector<std::string>& prompts)> encode;  // -> [N, L, D]
+  std::function<diffusion::TextCondition(const std::vector<std::string>& prompts)>
+      encode;                                             // -> N rows
+  std::function<diffusion::TextCondition()> uncondition;  // -> 1 row: what guidance starts from
+  at::Tensor time_ids;                                    // [1, 6] SDXL's; undefined otherwise
   std::function<at::Tensor(const at::Tensor& latents)>
       decode;  // [B, C, H, W] -> [B, 3, H, W] fp32 in [0, 1]
   std::function<at::Tensor(const at::Tensor& images)>

@@ -53,7 +53,7 @@ std::vector<ImageRequest> five() {
 GenerateOptions options_of(diffusion::Sampler sampler, int64_t micro_batch, double eta = 0) {
   GenerateOptions options;
   options.sampler = {.sampler = sampler, .steps = 4, .eta = eta, .on_step = {}};
-  options.guidance = 3.0;
+  options.guidance.scale = 3.0;
   options.micro_batch = micro_batch;
   return options;
 }
@@ -85,7 +85,7 @@ TEST(Generate, ImagesEqualDiffusers) {
                        .steps = row["steps"],
                        .eta = row["eta"],
                        .on_step = {}};
-    options.guidance = row["guidance"];
+    options.guidance.scale = row["guidance"];
     options.micro_batch = 2;
     const at::Tensor expected = golden.tensors.at(std::to_string(i) + ".images");
     const double error =
@@ -135,7 +135,7 @@ TEST(Generate, GuidanceUpToOneLeavesTheNegativePromptOut) {
   for (auto& request : negative) request.negative_prompt = "a blue star";
   EXPECT_FALSE(at::allclose(run(tiny(), negative, options).images,
                             run(tiny(), five(), options).images, 0, 1e-3));
-  options.guidance = 1.0;
+  options.guidance.scale = 1.0;
   EXPECT_TRUE(
       at::equal(run(tiny(), negative, options).images, run(tiny(), five(), options).images));
 }
@@ -155,9 +155,11 @@ TEST(Generate, WrongShapesThrow) {
   request.latents = at::zeros({4, 8, 9});
   EXPECT_THROW(run(tiny(), {request}, options_of(diffusion::Sampler::kDdim, 1)), c10::Error);
   EXPECT_THROW(run(tiny(), five(), options_of(diffusion::Sampler::kDdim, 0)), c10::Error);
-  EXPECT_THROW(
-      diffusion::guided_denoiser(tiny().unet, at::zeros({1, 32, 16}), at::zeros({2, 32, 16}), 2.0),
-      c10::Error);
+  const diffusion::DenoiserConditions unequal{.text = {at::zeros({1, 32, 16}), {}},
+                                              .negative = {at::zeros({2, 32, 16}), {}},
+                                              .time_ids = {},
+                                              .image_latents = {}};
+  EXPECT_THROW(diffusion::guided_denoiser(tiny().unet, unequal, {.scale = 2.0}), c10::Error);
 }
 
 }  // namespace

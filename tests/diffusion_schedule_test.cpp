@@ -7,6 +7,7 @@
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/json.hpp"
+#include "diffusion/guidance.hpp"
 #include "diffusion/schedule.hpp"
 
 namespace fs = std::filesystem;

@@ -12,6 +12,7 @@
 #include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "data/train/optim.hpp"
+#include "diffusion/lora.hpp"
 #include "diffusion/unet.hpp"
 #include "tests/tiny_pipeline.hpp"
 
@@ -42,6 +43,40 @@ UNet tiny_unet() {
 
 class UNetGolden : public testing::TestWithParam<const char*> {};
 
+// What is read beside the text, of the networks that do.
+diffusion::AddedConditions added_of(const data::Weights& golden) {
+  const auto optional = [&](const char* name) {
+    return data::has(golden, name) ? golden.tensors.at(name) : at::Tensor();
+  };
+  return {.text_embeds = optional("text_embeds"),
+          .time_ids = optional("time_ids"),
+          .timestep_cond = optional("timestep_cond")};
+}
+
+TEST_P(UNetGolden, GradientsOfALoraArePeft) {
+  const std::string kind = GetParam();
+  const auto golden = data::read_safetensors(kGolden / ("unet_" + kind + ".safetensors"));
+  const auto lora = data::read_safetensors(kGolden / "unet_lora.safetensors");
+  UNet unet = diffusion::load_unet(kGolden / ("unet_" + kind));
+  auto generator = at::detail::createCPUGenerator(1);
+  diffusion::attach_lora(unet, {.rank = 2, .alpha = 3}, generator);
+  const auto params = diffusion::lora_parameters(unet);
+  for (const auto& param : params)
+    param.value.detach().copy_(lora.tensors.at(kind + "." + param.name));
+  const at::Tensor out =
+      diffusion::unet_forward(unet, golden.tensors.at("x"), golden.tensors.at("t"),
+                              golden.tensors.at("context"), added_of(golden));
+  EXPECT_LE(relative_error(out.detach(), lora.tensors.at(kind + ".out")), 1e-5);
+  (out * golden.tensors.at("loss_weights")).sum().backward();
+  double largest = 0, error = 0;
+  for (const auto& param : params) {
+    const at::Tensor& expected = lora.tensors.at(kind + ".grad." + param.name);
+    largest = std::max(largest, expected.abs().max().item<double>());
+    error = std::max(error, (param.value.grad() - expected).abs().max().item<double>());
+  }
+  EXPECT_LE(error / largest, 1e-5);
+}
+
 TEST_P(UNetGolden, OutputAndGradientsAreDiffusers) {
   const std::string kind = GetParam();
   const auto golden = data::read_safetensors(kGolden / ("unet_" + kind + ".safetensors"));
@@ -49,13 +84,8 @@ TEST_P(UNetGolden, OutputAndGradientsAreDiffusers) {
   const auto params = train::parameters_of(unet, "");
   const at::Tensor x = golden.tensors.at("x").clone().requires_grad_(true);
   const at::Tensor context = golden.tensors.at("context").clone().requires_grad_(true);
-  const auto optional = [&](const char* name) {
-    return data::has(golden, name) ? golden.tensors.at(name) : at::Tensor();
-  };
-  const diffusion::AddedConditions added{.text_embeds = optional("text_embeds"),
-                                         .time_ids = optional("time_ids"),
-                                         .timestep_cond = optional("timestep_cond")};
-  const at::Tensor out = diffusion::unet_forward(unet, x, golden.tensors.at("t"), context, added);
+  const at::Tensor out =
+      diffusion::unet_forward(unet, x, golden.tensors.at("t"), context, added_of(golden));
   EXPECT_LE(relative_error(out, golden.tensors.at("out")), 1e-5);
   (out * golden.tensors.at("loss_weights")).sum().backward();
   EXPECT_LE(relative_error(x.grad(), golden.tensors.at("grad_x")), 1e-5);

@@ -211,8 +211,9 @@ diffusion::UNet tiny_unet() {
 }
 finetune::Guidance tiny_guidance() {
   auto generator = at::detail::createCPUGenerator(2);
-  return {at::empty({3, 5, 8}).normal_(0, 1, generator),
-          at::empty({1, 5, 8}).normal_(0, 1, generator), 3.0};
+  return {.conditions = {at::empty({3, 5, 8}).normal_(0, 1, generator), {}},
+          .uncondition = {at::empty({1, 5, 8}).normal_(0, 1, generator), {}},
+          .scale = 3.0};
 }
 
 TEST(Replay, IsExactAtTheSameBatchSizeAndFarInsideTheClipRangeAtOthers) {
@@ -244,9 +245,9 @@ TEST(GuidedDenoiser, EqualsTheTwoHalvesApartAndSkipsTheUnusedOne) {
                    t = at::full({2}, 500, at::kLong);
   const at::Tensor rows = at::tensor({2, 0}, at::kLong);
   const at::Tensor cond =
-      diffusion::unet_forward(unet, x, t, guidance.conditions.index_select(0, rows));
+      diffusion::unet_forward(unet, x, t, guidance.conditions.hidden.index_select(0, rows));
   const at::Tensor uncond =
-      diffusion::unet_forward(unet, x, t, guidance.uncondition.expand({2, 5, 8}));
+      diffusion::unet_forward(unet, x, t, guidance.uncondition.hidden.expand({2, 5, 8}));
   const at::Tensor expected = uncond + 3.0 * (cond - uncond);
   EXPECT_TRUE(at::allclose(finetune::guided_denoiser(unet, guidance)(x, 500, {2, 0}), expected,
                            1e-4, 1e-5));

@@ -52,8 +52,9 @@ Task tiny_task() {
       auto own = at::detail::createCPUGenerator(std::hash<std::string>()(prompt));
       rows.push_back(at::empty({3, 8}).normal_(0, 1, own));
     }
-    return at::stack(rows);
+    return diffusion::TextCondition{at::stack(rows), {}};
   };
+  task.uncondition = [encode = task.encode] { return encode({""}); };
   task.decode = [](const at::Tensor& latents) {
     return (0.5 + 0.2 * latents.narrow(1, 0, 3)).clamp(0, 1);
   };

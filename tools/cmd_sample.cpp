@@ -10,7 +10,6 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
-#include "data/safetensors.hpp"
 #include "data/sha256.hpp"
 #include "data/shape.hpp"
 #include "data/weight_files.hpp"
@@ -57,6 +56,7 @@ void declare_how(Options& options, SampleConfig& c) {
   options.group("How");
   options.integer("steps", c.steps, "sampling steps", 1, 1000);
   options.number("cfg_scale", c.cfg_scale, "classifier-free guidance; up to 1: none", 0, 100);
+  declare_conditions(options, c.conditions);
   options.text(
       "sampling_method", c.sampling_method,
       diffusion::sampler_flags() + "; with _karras, ..; or diffusers' class [the model's]");
@@ -106,7 +106,10 @@ std::string last_name(const fs::path& path) {
 
 diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
   diffusion::Pipeline pipeline = open_model(config.checkpoint);
-  if (!config.unet.empty()) pipeline.unet = diffusion::load_unet(config.unet);
+  if (!config.unet.empty()) {
+    pipeline.unet = diffusion::load_unet(config.unet);
+    diffusion::check_fit(pipeline, config.unet);
+  }
   if (!config.lora.empty()) diffusion::load_lora(config.lora, pipeline.unet, config.lora_scale);
   pipeline.vae.use_slicing = config.vae_slicing;
   if (config.vae_tiling || config.vae_tile_size > 0)
@@ -150,20 +153,6 @@ diffusion::SamplerChoice settle_sampler(const SampleConfig& config, diffusion::P
   return choice;
 }
 
-// [N, C, h, w] fp32
-at::Tensor read_latents(const std::string& path, int64_t channels) {
-  const data::Weights file = data::read_safetensors(path);
-  const std::string name = file.tensors.size() == 1 ? file.tensors.begin()->first : "latents";
-  if (!data::has(file, name)) throw BadInput(path + ": expected a tensor 'latents', found none");
-  const at::Tensor latents = file.tensors.at(name);
-  if (latents.dim() != 4 || latents.size(1) != channels || !latents.is_floating_point()) {
-    throw BadInput(path + ": " + name + ": expected [images, " + std::to_string(channels) +
-                   ", height, width] floating-point noise, found " +
-                   data::shape_text(latents.sizes()));
-  }
-  return latents.to(at::kFloat);
-}
-
 // Everything that a run needs, ready.
 struct Session {
   SampleConfig config;
@@ -171,13 +160,31 @@ struct Session {
   diffusion::SamplerChoice choice;
   std::vector<SampleJob> jobs;
   at::Tensor latents;  // [jobs x best_of, C, h, w] or undefined
+  at::Tensor image;    // [3, H, W] to edit, or undefined
+  diffusion::SizeConditions sizes;
 };
+
+// The source image decides the size where it was left open; an LCM its four steps and its scale,
+// the defaults of diffusers' LatentConsistencyModelPipeline.
+struct Given {
+  bool steps, cfg_scale;
+};
+void settle_family(Session& session, const Given& given) {
+  auto& config = session.config;
+  if (session.image.defined()) {
+    if (config.height == 0) config.height = fitted_side(session.image.size(1), session.pipeline);
+    if (config.width == 0) config.width = fitted_side(session.image.size(2), session.pipeline);
+  }
+  if (!diffusion::embeds_guidance(session.pipeline.unet)) return;
+  if (!given.steps) config.steps = 4;
+  if (!given.cfg_scale) config.cfg_scale = 8.5;
+}
 
 // Latents decide what was left open: the size, and the number of images a prompt.
 void settle_latents(Session& session, bool count_given) {
   auto& config = session.config;
   if (config.latents.empty()) return;
-  session.latents = read_latents(config.latents, session.pipeline.unet.config.in_channels);
+  session.latents = read_latents(config.latents, session.pipeline.vae.config.latent_channels);
   const int64_t factor = diffusion::vae_factor(session.pipeline.vae.config);
   if (config.height == 0) config.height = session.latents.size(2) * factor;
   if (config.width == 0) config.width = session.latents.size(3) * factor;
@@ -235,7 +242,8 @@ std::vector<diffusion::ImageRequest> requests_of(const Session& session,
       requests.push_back({.prompt = asked.prompt,
                           .negative_prompt = asked.negative_prompt,
                           .seed = asked.seed + static_cast<uint64_t>(i),
-                          .latents = {}});
+                          .latents = {},
+                          .source = fitted_image(session.image, asked.height, asked.width)});
       if (!session.latents.defined()) continue;
       requests.back().latents =
           session.latents[static_cast<int64_t>(job) * session.config.best_of + i];
@@ -254,7 +262,11 @@ void run_group(const Session& session,
                SampleWriter& writer) {
   const SampleJob& first = session.jobs[group[0]];
   const auto requests = requests_of(session, group);
-  diffusion::GenerateOptions options{.guidance = first.cfg_scale,
+  const auto& conditions = session.config.conditions;
+  diffusion::GenerateOptions options{.guidance = {.scale = first.cfg_scale,
+                                                  .image_scale = conditions.image_guidance_scale,
+                                                  .rescale = conditions.guidance_rescale},
+                                     .sizes = session.sizes,
                                      .height = first.height,
                                      .width = first.width,
                                      .micro_batch = micro_batch_of(session.config, requests.size()),
@@ -311,6 +323,8 @@ WriterOptions writer_options(const Session& session, at::Device device) {
     options.base.extra.push_back(
         {"Lora", last_name(config.lora) + " " + data::short_number(config.lora_scale)});
   }
+  for (const auto& [name, value] : condition_notes(config.conditions, session.pipeline))
+    options.base.extra.push_back({name, value});
   options.base.extra.push_back({"laurel", LAUREL_VERSION});
   return options;
 }
@@ -378,6 +392,9 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   session.pipeline = load_model(config, placement.device);
   add_embeddings(config.embedding, texts, session.pipeline);
   session.choice = settle_sampler(config, session.pipeline);
+  session.sizes = size_conditions(config.conditions, session.pipeline);
+  session.image = source_image(config.conditions, session.pipeline);
+  settle_family(session, {options.given("steps"), options.given("cfg_scale")});
   settle_latents(session, options.given("count"));
   session.jobs = plan_jobs(config, std::random_device{}() & 0x7FFFFFFF);
   for (const auto& job : session.jobs)

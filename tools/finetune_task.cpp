@@ -66,7 +66,6 @@ void move_to(diffusion::Pipeline& pipeline, at::Device device) {
   };
   for_each_tensor(pipeline.unet, "", move);
   for_each_tensor(pipeline.vae, "", move);
-  for_each_tensor(pipeline.text_encoder, "", move);
 }
 
 }  // namespace
@@ -105,6 +104,11 @@ finetune::Task make_task(FinetuneCommand& command,
   const fs::path& source = pipeline->source;
   command.config.save_whole =
       command.save_as == "whole" || (command.save_as == "auto" && fs::is_regular_file(source));
+  if (diffusion::edits_images(*pipeline)) {
+    throw BadInput(source.string() + ": " + pipeline->class_name +
+                   " changes a source image, which prompts alone do not give; finetuning such " +
+                   "models (laurel finetune edit) is not there yet");
+  }
   move_to(*pipeline, placement.device);
   const PromptSets prompts = load_prompts(command);
   finetune::Task task;
@@ -118,12 +122,15 @@ finetune::Task make_task(FinetuneCommand& command,
   const int64_t pixels =
       command.resolution > 0 ? command.resolution : diffusion::native_size(*pipeline);
   const int64_t side = pixels / diffusion::vae_factor(pipeline->vae.config);
-  task.latent_shape = {pipeline->unet.config.in_channels, side, side};
+  task.latent_shape = {pipeline->vae.config.latent_channels, side, side};
   const std::string negative = command.negative_prompt;
-  task.encode = [pipeline, negative](std::vector<std::string> texts) {
-    for (auto& text : texts) text = text.empty() ? negative : text;
-    return diffusion::encode_prompts(*pipeline, texts).hidden;
+  task.encode = [pipeline](const std::vector<std::string>& texts) {
+    return diffusion::encode_prompts(*pipeline, texts);
   };
+  task.uncondition = [pipeline, negative] {
+    return diffusion::encode_negatives(*pipeline, {negative});
+  };
+  if (diffusion::is_xl(*pipeline)) task.time_ids = diffusion::time_ids({}, pixels, pixels);
   task.decode = [pipeline](const at::Tensor& latents) {
     return diffusion::latents_to_images(pipeline->vae, latents);
   };

@@ -12,6 +12,7 @@
 #include "tools/device.hpp"
 #include "tools/models.hpp"
 #include "tools/reward_options.hpp"
+#include "tools/sample_conditions.hpp"
 
 namespace tools {
 
@@ -28,6 +29,7 @@ struct SampleConfig {
   int64_t seed = 0;   // of a prompt's first image, then counting up; -1: random
   int64_t steps = 20;
   double cfg_scale = 5.0;
+  ConditionConfig conditions;
   std::string sampling_method;   // "": the model's
   std::string timestep_spacing;  // "": the model's
   double eta = 0.0;

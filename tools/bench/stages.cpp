@@ -114,8 +114,8 @@ void sample_images(const diffusion::Pipeline& pipeline,
   auto shape = latent_shape(pipeline);
   shape.insert(shape.begin(), options.images);
   const finetune::Denoiser guided = finetune::guided_denoiser(
-      pipeline.unet, {.conditions = diffusion::encode_prompts(pipeline, prompts).hidden,
-                      .uncondition = diffusion::encode_prompts(pipeline, {""}).hidden,
+      pipeline.unet, {.conditions = diffusion::encode_prompts(pipeline, prompts),
+                      .uncondition = diffusion::encode_prompts(pipeline, {""}),
                       .scale = options.guidance});
   std::vector<int64_t> ids(prompts.size());
   std::iota(ids.begin(), ids.end(), 0);
@@ -164,11 +164,10 @@ Stage update_stage(const diffusion::Pipeline& pipeline, const StageOptions& opti
   epoch->learner = finetune::make_learner(epoch->config, params, 1000);
   epoch->chain =
       finetune::make_chain(epoch->config, pipeline.scheduler, latent_shape(pipeline), at::kCPU);
-  const at::Tensor all =
-      diffusion::encode_prompts(pipeline, {"a red circle", "a blue square", ""}).hidden;
-  const finetune::Guidance guidance{.conditions = all.narrow(0, 0, 2),
-                                    .uncondition = all.narrow(0, 2, 1),
-                                    .scale = options.guidance};
+  const finetune::Guidance guidance{
+      .conditions = diffusion::encode_prompts(pipeline, {"a red circle", "a blue square"}),
+      .uncondition = diffusion::encode_prompts(pipeline, {""}),
+      .scale = options.guidance};
   epoch->policy = finetune::guided_denoiser(epoch->unet, guidance);
   finetune::Draw draw;
   for (int64_t k = 0; k < options.images; ++k) {

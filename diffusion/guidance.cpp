@@ -1,0 +1,83 @@
+#include "diffusion/guidance.hpp"
+
+#include <ATen/ATen.h>
+
+#include "data/shape.hpp"
+
+namespace diffusion {
+namespace {
+
+// InstructPix2Pix's UNet reads the source's latent beside its own.
+bool reads_image(const UNetConfig& unet) { return unet.in_channels == 2 * unet.out_channels; }
+
+std::vector<at::Tensor> parts_of(const at::Tensor& output, int64_t parts, const char* what) {
+  TORCH_CHECK(output.dim() == 4 && output.size(0) % parts == 0, what, ": output must be [", parts,
+              " B, C, H, W], got ", data::shape_text(output.sizes()));
+  return output.chunk(parts);
+}
+
+// The standard deviation of each row. x: [B, C, H, W] -> [B, 1, 1, 1]
+at::Tensor spread(const at::Tensor& x) { return x.flatten(1).std(1).view({-1, 1, 1, 1}); }
+
+}  // namespace
+
+at::Tensor time_ids(const SizeConditions& sizes, int64_t height, int64_t width) {
+  const auto or_own = [](int64_t asked, int64_t own) {
+    return static_cast<float>(asked > 0 ? asked : own);
+  };
+  return at::tensor({or_own(sizes.original_height, height), or_own(sizes.original_width, width),
+                     static_cast<float>(sizes.crop_top), static_cast<float>(sizes.crop_left),
+                     or_own(sizes.target_height, height), or_own(sizes.target_width, width)})
+      .view({1, kTimeIds});
+}
+
+Branches branches_of(const UNetConfig& unet, const GuidanceOptions& options) {
+  if (unet.time_cond_proj_dim > 0 || options.scale <= 1) return Branches::kPrompt;
+  if (!reads_image(unet)) return Branches::kUnconditionalPrompt;
+  return options.image_scale >= 1 ? Branches::kPromptImageNone : Branches::kPrompt;
+}
+
+at::Tensor branch_rows(Branches branches, const at::Tensor& text, const at::Tensor& negative) {
+  if (branches == Branches::kPrompt) return text;
+  TORCH_CHECK(negative.defined() && negative.sizes() == text.sizes(),
+              "branch_rows: text and negative of different shapes");
+  return branches == Branches::kUnconditionalPrompt ? at::cat({negative, text})
+                                                    : at::cat({text, negative, negative});
+}
+
+at::Tensor guided_forward(const UNet& unet,
+                          const at::Tensor& x,
+                          double timestep,
+                          const BranchInputs& inputs,
+                          const GuidanceOptions& options) {
+  const auto count = static_cast<size_t>(inputs.branches);
+  at::Tensor input = count == 1 ? x : at::cat(std::vector<at::Tensor>(count, x));
+  if (inputs.image_latents.defined()) input = at::cat({input, inputs.image_latents}, 1);
+  const at::Tensor t = at::full({input.size(0)}, timestep, x.options().dtype(at::kFloat));
+  const at::Tensor output = unet_forward(unet, input, t, inputs.keys, inputs.added).to(at::kFloat);
+  if (inputs.branches == Branches::kPrompt) return output;
+  const bool edits = inputs.branches == Branches::kPromptImageNone;
+  const at::Tensor guided =
+      edits ? guide_edit(output, options.scale, options.image_scale) : guide(output, options.scale);
+  if (options.rescale <= 0) return guided;
+  return rescaled(guided, output.chunk(static_cast<int64_t>(count))[edits ? 0 : 1],
+                  options.rescale);
+}
+
+at::Tensor guide(const at::Tensor& output, double weight) {
+  const auto halves = parts_of(output, 2, "guide");
+  return halves[0] + weight * (halves[1] - halves[0]);
+}
+
+at::Tensor guide_edit(const at::Tensor& output, double scale, double image_scale) {
+  const auto thirds = parts_of(output, 3, "guide_edit");
+  return thirds[2] + scale * (thirds[0] - thirds[1]) + image_scale * (thirds[1] - thirds[2]);
+}
+
+at::Tensor rescaled(const at::Tensor& guided, const at::Tensor& text, double amount) {
+  TORCH_CHECK(guided.dim() == 4 && guided.sizes() == text.sizes(),
+              "rescaled: guided and text must be [B, C, H, W] alike");
+  return guided * (amount * (spread(text) / spread(guided)) + (1 - amount));
+}
+
+}  // namespace diffusion

@@ -1,0 +1,68 @@
+#pragma once
+
+// Guidance around the UNet: from what conditions an image to one prediction.
+
+#include <ATen/core/Tensor.h>
+
+#include "diffusion/unet.hpp"
+
+namespace diffusion {
+
+struct TextCondition {
+  at::Tensor hidden;  // [B, L, D] the text encoder's last hidden state, after its final norm; SDXL:
+                      // both encoders' penultimate ones side by side
+  at::Tensor pooled;  // [B, P] SDXL: the second encoder's projected output; undefined otherwise
+};
+
+// SDXL's micro-conditioning (Podell et al. 2023, 2.2), in pixels: as if the image had been cut from
+// one of the original size. 0: the image's own size.
+struct SizeConditions {
+  int64_t original_height = 0, original_width = 0;
+  int64_t crop_top = 0, crop_left = 0;
+  int64_t target_height = 0, target_width = 0;
+};
+// For an image of that size. -> [1, 6] fp32
+at::Tensor time_ids(const SizeConditions& sizes, int64_t height, int64_t width);
+
+struct GuidanceOptions {
+  double scale = 7.5;        // classifier-free guidance; up to 1: the prompt's prediction alone
+  double image_scale = 1.5;  // InstructPix2Pix: of the source image; below 1: no guidance at all
+  double rescale = 0.0;      // 0..1: towards the spread of the prompt's prediction (rescaled below)
+};
+
+// The UNet's batches of one step. Guidance wants the network's output at several conditions; a
+// branch is a batch of B rows under one of them.
+enum class Branches {
+  kPrompt = 1,           // [text]: no guidance, or a UNet that embeds its scale
+  kUnconditionalPrompt,  // [uncond; text]: classifier-free guidance
+  kPromptImageNone       // [text; image alone; nothing]: InstructPix2Pix
+};
+Branches branches_of(const UNetConfig& unet, const GuidanceOptions& options);
+// The rows of every branch, from one a branch: in [text; image; nothing] the negative text twice.
+at::Tensor branch_rows(Branches branches, const at::Tensor& text, const at::Tensor& negative);
+
+// All that the UNet reads beside x and the timestep, for R = B x branches rows.
+struct BranchInputs {
+  Branches branches = Branches::kPrompt;
+  ContextKeys keys;
+  AddedConditions added;
+  at::Tensor image_latents;  // [R, C, h, w] of source images, raw; undefined: none
+};
+// x: [B, C, h, w] -> [B, C, h, w] fp32. The network may run in reduced precision.
+at::Tensor guided_forward(const UNet& unet,
+                          const at::Tensor& x,
+                          double timestep,
+                          const BranchInputs& inputs,
+                          const GuidanceOptions& options);
+
+// Classifier-free guidance (Ho and Salimans 2022, in diffusers' weighting):
+// uncond + weight (cond - uncond). output: [2 B, C, H, W], the unconditional half first.
+at::Tensor guide(const at::Tensor& output, double weight);
+// Guidance by text and by image (Brooks et al. 2023, eq. 3): nothing + image_scale (image -
+// nothing) + scale (text - image). output: [3 B, C, H, W]: text, image alone, nothing.
+at::Tensor guide_edit(const at::Tensor& output, double scale, double image_scale);
+// `guided` with `amount` of the way to the standard deviation of `text` (Lin et al. 2023, eq. 15
+// and 16). Both [B, C, H, W].
+at::Tensor rescaled(const at::Tensor& guided, const at::Tensor& text, double amount);
+
+}  // namespace diffusion
