@@ -42,24 +42,19 @@ std::string fit_text(const LoraWeights& lora, const LoraTarget& target) {
                  fit_text(lora, target));
 }
 
-// [out, everything else]: LoRA of a 1x1 convolution and of a matrix fit each other.
-std::pair<int64_t, int64_t> flat_size(const std::vector<int64_t>& shape) {
-  int64_t rest = 1;
-  for (size_t i = 1; i < shape.size(); ++i) rest *= shape[i];
-  return {shape.empty() ? 0 : shape[0], rest};
-}
-
 at::Tensor* site_of(const LoraWeights& lora,
                     const std::string& part,
                     const std::string& module,
                     const LoraTarget& target) {
   const auto sites = target.parts.find(part);
   if (sites == target.parts.end()) throw_absent(lora, part, module, target);
-  const auto site = sites->second.find(module);
+  const std::string name =
+      part == kUnetPart ? diffusers_module(module, target.layers_per_block) : module;
+  const auto site = sites->second.find(name);
   if (site == sites->second.end()) throw_absent(lora, part, module, target);
   const std::vector<int64_t> found = change_shape(lora.parts.at(part).at(module));
-  if (flat_size(found) != flat_size(site->second->sizes().vec())) {
-    throw BadInput(lora.source + ": layer " + part + "." + module + ": changes a weight of " +
+  if (flat_size(found) != flat_size(site->second->sizes())) {
+    throw BadInput(lora.source + ": layer " + part + "." + name + ": changes a weight of " +
                    data::shape_text(found) + ", " +
                    (target.source.empty() ? "the model" : target.source) + " has one of " +
                    data::shape_text(site->second->sizes()) + fit_text(lora, target));

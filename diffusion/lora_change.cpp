@@ -219,6 +219,12 @@ std::vector<int64_t> change_shape(const LoraChange& change) {
       change.form);
 }
 
+std::pair<int64_t, int64_t> flat_size(at::IntArrayRef shape) {
+  int64_t rest = 1;
+  for (const int64_t size : shape.slice(1)) rest *= size;
+  return {shape[0], rest};
+}
+
 int64_t change_rank(const LoraChange& change) {
   return std::visit(Overload{[](const LowRank& w) { return w.down.size(0); },
                              [](const Hadamard& w) { return w.w1_b.size(0); },

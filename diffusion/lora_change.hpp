@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -52,6 +53,8 @@ LoraChange make_change(std::map<std::string, at::Tensor> roles,
 at::Tensor dense_change(const LoraChange& change);
 // Its shape, from the factors' alone; LoHa's without cores is [out, in k k].
 std::vector<int64_t> change_shape(const LoraChange& change);
+// A weight's outputs, and all of its other axes together: a 1x1 convolution fits a matrix.
+std::pair<int64_t, int64_t> flat_size(at::IntArrayRef shape);
 // 0 where there is none: whole factors.
 int64_t change_rank(const LoraChange& change);
 // "LoRA", "LoHa", "LoKr", "full difference"

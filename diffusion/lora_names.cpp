@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/error.hpp"
+#include "diffusion/original_names.hpp"
 
 namespace diffusion {
 namespace {
@@ -199,6 +200,12 @@ bool is_original_module(const std::string& module) {
                                      "time_embed.",   "label_emb.",    "out."};
   return std::any_of(std::begin(starts), std::end(starts),
                      [&](std::string_view start) { return module.starts_with(start); });
+}
+
+std::string diffusers_module(const std::string& module, int64_t layers_per_block) {
+  if (!is_original_module(module)) return module;
+  const std::string name = unet_name(module + ".weight", layers_per_block);
+  return name.empty() ? module : name.substr(0, name.size() - 7);
 }
 
 LoraName parse_lora_name(const std::string& name, const std::string& source) {

@@ -2,7 +2,7 @@
 
 // The names that tensors of LoRA files carry: kohya's, PEFT's, diffusers' older ones, LyCORIS'.
 
-#include <map>
+#include <cstdint>
 #include <string>
 
 namespace diffusion {
@@ -28,5 +28,9 @@ std::string dotted_module(const std::string& flat);
 
 // Is a UNet's module named as in the original code ("input_blocks.1.1.proj_in")?
 bool is_original_module(const std::string& module);
+
+// diffusers' name of such a module; any other as it is. `layers_per_block` of the UNet says what
+// the original block numbers mean.
+std::string diffusers_module(const std::string& module, int64_t layers_per_block);
 
 }  // namespace diffusion

@@ -42,8 +42,9 @@ void expect_golden(const std::string& name, const std::vector<LoraUse>& uses) {
 }
 
 TEST(LoraGolden, EveryFormGivesDiffusersAnswers) {
-  for (const char* file : {"kohya.safetensors", "peft.safetensors", "older.bin", "loha.safetensors",
-                           "lokr.safetensors", "tucker.safetensors"}) {
+  for (const char* file :
+       {"kohya.safetensors", "original.safetensors", "peft.safetensors", "older.bin",
+        "loha.safetensors", "lokr.safetensors", "tucker.safetensors"}) {
     expect_golden(fs::path(file).stem(), {use_of(file)});
   }
 }
