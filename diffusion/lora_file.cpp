@@ -3,15 +3,15 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "data/error.hpp"
 #include "data/json.hpp"
+#include "data/parameters.hpp"
 #include "data/safetensors.hpp"
-#include "data/shape.hpp"
+#include "data/sha256.hpp"
 
 namespace diffusion {
 namespace {
@@ -19,96 +19,75 @@ namespace {
 namespace fs = std::filesystem;
 using data::BadInput;
 
-struct Names {  // of one module's tensors in a file
-  std::string down, up, alpha;
-};
-
-Names names_of(const std::string& module, LoraFormat format) {
-  if (format == LoraFormat::kPeft) {
-    return {"unet." + module + ".lora_A.weight", "unet." + module + ".lora_B.weight",
-            "unet." + module + ".alpha"};
-  }
-  std::string flat = "lora_unet_" + module;
+// A file's name of a module, without the ends of its tensors.
+std::string written_name(const std::string& part, const std::string& module, LoraFormat format) {
+  const bool text = part != kUnetPart;
+  const std::string full = (text && module != "text_projection" ? "text_model." : "") + module;
+  if (format == LoraFormat::kPeft) return part + "." + full;
+  std::string flat = full;
   std::replace(flat.begin(), flat.end(), '.', '_');
-  return {flat + ".lora_down.weight", flat + ".lora_up.weight", flat + ".alpha"};
+  return (!text ? "lora_unet_" : part == kText2Part ? "lora_te2_" : "lora_te_") + flat;
 }
 
-struct Shape {  // what the adapters of a network have in common
-  int64_t rank = 0;
-  double alpha = 0;
-  std::set<std::string> targets;  // module names, after the last transformer's or resnet's number
+const LowRank& low_rank_of(const LoraWeights& lora,
+                           const std::string& module,
+                           const LoraChange& change) {
+  const auto* pair = std::get_if<LowRank>(&change.form);
+  if (pair) return *pair;
+  throw BadInput(lora.source + ": layer " + module + " is a " + change_name(change) +
+                 ", which has no form in a LoRA file; give --rank to approximate it");
+}
+
+// The values that the layers of a part, or of all, have in common; more than one where they differ.
+struct Common {
+  std::set<int64_t> ranks;
+  std::set<double> alphas;
 };
-Shape shape_of(UNet& unet) {
-  Shape shape;
-  for_each_lora_site(unet, [&](const LoraSite& site) {
-    if (!site.lora.down.defined()) return;
-    shape.rank = site.lora.down.size(0);
-    shape.alpha = site.lora.scale * static_cast<double>(shape.rank);
-    const size_t dot = site.name.rfind('.');
-    const bool numbered =
-        dot != std::string::npos && std::isdigit(static_cast<unsigned char>(site.name[dot + 1]));
-    const size_t start =
-        numbered ? site.name.rfind('.', dot - 1) : dot;  // "to_out.0" keeps its number
-    shape.targets.insert(start == std::string::npos ? site.name : site.name.substr(start + 1));
-  });
-  TORCH_CHECK(shape.rank > 0, "write_lora: the UNet carries no adapter");
-  return shape;
-}
-
-std::string adapter_metadata(const Shape& shape) {
-  return data::to_text(nlohmann::json{{"unet.r", shape.rank},
-                                      {"unet.lora_alpha", shape.alpha},
-                                      {"unet.target_modules", shape.targets},
-                                      {"unet.init_lora_weights", true},
-                                      {"unet.bias", "none"}});
-}
-
-// alpha of diffusers' lora_adapter_metadata; 0 where there is none.
-double alpha_of_metadata(const data::Weights& file) {
-  const auto found = file.metadata.find("lora_adapter_metadata");
-  if (found == file.metadata.end()) return 0;
-  const auto json = data::parse_json(found->second);
-  return json.is_object() && json.contains("unet.lora_alpha")
-             ? json["unet.lora_alpha"].get<double>()
-             : 0;
-}
-
-nn::Lora take_lora(const data::Weights& file,
-                   const Names& names,
-                   const LoraSite& site,
-                   double default_alpha) {
-  std::vector<int64_t> down = site.weight.sizes().vec();
-  nn::Lora lora;
-  if (site.weight.dim() == 2) {
-    lora.down = data::take(file, names.down, {-1, down[1]});
-    lora.up = data::take(file, names.up, {site.weight.size(0), lora.down.size(0)});
-  } else {
-    lora.down = data::take(file, names.down, {-1, down[1], down[2], down[3]});
-    lora.up = data::take(file, names.up, {site.weight.size(0), lora.down.size(0), 1, 1});
+void collect(const std::map<std::string, LoraChange>& modules, Common& common) {
+  for (const auto& [module, change] : modules) {
+    const int64_t rank = change_rank(change);
+    common.ranks.insert(rank);
+    common.alphas.insert(change.scale * static_cast<double>(rank));
   }
-  const double rank = static_cast<double>(lora.down.size(0));
-  const double alpha = data::has(file, names.alpha)
-                           ? data::take(file, names.alpha, {}).item<double>()
-                       : default_alpha > 0 ? default_alpha
-                                           : rank;
-  lora.scale = alpha / rank;
-  return lora;
+}
+Common common_of(const LoraWeights& lora) {
+  Common common;
+  for (const auto& [part, modules] : lora.parts) collect(modules, common);
+  return common;
 }
 
-LoraFormat format_of(const data::Weights& file) {
-  for (const auto& [name, tensor] : file.tensors) {
-    if (name.starts_with("unet.") && name.find(".lora_A.") != std::string::npos)
-      return LoraFormat::kPeft;
-    if (name.starts_with("lora_unet_")) return LoraFormat::kKohya;
-  }
-  throw BadInput(file.source +
-                 ": expected a LoRA of a UNet (unet.<module>.lora_A.weight or "
-                 "lora_unet_<module>.lora_down.weight), found " +
-                 (file.tensors.empty() ? "no tensor" : file.tensors.begin()->first));
+// Adds one part's entries of lora_adapter_metadata; false where one rank and alpha do not do.
+bool add_adapter_metadata(const std::string& part,
+                          const std::map<std::string, LoraChange>& modules,
+                          nlohmann::json& json) {
+  Common common;
+  collect(modules, common);
+  if (common.ranks.size() != 1 || common.alphas.size() != 1) return false;
+  std::vector<std::string> targets;
+  for (const auto& [module, change] : modules) targets.push_back(module);
+  json[part + ".r"] = *common.ranks.begin();
+  json[part + ".lora_alpha"] = *common.alphas.begin();
+  json[part + ".target_modules"] = targets;
+  json[part + ".init_lora_weights"] = true;
+  json[part + ".bias"] = "none";
+  return true;
 }
 
-bool of_text_encoder(const std::string& name) {
-  return name.starts_with("text_encoder") || name.starts_with("lora_te");
+struct Model {
+  std::string version, architecture;
+};
+Model model_of(const LoraWeights& lora) {
+  const std::string family = lora_family(lora);
+  if (family == family_of_width(2048))
+    return {"sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"};
+  if (family == family_of_width(1024)) return {"sd_v2", "stable-diffusion-v2-512/lora"};
+  return {"sd_v1", "stable-diffusion-v1/lora"};
+}
+
+// As kohya's tools write it: a number, or Dynamic where the layers differ.
+template <class Value>
+std::string common_text(const std::set<Value>& values) {
+  return values.size() == 1 ? data::short_number(static_cast<double>(*values.begin())) : "Dynamic";
 }
 
 std::string date_text(double seconds) {
@@ -120,90 +99,111 @@ std::string date_text(double seconds) {
   return text;
 }
 
+// SHA-256 of what follows the header of the file.
+std::string tensors_hash(const data::Weights& file) {
+  std::string bytes;
+  for (const auto& [name, tensor] : file.tensors) {
+    const at::Tensor values = tensor.contiguous();
+    bytes.append(static_cast<const char*>(values.data_ptr()), values.nbytes());
+  }
+  return data::sha256(bytes);
+}
+
+void add_pair(data::Weights& file,
+              const std::string& name,
+              const LowRank& pair,
+              double scale,
+              LoraFormat format,
+              at::ScalarType dtype) {
+  const auto put = [&](const std::string& end, const at::Tensor& tensor) {
+    file.tensors[name + end] = tensor.detach().to(at::kCPU, dtype);
+  };
+  const bool peft = format == LoraFormat::kPeft;
+  put(peft ? ".lora_A.weight" : ".lora_down.weight", pair.down);
+  put(peft ? ".lora_B.weight" : ".lora_up.weight", peft ? scale * pair.up.detach() : pair.up);
+  if (peft) return;
+  file.tensors[name + ".alpha"] =
+      at::full({}, scale * static_cast<double>(pair.down.size(0)), at::kFloat);
+}
+
 }  // namespace
 
+LoraWeights adapters_of(UNet& unet) {
+  LoraWeights lora;
+  lora.source = "the UNet";
+  for_each_lora_site(unet, [&](const LoraSite& site) {
+    if (!site.lora.down.defined()) return;
+    lora.parts[kUnetPart][site.name] = {LowRank{site.lora.down, site.lora.up}, site.lora.scale};
+  });
+  TORCH_CHECK(!lora.parts.empty(), "adapters_of: the UNet carries no adapter");
+  return lora;
+}
+
 void write_lora(const fs::path& path,
-                UNet& unet,
+                const LoraWeights& lora,
                 LoraFormat format,
                 at::ScalarType dtype,
                 const std::map<std::string, std::string>& metadata) {
+  TORCH_CHECK(count_changes(lora) > 0, "write_lora: no adapter");
   data::Weights file;
   file.metadata = metadata;
   file.metadata["format"] = "pt";
-  const Shape shape = shape_of(unet);
-  if (format == LoraFormat::kPeft) file.metadata["lora_adapter_metadata"] = adapter_metadata(shape);
-  for_each_lora_site(unet, [&](const LoraSite& site) {
-    if (!site.lora.down.defined()) return;
-    const Names names = names_of(site.name, format);
-    file.tensors[names.down] = site.lora.down.detach().to(at::kCPU, dtype);
-    file.tensors[names.up] = site.lora.up.detach().to(at::kCPU, dtype);
-    if (format == LoraFormat::kKohya)
-      file.tensors[names.alpha] = at::full({}, shape.alpha, at::kFloat).to(dtype);
-  });
+  auto adapter = nlohmann::json::object();
+  bool uniform = true;
+  for (const auto& [part, modules] : lora.parts)
+    uniform = uniform && add_adapter_metadata(part, modules, adapter);
+  if (format == LoraFormat::kPeft && uniform)
+    file.metadata["lora_adapter_metadata"] = data::to_text(adapter);
+  const bool fold = format == LoraFormat::kPeft && !uniform;  // without metadata the scale is 1
+  for (const auto& [part, modules] : lora.parts) {
+    for (const auto& [module, change] : modules) {
+      const double scale = format == LoraFormat::kKohya || fold ? change.scale : 1.0;
+      add_pair(file, written_name(part, module, format), low_rank_of(lora, module, change), scale,
+               format, dtype);
+    }
+  }
+  if (format == LoraFormat::kKohya) file.metadata["sshs_model_hash"] = tensors_hash(file);
   data::write_safetensors(path, file);
 }
 
-LoadedLora load_lora(const fs::path& path, UNet& unet, double strength) {
-  const data::Weights file = data::read_safetensors(path);
-  const LoraFormat format = format_of(file);
-  const double alpha = alpha_of_metadata(file);
-  std::set<std::string> used;
-  std::vector<std::string> known;
-  LoadedLora result;
-  for_each_lora_site(unet, [&](const LoraSite& site) {
-    const Names names = names_of(site.name, format);
-    known.push_back(names.down);
-    site.lora = nn::Lora{};
-    if (!data::has(file, names.down) && !data::has(file, names.up)) return;
-    site.lora = take_lora(file, names, site, alpha);
-    site.lora.scale *= strength;
-    used.insert({names.down, names.up, names.alpha});
-    ++result.modules;
-  });
-  for (const auto& [name, tensor] : file.tensors) {
-    if (used.contains(name)) continue;
-    if (!of_text_encoder(name)) {
-      const std::string near = data::nearest(name, known);
-      throw BadInput(file.source + ": tensor " + name + ": the UNet has no such layer" +
-                     (near.empty() ? "" : ", the nearest is " + near) +
-                     "; the LoRA is of another model");
-    }
-    ++result.skipped;
-  }
-  return result;
+std::map<std::string, std::string> merged_metadata(const LoraWeights& lora,
+                                                   const std::string& title,
+                                                   const std::string& comment) {
+  const Common common = common_of(lora);
+  const Model model = model_of(lora);
+  return {{"ss_network_module", "networks.lora"},
+          {"ss_network_dim", common_text(common.ranks)},
+          {"ss_network_alpha", common_text(common.alphas)},
+          {"ss_base_model_version", model.version},
+          {"ss_output_name", title},
+          {"ss_training_comment", comment},
+          {"modelspec.sai_model_spec", "1.0.0"},
+          {"modelspec.architecture", model.architecture},
+          {"modelspec.implementation", "diffusers"},
+          {"modelspec.title", title}};
 }
 
-std::map<std::string, std::string> kohya_metadata(UNet& unet, const LoraCard& card) {
-  const Shape shape = shape_of(unet);
+std::map<std::string, std::string> kohya_metadata(const LoraWeights& lora, const LoraCard& card) {
   const std::string resolution =
       std::to_string(card.resolution) + "x" + std::to_string(card.resolution);
-  const bool second = unet.config.cross_attention_dim == 1024;  // SD2's text encoder
-  return {{"ss_network_module", "networks.lora"},
-          {"ss_network_dim", std::to_string(shape.rank)},
-          {"ss_network_alpha", std::to_string(shape.alpha)},
-          {"ss_base_model_version", second ? "sd_v2" : "sd_v1"},
-          {"ss_sd_model_name", card.base_model},
-          {"ss_steps", std::to_string(card.steps)},
-          {"ss_num_epochs", std::to_string(card.epochs)},
-          {"ss_epoch", std::to_string(card.epochs)},
-          {"ss_learning_rate", std::to_string(card.learning_rate)},
-          {"ss_unet_lr", std::to_string(card.learning_rate)},
-          {"ss_optimizer", "AdamW"},
-          {"ss_seed", std::to_string(card.seed)},
-          {"ss_resolution", resolution},
-          {"ss_mixed_precision", "no"},
-          {"ss_training_started_at", std::to_string(card.started)},
-          {"ss_training_finished_at", std::to_string(card.finished)},
-          {"ss_output_name", card.title},
-          {"ss_training_comment", card.comment},
-          {"modelspec.sai_model_spec", "1.0.0"},
-          {"modelspec.architecture",
-           second ? "stable-diffusion-v2-512/lora" : "stable-diffusion-v1/lora"},
-          {"modelspec.implementation", "diffusers"},
-          {"modelspec.title", card.title},
-          {"modelspec.date", date_text(card.finished)},
-          {"modelspec.resolution", resolution},
-          {"modelspec.prediction_type", card.prediction_type}};
+  auto metadata = merged_metadata(lora, card.title, card.comment);
+  metadata.merge(
+      std::map<std::string, std::string>{{"ss_sd_model_name", card.base_model},
+                                         {"ss_steps", std::to_string(card.steps)},
+                                         {"ss_num_epochs", std::to_string(card.epochs)},
+                                         {"ss_epoch", std::to_string(card.epochs)},
+                                         {"ss_learning_rate", std::to_string(card.learning_rate)},
+                                         {"ss_unet_lr", std::to_string(card.learning_rate)},
+                                         {"ss_optimizer", "AdamW"},
+                                         {"ss_seed", std::to_string(card.seed)},
+                                         {"ss_resolution", resolution},
+                                         {"ss_mixed_precision", "no"},
+                                         {"ss_training_started_at", std::to_string(card.started)},
+                                         {"ss_training_finished_at", std::to_string(card.finished)},
+                                         {"modelspec.date", date_text(card.finished)},
+                                         {"modelspec.resolution", resolution},
+                                         {"modelspec.prediction_type", card.prediction_type}});
+  return metadata;
 }
 
 }  // namespace diffusion

@@ -1,40 +1,35 @@
 #pragma once
 
-// LoRA files: PEFT's names as diffusers writes them, and kohya's as the web UIs read them.
+// Writing LoRA files: PEFT's names as diffusers writes them, and kohya's as the web UIs read them.
 
 #include <filesystem>
 #include <map>
 #include <string>
 
 #include "diffusion/lora.hpp"
+#include "diffusion/lora_weights.hpp"
 
 namespace diffusion {
 
 enum class LoraFormat {
-  kPeft,   // unet.<module>.lora_A.weight, unet.<module>.lora_B.weight, metadata
-           // lora_adapter_metadata
+  kPeft,   // unet.<module>.lora_A.weight, unet.<module>.lora_B.weight; one rank and alpha stand in
+           // the metadata lora_adapter_metadata, several alphas are multiplied into lora_B
   kKohya,  // lora_unet_<module_with_underscores>.lora_down.weight, .lora_up.weight, .alpha
 };
 
-// Writes the UNet's adapters (there must be one). `metadata` is added to what the format needs: see
-// kohya_metadata.
+// The adapters that a UNet carries, as a file would hold them (the tensors are shared).
+LoraWeights adapters_of(UNet& unet);
+
+// Writes low-rank changes (there must be one); other forms throw BadInput. `metadata` is added to
+// what the format needs: see kohya_metadata. kohya's form gets sshs_model_hash, the SHA-256 of the
+// tensors' bytes, by which web UIs know a LoRA.
 void write_lora(const std::filesystem::path& path,
-                UNet& unet,
+                const LoraWeights& lora,
                 LoraFormat format,
                 at::ScalarType dtype,
                 const std::map<std::string, std::string>& metadata);
 
-struct LoadedLora {
-  int64_t modules = 0;  // adapters attached to the UNet
-  int64_t skipped = 0;  // tensors of a text encoder: laurel adapts the UNet alone
-};
-// Attaches the adapters of a file in either form, scaled by `strength`, in place of those that are
-// there. Throws BadInput naming the file and the tensor: no adapters, another network's, half of a
-// pair missing, of another shape.
-LoadedLora load_lora(const std::filesystem::path& path, UNet& unet, double strength = 1.0);
-
-// What viewers of LoRA files show: kohya's ss_* and Stability's modelspec.*, for an adapter of this
-// UNet.
+// What viewers of LoRA files show: kohya's ss_* and Stability's modelspec.*.
 struct LoraCard {
   std::string title = {}, base_model = {}, comment = {};
   std::string prediction_type = "epsilon";  // or "v_prediction"
@@ -42,6 +37,11 @@ struct LoraCard {
   double learning_rate = 0;
   double started = 0, finished = 0;  // seconds since 1970
 };
-std::map<std::string, std::string> kohya_metadata(UNet& unet, const LoraCard& card);
+// Of a LoRA that laurel has trained.
+std::map<std::string, std::string> kohya_metadata(const LoraWeights& lora, const LoraCard& card);
+// Of one that was merged or extracted: what is known without a training.
+std::map<std::string, std::string> merged_metadata(const LoraWeights& lora,
+                                                   const std::string& title,
+                                                   const std::string& comment);
 
 }  // namespace diffusion

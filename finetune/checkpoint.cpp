@@ -95,10 +95,11 @@ void export_model(const fs::path& folder,
         .learning_rate = config.learning_rate,
         .started = progress.started,
         .finished = data::now()};
-    const auto metadata = diffusion::kohya_metadata(unet, card);
-    diffusion::write_lora(folder / "pytorch_lora_weights.safetensors", unet,
+    const diffusion::LoraWeights lora = diffusion::adapters_of(unet);
+    const auto metadata = diffusion::kohya_metadata(lora, card);
+    diffusion::write_lora(folder / "pytorch_lora_weights.safetensors", lora,
                           diffusion::LoraFormat::kPeft, at::kFloat, {});
-    diffusion::write_lora(folder / (name + ".safetensors"), unet, diffusion::LoraFormat::kKohya,
+    diffusion::write_lora(folder / (name + ".safetensors"), lora, diffusion::LoraFormat::kKohya,
                           at::kFloat, metadata);
   }
   train::swap_ema(learner.state.ema, learner.state.params);

@@ -9,6 +9,7 @@
 #include "data/safetensors.hpp"
 #include "diffusion/lora.hpp"
 #include "diffusion/lora_file.hpp"
+#include "diffusion/lora_weights.hpp"
 #include "tests/tiny_pipeline.hpp"
 
 namespace {
@@ -43,6 +44,14 @@ fs::path fresh_file(const std::string& name) {
   const fs::path path = fs::path(testing::TempDir()) / ("laurel_lora_" + name + ".safetensors");
   fs::remove(path);
   return path;
+}
+
+// Reads the file and adds its changes to the UNet's weights.
+std::shared_ptr<diffusion::LoraWeights> load(const fs::path& path, UNet& unet, double weight = 1) {
+  auto lora = std::make_shared<diffusion::LoraWeights>(diffusion::read_lora(path));
+  diffusion::LoraTarget target = diffusion::lora_target(unet);
+  diffusion::apply_loras(target, {{lora, weight, weight}});
+  return lora;
 }
 
 TEST(Lora, ChangesNothingUntilItIsTrainedAndNeverTheBase) {
@@ -102,16 +111,17 @@ class LoraFile : public testing::TestWithParam<diffusion::LoraFormat> {};
 TEST_P(LoraFile, RoundTripKeepsTheOutputAlphaIncluded) {
   UNet unet = adapted_unet({.rank = 2, .alpha = 5, .targets = {"to_q", "to_out.0", "conv2"}});
   const fs::path path = fresh_file("round_trip");
-  diffusion::write_lora(path, unet, GetParam(), at::kFloat, {{"ss_seed", "7"}});
+  diffusion::write_lora(path, diffusion::adapters_of(unet), GetParam(), at::kFloat,
+                        {{"ss_seed", "7"}});
   UNet loaded = tiny_unet();
-  const auto report = diffusion::load_lora(path, loaded);
-  EXPECT_EQ(report.modules, 4 * 2 * 2 + 8);
-  EXPECT_EQ(report.skipped, 0);
-  EXPECT_TRUE(at::equal(output(loaded), output(unet)));
-  EXPECT_EQ(data::read_safetensors(path).metadata.at("ss_seed"), "7");
+  const auto lora = load(path, loaded);
+  EXPECT_EQ(diffusion::count_changes(*lora), 4 * 2 * 2 + 8);
+  EXPECT_EQ(lora->without_alpha, 0);
+  EXPECT_TRUE(at::allclose(output(loaded), output(unet), 1e-4, 1e-5));
+  EXPECT_EQ(lora->metadata.at("ss_seed"), "7");
   UNet off = tiny_unet();
-  diffusion::load_lora(path, off, 0.0);
-  EXPECT_TRUE(at::allclose(output(off), output(tiny_unet())));
+  load(path, off, 0.0);
+  EXPECT_TRUE(at::equal(output(off), output(tiny_unet())));
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -121,13 +131,15 @@ TEST(LoraFile, NamesAreThoseOfTheField) {
   UNet unet = adapted_unet({.rank = 2, .alpha = 4});
   const fs::path path = fresh_file("names");
   const std::string module = "mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0";
-  diffusion::write_lora(path, unet, diffusion::LoraFormat::kPeft, at::kHalf, {});
+  diffusion::write_lora(path, diffusion::adapters_of(unet), diffusion::LoraFormat::kPeft, at::kHalf,
+                        {});
   const auto peft = data::read_safetensors(path);
   EXPECT_EQ(peft.tensors.at("unet." + module + ".lora_A.weight").scalar_type(), at::kHalf);
   EXPECT_NE(peft.metadata.at("lora_adapter_metadata").find("\"unet.lora_alpha\":4.0"),
             std::string::npos);
-  diffusion::write_lora(path, unet, diffusion::LoraFormat::kKohya, at::kHalf,
-                        diffusion::kohya_metadata(unet, {.title = "t", .base_model = "b"}));
+  diffusion::write_lora(
+      path, diffusion::adapters_of(unet), diffusion::LoraFormat::kKohya, at::kHalf,
+      diffusion::kohya_metadata(diffusion::adapters_of(unet), {.title = "t", .base_model = "b"}));
   const auto kohya = data::read_safetensors(path);
   const std::string flat = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_out_0";
   EXPECT_EQ(kohya.tensors.at(flat + ".lora_down.weight").sizes(), (std::vector<int64_t>{2, 16}));
@@ -140,13 +152,14 @@ TEST(LoraFile, NamesAreThoseOfTheField) {
 std::string message_of(const std::function<void(data::Weights&)>& change) {
   UNet unet = adapted_unet({.rank = 2});
   const fs::path path = fresh_file("bad");
-  diffusion::write_lora(path, unet, diffusion::LoraFormat::kPeft, at::kFloat, {});
+  diffusion::write_lora(path, diffusion::adapters_of(unet), diffusion::LoraFormat::kPeft,
+                        at::kFloat, {});
   data::Weights file = data::read_safetensors(path);
   change(file);
   const fs::path changed = fresh_file("changed");
   data::write_safetensors(changed, file);
   try {
-    diffusion::load_lora(changed, unet);
+    load(changed, unet);
   } catch (const data::BadInput& error) {
     return error.what();
   }
@@ -154,24 +167,41 @@ std::string message_of(const std::function<void(data::Weights&)>& change) {
 }
 
 TEST(LoraFile, BadFilesAreNamed) {
-  const std::string a = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight";
-  EXPECT_NE(message_of([&](auto& file) { file.tensors.erase(a); }).find(a), std::string::npos);
-  EXPECT_NE(message_of([&](auto& file) {
-              file.tensors[a] = at::zeros({2, 3});
-            }).find(a),
-            std::string::npos);
-  EXPECT_NE(message_of([&](auto& file) {
-              file.tensors["unet.other.lora_A.weight"] = at::zeros({2, 3});
-            }).find("no such layer"),
-            std::string::npos);
-  EXPECT_NE(message_of([&](auto& file) {
-              file.tensors = {{"x", at::zeros({1})}};
-            }).find("expected a LoRA"),
-            std::string::npos);
-  EXPECT_EQ(message_of([&](auto& file) {
-              file.tensors["text_encoder.x.lora_A.weight"] = at::zeros({2, 3});
-            }),
-            "");
+  const std::string module = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q";
+  const std::string a = "unet." + module + ".lora_A.weight";
+  const auto expect = [&](const std::function<void(data::Weights&)>& change,
+                          const std::string& part) {
+    const std::string message = message_of(change);
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  };
+  expect([&](auto& file) { file.tensors.erase(a); },
+         module + ": 'down' is missing beside 'up'; half of a pair");
+  expect(
+      [&](auto& file) {
+        file.tensors[a] = at::zeros({2, 3});
+      },
+      module + ": changes a weight of [16, 3], the model has one of [16, 16]");
+  expect(
+      [&](auto& file) {
+        file.tensors[a] = at::zeros({3, 16});
+      },
+      "expected one rank, found 3 and 2");
+  expect([&](auto& file) { file.tensors[a] = at::full({2, 16}, NAN); }, "'down' holds NaN");
+  expect([&](auto& file) { file.tensors[a] = at::zeros({2, 16}, at::kInt); }, "floating-point");
+  expect(
+      [&](auto& file) {
+        file.tensors["unet.down_blocks.7.to_q.lora_A.weight"] = at::zeros({2, 3});
+        file.tensors["unet.down_blocks.7.to_q.lora_B.weight"] = at::zeros({5, 2});
+      },
+      "layer unet.down_blocks.7.to_q [5, 3]: the model has no such layer");
+  expect([](auto& file) { file.tensors = {}; }, "found no tensor");
+  expect([](auto& file) { file.tensors = {{"x", at::zeros({1})}}; }, "a name of no known form");
+  expect(
+      [](auto& file) {
+        file.tensors = {{"conv_in.weight", at::zeros({1})}};
+      },
+      "found a checkpoint's tensor conv_in.weight");
 }
 
 }  // namespace

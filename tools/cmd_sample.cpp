@@ -13,7 +13,6 @@
 #include "data/sha256.hpp"
 #include "data/shape.hpp"
 #include "data/weight_files.hpp"
-#include "diffusion/lora_file.hpp"
 #include "diffusion/prompt.hpp"
 #include "tools/commands.hpp"
 #include "tools/embeddings.hpp"
@@ -45,8 +44,9 @@ void declare_what(Options& options, SampleConfig& c) {
   options.short_name("height", 'H');
   options.integer("width", c.width, "pixels, 0: the model's own", 0, 8192);
   options.short_name("width", 'W');
-  options.text("lora", c.lora, "LoRA file for the UNet, PEFT's or kohya's form");
-  options.number("lora_scale", c.lora_scale, "its strength", -10, 10);
+  options.list("lora", c.lora, "LoRA FILE[=WEIGHT] (kohya, PEFT, LoHa, LoKr); several times");
+  options.number("lora_scale", c.lora_scale, "weight of those without one", -10, 10);
+  options.text("lora_dir", c.lora_dir, "folder of LoRAs for <lora:name:0.8> in prompts");
   options.list("embedding", c.embedding,
                "textual inversion: FILE, NAME=FILE, or a folder of them; several times");
   options.text("unet", c.unet, "folder of a finetuned UNet, in place of the model's");
@@ -104,30 +104,32 @@ std::string last_name(const fs::path& path) {
   return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
 }
 
+std::vector<LoraChoice> lora_choices(const SampleConfig& config) {
+  std::vector<LoraChoice> choices;
+  for (const auto& text : config.lora)
+    choices.push_back(parse_lora_choice(text, config.lora_scale, config.lora_dir));
+  return choices;
+}
+
 diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
   diffusion::Pipeline pipeline = open_model(config.checkpoint);
   if (!config.unet.empty()) {
     pipeline.unet = diffusion::load_unet(config.unet);
     diffusion::check_fit(pipeline, config.unet);
   }
-  if (!config.lora.empty()) diffusion::load_lora(config.lora, pipeline.unet, config.lora_scale);
   pipeline.vae.use_slicing = config.vae_slicing;
   if (config.vae_tiling || config.vae_tile_size > 0)
     diffusion::enable_tiling(pipeline.vae, config.vae_tile_size);
+  LoraShelf shelf;
+  const auto uses = shelf.uses(lora_choices(config));
+  for (const auto& use : uses) std::cerr << diffusion::lora_summary(*use.lora) << "\n";
+  diffusion::apply_loras(pipeline, uses);
   if (device.is_cpu()) return pipeline;
   const auto move = [device](const std::string&, at::Tensor& tensor) {
     tensor = tensor.to(device);
   };
   diffusion::for_each_tensor(pipeline.unet, "", move);
   diffusion::for_each_tensor(pipeline.vae, "", move);
-  const auto move_lora = [device](nn::Lora& lora) {
-    if (!lora.down.defined()) return;
-    lora.down = lora.down.to(device);
-    lora.up = lora.up.to(device);
-  };
-  diffusion::for_each_lora(
-      pipeline.unet, {.linear = [&](const std::string&, nn::Linear& w) { move_lora(w.lora); },
-                      .conv2d = [&](const std::string&, nn::Conv2d& w) { move_lora(w.lora); }});
   return pipeline;
 }
 
@@ -162,6 +164,7 @@ struct Session {
   at::Tensor latents;  // [jobs x best_of, C, h, w] or undefined
   at::Tensor image;    // [3, H, W] to edit, or undefined
   diffusion::SizeConditions sizes;
+  std::shared_ptr<LoraShelf> shelf = std::make_shared<LoraShelf>();  // of the prompts' tags
 };
 
 // Latents decide what was left open: the size, and the number of images a prompt.
@@ -189,6 +192,13 @@ void check_latents(const Session& session) {
                    " for these images, found " + data::shape_text(sizes) +
                    "; change --count, --height or --width");
   }
+}
+
+// Before the first image, not when a prompt's turn comes.
+void check_tagged_loras(Session& session) {
+  const diffusion::LoraTarget target = diffusion::lora_target(session.pipeline);
+  for (const auto& job : session.jobs)
+    diffusion::check_loras(target, session.shelf->uses(job.loras));
 }
 
 // How prompts are read: the lengths of weighted ones; what of plain ones is not read.
@@ -258,17 +268,18 @@ void run_group(const Session& session,
                                      .prompt_weighting = session.config.prompt_weighting};
   options.sampler = sampler_options(session, first.steps);
   options.sampler.on_step = [&](int64_t) { progress.advance(); };
-  diffusion::generate(
-      session.pipeline, requests, options, [&](const diffusion::GeneratedBatch& batch) {
-        for (int64_t row = 0; row < batch.images.size(0); ++row) {
-          const auto index = static_cast<int64_t>(batch.first) + row;
-          const size_t job = group[static_cast<size_t>(index / session.config.best_of)];
-          writer.take(job, index % session.config.best_of,
-                      {.image = batch.images[row],
-                       .initial = batch.initial[row],
-                       .latents = batch.latents[row]});
-        }
-      });
+  diffusion::Pipeline pipeline = session.pipeline;  // a copy shares the weights that stay
+  if (!first.loras.empty()) diffusion::apply_loras(pipeline, session.shelf->uses(first.loras));
+  diffusion::generate(pipeline, requests, options, [&](const diffusion::GeneratedBatch& batch) {
+    for (int64_t row = 0; row < batch.images.size(0); ++row) {
+      const auto index = static_cast<int64_t>(batch.first) + row;
+      const size_t job = group[static_cast<size_t>(index / session.config.best_of)];
+      writer.take(job, index % session.config.best_of,
+                  {.image = batch.images[row],
+                   .initial = batch.initial[row],
+                   .latents = batch.latents[row]});
+    }
+  });
 }
 
 // Calls of the network, each a step of the progress bar. Throws BadInput for steps that do not fit
@@ -303,10 +314,10 @@ WriterOptions writer_options(const Session& session, at::Device device) {
   if (config.prompt_weighting) options.base.extra.push_back({"Prompt weighting", "A1111"});
   if (!config.timestep_spacing.empty())
     options.base.extra.push_back({"Spacing", config.timestep_spacing});
-  if (!config.lora.empty()) {
-    options.base.extra.push_back(
-        {"Lora", last_name(config.lora) + " " + data::short_number(config.lora_scale)});
-  }
+  std::string loras;
+  for (const auto& choice : lora_choices(config))
+    loras += (loras.empty() ? "" : ", ") + lora_text(choice);
+  if (!loras.empty()) options.base.extra.push_back({"Lora", loras});
   for (const auto& [name, value] : condition_notes(config.conditions, session.pipeline))
     options.base.extra.push_back({name, value});
   options.base.extra.push_back({"laurel", LAUREL_VERSION});
@@ -385,6 +396,7 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   for (const auto& job : session.jobs)
     diffusion::latent_shape(session.pipeline, job.height, job.width);
   check_latents(session);
+  check_tagged_loras(session);
   settle_prompts(session);
   data::write_file(fs::path(config.output_dir) / "config.toml", options.resolved());
   try {

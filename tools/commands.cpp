@@ -10,6 +10,7 @@ const std::vector<Command>& all_commands() {
       {"train-reward", "fit a reward to people's or simulated ratings", cmd_train_reward},
       {"finetune", "teach the UNet to earn more reward: prdp, ddpo", cmd_finetune},
       {"pretrain", "train a VAE, CLIP or UNet from nothing", cmd_pretrain},
+      {"merge", "LoRAs and checkpoints into one; a LoRA out of two", cmd_merge},
       {"world", "draw captioned scenes of the built-in world; check its oracle", cmd_world},
       {"gallery", "runs or folders of images -> one offline HTML page", cmd_gallery},
       {"inspect", "tell what a model file, a folder or an image is", cmd_inspect},

@@ -54,12 +54,19 @@ std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_see
   const uint64_t base = config.seed < 0 ? random_seed : static_cast<uint64_t>(config.seed);
   std::vector<SampleJob> jobs;
   for (const auto& line : prompts_of(config)) {
-    SampleJob job{.prompt = line.prompt,
+    const TaggedPrompt tagged = take_lora_tags(line.prompt, config.lora_dir, line.where);
+    SampleJob job{.prompt = tagged.prompt,
                   .negative_prompt = line.negative_prompt.value_or(negative),
                   .height = line.height.value_or(config.height),
                   .width = line.width.value_or(config.width),
                   .steps = line.steps.value_or(config.steps),
-                  .cfg_scale = line.cfg_scale.value_or(config.cfg_scale)};
+                  .cfg_scale = line.cfg_scale.value_or(config.cfg_scale),
+                  .written_prompt = line.prompt,
+                  .loras = tagged.loras};
+    if (!take_lora_tags(job.negative_prompt, config.lora_dir, line.where).loras.empty())
+      throw data::BadInput(line.where +
+                           ": a <lora:...> tag in the negative prompt; LoRAs act on the whole "
+                           "image, put it into the prompt");
     for (int64_t i = 0; i < config.count; ++i) {
       job.seed = line.seed.value_or(base) + static_cast<uint64_t>(i * config.best_of);
       jobs.push_back(job);
@@ -80,10 +87,11 @@ std::vector<std::string> texts_of(const std::vector<SampleJob>& jobs) {
 
 std::vector<std::vector<size_t>> group_jobs(const std::vector<SampleJob>& jobs) {
   std::vector<std::vector<size_t>> groups;
-  std::map<std::tuple<int64_t, int64_t, int64_t, double, int64_t>, size_t> known;
+  std::map<std::tuple<int64_t, int64_t, int64_t, double, int64_t, std::vector<LoraChoice>>, size_t>
+      known;
   for (size_t i = 0; i < jobs.size(); ++i) {
     const auto key = std::make_tuple(jobs[i].height, jobs[i].width, jobs[i].steps,
-                                     jobs[i].cfg_scale, jobs[i].chunks);
+                                     jobs[i].cfg_scale, jobs[i].chunks, jobs[i].loras);
     const auto [place, added] = known.emplace(key, groups.size());
     if (added) groups.emplace_back();
     groups[place->second].push_back(i);

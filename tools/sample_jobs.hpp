@@ -10,6 +10,7 @@
 
 #include "data/prompts.hpp"
 #include "tools/device.hpp"
+#include "tools/lora_choice.hpp"
 #include "tools/models.hpp"
 #include "tools/reward_options.hpp"
 #include "tools/sample_conditions.hpp"
@@ -18,9 +19,10 @@ namespace tools {
 
 struct SampleConfig {
   ModelConfig checkpoint;
-  std::string unet;  // folder of a finetuned UNet; "": the model's
-  std::string lora;  // file; "": none
-  double lora_scale = 1.0;
+  std::string unet;                    // folder of a finetuned UNet; "": the model's
+  std::vector<std::string> lora;       // FILE or FILE=WEIGHT
+  double lora_scale = 1.0;             // of those without a weight
+  std::string lora_dir;                // where names and <lora:name:weight> are found
   std::vector<std::string> embedding;  // FILE, NAME=FILE or a folder of textual inversions
   std::vector<std::string> prompt;
   std::string prompts;  // file
@@ -53,7 +55,9 @@ struct SampleJob {
   uint64_t seed = 0;  // of the first of its candidates, then counting up
   int64_t height = 0, width = 0, steps = 0;
   double cfg_scale = 0;
-  int64_t chunks = 1;  // runs of the text encoder that its longer text takes
+  int64_t chunks = 1;               // runs of the text encoder that its longer text takes
+  std::string written_prompt{};     // with its <lora:...> tags, which `prompt` lacks
+  std::vector<LoraChoice> loras{};  // of its tags
 };
 
 // What the model decides where the user did not: the source image the size, an LCM its four steps
@@ -67,14 +71,14 @@ void settle_family(SampleConfig& config,
                    const diffusion::Pipeline& pipeline);
 
 // The prompts of the flags, then those of the file, each `count` times. Throws BadInput when there
-// are none. `random_seed` stands in for a seed of -1.
+// are none, and for tags that name no LoRA. `random_seed` stands in for a seed of -1.
 std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_seed);
 
 // Their prompts and negative prompts, each once.
 std::vector<std::string> texts_of(const std::vector<SampleJob>& jobs);
 
-// Jobs that can be computed together, by index; those of one size, steps, guidance and length
-// of text. In order of their first.
+// Jobs that can be computed together, by index; those of one size, steps, guidance, length of text
+// and set of LoRAs. In order of their first.
 std::vector<std::vector<size_t>> group_jobs(const std::vector<SampleJob>& jobs);
 
 // The number that the next image of a folder gets: one above the highest "<number>-<seed>.png".

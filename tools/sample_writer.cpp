@@ -57,7 +57,7 @@ void SampleWriter::write(size_t job) {
   waiting_.erase(job);
 
   data::ImageParameters parameters = options_.base;
-  parameters.prompt = asked.prompt;
+  parameters.prompt = asked.loras.empty() ? asked.prompt : asked.written_prompt;
   parameters.negative_prompt = asked.negative_prompt;
   parameters.steps = asked.steps;
   parameters.cfg_scale = asked.cfg_scale;
