@@ -24,7 +24,8 @@ struct Task {
   std::function<diffusion::TextCondition()> uncondition;  // -> 1 row: what guidance starts from
   at::Tensor time_ids;                                    // [1, 6] SDXL's; undefined otherwise
   std::function<at::Tensor(const at::Tensor& latents)>
-      decode;  // [B, C, H, W] -> [B, 3, H, W] fp32 in [0, 1]
+      decode;                             // [B, C, H, W] -> [B, 3, H, W] fp32 in [0, 1]
+  std::function<void(bool on)> tile_vae;  // makes `decode` work in tiles; empty: it cannot
   std::function<at::Tensor(const at::Tensor& images)>
       embed;  // -> [B, D] features for diversity; empty: the pixels
 

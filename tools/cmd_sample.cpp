@@ -10,6 +10,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/memory.hpp"
 #include "data/sha256.hpp"
 #include "data/shape.hpp"
 #include "data/weight_files.hpp"
@@ -19,6 +20,7 @@
 #include "tools/models.hpp"
 #include "tools/progress.hpp"
 #include "tools/sample_jobs.hpp"
+#include "tools/sample_memory.hpp"
 #include "tools/sample_writer.hpp"
 
 using data::BadInput;
@@ -70,6 +72,7 @@ void declare_how(Options& options, SampleConfig& c) {
   options.integer("batch_size", c.batch_size,
                   "images at a time, 0: up to 8; equal sizes, equal bits", 0, 4096);
   options.short_name("batch_size", 'b');
+  options.text("max_memory", c.max_memory, "chooses batch_size and tiling so that it fits: 12GB");
   options.flag("vae_tiling", c.vae_tiling, "decode large images in overlapping tiles: less memory");
   options.integer("vae_tile_size", c.vae_tile_size, "their side in pixels, 0: the VAE's own", 0,
                   8192);
@@ -383,6 +386,7 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   }
   // Prompts are checked before anything is loaded.
   const auto texts = texts_of(plan_jobs(config, 0));
+  if (!config.max_memory.empty()) data::parse_bytes(config.max_memory, "max_memory");
   const Placement placement = open_device(config.device);
   session.pipeline = load_model(config, placement.device);
   add_embeddings(config.embedding, texts, session.pipeline);
@@ -398,6 +402,7 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   check_latents(session);
   check_tagged_loras(session);
   settle_prompts(session);
+  if (!config.max_memory.empty()) fit_sample_memory(config, session.pipeline, session.jobs);
   data::write_file(fs::path(config.output_dir) / "config.toml", options.resolved());
   try {
     run(session, placement);

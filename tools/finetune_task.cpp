@@ -131,6 +131,11 @@ finetune::Task make_task(FinetuneCommand& command,
     return diffusion::encode_negatives(*pipeline, {negative});
   };
   if (diffusion::is_xl(*pipeline)) task.time_ids = diffusion::time_ids({}, pixels, pixels);
+  task.tile_vae = [pipeline](bool on) {
+    pipeline->vae.tile_size = 0;
+    if (on) diffusion::enable_tiling(pipeline->vae);
+  };
+  task.tile_vae(command.config.vae_tiling);
   task.decode = [pipeline](const at::Tensor& latents) {
     return diffusion::latents_to_images(pipeline->vae, latents);
   };
