@@ -96,7 +96,7 @@ std::vector<bench::Measurement> of_checkpoint(const BenchConfig& config) {
 }
 
 std::vector<bench::Measurement> of_shape(const BenchConfig& config) {
-  if (!config.model.empty())
+  if (!config.checkpoint.model.empty())
     throw data::BadInput("bench: expected --model or --shape, found both; leave one out");
   return measured(
       bench::make_shape_stages({.shape = config.shape,
