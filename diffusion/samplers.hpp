@@ -53,21 +53,21 @@ struct Estimate {
 struct SamplerCall {
   double timestep = 0;     // what the network is told
   double input_scale = 1;  // the network sees input_scale * x
-  Estimate estimate;
+  Estimate estimate{};
   // The state that the step departs from: x; where a step takes several calls, the departure of the
   // call before; UniPC corrects it by the new estimate.
   // start = start_from_x * x + start_from_start * (start before) + sum start_from_estimates e
   double start_from_x = 1, start_from_start = 0;
-  std::vector<double> start_from_estimates;
+  std::vector<double> start_from_estimates{};
   // next x = from_start * start + sum from_estimates e + from_noise * z + from_previous_noise * (z
   // of the call before)
   double from_start = 0;
-  std::vector<double> from_estimates;
+  std::vector<double> from_estimates{};
   double from_noise = 0, from_previous_noise = 0;
 };
 struct SamplerTable {
   double initial_scale = 1;  // x starts at initial_scale * noise
-  std::vector<SamplerCall> calls;
+  std::vector<SamplerCall> calls{};
 };
 
 // The table of a method other than DDIM. Throws BadInput as `sample` does.

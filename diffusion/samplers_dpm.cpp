@@ -12,7 +12,7 @@ namespace {
 // h = log(from / to), the gap of half log SNR:
 // next = from_start x + alpha (phi1 D0 + phi2 D1 + phi3 D2) + noise z
 struct Exponential {
-  double h, from_start, alpha, phi1, phi2, phi3, noise;
+  double h = 0, from_start = 0, alpha = 0, phi1 = 0, phi2 = 0, phi3 = 0, noise = 0;
 };
 
 Exponential exponential(double from, double to, bool sde, bool heun) {

@@ -45,7 +45,7 @@ void set_euler(SamplerCall& call, double from, double to) {
 // Karras et al. 2022, algorithm 1 without churn; or the ancestral kind.
 SamplerTable euler_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
   const SigmaLevels levels = sigma_levels(schedule, options);
-  SamplerTable table{.initial_scale = initial_scale(schedule, levels.sigmas.front()), .calls = {}};
+  SamplerTable table{.initial_scale = initial_scale(schedule, levels.sigmas.front())};
   for (size_t i = 0; i < levels.timesteps.size(); ++i) {
     const double from = levels.sigmas[i], to = levels.sigmas[i + 1];
     const bool noisy = options.sampler == Sampler::kEulerAncestral;
@@ -64,7 +64,7 @@ SamplerTable euler_table(const NoiseSchedule& schedule, const SamplerOptions& op
 SamplerTable heun_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
   const SigmaLevels levels = sigma_levels(schedule, options);
   const Prediction prediction = schedule.config.prediction_type;
-  SamplerTable table{.initial_scale = initial_scale(schedule, levels.sigmas.front()), .calls = {}};
+  SamplerTable table{.initial_scale = initial_scale(schedule, levels.sigmas.front())};
   for (size_t i = 0; i < levels.timesteps.size(); ++i) {
     const double from = levels.sigmas[i], to = levels.sigmas[i + 1];
     SamplerCall first = call_at(levels.timesteps[i], from, epsilon_estimate, prediction);
@@ -90,7 +90,7 @@ SamplerTable dpm_sde_table(const NoiseSchedule& schedule, const SamplerOptions& 
   const SigmaLevels levels = sigma_levels(schedule, options);
   const auto trained = training_sigmas(schedule);
   const Prediction prediction = schedule.config.prediction_type;
-  SamplerTable table{.initial_scale = initial_scale(schedule, levels.sigmas.front()), .calls = {}};
+  SamplerTable table{.initial_scale = initial_scale(schedule, levels.sigmas.front())};
   for (size_t i = 0; i < levels.timesteps.size(); ++i) {
     const double from = levels.sigmas[i], to = levels.sigmas[i + 1], middle = std::sqrt(from * to);
     const Ancestral half = ancestral(from, middle), whole = ancestral(from, to);
