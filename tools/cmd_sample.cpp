@@ -167,22 +167,6 @@ struct Session {
   diffusion::SizeConditions sizes;
 };
 
-// The source image decides the size where it was left open; an LCM its four steps and its scale,
-// the defaults of diffusers' LatentConsistencyModelPipeline.
-struct Given {
-  bool steps, cfg_scale;
-};
-void settle_family(Session& session, const Given& given) {
-  auto& config = session.config;
-  if (session.image.defined()) {
-    if (config.height == 0) config.height = fitted_side(session.image.size(1), session.pipeline);
-    if (config.width == 0) config.width = fitted_side(session.image.size(2), session.pipeline);
-  }
-  if (!diffusion::embeds_guidance(session.pipeline.unet)) return;
-  if (!given.steps) config.steps = 4;
-  if (!given.cfg_scale) config.cfg_scale = 8.5;
-}
-
 // Latents decide what was left open: the size, and the number of images a prompt.
 void settle_latents(Session& session, bool count_given) {
   auto& config = session.config;
@@ -391,7 +375,8 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   session.choice = settle_sampler(config, session.pipeline);
   session.sizes = size_conditions(config.conditions, session.pipeline);
   session.image = source_image(config.conditions, session.pipeline);
-  settle_family(session, {options.given("steps"), options.given("cfg_scale")});
+  settle_family(config, {options.given("steps"), options.given("cfg_scale")}, session.image,
+                session.pipeline);
   settle_latents(session, options.given("count"));
   session.jobs = plan_jobs(config, std::random_device{}() & 0x7FFFFFFF);
   for (const auto& job : session.jobs)

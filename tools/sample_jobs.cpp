@@ -1,5 +1,7 @@
 #include "tools/sample_jobs.hpp"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -33,6 +35,19 @@ std::vector<data::PromptLine> prompts_of(const SampleConfig& config) {
 }
 
 }  // namespace
+
+void settle_family(SampleConfig& config,
+                   const GivenOptions& given,
+                   const at::Tensor& image,
+                   const diffusion::Pipeline& pipeline) {
+  if (image.defined()) {
+    if (config.height == 0) config.height = fitted_side(image.size(1), pipeline);
+    if (config.width == 0) config.width = fitted_side(image.size(2), pipeline);
+  }
+  if (!diffusion::embeds_guidance(pipeline.unet)) return;
+  if (!given.steps) config.steps = 4;
+  if (!given.cfg_scale) config.cfg_scale = 8.5;
+}
 
 std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_seed) {
   const std::string negative = data::checked_prompt(config.negative_prompt, "--negative_prompt");

@@ -54,6 +54,16 @@ struct SampleJob {
   int64_t chunks = 1;  // runs of the text encoder that its longer text takes
 };
 
+// What the model decides where the user did not: the source image the size, an LCM its four steps
+// and its scale (the defaults of diffusers' LatentConsistencyModelPipeline).
+struct GivenOptions {
+  bool steps = false, cfg_scale = false;
+};
+void settle_family(SampleConfig& config,
+                   const GivenOptions& given,
+                   const at::Tensor& image,
+                   const diffusion::Pipeline& pipeline);
+
 // The prompts of the flags, then those of the file, each `count` times. Throws BadInput when there
 // are none. `random_seed` stands in for a seed of -1.
 std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_seed);
