@@ -121,7 +121,7 @@ TEST_P(FamilyGolden, WholeImagesAreDiffusers) {
 INSTANTIATE_TEST_SUITE_P(Families,
                          FamilyGolden,
                          testing::Values("sdxl", "sd2v", "lcm", "ip2p"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& family) { return family.param; });
 
 TEST(FamilyText, SecondEncodersAndGeluTowersAreTransformers) {
   for (const std::string kind : {"sdxl", "sd2v"}) {
@@ -149,7 +149,9 @@ TEST(FamilyFiles, WrittenAndReadBackAreTheSameModel) {
                after = diffusion::encode_prompts(again, {"a red circle"});
     EXPECT_TRUE(at::equal(before.hidden, after.hidden));
     EXPECT_EQ(before.pooled.defined(), diffusion::is_xl(pipeline));
-    if (before.pooled.defined()) EXPECT_TRUE(at::equal(before.pooled, after.pooled));
+    if (before.pooled.defined()) {
+      EXPECT_TRUE(at::equal(before.pooled, after.pooled));
+    }
     EXPECT_EQ(again.unet.config.time_cond_proj_dim, pipeline.unet.config.time_cond_proj_dim);
     EXPECT_EQ(again.unet.config.in_channels, pipeline.unet.config.in_channels);
   }

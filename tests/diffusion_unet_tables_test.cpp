@@ -72,7 +72,7 @@ INSTANTIATE_TEST_SUITE_P(Released,
                                          Released{"sdxl", 2'567'463'684},
                                          Released{"lcm", 859'602'884},
                                          Released{"ip2p", 859'532'484}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& model) { return model.param.name; });
 
 TEST(MetaUNet, AConfigThatDoesNotFitIsRefused) {
   diffusion::UNetConfig config;

@@ -93,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(Families,
                                          Family{"SdxlFull", tests::tiny_sdxl, true},
                                          Family{"LcmLora", tests::tiny_lcm, false},
                                          Family{"LcmFull", tests::tiny_lcm, true}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& family) { return std::string(family.param.name); });
 
 TEST(FinetuneFamilies, AnEditingModelIsRefusedBeforeAnythingIsWritten) {
   const fs::path place = fresh_folder();
