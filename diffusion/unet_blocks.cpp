@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "data/train/recompute.hpp"
+
 namespace diffusion {
 namespace {
 
@@ -52,20 +54,58 @@ at::Tensor attend(const Attention& w, const at::Tensor& x, const KeyValue& conte
                     nn::attention(nn::linear(w.to_q, x), context.key, context.value, heads, {}));
 }
 
+// GEGLU (Shazeer 2020)
+at::Tensor gated(const nn::Linear& w, const at::Tensor& x) {
+  const auto halves = nn::linear(w, x).chunk(2, -1);
+  return nn::times(at::gelu(halves[1]), halves[0]);
+}
+
 at::Tensor block_forward(const TransformerBlock& w,
                          at::Tensor x,
                          const KeyValue& context,
                          int64_t heads) {
-  const at::Tensor own = nn::layer_norm(w.norm1, x, kLayerNormEps);
-  x = x + attend(w.attn1, own, context_key_value(w.attn1, own), heads);
-  x = x + attend(w.attn2, nn::layer_norm(w.norm2, x, kLayerNormEps), context, heads);
-  const auto halves = nn::linear(w.ff_in, nn::layer_norm(w.norm3, x, kLayerNormEps)).chunk(2, -1);
-  return x + nn::linear(w.ff_out, halves[0] * at::gelu(halves[1]));  // GEGLU (Shazeer 2020)
+  const auto among_pixels = [&](const at::Tensor& own) {
+    return attend(w.attn1, own, context_key_value(w.attn1, own), heads);
+  };
+  x = nn::plus(among_pixels(nn::layer_norm(w.norm1, x, kLayerNormEps)), x);
+  x = nn::plus(attend(w.attn2, nn::layer_norm(w.norm2, x, kLayerNormEps), context, heads), x);
+  return nn::plus(nn::linear(w.ff_out, gated(w.ff_in, nn::layer_norm(w.norm3, x, kLayerNormEps))),
+                  x);
 }
 
 at::Tensor to_tokens(const at::Tensor& x) {
   return x.flatten(2).transpose(1, 2);
 }  // [B, C, H, W] -> [B, H W, C]
+
+// From the image to the tokens.
+at::Tensor enter(const Transformer& w, const at::Tensor& x, int64_t groups) {
+  const at::Tensor h = nn::group_norm(w.norm, x, groups, kTransformerNormEps);
+  const auto* linear = std::get_if<nn::Linear>(&w.proj_in);
+  return linear ? nn::linear(*linear, to_tokens(h))
+                : to_tokens(nn::conv2d(std::get<nn::Conv2d>(w.proj_in), h, 1, 0));
+}
+
+// Back to the image, beside the transformer's input x.
+at::Tensor leave(const Transformer& w, const at::Tensor& tokens, const at::Tensor& x) {
+  const auto to_image = [&](const at::Tensor& h) { return h.transpose(1, 2).reshape(x.sizes()); };
+  const auto* linear = std::get_if<nn::Linear>(&w.proj_out);
+  return nn::plus(linear ? to_image(nn::linear(*linear, tokens))
+                         : nn::conv2d(std::get<nn::Conv2d>(w.proj_out), to_image(tokens), 1, 0),
+                  x);
+}
+
+// A block's tensors, those of its adapters too.
+template <class Layers>
+std::vector<at::Tensor> tensors_of(Layers w) {
+  std::vector<at::Tensor> tensors;
+  const auto add = [&](const std::string&, auto& layer) {
+    tensors.insert(tensors.end(), {layer.weight, layer.bias, layer.lora.down, layer.lora.up});
+  };
+  visit_layers(w, "", {add, add, [&](const std::string&, nn::Norm& norm) {
+                         tensors.insert(tensors.end(), {norm.weight, norm.bias});
+                       }});
+  return tensors;
+}
 
 }  // namespace
 
@@ -136,31 +176,45 @@ KeyValue context_key_value(const Attention& w, const at::Tensor& context) {
 
 at::Tensor resnet_forward(const ResnetBlock& w,
                           const at::Tensor& x,
+                          const at::Tensor& skip,
                           const at::Tensor& time,
-                          const NormOptions& norm) {
-  at::Tensor h =
-      nn::conv2d(w.conv1, at::silu(nn::group_norm(w.norm1, x, norm.groups, norm.eps)), 1, 1);
-  h = h + nn::linear(w.time_emb_proj, time).unsqueeze(-1).unsqueeze(-1);
-  h = nn::conv2d(w.conv2, at::silu(nn::group_norm(w.norm2, h, norm.groups, norm.eps)), 1, 1);
-  return h + (w.conv_shortcut.weight.defined() ? nn::conv2d(w.conv_shortcut, x, 1, 0) : x);
+                          const BlockOptions& options) {
+  const auto block = [w, options](const std::vector<at::Tensor>& in) {
+    const auto norm_silu = [&](const nn::Norm& norm, const at::Tensor& h) {
+      return nn::group_norm_silu(norm, h, options.groups, options.eps);
+    };
+    const at::Tensor own = in.size() == 3 ? at::cat({in[1], in[2]}, 1) : in[1];
+    at::Tensor h = nn::conv2d(w.conv1, norm_silu(w.norm1, own), 1, 1);
+    h = nn::plus(h, nn::linear(w.time_emb_proj, in[0]).unsqueeze(-1).unsqueeze(-1));
+    h = nn::conv2d(w.conv2, norm_silu(w.norm2, h), 1, 1);
+    return nn::plus(
+        h, w.conv_shortcut.weight.defined() ? nn::conv2d(w.conv_shortcut, own, 1, 0) : own);
+  };
+  std::vector<at::Tensor> inputs{time, x};
+  if (skip.defined()) inputs.push_back(skip);
+  return train::run_block(options.checkpointing, block, inputs, tensors_of(w));
 }
 
 at::Tensor transformer_forward(const Transformer& w,
                                const at::Tensor& x,
                                const KeyValue* context,
-                               int64_t groups) {
-  at::Tensor h = nn::group_norm(w.norm, x, groups, kTransformerNormEps);
-  const auto* linear_in = std::get_if<nn::Linear>(&w.proj_in);
-  h = linear_in ? nn::linear(*linear_in, to_tokens(h))
-                : to_tokens(nn::conv2d(std::get<nn::Conv2d>(w.proj_in), h, 1, 0));
-  for (const auto& block : w.transformer_blocks) h = block_forward(block, h, *context++, w.heads);
-  const auto to_image = [&](const at::Tensor& tokens) {
-    return tokens.transpose(1, 2).reshape(x.sizes());
-  };
-  const auto* linear_out = std::get_if<nn::Linear>(&w.proj_out);
-  h = linear_out ? to_image(nn::linear(*linear_out, h))
-                 : nn::conv2d(std::get<nn::Conv2d>(w.proj_out), to_image(h), 1, 0);
-  return x + h;
+                               const BlockOptions& options) {
+  const size_t layers = w.transformer_blocks.size();
+  const auto parameters = tensors_of(w);
+  at::Tensor h = x;
+  for (size_t i = 0; i < layers; ++i) {  // the way in is part of the first block, out of the last
+    const bool last = i + 1 == layers;
+    const auto block = [w, i, last, groups = options.groups](const std::vector<at::Tensor>& in) {
+      const at::Tensor tokens =
+          block_forward(w.transformer_blocks[i], i == 0 ? enter(w, in[0], groups) : in[0],
+                        {in[1], in[2]}, w.heads);
+      return last ? leave(w, tokens, i == 0 ? in[0] : in[3]) : tokens;
+    };
+    std::vector<at::Tensor> inputs{h, context[i].key, context[i].value};
+    if (last && i > 0) inputs.push_back(x);
+    h = train::run_block(options.checkpointing, block, inputs, parameters);
+  }
+  return h;
 }
 
 }  // namespace diffusion

@@ -88,20 +88,23 @@ struct KeyValue {
 };
 KeyValue context_key_value(const Attention& w, const at::Tensor& context);  // context: [B, L, D]
 
-struct NormOptions {
+struct BlockOptions {
   int64_t groups;
   double eps;
+  bool checkpointing = false;  // activations are recomputed in the backward pass
 };
-// x: [B, in, H, W], time: [B, time_width] after SiLU -> [B, out, H, W]
+// x: [B, in, H, W], skip: undefined, or the rest of the channels, [B, in - C, H, W] beside x: [B,
+// C, H, W]; time: [B, time_width] after SiLU -> [B, out, H, W]
 at::Tensor resnet_forward(const ResnetBlock& w,
                           const at::Tensor& x,
+                          const at::Tensor& skip,
                           const at::Tensor& time,
-                          const NormOptions& norm);
+                          const BlockOptions& options);
 
 // x: [B, C, H, W] -> the same. `context` points to one entry for each of w.transformer_blocks.
 at::Tensor transformer_forward(const Transformer& w,
                                const at::Tensor& x,
                                const KeyValue* context,
-                               int64_t groups);
+                               const BlockOptions& options);
 
 }  // namespace diffusion

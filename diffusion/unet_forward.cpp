@@ -14,21 +14,23 @@ namespace {
 struct Pass {
   at::Tensor time;  // [B, time_width], after SiLU
   const KeyValue* next_key;
-  NormOptions norm;
+  BlockOptions options;
   std::vector<at::Tensor> skips;
 };
 
-at::Tensor layer_forward(const UNetBlock& block, size_t i, at::Tensor x, Pass& pass) {
-  x = resnet_forward(block.resnets[i], x, pass.time, pass.norm);
+// `skip`: undefined, or what is read beside x
+at::Tensor layer_forward(
+    const UNetBlock& block, size_t i, at::Tensor x, const at::Tensor& skip, Pass& pass) {
+  x = resnet_forward(block.resnets[i], x, skip, pass.time, pass.options);
   if (i >= block.attentions.size()) return x;
-  x = transformer_forward(block.attentions[i], x, pass.next_key, pass.norm.groups);
+  x = transformer_forward(block.attentions[i], x, pass.next_key, pass.options);
   pass.next_key += block.attentions[i].transformer_blocks.size();
   return x;
 }
 
 at::Tensor down_forward(const UNetBlock& block, at::Tensor x, Pass& pass) {
   for (size_t i = 0; i < block.resnets.size(); ++i) {
-    x = layer_forward(block, i, x, pass);
+    x = layer_forward(block, i, x, {}, pass);
     pass.skips.push_back(x);
   }
   if (!block.resample.weight.defined()) return x;
@@ -39,8 +41,9 @@ at::Tensor down_forward(const UNetBlock& block, at::Tensor x, Pass& pass) {
 
 at::Tensor up_forward(const UNetBlock& block, at::Tensor x, Pass& pass) {
   for (size_t i = 0; i < block.resnets.size(); ++i) {
-    x = layer_forward(block, i, at::cat({x, pass.skips.back()}, 1), pass);
+    const at::Tensor skip = pass.skips.back();
     pass.skips.pop_back();
+    x = layer_forward(block, i, x, skip, pass);
   }
   if (!block.resample.weight.defined()) return x;
   const at::Tensor& next = pass.skips.back();  // its size, as an odd one does not double back
@@ -88,7 +91,8 @@ at::Tensor added_forward(const UNet& unet, const AddedConditions& added, int64_t
 // -> [B, time_width]
 at::Tensor time_forward(const UNet& unet, const at::Tensor& t, const AddedConditions& added) {
   const UNetConfig& config = unet.config;
-  at::Tensor time = waves(config, t, config.block_out_channels[0]);
+  at::Tensor time = waves(config, t, config.block_out_channels[0])
+                        .to(unet.time_linear_1.weight.scalar_type());
   if (config.time_cond_proj_dim > 0) {
     data::check_shape(added.timestep_cond, {t.size(0), config.time_cond_proj_dim},
                       "unet_forward: timestep_cond");
@@ -128,17 +132,18 @@ at::Tensor unet_forward(const UNet& unet,
   data::check_shape(t, {x.size(0)}, "unet_forward: t");
   TORCH_CHECK(keys.size() == count_text_attentions(unet),
               "unet_forward: the context keys are of another network");
-  Pass pass{.time = at::silu(time_forward(unet, t, added)),
-            .next_key = keys.data(),
-            .norm = {unet.config.norm_num_groups, unet.config.norm_eps},
-            .skips = {}};
+  Pass pass{
+      .time = at::silu(time_forward(unet, t, added)),
+      .next_key = keys.data(),
+      .options = {unet.config.norm_num_groups, unet.config.norm_eps, unet.gradient_checkpointing},
+      .skips = {}};
   at::Tensor h = nn::conv2d(unet.conv_in, x, 1, 1);
   pass.skips.push_back(h);
   for (const auto& block : unet.down_blocks) h = down_forward(block, h, pass);
   for (size_t i = 0; i < unet.mid_block.resnets.size(); ++i)
-    h = layer_forward(unet.mid_block, i, h, pass);
+    h = layer_forward(unet.mid_block, i, h, {}, pass);
   for (const auto& block : unet.up_blocks) h = up_forward(block, h, pass);
-  h = at::silu(nn::group_norm(unet.conv_norm_out, h, pass.norm.groups, pass.norm.eps));
+  h = nn::group_norm_silu(unet.conv_norm_out, h, pass.options.groups, pass.options.eps);
   return nn::conv2d(unet.conv_out, h, 1, 1);
 }
 

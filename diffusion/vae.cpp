@@ -14,14 +14,14 @@ namespace {
 constexpr double kNormEps = 1e-6;  // diffusers' AutoencoderKL, all norms
 
 at::Tensor norm_silu(const nn::Norm& norm, const at::Tensor& x, int64_t groups) {
-  return at::silu(nn::group_norm(norm, x, groups, kNormEps));
+  return nn::group_norm_silu(norm, x, groups, kNormEps);
 }
 
 // x: [B, C, H, W] -> [B, out, H, W]
 at::Tensor resnet(const VaeResnet& w, const at::Tensor& x, int64_t groups) {
   at::Tensor h = nn::conv2d(w.conv1, norm_silu(w.norm1, x, groups), 1, 1);
   h = nn::conv2d(w.conv2, norm_silu(w.norm2, h, groups), 1, 1);
-  return h + (w.conv_shortcut.weight.defined() ? nn::conv2d(w.conv_shortcut, x, 1, 0) : x);
+  return nn::plus(h, w.conv_shortcut.weight.defined() ? nn::conv2d(w.conv_shortcut, x, 1, 0) : x);
 }
 
 // x: [B, C, H, W], every pixel attends to every pixel
@@ -30,7 +30,7 @@ at::Tensor self_attention(const VaeAttention& w, const at::Tensor& x, int64_t gr
       nn::group_norm(w.group_norm, x, groups, kNormEps).flatten(2).transpose(1, 2);  // [B, H W, C]
   const at::Tensor mixed = nn::attention(nn::linear(w.to_q, tokens), nn::linear(w.to_k, tokens),
                                          nn::linear(w.to_v, tokens), /*heads=*/1, {});
-  return x + nn::linear(w.to_out, mixed).transpose(1, 2).reshape(x.sizes());
+  return nn::plus(nn::linear(w.to_out, mixed).transpose(1, 2).reshape(x.sizes()), x);
 }
 
 at::Tensor middle(const VaeMid& w, at::Tensor x, int64_t groups) {

@@ -23,6 +23,8 @@ const std::vector<std::string> kFreeKeys = {"output_dir",
                                             "checkpointing_steps",
                                             "checkpoints_total_limit",
                                             "dry_run",
+                                            "max_memory",
+                                            "gradient_checkpointing",
                                             "model",
                                             "pretrained_model_name_or_path",
                                             "device"};

@@ -35,7 +35,9 @@ struct FinetuneConfig {
   std::vector<int64_t> skip_steps;
   bool skip_sharp_steps = true;
   int64_t sample_batch_size = 32;
-  int64_t train_batch_size = 32;  // trajectories a micro-batch: memory, not mathematics
+  int64_t train_batch_size = 32;        // trajectories a micro-batch: memory, not mathematics
+  bool gradient_checkpointing = false;  // recompute activations: memory, not mathematics
+  bool vae_tiling = false;  // decode large images in tiles: memory, slightly other images
   double timestep_fraction =
       1.0;  // (0, 1]: share of the steps that carry a gradient, drawn anew each update
 

@@ -5,18 +5,18 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
-#include <numeric>
+#include <functional>
 
 #include "data/flops.hpp"
-#include "finetune/epoch.hpp"
-#include "finetune/trainable.hpp"
+#include "data/memory.hpp"
+#include "finetune/memory.hpp"
 #include "finetune/update.hpp"
 
 namespace finetune {
 namespace {
 
-constexpr int64_t kSteps = 2;  // real steps of everything
+constexpr int64_t kSteps = 2;      // real steps of everything
+constexpr double kLongEnough = 5;  // seconds: what takes longer needs no warm-up
 
 double seconds_of(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
@@ -28,48 +28,48 @@ double seconds_of(const std::function<void()>& work) {
 struct Costs {
   double draw = 0, draw_flop = 0, rate = 0, gradient = 0, gradient_flop = 0;
   int64_t trained_values = 0;
+  MemoryModel memory;  // at the configuration's micro-batches
 };
 
-Costs measure(const Task& task, const FinetuneConfig& config) {
-  Chain chain = make_chain(config, task.scheduler, task.latent_shape, task.device);
-  chain.steps.resize(std::min<size_t>(chain.steps.size(), kSteps));
-  chain.mask = at::ones({static_cast<int64_t>(chain.steps.size())}, at::kDouble);
-  diffusion::UNet unet = task.unet;
-  Learner learner = make_learner(config, trained_parameters(unet, config), 1);
-  EpochPlan plan = plan_epoch(task.prompts, config, 0, learner.state.generator);
-  const auto images = static_cast<size_t>(
-      std::min(config.sample_batch_size, config.prompts_per_epoch * config.images_per_prompt));
-  plan.draw.prompt_ids.resize(images);
-  plan.draw.seeds.resize(images);
-  plan.draw.noise_seeds.clear();
-  const Denoiser policy = policy_on(task, unet, plan.prompts, config.sample_guidance_scale);
-  const double image_steps = static_cast<double>(images * chain.steps.size());
-  const auto draw = [&] { return rollout(policy, {}, plan.draw, chain, config.sample_batch_size); };
-  Costs costs;
-  Trajectories drawn = draw();  // warms up
-  costs.draw = seconds_of([&] { drawn = draw(); }) / image_steps;
-  costs.draw_flop = static_cast<double>(data::count_flops([&] { draw(); })) / image_steps;
-  costs.rate = seconds_of([&] { rate(task, plan, drawn, config.sample_batch_size); }) /
-               static_cast<double>(images);
-  std::vector<int64_t> rows(images), steps(chain.steps.size());
-  std::iota(rows.begin(), rows.end(), 0);
-  std::iota(steps.begin(), steps.end(), 0);
-  const auto gradient = [&] {
-    accumulate_gradient(policy, drawn, rows, steps, chain, config.train_batch_size,
-                        [](int64_t, int64_t, const at::Tensor& u) { return at::ones_like(u); });
-    take_step(learner);
-  };
-  costs.gradient = seconds_of(gradient) / image_steps;
-  costs.gradient_flop = static_cast<double>(data::count_flops(gradient)) / image_steps;
-  for (const auto& param : learner.state.params) costs.trained_values += param.value.numel();
-  return costs;
+struct Work {
+  double seconds = 0, flop = 0, bytes = 0;  // of tensors at once
+};
+Work measured(const std::function<void()>& run) {
+  Work work;
+  work.seconds = seconds_of([&] {
+    work.bytes = static_cast<double>(
+        data::peak_tensor_bytes([&] { work.flop = static_cast<double>(data::count_flops(run)); }));
+  });
+  return work;
 }
 
-std::string bytes_text(double bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, bytes >= 1e9 ? "%.2f GB" : "%.1f MB",
-                bytes / (bytes >= 1e9 ? 1e9 : 1e6));
-  return text;
+Costs measure(const Task& task, const FinetuneConfig& config) {
+  data::reset_peak_memory();
+  Costs costs;
+  costs.memory.resident = data::resident_memory();
+  const int64_t batch = std::max(config.sample_batch_size, config.train_batch_size);
+  Probe probe = make_probe(task, config, {batch, kSteps, task.latent_shape});
+  const double images = static_cast<double>(probe.plan.draw.seeds.size()),
+               image_steps = images * static_cast<double>(probe.chain.steps.size());
+  Trajectories drawn;
+  const Work cold = measured([&] { drawn = draw(probe); });
+  const Work warm = cold.seconds > kLongEnough ? cold : measured([&] { drawn = draw(probe); });
+  const Work rated = measured([&] { rate(probe, drawn); });
+  Work trained = measured([&] { train(probe, drawn); });
+  const double peak = std::max({cold.bytes, rated.bytes, trained.bytes});
+  if (trained.seconds < kLongEnough) trained = measured([&] { train(probe, drawn); });
+  costs.draw = warm.seconds / image_steps;
+  costs.draw_flop = warm.flop / image_steps;
+  costs.rate = rated.seconds / images;
+  costs.gradient = trained.seconds / image_steps;
+  costs.gradient_flop = trained.flop / image_steps;
+  for (const auto& param : probe.learner.state.params) costs.trained_values += param.value.numel();
+  costs.memory.draw.fixed = cold.bytes;
+  costs.memory.rate.fixed = rated.bytes;
+  costs.memory.update.fixed = trained.bytes;
+  costs.memory.margin = data::peak_memory() - costs.memory.resident - peak -
+                        learner_bytes(config, costs.trained_values);
+  return costs;
 }
 
 double disk(const Task& task,
@@ -113,11 +113,7 @@ Forecast forecast(const Task& task, const FinetuneConfig& config) {
   const int64_t evaluations =
       1 + (config.eval_every > 0 ? config.num_epochs / config.eval_every : 1);
   Forecast result;
-  result.evaluated =
-      evaluations * config.eval_images *
-      static_cast<int64_t>(
-          std::min<size_t>(task.seen.size(), static_cast<size_t>(config.eval_prompts)) +
-          std::min<size_t>(task.unseen.size(), static_cast<size_t>(config.eval_prompts)));
+  result.evaluated = evaluations * evaluation_images(task, config);
   const double evaluated = static_cast<double>(result.evaluated);
   result.flop_per_step = costs.draw_flop;
   result.flop = (draws + recomputed + 2 * evaluated * steps) * costs.draw_flop +
@@ -130,9 +126,9 @@ Forecast forecast(const Task& task, const FinetuneConfig& config) {
   result.queries = static_cast<int64_t>(drawn_epochs * images);
   result.optimizer_steps = config.num_epochs * updates_per_epoch(config);
   result.trained_values = costs.trained_values;
-  const double stored =
-      images * (2 * steps + 1) * static_cast<double>(latent_dimensions(chain)) * 4;
-  result.peak_bytes = peak_memory() + stored * (config.offline ? drawn_epochs : 1);
+  result.trajectory_bytes = trajectory_bytes(config, task.latent_shape);
+  result.peak_bytes = peak_bytes(costs.memory, config, task.latent_shape, costs.trained_values,
+                                 evaluation_images(task, config));
   result.disk_bytes = disk(task, config, costs, evaluations);
   return result;
 }
@@ -145,24 +141,16 @@ std::string forecast_text(const Forecast& f) {
       "work            %.3g FLOP (%.3g GFLOP a guided step of one image, %.1f GFLOP/s here)\n"
       "time            %.2f hours (%.0f s): drawing %.0f s, rating %.0f s, updates %.0f s, "
       "evaluation %.0f s\n"
-      "peak memory     %s\n"
+      "peak memory     %s, %s of it an epoch's trajectories\n"
       "reward queries  %lld in training, %lld in evaluations\n"
       "updates         %lld of %lld trained values\n"
       "disk            %s\n",
       f.flop, f.flop_per_step / 1e9, f.gflops, seconds / 3600, seconds, f.seconds_draw,
-      f.seconds_rate, f.seconds_update, f.seconds_evaluate, bytes_text(f.peak_bytes).c_str(),
-      static_cast<long long>(f.queries), static_cast<long long>(f.evaluated),
-      static_cast<long long>(f.optimizer_steps), static_cast<long long>(f.trained_values),
-      bytes_text(f.disk_bytes).c_str());
+      f.seconds_rate, f.seconds_update, f.seconds_evaluate, data::bytes_text(f.peak_bytes).c_str(),
+      data::bytes_text(f.trajectory_bytes).c_str(), static_cast<long long>(f.queries),
+      static_cast<long long>(f.evaluated), static_cast<long long>(f.optimizer_steps),
+      static_cast<long long>(f.trained_values), data::bytes_text(f.disk_bytes).c_str());
   return text;
-}
-
-double peak_memory() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) * 1024;
-  }
-  return 0;
 }
 
 }  // namespace finetune

@@ -15,7 +15,8 @@ struct Forecast {
   double seconds_draw = 0, seconds_rate = 0, seconds_update = 0,
          seconds_evaluate = 0;  // of the whole run
   double gflops = 0;            // 1e9 operations a second, of the network as measured
-  double peak_bytes = 0;        // resident memory so far, and the trajectories of an epoch
+  double peak_bytes = 0;        // resident memory at its most
+  double trajectory_bytes = 0;  // of it what an epoch's trajectories take
   double disk_bytes = 0;        // checkpoints that are kept, exports, evaluation images
   int64_t queries = 0;          // images rated for training
   int64_t evaluated = 0;        // images rated by evaluations
@@ -24,9 +25,5 @@ struct Forecast {
 Forecast forecast(const Task& task, const FinetuneConfig& config);
 
 std::string forecast_text(const Forecast& forecast);
-
-// The largest resident memory of this process so far, in bytes (Linux's VmHWM); 0 where it is not
-// known.
-double peak_memory();
 
 }  // namespace finetune

@@ -20,7 +20,8 @@ struct Task {
   at::Device device = at::kCPU;
   std::function<at::Tensor(const std::vector<std::string>& prompts)> encode;  // -> [N, L, D]
   std::function<at::Tensor(const at::Tensor& latents)>
-      decode;  // [B, C, H, W] -> [B, 3, H, W] fp32 in [0, 1]
+      decode;                             // [B, C, H, W] -> [B, 3, H, W] fp32 in [0, 1]
+  std::function<void(bool on)> tile_vae;  // makes `decode` work in tiles; empty: it cannot
   std::function<at::Tensor(const at::Tensor& images)>
       embed;  // -> [B, D] features for diversity; empty: the pixels
 

@@ -106,6 +106,7 @@ EpochData epoch_data(Run& run) {
 bool check_epoch(Run& run, const EpochData& data) {
   const at::Tensor& latents = data.trajectories.latents;
   if (latents.isfinite().all().item<bool>()) {
+    run.good.reset();  // two at once would be a model's size too much
     run.good = take_snapshot(run.learner);
     run.lost_in_a_row = 0;
     return true;

@@ -4,7 +4,9 @@
 #include <optional>
 
 #include "data/error.hpp"
+#include "data/memory.hpp"
 #include "finetune/forecast.hpp"
+#include "finetune/memory.hpp"
 #include "finetune/trainer.hpp"
 #include "tools/commands.hpp"
 #include "tools/finetune_task.hpp"
@@ -81,7 +83,14 @@ int cmd_finetune(const std::vector<std::string>& arguments) {
   resolve_finetune(command, method);
   const Placement placement = open_device(command.device);
   const PrecisionScope precision(placement);
-  const finetune::Task task = make_task(command, placement, options.resolved());
+  finetune::Task task = make_task(command, placement, options.resolved());
+  Console console;
+  if (!command.max_memory.empty()) {
+    command.config = finetune::fit_memory(task, command.config,
+                                          data::parse_bytes(command.max_memory, "max_memory"),
+                                          console.reporter());
+    task.config_text = options.resolved();
+  }
   if (command.dry_run) {
     std::cout << finetune::forecast_text(finetune::forecast(task, command.config));
     return 0;
@@ -94,7 +103,6 @@ int cmd_finetune(const std::vector<std::string>& arguments) {
       task.synthetic};
   run.stop_requested = [] { return stop_asked.load(); };
   std::signal(SIGINT, on_interrupt);
-  Console console;
   print_result(finetune::run_finetune(task, command.config, run, console.reporter()),
                command.output_dir);
   return 0;

@@ -10,6 +10,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
+#include "data/memory.hpp"
 #include "data/safetensors.hpp"
 #include "data/sha256.hpp"
 #include "data/shape.hpp"
@@ -21,6 +22,7 @@
 #include "tools/models.hpp"
 #include "tools/progress.hpp"
 #include "tools/sample_jobs.hpp"
+#include "tools/sample_memory.hpp"
 #include "tools/sample_writer.hpp"
 
 using data::BadInput;
@@ -71,6 +73,7 @@ void declare_how(Options& options, SampleConfig& c) {
   options.integer("batch_size", c.batch_size,
                   "images at a time, 0: up to 8; equal sizes, equal bits", 0, 4096);
   options.short_name("batch_size", 'b');
+  options.text("max_memory", c.max_memory, "chooses batch_size and tiling so that it fits: 12GB");
   options.flag("vae_tiling", c.vae_tiling, "decode large images in overlapping tiles: less memory");
   options.integer("vae_tile_size", c.vae_tile_size, "their side in pixels, 0: the VAE's own", 0,
                   8192);
@@ -372,6 +375,7 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   }
   // Prompts are checked before anything is loaded.
   const auto texts = texts_of(plan_jobs(config, 0));
+  if (!config.max_memory.empty()) data::parse_bytes(config.max_memory, "max_memory");
   const Placement placement = open_device(config.device);
   session.pipeline = load_model(config, checkpoint_folder(config.model), placement.device);
   add_embeddings(config.embedding, texts, session.pipeline);
@@ -382,6 +386,7 @@ int cmd_sample(const std::vector<std::string>& arguments) {
     diffusion::latent_shape(session.pipeline, job.height, job.width);
   check_latents(session);
   settle_prompts(session);
+  if (!config.max_memory.empty()) fit_sample_memory(config, session.pipeline, session.jobs);
   data::write_file(fs::path(config.output_dir) / "config.toml", options.resolved());
   try {
     run(session, placement);

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "data/error.hpp"
+#include "data/memory.hpp"
 
 namespace tools {
 namespace {
@@ -22,6 +23,8 @@ void declare_run(Options& options, FinetuneCommand& command) {
   options.text("resume_from_checkpoint", command.resume_from_checkpoint,
                "`latest` (when there is none: a new run), or a checkpoint folder");
   options.flag("dry_run", command.dry_run, "two real steps, then what the whole run will cost");
+  options.text("max_memory", command.max_memory,
+               "chooses batch sizes, checkpointing, tiling so that the run fits: 12GB");
   declare_device(options, command.device);
 }
 
@@ -117,6 +120,9 @@ void declare_training(Options& options, FinetuneCommand& command) {
   options.number("max_grad_norm", config.max_grad_norm, "gradient clipping", 1e-12, kHuge);
   options.number("ema_decay", config.ema_decay, "of a moving average of the weights; 0: off", 0,
                  0.999999);
+  options.flag("gradient_checkpointing", config.gradient_checkpointing,
+               "recompute activations: a third more time, far less memory");
+  options.flag("vae_tiling", config.vae_tiling, "decode large images in tiles: less memory");
   options.integer("train_batch_size", config.train_batch_size, "trajectories at once: memory alone",
                   1, 65536);
 }
@@ -178,6 +184,7 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
                   "sigma_min",
                   "resolution",
                   "sample_batch_size",
+                  "vae_tiling",
                   "share_noise",
                   "prompts_per_update",
                   "offline_epochs",
@@ -210,6 +217,7 @@ void resolve_finetune(FinetuneCommand& command, const std::string& method) {
   const bool listed = command.skip_steps != "auto" && command.skip_steps != "none";
   config.skip_steps = listed ? numbers_of(command.skip_steps) : std::vector<int64_t>();
   if (command.output_dir.empty()) command.output_dir = "runs/" + method;
+  if (!command.max_memory.empty()) data::parse_bytes(command.max_memory, "max_memory");
   if (config.prompts_per_update > config.prompts_per_epoch) {
     throw data::BadInput("prompts_per_update: expected at most prompts_per_epoch (" +
                          std::to_string(config.prompts_per_epoch) + "), found " +

@@ -28,6 +28,7 @@ struct FinetuneCommand {
   std::string skip_steps = "auto";  // "none", "8,9"
   std::string resume_from_checkpoint;
   bool dry_run = false;
+  std::string max_memory;  // "12GB"; empty: no limit
   RewardSourceConfig sources;
   DeviceConfig device;
 };

@@ -121,6 +121,11 @@ finetune::Task make_task(FinetuneCommand& command,
     for (auto& text : texts) text = text.empty() ? negative : text;
     return diffusion::encode_prompts(*pipeline, texts).hidden;
   };
+  task.tile_vae = [pipeline](bool on) {
+    pipeline->vae.tile_size = 0;
+    if (on) diffusion::enable_tiling(pipeline->vae);
+  };
+  task.tile_vae(command.config.vae_tiling);
   task.decode = [pipeline](const at::Tensor& latents) {
     return diffusion::latents_to_images(pipeline->vae, latents);
   };

@@ -35,6 +35,7 @@ struct SampleConfig {
   int64_t clip_skip = 0;
   bool prompt_weighting = false;
   bool vae_tiling = false, vae_slicing = false;
+  std::string max_memory;             // "12GB"; "": no limit
   int64_t vae_tile_size = 0;          // pixels, 0: the VAE's own
   std::string latents, save_latents;  // safetensors files
   int64_t best_of = 1;                // candidates an image

@@ -1,6 +1,7 @@
 #include "data/nn/layers.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 #include <optional>
@@ -17,6 +18,11 @@ at::Tensor uniform(at::IntArrayRef shape, int64_t fan_in, at::Generator& generat
   return at::empty(shape, at::kFloat).uniform_(-bound, bound, generator);
 }
 
+// In mixed precision a sum may be of a wider type than the value.
+bool may_overwrite(const at::Tensor& own, const at::Tensor& other) {
+  return !at::GradMode::is_enabled() && own.scalar_type() == other.scalar_type();
+}
+
 void visit_both(at::Tensor& weight,
                 at::Tensor& bias,
                 const std::string& name,
@@ -30,13 +36,13 @@ void visit_both(at::Tensor& weight,
 at::Tensor linear(const Linear& w, const at::Tensor& x) {
   const at::Tensor y = at::linear(x, w.weight, optional(w.bias));
   if (!w.lora.down.defined()) return y;
-  return y + w.lora.scale * at::linear(at::linear(x, w.lora.down), w.lora.up);
+  return plus(y, at::linear(at::linear(x, w.lora.down), w.lora.up), w.lora.scale);
 }
 
 at::Tensor conv2d(const Conv2d& w, const at::Tensor& x, int64_t stride, int64_t pad) {
   const at::Tensor y = at::conv2d(x, w.weight, optional(w.bias), stride, pad);
   if (!w.lora.down.defined()) return y;
-  return y + w.lora.scale * at::conv2d(at::conv2d(x, w.lora.down, {}, stride, pad), w.lora.up);
+  return plus(y, at::conv2d(at::conv2d(x, w.lora.down, {}, stride, pad), w.lora.up), w.lora.scale);
 }
 
 at::Tensor layer_norm(const Norm& w, const at::Tensor& x, double eps) {
@@ -45,6 +51,19 @@ at::Tensor layer_norm(const Norm& w, const at::Tensor& x, double eps) {
 
 at::Tensor group_norm(const Norm& w, const at::Tensor& x, int64_t groups, double eps) {
   return at::group_norm(x, groups, w.weight, w.bias, eps);
+}
+
+at::Tensor group_norm_silu(const Norm& w, const at::Tensor& x, int64_t groups, double eps) {
+  at::Tensor y = group_norm(w, x, groups, eps);
+  return at::GradMode::is_enabled() ? at::silu(y) : at::silu_(y);
+}
+
+at::Tensor plus(const at::Tensor& own, const at::Tensor& other, double scale) {
+  return may_overwrite(own, other) ? own.add_(other, scale) : at::add(own, other, scale);
+}
+
+at::Tensor times(const at::Tensor& own, const at::Tensor& other) {
+  return may_overwrite(own, other) ? own.mul_(other) : own * other;
 }
 
 at::Tensor attention(const at::Tensor& q,

@@ -46,6 +46,12 @@ at::Tensor group_norm(const Norm& w,
                       const at::Tensor& x,
                       int64_t groups,
                       double eps);  // x: [B, C, ...]
+at::Tensor group_norm_silu(const Norm& w, const at::Tensor& x, int64_t groups, double eps);
+
+// own + scale * other and own * other. Where no gradient is recorded the result is written over
+// `own`, which must be a value that nobody else holds.
+at::Tensor plus(const at::Tensor& own, const at::Tensor& other, double scale = 1.0);
+at::Tensor times(const at::Tensor& own, const at::Tensor& other);
 
 // softmax(q k' / sqrt(D / heads)) v, heads side by side in the last axis.
 // q: [B, Lq, D], k and v: [B, Lk, D], mask: undefined or added to the scores, broadcast to [B,

@@ -6,12 +6,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/flops.hpp"
 #include "data/json.hpp"
+#include "data/memory.hpp"
 
 namespace bench {
 namespace {
@@ -35,19 +38,6 @@ std::string field(const char* path, const std::string& key) {
   return "";
 }
 
-// Makes the peak start anew from what is resident now (proc(5), clear_refs); false where the kernel
-// will not.
-bool reset_peak() {
-  std::ofstream file("/proc/self/clear_refs");
-  file << "5" << std::flush;
-  return file.good();
-}
-
-std::optional<double> peak_mb() {
-  const std::string text = field("/proc/self/status", "VmHWM");  // "123456 kB"
-  return text.empty() ? std::nullopt : std::optional(std::stod(text) / 1024);
-}
-
 std::string time_text(double seconds) {
   char text[32];
   std::snprintf(text, sizeof text, seconds < 1 ? "%.1f ms" : "%.2f s",
@@ -63,13 +53,24 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-Measurement measure(const Stage& stage, int64_t repeats) {
-  Measurement result{.name = stage.name, .batch = stage.batch, .peak_mb = std::nullopt};
-  result.flops = static_cast<double>(data::count_flops(stage.run));
-  const bool counts_memory = reset_peak();
+Measurement measure(const Stage& stage, int64_t repeats, bool cold) {
+  Measurement result{.name = stage.name,
+                     .batch = stage.batch,
+                     .peak_mb = std::nullopt,
+                     .weights_mb = stage.weights_mb};
   std::vector<double> times;
-  for (int64_t k = 0; k < repeats; ++k) times.push_back(seconds_of(stage.run));
-  if (counts_memory) result.peak_mb = peak_mb();
+  const auto timed = [&] { times.push_back(seconds_of(stage.run)); };
+  const auto counted = [&](const std::function<void()>& run) {
+    result.flops = static_cast<double>(data::count_flops(run));
+  };
+  if (!cold) counted(stage.run);
+  const bool counts_memory = data::reset_peak_memory();
+  const std::clock_t before = std::clock();
+  if (cold) counted(timed);
+  while (static_cast<int64_t>(times.size()) < repeats) timed();
+  result.cpu =
+      static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC / static_cast<double>(repeats);
+  if (counts_memory) result.peak_mb = data::peak_memory() / (1024 * 1024);
   result.median = median(times);
   result.least = *std::min_element(times.begin(), times.end());
   result.most = *std::max_element(times.begin(), times.end());
@@ -104,16 +105,17 @@ std::string table(const Machine& machine, const std::vector<Measurement>& result
                 machine.processor.empty() ? "CPU" : machine.processor.c_str(),
                 static_cast<int>(machine.threads), machine.load, machine.ceiling / kGiga);
   std::string text = line;
-  std::snprintf(line, sizeof line, "%-26s %5s %10s %10s %10s %9s %9s %8s %9s\n", "stage", "batch",
-                "median", "min", "max", "GFLOP", "GFLOP/s", "of mm", "peak MB");
+  std::snprintf(line, sizeof line, "%-26s %5s %10s %10s %10s %9s %9s %8s %9s %9s\n", "stage",
+                "batch", "median", "min", "max", "GFLOP", "GFLOP/s", "of mm", "peak MB", "weights");
   text += line;
   for (const auto& result : results) {
     const double rate = result.flops / result.median;
-    std::snprintf(line, sizeof line, "%-26s %5d %10s %10s %10s %9.2f %9.1f %6.0f %% %9.0f\n",
-                  result.name.c_str(), static_cast<int>(result.batch),
-                  time_text(result.median).c_str(), time_text(result.least).c_str(),
-                  time_text(result.most).c_str(), result.flops / kGiga, rate / kGiga,
-                  100 * rate / machine.ceiling, result.peak_mb.value_or(0));
+    std::snprintf(
+        line, sizeof line, "%-26s %5d %10s %10s %10s %9.2f %9.1f %6.0f %% %9.0f %9s\n",
+        result.name.c_str(), static_cast<int>(result.batch), time_text(result.median).c_str(),
+        time_text(result.least).c_str(), time_text(result.most).c_str(), result.flops / kGiga,
+        rate / kGiga, 100 * rate / machine.ceiling, result.peak_mb.value_or(0),
+        result.weights_mb > 0 ? std::to_string(std::lround(result.weights_mb)).c_str() : "");
     text += line;
   }
   return text;
@@ -134,10 +136,12 @@ std::string json(const Machine& machine, const std::vector<Measurement>& results
                               {"median_s", result.median},
                               {"min_s", result.least},
                               {"max_s", result.most},
+                              {"cpu_s", result.cpu},
                               {"gflop", result.flops / kGiga},
                               {"gflop_per_s", rate / kGiga},
                               {"share_of_matmul", rate / machine.ceiling},
-                              {"peak_mb", peak}});
+                              {"peak_mb", peak},
+                              {"weights_mb", result.weights_mb}});
   }
   return data::to_text(root, 1) + "\n";
 }

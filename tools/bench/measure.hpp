@@ -14,18 +14,28 @@ struct Stage {
   std::string name;
   int64_t batch = 1;  // images or prompts a run works on
   std::function<void()> run;
+  double weights_mb = 0;  // of the network that it runs; 0: not told
+};
+
+// A stage that is made when its turn comes, so that the memory of one does not count for another.
+struct StagePlan {
+  std::string name;
+  std::function<Stage()> make;
 };
 
 struct Measurement {
   std::string name;
   int64_t batch = 1;
   double median = 0, least = 0, most = 0;  // seconds a run
+  double cpu = 0;                          // processor seconds a run, of all threads together
   double flops = 0;                        // of one run
   std::optional<double> peak_mb;           // the process's largest resident size during the runs
+  double weights_mb = 0;                   // of them the network's weights; 0: not told
 };
 
-// One run to warm up, in which operations are counted, then `repeats` timed ones.
-Measurement measure(const Stage& stage, int64_t repeats);
+// `repeats` timed runs, after one to warm up unless `cold`. Operations are counted in the first
+// run.
+Measurement measure(const Stage& stage, int64_t repeats, bool cold = false);
 
 // The fastest matrix product of this machine at the present number of threads, in operations a
 // second: fp32, square, the best of sizes 512, 1024 and 2048.

@@ -20,12 +20,6 @@ struct StageOptions {
   double guidance = 5.0;
 };
 
-// A stage that is made when its turn comes, so that the memory of one does not count for another.
-struct StagePlan {
-  std::string name;
-  std::function<Stage()> make;
-};
-
 // Text encoder, UNet at batches of 1, 8 and 16, its training step, VAE both ways, sampling end to
 // end, image features where there is a CLIP, and one PRDP update of a LoRA. The pipeline and the
 // CLIP must outlive them.

@@ -1,0 +1,92 @@
+#include "data/memory.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <memory>
+
+#include "data/error.hpp"
+
+namespace data {
+namespace {
+
+struct Ledger : c10::MemoryReportingInfoBase {
+  int64_t now = 0, peak = 0;
+  void reportMemoryUsage(void*, int64_t size, size_t, size_t, c10::Device device) override {
+    if (device.is_cpu()) peak = std::max(peak, now += size);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+};
+
+double status_bytes(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(key)) return std::stod(line.substr(key.size())) * 1024;  // "123 kB"
+  }
+  return 0;
+}
+
+const std::map<std::string, double> kUnits = {{"", 1},
+                                              {"b", 1},
+                                              {"k", 1e3},
+                                              {"kb", 1e3},
+                                              {"kib", 1024.0},
+                                              {"m", 1e6},
+                                              {"mb", 1e6},
+                                              {"mib", 1048576.0},
+                                              {"g", 1e9},
+                                              {"gb", 1e9},
+                                              {"gib", 1073741824.0},
+                                              {"t", 1e12},
+                                              {"tb", 1e12},
+                                              {"tib", 1099511627776.0}};
+
+}  // namespace
+
+int64_t peak_tensor_bytes(const std::function<void()>& work) {
+  const auto ledger = std::make_shared<Ledger>();
+  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, ledger);
+  work();
+  return ledger->peak;
+}
+
+double resident_memory() { return status_bytes("VmRSS:"); }
+
+double peak_memory() { return status_bytes("VmHWM:"); }
+
+bool reset_peak_memory() {
+  std::ofstream file("/proc/self/clear_refs");
+  file << "5" << std::flush;
+  return file.good();
+}
+
+double parse_bytes(const std::string& text, const std::string& where) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string unit;
+  for (const char* c = end; c != text.data() + text.size(); ++c) {
+    if (*c != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(*c)));
+  }
+  const auto found = kUnits.find(unit);
+  if (error != std::errc() || found == kUnits.end() || !(number > 0) || !std::isfinite(number)) {
+    throw BadInput(where + ": expected an amount of memory such as 12GB or 800MB, found '" + text +
+                   "'");
+  }
+  return number * found->second;
+}
+
+std::string bytes_text(double bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, bytes >= 1e9 ? "%.2f GB" : "%.1f MB",
+                bytes / (bytes >= 1e9 ? 1e9 : 1e6));
+  return text;
+}
+
+}  // namespace data

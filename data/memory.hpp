@@ -1,0 +1,29 @@
+#pragma once
+
+// How much memory a piece of work takes.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace data {
+
+// The most that tensors made by `work` on this thread held at once on the CPU, in bytes, beside
+// what is there already. libtorch's own passing buffers count; those of its matrix libraries do
+// not.
+int64_t peak_tensor_bytes(const std::function<void()>& work);
+
+// Memory of this process that is resident now, and the most so far, in bytes (Linux's VmRSS and
+// VmHWM); 0 where it is not known.
+double resident_memory();
+double peak_memory();
+// Lets the peak start anew from what is resident now (proc(5), clear_refs); false where the kernel
+// will not.
+bool reset_peak_memory();
+
+// "12GB", "800 MB", "3.5GiB" -> bytes; a number alone is bytes. Throws BadInput naming `where` for
+// anything else, and for 0.
+double parse_bytes(const std::string& text, const std::string& where);
+std::string bytes_text(double bytes);  // "12.30 GB", "800.0 MB"
+
+}  // namespace data

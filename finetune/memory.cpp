@@ -1,0 +1,186 @@
+#include "finetune/memory.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "data/error.hpp"
+#include "data/memory.hpp"
+#include "finetune/trainable.hpp"
+
+namespace finetune {
+namespace {
+
+constexpr double kFloat = 4;             // bytes
+constexpr int64_t kLargeSide = 32;       // latents above it are measured at half their side
+constexpr double kMatrixBuffers = 64e6;  // what matrix libraries hold beside tensors, as seen
+
+double values(const std::vector<int64_t>& shape) {
+  return static_cast<double>(shape[0] * shape[1] * shape[2]);
+}
+
+// Two measured points -> the line through them; `area`: the run's latents over those measured.
+PhaseMemory line_through(double one, double two, double area) {
+  const double slope = std::max(0.0, two - one);
+  return {.fixed = std::max(0.0, one - slope), .per_image = slope * area};
+}
+
+struct Peaks {
+  double draw = 0, rate = 0, update = 0;
+};
+
+// Latents on which the phases are measured: those of the network, and those that are decoded.
+struct Sizes {
+  std::vector<int64_t> latents, decoded;  // {C, H, W}
+};
+
+Peaks peaks_of(const Task& task, FinetuneConfig config, int64_t images, const Sizes& sizes) {
+  config.sample_batch_size = config.train_batch_size = images;
+  Probe probe = make_probe(task, config, {images, 1, sizes.latents});
+  const auto peak = [](const std::function<void()>& work) {
+    return static_cast<double>(data::peak_tensor_bytes(work));
+  };
+  const std::vector<std::string> prompts(static_cast<size_t>(images), probe.plan.prompts[0]);
+  std::vector<int64_t> shape{images};
+  shape.insert(shape.end(), sizes.decoded.begin(), sizes.decoded.end());
+  Peaks peaks;
+  Trajectories drawn;
+  peaks.draw = peak([&] { drawn = draw(probe); });
+  peaks.rate = peak([&] {
+    const at::NoGradGuard no_gradient;
+    const at::Tensor latents = at::zeros(shape, at::TensorOptions(task.device));
+    score_images(task.rewards, task.decode(latents), prompts);
+  });
+  peaks.update = peak([&] { train(probe, drawn); });
+  return peaks;
+}
+
+// What a quarter of the area takes is a quarter; tiles are of one size whatever the area.
+MemoryModel model_of(const Task& task, const FinetuneConfig& config) {
+  std::vector<int64_t> shape = task.latent_shape;
+  double area = 1;
+  while (std::min(shape[1], shape[2]) > kLargeSide && shape[1] % 16 == 0 && shape[2] % 16 == 0) {
+    shape[1] /= 2;
+    shape[2] /= 2;
+    area *= 4;
+  }
+  const Sizes sizes{shape, config.vae_tiling ? task.latent_shape : shape};
+  MemoryModel model{.resident = data::resident_memory(), .margin = kMatrixBuffers};
+  const Peaks one = peaks_of(task, config, 1, sizes), two = peaks_of(task, config, 2, sizes);
+  model.draw = line_through(one.draw, two.draw, area);
+  model.rate = line_through(one.rate, two.rate, config.vae_tiling ? 1 : area);
+  model.update = line_through(one.update, two.update, area);
+  return model;
+}
+
+// The largest of batch, batch / 2, ... 1 that fits.
+std::optional<int64_t> largest(int64_t batch, const std::function<bool(int64_t)>& fits) {
+  for (; batch >= 1; batch /= 2) {
+    if (fits(batch)) return batch;
+  }
+  return std::nullopt;
+}
+
+int64_t count_trained(const Task& task, const FinetuneConfig& config) {
+  diffusion::UNet unet = task.unet;
+  int64_t count = 0;
+  if (config.train_full) {
+    for_each_tensor(unet, "", [&](const std::string&, at::Tensor& t) { count += t.numel(); });
+    return count;
+  }
+  for (const auto& param : trained_parameters(unet, config)) count += param.value.numel();
+  return count;
+}
+
+std::string choice_text(double limit, const FinetuneConfig& chosen, double peak) {
+  return "max_memory " + data::bytes_text(limit) + ": sample_batch_size " +
+         std::to_string(chosen.sample_batch_size) + ", train_batch_size " +
+         std::to_string(chosen.train_batch_size) +
+         (chosen.gradient_checkpointing ? ", gradient checkpointing" : "") +
+         (chosen.vae_tiling ? ", tiled decoding" : "") + "; forecast peak " +
+         data::bytes_text(peak);
+}
+
+[[noreturn]] void refuse(double limit, double least) {
+  throw data::BadInput("max_memory: expected at least " + data::bytes_text(1.02 * least) +
+                       " for this model, size and epoch (micro-batches of 1 with gradient "
+                       "checkpointing), found " +
+                       data::bytes_text(limit) +
+                       "; allow more, or lower the resolution or the images of an epoch");
+}
+
+}  // namespace
+
+double bytes_at(const PhaseMemory& phase, int64_t batch) {
+  return phase.fixed + phase.per_image * static_cast<double>(batch);
+}
+
+double learner_bytes(const FinetuneConfig& config, int64_t trained_values) {
+  return kFloat * static_cast<double>(trained_values) * (config.ema_decay > 0 ? 4 : 3);
+}
+
+double trajectory_bytes(const FinetuneConfig& config, const std::vector<int64_t>& latent_shape) {
+  const double images = static_cast<double>(config.prompts_per_epoch * config.images_per_prompt);
+  return images * static_cast<double>(2 * config.sample_num_steps + 1) * values(latent_shape) *
+         kFloat * static_cast<double>(config.offline ? config.offline_epochs : 1);
+}
+
+double peak_bytes(const MemoryModel& model,
+                  const FinetuneConfig& config,
+                  const std::vector<int64_t>& latent_shape,
+                  int64_t trained_values,
+                  int64_t evaluated_images) {
+  const double kept = 2 * learner_bytes(config, trained_values);  // and the copy to go back to
+  const int64_t images = config.prompts_per_epoch * config.images_per_prompt;
+  const int64_t drawn = std::min(config.sample_batch_size, std::max(images, evaluated_images));
+  const double sampling = std::max(bytes_at(model.draw, drawn), bytes_at(model.rate, drawn));
+  const double update = bytes_at(model.update, std::min(config.train_batch_size, images));
+  const double epoch = trajectory_bytes(config, latent_shape) + std::max(sampling, update);
+  const double pixels = 3.0 * 64.0 * values(latent_shape) / static_cast<double>(latent_shape[0]);
+  const double evaluation =
+      2 * static_cast<double>(evaluated_images) * pixels * kFloat + sampling;  // kept, and joined
+  return model.resident + model.margin + kept + std::max(epoch, evaluation);
+}
+
+int64_t evaluation_images(const Task& task, const FinetuneConfig& config) {
+  const auto most = static_cast<size_t>(config.eval_prompts);
+  return config.eval_images * static_cast<int64_t>(std::min(task.seen.size(), most) +
+                                                   std::min(task.unseen.size(), most));
+}
+
+FinetuneConfig fit_memory(const Task& task,
+                          const FinetuneConfig& config,
+                          double limit,
+                          const Reporter& reporter) {
+  FinetuneConfig chosen = config;
+  const int64_t evaluated = evaluation_images(task, config), trained = count_trained(task, config);
+  while (true) {
+    if (task.tile_vae) task.tile_vae(chosen.vae_tiling);
+    const MemoryModel model = model_of(task, chosen);
+    const auto peak = [&](int64_t sample, int64_t train) {
+      chosen.sample_batch_size = sample;
+      chosen.train_batch_size = train;
+      return peak_bytes(model, chosen, task.latent_shape, trained, evaluated);
+    };
+    const auto sample =
+        largest(config.sample_batch_size, [&](int64_t b) { return peak(b, 1) <= limit; });
+    if (sample) {
+      const auto train =
+          largest(config.train_batch_size, [&](int64_t b) { return peak(*sample, b) <= limit; });
+      reporter.say(choice_text(limit, chosen, peak(*sample, *train)));
+      return chosen;
+    }
+    const bool update_is_dearest =
+        bytes_at(model.update, 1) > std::max(bytes_at(model.draw, 1), bytes_at(model.rate, 1));
+    if (update_is_dearest && !chosen.gradient_checkpointing)
+      chosen.gradient_checkpointing = true;
+    else if (!update_is_dearest && task.tile_vae && !chosen.vae_tiling)
+      chosen.vae_tiling = true;
+    else
+      refuse(limit, peak(1, 1));
+  }
+}
+
+}  // namespace finetune

@@ -1,0 +1,48 @@
+#pragma once
+
+// How much memory a run will take, and the micro-batches that keep it under a limit.
+
+#include "finetune/probe.hpp"
+
+namespace finetune {
+
+// What the tensors of a phase hold at once with a micro-batch of b images, beside what stays:
+// fixed + b per_image, in bytes.
+struct PhaseMemory {
+  double fixed = 0, per_image = 0;
+};
+double bytes_at(const PhaseMemory& phase, int64_t batch);
+
+struct MemoryModel {
+  double resident = 0;  // the process with its models, before a run
+  double margin = 0;    // the peak measured, less what the model says of those same steps
+  PhaseMemory draw, rate, update;
+};
+
+// Bytes of trained values with their moments and moving average.
+double learner_bytes(const FinetuneConfig& config, int64_t trained_values);
+
+// Bytes of an epoch's trajectories (offline: of all of them): latents and the reference's means.
+double trajectory_bytes(const FinetuneConfig& config, const std::vector<int64_t>& latent_shape);
+
+// The peak of the run: what is kept (the trained values with moments, average and the copy to go
+// back to, trajectories, evaluation images) and the dearest phase.
+double peak_bytes(const MemoryModel& model,
+                  const FinetuneConfig& config,
+                  const std::vector<int64_t>& latent_shape,
+                  int64_t trained_values,
+                  int64_t evaluated_images);
+
+// Images of one evaluation.
+int64_t evaluation_images(const Task& task, const FinetuneConfig& config);
+
+// `config` with the micro-batches, gradient_checkpointing and vae_tiling that keep the forecast
+// peak under `limit` bytes: micro-batches are the largest, at most those configured; checkpointing
+// (a third more time) and tiling (slightly other images) only where nothing fits without. Measures
+// steps of one and two images on smaller latents. Throws BadInput with what would fit.
+FinetuneConfig fit_memory(const Task& task,
+                          const FinetuneConfig& config,
+                          double limit,
+                          const Reporter& reporter);
+
+}  // namespace finetune
