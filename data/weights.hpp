@@ -23,7 +23,7 @@ at::Tensor take(const Weights& weights,
                 const std::string& name,
                 std::initializer_list<int64_t> shape);
 
-// No value is NaN or infinite. Reads in pieces, so that a mapped tensor costs no second copy.
+// No value is NaN or infinite. One pass, so that a mapped tensor costs no second copy.
 bool all_finite(const at::Tensor& tensor);
 
 bool has(const Weights& weights, const std::string& name);

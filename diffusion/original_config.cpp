@@ -154,13 +154,23 @@ nn::ClipTextConfig text_config_of(const Weights& part, bool open_clip, int64_t h
   return config;
 }
 
-SchedulerConfig scheduler_config_of(Family family, const OriginalHints& hints) {
+SchedulerConfig scheduler_config_of(const UNetConfig& unet,
+                                    Family family,
+                                    const OriginalHints& hints) {
   SchedulerConfig config;
   config.prediction_type = hints.prediction.value_or(Prediction::kEpsilon);
-  if (family == Family::kSdxl) {
-    config.class_name = "EulerDiscreteScheduler";
-    config.sampler = Sampler::kEuler;
+  const auto set = [&](const char* class_name, Sampler sampler) {
+    config.class_name = class_name;
+    config.sampler = sampler;
     config.timestep_spacing = Spacing::kLeading;
+  };
+  if (unet.time_cond_proj_dim > 0) {
+    set("LCMScheduler", Sampler::kLcm);
+    config.set_alpha_to_one = true;
+  } else if (family == Family::kSdxl) {
+    set("EulerDiscreteScheduler", Sampler::kEuler);
+  } else if (family == Family::kSd1) {
+    set("PNDMScheduler", Sampler::kPndm);
   }
   if (hints.zero_terminal_snr) {  // Lin et al. 2023: only trailing steps begin at the last timestep
     config.rescale_betas_zero_snr = true;

@@ -34,6 +34,8 @@ VaeConfig vae_config_of(const data::Weights& part, Family family, const Original
 nn::ClipTextConfig text_config_of(const data::Weights& part, bool open_clip, int64_t heads);
 
 // The schedule that the family was trained with and the sampler that its diffusers folder names.
-SchedulerConfig scheduler_config_of(Family family, const OriginalHints& hints);
+SchedulerConfig scheduler_config_of(const UNetConfig& unet,
+                                    Family family,
+                                    const OriginalHints& hints);
 
 }  // namespace diffusion

@@ -139,7 +139,7 @@ void read_unet(Source& source, SingleFile& loaded) {
   check_channels(config, source.file);
   pipeline.unet = unet_from_weights(weights, config);
   settle_sd2(source, pipeline.unet, loaded.notes);
-  pipeline.scheduler = scheduler_config_of(family, source.hints);
+  pipeline.scheduler = scheduler_config_of(pipeline.unet.config, family, source.hints);
   pipeline.class_name = class_of(family, pipeline.unet.config);
 }
 

@@ -87,7 +87,7 @@ diffusion::GenerateOptions options_of(const nlohmann::json& row, Pipeline& pipel
                      .target_width = asked["target_size"][1]};
   }
   options.micro_batch = 2;
-  pipeline.scheduler.use_karras_sigmas = false;
+  pipeline.scheduler.sigmas = diffusion::Sigmas::kPlain;
   return options;
 }
 

@@ -56,7 +56,7 @@ std::string refusal(const fs::path& path, const diffusion::SingleFileOptions& op
 at::Tensor images_of(const diffusion::Pipeline& pipeline) {
   diffusion::GenerateOptions options;
   options.sampler = {.sampler = diffusion::Sampler::kDdim, .steps = 4, .eta = 0, .on_step = {}};
-  options.guidance = 5.0;
+  options.guidance.scale = 5.0;
   options.micro_batch = 2;
   std::vector<diffusion::ImageRequest> requests;
   for (const auto& [prompt, seed] : std::initializer_list<std::pair<const char*, uint64_t>>{
@@ -139,6 +139,7 @@ TEST(SingleFile, AnLcmReadsItsGuidanceAndAnEditingModelEightChannels) {
   EXPECT_EQ(lcm.pipeline.unet.config.time_cond_proj_dim, 6);
   EXPECT_TRUE(at::equal(lcm.pipeline.unet.time_cond_proj.weight, projection));
   EXPECT_EQ(lcm.pipeline.class_name, "LatentConsistencyModelPipeline");
+  EXPECT_EQ(lcm.pipeline.scheduler.sampler, diffusion::Sampler::kLcm);
   const auto edit = diffusion::load_single_file(
       changed_file("sd1",
                    [](Weights& w) {

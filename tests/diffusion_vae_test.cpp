@@ -209,7 +209,8 @@ TEST(Vae, ReadsTheEarlierNamesOfTheAttention) {
   Vae vae = tiny_vae();
   diffusion::save_vae(folder, vae, at::kFloat);
   data::Weights weights = data::read_safetensors(file), earlier;
-  for (auto [name, tensor] : weights.tensors) {
+  for (const auto& [original, tensor] : weights.tensors) {
+    std::string name = original;
     for (const auto& [now, then] :
          std::initializer_list<std::pair<std::string, std::string>>{{"to_q.", "query."},
                                                                     {"to_k.", "key."},

@@ -7,7 +7,7 @@
 
 #include "data/error.hpp"
 #include "data/files.hpp"
-#include "diffusion/lora_file.hpp"
+#include "diffusion/lora_weights.hpp"
 #include "tests/tiny_families.hpp"
 #include "tools/commands.hpp"
 
@@ -58,8 +58,9 @@ double change_of(const fs::path& run, Pipeline pipeline, bool full) {
   if (full) {
     after = diffusion::load_unet(run / "unet");
   } else {
-    diffusion::load_lora(run / "pytorch_lora_weights.safetensors", after);
-    diffusion::fuse_lora(after);
+    const auto lora = diffusion::read_lora(run / "pytorch_lora_weights.safetensors");
+    auto target = diffusion::lora_target(after);
+    diffusion::apply_loras(target, {{std::make_shared<diffusion::LoraWeights>(lora)}});
   }
   EXPECT_EQ(after.config.time_cond_proj_dim, before.config.time_cond_proj_dim);
   EXPECT_EQ(after.config.addition_time_embed_dim, before.config.addition_time_embed_dim);

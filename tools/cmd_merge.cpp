@@ -60,17 +60,13 @@ std::optional<at::ScalarType> dtype_of(const std::string& name) {
 }
 
 std::vector<LoraChoice> choices_of(const MergeConfig& config) {
-  std::vector<LoraChoice> choices;
-  for (const auto& text : config.lora)
-    choices.push_back(parse_lora_choice(text, 1.0, config.lora_dir));
-  return choices;
+  return parse_lora_choices(config.lora, 1.0, config.lora_dir);
 }
 
 std::string made_of(const MergeConfig& config) {
-  std::string text = "laurel merge:";
-  for (const auto& choice : choices_of(config)) text += " " + lora_text(choice);
+  std::string text = "laurel merge: " + lora_text(choices_of(config));
   if (!config.extract.empty())
-    text += " extracted from " + fs::path(config.extract).filename().string() + " less " +
+    text += "extracted from " + fs::path(config.extract).filename().string() + " less " +
             fs::path(config.model).filename().string();
   return text;
 }

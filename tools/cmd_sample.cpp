@@ -107,13 +107,6 @@ std::string last_name(const fs::path& path) {
   return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
 }
 
-std::vector<LoraChoice> lora_choices(const SampleConfig& config) {
-  std::vector<LoraChoice> choices;
-  for (const auto& text : config.lora)
-    choices.push_back(parse_lora_choice(text, config.lora_scale, config.lora_dir));
-  return choices;
-}
-
 diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
   diffusion::Pipeline pipeline = open_model(config.checkpoint);
   if (!config.unet.empty()) {
@@ -124,7 +117,7 @@ diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
   if (config.vae_tiling || config.vae_tile_size > 0)
     diffusion::enable_tiling(pipeline.vae, config.vae_tile_size);
   LoraShelf shelf;
-  const auto uses = shelf.uses(lora_choices(config));
+  const auto uses = shelf.uses(parse_lora_choices(config.lora, config.lora_scale, config.lora_dir));
   for (const auto& use : uses) std::cerr << diffusion::lora_summary(*use.lora) << "\n";
   diffusion::apply_loras(pipeline, uses);
   if (device.is_cpu()) return pipeline;
@@ -317,9 +310,7 @@ WriterOptions writer_options(const Session& session, at::Device device) {
   if (config.prompt_weighting) options.base.extra.push_back({"Prompt weighting", "A1111"});
   if (!config.timestep_spacing.empty())
     options.base.extra.push_back({"Spacing", config.timestep_spacing});
-  std::string loras;
-  for (const auto& choice : lora_choices(config))
-    loras += (loras.empty() ? "" : ", ") + lora_text(choice);
+  const auto loras = lora_text(parse_lora_choices(config.lora, config.lora_scale, config.lora_dir));
   if (!loras.empty()) options.base.extra.push_back({"Lora", loras});
   for (const auto& [name, value] : condition_notes(config.conditions, session.pipeline))
     options.base.extra.push_back({name, value});

@@ -134,6 +134,14 @@ LoraChoice parse_lora_choice(const std::string& text, double weight, const std::
                  (choice.file.has_extension() ? "" : ", or give --lora_dir, the folder of LoRAs"));
 }
 
+std::vector<LoraChoice> parse_lora_choices(const std::vector<std::string>& texts,
+                                           double weight,
+                                           const std::string& folder) {
+  std::vector<LoraChoice> choices;
+  for (const auto& text : texts) choices.push_back(parse_lora_choice(text, weight, folder));
+  return choices;
+}
+
 TaggedPrompt take_lora_tags(const std::string& prompt,
                             const std::string& folder,
                             const std::string& where) {
@@ -168,6 +176,12 @@ std::string lora_text(const LoraChoice& choice) {
   std::string text = choice.file.filename().string() + " " + data::short_number(choice.text_weight);
   if (choice.unet_weight != choice.text_weight)
     text += ":" + data::short_number(choice.unet_weight);
+  return text;
+}
+
+std::string lora_text(const std::vector<LoraChoice>& choices) {
+  std::string text;
+  for (const auto& choice : choices) text += (text.empty() ? "" : ", ") + lora_text(choice);
   return text;
 }
 

@@ -22,6 +22,9 @@ struct LoraChoice {
 // "FILE", or "FILE=0.8"; a name within `folder` does for the file. Throws BadInput naming the
 // option for a weight that is no number, or not within -10 .. 10, and for a file that is not there.
 LoraChoice parse_lora_choice(const std::string& text, double weight, const std::string& folder);
+std::vector<LoraChoice> parse_lora_choices(const std::vector<std::string>& texts,
+                                           double weight,
+                                           const std::string& folder);
 
 // A prompt without its <lora:...> tags, and what they ask for.
 struct TaggedPrompt {
@@ -54,5 +57,6 @@ class LoraShelf {
 
 // "style 0.8", or "style 0.5:0.8" with weights of the text encoder and the UNet.
 std::string lora_text(const LoraChoice& choice);
+std::string lora_text(const std::vector<LoraChoice>& choices);  // joined by commas
 
 }  // namespace tools

@@ -52,8 +52,7 @@ std::string model_name(const fs::path& path) {
 
 void declare_model(Options& options, ModelConfig& config) {
   options.text("model", config.model,
-               "diffusers folder, .safetensors, .ckpt or org/name of the Hugging Face cache [the "
-               "embedded tiny-world]");
+               "folder, .safetensors, .ckpt, org/name in the HF cache [embedded tiny-world]");
   options.short_name("model", 'm');
   options.text("vae", config.vae, "VAE in place of the model's: folder or file");
   options.text("tokenizer", config.tokenizer, "folder in place of the model's");
