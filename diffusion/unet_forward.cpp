@@ -91,8 +91,8 @@ at::Tensor added_forward(const UNet& unet, const AddedConditions& added, int64_t
 // -> [B, time_width]
 at::Tensor time_forward(const UNet& unet, const at::Tensor& t, const AddedConditions& added) {
   const UNetConfig& config = unet.config;
-  at::Tensor time = waves(config, t, config.block_out_channels[0])
-                        .to(unet.time_linear_1.weight.scalar_type());
+  at::Tensor time =
+      waves(config, t, config.block_out_channels[0]).to(unet.time_linear_1.weight.scalar_type());
   if (config.time_cond_proj_dim > 0) {
     data::check_shape(added.timestep_cond, {t.size(0), config.time_cond_proj_dim},
                       "unet_forward: timestep_cond");

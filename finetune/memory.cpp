@@ -67,7 +67,9 @@ MemoryModel model_of(const Task& task, const FinetuneConfig& config) {
     area *= 4;
   }
   const Sizes sizes{shape, config.vae_tiling ? task.latent_shape : shape};
-  MemoryModel model{.resident = data::resident_memory(), .margin = kMatrixBuffers};
+  MemoryModel model;
+  model.resident = data::resident_memory();
+  model.margin = kMatrixBuffers;
   const Peaks one = peaks_of(task, config, 1, sizes), two = peaks_of(task, config, 2, sizes);
   model.draw = line_through(one.draw, two.draw, area);
   model.rate = line_through(one.rate, two.rate, config.vae_tiling ? 1 : area);

@@ -137,7 +137,7 @@ TEST(LoraChange, WrongTensorsAreNamed) {
   expect({{"up", up}}, "'down' is missing");
   expect({{"alpha", at::tensor(1.f)}}, "has an alpha and no weights");
   expect({{"down", down}, {"up", up}, {"alpha", down}}, "alpha: expected one number");
-  expect({{"down", down}, {"up", at::ones({4, 3})}}, "expected one rank, found 3 and 2");
+  expect({{"down", down}, {"up", at::ones({4, 3})}}, "expected one rank, found 2 and 3");
   expect({{"down", down / 0}, {"up", up}}, "'down' holds NaN or infinite");
   expect({{"down", down}, {"up", up}, {"dora_scale", up}}, "a DoRA");
   expect({{"hada_w1_a", up}, {"hada_w1_b", down}}, "'hada_w2_a' is missing");

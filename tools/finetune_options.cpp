@@ -175,6 +175,8 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
   declare_training(options, command);
   declare_records(options, command);
   options.rarely({"max_train_prompts",
+                  "save_as",
+                  "gradient_checkpointing",
                   "negative_prompt",
                   "aggregate",
                   "soft_min_temperature",

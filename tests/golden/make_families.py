@@ -24,7 +24,7 @@ diffusers.utils.logging.set_verbosity_error()
 CLIPTextModel.text_model = property(lambda self: self)
 HERE = pathlib.Path(__file__).parent
 BETAS = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, clip_sample=False,
-             set_alpha_to_one=False)
+             set_alpha_to_one=False, timestep_spacing="leading")
 UNET = dict(sample_size=8, layers_per_block=1, norm_num_groups=4, block_out_channels=(8, 16),
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"))
@@ -61,8 +61,8 @@ def parts(kind, folder):
     elif kind == "sd2v":
         result["text_encoder"] = text_model(ids, hidden_act="gelu", projection_dim=20)
         unet.update(attention_head_dim=(2, 4), use_linear_projection=True)
-        scheduler = diffusers.DDIMScheduler(**BETAS, prediction_type="v_prediction", rescale_betas_zero_snr=True,
-                                            timestep_spacing="trailing")
+        scheduler = diffusers.DDIMScheduler(**dict(BETAS, prediction_type="v_prediction",
+                                                   rescale_betas_zero_snr=True, timestep_spacing="trailing"))
     else:
         result["text_encoder"] = text_model(ids)
         if kind == "lcm":
@@ -114,7 +114,7 @@ def make_pipeline(kind, seed):
 
 
 def cases():
-    usual = dict(sampler="DDIMScheduler", steps=5, guidance=5.0, negative="", arguments={}, settings={})
+    usual = dict(sampler="DDIMScheduler", steps=5, guidance=5.0, negative="", arguments={})
     yield dict(usual, kind="sdxl", sampler="EulerDiscreteScheduler")  # no negative prompt: zeros
     yield dict(usual, kind="sdxl", sampler="EulerDiscreteScheduler", negative="blurry")
     yield dict(usual, kind="sdxl", arguments=dict(clip_skip=1), negative="blurry")
@@ -146,7 +146,10 @@ def images_of(pipe, base, case, source):
     if case["kind"] == "lcm" and case["sampler"] != "LCMScheduler":  # another method on an LCM's network
         pipe = diffusers.StableDiffusionPipeline(**pipe.components, requires_safety_checker=False)
         pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = getattr(diffusers, case["sampler"]).from_config(base, **case["settings"])
+    # The latents of a pipeline are not clipped, whatever a class takes for its default.
+    scheduler = getattr(diffusers, case["sampler"])
+    unclipped = {key: False for key in ("clip_sample", "set_alpha_to_one") if case["sampler"] == "DDIMScheduler"}
+    pipe.scheduler = scheduler.from_config(base, **unclipped)
     return pipe(PROMPTS, num_inference_steps=case["steps"], guidance_scale=case["guidance"],
                 generator=[torch.Generator().manual_seed(s) for s in SEEDS], output_type="pt", **arguments).images
 

@@ -163,8 +163,8 @@ Stage prdp_stage(const Shape& shape, int64_t side, const ShapeOptions& options) 
   work->chain.mask = at::ones({options.update_steps}, at::kDouble);
   work->pair = random_pair(work->chain);
   work->policy = finetune::guided_denoiser(
-      work->unet, {.conditions = noise({1, kTokens, shape.unet.cross_attention_dim}, 6),
-                   .uncondition = noise({1, kTokens, shape.unet.cross_attention_dim}, 7),
+      work->unet, {.conditions = {noise({1, kTokens, shape.unet.cross_attention_dim}, 6), {}},
+                   .uncondition = {noise({1, kTokens, shape.unet.cross_attention_dim}, 7), {}},
                    .scale = kGuidance});
   return {.name = "prdp",
           .batch = 2,
