@@ -10,6 +10,7 @@
 #include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "diffusion/generate.hpp"
+#include "tests/golden.hpp"
 #include "tests/tiny_families.hpp"
 
 namespace {
@@ -17,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using diffusion::Pipeline;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+const fs::path kGolden = golden::folder();
 
 const nlohmann::json& settings() {
   static const nlohmann::json file = data::read_json(kGolden / "families.json");
@@ -111,8 +112,10 @@ TEST_P(FamilyGolden, WholeImagesAreDiffusers) {
     if (row["kind"] != GetParam()) continue;
     const auto options = options_of(row, pipeline);
     const at::Tensor images = images_of(pipeline, requests_of(row), options);
-    EXPECT_LE(difference(images, tensors().tensors.at(std::to_string(i) + ".images")), 1e-4)
-        << row.dump();
+    SCOPED_TRACE(row.dump());
+    golden::expect_agreement(
+        "whole images, " + GetParam(),
+        difference(images, tensors().tensors.at(std::to_string(i) + ".images")), 1e-4);
     ++count;
   }
   EXPECT_GE(count, 3);

@@ -7,6 +7,7 @@
 #include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "diffusion/generate.hpp"
+#include "tests/golden.hpp"
 
 namespace fs = std::filesystem;
 
@@ -15,7 +16,7 @@ namespace {
 using diffusion::GenerateOptions;
 using diffusion::ImageRequest;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+const fs::path kGolden = golden::folder();
 
 const diffusion::Pipeline& tiny() {  // golden/make_sample.py
   static const diffusion::Pipeline pipeline = diffusion::load_pipeline(kGolden / "pipeline");
@@ -90,7 +91,8 @@ TEST(Generate, ImagesEqualDiffusers) {
     const at::Tensor expected = golden.tensors.at(std::to_string(i) + ".images");
     const double error =
         (run(pipeline, requests, options).images - expected).abs().max().item<double>();
-    EXPECT_LE(error, 1e-4) << data::to_text(row);
+    SCOPED_TRACE(data::to_text(row));
+    ::golden::expect_agreement("whole images, SD", error, 1e-4);
   }
 }
 

@@ -9,6 +9,7 @@
 #include "data/safetensors.hpp"
 #include "diffusion/lora_weights.hpp"
 #include "tests/bad_input.hpp"
+#include "tests/golden.hpp"
 #include "tests/tiny_pipeline.hpp"
 
 namespace {
@@ -18,7 +19,7 @@ using diffusion::LoraUse;
 using diffusion::LoraWeights;
 using diffusion::Pipeline;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+const fs::path kGolden = golden::folder();
 
 double relative_error(const at::Tensor& found, const at::Tensor& expected) {
   return (found - expected).abs().max().item<double>() / expected.abs().max().item<double>();
@@ -37,8 +38,9 @@ void expect_golden(const std::string& name, const std::vector<LoraUse>& uses) {
   diffusion::apply_loras(pipeline, uses);
   const at::Tensor unet = diffusion::unet_forward(pipeline.unet, of("x"), of("t"), of("context"));
   const at::Tensor text = nn::clip_text_forward(pipeline.text_encoder, of("ids")).hidden;
-  EXPECT_LE(relative_error(unet, of(name + ".unet")), 1e-5) << name;
-  EXPECT_LE(relative_error(text, of(name + ".text")), 1e-5) << name;
+  ::golden::expect_agreement("LoRA files, UNet", relative_error(unet, of(name + ".unet")), 1e-5);
+  ::golden::expect_agreement("LoRA files, text encoder", relative_error(text, of(name + ".text")),
+                             1e-5);
 }
 
 TEST(LoraGolden, EveryFormGivesDiffusersAnswers) {

@@ -10,6 +10,7 @@
 #include "data/safetensors.hpp"
 #include "diffusion/samplers_sigma.hpp"
 #include "diffusion/step.hpp"
+#include "tests/golden.hpp"
 
 namespace fs = std::filesystem;
 
@@ -26,7 +27,7 @@ constexpr Sampler kAll[] = {Sampler::kDdim,       Sampler::kDdpm,           Samp
                             Sampler::kDpmpp2mSde, Sampler::kDpmppSde,       Sampler::kLcm,
                             Sampler::kTcd};
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+const fs::path kGolden = golden::folder();
 
 // The stand-in network of golden/make_schedulers.py.
 at::Tensor network(const at::Tensor& x, double t) {
@@ -99,7 +100,8 @@ TEST(Samplers, EveryStepEqualsDiffusers) {
           << "call " << k << " of " << data::to_text(rows[i]);
     }
     const double error = relative_error(seen, states, config.rescale_betas_zero_snr);
-    EXPECT_LT(error, 1e-5) << data::to_text(rows[i]);
+    SCOPED_TRACE(data::to_text(rows[i]));
+    ::golden::expect_agreement("scheduler " + config.class_name, error, 1e-5);
     const bool sde = config.sampler == Sampler::kDpmpp2mSde;
     double& so_far = worst[config.class_name + (sde ? "_sde" : "")];
     so_far = std::max(so_far, error);

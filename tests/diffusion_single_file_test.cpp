@@ -12,13 +12,14 @@
 #include "diffusion/original_config.hpp"
 #include "diffusion/save_like.hpp"
 #include "diffusion/single_file.hpp"
+#include "tests/golden.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 using data::Weights;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests/golden/single_file";
+const fs::path kGolden = golden::folder() / "single_file";
 const std::string kUNet = "model.diffusion_model.";
 
 fs::path file_of(const std::string& family) {  // golden/make_single_file.py
@@ -75,7 +76,7 @@ TEST(SingleFile, ImagesEqualDiffusers) {
     const at::Tensor expected =
         data::read_safetensors(kGolden / family / "images.safetensors").tensors.at("images");
     const double error = (images_of(loaded.pipeline) - expected).abs().max().item<double>();
-    EXPECT_LE(error, 1e-4) << family;
+    golden::expect_agreement("whole images, single file", error, 1e-4);
   }
 }
 

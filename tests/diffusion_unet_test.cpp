@@ -15,6 +15,7 @@
 #include "data/train/optim.hpp"
 #include "diffusion/lora.hpp"
 #include "diffusion/unet.hpp"
+#include "tests/golden.hpp"
 #include "tests/tiny_pipeline.hpp"
 
 namespace {
@@ -22,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 using diffusion::UNet;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+const fs::path kGolden = golden::folder();
 
 // Largest difference over the largest value.
 double relative_error(const at::Tensor& found, const at::Tensor& expected) {
@@ -75,7 +76,7 @@ TEST_P(UNetGolden, GradientsOfALoraArePeft) {
     largest = std::max(largest, expected.abs().max().item<double>());
     error = std::max(error, (param.value.grad() - expected).abs().max().item<double>());
   }
-  EXPECT_LE(error / largest, 1e-5);
+  ::golden::expect_agreement("UNet, gradients of the LoRA", error / largest, 1e-5);
 }
 
 TEST_P(UNetGolden, OutputAndGradientsAreDiffusers) {
@@ -87,9 +88,10 @@ TEST_P(UNetGolden, OutputAndGradientsAreDiffusers) {
   const at::Tensor context = golden.tensors.at("context").clone().requires_grad_(true);
   const at::Tensor out =
       diffusion::unet_forward(unet, x, golden.tensors.at("t"), context, added_of(golden));
-  EXPECT_LE(relative_error(out, golden.tensors.at("out")), 1e-5);
+  ::golden::expect_agreement("UNet, output", relative_error(out, golden.tensors.at("out")), 1e-5);
   (out * golden.tensors.at("loss_weights")).sum().backward();
-  EXPECT_LE(relative_error(x.grad(), golden.tensors.at("grad_x")), 1e-5);
+  ::golden::expect_agreement("UNet, gradient of x",
+                             relative_error(x.grad(), golden.tensors.at("grad_x")), 1e-5);
   EXPECT_LE(relative_error(context.grad(), golden.tensors.at("grad_context")), 1e-5);
   const at::Tensor& to_k = unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_k.weight;
   EXPECT_LE(relative_error(to_k.grad(), golden.tensors.at("grad_to_k")), 2e-5);

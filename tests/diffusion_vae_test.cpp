@@ -11,13 +11,14 @@
 #include "diffusion/vae.hpp"
 #include "diffusion/vae_tiles.hpp"
 #include "gradient_check.hpp"
+#include "tests/golden.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 using diffusion::Vae;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+const fs::path kGolden = golden::folder();
 
 // Largest difference over the largest value.
 double relative_error(const at::Tensor& found, const at::Tensor& expected) {
@@ -70,10 +71,12 @@ TEST_P(VaeGolden, OutputsAndGradientsAreDiffusers) {
   const auto params = train::parameters_of(vae, "");
   const at::Tensor images = golden.tensors.at("images").clone().requires_grad_(true);
   const auto moments = diffusion::vae_encode(vae, images);
-  EXPECT_LT(relative_error(moments.mean, golden.tensors.at("mean")), 1e-5);
+  ::golden::expect_agreement("VAE, encode", relative_error(moments.mean, golden.tensors.at("mean")),
+                             1e-5);
   EXPECT_LT(relative_error(moments.logvar, golden.tensors.at("logvar")), 1e-5);
   const at::Tensor decoded = diffusion::vae_decode(vae, moments.mean);
-  EXPECT_LT(relative_error(decoded, golden.tensors.at("decoded")), 1e-5);
+  ::golden::expect_agreement("VAE, decode", relative_error(decoded, golden.tensors.at("decoded")),
+                             1e-5);
   (decoded * golden.tensors.at("loss_weights")).sum().backward();
   EXPECT_LT(relative_error(images.grad(), golden.tensors.at("grad.images")), 1e-4);
   int compared = 0;

@@ -10,7 +10,9 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TESTS = ROOT / "build" / "release" / "tests"
-BINARIES = ("data", "diffusion", "rewards", "finetune")
+# Not from the packages: one needs a checkout of the web UI, the other writes into models/.
+LEFT_OUT = ("make_prompts.py", "make_clip_tokenizer.py")
+BINARIES = ("data", "diffusion")
 
 
 def regenerate(folder):
@@ -19,7 +21,9 @@ def regenerate(folder):
     shutil.copytree(ROOT / "tests" / "golden", golden)
     (folder / "models").symlink_to(ROOT / "models")
     for script in sorted(golden.glob("make_*.py")):
-        print(f"{script.name}", flush=True)
+        if script.name in LEFT_OUT:
+            continue
+        print(script.name, flush=True)
         done = subprocess.run([sys.executable, script.name], cwd=golden, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"tools/parity: {script.name} failed: {done.stderr.strip().splitlines()[-1]}")
@@ -28,7 +32,7 @@ def regenerate(folder):
 
 def compare(golden, log):
     """Runs the tests; returns what failed."""
-    environment = os.environ | {"LAUREL_GOLDEN": str(golden), "LAUREL_PARITY_LOG": str(log)}
+    environment = os.environ | {"LAUREL_GOLDEN": str(golden), "LAUREL_PARITY_LOG": str(log), "OMP_NUM_THREADS": "1"}
     failed = []
     for name in BINARIES:
         binary = TESTS / f"{name}_tests"
