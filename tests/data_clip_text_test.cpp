@@ -10,6 +10,7 @@
 #include "data/nn/clip_text.hpp"
 #include "data/safetensors.hpp"
 #include "tests/golden.hpp"
+#include "tests/refusal.hpp"
 
 namespace {
 
@@ -38,15 +39,6 @@ fs::path fresh_folder() {
   const fs::path folder = fs::path(testing::TempDir()) / ("laurel_clip_text_" + test);
   fs::remove_all(folder);
   return folder;
-}
-
-std::string message_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const data::BadInput& error) {
-    return error.what();
-  }
-  return "";
 }
 
 double difference(const at::Tensor& a, const at::Tensor& b) {
@@ -119,7 +111,7 @@ TEST(ClipText, ReadsNamesWithoutThePrefix) {
 
 TEST(ClipText, NamesWhatIsWrongWithItsConfig) {
   const auto parse = [](const std::string& json) {
-    return message_of([&] { nn::parse_clip_text_config(json, "config.json"); });
+    return refusal([&] { nn::parse_clip_text_config(json, "config.json"); });
   };
   EXPECT_NE(parse("[]").find("config.json: expected a JSON object"), std::string::npos);
   EXPECT_NE(parse(R"({"hidden_act": "relu"})")
@@ -139,7 +131,7 @@ TEST(ClipText, RefusesWeightsOfAnotherSize) {
   nn::ClipText text = tiny_text();
   text.config.vocab_size = 21;
   nn::save_clip_text(folder, text, at::kFloat);
-  const std::string message = message_of([&] { nn::load_clip_text(folder); });
+  const std::string message = refusal([&] { nn::load_clip_text(folder); });
   EXPECT_NE(message.find("token_embedding.weight: expected shape [21, 8], found [20, 8]"),
             std::string::npos)
       << message;

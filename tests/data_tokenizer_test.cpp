@@ -13,6 +13,7 @@
 #include "data/tokenizer.hpp"
 #include "data/unicode.hpp"
 #include "tests/golden.hpp"
+#include "tests/refusal.hpp"
 
 namespace {
 
@@ -37,15 +38,6 @@ fs::path with_file(const std::string& name, const std::string& content) {
     fs::copy_file(kGolden / file, folder / file);
   data::write_file(folder / name, content);
   return folder;
-}
-
-std::string message_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const data::BadInput& error) {
-    return error.what();
-  }
-  return "";
 }
 
 // file: {"cases": [{"text", "ids"}], "padded": the first texts with bos, eos and padding}
@@ -208,7 +200,7 @@ TEST(Tokenizer, NamesAnotherKindOfTokenizerJson) {
   const fs::path folder = fresh_folder();
   const auto load = [&](const std::string& content) {
     data::write_file(folder / "tokenizer.json", content);
-    return message_of([&] { data::load_tokenizer(folder); });
+    return refusal([&] { data::load_tokenizer(folder); });
   };
   const auto expect = [&](const std::string& content, const std::string& part) {
     EXPECT_NE(load(content).find(part), std::string::npos) << load(content);
@@ -242,7 +234,7 @@ TEST(Tokenizer, DecodesWhatItEncodes) {
 TEST(Tokenizer, NamesWhatIsWrongWithItsFiles) {
   const auto load = [](const std::string& file, const std::string& content) {
     const fs::path folder = with_file(file, content);
-    return message_of([&] { data::load_tokenizer(folder); });
+    return refusal([&] { data::load_tokenizer(folder); });
   };
   EXPECT_NE(load("vocab.json", "{").find("vocab.json: expected JSON"), std::string::npos);
   EXPECT_NE(load("vocab.json", "[1]").find("expected an object of symbols"), std::string::npos);
@@ -262,7 +254,7 @@ TEST(Tokenizer, NamesWhatIsWrongWithItsFiles) {
             std::string::npos);
   EXPECT_THROW(data::load_tokenizer(fresh_folder()), data::BadInput);
   const Tokenizer tokenizer = data::load_tokenizer(kGolden);
-  EXPECT_NE(message_of([&] { data::encode(tokenizer, {"caf\xe9"}); }).find("expected UTF-8"),
+  EXPECT_NE(refusal([&] { data::encode(tokenizer, {"caf\xe9"}); }).find("expected UTF-8"),
             std::string::npos);
 }
 

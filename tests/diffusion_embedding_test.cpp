@@ -5,6 +5,7 @@
 #include "data/safetensors.hpp"
 #include "diffusion/embedding.hpp"
 #include "diffusion/prompt.hpp"
+#include "tests/refusal.hpp"
 #include "tests/tiny_pipeline.hpp"
 
 namespace {
@@ -18,16 +19,6 @@ fs::path written(const std::string& name, const std::map<std::string, at::Tensor
   const fs::path path = fs::path(testing::TempDir()) / ("laurel_embedding_" + name);
   data::write_safetensors(path, {.tensors = tensors, .metadata = {}, .source = {}});
   return path;
-}
-
-template <class F>
-std::string refusal(const F& act) {
-  try {
-    act();
-  } catch (const data::BadInput& error) {
-    return error.what();
-  }
-  return "";
 }
 
 // The rows of words in the encoder's input.

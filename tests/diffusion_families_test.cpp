@@ -11,6 +11,7 @@
 #include "data/safetensors.hpp"
 #include "diffusion/generate.hpp"
 #include "tests/golden.hpp"
+#include "tests/refusal.hpp"
 #include "tests/tiny_families.hpp"
 
 namespace {
@@ -37,15 +38,6 @@ fs::path fresh_folder() {
   const fs::path folder = fs::path(testing::TempDir()) / ("laurel_families_" + test);
   fs::remove_all(folder);
   return folder;
-}
-
-std::string refusal(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const data::BadInput& error) {
-    return error.what();
-  }
-  return "";
 }
 
 void replace_in(const fs::path& file, const std::string& key, const nlohmann::json& value) {

@@ -6,21 +6,12 @@
 #include "data/error.hpp"
 #include "diffusion/lora_change.hpp"
 #include "diffusion/lora_names.hpp"
+#include "tests/refusal.hpp"
 
 namespace {
 
 using diffusion::make_change;
 using Roles = std::map<std::string, at::Tensor>;
-
-std::string refusal(const std::function<void()>& run) {
-  try {
-    run();
-  } catch (const data::BadInput& error) {
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    return error.what();
-  }
-  return "accepted";
-}
 
 at::Tensor matrix(std::vector<float> values, int64_t rows) {
   return at::tensor(values).view({rows, -1});

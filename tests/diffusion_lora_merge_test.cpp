@@ -9,6 +9,7 @@
 #include "diffusion/checkpoint_parts.hpp"
 #include "diffusion/lora_file.hpp"
 #include "diffusion/lora_merge.hpp"
+#include "tests/refusal.hpp"
 
 namespace {
 
@@ -52,15 +53,6 @@ double difference(const CheckpointParts& a, const CheckpointParts& b) {
     }
   }
   return worst;
-}
-
-std::string refusal(const std::function<void()>& run) {
-  try {
-    run();
-  } catch (const data::BadInput& error) {
-    return error.what();
-  }
-  return "accepted";
 }
 
 TEST(Approximate, IsExactAtTheFullRankAndTheBestBelow) {

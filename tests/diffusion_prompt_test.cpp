@@ -9,6 +9,7 @@
 #include "diffusion/generate.hpp"
 #include "diffusion/pipeline.hpp"
 #include "diffusion/prompt.hpp"
+#include "tests/refusal.hpp"
 #include "tests/tiny_pipeline.hpp"
 
 namespace {
@@ -19,17 +20,6 @@ using diffusion::WeightedText;
 using Pieces = std::vector<WeightedText>;
 
 const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
-
-// The message of the BadInput that `act` throws; "": none.
-template <class F>
-std::string refusal(const F& act) {
-  try {
-    act();
-  } catch (const data::BadInput& error) {
-    return error.what();
-  }
-  return "";
-}
 
 // A tokenizer of 8 ids a prompt, and its words.
 data::Tokenizer short_tokenizer() {

@@ -16,6 +16,7 @@
 #include "finetune/memory.hpp"
 #include "finetune/trainer.hpp"
 #include "finetune/watch.hpp"
+#include "tests/refusal.hpp"
 #include "tests/tiny_pipeline.hpp"
 
 namespace {
@@ -254,15 +255,6 @@ TEST(Trainer, AGradientThatIsNotFiniteSkipsTheStepAndNamesTheLayer) {
   EXPECT_TRUE(at::equal(params[1].value, at::ones({2})));
 }
 
-std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const data::BadInput& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
 TEST(Trainer, GoesBackWhenTheParametersBlowUp) {
   FinetuneConfig config = tiny_config();
   config.train_full = true;
@@ -286,7 +278,7 @@ TEST(Trainer, RefusesARunWhoseLogProbabilitiesCannotBeReplayed) {
   FinetuneConfig config = tiny_config();
   config.clip_range = 1e-12;
   config.train_batch_size = 3;  // another batch size than the rollout's: other rounding
-  const std::string message = message_of([&] { run(tiny_task(), config, fresh("drift")); });
+  const std::string message = refusal([&] { run(tiny_task(), config, fresh("drift")); });
   EXPECT_NE(message.find("self-test: log-probabilities"), std::string::npos) << message;
 }
 
@@ -295,25 +287,24 @@ TEST(Trainer, RefusesAnotherRunsFolderAndAChangedConfiguration) {
   config.num_epochs = 2;
   const fs::path folder = fresh("taken");
   run(tiny_task(), config, folder);
-  EXPECT_NE(message_of([&] { run(tiny_task(), config, folder); }).find("found a run of prdp"),
+  EXPECT_NE(refusal([&] { run(tiny_task(), config, folder); }).find("found a run of prdp"),
             std::string::npos);
   Task changed = tiny_task();
   changed.config_text = "learning_rate = 0.02\nnum_epochs = 9\n";
-  const std::string message = message_of([&] { run(changed, config, folder, "latest"); });
+  const std::string message = refusal([&] { run(changed, config, folder, "latest"); });
   EXPECT_NE(message.find("learning_rate: the checkpoint was made with 0.01, found 0.02"),
             std::string::npos)
       << message;
   config.method = finetune::Method::kDdpo;
-  EXPECT_NE(message_of([&] {
-              run(tiny_task(), config, folder, "latest");
-            }).find("expected a run of ddpo"),
-            std::string::npos);
   EXPECT_NE(
-      message_of([&] { run(tiny_task(), config, folder, "checkpoint-77"); }).find("checkpoint-77"),
+      refusal([&] { run(tiny_task(), config, folder, "latest"); }).find("expected a run of ddpo"),
+      std::string::npos);
+  EXPECT_NE(
+      refusal([&] { run(tiny_task(), config, folder, "checkpoint-77"); }).find("checkpoint-77"),
       std::string::npos);
   const fs::path other = fresh("other");
   data::write_file(other / "holiday.txt", "x");
-  EXPECT_NE(message_of([&] { run(tiny_task(), tiny_config(), other); }).find("new or empty folder"),
+  EXPECT_NE(refusal([&] { run(tiny_task(), tiny_config(), other); }).find("new or empty folder"),
             std::string::npos);
 }
 
@@ -322,9 +313,8 @@ TEST(Trainer, RefusesARewardThatDoesNotVary) {
   task.rewards[0].score = [](const rewards::RewardBatch& batch) {
     return at::ones({batch.images.size(0)});
   };
-  EXPECT_NE(
-      message_of([&] { run(task, tiny_config(), fresh("flat")); }).find("found no difference"),
-      std::string::npos);
+  EXPECT_NE(refusal([&] { run(task, tiny_config(), fresh("flat")); }).find("found no difference"),
+            std::string::npos);
 }
 
 TEST(Checkpoints, TheOldestGoFirst) {

@@ -10,6 +10,7 @@
 #include "data/files.hpp"
 #include "data/safetensors.hpp"
 #include "rewards/clip.hpp"
+#include "tests/refusal.hpp"
 
 namespace {
 
@@ -19,15 +20,6 @@ const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
 
 double difference(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).abs().max().item<double>();
-}
-
-std::string message_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const data::BadInput& error) {
-    return error.what();
-  }
-  return "";
 }
 
 fs::path copy_of_golden() {
@@ -120,23 +112,21 @@ TEST(Clip, FeaturesHaveUnitNorm) {
 TEST(Clip, NamesWhatIsWrongWithItsFiles) {
   const fs::path folder = copy_of_golden();
   data::write_file(folder / "config.json", R"({"hidden_size": 8})");
-  EXPECT_NE(message_of([&] { rewards::load_clip(folder); }).find("vision_config is missing"),
+  EXPECT_NE(refusal([&] { rewards::load_clip(folder); }).find("vision_config is missing"),
             std::string::npos);
   fs::copy_file(kGolden / "clip_gelu" / "config.json", folder / "config.json",
                 fs::copy_options::overwrite_existing);
   data::write_file(folder / "preprocessor_config.json", R"({"image_mean": [1, 2]})");
-  EXPECT_NE(
-      message_of([&] { rewards::load_clip(folder); }).find("image_mean: expected three numbers"),
-      std::string::npos);
+  EXPECT_NE(refusal([&] { rewards::load_clip(folder); }).find("image_mean: expected three numbers"),
+            std::string::npos);
   data::Weights weights = data::read_safetensors(kGolden / "clip_gelu" / "model.safetensors");
   weights.tensors.erase("vision_model.pre_layrnorm.weight");
   data::write_safetensors(folder / "model.safetensors", weights);
   fs::remove(folder / "preprocessor_config.json");
-  EXPECT_NE(
-      message_of([&] { rewards::load_clip(folder); }).find("vision_model.pre_layrnorm.weight"),
-      std::string::npos);
+  EXPECT_NE(refusal([&] { rewards::load_clip(folder); }).find("vision_model.pre_layrnorm.weight"),
+            std::string::npos);
   fs::remove(folder / "model.safetensors");
-  EXPECT_NE(message_of([&] { rewards::load_clip(folder); }).find("found no weights"),
+  EXPECT_NE(refusal([&] { rewards::load_clip(folder); }).find("found no weights"),
             std::string::npos);
 }
 

@@ -7,6 +7,7 @@
 #include "data/files.hpp"
 #include "data/image_io.hpp"
 #include "data/safetensors.hpp"
+#include "tests/refusal.hpp"
 #include "tools/commands.hpp"
 #include "tools/lora_choice.hpp"
 #include "tools/sample_jobs.hpp"
@@ -22,16 +23,6 @@ fs::path fresh(const std::string& name) {
   const fs::path folder = fs::path(testing::TempDir()) / ("laurel_lora_" + name);
   fs::remove_all(folder);
   return folder;
-}
-
-std::string refusal(const std::function<void()>& run) {
-  try {
-    run();
-  } catch (const data::BadInput& error) {
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    return error.what();
-  }
-  return "accepted";
 }
 
 // What a command printed on stdout; its notes on stderr are dropped.

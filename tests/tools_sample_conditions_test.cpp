@@ -9,6 +9,7 @@
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/image_io.hpp"
+#include "tests/refusal.hpp"
 #include "tests/tiny_families.hpp"
 #include "tools/commands.hpp"
 #include "tools/sample_jobs.hpp"
@@ -16,15 +17,6 @@
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string refusal(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const data::BadInput& error) {
-    return error.what();
-  }
-  return "";
-}
 
 fs::path fresh_folder() {
   const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
