@@ -12,6 +12,8 @@ namespace data {
 // what is there already. libtorch's own passing buffers count; those of its matrix libraries do
 // not.
 int64_t peak_tensor_bytes(const std::function<void()>& work);
+// An allowance for the latter, in bytes: a guess.
+constexpr double kMatrixBuffers = 64e6;
 
 // Memory of this process that is resident now, and the most so far, in bytes (Linux's VmRSS and
 // VmHWM); 0 where it is not known.

@@ -117,7 +117,7 @@ void merge_checkpoints(CheckpointParts& a,
       const at::Tensor to = same_tensor(b, part, name, tensor);
       const at::Tensor change = to.to(at::kFloat) - from.to(at::kFloat);
       const at::Tensor merged = at::add(tensor.to(at::kFloat), change, weight);
-      if (!merged.isfinite().all().item<bool>())
+      if (!data::all_finite(merged))
         throw BadInput(b.source.string() + ": " + part + ": tensor " + name +
                        ": the sum holds NaN or infinite values; a checkpoint is damaged");
       tensor = merged.to(tensor.scalar_type());

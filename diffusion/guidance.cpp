@@ -7,9 +7,6 @@
 namespace diffusion {
 namespace {
 
-// InstructPix2Pix's UNet reads the source's latent beside its own.
-bool reads_image(const UNetConfig& unet) { return unet.in_channels == 2 * unet.out_channels; }
-
 std::vector<at::Tensor> parts_of(const at::Tensor& output, int64_t parts, const char* what) {
   TORCH_CHECK(output.dim() == 4 && output.size(0) % parts == 0, what, ": output must be [", parts,
               " B, C, H, W], got ", data::shape_text(output.sizes()));

@@ -4,6 +4,7 @@
 
 #include "data/error.hpp"
 #include "data/shape.hpp"
+#include "data/weights.hpp"
 
 namespace diffusion {
 namespace {
@@ -134,7 +135,7 @@ void check_values(Roles& roles, const std::string& where) {
       throw BadInput(where + ": '" + role + "': expected a matrix, found " +
                      data::shape_text(tensor.sizes()));
     tensor = tensor.to(at::kFloat);
-    if (!tensor.isfinite().all().item<bool>())
+    if (!data::all_finite(tensor))
       throw BadInput(where + ": '" + role +
                      "' holds NaN or infinite values; the file is damaged or its training "
                      "diverged, use an earlier one");

@@ -7,6 +7,7 @@
 
 #include "data/error.hpp"
 #include "data/shape.hpp"
+#include "data/weights.hpp"
 
 namespace diffusion {
 namespace {
@@ -85,7 +86,7 @@ at::Tensor change_between(const LoraTarget& base,
                    (known ? data::shape_text(sites->second.at(module)->sizes()) : "none") +
                    "; they are of different models");
   const at::Tensor change = sites->second.at(module)->to(at::kFloat) - before.to(at::kFloat);
-  if (!change.isfinite().all().item<bool>())
+  if (!data::all_finite(change))
     throw BadInput(tuned.source + ": layer " + part + "." + module +
                    ": NaN or infinite values; the file is damaged");
   return change;

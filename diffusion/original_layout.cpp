@@ -18,6 +18,7 @@ using data::Weights;
 
 const std::string kUNet = "model.diffusion_model.";
 const std::string kPacked = ".in_proj_";
+const char* const kHeads[] = {".q_proj.", ".k_proj.", ".v_proj."};  // packed in this order
 constexpr int64_t kOpenClipHLayers = 24;
 
 std::string first_prefix(const Weights& file, const std::vector<std::string>& prefixes) {
@@ -119,10 +120,9 @@ void add(Weights& part, const Place& place, const at::Tensor& tensor) {
       throw BadInput(part.source + ": " + place.name +
                      ": expected queries, keys and values of one size");
     const auto parts = tensor.chunk(3);  // [3 D, ...] -> 3 x [D, ...]
-    const char* const heads[] = {".q_proj.", ".k_proj.", ".v_proj."};
     const std::string end = place.name.substr(packed + kPacked.size());
     for (size_t i = 0; i < 3; ++i)
-      part.tensors[place.name.substr(0, packed) + heads[i] + end] = parts[i];
+      part.tensors[place.name.substr(0, packed) + kHeads[i] + end] = parts[i];
     return;
   }
   const bool transposed = place.name == "text_projection.weight" && tensor.dim() == 2;
@@ -202,7 +202,7 @@ at::Tensor put_back(const at::Tensor& old, const Place& place, const Weights& pa
   if (packed == std::string::npos) {
     find(place.name);
   } else {
-    for (const char* head : {".q_proj.", ".k_proj.", ".v_proj."})
+    for (const char* head : kHeads)
       find(place.name.substr(0, packed) + head + place.name.substr(packed + kPacked.size()));
   }
   if (values.empty()) return {};

@@ -183,9 +183,7 @@ std::shared_ptr<PromptCache> make_prompt_cache() { return std::make_shared<Promp
 
 bool is_xl(const Pipeline& pipeline) { return pipeline.text_encoder_2.has_value(); }
 
-bool edits_images(const Pipeline& pipeline) {
-  return pipeline.unet.config.in_channels == 2 * pipeline.vae.config.latent_channels;
-}
+bool edits_images(const Pipeline& pipeline) { return reads_image(pipeline.unet.config); }
 
 bool embeds_guidance(const UNet& unet) { return unet.config.time_cond_proj_dim > 0; }
 

@@ -188,6 +188,8 @@ void check_added_conditions(const UNetConfig& config, const std::string& source)
 
 }  // namespace
 
+bool reads_image(const UNetConfig& config) { return config.in_channels == 2 * config.out_channels; }
+
 UNetConfig read_unet_config(const fs::path& file) {
   const std::string source = file.string();
   const json object = read_unet_object(file);

@@ -39,6 +39,9 @@ struct UNetConfig {
   int64_t projection_class_embeddings_input_dim = 0;  // pooled width + 6 addition_time_embed_dim
 };
 
+// InstructPix2Pix's UNet reads the source's latent beside its own.
+bool reads_image(const UNetConfig& config);
+
 // Throws BadInput naming the key when the network has a part that is not supported, or sizes that
 // do not fit together.
 UNetConfig read_unet_config(const std::filesystem::path& file);

@@ -13,9 +13,8 @@
 namespace finetune {
 namespace {
 
-constexpr double kFloat = 4;             // bytes
-constexpr int64_t kLargeSide = 32;       // latents above it are measured at half their side
-constexpr double kMatrixBuffers = 64e6;  // what matrix libraries hold beside tensors, as seen
+constexpr double kFloat = 4;        // bytes
+constexpr int64_t kLargeSide = 32;  // latents above it are measured at half their side
 
 double values(const std::vector<int64_t>& shape) {
   return static_cast<double>(shape[0] * shape[1] * shape[2]);
@@ -69,7 +68,7 @@ MemoryModel model_of(const Task& task, const FinetuneConfig& config) {
   const Sizes sizes{shape, config.vae_tiling ? task.latent_shape : shape};
   MemoryModel model;
   model.resident = data::resident_memory();
-  model.margin = kMatrixBuffers;
+  model.margin = data::kMatrixBuffers;
   const Peaks one = peaks_of(task, config, 1, sizes), two = peaks_of(task, config, 2, sizes);
   model.draw = line_through(one.draw, two.draw, area);
   model.rate = line_through(one.rate, two.rate, config.vae_tiling ? 1 : area);

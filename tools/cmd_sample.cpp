@@ -29,8 +29,6 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
-constexpr int64_t kMicroBatch = 8;
-
 void declare_what(Options& options, SampleConfig& c) {
   options.group("What");
   declare_model(options, c.checkpoint);
@@ -99,12 +97,6 @@ void declare_rest(Options& options, SampleConfig& c) {
   options.alias("num_inference_steps", "steps");
   options.alias("guidance_scale", "cfg_scale");
   options.alias("sampler", "sampling_method");
-}
-
-// "tiny-world" of "models/tiny-world/"
-std::string last_name(const fs::path& path) {
-  const fs::path whole = fs::absolute(path).lexically_normal();
-  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
 }
 
 diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
@@ -217,11 +209,6 @@ void settle_prompts(Session& session) {
   }
 }
 
-int64_t micro_batch_of(const SampleConfig& config, size_t requests) {
-  if (config.batch_size > 0) return config.batch_size;
-  return std::min<int64_t>(kMicroBatch, static_cast<int64_t>(requests));
-}
-
 // The candidates of a group of jobs, in order.
 std::vector<diffusion::ImageRequest> requests_of(const Session& session,
                                                  const std::vector<size_t>& group) {
@@ -303,7 +290,7 @@ WriterOptions writer_options(const Session& session, at::Device device) {
   }
   options.base.sampler = diffusion::sampler_label(session.choice);
   options.base.model =
-      config.unet.empty() ? model_name(session.pipeline.source) : last_name(config.unet);
+      model_name(config.unet.empty() ? session.pipeline.source : fs::path(config.unet));
   if (config.eta > 0) options.base.extra.push_back({"Eta", data::short_number(config.eta)});
   if (config.clip_skip > 0)
     options.base.extra.push_back({"Clip skip", std::to_string(config.clip_skip + 1)});

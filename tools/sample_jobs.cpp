@@ -49,6 +49,11 @@ void settle_family(SampleConfig& config,
   if (!given.cfg_scale) config.cfg_scale = 8.5;
 }
 
+int64_t micro_batch_of(const SampleConfig& config, size_t requests) {
+  if (config.batch_size > 0) return config.batch_size;
+  return std::min<int64_t>(kMicroBatch, static_cast<int64_t>(requests));
+}
+
 std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_seed) {
   const std::string negative = data::checked_prompt(config.negative_prompt, "--negative_prompt");
   const uint64_t base = config.seed < 0 ? random_seed : static_cast<uint64_t>(config.seed);

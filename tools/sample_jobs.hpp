@@ -71,6 +71,10 @@ void settle_family(SampleConfig& config,
                    const at::Tensor& image,
                    const diffusion::Pipeline& pipeline);
 
+// Images that are computed together unless --batch_size says otherwise.
+constexpr int64_t kMicroBatch = 8;
+int64_t micro_batch_of(const SampleConfig& config, size_t requests);
+
 // The prompts of the flags, then those of the file, each `count` times. Throws BadInput when there
 // are none, and for tags that name no LoRA. `random_seed` stands in for a seed of -1.
 std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_seed);

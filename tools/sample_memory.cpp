@@ -13,9 +13,7 @@
 namespace tools {
 namespace {
 
-constexpr int64_t kDefaultBatch = 8;
-constexpr int64_t kLargePixels = 256;    // larger images are measured at half their sides
-constexpr double kMatrixBuffers = 64e6;  // what matrix libraries hold beside tensors, as seen
+constexpr int64_t kLargePixels = 256;  // larger images are measured at half their sides
 
 // Bytes of tensors at once while `images` images of one step are made.
 double peak_of(const diffusion::Pipeline& pipeline,
@@ -59,7 +57,7 @@ void fit_sample_memory(SampleConfig& config,
   const bool large = std::min(job.height, job.width) > kLargePixels && job.height % factor == 0 &&
                      job.width % factor == 0;
   const int64_t shrink = large ? 2 : 1;
-  const double kept = data::resident_memory() + kMatrixBuffers;
+  const double kept = data::resident_memory() + data::kMatrixBuffers;
   const double one = peak_of(pipeline, job, 1, shrink),
                each = std::max(0.0, peak_of(pipeline, job, 2, shrink) - one);
   const double fixed = kept + std::max(0.0, one - each);
@@ -67,9 +65,7 @@ void fit_sample_memory(SampleConfig& config,
   const auto total = [&](int64_t batch) {
     return fixed + area * each * static_cast<double>(batch);
   };
-  int64_t batch = config.batch_size > 0
-                      ? config.batch_size
-                      : std::min(kDefaultBatch, static_cast<int64_t>(jobs.size()) * config.best_of);
+  int64_t batch = micro_batch_of(config, jobs.size() * static_cast<size_t>(config.best_of));
   while (batch > 1 && total(batch) > limit) batch /= 2;
   double peak = total(batch);
   if (peak > limit && pipeline.vae.tile_size == 0) {
