@@ -9,8 +9,8 @@
 
 // libtorch's matrix products and attention on the CPU are MKL's, which asks this function of its
 // own whether the processor is Intel's, and takes the kernels without AVX-512 where it is not. What
-// the processor can do it asks the processor. On an AMD EPYC: products 1.2 times as fast,
-// attention 1.15.
+// the processor can do it asks the processor. Measured under Python with the same override, on an
+// AMD EPYC: products 1.2 times as fast, attention 1.15.
 extern "C" __attribute__((visibility("default"))) int mkl_serv_intel_cpu_true() { return 1; }
 
 namespace {
