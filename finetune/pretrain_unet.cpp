@@ -204,7 +204,8 @@ PretrainUNetResult pretrain_unet(const PretrainUNetOptions& options,
                                  const LatentSet& held_out,
                                  const std::vector<ExamSet>& exams,
                                  const std::function<void(const std::string&)>& print) {
-  if (options.num_workers > 1) at::set_num_threads(1);
+  // The workers are the threads.
+  const ThreadsPerOperation threads(options.num_workers > 1 ? 1 : at::get_num_threads());
   Run run = start(options, pipeline, train, held_out, exams);
   Window window;
   train::run(run.loop, {.update = [&] { update(run, window); },

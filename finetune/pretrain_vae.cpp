@@ -207,7 +207,8 @@ Reconstruction reconstruct(const Vae& vae, const at::Tensor& images) {
 PretrainVaeResult pretrain_vae(const PretrainVaeOptions& options,
                                const ImageSource& source,
                                const std::function<void(const std::string&)>& print) {
-  if (options.num_workers > 1) at::set_num_threads(1);  // the workers are the threads
+  // The workers are the threads.
+  const ThreadsPerOperation threads(options.num_workers > 1 ? 1 : at::get_num_threads());
   Run run = start(options, source);
   StepFigures now;
   std::string measured;

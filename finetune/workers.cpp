@@ -19,6 +19,12 @@ void in_parallel(int64_t count, const std::function<void(int64_t worker)>& work)
   for (auto& other : others) other.get();
 }
 
+ThreadsPerOperation::ThreadsPerOperation(int count) : before_(at::get_num_threads()) {
+  at::set_num_threads(count);
+}
+
+ThreadsPerOperation::~ThreadsPerOperation() { at::set_num_threads(before_); }
+
 void sum_gradients(const train::Params& params, const std::vector<const train::Params*>& parts) {
   for (size_t p = 0; p < params.size(); ++p) {
     at::Tensor sum = (*parts.front())[p].value.grad();

@@ -15,6 +15,19 @@ namespace finetune {
 // first exception is thrown on.
 void in_parallel(int64_t count, const std::function<void(int64_t worker)>& work);
 
+// While it lives, an operation of the calling thread and of in_parallel's uses `count` threads;
+// then as many as before. Sums of another number of threads round otherwise.
+class ThreadsPerOperation {
+ public:
+  explicit ThreadsPerOperation(int count);
+  ~ThreadsPerOperation();
+  ThreadsPerOperation(const ThreadsPerOperation&) = delete;
+  ThreadsPerOperation& operator=(const ThreadsPerOperation&) = delete;
+
+ private:
+  int before_;
+};
+
 // A network that shares its memory with another and has gradients of its own.
 template <class S>
 struct Replica {

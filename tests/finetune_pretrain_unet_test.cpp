@@ -1,10 +1,12 @@
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "data/error.hpp"
 #include "finetune/pretrain_unet.hpp"
+#include "finetune/workers.hpp"
 #include "tests/tiny_pipeline.hpp"
 
 namespace {
@@ -115,6 +117,21 @@ finetune::PretrainUNetResult trained(const finetune::PretrainUNetOptions& option
   const auto pipeline = tests::tiny_pipeline();
   const auto set = some_set(pipeline);
   return finetune::pretrain_unet(options, pipeline, set, set, {}, [](const std::string&) {});
+}
+
+// A run in a program that goes on must not change how the next one rounds.
+TEST(ThreadsPerOperation, LeavesTheNumberOfThreadsAsItWas) {
+  const int before = at::get_num_threads();
+  {
+    const finetune::ThreadsPerOperation three(3);
+    EXPECT_EQ(at::get_num_threads(), 3);
+    const finetune::ThreadsPerOperation one(1);
+    EXPECT_EQ(at::get_num_threads(), 1);
+  }
+  EXPECT_EQ(at::get_num_threads(), before);
+  const finetune::ThreadsPerOperation three(3);
+  trained(tiny_options(fresh_folder(), 1));
+  EXPECT_EQ(at::get_num_threads(), 3);
 }
 
 TEST(PretrainUNet, AResumedRunEqualsTheUninterruptedOneBitForBit) {
