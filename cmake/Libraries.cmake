@@ -10,4 +10,17 @@ find_path(STB_INCLUDE stb_image.h PATH_SUFFIXES stb REQUIRED)
 add_library(laurel_stb INTERFACE)
 target_include_directories(laurel_stb SYSTEM INTERFACE "${STB_INCLUDE}")
 
+# cpp-httplib, a library in Debian; data/http.cpp says with what it was compiled.
+find_path(HTTPLIB_INCLUDE httplib.h REQUIRED)
+find_library(HTTPLIB cpp-httplib REQUIRED)
+add_library(laurel_httplib INTERFACE)
+target_include_directories(laurel_httplib SYSTEM INTERFACE "${HTTPLIB_INCLUDE}")
+target_link_libraries(laurel_httplib INTERFACE "${HTTPLIB}")
+
+find_path(WEBP_INCLUDE webp/decode.h REQUIRED)
+find_library(WEBP webp REQUIRED)
+add_library(laurel_webp INTERFACE)
+target_include_directories(laurel_webp SYSTEM INTERFACE "${WEBP_INCLUDE}")
+target_link_libraries(laurel_webp INTERFACE "${WEBP}")
+
 find_package(Threads REQUIRED)
