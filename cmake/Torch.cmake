@@ -31,6 +31,8 @@ endif()
 add_library(laurel_torch INTERFACE)
 add_library(laurel::torch ALIAS laurel_torch)
 target_include_directories(laurel_torch SYSTEM INTERFACE "${LAUREL_TORCH}/include")
+# libtorch was built with NDEBUG; without it some classes of its headers have more members.
+target_compile_definitions(laurel_torch INTERFACE $<$<NOT:$<CONFIG:Release>>:NDEBUG>)
 target_link_libraries(laurel_torch INTERFACE "${LAUREL_TORCH}/lib/libtorch_cpu.so"
                                              "${LAUREL_TORCH}/lib/libc10.so")
 # --disable-new-dtags: an RPATH, unlike a RUNPATH, also serves the libraries that libtorch_cpu needs.

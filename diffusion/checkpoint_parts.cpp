@@ -3,12 +3,11 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <set>
-
 #include "data/error.hpp"
-#include "data/safetensors.hpp"
 #include "data/shape.hpp"
 #include "data/weight_files.hpp"
+#include "diffusion/original_layout.hpp"
+#include "diffusion/original_names.hpp"
 #include "diffusion/unet_config.hpp"
 
 namespace diffusion {
@@ -16,15 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using data::BadInput;
-
-struct PartFolder {
-  const char* name;
-  const char* stem;  // of its weights' file
-};
-constexpr PartFolder kParts[] = {{kUnetPart, "diffusion_pytorch_model"},
-                                 {"vae", "diffusion_pytorch_model"},
-                                 {kTextPart, "model"},
-                                 {kText2Part, "model"}};
+using data::Weights;
 
 // The tensor of the same name; BadInput when there is none of its shape.
 const at::Tensor& same_tensor(const CheckpointParts& checkpoint,
@@ -45,43 +36,49 @@ const at::Tensor& same_tensor(const CheckpointParts& checkpoint,
   return tensor->second;
 }
 
-bool is_weights_file(const fs::path& path) {
-  static const std::set<std::string> endings{".safetensors", ".bin", ".ckpt", ".pt", ".pth"};
-  return endings.contains(path.extension().string()) ||
-         path.filename().string().find(".safetensors.index") != std::string::npos;
+// Older files have other names for the VAE's attention; transformers 5 leaves out the head of the
+// text encoders' names.
+Weights todays_names(const std::string& part, const Weights& file) {
+  Weights named;
+  named.source = file.source;
+  for (const auto& [name, tensor] : file.tensors) {
+    const bool text = part == kTextPart || part == kText2Part;
+    const bool whole = name.starts_with("text_model.") || name.starts_with("text_projection.");
+    named.tensors[text && !whole     ? "text_model." + name
+                  : part == kVaePart ? current_vae_name(name)
+                                     : name] = tensor;
+  }
+  return named;
 }
 
-// Everything of a folder but the weights that are written anew.
-void copy_rest(const fs::path& from, const fs::path& to, const CheckpointParts& checkpoint) {
-  fs::create_directories(to);
-  for (const auto& entry : fs::directory_iterator(from)) {
-    const std::string name = entry.path().filename().string();
-    if (entry.is_regular_file()) {
-      if (!is_weights_file(entry.path())) fs::copy_file(entry.path(), to / name);
-      continue;
-    }
-    if (!entry.is_directory() || name.starts_with('.')) continue;
-    if (checkpoint.parts.contains(name)) {
-      copy_rest(entry.path(), to / name, {});
-    } else {
-      fs::copy(entry.path(), to / name, fs::copy_options::recursive);
-    }
+CheckpointParts parts_of_folder(const fs::path& source) {
+  CheckpointParts checkpoint{source, {}};
+  for (const char* part : {kUnetPart, kVaePart, kTextPart, kText2Part}) {
+    const bool needed = part == std::string(kUnetPart);
+    if (needed || fs::is_directory(source / part))
+      checkpoint.parts[part] =
+          todays_names(part, data::read_weights(source / part, weights_stem(part)));
   }
+  const UNetConfig config = read_unet_config(source / kUnetPart / "config.json");
+  checkpoint.layers_per_block = config.layers_per_block.at(0);
+  return checkpoint;
+}
+
+CheckpointParts parts_of_file(const fs::path& source) {
+  const Weights file = data::read_weights_file(source);
+  const OriginalLayout layout = original_layout(file);
+  CheckpointParts checkpoint{source, {}, layout.unet_layers};
+  for (const Part part : {Part::kUNet, Part::kVae, Part::kText, Part::kText2}) {
+    const Weights weights = take_part(file, layout, part);
+    if (!weights.tensors.empty()) checkpoint.parts[part_folder(part)] = weights;
+  }
+  return checkpoint;
 }
 
 }  // namespace
 
 CheckpointParts read_checkpoint_parts(const fs::path& source) {
-  CheckpointParts checkpoint;
-  checkpoint.source = source;
-  for (const auto& [name, stem] : kParts) {
-    const bool needed = std::string(name) == kUnetPart;
-    if (needed || fs::is_directory(source / name))
-      checkpoint.parts[name] = data::read_weights(source / name, stem);
-  }
-  const UNetConfig config = read_unet_config(source / kUnetPart / "config.json");
-  checkpoint.layers_per_block = config.layers_per_block.at(0);
-  return checkpoint;
+  return fs::is_directory(source) ? parts_of_folder(source) : parts_of_file(source);
 }
 
 LoraTarget lora_target(CheckpointParts& checkpoint) {
@@ -89,7 +86,7 @@ LoraTarget lora_target(CheckpointParts& checkpoint) {
   target.source = checkpoint.source.string();
   target.layers_per_block = checkpoint.layers_per_block;
   for (auto& [part, weights] : checkpoint.parts) {
-    if (part == "vae") continue;
+    if (part == kVaePart) continue;
     for (auto& [name, tensor] : weights.tensors) {
       const bool layer = name.ends_with(".weight") && tensor.dim() >= 2 &&
                          tensor.is_floating_point() &&
@@ -123,27 +120,6 @@ void merge_checkpoints(CheckpointParts& a,
       tensor = merged.to(tensor.scalar_type());
     }
   }
-}
-
-void write_checkpoint_parts(const fs::path& target,
-                            const CheckpointParts& checkpoint,
-                            std::optional<at::ScalarType> dtype) {
-  const fs::path plain = fs::absolute(target / "").parent_path();
-  if (fs::exists(plain))
-    throw BadInput(plain.string() + ": is there already; name another or remove it");
-  const fs::path temporary = plain.string() + ".tmp";
-  fs::remove_all(temporary);
-  copy_rest(checkpoint.source, temporary, checkpoint);
-  for (const auto& [name, stem] : kParts) {
-    const auto found = checkpoint.parts.find(name);
-    if (found == checkpoint.parts.end()) continue;
-    data::Weights file = found->second;
-    file.metadata["format"] = "pt";
-    for (auto& [tensor_name, tensor] : file.tensors)
-      if (dtype && tensor.is_floating_point()) tensor = tensor.to(*dtype);
-    data::write_safetensors(temporary / name / (std::string(stem) + ".safetensors"), file);
-  }
-  fs::rename(temporary, plain);
 }
 
 }  // namespace diffusion

@@ -3,20 +3,15 @@
 // A checkpoint as tensors alone, whatever its layout: what merging needs, without its networks.
 
 #include <filesystem>
-#include <map>
-#include <optional>
-#include <string>
 
-#include "data/weights.hpp"
 #include "diffusion/lora_weights.hpp"
+#include "diffusion/save_like.hpp"
 
 namespace diffusion {
 
 struct CheckpointParts {
-  std::filesystem::path source;  // a diffusers folder
-  // By diffusers' folder name: "unet", "vae", "text_encoder", "text_encoder_2"; as the files hold
-  // them.
-  std::map<std::string, data::Weights> parts;
+  std::filesystem::path source;  // a diffusers folder, or a single file
+  PartWeights parts;             // in today's names, dtypes as the files hold them
   int64_t layers_per_block = 2;  // of the UNet
 };
 
@@ -33,12 +28,5 @@ void merge_checkpoints(CheckpointParts& a,
                        const CheckpointParts& b,
                        const CheckpointParts* minus,
                        double weight);
-
-// A folder with these weights and everything else of `source`; written under a temporary name and
-// renamed. `dtype` of all floating-point tensors; nothing: as they are. Throws BadInput when the
-// target is there already.
-void write_checkpoint_parts(const std::filesystem::path& target,
-                            const CheckpointParts& checkpoint,
-                            std::optional<at::ScalarType> dtype);
 
 }  // namespace diffusion

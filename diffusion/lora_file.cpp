@@ -56,6 +56,13 @@ Common common_of(const LoraWeights& lora) {
   return common;
 }
 
+// The alpha of every layer in kohya's form. Where they differ, the scales go into the upper
+// factors: diffusers takes the alphas of a file with several for the wrong layers.
+double one_alpha(const Common& common) {
+  return common.alphas.size() == 1 ? *common.alphas.begin()
+                                   : static_cast<double>(*common.ranks.rbegin());
+}
+
 // Adds one part's entries of lora_adapter_metadata; false where one rank and alpha do not do.
 bool add_adapter_metadata(const std::string& part,
                           const std::map<std::string, LoraChange>& modules,
@@ -109,21 +116,19 @@ std::string tensors_hash(const data::Weights& file) {
   return data::sha256(bytes);
 }
 
+// The upper factor is multiplied by `scale`; kohya's form gets the alpha.
 void add_pair(data::Weights& file,
               const std::string& name,
               const LowRank& pair,
               double scale,
-              LoraFormat format,
+              std::optional<double> alpha,
               at::ScalarType dtype) {
   const auto put = [&](const std::string& end, const at::Tensor& tensor) {
     file.tensors[name + end] = tensor.detach().to(at::kCPU, dtype);
   };
-  const bool peft = format == LoraFormat::kPeft;
-  put(peft ? ".lora_A.weight" : ".lora_down.weight", pair.down);
-  put(peft ? ".lora_B.weight" : ".lora_up.weight", peft ? scale * pair.up.detach() : pair.up);
-  if (peft) return;
-  file.tensors[name + ".alpha"] =
-      at::full({}, scale * static_cast<double>(pair.down.size(0)), at::kFloat);
+  put(alpha ? ".lora_down.weight" : ".lora_A.weight", pair.down);
+  put(alpha ? ".lora_up.weight" : ".lora_B.weight", scale * pair.up.detach());
+  if (alpha) file.tensors[name + ".alpha"] = at::full({}, *alpha, at::kFloat);
 }
 
 }  // namespace
@@ -154,12 +159,16 @@ void write_lora(const fs::path& path,
     uniform = uniform && add_adapter_metadata(part, modules, adapter);
   if (format == LoraFormat::kPeft && uniform)
     file.metadata["lora_adapter_metadata"] = data::to_text(adapter);
-  const bool fold = format == LoraFormat::kPeft && !uniform;  // without metadata the scale is 1
+  const Common common = common_of(lora);
+  std::optional<double> alpha;
+  if (format == LoraFormat::kKohya) alpha = one_alpha(common);
   for (const auto& [part, modules] : lora.parts) {
     for (const auto& [module, change] : modules) {
-      const double scale = format == LoraFormat::kKohya || fold ? change.scale : 1.0;
-      add_pair(file, written_name(part, module, format), low_rank_of(lora, module, change), scale,
-               format, dtype);
+      // PEFT's scale is the metadata's; 1 without.
+      const bool kept = alpha ? common.alphas.size() == 1 : uniform;
+      const double written = alpha ? *alpha / static_cast<double>(change_rank(change)) : 1.0;
+      add_pair(file, written_name(part, module, format), low_rank_of(lora, module, change),
+               kept ? 1.0 : change.scale / written, alpha, dtype);
     }
   }
   if (format == LoraFormat::kKohya) file.metadata["sshs_model_hash"] = tensors_hash(file);
@@ -173,7 +182,7 @@ std::map<std::string, std::string> merged_metadata(const LoraWeights& lora,
   const Model model = model_of(lora);
   return {{"ss_network_module", "networks.lora"},
           {"ss_network_dim", common_text(common.ranks)},
-          {"ss_network_alpha", common_text(common.alphas)},
+          {"ss_network_alpha", data::short_number(one_alpha(common))},
           {"ss_base_model_version", model.version},
           {"ss_output_name", title},
           {"ss_training_comment", comment},

@@ -14,7 +14,8 @@ namespace diffusion {
 enum class LoraFormat {
   kPeft,   // unet.<module>.lora_A.weight, unet.<module>.lora_B.weight; one rank and alpha stand in
            // the metadata lora_adapter_metadata, several alphas are multiplied into lora_B
-  kKohya,  // lora_unet_<module_with_underscores>.lora_down.weight, .lora_up.weight, .alpha
+  kKohya,  // lora_unet_<module_with_underscores>.lora_down.weight, .lora_up.weight, .alpha (one
+           // for all: several are multiplied into lora_up)
 };
 
 // The adapters that a UNet carries, as a file would hold them (the tensors are shared).

@@ -9,6 +9,7 @@ namespace diffusion {
 
 // The model that a change belongs to.
 inline constexpr const char* kUnetPart = "unet";
+inline constexpr const char* kVaePart = "vae";
 inline constexpr const char* kTextPart = "text_encoder";
 inline constexpr const char* kText2Part = "text_encoder_2";
 

@@ -113,15 +113,18 @@ ModelKind clip(const Weights& weights, bool text, bool vision) {
   return kind;
 }
 
-// LoRA names differ in their ends: kohya, PEFT, diffusers' older ones.
+// Adapters differ in the ends of their names: kohya, PEFT, diffusers' older ones, LyCORIS. `factor`
+// is [rank, in, ...].
 struct LoraNames {
-  const char* down;
+  const char* factor;
   const char* title;
 };
-constexpr LoraNames kLoraNames[] = {{".lora_down.weight", "kohya's names"},
-                                    {".lora_A.weight", "PEFT's names"},
-                                    {".lora_A.default.weight", "PEFT's names, with the adapter's"},
-                                    {".lora.down.weight", "diffusers' older names"}};
+constexpr LoraNames kLoraNames[] = {
+    {".lora_down.weight", "LoRA, kohya's names"},
+    {".lora_A.weight", "LoRA, PEFT's names"},
+    {".lora_A.default.weight", "LoRA, PEFT's names, with the adapter's"},
+    {".lora.down.weight", "LoRA, diffusers' older names"},
+    {".hada_w1_b", "LoHa (LyCORIS)"}};
 
 std::string joined(const std::set<std::string>& words) {
   std::string text;
@@ -147,37 +150,77 @@ std::string alpha_text(const Weights& weights, const std::string& module) {
   return text;
 }
 
-ModelKind lora(const Weights& weights, const LoraNames& names) {
-  ModelKind kind{.kind = std::string("LoRA, ") + names.title, .details = {}};
-  std::set<std::string> ranks, alphas, parts;
-  int64_t modules = 0, context = -1;
-  for (const auto& [name, tensor] : weights.tensors) {
-    if (!name.ends_with(names.down) || tensor.dim() < 2) continue;
-    const std::string module = name.substr(0, name.size() - std::string(names.down).size());
-    ++modules;
-    ranks.insert(std::to_string(tensor.size(0)));
-    parts.insert(part_of(name));
-    const std::string alpha = alpha_text(weights, module);
-    if (!alpha.empty()) alphas.insert(alpha);
-    if (module.ends_with("attn2_to_k") || module.ends_with("attn2.to_k")) context = tensor.size(1);
-  }
-  if (context > 0) kind.details.push_back({"made for", family_of(context, context == 2048)});
-  kind.details.push_back({"rank", joined(ranks)});
-  kind.details.push_back(
-      {"alpha", alphas.empty() ? "not in the file: equal to the rank" : joined(alphas)});
-  add(kind, "changed layers", modules);
-  kind.details.push_back({"changes", joined(parts)});
+// What is told of an adapter's layers.
+struct AdapterLayers {
+  std::set<std::string> ranks{}, alphas{}, parts{};
+  int64_t count = 0, context = -1;  // width of the text that the layers read
+};
+
+// `inputs`: of the layer's weight.
+void add_layer(AdapterLayers& layers,
+               const Weights& weights,
+               const std::string& module,
+               const std::string& rank,
+               int64_t inputs) {
+  ++layers.count;
+  layers.ranks.insert(rank);
+  layers.parts.insert(part_of(module));
+  const std::string alpha = alpha_text(weights, module);
+  if (!alpha.empty()) layers.alphas.insert(alpha);
+  if (module.ends_with("attn2_to_k") || module.ends_with("attn2.to_k")) layers.context = inputs;
+}
+
+ModelKind adapter_kind(const std::string& title, const AdapterLayers& layers) {
+  ModelKind kind{.kind = title, .details = {}};
+  if (layers.context > 0)
+    kind.details.push_back({"made for", family_of(layers.context, layers.context == 2048)});
+  kind.details.push_back({"rank", joined(layers.ranks)});
+  kind.details.push_back({"alpha", layers.alphas.empty() ? "not in the file: equal to the rank"
+                                                         : joined(layers.alphas)});
+  add(kind, "changed layers", layers.count);
+  kind.details.push_back({"changes", joined(layers.parts)});
   return kind;
+}
+
+ModelKind lora(const Weights& weights, const LoraNames& names) {
+  AdapterLayers layers;
+  for (const auto& [name, tensor] : weights.tensors) {
+    if (!name.ends_with(names.factor) || tensor.dim() < 2) continue;
+    const std::string module = name.substr(0, name.size() - std::string(names.factor).size());
+    add_layer(layers, weights, module, std::to_string(tensor.size(0)), tensor.size(1));
+  }
+  return adapter_kind(names.title, layers);
+}
+
+// Either factor is whole, or a product with a rank.
+ModelKind lokr(const Weights& weights) {
+  const auto found = [&](const std::string& name) -> const at::Tensor* {
+    const auto tensor = weights.tensors.find(name);
+    return tensor == weights.tensors.end() || tensor->second.dim() < 2 ? nullptr : &tensor->second;
+  };
+  AdapterLayers layers;
+  for (const auto& [name, tensor] : weights.tensors) {
+    const std::string module = name.substr(0, name.find(".lokr_"));
+    const bool first = name.ends_with(".lokr_w1") || name.ends_with(".lokr_w1_a");
+    if (!first || tensor.dim() < 2) continue;
+    int64_t inputs = 1;
+    std::string rank = "whole";
+    for (const std::string factor : {".lokr_w1", ".lokr_w2"}) {
+      const at::Tensor* whole = found(module + factor);
+      const at::Tensor* right = found(module + factor + "_b");
+      if (!whole && right) rank = std::to_string(right->size(0));
+      if (whole || right) inputs *= (whole ? whole : right)->size(1);
+    }
+    add_layer(layers, weights, module, rank, inputs);
+  }
+  return adapter_kind("LoKr (LyCORIS)", layers);
 }
 
 std::optional<ModelKind> adapter(const Weights& weights) {
   for (const auto& names : kLoraNames) {
-    if (ends_any(weights, names.down)) return lora(weights, names);
+    if (ends_any(weights, names.factor)) return lora(weights, names);
   }
-  if (ends_any(weights, ".hada_w1_a"))
-    return ModelKind{"LoHa (LyCORIS): laurel does not read it", {}};
-  if (ends_any(weights, ".lokr_w1") || ends_any(weights, ".lokr_w1_a"))
-    return ModelKind{"LoKr (LyCORIS): laurel does not read it", {}};
+  if (ends_any(weights, ".lokr_w1") || ends_any(weights, ".lokr_w1_a")) return lokr(weights);
   if (data::has_prefix(weights, "controlnet_cond_embedding.") ||
       data::has_prefix(weights, "control_model."))
     return ModelKind{"ControlNet: laurel does not read it", {}};

@@ -173,6 +173,19 @@ std::optional<Place> place_of(const OriginalLayout& layout, const std::string& o
   return place.name.empty() ? std::nullopt : std::optional<Place>(place);
 }
 
+const char* part_folder(Part part) {
+  switch (part) {
+    case Part::kVae:
+      return kVaePart;
+    case Part::kText:
+      return kTextPart;
+    case Part::kText2:
+      return kText2Part;
+    default:
+      return kUnetPart;
+  }
+}
+
 Weights take_part(const Weights& file, const OriginalLayout& layout, Part part) {
   Weights taken;
   taken.source = file.source;
@@ -210,7 +223,7 @@ at::Tensor put_back(const at::Tensor& old, const Place& place, const Weights& pa
               ": expected queries, keys and values");
   const at::Tensor value = values.size() == 1 ? values[0] : at::cat(values);
   const bool transposed = place.name == "text_projection.weight";
-  return (transposed ? value.t() : value).to(old.device(), old.scalar_type()).reshape(old.sizes());
+  return (transposed ? value.t() : value).to(old.device()).reshape(old.sizes());
 }
 
 }  // namespace diffusion

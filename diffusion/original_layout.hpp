@@ -10,6 +10,7 @@
 #include <string>
 
 #include "data/weights.hpp"
+#include "diffusion/lora_names.hpp"
 
 namespace diffusion {
 
@@ -17,6 +18,7 @@ enum class Family { kSd1, kSd2, kSdxl };
 std::string family_name(Family family);  // "Stable Diffusion 1"
 
 enum class Part { kUNet, kVae, kText, kText2 };  // kText2: SDXL's second text encoder
+const char* part_folder(Part part);              // diffusers' name of it: kUnetPart, ...
 
 struct OriginalLayout {
   Family family = Family::kSd1;
@@ -46,7 +48,7 @@ data::Weights take_part(const data::Weights& file, const OriginalLayout& layout,
 int64_t pooled_width(const data::Weights& file, const OriginalLayout& layout);
 
 // `old`, a tensor of the file with the place `place`, with the values that `part` now has for it;
-// undefined when `part` has none. Shape and dtype are those of `old`.
+// undefined when `part` has none. Its shape is that of `old`.
 at::Tensor put_back(const at::Tensor& old, const Place& place, const data::Weights& part);
 
 }  // namespace diffusion

@@ -19,9 +19,13 @@ namespace fs = std::filesystem;
 namespace diffusion {
 namespace {
 
+using Dtype = std::optional<at::ScalarType>;
+
 // `value` in place of `old`; `old` itself, bytes and all, where nothing has changed.
-at::Tensor changed(const at::Tensor& old, const at::Tensor& value) {
-  const at::Tensor cast = value.to(old.device(), old.scalar_type());
+at::Tensor changed(const at::Tensor& old, const at::Tensor& value, Dtype dtype) {
+  const bool converts = dtype && old.is_floating_point() && *dtype != old.scalar_type();
+  const at::Tensor cast = value.to(old.device(), converts ? *dtype : old.scalar_type());
+  if (converts) return cast;
   const bool same =
       at::equal(cast, old) || at::equal(old.to(at::kFloat), value.to(old.device(), at::kFloat));
   return same ? old : cast;
@@ -34,27 +38,18 @@ at::Tensor changed(const at::Tensor& old, const at::Tensor& value) {
 
 // Single files.
 
-const Weights& part_of(const ChangedParts& parts, Part part) {
-  switch (part) {
-    case Part::kVae:
-      return parts.vae;
-    case Part::kText:
-      return parts.text_encoder;
-    case Part::kText2:
-      return parts.text_encoder_2;
-    default:
-      return parts.unet;
-  }
+// The new values of a part; nothing when it stays as it is.
+const Weights* part_of(const PartWeights& parts, Part part) {
+  const auto found = parts.find(part_folder(part));
+  return found == parts.end() ? nullptr : &found->second;
 }
 
-void check_all_placed(const Weights& file,
-                      const OriginalLayout& layout,
-                      const ChangedParts& parts) {
+void check_all_placed(const Weights& file, const OriginalLayout& layout, const PartWeights& parts) {
   for (const Part part : {Part::kUNet, Part::kVae, Part::kText, Part::kText2}) {
-    const Weights& values = part_of(parts, part);
-    if (values.tensors.empty()) continue;
+    const Weights* values = part_of(parts, part);
+    if (!values) continue;
     const Weights places = take_part(file, layout, part);
-    for (const auto& [name, value] : values.tensors) {
+    for (const auto& [name, value] : values->tensors) {
       if (!data::has(places, name)) no_place(file.source, name);
       if (places.tensors.at(name).sizes() != value.sizes())
         throw BadInput(file.source + ": tensor " + name + ": expected shape " +
@@ -64,19 +59,19 @@ void check_all_placed(const Weights& file,
   }
 }
 
-void save_single_file(const fs::path& source, const fs::path& target, const ChangedParts& parts) {
-  if (target.extension() != ".safetensors")
-    throw BadInput(target.string() +
-                   ": expected a name that ends in .safetensors; a single file is "
-                   "written in that form");
+void save_single_file(const fs::path& source,
+                      const fs::path& target,
+                      const PartWeights& parts,
+                      Dtype dtype) {
   Weights file = data::read_weights_file(source);
   const OriginalLayout layout = original_layout(file);
   check_all_placed(file, layout, parts);
   for (auto& [original, tensor] : file.tensors) {
     const auto place = place_of(layout, original);
     if (!place) continue;
-    const at::Tensor value = put_back(tensor, *place, part_of(parts, place->part));
-    if (value.defined()) tensor = changed(tensor, value);
+    const Weights* values = part_of(parts, place->part);
+    const at::Tensor value = values ? put_back(tensor, *place, *values) : at::Tensor();
+    if (value.defined()) tensor = changed(tensor, value, dtype);
   }
   data::write_safetensors(target, file);
 }
@@ -124,7 +119,8 @@ void copy_index(const fs::path& source, const fs::path& target, const fs::path& 
 void save_part(const fs::path& source,
                const fs::path& target,
                const std::string& stem,
-               const Weights& values) {
+               const Weights& values,
+               Dtype dtype) {
   copy_files(source, target, [](const fs::path& path) { return !is_weights(path); });
   std::set<std::string> left;
   for (const auto& [name, value] : values.tensors) left.insert(name);
@@ -134,7 +130,7 @@ void save_part(const fs::path& source,
     for (auto& [name, tensor] : file.tensors) {
       const std::string known = name_in(values, name);
       if (known.empty()) continue;
-      tensor = changed(tensor, values.tensors.at(known).reshape(tensor.sizes()));
+      tensor = changed(tensor, values.tensors.at(known).reshape(tensor.sizes()), dtype);
       left.erase(known);
     }
     const bool same = path.extension() == ".safetensors";
@@ -145,28 +141,22 @@ void save_part(const fs::path& source,
   copy_index(source, target, files.front());
 }
 
-void save_folder(const fs::path& source, const fs::path& target, const ChangedParts& parts) {
-  struct FolderPart {
-    const char *folder, *stem;
-    const Weights& values;
-  };
-  const FolderPart known[] = {{"unet", "diffusion_pytorch_model", parts.unet},
-                              {"vae", "diffusion_pytorch_model", parts.vae},
-                              {"text_encoder", "model", parts.text_encoder},
-                              {"text_encoder_2", "model", parts.text_encoder_2}};
-  std::set<fs::path> changed_folders;
-  for (const auto& part : known) {
-    if (!part.values.tensors.empty()) changed_folders.insert(source / part.folder);
-  }
-  copy_files(source, target, [&](const fs::path& path) {
-    if (changed_folders.count(path.parent_path())) return false;
+void save_folder(const fs::path& source,
+                 const fs::path& target,
+                 const PartWeights& parts,
+                 Dtype dtype) {
+  const fs::path whole = fs::absolute(target / "").parent_path(),
+                 temporary = whole.string() + ".tmp";
+  fs::remove_all(temporary);
+  copy_files(source, temporary, [&](const fs::path& path) {
+    const fs::path folder = path.parent_path();
+    if (folder.parent_path() == source && parts.contains(folder.filename().string())) return false;
     // Whole checkpoints beside the folders would hold the old weights.
-    return path.parent_path() != source || !is_weights(path);
+    return folder != source || !is_weights(path);
   });
-  for (const auto& part : known) {
-    if (!part.values.tensors.empty())
-      save_part(source / part.folder, target / part.folder, part.stem, part.values);
-  }
+  for (const auto& [name, values] : parts)
+    save_part(source / name, temporary / name, weights_stem(name), values, dtype);
+  fs::rename(temporary, whole);
 }
 
 }  // namespace
@@ -180,11 +170,28 @@ Weights tensors_of(const UNet& unet) {
   return weights;
 }
 
-void save_like(const fs::path& source, const fs::path& target, const ChangedParts& parts) {
+const char* weights_stem(const std::string& part) {
+  return part == kUnetPart || part == kVaePart ? "diffusion_pytorch_model" : "model";
+}
+
+void check_target(const fs::path& source, const fs::path& target) {
+  if (fs::exists(target))
+    throw BadInput(target.string() + ": is there already; name another or remove it");
+  if (!fs::is_directory(source) && target.extension() != ".safetensors")
+    throw BadInput(target.string() +
+                   ": expected a name that ends in .safetensors; a single file is "
+                   "written in that form");
+}
+
+void save_like(const fs::path& source,
+               const fs::path& target,
+               const PartWeights& parts,
+               std::optional<at::ScalarType> dtype) {
+  check_target(source, target);
   if (fs::is_directory(source))
-    save_folder(source, target, parts);
+    save_folder(source, target, parts, dtype);
   else
-    save_single_file(source, target, parts);
+    save_single_file(source, target, parts, dtype);
 }
 
 }  // namespace diffusion

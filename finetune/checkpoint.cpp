@@ -78,7 +78,7 @@ void export_model(const fs::path& folder,
   if (config.train_full && config.save_whole) {
     const bool file = fs::is_regular_file(task.model);
     diffusion::save_like(task.model, folder / (file ? name + ".safetensors" : name),
-                         {.unet = diffusion::tensors_of(unet)});
+                         {{diffusion::kUnetPart, diffusion::tensors_of(unet)}});
   } else if (config.train_full) {
     diffusion::save_unet(folder / "unet", unet, at::kHalf);
   } else {

@@ -10,6 +10,7 @@
 #include "data/json.hpp"
 #include "data/safetensors.hpp"
 #include "diffusion/generate.hpp"
+#include "diffusion/single_file.hpp"
 #include "tests/golden.hpp"
 #include "tests/refusal.hpp"
 #include "tests/tiny_families.hpp"
@@ -94,23 +95,38 @@ at::Tensor images_of(const Pipeline& pipeline,
   return at::cat(images);
 }
 
-class FamilyGolden : public testing::TestWithParam<std::string> {};
-
-TEST_P(FamilyGolden, WholeImagesAreDiffusers) {
-  Pipeline pipeline = diffusion::load_pipeline(kGolden / "families" / GetParam());
+// The goldens' images of a family, by this model of it.
+void expect_golden_images(const std::string& kind, Pipeline pipeline, const std::string& part) {
   int64_t count = 0;
   for (size_t i = 0; i < settings()["cases"].size(); ++i) {
     const auto& row = settings()["cases"][i];
-    if (row["kind"] != GetParam()) continue;
+    if (row["kind"] != kind) continue;
     const auto options = options_of(row, pipeline);
     const at::Tensor images = images_of(pipeline, requests_of(row), options);
     SCOPED_TRACE(row.dump());
     golden::expect_agreement(
-        "whole images, " + GetParam(),
-        difference(images, tensors().tensors.at(std::to_string(i) + ".images")), 1e-4);
+        part, difference(images, tensors().tensors.at(std::to_string(i) + ".images")), 1e-4);
     ++count;
   }
   EXPECT_GE(count, 3);
+}
+
+class FamilyGolden : public testing::TestWithParam<std::string> {};
+
+TEST_P(FamilyGolden, WholeImagesAreDiffusers) {
+  expect_golden_images(GetParam(), diffusion::load_pipeline(kGolden / "families" / GetParam()),
+                       "whole images, " + GetParam());
+}
+
+TEST(FamilySingleFile, WholeImagesAreDiffusers) {
+  for (const std::string kind : {"lcm", "ip2p"}) {
+    auto pipeline =
+        diffusion::load_single_file(kGolden / "single_file" / kind / "model.safetensors", {})
+            .pipeline;
+    // An LCM's file means LCM's own schedule; the goldens take the folder's.
+    pipeline.scheduler = diffusion::load_pipeline(kGolden / "families" / kind).scheduler;
+    expect_golden_images(kind, pipeline, "whole images, single file");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Families,

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <set>
 
 #include "data/error.hpp"
+#include "data/safetensors.hpp"
 #include "diffusion/checkpoint_parts.hpp"
 #include "diffusion/lora_file.hpp"
 #include "diffusion/lora_merge.hpp"
@@ -93,6 +95,12 @@ TEST_P(Combined, OneFileDoesWhatSeveralDo) {
   const auto read = std::make_shared<LoraWeights>(diffusion::read_lora(file));
   EXPECT_LE(difference(base_with({{read, 1, 1}}), base_with(uses)), 1e-5);
   EXPECT_EQ(read->metadata.at("ss_network_dim"), "Dynamic");
+  // diffusers takes the alphas of a file with several for the wrong layers.
+  std::set<double> alphas;
+  for (const auto& [name, tensor] : data::read_safetensors(file).tensors) {
+    if (name.ends_with(".alpha")) alphas.insert(tensor.item<double>());
+  }
+  EXPECT_EQ(alphas.size(), GetParam() == diffusion::LoraFormat::kKohya ? 1u : 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -150,17 +158,38 @@ TEST(MergeCheckpoints, DifferencesAreNamed) {
 
 TEST(CheckpointParts, AreWrittenAsAWholeFolder) {
   const fs::path folder = fresh("written");
-  CheckpointParts parts = base_with({use_of("kohya.safetensors")});
-  diffusion::write_checkpoint_parts(folder, parts, at::kHalf);
+  const CheckpointParts parts = base_with({use_of("kohya.safetensors")});
+  diffusion::save_like(parts.source, folder, parts.parts, at::kHalf);
   EXPECT_TRUE(fs::exists(folder / "tokenizer" / "vocab.json"));
   EXPECT_FALSE(fs::exists(folder.string() + ".tmp"));
   const auto read = diffusion::read_checkpoint_parts(folder);
   EXPECT_LE(difference(read, parts), 5e-3);
   EXPECT_EQ(read.parts.at("vae").tensors.begin()->second.scalar_type(), at::kHalf);
   diffusion::load_pipeline(folder);
-  EXPECT_NE(
-      refusal([&] { diffusion::write_checkpoint_parts(folder, parts, {}); }).find("there already"),
-      std::string::npos);
+  EXPECT_NE(refusal([&] { diffusion::save_like(parts.source, folder, {}); }).find("there already"),
+            std::string::npos);
+}
+
+// A single file and the folder that was made of it are one checkpoint: half of each is the whole.
+TEST(CheckpointParts, ASingleFileAndItsFolderHaveTheSameTensors) {
+  for (const char* family : {"sd1", "sd2", "sdxl"}) {
+    const fs::path files = kGolden / "single_file" / family;
+    const fs::path source =
+        fs::exists(files / "model.ckpt") ? files / "model.ckpt" : files / "model.safetensors";
+    const CheckpointParts file = diffusion::read_checkpoint_parts(source);
+    CheckpointParts twice = file;
+    for (auto& [part, weights] : twice.parts) {
+      for (auto& [name, tensor] : weights.tensors) tensor = tensor * 2;
+    }
+    diffusion::merge_checkpoints(twice, file, nullptr, 1.0);
+    EXPECT_EQ(difference(twice, file), 0) << family;
+    EXPECT_EQ(file.parts.size(), std::string(family) == "sdxl" ? 4u : 3u);
+    const fs::path target = fresh(std::string(family) + ".safetensors");
+    diffusion::save_like(source, target, twice.parts, at::kFloat);
+    const auto again = diffusion::read_checkpoint_parts(target);
+    EXPECT_EQ(difference(again, file), 0) << family;
+    EXPECT_EQ(again.parts.at("unet").tensors.begin()->second.scalar_type(), at::kFloat);
+  }
 }
 
 }  // namespace

@@ -92,4 +92,26 @@ TEST(Identify, LorasWithRankAlphaAndBase) {
   EXPECT_EQ(detail(peft, "alpha"), "not in the file: equal to the rank");
 }
 
+TEST(Identify, LycorisWithRankAndBase) {
+  const std::string module = "lora_unet_down_blocks_0_attn2_to_k";
+  const auto loha = kind_of({{module + ".hada_w1_a", {320, 4}},
+                             {module + ".hada_w1_b", {4, 1024}},
+                             {module + ".hada_w2_a", {320, 4}},
+                             {module + ".hada_w2_b", {4, 1024}},
+                             {module + ".alpha", {}}});
+  EXPECT_EQ(loha.kind, "LoHa (LyCORIS)");
+  EXPECT_EQ(detail(loha, "rank"), "4");
+  EXPECT_EQ(detail(loha, "made for"), "Stable Diffusion 2");
+  EXPECT_EQ(detail(loha, "changed layers"), "1");
+  const auto lokr = kind_of({{module + ".lokr_w1", {8, 8}},
+                             {module + ".lokr_w2_a", {40, 6}},
+                             {module + ".lokr_w2_b", {6, 96}},
+                             {"lora_te_text_model_x.lokr_w1", {2, 2}},
+                             {"lora_te_text_model_x.lokr_w2", {4, 4}}});
+  EXPECT_EQ(lokr.kind, "LoKr (LyCORIS)");
+  EXPECT_EQ(detail(lokr, "rank"), "6, whole");
+  EXPECT_EQ(detail(lokr, "made for"), "Stable Diffusion 1");  // 8 x 96
+  EXPECT_EQ(detail(lokr, "changes"), "UNet, text encoder");
+}
+
 }  // namespace

@@ -70,7 +70,7 @@ at::Tensor images_of(const diffusion::Pipeline& pipeline) {
 }
 
 TEST(SingleFile, ImagesEqualDiffusers) {
-  for (const char* family : {"sd1", "sd2"}) {
+  for (const char* family : {"sd1", "sd2", "sdxl"}) {
     auto loaded = diffusion::load_single_file(file_of(family), {});
     loaded.pipeline.scheduler.timestep_spacing = diffusion::Spacing::kLeading;
     const at::Tensor expected =

@@ -128,6 +128,27 @@ TEST(SampleWithLoras, ATagAFlagAndAMergedCheckpointAgree) {
   EXPECT_EQ(text.find("a red circle <lora:kohya:0.8>\nSteps"), 0u) << text;
 }
 
+// The single file has the folder's weights.
+TEST(Merge, ASingleFileStaysOne) {
+  const fs::path out = fresh("single");
+  const std::string folder = (kGolden / "pipeline").string(),
+                    target = (out / "m.safetensors").string(),
+                    file = (kGolden / "single_file/sd1/model.ckpt").string();
+  for (const auto& [model, to] : {std::pair{folder, (out / "m").string()}, {file, target}})
+    quietly(tools::cmd_merge, {"-m", model, "--lora", kLoras + "/kohya.safetensors=0.8", "--with",
+                               folder, "-o", to, "--dtype", "fp32"});
+  const auto merged = data::read_safetensors(target),
+             whole = data::read_safetensors(out / "m/unet/diffusion_pytorch_model.safetensors");
+  EXPECT_TRUE(at::equal(merged.tensors.at("model.diffusion_model.input_blocks.0.0.weight"),
+                        whole.tensors.at("conv_in.weight")));
+  EXPECT_TRUE(merged.tensors.contains("model_ema.decay"));
+  const auto again = [&](const std::string& to) {
+    return refusal([&] { quietly(tools::cmd_merge, {"-m", file, "--with", folder, "-o", to}); });
+  };
+  EXPECT_NE(again(target).find("is there already"), std::string::npos);
+  EXPECT_NE(again((out / "m.ckpt").string()).find("ends in .safetensors"), std::string::npos);
+}
+
 TEST(Merge, LorasIntoOneAndOutOfTwoCheckpoints) {
   const fs::path out = fresh("merge");
   const std::string base = (kGolden / "pipeline").string(), tuned = (out / "tuned").string(),

@@ -13,6 +13,7 @@
 #include "diffusion/lora_merge.hpp"
 #include "tools/commands.hpp"
 #include "tools/lora_choice.hpp"
+#include "tools/models.hpp"
 #include "tools/options.hpp"
 
 using data::BadInput;
@@ -31,14 +32,15 @@ struct MergeConfig {
 
 void declare(Options& options, MergeConfig& c) {
   options.group("What");
-  options.text("model", c.model, "checkpoint folder that is merged into, or extracted from");
+  options.text("model", c.model, "checkpoint that is merged into, or extracted from");
   options.short_name("model", 'm');
   options.list("lora", c.lora, "LoRA FILE[=WEIGHT]; several times. Without --model: into one LoRA");
   options.text("lora_dir", c.lora_dir, "folder in which --lora finds names");
-  options.text("with", c.with, "second checkpoint folder");
+  options.text("with", c.with, "second checkpoint");
   options.text("minus", c.minus, "add_difference: the checkpoint that --with was trained from");
   options.text("extract", c.extract, "tuned checkpoint: writes the LoRA from --model to it");
-  options.text("output", c.output, "a new checkpoint folder, or the LoRA's .safetensors");
+  options.text("output", c.output,
+               "a new checkpoint in the form of --model, or the LoRA's .safetensors");
   options.short_name("output", 'o');
   options.group("How");
   options.choice("method", c.method, {"weighted_sum", "add_difference"},
@@ -89,6 +91,11 @@ void check(const MergeConfig& config) {
           "--extract: expected --rank or --energy, found neither");
 }
 
+// A folder, a file or a name in Hugging Face's cache.
+diffusion::CheckpointParts read(const std::string& model) {
+  return diffusion::read_checkpoint_parts(checkpoint_path(model));
+}
+
 void write(const MergeConfig& config, const diffusion::LoraWeights& lora) {
   const fs::path path = config.output;
   if (path.extension() != ".safetensors")
@@ -117,8 +124,8 @@ void merge_loras(const MergeConfig& config) {
 }
 
 void extract(const MergeConfig& config) {
-  auto base = diffusion::read_checkpoint_parts(config.model);
-  auto tuned = diffusion::read_checkpoint_parts(config.extract);
+  auto base = read(config.model);
+  auto tuned = read(config.extract);
   auto result = diffusion::extract_lora(diffusion::lora_target(base), diffusion::lora_target(tuned),
                                         {config.rank, config.energy});
   result.lora.source = config.output;
@@ -129,11 +136,12 @@ void extract(const MergeConfig& config) {
 }
 
 void merge_into_checkpoint(const MergeConfig& config) {
-  auto checkpoint = diffusion::read_checkpoint_parts(config.model);
+  auto checkpoint = read(config.model);
+  diffusion::check_target(checkpoint.source, config.output);
   if (!config.with.empty()) {
-    const auto other = diffusion::read_checkpoint_parts(config.with);
+    const auto other = read(config.with);
     std::optional<diffusion::CheckpointParts> minus;
-    if (!config.minus.empty()) minus = diffusion::read_checkpoint_parts(config.minus);
+    if (!config.minus.empty()) minus = read(config.minus);
     diffusion::merge_checkpoints(checkpoint, other, minus ? &*minus : nullptr, config.weight);
   }
   LoraShelf shelf;
@@ -141,7 +149,7 @@ void merge_into_checkpoint(const MergeConfig& config) {
   for (const auto& use : uses) std::cout << diffusion::lora_summary(*use.lora) << "\n";
   diffusion::LoraTarget target = diffusion::lora_target(checkpoint);
   diffusion::apply_loras(target, uses);
-  diffusion::write_checkpoint_parts(config.output, checkpoint, dtype_of(config.dtype));
+  diffusion::save_like(checkpoint.source, config.output, checkpoint.parts, dtype_of(config.dtype));
   std::cout << config.output << " is written\n";
 }
 

@@ -29,6 +29,7 @@ SEEDS = [5, 77]
 RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
           "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
 TOP = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
+       "time_embedding.cond_proj": "time_embed.cond_proj",
        "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2",
        "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2"}
 
@@ -257,7 +258,21 @@ def make_sdxl():
     save_file(half(state), folder / "model.safetensors", metadata={"modelspec.architecture": "stable-diffusion-xl-v1-base"})
 
 
+def make_family(kind, pipeline):
+    """A family of tests/golden/make_families.py in one file: its images are in families.safetensors."""
+    source = OUT.parent / "families" / kind
+    folder = OUT / kind
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source / "tokenizer", folder / "tokenizer")
+    pipe = pipeline.from_pretrained(source, torch_dtype=torch.float32, safety_checker=None)
+    state = original(pipe, prefixed("cond_stage_model.transformer.", clip(pipe.text_encoder.state_dict())))
+    (folder / "model.json").write_text(json.dumps(HINTS, indent=1) + "\n")
+    save_file(half(state), folder / "model.safetensors")
+
+
 if __name__ == "__main__":
+    make_family("lcm", diffusers.LatentConsistencyModelPipeline)
+    make_family("ip2p", diffusers.StableDiffusionInstructPix2PixPipeline)
     make_sd1()
     make_sd2()
     make_sdxl()
