@@ -49,9 +49,30 @@ namespace {
 // What a mapped tensor's storage holds on to.
 struct Hold {
   std::shared_ptr<MappedFile> file;
-  uint32_t version = 0;  // of the tensor before anybody writes to it
 };
 void release(void* hold) { delete static_cast<Hold*>(hold); }
+
+// Of the pages that these bytes touch: those of the file itself. Copies that somebody has written
+// to stay (bit 61 of pagemap's entry tells them apart, bit 63 that the page is mapped).
+void drop_file_pages(const char* bytes, size_t size) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t first = reinterpret_cast<uintptr_t>(bytes) / page;
+  const uintptr_t last = (reinterpret_cast<uintptr_t>(bytes) + size + page - 1) / page;
+  std::vector<uint64_t> entries(last - first);
+  const int descriptor = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  const auto wanted = static_cast<ssize_t>(entries.size() * sizeof(uint64_t));
+  const ssize_t read = ::pread(descriptor, entries.data(), static_cast<size_t>(wanted),
+                               static_cast<off_t>(first * sizeof(uint64_t)));
+  ::close(descriptor);
+  if (read != wanted) return;
+  const auto of_file = [&](size_t i) { return (entries[i] >> 61 & 1) && (entries[i] >> 63 & 1); };
+  for (size_t i = 0, end = 0; i < entries.size(); i = end + 1) {
+    for (end = i; end < entries.size() && of_file(end);) ++end;
+    if (end > i)
+      ::madvise(reinterpret_cast<void*>((first + i) * page), (end - i) * page, MADV_DONTNEED);
+  }
+}
 
 // Elements from the first to the last, with what lies between; 0 for an empty tensor.
 int64_t span_of(const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
@@ -79,9 +100,7 @@ at::Tensor mapped_tensor(const std::shared_ptr<MappedFile>& file,
     auto* hold = new Hold{.file = file};
     const c10::Storage storage(c10::Storage::use_byte_size_t(), size,
                                at::DataPtr(bytes, hold, release, at::kCPU), nullptr, false);
-    const at::Tensor tensor = at::empty({0}, options).set_(storage, 0, shape, strides);
-    hold->version = tensor._version();
-    return tensor;
+    return at::empty({0}, options).set_(storage, 0, shape, strides);
   }
   const at::Tensor copy = at::empty({span}, options);
   std::memcpy(copy.data_ptr(), bytes, size);
@@ -92,13 +111,13 @@ void drop_pages(const at::Tensor& tensor) {
   if (!tensor.has_storage()) return;
   const auto& storage = tensor.storage();
   if (storage.data_ptr().get_deleter() != release) return;
-  const auto* hold = static_cast<const Hold*>(storage.data_ptr().get_context());
-  if (tensor._version() != hold->version) return;
-  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto first = reinterpret_cast<uintptr_t>(storage.data());
-  const uintptr_t begin = (first + page - 1) / page * page;
-  const uintptr_t end = (first + storage.nbytes()) / page * page;
-  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  const MappedFile& file = *static_cast<const Hold*>(storage.data_ptr().get_context())->file;
+  const auto offset = static_cast<size_t>(static_cast<const char*>(storage.data()) - file.bytes);
+  // What was touched brings its neighbours along: Linux maps large folios as wholes.
+  constexpr size_t kFolio = 2 << 20;
+  const size_t begin = offset < kFolio ? 0 : offset - kFolio;
+  const size_t end = std::min(file.size, offset + storage.nbytes() + kFolio);
+  drop_file_pages(file.bytes + begin, end - begin);
 }
 
 std::vector<int64_t> contiguous_strides(const std::vector<int64_t>& shape) {

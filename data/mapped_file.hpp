@@ -32,7 +32,7 @@ at::Tensor mapped_tensor(const std::shared_ptr<MappedFile>& file,
                          at::ScalarType type);
 
 // Lets the system take back the pages of a mapped tensor that will not be read again; they are read
-// anew if it is. No effect on other tensors, nor where the tensor has been written to.
+// anew if it is. No effect on tensors of no file, nor on what has been written to.
 void drop_pages(const at::Tensor& tensor);
 
 // Strides of a contiguous tensor: [2, 3, 4] -> [12, 4, 1]
