@@ -62,6 +62,17 @@ TEST(FinetuneCommand, AfterKillNineItGoesOnFromTheLastCheckpointBitForBit) {
   EXPECT_NE(data::read_file(log).find("learning_rate"), std::string::npos) << data::read_file(log);
 }
 
+// Matrix products in bf16 leave images, rewards and log-probabilities in fp32.
+TEST(FinetuneCommand, RunsInBf16WithRewardsThatReadPixels) {
+  const fs::path place = fresh("place"), log = place / "log";
+  const std::string run = command(place) +
+                          " --num_epochs 1 --precision bf16 --clip_range 5 --reward "
+                          "brightness=1,colourfulness=1 --output_dir ";
+  ASSERT_EQ(shell(run + (place / "dry").string() + " --dry_run", log), 0) << data::read_file(log);
+  ASSERT_EQ(shell(run + (place / "mine").string(), log), 0) << data::read_file(log);
+  EXPECT_TRUE(fs::exists(place / "mine" / "pytorch_lora_weights.safetensors"));
+}
+
 TEST(FinetuneCommand, ASingleFileTrainedWholeComesOutAsOne) {
   const fs::path place = fresh("place"), log = place / "log";
   const fs::path model =

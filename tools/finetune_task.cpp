@@ -137,7 +137,8 @@ finetune::Task make_task(FinetuneCommand& command,
   };
   task.tile_vae(command.config.vae_tiling);
   task.decode = [pipeline](const at::Tensor& latents) {
-    return diffusion::latents_to_images(pipeline->vae, latents);
+    // Rewards see fp32 images, whatever the precision of matrix products.
+    return diffusion::latents_to_images(pipeline->vae, latents).to(at::kFloat);
   };
   add_rewards(command, placement, task);
   const auto sources = reward_sources(command.sources, placement.device);
