@@ -88,6 +88,7 @@ TEST_P(FinetuneFamily, RunsAndChangesTheModel) {
 INSTANTIATE_TEST_SUITE_P(Families,
                          FinetuneFamily,
                          testing::Values(Family{"Sd1Lora", tests::tiny_pipeline, false},
+                                         Family{"Sd1Full", tests::tiny_pipeline, true},
                                          Family{"Sd2vLora", tests::tiny_sd2v, false},
                                          Family{"Sd2vFull", tests::tiny_sd2v, true},
                                          Family{"SdxlLora", tests::tiny_sdxl, false},
