@@ -58,6 +58,24 @@ at::Tensor alpha_bar_at(const NoiseSchedule& schedule,
   return table.index_select(0, t.to(like.device())).view({-1, 1, 1, 1});
 }
 
+// x = signal x0 + spread epsilon, for one noise level or [B, 1, 1, 1] of them.
+template <class Level>
+Predicted meanings(Prediction prediction,
+                   const Level& signal,
+                   const Level& spread,
+                   const at::Tensor& output,
+                   const at::Tensor& x) {
+  switch (prediction) {
+    case Prediction::kEpsilon:
+      return {.x0 = (x - spread * output) / signal, .epsilon = output};
+    case Prediction::kSample:
+      return {.x0 = output, .epsilon = (x - signal * output) / spread};
+    case Prediction::kV:
+      break;
+  }
+  return {.x0 = signal * x - spread * output, .epsilon = signal * output + spread * x};
+}
+
 }  // namespace
 
 NoiseSchedule make_schedule(const SchedulerConfig& config) {
@@ -128,17 +146,16 @@ Predicted predict(Prediction prediction,
                   double alpha_bar,
                   const at::Tensor& model_output,
                   const at::Tensor& x) {
-  const double signal = std::sqrt(alpha_bar), spread = std::sqrt(1 - alpha_bar);
-  const at::Tensor output = model_output.to(x.scalar_type());
-  switch (prediction) {
-    case Prediction::kEpsilon:
-      return {.x0 = (x - spread * output) / signal, .epsilon = output};
-    case Prediction::kSample:
-      return {.x0 = output, .epsilon = (x - signal * output) / spread};
-    case Prediction::kV:
-      break;
-  }
-  return {.x0 = signal * x - spread * output, .epsilon = signal * output + spread * x};
+  return meanings(prediction, std::sqrt(alpha_bar), std::sqrt(1 - alpha_bar),
+                  model_output.to(x.scalar_type()), x);
+}
+
+Predicted predict(Prediction prediction,
+                  const at::Tensor& alpha_bar,
+                  const at::Tensor& model_output,
+                  const at::Tensor& x) {
+  return meanings(prediction, alpha_bar.sqrt().to(x.scalar_type()),
+                  (1 - alpha_bar).sqrt().to(x.scalar_type()), model_output.to(x.scalar_type()), x);
 }
 
 }  // namespace diffusion

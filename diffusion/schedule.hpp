@@ -44,5 +44,10 @@ Predicted predict(Prediction prediction,
                   double alpha_bar,
                   const at::Tensor& model_output,
                   const at::Tensor& x);
+// Each latent at its own noise level. alpha_bar: [B, 1, 1, 1] fp64
+Predicted predict(Prediction prediction,
+                  const at::Tensor& alpha_bar,
+                  const at::Tensor& model_output,
+                  const at::Tensor& x);
 
 }  // namespace diffusion

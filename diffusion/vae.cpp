@@ -186,8 +186,12 @@ at::Tensor images_to_latents(const Vae& vae, const at::Tensor& images) {
   return scaled_latents(vae.config, vae_encode(vae, images * 2 - 1).mean);
 }
 
+at::Tensor latents_to_unclamped(const Vae& vae, const at::Tensor& latents) {
+  return vae_decode(vae, raw_latents(vae.config, latents)) / 2 + 0.5;
+}
+
 at::Tensor latents_to_images(const Vae& vae, const at::Tensor& latents) {
-  return (vae_decode(vae, raw_latents(vae.config, latents)) / 2 + 0.5).clamp(0, 1);
+  return latents_to_unclamped(vae, latents).clamp(0, 1);
 }
 
 }  // namespace diffusion

@@ -7,8 +7,9 @@
 #include "data/error.hpp"
 #include "data/metrics.hpp"
 #include "data/safetensors.hpp"
+#include "diffusion/lora_file.hpp"
 #include "diffusion/save_like.hpp"
-#include "finetune/run_folder.hpp"
+#include "finetune/session.hpp"
 
 namespace finetune {
 namespace {
@@ -19,6 +20,7 @@ namespace fs = std::filesystem;
 const std::vector<std::string> kFreeKeys = {"output_dir",
                                             "resume_from_checkpoint",
                                             "num_epochs",
+                                            "max_train_steps",
                                             "eval_every",
                                             "stop_after_hacking",
                                             "checkpointing_steps",
@@ -60,83 +62,80 @@ std::map<std::string, std::string> notes_of(const Task& task,
                                            {"started", exact(progress.started)}};
   for (size_t m = 0; m < task.rewards.size(); ++m) {
     notes["spread." + std::to_string(m)] =
-        exact(progress.spreads[static_cast<int64_t>(m)].item<double>());
+        progress.spreads.defined() ? exact(progress.spreads[static_cast<int64_t>(m)].item<double>())
+                                   : "1";
   }
   return notes;
 }
 
 }  // namespace
 
-void export_model(const fs::path& folder,
-                  const std::string& name,
-                  const Task& task,
-                  const FinetuneConfig& config,
-                  diffusion::UNet& unet,
-                  Learner& learner,
-                  const RunProgress& progress) {
-  train::swap_ema(learner.state.ema, learner.state.params);
-  if (config.train_full && config.save_whole) {
+void export_model(const fs::path& folder, Session& session) {
+  const TrainingConfig& config = session.config;
+  const Task& task = session.task;
+  const std::string name = fs::absolute(session.options.folder).filename().string();
+  train::swap_ema(session.learner.state.ema, session.learner.state.params);
+  if (session.export_full) {
+    session.export_full(folder);
+  } else if (config.train_full && config.save_whole) {
     const bool file = fs::is_regular_file(task.model);
     diffusion::save_like(task.model, folder / (file ? name + ".safetensors" : name),
-                         {{diffusion::kUnetPart, diffusion::tensors_of(unet)}});
+                         {{diffusion::kUnetPart, diffusion::tensors_of(session.unet)}});
   } else if (config.train_full) {
-    diffusion::save_unet(folder / "unet", unet, at::kHalf);
+    diffusion::save_unet(folder / "unet", session.unet, at::kHalf);
   } else {
-    std::string comment =
-        config.method == Method::kPrdp ? "laurel finetune prdp" : "laurel finetune ddpo";
-    if (task.synthetic) comment += ", synthetic world";
     const diffusion::LoraCard card{
         .title = name,
         .base_model = task.model,
-        .comment = comment,
+        .comment = session.command + (task.synthetic ? ", synthetic world" : ""),
         .prediction_type = diffusion::prediction_name(task.scheduler.prediction_type),
-        .steps = learner.step,
-        .epochs = progress.epoch,
+        .steps = session.learner.step,
+        .epochs = session.progress.epoch,
         .resolution = 8 * task.latent_shape[1],
         .seed = config.seed,
         .learning_rate = config.learning_rate,
-        .started = progress.started,
+        .started = session.progress.started,
         .finished = data::now()};
-    const diffusion::LoraWeights lora = diffusion::adapters_of(unet);
+    const diffusion::LoraWeights lora = diffusion::adapters_of(session.unet);
     const auto metadata = diffusion::kohya_metadata(lora, card);
     diffusion::write_lora(folder / "pytorch_lora_weights.safetensors", lora,
                           diffusion::LoraFormat::kPeft, at::kFloat, {});
     diffusion::write_lora(folder / (name + ".safetensors"), lora, diffusion::LoraFormat::kKohya,
                           at::kFloat, metadata);
   }
-  train::swap_ema(learner.state.ema, learner.state.params);
+  train::swap_ema(session.learner.state.ema, session.learner.state.params);
 }
 
-fs::path save_checkpoint(const fs::path& folder,
-                         const Task& task,
-                         const FinetuneConfig& config,
-                         diffusion::UNet& unet,
-                         Learner& learner,
-                         const RunProgress& progress) {
-  const fs::path path = folder / ("checkpoint-" + std::to_string(learner.step));
+fs::path save_checkpoint(Session& session) {
+  Learner& learner = session.learner;
+  const fs::path path = session.options.folder / ("checkpoint-" + std::to_string(learner.step));
   const fs::path temporary = path.string() + ".tmp";
   fs::remove_all(temporary);
-  learner.state.notes = notes_of(task, learner, progress);
+  learner.state.notes = notes_of(session.task, learner, session.progress);
   train::save_state(temporary / "state.safetensors", learner.state);
-  export_model(temporary, fs::absolute(folder).filename().string(), task, config, unet, learner,
-               progress);
+  if (session.save_more) session.save_more(temporary);
+  export_model(temporary, session);
   fs::remove_all(path);
   fs::rename(temporary, path);
-  prune_checkpoints(folder, config.checkpoints_total_limit);
+  prune_checkpoints(session.options.folder, session.config.checkpoints_total_limit);
   return path;
 }
 
-RunProgress load_checkpoint(const fs::path& checkpoint, const Task& task, Learner& learner) {
+void load_checkpoint(const fs::path& checkpoint, Session& session) {
   const fs::path file = checkpoint / "state.safetensors";
+  const Task& task = session.task;
+  Learner& learner = session.learner;
   const auto stored = data::read_safetensors(file).metadata;
   const auto config = stored.find("config");
   if (config == stored.end())
-    throw data::BadInput(file.string() + ": expected a checkpoint of finetune, found another");
+    throw data::BadInput(file.string() + ": expected a checkpoint of " + session.command +
+                         ", found another");
   check_same_config(task.config_text, config->second, kFreeKeys, checkpoint.string());
   train::load_state(file, learner.state);
   const auto& notes = learner.state.notes;
   learner.step = whole(notes, "step");
-  RunProgress progress;
+  RunProgress& progress = session.progress;
+  progress = {};
   progress.epoch = whole(notes, "epoch");
   progress.queries = whole(notes, "queries");
   progress.beta = number(notes, "beta");
@@ -148,7 +147,7 @@ RunProgress load_checkpoint(const fs::path& checkpoint, const Task& task, Learne
   for (size_t m = 0; m < task.rewards.size(); ++m) {
     progress.spreads[static_cast<int64_t>(m)] = number(notes, "spread." + std::to_string(m));
   }
-  return progress;
+  if (session.load_more) session.load_more(checkpoint);
 }
 
 }  // namespace finetune

@@ -3,11 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
-#include <string>
 
-#include "diffusion/lora_file.hpp"
-#include "finetune/learner.hpp"
-#include "finetune/task.hpp"
 #include "finetune/watch.hpp"
 
 namespace finetune {
@@ -23,30 +19,19 @@ struct RunProgress {
   double started = 0;  // seconds since 1970
 };
 
-// Writes <folder>/checkpoint-<step> whole or not at all: state.safetensors and the exported model.
-// Returns its path.
-std::filesystem::path save_checkpoint(const std::filesystem::path& folder,
-                                      const Task& task,
-                                      const FinetuneConfig& config,
-                                      diffusion::UNet& unet,
-                                      Learner& learner,
-                                      const RunProgress& progress);
+struct Session;
 
-// Puts a checkpoint into the learner. Throws BadInput when it is damaged, or when the configuration
+// Writes <run folder>/checkpoint-<step> whole or not at all: state.safetensors and the exported
+// model. Returns its path.
+std::filesystem::path save_checkpoint(Session& session);
+
+// Puts a checkpoint into the session. Throws BadInput when it is damaged, or when the configuration
 // has changed in anything but the keys that may change: how long to train, how often to evaluate
 // and save, where.
-RunProgress load_checkpoint(const std::filesystem::path& checkpoint,
-                            const Task& task,
-                            Learner& learner);
+void load_checkpoint(const std::filesystem::path& checkpoint, Session& session);
 
 // The model for others, the moving average where there is one: pytorch_lora_weights.safetensors and
 // <name>.safetensors (kohya), or unet/ when the whole network was trained.
-void export_model(const std::filesystem::path& folder,
-                  const std::string& name,
-                  const Task& task,
-                  const FinetuneConfig& config,
-                  diffusion::UNet& unet,
-                  Learner& learner,
-                  const RunProgress& progress);
+void export_model(const std::filesystem::path& folder, Session& session);
 
 }  // namespace finetune

@@ -62,7 +62,7 @@ at::Tensor rate(const Task& task,
   return at::cat(parts);
 }
 
-CombineOptions combine_options(const FinetuneConfig& config) {
+CombineOptions combine_options(const TrainingConfig& config) {
   return {config.reward_weights, normalise_by_name(config.normalise_rewards),
           aggregate_by_name(config.aggregate), config.soft_min_temperature};
 }

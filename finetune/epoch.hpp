@@ -29,7 +29,7 @@ at::Tensor rate(const Task& task,
                 const Trajectories& trajectories,
                 int64_t batch);
 
-CombineOptions combine_options(const FinetuneConfig& config);
+CombineOptions combine_options(const TrainingConfig& config);
 
 // A policy on these prompts: the UNet, guided as the configuration says.
 Denoiser policy_on(const Task& task,

@@ -85,21 +85,30 @@ EvalSet make_eval_set(const Task& task, int64_t prompts, int64_t images, int64_t
   return set;
 }
 
+DrawLatents chain_drawer(const Denoiser& policy,
+                         const Denoiser& reference,
+                         const Chain& chain,
+                         int64_t batch) {
+  return [=](const Draw& draw) {
+    const Trajectories drawn = rollout(policy, reference, draw, chain, batch);
+    return DrawnLatents{final_latents(drawn), drawn.kl};
+  };
+}
+
 Evaluation evaluate(const Task& task,
                     const EvalSet& set,
-                    const Denoiser& policy,
-                    const Denoiser& reference,
-                    const Chain& chain,
+                    const DrawLatents& draw,
+                    const at::Tensor& mask,
                     int64_t batch) {
   const at::NoGradGuard no_gradient;
   std::vector<at::Tensor> scores, kl, features, pictures;
   const auto total = static_cast<int64_t>(set.items.size());
   for (int64_t start = 0; start < total; start += batch) {
-    const Draw draw = draw_of(set, start, std::min(batch, total - start));
-    const Trajectories drawn = rollout(policy, reference, draw, chain, batch);
-    const at::Tensor images = task.decode(final_latents(drawn));
+    const Draw wanted = draw_of(set, start, std::min(batch, total - start));
+    const DrawnLatents drawn = draw(wanted);
+    const at::Tensor images = task.decode(drawn.latents);
     std::vector<std::string> prompts;
-    for (const int64_t id : draw.prompt_ids)
+    for (const int64_t id : wanted.prompt_ids)
       prompts.push_back(set.prompts[static_cast<size_t>(id)]);
     scores.push_back(at::cat(
         {score_images(task.rewards, images, prompts), score_images(task.watched, images, prompts)},
@@ -108,7 +117,7 @@ Evaluation evaluate(const Task& task,
     features.push_back((task.embed ? task.embed(images) : images.flatten(1)).cpu());
     pictures.push_back(images.cpu());
   }
-  return {at::cat(scores), at::cat(kl), chain.mask, at::cat(features), at::cat(pictures)};
+  return {at::cat(scores), at::cat(kl), mask, at::cat(features), at::cat(pictures)};
 }
 
 double diversity(const at::Tensor& features, const std::vector<int64_t>& prompt_ids) {
@@ -156,8 +165,10 @@ std::vector<std::pair<std::string, double>> evaluation_figures(const Task& task,
     }
     std::vector<int64_t> split_ids;
     for (const int64_t row : list) split_ids.push_back(ids[static_cast<size_t>(row)]);
-    figures.emplace_back(split + "/kl_nats",
-                         now.kl.index_select(0, rows).mv(now.mask).mean().item<double>());
+    if (now.mask.size(0) > 0) {
+      figures.emplace_back(split + "/kl_nats",
+                           now.kl.index_select(0, rows).mv(now.mask).mean().item<double>());
+    }
     figures.emplace_back(split + "/diversity",
                          diversity(now.features.index_select(0, rows), split_ids));
     figures.emplace_back(split + "/win_rate",

@@ -2,6 +2,7 @@
 
 // The same prompts and seeds, drawn from the model as it is and compared with the starting model.
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,18 +28,27 @@ EvalSet make_eval_set(const Task& task, int64_t prompts, int64_t images, int64_t
 
 struct Evaluation {
   at::Tensor rewards;   // [I, M] fp64, raw, the trained ones first, then the watched
-  at::Tensor kl;        // [I, T] fp64 nats
+  at::Tensor kl;        // [I, T] fp64 nats; T is 0 where the images' steps have no probability
   at::Tensor mask;      // [T] of the chain: the steps that kl_nats sums
   at::Tensor features;  // [I, D]
   at::Tensor images;    // [I, 3, H, W] fp32 [0, 1]
 };
-// Draws, decodes and rates `batch` images at a time. An empty `reference` says that the policy is
-// the starting model.
+// How a model draws images: prompts by their rows of the set, one image a seed.
+struct DrawnLatents {
+  at::Tensor latents;  // [P, C, H, W] clean
+  at::Tensor kl;       // [P, T] as above
+};
+using DrawLatents = std::function<DrawnLatents(const Draw& draw)>;
+// By the chain that PRDP trains. An empty `reference` says that the policy is the starting model.
+DrawLatents chain_drawer(const Denoiser& policy,
+                         const Denoiser& reference,
+                         const Chain& chain,
+                         int64_t batch);
+// Draws, decodes and rates `batch` images at a time. mask: [T]
 Evaluation evaluate(const Task& task,
                     const EvalSet& set,
-                    const Denoiser& policy,
-                    const Denoiser& reference,
-                    const Chain& chain,
+                    const DrawLatents& draw,
+                    const at::Tensor& mask,
                     int64_t batch);
 
 // Mean over prompts of the mean pairwise 1 - cosine of an image's features; 0 with one image a

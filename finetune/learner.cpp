@@ -27,7 +27,7 @@ bool finite(const at::Tensor& tensor) {
 
 }  // namespace
 
-Learner make_learner(const FinetuneConfig& config, train::Params params, int64_t total_steps) {
+Learner make_learner(const TrainingConfig& config, train::Params params, int64_t total_steps) {
   Learner learner;
   learner.state.params = std::move(params);
   learner.state.adamw = train::make_adamw(learner.state.params);

@@ -21,7 +21,7 @@ struct Learner {
   int64_t step = 0;  // optimiser steps done
 };
 
-Learner make_learner(const FinetuneConfig& config, train::Params params, int64_t total_steps);
+Learner make_learner(const TrainingConfig& config, train::Params params, int64_t total_steps);
 
 // Copies of parameters, moments and moving average, to go back to.
 struct Snapshot {

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -15,7 +16,8 @@ namespace finetune {
 
 // What a run works on: the model's parts as functions, prompts, rewards.
 struct Task {
-  diffusion::UNet unet;  // the starting model
+  diffusion::UNet unet;     // the starting model
+  diffusion::UNet teacher;  // of a distillation: what the starting model was made from
   diffusion::SchedulerConfig scheduler;
   std::vector<int64_t> latent_shape;  // {C, H, W}
   at::Device device = at::kCPU;
@@ -24,8 +26,15 @@ struct Task {
   std::function<diffusion::TextCondition()> uncondition;  // -> 1 row: what guidance starts from
   at::Tensor time_ids;                                    // [1, 6] SDXL's; undefined otherwise
   std::function<at::Tensor(const at::Tensor& latents)>
-      decode;                             // [B, C, H, W] -> [B, 3, H, W] fp32 in [0, 1]
+      decode;  // [B, C, H, W] -> [B, 3, H, W] fp32 in [0, 1]
+  std::function<at::Tensor(const at::Tensor& latents)>
+      decode_unclamped;                   // the same, before it is cut to [0, 1]; differentiable
   std::function<void(bool on)> tile_vae;  // makes `decode` work in tiles; empty: it cannot
+  // Writes a whole checkpoint with this UNet, in diffusers' layout; empty: it cannot.
+  std::function<void(const std::filesystem::path& folder,
+                     const diffusion::UNet& unet,
+                     const diffusion::SchedulerConfig& scheduler)>
+      save_pipeline;
   std::function<at::Tensor(const at::Tensor& images)>
       embed;  // -> [B, D] features for diversity; empty: the pixels
 

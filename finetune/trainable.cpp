@@ -5,7 +5,7 @@
 
 namespace finetune {
 
-train::Params trained_parameters(diffusion::UNet& unet, const FinetuneConfig& config) {
+train::Params trained_parameters(diffusion::UNet& unet, const TrainingConfig& config) {
   unet.gradient_checkpointing = config.gradient_checkpointing;
   if (config.train_full) return train::parameters_of(unet, "");
   auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(config.seed));

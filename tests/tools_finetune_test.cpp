@@ -132,7 +132,7 @@ TEST(LoadPrompts, KeepsSomeBackForValidation) {
   tools::FinetuneCommand command;
   command.prompts = file.string();
   command.config.eval_prompts = 3;
-  const auto sets = tools::load_prompts(command);
+  const auto sets = tools::load_prompts(command, command.config.eval_prompts);
   EXPECT_EQ(sets.train.size(), 9u);
   EXPECT_EQ(sets.unseen.size(), 3u);
   EXPECT_FALSE(sets.synthetic);
@@ -140,13 +140,13 @@ TEST(LoadPrompts, KeepsSomeBackForValidation) {
     EXPECT_EQ(std::count(sets.train.begin(), sets.train.end(), prompt), 0) << prompt;
   command.prompts = "world";
   command.max_train_prompts = 32;
-  const auto world = tools::load_prompts(command);
+  const auto world = tools::load_prompts(command, command.config.eval_prompts);
   EXPECT_TRUE(world.synthetic);
   EXPECT_EQ(world.train.size(), 32u);
   EXPECT_GT(world.unseen.size(), 100u);
   command.prompts = "";
   command.checkpoint.model = "somewhere";
-  EXPECT_THROW(tools::load_prompts(command), data::BadInput);
+  EXPECT_THROW(tools::load_prompts(command, command.config.eval_prompts), data::BadInput);
 }
 
 }  // namespace

@@ -1,7 +1,4 @@
-#include <atomic>
-#include <csignal>
 #include <iostream>
-#include <optional>
 
 #include "data/error.hpp"
 #include "data/memory.hpp"
@@ -9,60 +6,11 @@
 #include "finetune/memory.hpp"
 #include "finetune/trainer.hpp"
 #include "tools/commands.hpp"
+#include "tools/finetune_options.hpp"
 #include "tools/finetune_task.hpp"
-#include "tools/progress.hpp"
+#include "tools/run_console.hpp"
 
 namespace tools {
-namespace {
-
-std::atomic<bool> stop_asked{false};
-
-// The first Ctrl-C saves and stops after the epoch; a second one ends the program at once.
-extern "C" void on_interrupt(int) {
-  stop_asked = true;
-  std::signal(SIGINT, SIG_DFL);
-}
-
-// Lines and a bar of updates on stderr.
-class Console {
- public:
-  finetune::Reporter reporter() {
-    finetune::Reporter result;
-    result.say = [this](const std::string& line) {
-      if (bar_)
-        bar_->print(line);
-      else
-        std::cerr << line << "\n";
-    };
-    result.progress = [this](const std::string& what, int64_t done, int64_t total) {
-      if (!bar_ || what != title_) bar_.emplace(what, total);
-      if (what != title_) done_ = done - 1;
-      title_ = what;
-      bar_->advance(done - done_);
-      done_ = done;
-    };
-    return result;
-  }
-
- private:
-  std::optional<Progress> bar_;
-  std::string title_;
-  int64_t done_ = 0;
-};
-
-void print_result(const finetune::RunResult& result, const std::string& folder) {
-  std::cout << "epochs          " << result.epochs << " (" << result.steps << " updates"
-            << (result.skipped_steps ? ", " + std::to_string(result.skipped_steps) + " skipped"
-                                     : "")
-            << (result.stopped.empty() ? "" : ", stopped: " + result.stopped) << ")\n"
-            << "trained reward  " << result.last.trained << " standard deviations above the start\n"
-            << "held-out        " << result.last.held_out << " (best " << result.best.held_out
-            << " at step " << result.best_step << ")\n"
-            << "run             " << folder << "\n";
-}
-
-}  // namespace
-
 int cmd_finetune(const std::vector<std::string>& arguments) {
   FinetuneCommand command;
   Options options("finetune",
@@ -83,7 +31,7 @@ int cmd_finetune(const std::vector<std::string>& arguments) {
   resolve_finetune(command, method);
   const Placement placement = open_device(command.device);
   const PrecisionScope precision(placement);
-  finetune::Task task = make_task(command, placement, options.resolved());
+  finetune::Task task = make_task(command, command.config, placement, options.resolved());
   Console console;
   if (!command.max_memory.empty()) {
     command.config = finetune::fit_memory(task, command.config,
@@ -101,10 +49,9 @@ int cmd_finetune(const std::vector<std::string>& arguments) {
   run.record = {
       method,        task.model, command.reward, placement.device.str(), command.config.seed,
       task.synthetic};
-  run.stop_requested = [] { return stop_asked.load(); };
-  std::signal(SIGINT, on_interrupt);
-  print_result(finetune::run_finetune(task, command.config, run, console.reporter()),
-               command.output_dir);
+  run.stop_requested = stop_on_interrupt();
+  print_result(finetune::run_finetune(task, command.config, run, console.reporter()), "epochs",
+               "start", command.output_dir);
   return 0;
 }
 

@@ -9,6 +9,7 @@ const std::vector<Command>& all_commands() {
       {"score", "rate images with rewards: a table, JSONL or CSV", cmd_score},
       {"train-reward", "fit a reward to people's or simulated ratings", cmd_train_reward},
       {"finetune", "teach the UNet to earn more reward: prdp, ddpo", cmd_finetune},
+      {"distill", "few-step sampling from a model, guided by reward: LCD, RG-LCD", cmd_distill},
       {"pretrain", "train a VAE, CLIP or UNet from nothing", cmd_pretrain},
       {"merge", "LoRAs and checkpoints into one; a LoRA out of two", cmd_merge},
       {"world", "draw captioned scenes of the built-in world; check its oracle", cmd_world},

@@ -1,38 +1,18 @@
 #pragma once
 
-// What `laurel finetune` is told beside the training itself: models, prompts, rewards, places.
+// What `laurel finetune` is told.
 
 #include <string>
-#include <vector>
 
-#include "finetune/config.hpp"
-#include "tools/device.hpp"
-#include "tools/models.hpp"
-#include "tools/options.hpp"
-#include "tools/reward_options.hpp"
+#include "tools/training_options.hpp"
 
 namespace tools {
 
-struct FinetuneCommand {
+struct FinetuneCommand : TrainingCommand {
   finetune::FinetuneConfig config;
-  ModelConfig checkpoint;
-  std::string output_dir;          // empty: runs/<method>
-  std::string prompts;             // a prompt file; "world": the built-in captions
-  std::string validation_prompts;  // a prompt file, not trained on
-  std::string negative_prompt;
-  int64_t max_train_prompts = 0;  // 0: all
-  int64_t resolution = 0;         // pixels; 0: the model's own
-  std::string reward = "aesthetic=1,clip_score=0.1";
-  std::string eval_rewards = "auto";
-  std::string train = "lora";
-  std::string save_as = "auto";  // what a full training writes: auto | unet | whole
   std::string units = "nat";
   std::string skip_steps = "auto";  // "none", "8,9"
-  std::string resume_from_checkpoint;
-  bool dry_run = false;
-  std::string max_memory;  // "12GB"; empty: no limit
-  RewardSourceConfig sources;
-  DeviceConfig device;
+  std::string max_memory;           // "12GB"; empty: no limit
 };
 
 void declare_finetune(Options& options, FinetuneCommand& command);

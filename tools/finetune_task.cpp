@@ -39,24 +39,30 @@ std::vector<std::string> prompts_of(const std::string& file) {
   return prompts;
 }
 
-bool from_world(const FinetuneCommand& command) {
+bool from_world(const TrainingCommand& command) {
   return command.prompts == "world" ||
          (command.prompts.empty() && command.checkpoint.model.empty());
 }
 
-std::string eval_names(const FinetuneCommand& command, bool synthetic) {
+std::string eval_names(const TrainingCommand& command, bool synthetic) {
   if (command.eval_rewards != "auto") return command.eval_rewards;
   return synthetic ? "oracle" : "";
 }
 
-void add_rewards(FinetuneCommand& command, const Placement& placement, finetune::Task& task) {
+void add_rewards(const TrainingCommand& command,
+                 finetune::TrainingConfig& config,
+                 const Placement& placement,
+                 finetune::Task& task) {
   const std::string watched = eval_names(command, task.synthetic);
-  const std::string all = command.reward + (watched.empty() ? "" : "," + watched);
-  const size_t trained = rewards::parse_reward_weights(command.reward).size();
+  const std::string between = command.reward.empty() || watched.empty() ? "" : ",";
+  const std::string all = command.reward + between + watched;
+  if (all.empty()) return;
+  const size_t trained =
+      command.reward.empty() ? 0 : rewards::parse_reward_weights(command.reward).size();
   const auto list = rewards::make_rewards(all, reward_sources(command.sources, placement.device));
   for (size_t i = 0; i < list.size(); ++i) {
     (i < trained ? task.rewards : task.watched).push_back(list[i].reward);
-    if (i < trained) command.config.reward_weights.push_back(list[i].weight);
+    if (i < trained) config.reward_weights.push_back(list[i].weight);
   }
 }
 
@@ -70,19 +76,21 @@ void move_to(diffusion::Pipeline& pipeline, at::Device device) {
 
 }  // namespace
 
-PromptSets load_prompts(const FinetuneCommand& command) {
+PromptSets load_prompts(const TrainingCommand& command, int64_t eval_prompts) {
   PromptSets sets;
   sets.synthetic = from_world(command);
   if (sets.synthetic) {
     sets.train = shuffled(scene::all_captions(scene::Split::kSeen));
     sets.unseen = shuffled(scene::all_captions(scene::Split::kUnseen));
+  } else if (command.prompts.empty() && !command.captions.empty()) {
+    sets.train = shuffled(command.captions);
   } else if (command.prompts.empty()) {
     throw BadInput("prompts: expected a prompt file for " + command.checkpoint.model +
                    ", found none; name one with --prompts");
   } else {
     sets.train = shuffled(prompts_of(command.prompts));
   }
-  const auto wanted = static_cast<size_t>(command.config.eval_prompts);
+  const auto wanted = static_cast<size_t>(eval_prompts);
   if (!command.validation_prompts.empty()) {
     sets.unseen = prompts_of(command.validation_prompts);
   } else if (!sets.synthetic && sets.train.size() >= 4 * wanted) {
@@ -97,12 +105,13 @@ PromptSets load_prompts(const FinetuneCommand& command) {
   return sets;
 }
 
-finetune::Task make_task(FinetuneCommand& command,
+finetune::Task make_task(const TrainingCommand& command,
+                         finetune::TrainingConfig& config,
                          const Placement& placement,
                          const std::string& config_text) {
   const auto pipeline = std::make_shared<diffusion::Pipeline>(open_model(command.checkpoint));
   const fs::path& source = pipeline->source;
-  command.config.save_whole =
+  config.save_whole =
       command.save_as == "whole" || (command.save_as == "auto" && fs::is_regular_file(source));
   if (diffusion::edits_images(*pipeline)) {
     throw BadInput(source.string() + ": " + pipeline->class_name +
@@ -110,7 +119,7 @@ finetune::Task make_task(FinetuneCommand& command,
                    "models (laurel finetune edit) is not there yet");
   }
   move_to(*pipeline, placement.device);
-  const PromptSets prompts = load_prompts(command);
+  const PromptSets prompts = load_prompts(command, config.eval_prompts);
   finetune::Task task;
   task.synthetic = prompts.synthetic;
   task.prompts = prompts.train;
@@ -135,12 +144,22 @@ finetune::Task make_task(FinetuneCommand& command,
     pipeline->vae.tile_size = 0;
     if (on) diffusion::enable_tiling(pipeline->vae);
   };
-  task.tile_vae(command.config.vae_tiling);
+  task.tile_vae(config.vae_tiling);
+  task.decode_unclamped = [pipeline](const at::Tensor& latents) {
+    return diffusion::latents_to_unclamped(pipeline->vae, latents);
+  };
+  task.save_pipeline = [pipeline](const fs::path& folder, const diffusion::UNet& unet,
+                                  const diffusion::SchedulerConfig& scheduler) {
+    diffusion::Pipeline whole = *pipeline;
+    whole.unet = unet;
+    whole.scheduler = scheduler;
+    diffusion::save_pipeline(folder, whole, at::kHalf);
+  };
   task.decode = [pipeline](const at::Tensor& latents) {
     // Rewards see fp32 images, whatever the precision of matrix products.
     return diffusion::latents_to_images(pipeline->vae, latents).to(at::kFloat);
   };
-  add_rewards(command, placement, task);
+  add_rewards(command, config, placement, task);
   const auto sources = reward_sources(command.sources, placement.device);
   if (fs::exists(sources.clip)) {
     const auto clip = std::make_shared<rewards::Clip>(rewards::load_clip(sources.clip));

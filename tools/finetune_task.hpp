@@ -1,13 +1,15 @@
 #pragma once
 
 #include "finetune/task.hpp"
-#include "tools/finetune_options.hpp"
+#include "tools/training_options.hpp"
 
 namespace tools {
 
-// Loads the model, the prompts and the rewards of a command. Fills the config's reward weights.
+// Loads the model, the prompts and the rewards of a command. Fills the config's reward weights and
+// whether a full training writes the whole checkpoint.
 // Throws BadInput.
-finetune::Task make_task(FinetuneCommand& command,
+finetune::Task make_task(const TrainingCommand& command,
+                         finetune::TrainingConfig& config,
                          const Placement& placement,
                          const std::string& config_text);
 
@@ -19,6 +21,6 @@ struct PromptSets {
 // From a prompt file, or the built-in captions; without a file of validation prompts some of the
 // training file's are kept back, where it has at least four times as many. The order depends on
 // nothing but the prompts.
-PromptSets load_prompts(const FinetuneCommand& command);
+PromptSets load_prompts(const TrainingCommand& command, int64_t eval_prompts);
 
 }  // namespace tools

@@ -204,7 +204,7 @@ void Options::short_name(const std::string& key, char letter) {
 }
 
 void Options::rarely(const std::vector<std::string>& keys) {
-  for (const auto& key : keys) require(key, "rarely").rare = true;
+  for (const auto& key : keys) require(key, "rarely: " + key).rare = true;
 }
 
 void Options::alias(const std::string& other, const std::string& key) {

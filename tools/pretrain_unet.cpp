@@ -1,7 +1,6 @@
 #include "finetune/pretrain_unet.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 
 #include <iostream>
 #include <limits>
@@ -11,6 +10,7 @@
 #include "data/files.hpp"
 #include "data/image_folder.hpp"
 #include "data/scene/scene.hpp"
+#include "tools/captioned_data.hpp"
 #include "tools/cmd_pretrain.hpp"
 #include "tools/options.hpp"
 
@@ -117,65 +117,16 @@ void resolve_model(Settings& s, const diffusion::Pipeline& parts) {
   diffusion::check_unet_config(model, "pretrain unet");
 }
 
-// Images to encode, and what they are called.
-struct Source {
-  finetune::CaptionedSource captioned;
-  int64_t count = 0;
-  uint64_t seed = 0;
-  std::string name;
-};
-
-Source world(const Settings& s, bool held_out) {
-  const scene::Split split = held_out ? scene::Split::kUnseen : scene::Split::kSeen;
-  const auto draw = [split](int64_t count, at::Generator& generator) {
-    auto batch = scene::random_batch(count, split, generator);
-    return finetune::CaptionedImages{batch.images, batch.captions};
-  };
-  Source source{{"the built-in world of scenes", draw}, held_out ? s.held_out : s.images, 0, ""};
-  source.seed = static_cast<uint64_t>(s.train.loop.seed) * 2 + (held_out ? 2 : 1);
-  source.name = std::to_string(source.count) + " scenes of seed " + std::to_string(source.seed);
-  return source;
-}
-
-// Every image of the folder's part once, in order.
-Source folder(const Settings& s, const data::ImageFolder& images, bool held_out) {
-  const auto count = static_cast<int64_t>(images.files.size());
-  if (count < 2)
-    throw data::BadInput(s.folder + ": expected at least 2 images, found " + std::to_string(count));
-  const auto split = data::split_folder(count, std::min(s.held_out, count / 10));
-  const at::Tensor part = held_out ? split.held_out : split.train;
-  const auto draw = [&images, part, done = int64_t{0}](int64_t batch, at::Generator&) mutable {
-    const at::Tensor picks = part.slice(0, done, done + batch);
-    done += batch;
-    finetune::CaptionedImages drawn{data::folder_images(images, picks), {}};
-    for (int64_t i = 0; i < picks.size(0); ++i)
-      drawn.captions.push_back(images.captions[picks[i].item<int64_t>()]);
-    return drawn;
-  };
-  return {{"the images of a folder", draw},
-          part.size(0),
-          0,
-          std::to_string(count) + " images of " + s.folder};
-}
-
 // The encoded images are kept beside the run, so that it goes on quickly after an interruption.
 finetune::LatentSet encoded(const Settings& s,
                             const diffusion::Pipeline& parts,
-                            const Source& source,
+                            const CaptionedData& data,
                             const char* file) {
-  const std::string origin = source.name + " by " + s.vae;
-  const fs::path path = s.train.loop.output_dir / file;
   const finetune::EncodeOptions options{
-      .count = source.count, .num_workers = s.train.num_workers, .batch_size = 64};
-  finetune::EncodedImages images;
-  if (fs::exists(path)) {
-    images = finetune::load_encoded_images(path, origin);
-  } else {
-    auto generator = at::detail::createCPUGenerator(source.seed);
-    images = finetune::encode_images(parts.vae, source.captioned, options, generator, say);
-    finetune::save_encoded_images(path, images, origin);
-  }
-  return finetune::encode_text(images, parts, options);
+      .count = data.count, .num_workers = s.train.num_workers, .batch_size = 64};
+  return finetune::encode_text(
+      encoded_images(parts.vae, s.vae, data, options, s.train.loop.output_dir / file, say), parts,
+      options);
 }
 
 std::string model_card(const Settings& s, const finetune::PretrainUNetResult& result) {
@@ -210,7 +161,8 @@ finetune::PretrainUNetResult train(const Settings& s, const diffusion::Pipeline&
     images =
         data::open_image_folder(s.folder, {.resolution = s.resolution, .require_captions = true});
   const auto source = [&](bool held_out) {
-    return scenes ? world(s, held_out) : folder(s, images, held_out);
+    return scenes ? world_data(held_out ? s.held_out : s.images, s.train.loop.seed, held_out)
+                  : folder_data(images, s.folder, s.held_out, held_out);
   };
   const auto train_set = encoded(s, parts, source(false), "train.latents");
   const auto held_out = encoded(s, parts, source(true), "held_out.latents");

@@ -81,7 +81,7 @@ double lr_factor(LrSchedule schedule, int64_t step, int64_t warmup, int64_t tota
 }
 
 Ema make_ema(const Params& params, double decay) {
-  Ema ema{.decay = decay, .updates = 0, .shadow = {}};
+  Ema ema{.decay = decay, .shadow = {}};
   if (decay > 0) {
     for (const auto& param : params) ema.shadow.push_back(param.value.detach().clone());
   }
@@ -91,7 +91,7 @@ Ema make_ema(const Params& params, double decay) {
 void update_ema(Ema& ema, const Params& params) {
   if (ema.shadow.empty()) return;
   const double n = static_cast<double>(++ema.updates);
-  const double decay = std::min(ema.decay, (1.0 + n) / (10.0 + n));
+  const double decay = ema.ramp ? std::min(ema.decay, (1.0 + n) / (10.0 + n)) : ema.decay;
   for (size_t i = 0; i < params.size(); ++i)
     ema.shadow[i].lerp_(params[i].value.detach(), 1.0 - decay);
 }

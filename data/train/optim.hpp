@@ -65,9 +65,10 @@ LrSchedule lr_schedule_by_name(
 double lr_factor(LrSchedule schedule, int64_t step, int64_t warmup, int64_t total);
 
 // Exponential moving average of parameters: shadow += (1 - decay) (value - shadow), with diffusers'
-// ramp decay_n = min(decay, (1 + n) / (10 + n)) at update n.
+// ramp decay_n = min(decay, (1 + n) / (10 + n)) at update n, or without it.
 struct Ema {
   double decay = 0.999;  // 0: off
+  bool ramp = true;
   int64_t updates = 0;
   std::vector<at::Tensor> shadow;
 };

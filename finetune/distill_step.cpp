@@ -1,0 +1,256 @@
+#include "finetune/distill_step.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
+namespace finetune {
+namespace {
+
+diffusion::TextCondition moved(const diffusion::TextCondition& text, at::Device device) {
+  return {text.hidden.to(device), text.pooled.defined() ? text.pooled.to(device) : text.pooled};
+}
+
+// Some rows of a batch's conditions, in any order. rows: [R] int64, on the CPU
+LcdConditions chosen(const LcdConditions& conditions, const at::Tensor& rows) {
+  const at::Tensor place = rows.to(conditions.text.hidden.device());
+  LcdConditions result = conditions;
+  result.text.hidden = conditions.text.hidden.index_select(0, place);
+  if (conditions.text.pooled.defined())
+    result.text.pooled = conditions.text.pooled.index_select(0, place);
+  result.w = conditions.w.index_select(0, rows);
+  return result;
+}
+
+double norm_of(const at::Tensor& x) { return x.norm().item<double>(); }
+
+// Gradient of the distillation's loss at the student's output.
+struct LossGradient {
+  at::Tensor gradient;  // as the output
+  double loss = 0;
+};
+LossGradient loss_gradient(const LcdPrediction& prediction, const DistillConfig& config) {
+  const at::Tensor leaf = prediction.predicted.detach().requires_grad_(true);
+  const at::Tensor loss = lcd_loss(leaf, prediction.target, config.loss, config.huber_c);
+  loss.backward();
+  return {leaf.grad(), loss.item<double>()};
+}
+
+// One step's student, batch and what its terms have left so far.
+struct Step {
+  const Distillation& run;
+  const diffusion::UNet& student;
+  const DrawnBatch& drawn;
+  at::Generator& generator;
+  TermReport report{};
+};
+
+int64_t rated_rows(const Distillation& run) {
+  const int64_t wanted = run.config.reward_batch_size, all = run.config.train_batch_size;
+  return wanted > 0 ? std::min(wanted, all) : all;
+}
+
+std::vector<std::string> rated_prompts(const Step& step) {
+  return {step.drawn.prompts.begin(), step.drawn.prompts.begin() + rated_rows(step.run)};
+}
+
+// The last step of a chain of the student's own, for the rated rows' prompts.
+at::Tensor on_policy_output(Step& step) {
+  const Distillation& run = step.run;
+  const LcdConditions conditions =
+      chosen(step.drawn.batch.conditions, at::arange(rated_rows(run), at::kLong));
+  const int64_t steps =
+      at::randint(1, run.config.on_policy_steps + 1, {1}, step.generator, at::kLong)
+          .item<int64_t>();
+  const ChainState state = last_step_state(run, step.student, conditions, steps, step.generator);
+  return consistency(step.student, run.schedule, state.x, state.t, conditions);
+}
+
+// Gradient of -mean R at the student's output, by the rewards themselves or by their proxy.
+at::Tensor rated_gradient(Step& step, const at::Tensor& output) {
+  const Distillation& run = step.run;
+  Figures& figures = step.report.figures;
+  if (run.proxy) {
+    const auto proxy = latent_gradient(
+        *run.proxy, output, step.drawn.batch.conditions.text.hidden.narrow(0, 0, output.size(0)));
+    figures.emplace_back("reward_mean", proxy.mean * run.proxy->spread);
+    return proxy.gradient;
+  }
+  const RewardGradient reward =
+      reward_gradient(run.task, run.config, output, rated_prompts(step), step.generator);
+  figures.insert(figures.end(),
+                 {{"reward_mean", reward.combined}, {"saturated", reward.saturated}});
+  for (size_t m = 0; m < run.task.rewards.size(); ++m) {
+    figures.emplace_back("reward/" + run.task.rewards[m].info.name,
+                         reward.raw.select(1, static_cast<int64_t>(m)).mean().item<double>());
+  }
+  return reward.gradient;
+}
+
+// Adds the reward's gradient, through the output at hand or through the last step of a chain.
+void add_reward(Step& step, double beta, const at::Tensor& predicted, at::Tensor& at_output) {
+  const DistillConfig& config = step.run.config;
+  const bool on_policy =
+      config.on_policy > 0 && at::rand({1}, step.generator).item<double>() < config.on_policy;
+  const int64_t rows = rated_rows(step.run);
+  const at::Tensor output = on_policy ? on_policy_output(step) : predicted.narrow(0, 0, rows);
+  const at::Tensor gradient = rated_gradient(step, output);
+  const double size = norm_of(gradient);
+  step.report.share = size / std::max(norm_of(at_output), 1e-30);
+  step.report.figures.emplace_back("gradient/reward", beta * size);
+  if (on_policy)
+    output.backward(beta * gradient);
+  else
+    at_output.narrow(0, 0, rows).add_(gradient, beta);
+}
+
+// Several images of a prompt from pure noise in one step, held apart.
+void add_diversity(Step& step, double lcd_norm) {
+  const Distillation& run = step.run;
+  const DistillConfig& config = run.config;
+  const int64_t prompts = std::min(config.diversity_prompts, config.train_batch_size);
+  const at::Tensor rows = at::arange(prompts, at::kLong).repeat_interleave(config.diversity_images);
+  const LcdConditions conditions = chosen(step.drawn.batch.conditions, rows);
+  const ChainState state = last_step_state(run, step.student, conditions, 1, step.generator);
+  const at::Tensor output = consistency(step.student, run.schedule, state.x, state.t, conditions);
+  const at::Tensor leaf = output.detach().requires_grad_(true);
+  const at::Tensor loss = diversity_loss(leaf, config.diversity_images, run.diversity_floor);
+  loss.backward();
+  output.backward(config.diversity_beta * leaf.grad());
+  const double share = config.diversity_beta * norm_of(leaf.grad());
+  step.report.figures.insert(step.report.figures.end(),
+                             {{"diversity", mean_distance(leaf.detach(), config.diversity_images)},
+                              {"gradient/diversity", share},
+                              {"gradient/diversity_share", share / std::max(lcd_norm, 1e-30)}});
+}
+
+// The student's and the target's images and the real ones, of the rated rows.
+Examples examples_of(const Step& step, const LcdPrediction& prediction) {
+  const int64_t rows = rated_rows(step.run);
+  const auto some = [&](const at::Tensor& x) { return x.detach().narrow(0, 0, rows); };
+  const at::Tensor hidden = some(step.drawn.batch.conditions.text.hidden);
+  Examples examples{at::cat({some(prediction.predicted), some(prediction.target),
+                             some(step.drawn.batch.latents)}),
+                    at::cat({hidden, hidden, hidden}),
+                    {}};
+  for (int copy = 0; copy < 3; ++copy) {
+    const auto prompts = rated_prompts(step);
+    examples.prompts.insert(examples.prompts.end(), prompts.begin(), prompts.end());
+  }
+  return examples;
+}
+
+// d = 1 - cosine of all pairs of a prompt's images. -> [prompts, images (images - 1) / 2]
+at::Tensor pair_distances(const at::Tensor& latents, int64_t images) {
+  TORCH_CHECK(images >= 2 && latents.size(0) % images == 0,
+              "diversity: expected whole groups of two or more images");
+  const at::Tensor groups = latents.flatten(1).view({latents.size(0) / images, images, -1});
+  const at::Tensor unit = groups / groups.norm(2, {2}, true).clamp_min(1e-12);
+  const at::Tensor places = at::triu_indices(images, images, 1).to(latents.device());
+  const at::Tensor cosines = unit.bmm(unit.transpose(1, 2));  // [prompts, images, images]
+  return 1 - cosines.flatten(1).index_select(1, places[0] * images + places[1]);
+}
+
+}  // namespace
+
+DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
+  const DistillConfig& config = run.config;
+  const int64_t count = config.train_batch_size;
+  const at::Device device = run.task.device;
+  const at::Tensor rows = at::randint(run.data.mean.size(0), {count}, generator, at::kLong);
+  const at::Tensor mean = run.data.mean.index_select(0, rows).to(at::kFloat),
+                   std = run.data.std.index_select(0, rows).to(at::kFloat);
+  DrawnBatch drawn;
+  LcdBatch& batch = drawn.batch;
+  batch.latents = (mean + std * at::randn(mean.sizes(), generator)).to(device);
+  batch.noise = at::randn(mean.sizes(), generator).to(device);
+  batch.index = at::randint(run.schedule.t.size(0), {count}, generator, at::kLong).to(device);
+  const at::Tensor place = at::rand({count}, generator);
+  batch.conditions.w = config.time_cond_proj_dim > 0
+                           ? config.w_min + (config.w_max - config.w_min) * place
+                           : at::full({count}, config.w);
+  for (int64_t i = 0; i < count; ++i)
+    drawn.prompts.push_back(run.data.captions[static_cast<size_t>(rows[i].item<int64_t>())]);
+  const at::NoGradGuard no_gradient;
+  batch.conditions.text = moved(run.task.encode(drawn.prompts), device);
+  batch.conditions.uncondition = run.uncondition;
+  if (run.task.time_ids.defined()) batch.conditions.time_ids = run.task.time_ids.to(device);
+  return drawn;
+}
+
+ChainState last_step_state(const Distillation& run,
+                           const diffusion::UNet& student,
+                           const LcdConditions& conditions,
+                           int64_t steps,
+                           at::Generator& generator) {
+  const at::NoGradGuard no_gradient;
+  const int64_t rows = conditions.text.hidden.size(0), points = run.schedule.t.size(0);
+  std::vector<int64_t> shape = run.task.latent_shape;
+  shape.insert(shape.begin(), rows);
+  const auto noise = [&] { return at::randn(shape, generator).to(run.task.device); };
+  ChainState state{noise(), {}};
+  for (int64_t i = 0; i < steps; ++i) {
+    const int64_t point = points - 1 - i * points / steps;  // as LCM sampling spaces them
+    if (i > 0) {
+      const at::Tensor clean = consistency(student, run.schedule, state.x, state.t, conditions);
+      const double bar = run.schedule.alphas_cumprod[run.schedule.t[point]].item<double>();
+      state.x = std::sqrt(bar) * clean + std::sqrt(1 - bar) * noise();
+    }
+    state.t = run.schedule.t[point].expand({rows}).to(run.task.device);
+  }
+  return state;
+}
+
+TermReport accumulate_terms(const Distillation& run,
+                            const diffusion::UNet& student,
+                            const DrawnBatch& drawn,
+                            double beta,
+                            at::Generator& generator) {
+  Step step{run, student, drawn, generator};
+  const LcdPrediction prediction =
+      lcd_predict(student, run.target, run.teacher, run.schedule, drawn.batch);
+  if (!prediction.predicted.isfinite().all().item<bool>()) {
+    step.report.fault = "the student's output";
+    return step.report;
+  }
+  LossGradient lcd = loss_gradient(prediction, run.config);
+  const double lcd_norm = norm_of(lcd.gradient);
+  step.report.figures = {{"loss", lcd.loss}, {"gradient/lcd", lcd_norm}};
+  if (!run.task.rewards.empty() && follows_reward(run))
+    add_reward(step, beta, prediction.predicted, lcd.gradient);
+  if (run.config.diversity_beta > 0) add_diversity(step, lcd_norm);
+  prediction.predicted.backward(lcd.gradient);
+  if (run.proxy) step.report.examples = examples_of(step, prediction);
+  return step.report;
+}
+
+bool follows_reward(const Distillation& run) {
+  return !run.proxy || run.proxy->updates >= run.config.latent_reward_warmup;
+}
+
+Figures update_proxy(Distillation& run, const Examples& examples) {
+  std::vector<at::Tensor> values;
+  for (int64_t start = 0; start < examples.latents.size(0); start += run.config.reward_chunk) {
+    const int64_t rows = std::min(run.config.reward_chunk, examples.latents.size(0) - start);
+    const at::NoGradGuard no_gradient;
+    values.push_back(capped_sum(
+        score_images(run.task.rewards, run.task.decode(examples.latents.narrow(0, start, rows)),
+                     {examples.prompts.begin() + start, examples.prompts.begin() + start + rows}),
+        run.config.reward_weights, run.config.reward_caps));
+  }
+  const LatentUpdate update =
+      update_latent_reward(*run.proxy, examples.latents, examples.hidden, at::cat(values),
+                           run.config.latent_reward_learning_rate);
+  return {{"latent_reward/kl", update.kl}, {"latent_reward/accuracy", update.accuracy}};
+}
+
+at::Tensor diversity_loss(const at::Tensor& latents, int64_t images, double floor) {
+  return at::relu(floor - pair_distances(latents, images)).mean();
+}
+
+double mean_distance(const at::Tensor& latents, int64_t images) {
+  return pair_distances(latents, images).mean().item<double>();
+}
+
+}  // namespace finetune

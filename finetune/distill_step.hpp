@@ -1,0 +1,80 @@
+#pragma once
+
+// One optimiser step of a distillation: what is drawn, and the gradients of its parts.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "finetune/distill_config.hpp"
+#include "finetune/distill_reward.hpp"
+#include "finetune/latent_reward.hpp"
+#include "finetune/latent_set.hpp"
+#include "finetune/session.hpp"
+
+namespace finetune {
+
+// What stays the same over the steps.
+struct Distillation {
+  const Task& task;
+  const EncodedImages& data;
+  const DistillConfig& config;
+  LcdSchedule schedule;
+  diffusion::UNet teacher;
+  diffusion::UNet target;                // the student's moving average, or the student
+  diffusion::TextCondition uncondition;  // 1 row
+  std::optional<LatentReward> proxy{};   // in place of the trained rewards
+  double diversity_floor = 0;
+};
+
+struct DrawnBatch {
+  LcdBatch batch;
+  std::vector<std::string> prompts;  // B
+};
+DrawnBatch draw_batch(const Distillation& run, at::Generator& generator);
+
+// Images that the latent reward may learn from, and their prompts.
+struct Examples {
+  at::Tensor latents;  // [E, C, h, w]
+  at::Tensor hidden;   // [E, L, D]
+  std::vector<std::string> prompts;
+};
+
+struct TermReport {
+  Figures figures;    // loss, reward/..., gradient/lcd, gradient/reward, saturated
+  std::string fault;  // what was not finite in the student's output; no gradient was left then
+  double share = 0;   // norm of the reward's gradient over LCD's at beta = 1
+  Examples examples;  // with a latent reward: the student's, the target's and the real latents
+};
+// Leaves the gradient of all terms in the student's parameters. `beta`: of the reward.
+TermReport accumulate_terms(const Distillation& run,
+                            const diffusion::UNet& student,
+                            const DrawnBatch& drawn,
+                            double beta,
+                            at::Generator& generator);
+
+// The latent reward has learnt enough to be followed; without one: always.
+bool follows_reward(const Distillation& run);
+// One update of the latent reward by what the trained rewards say of these images. To be called
+// after the student's step: what it learns here, the student meets on other images.
+Figures update_proxy(Distillation& run, const Examples& examples);
+
+// Mean over pairs within a prompt of max(0, floor - d), d = 1 - cosine. latents: [prompts x images,
+// C, h, w], a prompt's side by side -> []
+at::Tensor diversity_loss(const at::Tensor& latents, int64_t images, double floor);
+// Mean of d over the same pairs.
+double mean_distance(const at::Tensor& latents, int64_t images);
+
+// The state that the last step of a chain of the student's own sets out from, drawn without a
+// gradient: from pure noise through `steps` - 1 steps of LCM sampling.
+struct ChainState {
+  at::Tensor x;  // [B, C, h, w]
+  at::Tensor t;  // [B] int64
+};
+ChainState last_step_state(const Distillation& run,
+                           const diffusion::UNet& student,
+                           const LcdConditions& conditions,
+                           int64_t steps,
+                           at::Generator& generator);
+
+}  // namespace finetune

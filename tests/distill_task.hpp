@@ -1,0 +1,79 @@
+#pragma once
+
+// A teacher, latents and rewards of milliseconds, for tests of distillation.
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "finetune/distill.hpp"
+#include "tests/tiny_pipeline.hpp"
+
+namespace tests {
+
+inline rewards::Reward brightness(const std::string& name, int64_t channel, bool differentiable) {
+  return {{.name = name, .differentiable = differentiable},
+          [channel](const rewards::RewardBatch& batch) {
+            return 10 * batch.images.select(1, channel).mean({1, 2});
+          }};
+}
+
+inline finetune::Task distill_task(int64_t time_cond_proj_dim = 16) {
+  finetune::Task task;
+  auto generator = at::detail::createCPUGenerator(1);
+  task.teacher = diffusion::make_unet(tiny_unet_config(), generator);
+  task.unet = finetune::make_student(task.teacher, time_cond_proj_dim);
+  task.latent_shape = {4, 8, 8};
+  task.encode = [](const std::vector<std::string>& prompts) {
+    std::vector<at::Tensor> rows;
+    for (const auto& prompt : prompts) {
+      auto own = at::detail::createCPUGenerator(std::hash<std::string>()(prompt));
+      rows.push_back(at::empty({3, 8}).normal_(0, 1, own));
+    }
+    return diffusion::TextCondition{at::stack(rows), {}};
+  };
+  task.uncondition = [encode = task.encode] { return encode({""}); };
+  task.decode_unclamped = [](const at::Tensor& latents) {
+    return 0.5 + 0.2 * latents.narrow(1, 0, 3);
+  };
+  task.decode = [raw = task.decode_unclamped](const at::Tensor& latents) {
+    return raw(latents).clamp(0, 1);
+  };
+  task.prompts = {"a", "b", "c", "d"};
+  task.seen = {"a", "b"};
+  task.unseen = {"y", "z"};
+  task.rewards = {brightness("redness", 0, true)};
+  task.watched = {brightness("greenness", 1, true)};
+  task.model = "tiny";
+  task.config_text = "learning_rate = 0.001\nmax_train_steps = 4\n";
+  return task;
+}
+
+inline finetune::EncodedImages distill_data() {
+  auto generator = at::detail::createCPUGenerator(2);
+  return {at::randn({12, 4, 8, 8}, generator).to(at::kHalf),
+          at::full({12, 4, 8, 8}, 0.1).to(at::kHalf),
+          {"a", "b", "c", "d", "a", "b", "c", "d", "a", "b", "c", "d"}};
+}
+
+inline finetune::DistillConfig distill_config() {
+  finetune::DistillConfig config;
+  config.train_full = true;
+  config.learning_rate = 1e-3;
+  config.adam_weight_decay = 0;
+  config.ema_decay = 0.95;
+  config.max_train_steps = 4;
+  config.train_batch_size = 4;
+  config.time_cond_proj_dim = 16;
+  config.reward_weights = {1.0};
+  config.beta = 0.01;
+  config.reward_chunk = 3;
+  config.eval_every = 2;
+  config.eval_prompts = 2;
+  config.eval_images = 2;
+  config.teacher_steps = 4;
+  config.checkpointing_steps = 2;
+  config.checkpoints_total_limit = 0;
+  return config;
+}
+
+}  // namespace tests

@@ -1,0 +1,274 @@
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "data/files.hpp"
+#include "data/json.hpp"
+#include "data/safetensors.hpp"
+#include "diffusion/lora_weights.hpp"
+#include "finetune/distill.hpp"
+#include "finetune/distill_step.hpp"
+#include "tests/distill_task.hpp"
+#include "tests/refusal.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using finetune::DistillConfig;
+using finetune::Task;
+
+fs::path fresh(const std::string& name) {
+  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
+  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_distill_" + test + "_" + name);
+  fs::remove_all(folder);
+  return folder;
+}
+
+finetune::RunResult run(const Task& task,
+                        const DistillConfig& config,
+                        const fs::path& folder,
+                        const std::string& resume = "",
+                        std::vector<std::string>* said = nullptr) {
+  finetune::RunOptions options;
+  options.folder = folder;
+  options.resume_from = resume;
+  options.record = {.kind = "distill",
+                    .model = "tiny",
+                    .reward = "redness",
+                    .device = "cpu",
+                    .seed = config.seed,
+                    .synthetic = false};
+  finetune::Reporter reporter;
+  if (said) reporter.say = [said](const std::string& line) { said->push_back(line); };
+  return finetune::run_distill(task, tests::distill_data(), config, options, reporter);
+}
+
+std::vector<nlohmann::json> metrics(const fs::path& folder, bool evaluation) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream text(data::read_file(folder / "metrics.jsonl"));
+  for (std::string line; std::getline(text, line);) {
+    lines.push_back(data::parse_json(line));
+    if (lines.back().value("evaluation", false) != evaluation) lines.pop_back();
+  }
+  return lines;
+}
+
+void expect_same_files(const fs::path& a, const fs::path& b, const std::string& file) {
+  const auto first = data::read_safetensors(a / file), second = data::read_safetensors(b / file);
+  ASSERT_EQ(first.tensors.size(), second.tensors.size());
+  for (const auto& [name, tensor] : first.tensors)
+    EXPECT_TRUE(at::equal(tensor, second.tensors.at(name))) << name;
+}
+
+void expect_resumes_bit_for_bit(const Task& task, DistillConfig config) {
+  const fs::path whole = fresh("whole"), halved = fresh("halved");
+  run(task, config, whole);
+  config.max_train_steps = 2;
+  run(task, config, halved);
+  config.max_train_steps = 4;
+  run(task, config, halved, "latest");
+  expect_same_files(whole / "checkpoint-4", halved / "checkpoint-4", "state.safetensors");
+  if (config.latent_reward)
+    expect_same_files(whole / "checkpoint-4", halved / "checkpoint-4", "latent_reward.safetensors");
+  EXPECT_EQ(data::read_file(whole / "samples/step-4/scores.jsonl"),
+            data::read_file(halved / "samples/step-4/scores.jsonl"));
+}
+
+TEST(Distill, AResumedRunEqualsTheUninterruptedOneBitForBit) {
+  expect_resumes_bit_for_bit(tests::distill_task(), tests::distill_config());
+}
+
+TEST(Distill, SoDoesOneWithEveryOption) {
+  DistillConfig config = tests::distill_config();
+  config.beta = 0;  // chosen on the way
+  config.on_policy = 0.5;
+  config.reward_batch_size = 3;
+  config.reward_view = finetune::RewardView::kCrop;
+  config.two_pass = true;
+  config.diversity_beta = 0.1;
+  config.diversity_prompts = 2;
+  expect_resumes_bit_for_bit(tests::distill_task(), config);
+}
+
+TEST(Distill, SoDoesOneWithALatentReward) {
+  DistillConfig config = tests::distill_config();
+  config.latent_reward = true;
+  config.latent_reward_warmup = 1;
+  Task task = tests::distill_task();
+  task.rewards = {tests::brightness("size", 0, false)};
+  expect_resumes_bit_for_bit(task, config);
+}
+
+TEST(Distill, TheRewardPullsTheStudentAndTheFolderIsComplete) {
+  DistillConfig config = tests::distill_config();
+  config.max_train_steps = 30;
+  config.eval_every = 0;
+  config.checkpointing_steps = 0;
+  Task plain = tests::distill_task();
+  plain.rewards.clear();
+  plain.watched.push_back(tests::brightness("redness", 0, true));
+  const fs::path without = fresh("lcd"), with = fresh("rg");
+  config.reward_weights = {};
+  run(plain, config, without);
+  config.reward_weights = {1.0};
+  config.beta = 0.3;
+  run(tests::distill_task(), config, with);
+  const auto reward = [](const fs::path& folder) {
+    return metrics(folder, true).back().at("unseen/redness").get<double>();
+  };
+  EXPECT_GT(reward(with), reward(without) + 0.1);
+  for (const char* file : {"run.json", "config.toml", "metrics.jsonl", "unet/config.json",
+                           "samples/base/scores.jsonl", "samples/step-30/0000.png"})
+    EXPECT_TRUE(fs::exists(with / file)) << file;
+  const auto line = metrics(with, false).back();
+  for (const char* key : {"loss", "reward_mean", "gradient/lcd", "gradient/reward", "saturated"})
+    EXPECT_TRUE(line.contains(key)) << key;
+}
+
+TEST(Distill, WritesAnLcmLoraThatReadsBack) {
+  DistillConfig config = tests::distill_config();
+  config.train_full = false;
+  config.ema_decay = 0;
+  config.time_cond_proj_dim = 0;
+  const fs::path folder = fresh("lora");
+  run(tests::distill_task(0), config, folder);
+  const auto lora = diffusion::read_lora(folder / "pytorch_lora_weights.safetensors");
+  EXPECT_GT(diffusion::count_changes(lora), 0);
+  EXPECT_TRUE(fs::exists(folder / (folder.filename().string() + ".safetensors")));
+}
+
+TEST(Distill, RefusesARewardThatIsNotDifferentiable) {
+  Task task = tests::distill_task();
+  task.rewards = {tests::brightness("jpeg", 0, false)};
+  EXPECT_EQ(refusal([&] { run(task, tests::distill_config(), fresh("run")); }),
+            "reward: jpeg: expected a differentiable reward, found one that is not; add "
+            "--latent_reward, which learns it on latents, or choose another");
+}
+
+TEST(Distill, GoesBackWhenTheStudentIsNotFinite) {
+  DistillConfig config = tests::distill_config();
+  config.learning_rate = 1e30;
+  config.max_grad_norm = 1e12;
+  config.eval_prompts = 0;
+  config.max_train_steps = 20;
+  EXPECT_THROW(run(tests::distill_task(), config, fresh("run")), std::runtime_error);
+}
+
+// ---- the reward's gradient ----
+
+finetune::Task double_task() {
+  Task task = tests::distill_task();
+  task.decode_unclamped = [](const at::Tensor& latents) {
+    return 0.5 + 0.3 * at::sin(latents.narrow(1, 0, 3)) * latents.narrow(1, 1, 3).cos();
+  };
+  task.rewards = {
+      {{.name = "curve", .differentiable = true}, [](const rewards::RewardBatch& batch) {
+         return batch.images.square().mean({1, 2, 3}) +
+                batch.images.select(1, 0).pow(3).mean({1, 2});
+       }}};
+  return task;
+}
+
+at::Tensor gradient_of(const Task& task, const DistillConfig& config, const at::Tensor& latents) {
+  auto generator = at::detail::createCPUGenerator(5);
+  const std::vector<std::string> prompts(static_cast<size_t>(latents.size(0)), "a");
+  return finetune::reward_gradient(task, config, latents, prompts, generator).gradient;
+}
+
+TEST(RewardGradient, InTwoPassesAndInChunksEqualsTheFullGraph) {
+  auto generator = at::detail::createCPUGenerator(3);
+  const at::Tensor latents = at::randn({5, 4, 8, 8}, generator, at::kDouble);
+  const Task task = double_task();
+  const at::Tensor leaf = latents.clone().requires_grad_(true);
+  (-task.rewards[0].score({task.decode_unclamped(leaf), {}}).mean()).backward();
+  DistillConfig config = tests::distill_config();
+  for (const bool two_pass : {false, true}) {
+    for (const int64_t chunk : {1, 2, 5}) {
+      config.two_pass = two_pass;
+      config.reward_chunk = chunk;
+      const at::Tensor found = gradient_of(task, config, latents);
+      EXPECT_LT(((found - leaf.grad()).abs().max() / leaf.grad().abs().max()).item<double>(),
+                1e-10);
+    }
+  }
+}
+
+TEST(RewardGradient, OfASaturatedValueLeadsOnlyBackInside) {
+  Task task = tests::distill_task();
+  DistillConfig config = tests::distill_config();
+  const at::Tensor latents = at::full({1, 4, 2, 2}, 10.0);                      // far above white
+  EXPECT_EQ(gradient_of(task, config, latents).abs().max().item<double>(), 0);  // wants more red
+  config.reward_weights = {-1.0};                                               // wants less
+  EXPECT_GT(gradient_of(task, config, latents).select(1, 0).min().item<double>(), 0);
+}
+
+TEST(RewardGradient, StopsAtTheCap) {
+  Task task = tests::distill_task();
+  DistillConfig config = tests::distill_config();
+  config.reward_caps = {5.0};
+  const at::Tensor dark = at::full({1, 4, 2, 2}, -0.5), bright = at::full({1, 4, 2, 2}, 0.5);
+  EXPECT_GT(gradient_of(task, config, dark).abs().max().item<double>(), 0);
+  EXPECT_EQ(gradient_of(task, config, bright).abs().max().item<double>(), 0);
+}
+
+TEST(RewardGradient, OfACropOrAHalfReachesWhatItSaw) {
+  Task task = tests::distill_task();
+  DistillConfig config = tests::distill_config();
+  const at::Tensor latents = at::zeros({2, 4, 8, 8});
+  config.reward_view = finetune::RewardView::kCrop;
+  EXPECT_EQ(gradient_of(task, config, latents).select(1, 0).ne(0).sum().item<int64_t>(), 2 * 16);
+  config.reward_view = finetune::RewardView::kHalf;
+  EXPECT_EQ(gradient_of(task, config, latents).select(1, 0).ne(0).sum().item<int64_t>(), 2 * 64);
+}
+
+TEST(CappedSum, OfTwoRewards) {
+  const at::Tensor raw = at::tensor({{1.0, 10.0}, {3.0, 20.0}});
+  const at::Tensor sum =
+      finetune::capped_sum(raw, {2.0, 0.1}, {2.0, std::numeric_limits<double>::infinity()});
+  EXPECT_DOUBLE_EQ(sum[0].item<double>(), 3.0);
+  EXPECT_DOUBLE_EQ(sum[1].item<double>(), 6.0);
+  EXPECT_THROW(finetune::capped_sum(raw, {1.0}, {}), c10::Error);
+}
+
+// ---- diversity ----
+
+TEST(DiversityLoss, OfHandMadePairs) {
+  const at::Tensor latents =
+      at::tensor({1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0}, at::kDouble).view({4, 2, 1, 1});
+  // The first prompt's two are orthogonal (d = 1), the second's are the same (d = 0).
+  EXPECT_DOUBLE_EQ(finetune::mean_distance(latents, 2), 0.5);
+  EXPECT_DOUBLE_EQ(finetune::diversity_loss(latents, 2, 0.4).item<double>(), 0.2);
+  EXPECT_DOUBLE_EQ(finetune::diversity_loss(latents, 2, 1.5).item<double>(), 1.0);
+  EXPECT_THROW(finetune::diversity_loss(latents, 3, 1), c10::Error);
+}
+
+// ---- the chain of the student's own ----
+
+TEST(LastStepState, SetsOutWhereLcmSamplingDoes) {
+  const Task task = tests::distill_task();
+  const auto data = tests::distill_data();
+  const DistillConfig config = tests::distill_config();
+  finetune::Distillation run{
+      .task = task,
+      .data = data,
+      .config = config,
+      .schedule = finetune::lcd_schedule(diffusion::make_schedule(task.scheduler), 50, 10),
+      .teacher = task.teacher,
+      .target = task.unet,
+      .uncondition = task.uncondition()};
+  auto generator = at::detail::createCPUGenerator(4);
+  const finetune::LcdConditions conditions{task.encode({"a", "b"}), {}, {}, at::full({2}, 3.0)};
+  const int64_t expected[] = {999, 499, 339, 259};
+  for (int64_t steps = 1; steps <= 4; ++steps) {
+    const auto state = finetune::last_step_state(run, task.unet, conditions, steps, generator);
+    EXPECT_EQ(state.t[0].item<int64_t>(), expected[steps - 1]);
+    EXPECT_FALSE(state.x.requires_grad());
+  }
+}
+
+}  // namespace

@@ -1,0 +1,97 @@
+// laurel distill: a teacher's guided sampling in a few steps, drawn towards a reward.
+
+#include <filesystem>
+
+#include "data/error.hpp"
+#include "finetune/distill.hpp"
+#include "tools/captioned_data.hpp"
+#include "tools/commands.hpp"
+#include "tools/distill_options.hpp"
+#include "tools/finetune_task.hpp"
+#include "tools/run_console.hpp"
+
+namespace tools {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Opens the folder of images, if there is one, and takes its captions for prompts.
+data::ImageFolder open_data(DistillCommand& command) {
+  if (command.data.empty() || command.data == "world") return {};
+  data::ImageFolder images = data::open_image_folder(
+      command.data,
+      {.resolution = command.resolution > 0 ? command.resolution : 512, .require_captions = true});
+  command.captions = images.captions;
+  return images;
+}
+
+finetune::EncodedImages encode(const DistillCommand& command,
+                               const data::ImageFolder& images,
+                               const diffusion::Pipeline& pipeline,
+                               const finetune::Reporter& reporter) {
+  const CaptionedData data = images.files.empty()
+                                 ? world_data(command.images, command.config.seed, false)
+                                 : folder_data(images, command.data, 0, false);
+  return encoded_images(pipeline.vae, pipeline.source.string(), data,
+                        {.count = data.count, .num_workers = 1, .batch_size = 64}, command.latents,
+                        reporter.say);
+}
+
+// The student beside its teacher. Throws BadInput when the model is no teacher.
+void add_teacher(finetune::Task& task, const finetune::DistillConfig& config) {
+  if (task.unet.config.time_cond_proj_dim > 0) {
+    throw data::BadInput(task.model +
+                         ": expected a teacher that is guided by classifier-free guidance, found a "
+                         "UNet that reads its guidance (time_cond_proj_dim), as an LCM does: it is "
+                         "distilled already");
+  }
+  task.teacher = task.unet;
+  task.unet = finetune::make_student(task.teacher, config.time_cond_proj_dim);
+}
+
+}  // namespace
+
+int cmd_distill(const std::vector<std::string>& arguments) {
+  DistillCommand command;
+  command.train = "full";
+  command.reward = "";
+  command.config.train_full = true;
+  command.config.learning_rate = 1e-4;
+  command.config.adam_weight_decay = 0;
+  command.config.ema_decay = 0.95;
+  command.config.eval_every = 250;
+  command.config.checkpointing_steps = 250;
+  Options options(
+      "distill",
+      "Teaches a student to sample in 1 to 8 steps what the model samples in 50: latent "
+      "consistency distillation, with --reward drawn towards rewards (RG-LCD).");
+  declare_distill(options, command);
+  const auto parsed = options.parse(arguments);
+  if (!parsed.proceed) return 0;
+  if (!parsed.positional.empty())
+    throw data::BadInput("laurel distill: unexpected '" + parsed.positional[0] + "'");
+  resolve_distill(command);
+  const Placement placement = open_device(command.device);
+  const PrecisionScope precision(placement);
+  const data::ImageFolder images = open_data(command);
+  finetune::Task task = make_task(command, command.config, placement, options.resolved());
+  if (images.files.empty() && !task.synthetic) {
+    throw data::BadInput("data: expected a folder of captioned images for " + task.model +
+                         ", found none; name one with --data");
+  }
+  add_teacher(task, command.config);
+  Console console;
+  const finetune::EncodedImages encoded =
+      encode(command, images, open_model(command.checkpoint), console.reporter());
+  finetune::RunOptions run;
+  run.folder = command.output_dir;
+  run.resume_from = command.resume_from_checkpoint;
+  run.record = {"distill",           task.model,    command.reward, placement.device.str(),
+                command.config.seed, task.synthetic};
+  run.stop_requested = stop_on_interrupt();
+  print_result(finetune::run_distill(task, encoded, command.config, run, console.reporter()),
+               "steps", "teacher", command.output_dir);
+  return 0;
+}
+
+}  // namespace tools
