@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""laurel against Python's diffusers + PyTorch on one machine: sampling, and one PRDP update.
+"""laurel against Python's diffusers + PyTorch on one machine: sampling, one PRDP update, one step of distillation.
 
 Every figure comes from a process of its own, the programs taking turns, so that a machine that slows down slows both.
 A process warms up once and reports the median of its timed runs; its peak memory is the largest resident size that the
@@ -10,6 +10,11 @@ batch, a rank-8 LoRA on to_q, to_k, to_v and to_out.0, the reference's means alr
 Python does it twice:
   graph  the straightforward way: the log-ratios of all T steps with their graph, the loss, one backward;
   twopass  laurel's own algorithm: the loss's weights first, then one step's graph at a time.
+
+The distillation's step (Luo et al. 2023; Li et al. 2024) trains the whole UNet with a guidance embedding and a moving
+average on 16 latents: student, teacher with and without the prompt, target, pseudo-Huber; with the reward also the decoder
+and the CLIP score of the student's images. Python does it as diffusers' train_lcm_distill script does: two calls of the
+teacher, one backward of the sum.
 
 --shape sd15: the full-size networks with random weights instead of a checkpoint, one step each and no warm-up: the UNet on
 a guided image (a batch of 2), a decode of the VAE, and one optimiser step of a rank-8 LoRA on a pair of trajectories of
@@ -27,7 +32,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-WORK = ("sampling", "PRDP update")
+WORK = ("sampling", "PRDP update", "LCD step", "RG-LCD step")
 SHAPE_WORK = ("unet", "vae", "prdp")
 
 
@@ -145,6 +150,84 @@ def update_work(options, two_pass):
     return run
 
 
+class Distillation:
+    def __init__(self, options, rewarded):
+        import copy
+        import torch
+        from diffusers import UNet2DConditionModel
+        self.torch, self.options, self.rewarded = torch, options, rewarded
+        pipeline = load_pipeline(options)
+        self.teacher, self.vae = pipeline.unet.requires_grad_(False), pipeline.vae.requires_grad_(False)
+        self.student = UNet2DConditionModel.from_config(self.teacher.config, time_cond_proj_dim=256)
+        self.student.load_state_dict(self.teacher.state_dict(), strict=False)
+        self.target = copy.deepcopy(self.student).requires_grad_(False)
+        self.params = list(self.student.parameters())
+        self.optimiser = torch.optim.AdamW(self.params, lr=1e-6, weight_decay=0.0)
+        self.abar = pipeline.scheduler.alphas_cumprod
+        self.points = torch.arange(1, 51) * 20 - 1
+        with torch.no_grad():
+            texts = ["a red circle", "a blue square"] * (options.images // 2)
+            self.hidden, empty = pipeline.encode_prompt(texts, "cpu", 1, True, [""] * options.images)
+            self.empty = empty
+        self.generator = torch.Generator().manual_seed(1)
+        if rewarded:
+            from transformers import CLIPModel
+            self.clip = CLIPModel.from_pretrained(pathlib.Path(options.model) / "clip").requires_grad_(False)
+            with torch.no_grad():
+                ids = pipeline.tokenizer(texts, padding="max_length", return_tensors="pt").input_ids
+                self.text = self.unit(self.clip.get_text_features(input_ids=ids))
+
+    def unit(self, features):
+        features = features if self.torch.is_tensor(features) else features.pooler_output
+        return self.torch.nn.functional.normalize(features, dim=-1)
+
+    def column(self, x):
+        return x.view(-1, 1, 1, 1)
+
+    def x0(self, output, x, t):
+        return (x - self.column(1 - self.abar[t]).sqrt() * output) / self.column(self.abar[t]).sqrt()
+
+    def f(self, unet, x, t, w):
+        from diffusers import LatentConsistencyModelPipeline
+        embedding = LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, w, embedding_dim=256)
+        output = unet(x, t, self.hidden, timestep_cond=embedding).sample
+        scaled = self.column(t) * 10.0
+        return 0.25 / (scaled ** 2 + 0.25) * x + scaled / (scaled ** 2 + 0.25).sqrt() * self.x0(output, x, t)
+
+    def reward(self, latents):
+        torch = self.torch
+        images = (self.vae.decode(latents / self.vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
+        mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
+        std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
+        return (self.unit(self.clip.get_image_features(pixel_values=(images - mean) / std)) * self.text).sum(1).mean()
+
+    def step(self):
+        torch, count = self.torch, self.options.images
+        shape = (count, self.student.config.in_channels, self.student.config.sample_size, self.student.config.sample_size)
+        clean, noise = torch.randn(shape, generator=self.generator), torch.randn(shape, generator=self.generator)
+        index = torch.randint(50, (count,), generator=self.generator)
+        t, before = self.points[index], (self.points[index] - 20).clamp(min=0)
+        w = 2 + 12 * torch.rand(count, generator=self.generator)
+        x = self.column(self.abar[t]).sqrt() * clean + self.column(1 - self.abar[t]).sqrt() * noise
+        predicted = self.f(self.student, x, t, w)
+        with torch.no_grad():
+            cond, uncond = self.teacher(x, t, self.hidden).sample, self.teacher(x, t, self.empty).sample
+            x0_cond, x0_uncond = self.x0(cond, x, t), self.x0(uncond, x, t)
+            x0, epsilon = x0_cond + self.column(w) * (x0_cond - x0_uncond), cond + self.column(w) * (cond - uncond)
+            bar = self.column(self.abar[before])
+            target = self.f(self.target, bar.sqrt() * x0 + (1 - bar).sqrt() * epsilon, before, w)
+        loss = torch.mean(torch.sqrt((predicted - target) ** 2 + 1e-6) - 1e-3)
+        if self.rewarded:
+            loss = loss - 0.01 * self.reward(predicted)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.params, 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for value, average in zip(self.params, self.target.parameters()):
+                average.mul_(0.95).add_(value, alpha=0.05)
+
+
 # ---- full-size networks, random weights ------------------------------------------------------------------------------
 
 def shape_unet(options):
@@ -236,7 +319,8 @@ def worker(options):
     if options.shape:
         shape_worker(options)
         return
-    make = {"sampling": lambda: sampling_work(options), "graph": lambda: update_work(options, False), "twopass": lambda: update_work(options, True)}[options.worker]
+    make = {"sampling": lambda: sampling_work(options), "graph": lambda: update_work(options, False), "twopass": lambda: update_work(options, True),
+            "lcd": lambda: Distillation(options, False).step, "rg-lcd": lambda: Distillation(options, True).step}[options.worker]
     print(json.dumps({"seconds": timed(make(), options.repeats)}))
 
 
@@ -270,7 +354,9 @@ def sides(options):
         return {"seconds": json.loads(output.splitlines()[-1])["seconds"], "peak_mb": peak}
 
     return {"sampling": {"laurel": lambda: laurel("sampling"), "diffusers": lambda: python("sampling")},
-            "PRDP update": {"laurel": lambda: laurel("PRDP update"), "graph": lambda: python("graph"), "twopass": lambda: python("twopass")}}
+            "PRDP update": {"laurel": lambda: laurel("PRDP update"), "graph": lambda: python("graph"), "twopass": lambda: python("twopass")},
+            "LCD step": {"laurel": lambda: laurel("LCD step"), "diffusers": lambda: python("lcd")},
+            "RG-LCD step": {"laurel": lambda: laurel("RG-LCD step"), "diffusers": lambda: python("rg-lcd")}}
 
 
 def shape_sides(options):
@@ -324,7 +410,7 @@ def main():
     parser.add_argument("--resolution", type=int, default=512, help="pixels, with --shape")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of matrix products, with --shape")
     parser.add_argument("--output", type=pathlib.Path)
-    parser.add_argument("--worker", choices=("sampling", "graph", "twopass") + SHAPE_WORK, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=("sampling", "graph", "twopass", "lcd", "rg-lcd") + SHAPE_WORK, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.update_steps = options.update_steps or (1 if options.shape else 10)
     options.repeats = options.repeats or (1 if options.shape else 3)

@@ -191,23 +191,9 @@ Run make_run(const Task& task,
              const DistillConfig& config,
              const RunOptions& options,
              const Reporter& reporter) {
-  const LcdSchedule schedule = lcd_schedule(diffusion::make_schedule(task.scheduler),
-                                            config.num_ddim_timesteps, config.timestep_scaling);
-  Run run{.config = config,
-          .session = make_session(task, config, options, reporter, config.max_train_steps),
-          .distillation = {.task = task,
-                           .data = data,
-                           .config = config,
-                           .schedule = schedule,
-                           .teacher = task.teacher,
-                           .target = {},
-                           .uncondition = {}}};
-  run.session.learner.state.ema.ramp = false;  // as published: the average begins as the student
-  run.distillation.target = averaged_unet(run.session.unet, run.session.learner);
-  const diffusion::TextCondition empty = task.uncondition();
-  run.distillation.uncondition = {empty.hidden.to(task.device), empty.pooled.defined()
-                                                                    ? empty.pooled.to(task.device)
-                                                                    : empty.pooled};
+  Session session = make_session(task, config, options, reporter, config.max_train_steps);
+  Distillation distillation = make_distillation(task, data, config, session.unet, session.learner);
+  Run run{.config = config, .session = std::move(session), .distillation = std::move(distillation)};
   run.session.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
   run.session.command = "laurel distill";
   const std::string name = std::filesystem::path(task.model).filename().string();
@@ -217,12 +203,9 @@ Run make_run(const Task& task,
   return run;
 }
 
-// The reward on latents, kept with every checkpoint.
-void add_proxy(Run& run) {
+// The reward on latents is kept with every checkpoint.
+void keep_proxy(Run& run) {
   auto& proxy = run.distillation.proxy;
-  const Task& task = run.session.task;
-  proxy = make_latent_reward(task.latent_shape[0], task.unet.config.cross_attention_dim,
-                             task.device, run.config.seed);
   run.session.save_more = [&proxy](const std::filesystem::path& folder) {
     save_latent_reward(folder, *proxy);
   };
@@ -302,7 +285,7 @@ RunResult run_distill(const Task& task,
                       const Reporter& reporter) {
   if (!config.latent_reward) check_differentiable(task);
   Run run = make_run(task, data, config, options, reporter);
-  if (config.latent_reward && !task.rewards.empty()) add_proxy(run);
+  if (run.distillation.proxy) keep_proxy(run);
   if (config.diversity_beta > 0) run.distillation.diversity_floor = teacher_spread(run);
   run.session.draw_base = [&] { return evaluate_teacher(run); };
   run.session.draw_now = [&] { return evaluate_student(run); };

@@ -4,6 +4,9 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
+
+#include "finetune/distill.hpp"
 
 namespace finetune {
 namespace {
@@ -153,6 +156,27 @@ at::Tensor pair_distances(const at::Tensor& latents, int64_t images) {
 }
 
 }  // namespace
+
+Distillation make_distillation(const Task& task,
+                               const EncodedImages& data,
+                               const DistillConfig& config,
+                               const diffusion::UNet& student,
+                               Learner& learner) {
+  learner.state.ema.ramp = false;  // as published: the average begins as the student
+  Distillation run{.task = task,
+                   .data = data,
+                   .config = config,
+                   .schedule = lcd_schedule(diffusion::make_schedule(task.scheduler),
+                                            config.num_ddim_timesteps, config.timestep_scaling),
+                   .teacher = task.teacher,
+                   .target = averaged_unet(student, learner),
+                   .uncondition = moved(task.uncondition(), task.device)};
+  if (config.latent_reward && !task.rewards.empty()) {
+    run.proxy = make_latent_reward(task.latent_shape[0], task.unet.config.cross_attention_dim,
+                                   task.device, config.seed);
+  }
+  return run;
+}
 
 DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
   const DistillConfig& config = run.config;

@@ -27,6 +27,14 @@ struct Distillation {
   double diversity_floor = 0;
 };
 
+// `learner` trains `student`, which begins as task.unet. With `latent_reward` and rewards in the
+// task it has a proxy. Throws BadInput as lcd_schedule.
+Distillation make_distillation(const Task& task,
+                               const EncodedImages& data,
+                               const DistillConfig& config,
+                               const diffusion::UNet& student,
+                               Learner& learner);
+
 struct DrawnBatch {
   LcdBatch batch;
   std::vector<std::string> prompts;  // B

@@ -3,12 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <functional>
 
-#include "data/flops.hpp"
 #include "data/memory.hpp"
+#include "finetune/measure.hpp"
 #include "finetune/memory.hpp"
 #include "finetune/update.hpp"
 
@@ -18,30 +16,12 @@ namespace {
 constexpr int64_t kSteps = 2;      // real steps of everything
 constexpr double kLongEnough = 5;  // seconds: what takes longer needs no warm-up
 
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 // Seconds and operations of an image (decode, rate) or of an image's step (draw, update).
 struct Costs {
   double draw = 0, draw_flop = 0, rate = 0, gradient = 0, gradient_flop = 0;
   int64_t trained_values = 0;
   MemoryModel memory;  // at the configuration's micro-batches
 };
-
-struct Work {
-  double seconds = 0, flop = 0, bytes = 0;  // of tensors at once
-};
-Work measured(const std::function<void()>& run) {
-  Work work;
-  work.seconds = seconds_of([&] {
-    work.bytes = static_cast<double>(
-        data::peak_tensor_bytes([&] { work.flop = static_cast<double>(data::count_flops(run)); }));
-  });
-  return work;
-}
 
 Costs measure(const Task& task, const FinetuneConfig& config) {
   data::reset_peak_memory();

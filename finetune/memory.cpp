@@ -118,7 +118,7 @@ double bytes_at(const PhaseMemory& phase, int64_t batch) {
   return phase.fixed + phase.per_image * static_cast<double>(batch);
 }
 
-double learner_bytes(const FinetuneConfig& config, int64_t trained_values) {
+double learner_bytes(const TrainingConfig& config, int64_t trained_values) {
   return kFloat * static_cast<double>(trained_values) * (config.ema_decay > 0 ? 4 : 3);
 }
 
@@ -145,7 +145,7 @@ double peak_bytes(const MemoryModel& model,
   return model.resident + model.margin + kept + std::max(epoch, evaluation);
 }
 
-int64_t evaluation_images(const Task& task, const FinetuneConfig& config) {
+int64_t evaluation_images(const Task& task, const TrainingConfig& config) {
   const auto most = static_cast<size_t>(config.eval_prompts);
   return config.eval_images * static_cast<int64_t>(std::min(task.seen.size(), most) +
                                                    std::min(task.unseen.size(), most));

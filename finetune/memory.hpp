@@ -20,7 +20,7 @@ struct MemoryModel {
 };
 
 // Bytes of trained values with their moments and moving average.
-double learner_bytes(const FinetuneConfig& config, int64_t trained_values);
+double learner_bytes(const TrainingConfig& config, int64_t trained_values);
 
 // Bytes of an epoch's trajectories (offline: of all of them): latents and the reference's means.
 double trajectory_bytes(const FinetuneConfig& config, const std::vector<int64_t>& latent_shape);
@@ -34,7 +34,7 @@ double peak_bytes(const MemoryModel& model,
                   int64_t evaluated_images);
 
 // Images of one evaluation.
-int64_t evaluation_images(const Task& task, const FinetuneConfig& config);
+int64_t evaluation_images(const Task& task, const TrainingConfig& config);
 
 // `config` with the micro-batches, gradient_checkpointing and vae_tiling that keep the forecast
 // peak under `limit` bytes: micro-batches are the largest, at most those configured; checkpointing

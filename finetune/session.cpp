@@ -160,8 +160,10 @@ RunResult run_session(Session& session, int64_t rounds, const std::function<void
   export_model(session.options.folder, session);
   result.epochs = session.progress.epoch;
   result.steps = session.learner.step;
-  result.best_step = session.progress.watch.best_step;
-  result.best = session.progress.watch.best;
+  if (evaluates) {
+    result.best_step = session.progress.watch.best_step;
+    result.best = session.progress.watch.best;
+  }
   return result;
 }
 

@@ -12,7 +12,9 @@
 #include "data/safetensors.hpp"
 #include "diffusion/lora_weights.hpp"
 #include "finetune/distill.hpp"
+#include "finetune/distill_forecast.hpp"
 #include "finetune/distill_step.hpp"
+#include "finetune/trainable.hpp"
 #include "tests/distill_task.hpp"
 #include "tests/refusal.hpp"
 
@@ -150,6 +152,18 @@ TEST(Distill, RefusesARewardThatIsNotDifferentiable) {
             "--latent_reward, which learns it on latents, or choose another");
 }
 
+TEST(Distill, AForecastAddsUp) {
+  DistillConfig config = tests::distill_config();
+  config.max_train_steps = 100;
+  config.eval_every = 50;
+  const auto forecast =
+      finetune::forecast_distill(tests::distill_task(), tests::distill_data(), config);
+  EXPECT_EQ(forecast.queries, 400);
+  EXPECT_EQ(forecast.evaluated, 3 * 2 * 2 * 2);
+  EXPECT_GT(forecast.flop, 100 * forecast.flop_per_step);
+  EXPECT_NE(finetune::forecast_text(forecast).find("400 in training"), std::string::npos);
+}
+
 TEST(Distill, GoesBackWhenTheStudentIsNotFinite) {
   DistillConfig config = tests::distill_config();
   config.learning_rate = 1e30;
@@ -253,14 +267,10 @@ TEST(LastStepState, SetsOutWhereLcmSamplingDoes) {
   const Task task = tests::distill_task();
   const auto data = tests::distill_data();
   const DistillConfig config = tests::distill_config();
-  finetune::Distillation run{
-      .task = task,
-      .data = data,
-      .config = config,
-      .schedule = finetune::lcd_schedule(diffusion::make_schedule(task.scheduler), 50, 10),
-      .teacher = task.teacher,
-      .target = task.unet,
-      .uncondition = task.uncondition()};
+  diffusion::UNet student = task.unet;
+  auto learner = finetune::make_learner(config, finetune::trained_parameters(student, config), 1);
+  const finetune::Distillation run =
+      finetune::make_distillation(task, data, config, student, learner);
   auto generator = at::detail::createCPUGenerator(4);
   const finetune::LcdConditions conditions{task.encode({"a", "b"}), {}, {}, at::full({2}, 3.0)};
   const int64_t expected[] = {999, 499, 339, 259};

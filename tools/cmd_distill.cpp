@@ -1,12 +1,15 @@
 // laurel distill: a teacher's guided sampling in a few steps, drawn towards a reward.
 
 #include <filesystem>
+#include <iostream>
 
 #include "data/error.hpp"
 #include "finetune/distill.hpp"
+#include "finetune/distill_forecast.hpp"
 #include "tools/captioned_data.hpp"
 #include "tools/commands.hpp"
 #include "tools/distill_options.hpp"
+#include "tools/distilled_range.hpp"
 #include "tools/finetune_task.hpp"
 #include "tools/run_console.hpp"
 
@@ -47,6 +50,12 @@ void add_teacher(finetune::Task& task, const finetune::DistillConfig& config) {
   }
   task.teacher = task.unet;
   task.unet = finetune::make_student(task.teacher, config.time_cond_proj_dim);
+  task.save_pipeline = [inner = task.save_pipeline, config, teacher = task.model](
+                           const fs::path& folder, const diffusion::UNet& unet,
+                           const diffusion::SchedulerConfig& scheduler) {
+    inner(folder, unet, scheduler);
+    write_distilled_range(folder, config, teacher);
+  };
 }
 
 }  // namespace
@@ -83,6 +92,10 @@ int cmd_distill(const std::vector<std::string>& arguments) {
   Console console;
   const finetune::EncodedImages encoded =
       encode(command, images, open_model(command.checkpoint), console.reporter());
+  if (command.dry_run) {
+    std::cout << finetune::forecast_text(finetune::forecast_distill(task, encoded, command.config));
+    return 0;
+  }
   finetune::RunOptions run;
   run.folder = command.output_dir;
   run.resume_from = command.resume_from_checkpoint;

@@ -7,6 +7,7 @@
 #include <future>
 #include <iostream>
 #include <random>
+#include <set>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
@@ -16,6 +17,7 @@
 #include "data/weight_files.hpp"
 #include "diffusion/prompt.hpp"
 #include "tools/commands.hpp"
+#include "tools/distilled_range.hpp"
 #include "tools/embeddings.hpp"
 #include "tools/models.hpp"
 #include "tools/progress.hpp"
@@ -375,6 +377,11 @@ int cmd_sample(const std::vector<std::string>& arguments) {
                 session.pipeline);
   settle_latents(session, options.given("count"));
   session.jobs = plan_jobs(config, std::random_device{}() & 0x7FFFFFFF);
+  std::set<std::string> warnings;
+  for (const auto& job : session.jobs)
+    warnings.insert(guidance_warning(session.pipeline.source, job.cfg_scale));
+  for (const auto& warning : warnings)
+    if (!warning.empty()) std::cerr << "warning: " << warning << "\n";
   for (const auto& job : session.jobs)
     diffusion::latent_shape(session.pipeline, job.height, job.width);
   check_latents(session);

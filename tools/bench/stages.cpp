@@ -11,6 +11,7 @@
 #include "diffusion/samplers.hpp"
 #include "finetune/trainable.hpp"
 #include "finetune/update.hpp"
+#include "tools/bench/distill_stages.hpp"
 
 namespace bench {
 namespace {
@@ -206,6 +207,7 @@ std::vector<StagePlan> make_stages(const diffusion::Pipeline& pipeline,
   if (clip) plans.push_back({"CLIP image features", [&clip] { return features_stage(*clip); }});
   plans.push_back(
       {"PRDP update", [&pipeline, options] { return update_stage(pipeline, options); }});
+  for (auto& plan : distill_stages(pipeline, clip, options.images)) plans.push_back(plan);
   return plans;
 }
 

@@ -1,0 +1,98 @@
+#include "tools/bench/distill_stages.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
+
+#include <memory>
+
+#include "finetune/distill.hpp"
+#include "finetune/distill_step.hpp"
+#include "finetune/trainable.hpp"
+
+namespace bench {
+namespace {
+
+const std::vector<std::string> kPrompts = {"a red circle", "a blue square"};
+
+// What a step works on; the parts refer to each other, so it stays where it is made.
+struct Work {
+  finetune::Task task;
+  finetune::EncodedImages data;
+  finetune::DistillConfig config;
+  diffusion::UNet student;
+  finetune::Learner learner;
+  std::unique_ptr<finetune::Distillation> distillation;
+};
+
+rewards::Reward clip_reward(const diffusion::Pipeline& pipeline, const rewards::Clip& clip) {
+  const at::NoGradGuard no_gradient;
+  // Both prompts' text features; which of them an image has does not change the work.
+  const at::Tensor text =
+      rewards::text_features(clip, data::encode(pipeline.tokenizer, kPrompts).ids);
+  return {{.name = "clip_score", .differentiable = true},
+          [&clip, text](const rewards::RewardBatch& batch) {
+            return rewards::image_features(clip, batch.images).matmul(text[0]);
+          }};
+}
+
+std::shared_ptr<Work> make_work(const diffusion::Pipeline& pipeline, int64_t images) {
+  auto work = std::make_shared<Work>();
+  work->task.teacher = pipeline.unet;
+  work->task.unet = finetune::make_student(pipeline.unet, 256);
+  work->task.scheduler = pipeline.scheduler;
+  work->task.latent_shape = diffusion::latent_shape(pipeline, 0, 0);
+  work->task.encode = [&pipeline](const std::vector<std::string>& texts) {
+    return diffusion::encode_prompts(pipeline, texts);
+  };
+  work->task.decode_unclamped = [&pipeline](const at::Tensor& latents) {
+    return diffusion::latents_to_unclamped(pipeline.vae, latents);
+  };
+  auto generator = at::detail::createCPUGenerator(1);
+  std::vector<int64_t> shape = work->task.latent_shape;
+  shape.insert(shape.begin(), 2);
+  work->data = {at::randn(shape, generator), at::zeros(shape), kPrompts};
+  work->config.train_full = true;
+  work->config.ema_decay = 0.95;
+  work->config.learning_rate = 1e-6;
+  work->config.train_batch_size = images;
+  work->config.reward_chunk = images;
+  work->student = work->task.unet;
+  const auto params = finetune::trained_parameters(work->student, work->config);
+  work->learner = finetune::make_learner(work->config, params, 1000);
+  work->task.uncondition = [&pipeline] { return diffusion::encode_negatives(pipeline, {""}); };
+  work->distillation = std::make_unique<finetune::Distillation>(finetune::make_distillation(
+      work->task, work->data, work->config, work->student, work->learner));
+  return work;
+}
+
+Stage stage_of(const std::string& name, const std::shared_ptr<Work>& work) {
+  return {name, work->config.train_batch_size, [work] {
+            at::Generator& generator = work->learner.state.generator;
+            const auto drawn = finetune::draw_batch(*work->distillation, generator);
+            finetune::accumulate_terms(*work->distillation, work->student, drawn, 0.01, generator);
+            finetune::take_step(work->learner);
+          }};
+}
+
+}  // namespace
+
+std::vector<StagePlan> distill_stages(const diffusion::Pipeline& pipeline,
+                                      const std::optional<rewards::Clip>& clip,
+                                      int64_t images) {
+  if (diffusion::embeds_guidance(pipeline.unet)) return {};  // no teacher
+  std::vector<StagePlan> plans{{"LCD step", [&pipeline, images] {
+                                  return stage_of("LCD step", make_work(pipeline, images));
+                                }}};
+  if (clip) {
+    plans.push_back({"RG-LCD step", [&pipeline, &clip, images] {
+                       const auto work = make_work(pipeline, images);
+                       work->task.rewards = {clip_reward(pipeline, *clip)};
+                       work->config.reward_weights = {1.0};
+                       return stage_of("RG-LCD step", work);
+                     }});
+  }
+  return plans;
+}
+
+}  // namespace bench
