@@ -242,7 +242,7 @@ def report(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", choices=("run", "measure", "report"))
-    parser.add_argument("--laurel", type=pathlib.Path, default=ROOT / "build/release/bin/laurel")
+    parser.add_argument("--laurel", type=lambda text: pathlib.Path(text).resolve(), default=ROOT / "build/release/bin/laurel")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/distill"))
     parser.add_argument("--judge", type=pathlib.Path, default=pathlib.Path("runs/judge/clip"))
     parser.add_argument("--arms", type=lambda text: text.split(","), default=["lcd", "rg-lcd"])

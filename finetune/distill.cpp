@@ -16,7 +16,7 @@
 namespace finetune {
 namespace {
 
-constexpr int64_t kMostLostInARow = 3;
+constexpr int64_t kMostLost = 3;
 constexpr int64_t kKeepGoodEvery = 20;  // steps: a copy of all that is trained
 constexpr int64_t kReportEvery = 10;    // steps between lines of metrics
 constexpr int64_t kStepsToChooseBeta = 8;
@@ -29,7 +29,8 @@ struct Run {
   Distillation distillation;
   std::map<std::string, double> sums{};  // of figures since the last line of metrics
   std::vector<std::string> names{};
-  int64_t summed = 0, lost_in_a_row = 0;
+  int64_t summed = 0;
+  int64_t lost = 0;  // steps, since the parameters were last kept
   double since = data::now();
 };
 
@@ -138,10 +139,10 @@ void lose_step(Run& run, const std::string& what) {
   Session& session = run.session;
   back_to_good(session, faulty_value(session.learner.state.params).value_or(what));
   train::zero_grad(session.learner.state.params);
-  if (++run.lost_in_a_row >= kMostLostInARow) {
+  if (++run.lost >= kMostLost) {
     throw std::runtime_error("distill: " + what + " was not finite in " +
-                             std::to_string(kMostLostInARow) +
-                             " steps in a row; lower the learning rate");
+                             std::to_string(kMostLost) + " of " + std::to_string(kKeepGoodEvery) +
+                             " steps; lower the learning rate");
   }
 }
 
@@ -163,8 +164,10 @@ void train_step(Run& run) {
       accumulate_terms(run.distillation, session.unet, drawn, session.progress.beta, generator);
   ++session.progress.epoch;
   if (!terms.fault.empty()) return lose_step(run, terms.fault);
-  run.lost_in_a_row = 0;
-  if (!session.good || session.learner.step % kKeepGoodEvery == 0) keep_good(session);
+  if (!session.good || session.learner.step % kKeepGoodEvery == 0) {
+    keep_good(session);
+    run.lost = 0;
+  }
   const StepResult step = take_step(session.learner);
   session.progress.queries += queries_of_a_step(run);
   if (run.distillation.proxy) {

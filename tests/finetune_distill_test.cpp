@@ -241,7 +241,7 @@ TEST(RewardGradient, OfACropOrAHalfReachesWhatItSaw) {
 }
 
 TEST(CappedSum, OfTwoRewards) {
-  const at::Tensor raw = at::tensor({{1.0, 10.0}, {3.0, 20.0}});
+  const at::Tensor raw = at::tensor({1.0, 10.0, 3.0, 20.0}, at::kDouble).view({2, 2});
   const at::Tensor sum =
       finetune::capped_sum(raw, {2.0, 0.1}, {2.0, std::numeric_limits<double>::infinity()});
   EXPECT_DOUBLE_EQ(sum[0].item<double>(), 3.0);

@@ -79,6 +79,8 @@ int cmd_distill(const std::vector<std::string>& arguments) {
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty())
     throw data::BadInput("laurel distill: unexpected '" + parsed.positional[0] + "'");
+  // An adapter's target is the student itself, as in every published script.
+  if (command.train == "lora" && !options.given("ema_decay")) command.config.ema_decay = 0;
   resolve_distill(command);
   const Placement placement = open_device(command.device);
   const PrecisionScope precision(placement);

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "diffusion/generate.hpp"
 #include "finetune/distill.hpp"
 #include "finetune/distill_step.hpp"
 #include "finetune/trainable.hpp"

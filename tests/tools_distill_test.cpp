@@ -1,0 +1,77 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "data/files.hpp"
+#include "finetune/distill_config.hpp"
+#include "tests/refusal.hpp"
+#include "tools/commands.hpp"
+#include "tools/distill_options.hpp"
+#include "tools/distilled_range.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string refused(std::vector<std::string> words) {
+  words.insert(words.end(), {"--images", "16", "--eval_prompts", "0"});
+  return refusal([&] { tools::cmd_distill(words); });
+}
+
+fs::path fresh(const std::string& name) {
+  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_cmd_distill_" + name);
+  fs::remove_all(folder);
+  return folder;
+}
+
+TEST(DistillCommand, BadInputIsOneLineThatSaysWhatToDo) {
+  EXPECT_NE(refused({"--num_ddim_timesteps", "48"}).find("take 40 or 50"), std::string::npos);
+  EXPECT_NE(refused({"--reward", "jpeg_compressibility"}).find("--latent_reward"),
+            std::string::npos);
+  EXPECT_NE(refused({"--train", "lora", "--unet_time_cond_proj_dim", "256"}).find("--train full"),
+            std::string::npos);
+  EXPECT_NE(refused({"--w_min", "9", "--w_max", "3"}).find("w_min"), std::string::npos);
+  EXPECT_NE(refused({"--guidance_scale", "90"}).find("[3, 15]"), std::string::npos);
+  EXPECT_NE(refused({"--reward", "aesthetic", "--reward_cap", "clip_score=3"}).find("reward_cap"),
+            std::string::npos);
+  EXPECT_NE(refused({"--data", "/nowhere"}), "");
+  EXPECT_NE(refused({"extra"}).find("unexpected 'extra'"), std::string::npos);
+}
+
+TEST(DistillCommand, AStudentIsNoTeacher) {
+  const fs::path run = fresh("student");
+  testing::internal::CaptureStdout();
+  tools::cmd_distill({"--images", "16", "--eval_prompts", "0", "--max_train_steps", "1",
+                      "--train_batch_size", "2", "--output_dir", run.string()});
+  testing::internal::GetCapturedStdout();
+  EXPECT_TRUE(fs::exists(run / "model" / "scheduler" / "scheduler_config.json"));
+  EXPECT_NE(refused({"--model", (run / "model").string(), "--data", "world", "--prompts", "world"})
+                .find("distilled already"),
+            std::string::npos);
+  // Sampling outside the range that it learnt is warned of.
+  EXPECT_EQ(tools::guidance_warning(run / "model", 8.5), "");
+  EXPECT_NE(tools::guidance_warning(run / "model", 30).find("3 to 15"), std::string::npos);
+}
+
+TEST(GuidanceWarning, OfAModelThatSaysNothingIsNone) {
+  EXPECT_EQ(tools::guidance_warning("/nowhere", 99), "");
+  const fs::path folder = fresh("fixed");
+  finetune::DistillConfig config;
+  config.time_cond_proj_dim = 0;
+  config.w = 4;
+  tools::write_distilled_range(folder, config, "teacher");
+  EXPECT_EQ(tools::guidance_warning(folder, 1), "");
+  EXPECT_NE(tools::guidance_warning(folder, 5).find("--cfg-scale 1"), std::string::npos);
+}
+
+TEST(DistillCommand, TheHelpFitsAScreen) {
+  testing::internal::CaptureStdout();
+  tools::cmd_distill({"--help"});
+  std::istringstream text(testing::internal::GetCapturedStdout());
+  int lines = 0;
+  for (std::string line; std::getline(text, line);) ++lines;
+  EXPECT_LE(lines, 50);
+}
+
+}  // namespace
