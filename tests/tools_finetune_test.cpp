@@ -8,6 +8,7 @@
 #include "data/files.hpp"
 #include "data/safetensors.hpp"
 #include "tests/tiny_pipeline.hpp"
+#include "tools/finetune_options.hpp"
 #include "tools/finetune_task.hpp"
 
 namespace {
