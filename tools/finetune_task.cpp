@@ -146,7 +146,7 @@ finetune::Task make_task(const TrainingCommand& command,
   };
   task.tile_vae(config.vae_tiling);
   task.decode_unclamped = [pipeline](const at::Tensor& latents) {
-    return diffusion::latents_to_unclamped(pipeline->vae, latents);
+    return diffusion::latents_to_unclamped(pipeline->vae, latents).to(at::kFloat);
   };
   task.save_pipeline = [pipeline](const fs::path& folder, const diffusion::UNet& unet,
                                   const diffusion::SchedulerConfig& scheduler) {
