@@ -60,6 +60,19 @@ void add_with_text_files(ImageFolder& folder) {
   }
 }
 
+// Decodes all images, when they fit.
+void fill_cache(ImageFolder& folder, int64_t cache_bytes) {
+  const auto count = static_cast<int64_t>(folder.files.size());
+  const int64_t side = folder.resolution;
+  if (count * 3 * side * side > cache_bytes) return;
+  at::Tensor cache = at::empty({count, 3, side, side}, at::kByte);
+  for (int64_t i = 0; i < count; ++i) {
+    const at::Tensor image = read_image(folder.files[static_cast<size_t>(i)]);
+    cache[i].copy_(to_uint8(middle_square(image, side)));
+  }
+  folder.cache = cache;
+}
+
 }  // namespace
 
 at::Tensor middle_square(const at::Tensor& image, int64_t size) {
@@ -91,14 +104,16 @@ ImageFolder open_image_folder(const fs::path& folder, const ImageFolderOptions& 
                    fs::path(file).replace_extension(".txt").filename().string() +
                    " beside it or into metadata.jsonl");
   }
-  const auto count = static_cast<int64_t>(result.files.size());
-  const int64_t side = options.resolution;
-  if (count * 3 * side * side > options.cache_bytes) return result;
-  at::Tensor cache = at::empty({count, 3, side, side}, at::kByte);
-  for (int64_t i = 0; i < count; ++i) {
-    cache[i].copy_(to_uint8(middle_square(read_image(result.files[static_cast<size_t>(i)]), side)));
-  }
-  result.cache = cache;
+  fill_cache(result, options.cache_bytes);
+  return result;
+}
+
+ImageFolder open_images(std::vector<fs::path> files, int64_t resolution, int64_t cache_bytes) {
+  ImageFolder result;
+  result.resolution = resolution;
+  result.captions.resize(files.size());
+  result.files = std::move(files);
+  fill_cache(result, cache_bytes);
   return result;
 }
 

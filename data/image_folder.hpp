@@ -32,6 +32,11 @@ struct ImageFolderOptions {
 ImageFolder open_image_folder(const std::filesystem::path& folder,
                               const ImageFolderOptions& options);
 
+// The same for a list of files, without captions.
+ImageFolder open_images(std::vector<std::filesystem::path> files,
+                        int64_t resolution,
+                        int64_t cache_bytes = int64_t{2} << 30);
+
 // indices: [B] int64 -> [B, 3, R, R] fp32 in [0, 1], the middle square of each image at the
 // folder's resolution
 at::Tensor folder_images(const ImageFolder& folder, const at::Tensor& indices);

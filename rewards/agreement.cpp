@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -28,6 +29,11 @@ at::Tensor ranks(const at::Tensor& x) {
     start = end;
   }
   return result;
+}
+
+double quantile(std::vector<double> values, double share) {
+  std::sort(values.begin(), values.end());
+  return values[static_cast<size_t>(share * static_cast<double>(values.size() - 1))];
 }
 
 }  // namespace
@@ -59,13 +65,49 @@ Agreement agreement(const at::Tensor& prediction,
     const auto rows = at::randint(prediction.size(0), {prediction.size(0)}, generator, at::kLong);
     drawn.push_back(spearman(prediction.index_select(0, rows), target.index_select(0, rows)));
   }
-  std::sort(drawn.begin(), drawn.end());
-  const auto quantile = [&](double share) {
-    return drawn[static_cast<size_t>(share * static_cast<double>(drawn.size() - 1))];
-  };
-  result.spearman_low = drawn.empty() ? result.spearman : quantile(0.025);
-  result.spearman_high = drawn.empty() ? result.spearman : quantile(0.975);
+  result.spearman_low = drawn.empty() ? result.spearman : quantile(drawn, 0.025);
+  result.spearman_high = drawn.empty() ? result.spearman : quantile(drawn, 0.975);
   return result;
+}
+
+Interval grouped_mean(const at::Tensor& values,
+                      const std::vector<int64_t>& groups,
+                      int64_t resamples,
+                      at::Generator& generator) {
+  data::check_shape(values, {static_cast<int64_t>(groups.size())}, "grouped_mean: values");
+  TORCH_CHECK(!groups.empty(), "grouped_mean: expected at least one value");
+  const int64_t count = *std::max_element(groups.begin(), groups.end()) + 1;
+  const at::Tensor rows = at::tensor(groups, at::kLong), cpu = values.to(at::kCPU, at::kDouble);
+  const at::Tensor ones = at::ones_like(cpu);
+  at::Tensor sums = at::zeros({count}, at::kDouble).index_add(0, rows, cpu);
+  at::Tensor sizes = at::zeros({count}, at::kDouble).index_add(0, rows, ones);
+  const at::Tensor filled = sizes.nonzero().squeeze(1);
+  sums = sums.index_select(0, filled);
+  sizes = sizes.index_select(0, filled);
+  const auto mean = [&](const at::Tensor& s, const at::Tensor& n) {
+    return (s.sum() / n.sum()).item<double>();
+  };
+  std::vector<double> drawn;
+  for (int64_t i = 0; i < resamples; ++i) {
+    const auto pick = at::randint(sums.size(0), {sums.size(0)}, generator, at::kLong);
+    drawn.push_back(mean(sums.index_select(0, pick), sizes.index_select(0, pick)));
+  }
+  const double value = mean(sums, sizes);
+  if (drawn.empty()) return {value, value, value};
+  return {value, quantile(drawn, 0.025), quantile(drawn, 0.975)};
+}
+
+at::Tensor pair_agreement(const at::Tensor& score_a,
+                          const at::Tensor& score_b,
+                          const at::Tensor& votes_a,
+                          const at::Tensor& votes_b) {
+  data::check_shape(score_b, {score_a.size(0)}, "pair_agreement: score_b");
+  data::check_shape(votes_a, {score_a.size(0)}, "pair_agreement: votes_a");
+  data::check_shape(votes_b, {score_a.size(0)}, "pair_agreement: votes_b");
+  const at::Tensor scores = (score_a - score_b).to(at::kDouble).sign(),
+                   votes = (votes_a - votes_b).to(at::kDouble).sign();
+  return ((1 + scores * votes) / 2)
+      .masked_fill(votes.eq(0), std::numeric_limits<double>::quiet_NaN());
 }
 
 }  // namespace rewards

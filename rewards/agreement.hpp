@@ -5,6 +5,9 @@
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <vector>
+
 namespace rewards {
 
 // x, y: [N], N >= 2. 0 where either does not vary.
@@ -22,5 +25,22 @@ Agreement agreement(const at::Tensor& prediction,
                     const at::Tensor& target,
                     int64_t resamples,
                     at::Generator& generator);
+
+struct Interval {
+  double value = 0, low = 0, high = 0;  // 95 %
+};
+// Mean of values that come in groups (pairs of a prompt), its interval by a bootstrap over the
+// groups. values: [N], groups: N.
+Interval grouped_mean(const at::Tensor& values,
+                      const std::vector<int64_t>& groups,
+                      int64_t resamples,
+                      at::Generator& generator);
+
+// Which of two scores is higher, judged by votes: 1 right, 0 wrong, 0.5 for equal scores; NaN where
+// the votes are equal. All [N] -> [N]
+at::Tensor pair_agreement(const at::Tensor& score_a,
+                          const at::Tensor& score_b,
+                          const at::Tensor& votes_a,
+                          const at::Tensor& votes_b);
 
 }  // namespace rewards

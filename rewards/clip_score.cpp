@@ -52,11 +52,14 @@ at::Tensor ClipEmbedder::texts(const std::vector<std::string>& prompts) {
   return at::stack(rows);
 }
 
+data::Tokenizer load_clip_tokenizer(const std::filesystem::path& folder) {
+  const bool inside = std::filesystem::exists(folder / "vocab.json");
+  return data::load_tokenizer(inside ? folder : folder / ".." / "tokenizer");
+}
+
 std::shared_ptr<ClipEmbedder> load_clip_embedder(const std::filesystem::path& folder,
                                                  at::Device device) {
-  const bool inside = std::filesystem::exists(folder / "vocab.json");
-  const auto tokenizer = inside ? folder : folder / ".." / "tokenizer";
-  return std::make_shared<ClipEmbedder>(load_clip(folder), data::load_tokenizer(tokenizer), device);
+  return std::make_shared<ClipEmbedder>(load_clip(folder), load_clip_tokenizer(folder), device);
 }
 
 at::Tensor clip_score(const at::Tensor& images, const at::Tensor& texts) {

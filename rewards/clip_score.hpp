@@ -38,8 +38,9 @@ class ClipEmbedder {
   int64_t last_version_ = 0;
 };
 
-// A CLIP folder in Hugging Face's layout; its tokenizer lies inside it or in ../tokenizer, as in a
-// diffusers folder.
+// The tokenizer of a CLIP folder lies inside it or in ../tokenizer, as in a diffusers folder.
+data::Tokenizer load_clip_tokenizer(const std::filesystem::path& folder);
+// A CLIP folder in Hugging Face's layout, with its tokenizer.
 std::shared_ptr<ClipEmbedder> load_clip_embedder(const std::filesystem::path& folder,
                                                  at::Device device);
 

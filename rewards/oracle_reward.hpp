@@ -12,4 +12,17 @@ namespace rewards {
 // world's grammar.
 Reward oracle_reward();
 
+// The same in two parts that share no claim. A judge or a community that is simulated from the
+// first teaches; the second then stays gold.
+//   kObjects  how many, which shapes and colours      `oracle_objects`
+//   kLayout   sizes, places, relations, background    `oracle_layout`
+enum class OraclePart { kAll, kObjects, kLayout };
+Reward oracle_part_reward(OraclePart part);
+
+// The share of the part's claims that hold; 1 where the caption makes none. images: [B, 3, 64, 64]
+// -> [B]
+at::Tensor claim_shares(const at::Tensor& images,
+                        const std::vector<std::string>& prompts,
+                        OraclePart part);
+
 }  // namespace rewards

@@ -28,14 +28,6 @@ double learning_rate(const train::Loop& loop) {
   return train::warm_rate(loop) * 0.5 * (1.0 + std::cos(M_PI * train::progress(loop)));
 }
 
-// Token ids without the columns that are padding for every text: what follows the end token changes
-// nothing.
-at::Tensor trimmed_ids(const data::Tokenizer& tokenizer, const std::vector<std::string>& captions) {
-  const at::Tensor ids = data::encode(tokenizer, captions).ids;
-  const int64_t longest = ids.eq(tokenizer.eos).to(at::kInt).argmax(-1).max().item<int64_t>() + 1;
-  return ids.slice(1, 0, longest);
-}
-
 bool is_tower_matrix(const train::Param& param) {
   return param.value.dim() == 2 && param.name.find(".encoder.layers.") != std::string::npos;
 }
@@ -140,6 +132,12 @@ std::string report(const Run& run, const StepFigures& now) {
 }
 
 }  // namespace
+
+at::Tensor trimmed_ids(const data::Tokenizer& tokenizer, const std::vector<std::string>& captions) {
+  const at::Tensor ids = data::encode(tokenizer, captions).ids;
+  const int64_t longest = ids.eq(tokenizer.eos).to(at::kInt).argmax(-1).max().item<int64_t>() + 1;
+  return ids.slice(1, 0, longest);
+}
 
 at::Tensor clip_loss(const at::Tensor& image,
                      const at::Tensor& text,

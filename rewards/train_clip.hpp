@@ -17,6 +17,10 @@
 
 namespace rewards {
 
+// Token ids without the columns that are padding for every text: what follows the end token changes
+// nothing. -> [B, L]
+at::Tensor trimmed_ids(const data::Tokenizer& tokenizer, const std::vector<std::string>& captions);
+
 // Symmetric InfoNCE (Radford et al. 2021, figure 3): the mean of the cross entropies of images
 // among texts and of texts among images, nats. Pairs marked in `also_true` are left out of the
 // denominators. image, text: [B, P] unit norm; logit_scale: [] logarithm; also_true: [B, B] bool,

@@ -1,0 +1,240 @@
+#include "rewards/train_social.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include "data/shape.hpp"
+#include "rewards/train_clip.hpp"
+
+namespace rewards {
+namespace {
+
+constexpr int64_t kPiece = 128;  // images embedded at once
+
+struct Run {
+  const TrainSocialOptions& options;
+  const data::Tokenizer& tokenizer;
+  const TripletSet& set;
+  train::Loop loop;
+  Clip clip;
+};
+
+// Is the tensor `name` of a tower of `layers` layers among its last `trained` ones?
+bool in_last_layers(const std::string& name,
+                    const std::string& tower,
+                    int64_t layers,
+                    int64_t trained) {
+  const std::string prefix = tower + ".encoder.layers.";
+  if (!name.starts_with(prefix)) return false;
+  return std::stoll(name.substr(prefix.size())) >= layers - trained;
+}
+
+bool is_trained(const std::string& name, const Clip& clip, const TrainSocialOptions& options) {
+  const bool vision = name.starts_with("vision_model.") || name.starts_with("visual_projection");
+  const bool text = name.starts_with("text_model.") || name.starts_with("text_projection");
+  if (vision && options.vision_layers < 0) return true;
+  if (text && options.text_layers < 0) return true;
+  if (vision)
+    return options.vision_layers > 0 &&
+           (name.starts_with("vision_model.post_layernorm") ||
+            in_last_layers(name, "vision_model", clip.vision.config.encoder.num_hidden_layers,
+                           options.vision_layers));
+  return text && options.text_layers > 0 &&
+         (name.starts_with("text_model.final_layer_norm") || name.starts_with("text_projection") ||
+          in_last_layers(name, "text_model", clip.text.config.encoder.num_hidden_layers,
+                         options.text_layers));
+}
+
+Run start(const TrainSocialOptions& options,
+          const Clip& clip,
+          const data::Tokenizer& tokenizer,
+          const TripletSet& set) {
+  Run run{options, tokenizer, set, train::new_loop(options.loop), clip};
+  train::Loop& loop = run.loop;
+  for_each_tensor(run.clip, "", [&](const std::string& name, at::Tensor& tensor) {
+    tensor = tensor.detach().clone();
+    if (!is_trained(name, clip, options)) return;
+    tensor.requires_grad_(true);
+    loop.state.params.push_back({name, tensor});
+  });
+  TORCH_CHECK(!loop.state.params.empty(), "train_social: expected a tower with trained layers");
+  loop.state.adamw = train::make_adamw(loop.state.params);
+  loop.state.ema = train::make_ema(loop.state.params, options.loop.ema_decay);
+  loop.settings = {{"data", set.digest},
+                   {"margin", std::to_string(options.margin)},
+                   {"lr_scheduler", options.lr_scheduler},
+                   {"max_train_steps", std::to_string(options.loop.max_train_steps)}};
+  if (!options.loop.resume_from_checkpoint.empty()) train::resume(loop);
+  return run;
+}
+
+std::vector<std::string> prompts_of(const TripletSet& set, const std::vector<Triplet>& triplets) {
+  std::vector<std::string> prompts;
+  for (const Triplet& triplet : triplets)
+    prompts.push_back(set.prompts.at(static_cast<size_t>(triplet.prompt)));
+  return prompts;
+}
+
+// -> [2 B]: the preferred ones, then the others
+at::Tensor images_of(const std::vector<Triplet>& triplets) {
+  std::vector<int64_t> rows;
+  for (const Triplet& triplet : triplets) rows.push_back(triplet.preferred);
+  for (const Triplet& triplet : triplets) rows.push_back(triplet.other);
+  return at::tensor(rows, at::kLong);
+}
+
+// The triplets of an update: every epoch passes over all of them in an order of its own, which
+// follows from the seed and the epoch alone.
+std::vector<Triplet> batch_of(const Run& run) {
+  const auto count = static_cast<int64_t>(run.set.training.size());
+  const int64_t size = std::min(run.options.loop.train_batch_size, count);
+  const int64_t batches = count / size, epoch = run.loop.step / batches;
+  std::vector<std::pair<uint64_t, int64_t>> order;
+  uint64_t word =
+      static_cast<uint64_t>(run.options.loop.seed) * 1000003 + static_cast<uint64_t>(epoch);
+  for (int64_t i = 0; i < count; ++i) {  // splitmix64 (Steele et al. 2014)
+    uint64_t z = (word += 0x9e3779b97f4a7c15ull);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    order.emplace_back(z ^ (z >> 31), i);
+  }
+  std::sort(order.begin(), order.end());
+  std::vector<Triplet> batch;
+  const int64_t first = (run.loop.step % batches) * size;
+  for (int64_t i = first; i < first + size; ++i)
+    batch.push_back(run.set.training[static_cast<size_t>(order[static_cast<size_t>(i)].second)]);
+  return batch;
+}
+
+struct StepFigures {
+  double loss = 0, accuracy = 0, grad_norm = 0, lr = 0;
+};
+
+double learning_rate(const Run& run) {
+  const double done = train::progress(run.loop), rate = train::warm_rate(run.loop);
+  if (run.options.lr_scheduler == "cosine") return rate * 0.5 * (1 + std::cos(M_PI * done));
+  return run.options.lr_scheduler == "linear" ? rate * (1 - done) : rate;
+}
+
+StepFigures update(Run& run) {
+  train::Loop& loop = run.loop;
+  StepFigures figures{.lr = learning_rate(run)};
+  const auto batch = batch_of(run);
+  train::zero_grad(loop.state.params);
+  const at::Tensor features = image_features(run.clip, run.set.images(images_of(batch)));
+  const at::Tensor text =
+      text_features(run.clip, trimmed_ids(run.tokenizer, prompts_of(run.set, batch)));
+  const auto halves = features.chunk(2);
+  const at::Tensor loss = triplet_loss(text, halves[0], halves[1], run.options.margin);
+  loss.backward();
+  figures.loss = loss.item<double>();
+  figures.accuracy =
+      (text * (halves[0] - halves[1])).sum(1).gt(0).to(at::kDouble).mean().item<double>();
+  figures.grad_norm = train::finish_update(loop, 2.0 * static_cast<double>(batch.size()), [&] {
+    train::adamw_step(loop.state.params, loop.state.adamw,
+                      {.weight_decay = run.options.loop.weight_decay}, figures.lr);
+  });
+  return figures;
+}
+
+std::string report(const Run& run, const StepFigures& now) {
+  const double rate = train::images_per_second(run.loop);
+  train::record(run.loop, false,
+                {{"loss", now.loss},
+                 {"accuracy", now.accuracy},
+                 {"grad_norm", now.grad_norm},
+                 {"learning_rate", now.lr},
+                 {"images_per_second", rate}});
+  char text[160];
+  std::snprintf(text, sizeof text, "  loss %.4f  pairs right %5.1f %%  lr %.1e  %.0f images/s",
+                now.loss, 100 * now.accuracy, now.lr, rate);
+  return train::progress_text(run.loop) + text;
+}
+
+double validate(Run& run, std::string& examined) {
+  const Clip clip = train::averaged(run.loop, run.clip);
+  const double accuracy = triplet_accuracy(clip, run.tokenizer, run.set, run.set.validation);
+  train::record(run.loop, true, {{"validation/accuracy", accuracy}});
+  char text[60];
+  std::snprintf(text, sizeof text, "  held-out pairs right %.1f %%", 100 * accuracy);
+  examined += text;
+  return accuracy;
+}
+
+// Embeds each distinct image once. -> row of the set -> [P]
+std::map<int64_t, at::Tensor> embedded(const Clip& clip,
+                                       const TripletSet& set,
+                                       const at::Tensor& wanted) {
+  const at::Tensor rows = std::get<0>(at::_unique(wanted));
+  std::map<int64_t, at::Tensor> features;
+  for (int64_t start = 0; start < rows.size(0); start += kPiece) {
+    const at::Tensor piece = rows.slice(0, start, start + kPiece);
+    const at::Tensor values = image_features(clip, set.images(piece));
+    for (int64_t i = 0; i < piece.size(0); ++i) features[piece[i].item<int64_t>()] = values[i];
+  }
+  return features;
+}
+
+}  // namespace
+
+at::Tensor triplet_loss(const at::Tensor& text,
+                        const at::Tensor& preferred,
+                        const at::Tensor& other,
+                        double margin) {
+  data::check_shape(text, {-1, -1}, "triplet_loss: text");
+  data::check_shape(preferred, {text.size(0), text.size(1)}, "triplet_loss: preferred");
+  data::check_shape(other, {text.size(0), text.size(1)}, "triplet_loss: other");
+  const at::Tensor near = (text - preferred).square().sum(1), far = (text - other).square().sum(1);
+  return (near - far + margin).relu().mean();
+}
+
+double triplet_accuracy(const Clip& clip,
+                        const data::Tokenizer& tokenizer,
+                        const TripletSet& set,
+                        const std::vector<Triplet>& triplets) {
+  const at::NoGradGuard no_grad;
+  if (triplets.empty()) return 0;
+  const auto images = embedded(clip, set, images_of(triplets));
+  std::map<int64_t, at::Tensor> texts;
+  double right = 0;
+  for (const Triplet& triplet : triplets) {
+    auto& text = texts[triplet.prompt];
+    if (!text.defined())
+      text = text_features(clip, trimmed_ids(tokenizer, prompts_of(set, {triplet})))[0];
+    const double difference =
+        text.dot(images.at(triplet.preferred) - images.at(triplet.other)).item<double>();
+    right += difference > 0 ? 1 : difference == 0 ? 0.5 : 0;
+  }
+  return right / static_cast<double>(triplets.size());
+}
+
+TrainSocialResult train_social(const TrainSocialOptions& options,
+                               const Clip& clip,
+                               const data::Tokenizer& tokenizer,
+                               const TripletSet& set,
+                               const std::function<void(const std::string&)>& print) {
+  TORCH_CHECK(!set.training.empty(), "train_social: expected at least one triplet");
+  Run run = start(options, clip, tokenizer, set);
+  const double before = triplet_accuracy(clip, tokenizer, set, set.validation);
+  StepFigures now;
+  std::string examined;
+  train::run(run.loop, {.update = [&] { now = update(run); },
+                        .validate = [&] { validate(run, examined); },
+                        .report =
+                            [&] {
+                              print(report(run, now) + examined);
+                              examined.clear();
+                            }});
+  TrainSocialResult result{.clip = train::averaged(run.loop, run.clip), .accuracy_before = before};
+  result.accuracy = validate(run, examined);
+  result.steps = run.loop.step;
+  result.minutes = train::minutes(run.loop);
+  return result;
+}
+
+}  // namespace rewards

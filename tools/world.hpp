@@ -1,0 +1,12 @@
+#pragma once
+
+// The parts of `laurel world` beside drawing.
+
+#include <string>
+#include <vector>
+
+namespace tools {
+
+int world_social_log(const std::vector<std::string>& arguments);
+
+}  // namespace tools
