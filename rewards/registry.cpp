@@ -7,7 +7,9 @@
 #include "rewards/clip_score.hpp"
 #include "rewards/image_stats.hpp"
 #include "rewards/jpeg_size.hpp"
+#include "rewards/lvlm.hpp"
 #include "rewards/oracle_reward.hpp"
+#include "rewards/social.hpp"
 #include "rewards/weighted_sum.hpp"
 
 using data::BadInput;
@@ -47,13 +49,39 @@ Reward make_aesthetic_reward(Loader& loader) {
   return aesthetic_reward(loader.clip(), loader.sources().aesthetic);
 }
 
+Reward make_social_reward(Loader& loader) {
+  const auto& sources = loader.sources();
+  if (sources.social.empty()) {
+    throw BadInput(
+        "social: needs a CLIP trained by `laurel train-reward social`; name its folder (--social "
+        "FOLDER)");
+  }
+  return social_reward(load_clip_embedder(sources.social, sources.device));
+}
+
+Reward make_lvlm_reward(Loader& loader) {
+  const auto& sources = loader.sources();
+  if (sources.lvlm.empty()) {
+    throw BadInput(
+        "lvlm: needs a student trained by `laurel train-reward lvlm`; name its folder (--lvlm "
+        "FOLDER)");
+  }
+  return lvlm_reward(loader.clip(), sources.clip, sources.lvlm);
+}
+
 int quality_of(const Loader& loader) { return static_cast<int>(loader.sources().jpeg_quality); }
 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> table = {
       {aesthetic_info(), make_aesthetic_reward},
       {clip_score_info(), [](Loader& loader) { return clip_score_reward(loader.clip()); }},
+      {social_info(), make_social_reward},
+      {lvlm_info(), make_lvlm_reward},
       {oracle_reward().info, [](Loader&) { return oracle_reward(); }},
+      {oracle_part_reward(OraclePart::kObjects).info,
+       [](Loader&) { return oracle_part_reward(OraclePart::kObjects); }},
+      {oracle_part_reward(OraclePart::kLayout).info,
+       [](Loader&) { return oracle_part_reward(OraclePart::kLayout); }},
       {brightness_reward().info, [](Loader&) { return brightness_reward(); }},
       {colourfulness_reward().info, [](Loader&) { return colourfulness_reward(); }},
       {jpeg_compressibility_reward(95).info,

@@ -14,6 +14,8 @@ namespace rewards {
 struct RewardSources {
   std::filesystem::path clip;       // folder of a CLIP in Hugging Face's layout
   std::filesystem::path aesthetic;  // safetensors of an aesthetic head for that CLIP
+  std::filesystem::path social{};   // folder of a CLIP trained by `laurel train-reward social`
+  std::filesystem::path lvlm{};     // folder of a student trained by `laurel train-reward lvlm`
   int64_t jpeg_quality = 95;        // DDPO's
   at::Device device = at::kCPU;
 };

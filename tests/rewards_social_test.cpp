@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "data/files.hpp"
+#include "data/scene/scene.hpp"
 #include "rewards/agreement.hpp"
 #include "rewards/oracle_reward.hpp"
 #include "rewards/social_community.hpp"

@@ -354,8 +354,8 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   declare_how(options, config);
   declare_rest(options, config);
   options.rarely({"lora_scale", "embedding", "unet", "timestep_spacing", "clip_skip",
-                  "vae_tile_size", "vae_slicing", "clip", "aesthetic", "jpeg_quality", "latents",
-                  "save_latents"});
+                  "vae_tile_size", "vae_slicing", "clip", "aesthetic", "social", "lvlm",
+                  "jpeg_quality", "latents", "save_latents"});
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   config.prompt.insert(config.prompt.end(), parsed.positional.begin(), parsed.positional.end());

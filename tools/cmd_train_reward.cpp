@@ -21,6 +21,7 @@ int cmd_train_reward(const std::vector<std::string>& arguments) {
   const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   if (name == "aesthetic") return train_reward_aesthetic(rest);
   if (name == "social") return train_reward_social(rest);
+  if (name == "lvlm") return train_reward_lvlm(rest);
   const std::string near = data::nearest(name, {"aesthetic", "social", "lvlm"});
   throw data::BadInput("laurel train-reward: expected aesthetic, social or lvlm, found '" + name +
                        "'" + (near.empty() ? "" : "; did you mean " + near + "?"));

@@ -85,10 +85,12 @@ void draw(const WorldConfig& config) {
 int cmd_world(const std::vector<std::string>& arguments) {
   if (!arguments.empty() && arguments[0] == "social-log")
     return world_social_log({arguments.begin() + 1, arguments.end()});
+  if (!arguments.empty() && arguments[0] == "judge-server")
+    return world_judge_server({arguments.begin() + 1, arguments.end()});
   WorldConfig config;
   Options options("world",
-                  "Draws captioned scenes of the built-in (synthetic) world, or checks its oracle. "
-                  "`laurel world social-log`: a simulated community looks at pictures.");
+                  "Draws captioned scenes of the built-in (synthetic) world, or checks its oracle.",
+                  "[social-log | judge-server]");
   options.text("out", config.out, "folder for the pictures and captions");
   options.integer("count", config.count, "scenes to draw, or to check in each row", 1, 1000000);
   options.choice("split", config.split, {"seen", "unseen"},

@@ -7,7 +7,8 @@ const std::vector<Command>& all_commands() {
   static const std::vector<Command> commands = {
       {"sample", "turn prompts into images; keep the best of several", cmd_sample},
       {"score", "rate images with rewards: a table, JSONL or CSV", cmd_score},
-      {"train-reward", "fit a reward to people's or simulated ratings", cmd_train_reward},
+      {"judge", "ask a vision-language server about images", cmd_judge},
+      {"train-reward", "fit a reward to ratings, a community's log or a judge", cmd_train_reward},
       {"finetune", "teach the UNet to earn more reward: prdp, ddpo", cmd_finetune},
       {"distill", "few-step sampling from a model, guided by reward: LCD, RG-LCD", cmd_distill},
       {"pretrain", "train a VAE, CLIP or UNet from nothing", cmd_pretrain},

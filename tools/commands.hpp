@@ -25,6 +25,7 @@ int cmd_pretrain(const std::vector<std::string>& arguments);
 int cmd_sample(const std::vector<std::string>& arguments);
 int cmd_world(const std::vector<std::string>& arguments);
 int cmd_score(const std::vector<std::string>& arguments);
+int cmd_judge(const std::vector<std::string>& arguments);
 int cmd_train_reward(const std::vector<std::string>& arguments);
 int cmd_merge(const std::vector<std::string>& arguments);
 int cmd_inspect(const std::vector<std::string>& arguments);

@@ -103,7 +103,7 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
                   "trajectories at once: memory alone", 1, 65536);
   declare_records(options, command, command.config, "epochs");
   options.rarely(rare_training_options());
-  options.rarely({"aggregate", "soft_min_temperature", "sigma_min", "share_noise",
+  options.rarely({"social", "lvlm", "aggregate", "soft_min_temperature", "sigma_min", "share_noise",
                   "prompts_per_update", "offline_epochs", "units", "adv_clip_max",
                   "timestep_fraction", "skip_steps"});
 }

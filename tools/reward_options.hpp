@@ -12,10 +12,12 @@ namespace tools {
 struct RewardSourceConfig {
   std::string clip;       // empty: the embedded CLIP
   std::string aesthetic;  // empty: the embedded head
+  std::string lvlm{};     // empty: the embedded one
+  std::string social{};   // empty: the embedded one
   int64_t jpeg_quality = 95;
 };
 
-// Declares --clip, --aesthetic and --jpeg_quality.
+// Declares --clip, --aesthetic, --social, --lvlm and --jpeg_quality.
 void declare_reward_sources(Options& options, RewardSourceConfig& config);
 
 // With the embedded models where nothing is named.

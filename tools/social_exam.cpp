@@ -109,6 +109,18 @@ void add_log(const fs::path& folder,
   all.emplace_back("curated_rate", rate);
 }
 
+// A simulated community's own appeal of each image: what nobody can exceed but by luck.
+void add_truth(const fs::path& folder, std::vector<std::pair<std::string, Scores>>& all) {
+  if (!fs::exists(folder / "truth.jsonl")) return;
+  Scores appeal;
+  std::istringstream lines(data::read_file(folder / "truth.jsonl"));
+  for (std::string text; std::getline(lines, text);) {
+    const auto line = data::parse_json_object(text, (folder / "truth.jsonl").string());
+    appeal[{line.value("prompt", ""), line.value("image", "")}] = line.value("appeal", 0.0);
+  }
+  all.emplace_back("true_appeal", appeal);
+}
+
 nlohmann::ordered_json to_json(const rewards::Interval& interval) {
   return {{"value", interval.value}, {"95", {interval.low, interval.high}}};
 }
@@ -128,6 +140,7 @@ nlohmann::ordered_json social_exam(const fs::path& folder,
     all.emplace_back(name, scored(rewards::make_reward(name, sources), survey, folder));
   }
   add_log(folder, options, all);
+  add_truth(folder, all);
   const at::Tensor social = rights(survey, all.front().second);
   const at::Tensor decided = social.isnan().logical_not();
   std::vector<int64_t> groups;

@@ -8,5 +8,6 @@
 namespace tools {
 
 int world_social_log(const std::vector<std::string>& arguments);
+int world_judge_server(const std::vector<std::string>& arguments);
 
 }  // namespace tools
