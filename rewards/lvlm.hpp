@@ -65,8 +65,8 @@ struct LvlmScores {
 };
 LvlmScores lvlm_scores(const LvlmStudent& w, const at::Tensor& image, const at::Tensor& text);
 
-// P(a better) = Phi((m_a - m_b) / sqrt(v_a + v_b + e_a + e_b)) on each axis: exactly one minus
-// itself when a and b change places. -> [B, K]
+// P(a better) = Phi((m_a - m_b) / sqrt(v_a + v_b + e_a + e_b)) on each axis: one minus itself
+// (to rounding) when a and b change places. -> [B, K]
 at::Tensor lvlm_preference(const LvlmScores& a, const LvlmScores& b);
 
 // A folder with model.safetensors and reward.json. Throws BadInput for files that do not fit.
