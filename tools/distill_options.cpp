@@ -114,10 +114,11 @@ void declare_distill(Options& options, DistillCommand& command) {
   declare_records(options, command, command.config, "steps");
   declare_evaluation(options, command);
   options.rarely(rare_training_options());
-  options.rarely({"images", "latents", "timestep_scaling_factor", "huber_c", "reward_chunk",
-                  "latent_reward_warmup", "latent_reward_learning_rate", "diversity_prompts",
-                  "diversity_images", "reward_view", "two_pass", "on_policy_steps", "reward_cap",
-                  "eval_sampler", "validation_prompts", "loss_type", "eval_rewards"});
+  options.rarely({"images", "latents", "social", "lvlm", "timestep_scaling_factor", "huber_c",
+                  "reward_chunk", "latent_reward_warmup", "latent_reward_learning_rate",
+                  "diversity_prompts", "diversity_images", "reward_view", "two_pass",
+                  "on_policy_steps", "reward_cap", "eval_sampler", "validation_prompts",
+                  "loss_type", "eval_rewards"});
 }
 
 void resolve_distill(DistillCommand& command) {
