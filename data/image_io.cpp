@@ -11,6 +11,7 @@
 #include <stb_image.h>
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #include <stb_image_write.h>
+#include <webp/decode.h>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
@@ -23,7 +24,7 @@ namespace {
 
 constexpr int kMaxSide = 16384;
 constexpr int64_t kMaxPixels = int64_t{1} << 27;
-constexpr const char* kKinds = "PNG, JPEG, BMP, GIF, TGA or PSD";
+constexpr const char* kKinds = "PNG, JPEG, WebP, BMP, GIF, TGA or PSD";
 
 [[noreturn]] void unreadable(const std::string& source) {
   const char* reason = stbi_failure_reason();
@@ -40,6 +41,14 @@ void check_size(int width, int height, const std::string& source) {
   }
 }
 
+// The decoder fills what is missing with grey: a JPEG whose end mark does not come after the start
+// of its last scan.
+bool is_cut_jpeg(std::string_view bytes) {
+  if (!bytes.starts_with("\xFF\xD8")) return false;
+  const size_t scan = bytes.rfind("\xFF\xDA"), end = bytes.rfind("\xFF\xD9");
+  return end == std::string_view::npos || (scan != std::string_view::npos && end < scan);
+}
+
 void append_bytes(void* target, void* bytes, int count) {
   static_cast<std::string*>(target)->append(static_cast<const char*>(bytes),
                                             static_cast<size_t>(count));
@@ -52,7 +61,8 @@ at::Tensor pixels_of(const at::Tensor& image, const char* what) {
 }
 
 bool is_image_name(const fs::path& path) {
-  static const char* const kEndings[] = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tga", ".psd"};
+  static const char* const kEndings[] = {".png", ".jpg", ".jpeg", ".webp",
+                                         ".bmp", ".gif", ".tga",  ".psd"};
   std::string ending = path.extension().string();
   std::transform(ending.begin(), ending.end(), ending.begin(),
                  [](unsigned char c) { return std::tolower(c); });
@@ -84,17 +94,32 @@ std::vector<fs::path> matches_of(const std::string& pattern) {
 
 }  // namespace
 
-at::Tensor decode_image(std::string_view bytes, const std::string& source) {
+at::Tensor decode_pixels(std::string_view bytes, const std::string& source) {
   const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
+  int width = 0, height = 0;
+  if (WebPGetInfo(data, bytes.size(), &width, &height)) {
+    check_size(width, height, source);
+    at::Tensor pixels = at::empty({height, width, 3}, at::kByte);
+    if (!WebPDecodeRGBInto(data, bytes.size(), pixels.data_ptr<uint8_t>(), pixels.nbytes(),
+                           3 * width))
+      throw BadInput(source + ": not a readable image: expected " + kKinds +
+                     ", found a WebP that is damaged, cut off or animated");
+    return pixels;
+  }
   const int count = static_cast<int>(std::min<size_t>(bytes.size(), INT_MAX));
-  int width = 0, height = 0, channels = 0;
+  int channels = 0;
   const bool known = stbi_info_from_memory(data, count, &width, &height, &channels);
   if (known) check_size(width, height, source);  // else the decoder below says why
+  if (known && is_cut_jpeg(bytes))
+    throw BadInput(source + ": not a readable image: a JPEG that is cut off; copy it again");
   const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
       stbi_load_from_memory(data, count, &width, &height, &channels, 3), stbi_image_free);
   if (!pixels) unreadable(source);
-  const at::Tensor image = at::from_blob(pixels.get(), {height, width, 3}, at::kByte);  // [H, W, 3]
-  return from_uint8(image.permute({2, 0, 1}).contiguous());
+  return at::from_blob(pixels.get(), {height, width, 3}, at::kByte).clone();
+}
+
+at::Tensor decode_image(std::string_view bytes, const std::string& source) {
+  return from_uint8(decode_pixels(bytes, source).permute({2, 0, 1}).contiguous());
 }
 
 at::Tensor read_image(const fs::path& path) { return decode_image(read_file(path), path.string()); }

@@ -12,14 +12,17 @@
 
 namespace data {
 
-// PNG, JPEG, BMP, GIF (first frame), TGA or PSD. Grey becomes three equal channels, transparency is
-// dropped, 16 bits become 8; an EXIF rotation is not applied. Throws BadInput when the file is
-// missing, damaged, of another kind, or above 16384 pixels a side or 2^27 pixels in all. -> [3, H,
-// W] fp32, [0, 1]
+// PNG, JPEG, WebP (no animation), BMP, GIF (first frame), TGA or PSD. Grey becomes three equal
+// channels, transparency is dropped, 16 bits become 8; an EXIF rotation is not applied. Throws
+// BadInput when the file is missing, damaged, of another kind, or above 16384 pixels a side or 2^27
+// pixels in all. -> [3, H, W] fp32, [0, 1]
 at::Tensor read_image(const std::filesystem::path& path);
 
 // The same from the bytes of a file; `source` names them in messages.
 at::Tensor decode_image(std::string_view bytes, const std::string& source);
+
+// The same as [H, W, 3] uint8, by one thread: for readers that run beside other work.
+at::Tensor decode_pixels(std::string_view bytes, const std::string& source);
 
 // image: [3, H, W] fp32, clamped to [0, 1] and rounded to 8 bits. Written atomically; see
 // with_png_text for the text.

@@ -27,6 +27,11 @@ constexpr std::string_view kInert[] = {
     "collections.defaultdict",
     "builtins.dict",
     "builtins.set",
+    "torch.jit._pickle.build_intlist",
+    "torch.jit._pickle.build_doublelist",
+    "torch.jit._pickle.build_boollist",
+    "torch.jit._pickle.build_tensorlist",
+    "torch.jit._pickle.restore_type_tag",
     "__builtin__.set",
 };
 constexpr std::string_view kTensor = "torch._utils._rebuild_tensor_v2";
@@ -42,6 +47,7 @@ bool is_dtype(std::string_view name) {  // torch.float16, in training states
                                                 "torch.bfloat16", "torch.int64"};
   return std::find(std::begin(kTypes), std::end(kTypes), name) != std::end(kTypes);
 }
+bool is_module(std::string_view name) { return name.starts_with("__torch__."); }
 bool is_inert(std::string_view name) {
   return is_dtype(name) ||
          std::find(std::begin(kInert), std::end(kInert), name) != std::end(kInert);
@@ -124,7 +130,7 @@ std::vector<int64_t> whole_numbers(Machine& m, const PickleRef& value) {
 
 void push_name(Machine& m, const std::string& name) {
   const bool known = name == kTensor || name == kParameter || name == kOrderedDict ||
-                     is_storage(name) || is_inert(name);
+                     is_storage(name) || is_inert(name) || is_module(name);
   if (!known) {
     throw BadInput(m.source + ": the pickle names " + name +
                    ", which is not part of a tensor: refused, nothing of it was run; " +
@@ -149,6 +155,7 @@ PickleRef construct(Machine& m, const PickleRef& callee, const PickleRef& argume
   const std::string& name = m.as<PickleName>(callee, "a known name").text;
   const auto& parts = m.as<PickleList>(arguments, "a tuple of arguments");
   if (name == kOrderedDict) return make(PickleDict{});
+  if (is_module(name)) return make(PickleModule{});
   if (name == kParameter && !parts.empty()) return parts[0];
   if (name == kTensor) {
     if (parts.size() < 4) m.malformed("expected a tensor of four parts");
@@ -293,7 +300,12 @@ std::map<uint8_t, Instruction> builders() {
          const PickleRef value = m.pop();
          append_items(m, m.top(), {value});
        }},
-      {'b', [](Machine& m) { m.pop(); }},  // BUILD: attributes beside the items, such as _metadata
+      {'b',
+       [](Machine& m) {  // BUILD; of a dictionary: attributes beside the items, such as _metadata
+         const PickleRef state = m.pop(), target = m.top();
+         if (auto* module = std::get_if<PickleModule>(&target->value))
+           module->attributes = m.as<PickleDict>(state, "a module's attributes");
+       }},
   };
 }
 

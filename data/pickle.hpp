@@ -37,6 +37,10 @@ struct PickleOpaque {  // an inert value
 using PickleList = std::vector<PickleRef>;  // lists and tuples
 using PickleDict = std::vector<std::pair<PickleRef, PickleRef>>;
 
+struct PickleModule {     // of a TorchScript archive, as torch.jit.save writes
+  PickleDict attributes;  // by name; its code is never looked at
+};
+
 struct PickleValue {
   std::variant<std::monostate,
                bool,
@@ -48,7 +52,8 @@ struct PickleValue {
                PickleStorage,
                PickleTensor,
                PickleName,
-               PickleOpaque>
+               PickleOpaque,
+               PickleModule>
       value;
 };
 

@@ -102,8 +102,12 @@ Archive open_archive(const fs::path& path) {
     Member member{0, archive.number<uint32_t>(at + 24)};
     size_t local = archive.number<uint32_t>(at + 42);
     read_wide(archive, at + 46 + name_size, next, member, local);
-    if (archive.number<uint16_t>(at + 10) != 0)
-      archive.damaged(name + " is compressed, which torch.save does not do");
+    const bool packed = archive.number<uint16_t>(at + 10) != 0;
+    if (packed && name.find("/code/") != std::string::npos) {  // TorchScript's; never looked at
+      at = next;
+      continue;
+    }
+    if (packed) archive.damaged(name + " is compressed, which torch.save does not do");
     if (!archive.has_signature(local, kLocal)) archive.damaged(name + " is not there");
     member.offset =
         local + 30 + archive.number<uint16_t>(local + 26) + archive.number<uint16_t>(local + 28);
@@ -182,10 +186,12 @@ void collect(const Archive& archive,
              const PickleRef& value,
              int depth,
              Weights& weights) {
-  constexpr int kDeepest = 8;
+  constexpr int kDeepest = 16;
+  const auto* module = std::get_if<PickleModule>(&value->value);
+  const auto* dict = module ? &module->attributes : std::get_if<PickleDict>(&value->value);
   if (const auto* tensor = std::get_if<PickleTensor>(&value->value)) {
     weights.tensors[name] = make_tensor(archive, prefix, name, *tensor);
-  } else if (const auto* dict = std::get_if<PickleDict>(&value->value); dict && depth < kDeepest) {
+  } else if (dict && depth < kDeepest) {
     for (const auto& [key, item] : *dict) {
       const std::string inner = key_text(key);
       collect(archive, prefix, name.empty() ? inner : name + "." + inner, item, depth + 1, weights);

@@ -197,4 +197,11 @@ std::u32string nfc(std::u32string_view text) {
   return out;
 }
 
+std::u32string without_accents(std::u32string_view text) {
+  std::u32string apart;
+  for (const char32_t c : text) decompose(c, apart);
+  std::erase_if(apart, [](char32_t c) { return combining_order(c) != 0; });
+  return apart;
+}
+
 }  // namespace data

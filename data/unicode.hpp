@@ -24,4 +24,7 @@ std::u32string lower(std::u32string_view text);
 // Canonical composition (Unicode Standard Annex 15, form C).
 std::u32string nfc(std::u32string_view text);
 
+// Canonical decomposition without its combining marks: "café" -> "cafe".
+std::u32string without_accents(std::u32string_view text);
+
 }  // namespace data

@@ -47,6 +47,21 @@ int64_t whole(const std::map<std::string, std::string>& notes, const std::string
   return static_cast<int64_t>(number(notes, key));
 }
 
+CombineState restored_combination(const std::map<std::string, std::string>& notes,
+                                  int64_t rewards) {
+  const std::string prefix = "combine.";
+  std::map<std::string, double> numbers;
+  int64_t constraints = 0;
+  for (const auto& [name, value] : notes) {
+    if (!name.starts_with(prefix)) continue;
+    numbers[name.substr(prefix.size())] = number(notes, name);
+    constraints += name.starts_with(prefix + "multiplier.");
+  }
+  CombineState state;
+  restore_numbers(state, numbers, rewards, constraints);
+  return state;
+}
+
 std::map<std::string, std::string> notes_of(const Task& task,
                                             const Learner& learner,
                                             const RunProgress& progress) {
@@ -65,6 +80,8 @@ std::map<std::string, std::string> notes_of(const Task& task,
         progress.spreads.defined() ? exact(progress.spreads[static_cast<int64_t>(m)].item<double>())
                                    : "1";
   }
+  for (const auto& [name, value] : numbers_of(progress.combine))
+    notes["combine." + name] = exact(value);
   return notes;
 }
 
@@ -147,6 +164,7 @@ void load_checkpoint(const fs::path& checkpoint, Session& session) {
   for (size_t m = 0; m < task.rewards.size(); ++m) {
     progress.spreads[static_cast<int64_t>(m)] = number(notes, "spread." + std::to_string(m));
   }
+  progress.combine = restored_combination(notes, static_cast<int64_t>(task.rewards.size()));
   if (session.load_more) session.load_more(checkpoint);
 }
 

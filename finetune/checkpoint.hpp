@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "finetune/combine.hpp"
 #include "finetune/watch.hpp"
 
 namespace finetune {
@@ -15,6 +16,7 @@ struct RunProgress {
   double beta = 0;      // per nat; 0: not yet chosen
   at::Tensor
       spreads;  // [M] fp64, of each trained reward within prompts at the start; undefined before
+  CombineState combine;  // what the combination of rewards has learnt
   Watch watch;
   double started = 0;  // seconds since 1970
 };

@@ -17,10 +17,16 @@ struct TrainingConfig {
   bool gradient_checkpointing = false;  // recompute activations: memory, not mathematics
   bool vae_tiling = false;  // decode large images in tiles: memory, slightly other images
 
-  std::vector<double> reward_weights;      // one a trained reward
-  std::string normalise_rewards = "none";  // none, pooled, prompt
-  std::string aggregate = "sum";           // sum, soft_min
+  std::vector<double> reward_weights;  // one a trained reward
+  std::vector<std::string> reward_names;
+  std::string normalise_rewards = "none";  // none, pooled, prompt, rank, running, fixed
+  std::string reward_statistics;           // file of fixed
+  std::string aggregate = "sum";           // sum, mean, min, soft_min, mean_std, uncertainty
   double soft_min_temperature = 1.0;
+  double aggregate_k = 1.0;      // of mean_std and uncertainty
+  std::string caps;              // "imagereward=..2": limits in raw units
+  std::string constraints;       // "clip_score>=25": on a reward's mean
+  double constraint_rate = 0.1;  // of a multiplier, an epoch and a spread missed
 
   bool train_full = false;  // the whole UNet instead of adapters
   bool save_whole =

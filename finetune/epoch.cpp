@@ -63,8 +63,18 @@ at::Tensor rate(const Task& task,
 }
 
 CombineOptions combine_options(const TrainingConfig& config) {
-  return {config.reward_weights, normalise_by_name(config.normalise_rewards),
-          aggregate_by_name(config.aggregate), config.soft_min_temperature};
+  CombineOptions options{.weights = config.reward_weights,
+                         .normalise = normalise_by_name(config.normalise_rewards),
+                         .aggregate = {.kind = data::aggregate_by_name(config.aggregate),
+                                       .temperature = config.soft_min_temperature,
+                                       .k = config.aggregate_k},
+                         .constraint_rate = config.constraint_rate};
+  if (!config.caps.empty()) options.caps = data::parse_caps(config.caps, config.reward_names);
+  if (!config.constraints.empty())
+    options.constraints = data::parse_constraints(config.constraints, config.reward_names);
+  if (options.normalise == Normalise::kFixed)
+    options.fixed = data::read_statistics(config.reward_statistics, config.reward_names).moments;
+  return options;
 }
 
 Denoiser policy_on(const Task& task,

@@ -50,8 +50,10 @@ at::Tensor combined(const Task& task,
                     const Evaluation& evaluation,
                     const at::Tensor& spreads,
                     CombineOptions options) {
-  if (options.normalise == Normalise::kPrompt) options.normalise = Normalise::kPooled;
-  options.aggregate = Aggregate::kSum;
+  // A comparison of two models: nothing that depends on what else a prompt's images earn.
+  if (options.normalise != Normalise::kNone && options.normalise != Normalise::kFixed)
+    options.normalise = Normalise::kPooled;
+  options.aggregate = {};
   std::vector<int64_t> ids;
   for (const auto& item : set.items) ids.push_back(item.prompt_id);
   return combine_rewards(evaluation.rewards.narrow(1, 0, static_cast<int64_t>(task.rewards.size())),

@@ -106,6 +106,9 @@ Figures reward_figures(const Run& run, const EpochData& data, const at::Tensor& 
     figures.emplace_back("reward/" + run.session.task.rewards[m].info.name,
                          column.masked_select(column.isfinite()).mean().item<double>());
   }
+  for (const auto& [name, value] : numbers_of(run.session.progress.combine)) {
+    if (name.starts_with("multiplier.")) figures.emplace_back(name, value);
+  }
   figures.emplace_back("kl_nats", data.trajectories.kl.mv(run.chain.mask).mean().item<double>());
   figures.emplace_back("queries", static_cast<double>(run.session.progress.queries));
   return figures;
@@ -128,9 +131,11 @@ void train_epoch(Run& run) {
     run.session.progress.beta = scale.beta;
     run.session.progress.spreads = scale.spreads;
   }
-  const at::Tensor combined =
-      combine_rewards(data.rewards, data.trajectories.prompt_ids, run.session.progress.spreads,
-                      combine_options(run.config));
+  const CombineOptions combine = combine_options(run.config);
+  run.session.progress.combine.spreads = run.session.progress.spreads;
+  const at::Tensor combined = combine_rewards(data.rewards, data.trajectories.prompt_ids,
+                                              run.session.progress.combine, combine);
+  observe(run.session.progress.combine, data.rewards, combine);
   const int64_t updates = updates_per_epoch(run.config),
                 before = (run.session.progress.epoch - 1) * updates;
   int64_t done = before;

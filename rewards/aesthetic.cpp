@@ -102,6 +102,19 @@ void for_each_tensor(AestheticHead& head,
   }
 }
 
+AestheticHead folded(const AestheticHead& head) {
+  if (head.form != AestheticForm::kLinearMlp) return head;
+  at::Tensor weight = head.layers[0].weight.to(at::kDouble);  // [out, D]
+  at::Tensor bias = head.layers[0].bias.to(at::kDouble);      // [out]
+  for (size_t i = 1; i < head.layers.size(); ++i) {
+    const at::Tensor next = head.layers[i].weight.to(at::kDouble);
+    weight = next.mm(weight);
+    bias = next.mv(bias) + head.layers[i].bias.to(at::kDouble);
+  }
+  const at::ScalarType dtype = head.layers[0].weight.scalar_type();
+  return {.form = AestheticForm::kLinear, .layers = {{weight.to(dtype), bias.to(dtype), {}}}};
+}
+
 int64_t embedding_width(const AestheticHead& head) { return head.layers.front().weight.size(1); }
 
 at::Tensor aesthetic_forward(const AestheticHead& head, const at::Tensor& embedding) {

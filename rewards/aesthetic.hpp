@@ -35,6 +35,10 @@ void for_each_tensor(AestheticHead& head,
                      const std::string& prefix,
                      const data::TensorVisitor& visit);
 
+// A kLinearMlp has no activations: the same function as one layer, multiplied out in fp64. Other
+// forms come back as they are.
+AestheticHead folded(const AestheticHead& head);
+
 // Width D of the embedding that the head expects.
 int64_t embedding_width(const AestheticHead& head);
 

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "data/shape.hpp"
@@ -14,46 +13,26 @@ constexpr double kInitialLogitScale = 2.6592;  // ln(1 / 0.07), Radford et al. 2
 
 at::Tensor unit_norm(const at::Tensor& x) { return x / x.norm(2, {-1}, /*keepdim=*/true); }
 
-at::Tensor resized_short_side(const at::Tensor& images, int64_t size) {
-  const int64_t height = images.size(2), width = images.size(3), shorter = std::min(height, width);
-  if (shorter == size) return images;
-  const int64_t new_height =
-      height == shorter ? size : size * height / shorter;  // the long side is cut, not rounded
-  const int64_t new_width = width == shorter ? size : size * width / shorter;
-  return at::_upsample_bicubic2d_aa(images, {new_height, new_width}, /*align_corners=*/false,
-                                    std::nullopt, std::nullopt)
-      .clamp(0, 1);
-}
-
 }  // namespace
 
-at::Tensor clip_preprocess(const ImageTransform& transform, const at::Tensor& images) {
-  data::check_shape(images, {-1, 3, -1, -1}, "clip_preprocess: images");
-  const int64_t size = transform.size;
-  const at::Tensor resized = resized_short_side(images, size);
-  const int64_t top = (resized.size(2) - size) / 2, left = (resized.size(3) - size) / 2;
-  const at::Tensor square = resized.slice(2, top, top + size).slice(3, left, left + size);
-  const at::Tensor mean =
-      at::tensor(at::ArrayRef<double>(transform.mean)).to(square).view({1, 3, 1, 1});
-  const at::Tensor std =
-      at::tensor(at::ArrayRef<double>(transform.std)).to(square).view({1, 3, 1, 1});
-  return (square - mean) / std;
-}
-
-at::Tensor clip_vision_forward(const ClipVision& w, const at::Tensor& x) {
+at::Tensor clip_vision_tokens(const ClipVision& w, const at::Tensor& x) {
   const nn::EncoderConfig& config = w.config.encoder;
-  data::check_shape(x, {-1, 3, w.config.image_size, w.config.image_size}, "clip_vision_forward: x");
+  data::check_shape(x, {-1, 3, w.config.image_size, w.config.image_size}, "clip_vision: x");
   const at::Tensor patches =
       nn::conv2d(w.patch_embedding, x, w.config.patch_size, 0).flatten(2).transpose(1, 2);
   const at::Tensor token = w.class_embedding.expand({x.size(0), 1, config.hidden_size});
   const at::Tensor embedded = at::cat({token, patches}, 1) + w.position_embedding;
   const at::Tensor start = nn::layer_norm(w.pre_layrnorm, embedded, config.layer_norm_eps);
-  const at::Tensor last = nn::encoder_forward(w.encoder, config, start);
-  return nn::layer_norm(w.post_layernorm, last.select(1, 0), config.layer_norm_eps);
+  return nn::encoder_forward(w.encoder, config, start);
+}
+
+at::Tensor clip_vision_forward(const ClipVision& w, const at::Tensor& x) {
+  return nn::layer_norm(w.post_layernorm, clip_vision_tokens(w, x).select(1, 0),
+                        w.config.encoder.layer_norm_eps);
 }
 
 at::Tensor image_features(const Clip& w, const at::Tensor& images) {
-  const at::Tensor pooled = clip_vision_forward(w.vision, clip_preprocess(w.transform, images));
+  const at::Tensor pooled = clip_vision_forward(w.vision, preprocess(w.transform, images));
   return unit_norm(at::linear(pooled, w.visual_projection));
 }
 

@@ -6,11 +6,11 @@
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <filesystem>
 #include <string>
 
 #include "data/nn/clip_text.hpp"
+#include "rewards/image_transform.hpp"
 
 namespace rewards {
 
@@ -31,32 +31,22 @@ struct ClipVision {
   nn::Norm post_layernorm;
 };
 
-// From preprocessor_config.json: the short side to `size` by antialiased bicubic, the centre `size`
-// x `size`, normalised.
-struct ImageTransform {
-  int64_t size = 224;
-  std::array<double, 3> mean{0.48145466, 0.4578275, 0.40821073};
-  std::array<double, 3> std{0.26862954, 0.26130258, 0.27577711};
-};
-
 struct Clip {
   nn::ClipText text;
   ClipVision vision;
   at::Tensor text_projection;    // [P, D text]
   at::Tensor visual_projection;  // [P, D vision]
   at::Tensor logit_scale;        // [] its logarithm
-  ImageTransform transform;
+  ImageTransform transform{};    // Hugging Face's: from preprocessor_config.json
 };
 
-// images: [B, 3, H, W] in [0, 1] -> [B, 3, size, size]. Differentiable; images of the native size
-// are only normalised. Against the reference, which resizes 8-bit images in two rounded passes:
-// within 1/255 before the normalisation.
-at::Tensor clip_preprocess(const ImageTransform& transform, const at::Tensor& images);
-// x: [B, 3, size, size] preprocessed -> [B, D], the class token after post_layernorm.
+// x: [B, 3, size, size] preprocessed -> [B, 1 + patches, D], before post_layernorm.
+at::Tensor clip_vision_tokens(const ClipVision& w, const at::Tensor& x);
+// -> [B, D], the class token after post_layernorm.
 at::Tensor clip_vision_forward(const ClipVision& w, const at::Tensor& x);
 
-// Unit-norm embeddings, differentiable. images: [B, 3, H, W] in [0, 1]; ids: [B, L] int64. -> [B,
-// P]
+// Unit-norm embeddings, differentiable. images: [B, 3, H, W] in [0, 1], of which 8-bit ones without
+// a gradient are preprocessed exactly as in Python; ids: [B, L] int64. -> [B, P]
 at::Tensor image_features(const Clip& w, const at::Tensor& images);
 at::Tensor text_features(const Clip& w, const at::Tensor& ids);
 

@@ -11,6 +11,7 @@
 #include "data/safetensors.hpp"
 #include "data/weight_files.hpp"
 #include "rewards/clip.hpp"
+#include "rewards/clip_layouts.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::json;
@@ -30,7 +31,9 @@ json section(const json& file, const std::string& key, const std::string& where)
   return value;
 }
 
-ClipConfig parse_config(const fs::path& path) {
+}  // namespace
+
+ClipConfig parse_clip_config(const fs::path& path) {
   const std::string where = path.string();
   const json file = data::read_json_object(path);
   if (!file.contains("vision_config")) {
@@ -49,6 +52,8 @@ ClipConfig parse_config(const fs::path& path) {
   return config;
 }
 
+namespace {
+
 void read_triple(const json& file,
                  const char* key,
                  std::array<double, 3>& target,
@@ -63,7 +68,9 @@ void read_triple(const json& file,
   target = {value[0].get<double>(), value[1].get<double>(), value[2].get<double>()};
 }
 
-ImageTransform read_transform(const fs::path& path, int64_t size) {
+}  // namespace
+
+ImageTransform read_clip_transform(const fs::path& path, int64_t size) {
   ImageTransform transform;
   transform.size = size;
   if (!fs::exists(path)) return transform;
@@ -72,6 +79,8 @@ ImageTransform read_transform(const fs::path& path, int64_t size) {
   read_triple(file, "image_std", transform.std, path.string());
   return transform;
 }
+
+namespace {
 
 std::string config_text(const Clip& w, at::ScalarType dtype) {
   ordered_json vision;
@@ -112,9 +121,9 @@ std::string transform_text(const ImageTransform& transform) {
 
 }  // namespace
 
-Clip load_clip(const fs::path& folder) {
-  const ClipConfig config = parse_config(folder / "config.json");
-  const data::Weights weights = data::read_weights(folder, "model");
+Clip load_clip(const fs::path& folder) { return open_clip_model(folder, {}).clip; }
+
+Clip take_clip(const data::Weights& weights, const ClipConfig& config) {
   const int64_t width = config.vision.encoder.hidden_size,
                 side = config.vision.image_size / config.vision.patch_size;
   Clip w;
@@ -135,7 +144,6 @@ Clip load_clip(const fs::path& folder) {
   w.visual_projection =
       data::take(weights, "visual_projection.weight", {config.projection_dim, width});
   w.logit_scale = data::take(weights, "logit_scale", {});
-  w.transform = read_transform(folder / "preprocessor_config.json", config.vision.image_size);
   return w;
 }
 

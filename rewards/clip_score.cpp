@@ -20,6 +20,8 @@ ClipEmbedder::ClipEmbedder(Clip clip, data::Tokenizer tokenizer, at::Device devi
                   [&](const std::string&, at::Tensor& tensor) { tensor = tensor.to(device_); });
 }
 
+double ClipEmbedder::logit_scale() const { return clip_.logit_scale.item<double>(); }
+
 int64_t ClipEmbedder::width() const { return clip_.visual_projection.size(0); }
 
 at::Tensor ClipEmbedder::images(const at::Tensor& images) {
@@ -98,7 +100,7 @@ Reward clip_score_reward(const std::shared_ptr<ClipEmbedder>& clip) {
 
 Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
                         const std::filesystem::path& path) {
-  AestheticHead head = load_aesthetic(path);
+  AestheticHead head = folded(load_aesthetic(path));
   if (embedding_width(head) != clip->width()) {
     throw data::BadInput(path.string() + ": expected a head for CLIP embeddings of width " +
                          std::to_string(clip->width()) + ", found " +

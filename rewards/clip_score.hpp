@@ -27,6 +27,7 @@ class ClipEmbedder {
   // -> [B, D] unit norm, no gradient. Prompts beyond the text tower's length are cut.
   at::Tensor texts(const std::vector<std::string>& prompts);
   int64_t width() const;
+  double logit_scale() const;  // its logarithm, as stored
   at::Device device() const { return device_; }
 
  private:
@@ -52,7 +53,8 @@ RewardInfo clip_score_info();
 RewardInfo aesthetic_info();
 Reward clip_score_reward(const std::shared_ptr<ClipEmbedder>& clip);
 
-// Throws BadInput when the head expects embeddings of another width than this CLIP's.
+// Throws BadInput when the head expects embeddings of another width than this CLIP's. A head
+// without activations is folded into one layer.
 Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
                         const std::filesystem::path& head);
 

@@ -1,13 +1,18 @@
 #include "rewards/registry.hpp"
 
-#include <algorithm>
+#include <map>
 #include <memory>
+#include <set>
 
 #include "data/error.hpp"
+#include "rewards/blip.hpp"
 #include "rewards/clip_score.hpp"
+#include "rewards/definition.hpp"
+#include "rewards/expression.hpp"
 #include "rewards/image_stats.hpp"
 #include "rewards/jpeg_size.hpp"
 #include "rewards/lvlm.hpp"
+#include "rewards/mps.hpp"
 #include "rewards/oracle_reward.hpp"
 #include "rewards/social.hpp"
 #include "rewards/weighted_sum.hpp"
@@ -20,7 +25,13 @@ namespace {
 // Loads what rewards share, at the first call that needs it.
 class Loader {
  public:
-  explicit Loader(const RewardSources& sources) : sources_(sources) {}
+  explicit Loader(const RewardSources& sources) : sources_(sources) {
+    for (const auto& text : sources.definitions) {
+      const Definition definition = parse_definition(text);
+      if (!definitions_.emplace(definition.name, definition).second)
+        throw BadInput("define: '" + definition.name + "' is given twice; give it once");
+    }
+  }
   const RewardSources& sources() const { return sources_; }
 
   const std::shared_ptr<ClipEmbedder>& clip() {
@@ -29,9 +40,23 @@ class Loader {
     if (!clip_) clip_ = load_clip_embedder(sources_.clip, sources_.device);
     return clip_;
   }
+  const Definition* definition(const std::string& name) const {
+    const auto found = definitions_.find(name);
+    return found == definitions_.end() ? nullptr : &found->second;
+  }
+  std::vector<std::string> defined() const {
+    std::vector<std::string> names;
+    for (const auto& [name, definition] : definitions_) names.push_back(name);
+    return names;
+  }
+  FamilyOptions family_options() const {
+    return {.tokenizer = sources_.tokenizer, .device = sources_.device, .trace = sources_.trace};
+  }
+  std::set<std::string> open;  // expressions that are being made: a name among them is a circle
 
  private:
   RewardSources sources_;
+  std::map<std::string, Definition> definitions_;
   std::shared_ptr<ClipEmbedder> clip_;
 };
 
@@ -92,11 +117,70 @@ const std::vector<Entry>& entries() {
   return table;
 }
 
+Reward make(const std::string& name, Loader& loader);
+
+// What an expression calls by a shorter name.
+Reward make_fact(const std::string& name, Loader& loader) {
+  if (name == "clip" && !loader.definition(name)) return make("clip_score", loader);
+  if (name == "jpeg_kb" && !loader.definition(name)) return make("jpeg_incompressibility", loader);
+  return make(name, loader);
+}
+
+Reward make_expression(const Definition& definition, Loader& loader) {
+  const std::string where = "reward " + definition.name;
+  if (!loader.open.insert(definition.name).second)
+    throw BadInput(where + ": its formula leads back to itself");
+  const Expression expression = parse_expression(definition.what, where);
+  std::vector<Reward> facts;
+  for (const auto& name : expression.names) facts.push_back(make_fact(name, loader));
+  loader.open.erase(definition.name);
+  return expression_reward(definition.name, expression, facts);
+}
+
+Reward make_defined_aesthetic(const Definition& definition, Loader& loader) {
+  const auto clip = definition.settings.find("clip");
+  Reward reward;
+  if (clip == definition.settings.end()) {
+    reward = aesthetic_reward(loader.clip(), definition.what);
+  } else {
+    const FamilyClip opened =
+        open_family_clip("aesthetic", clip->second, definition.settings, loader.family_options());
+    reward = aesthetic_reward(opened.clip, definition.what);
+    reward.info.model = opened.description;
+  }
+  reward.info.name = definition.name;
+  return reward;
+}
+
+Reward make_defined(const Definition& definition, Loader& loader) {
+  const std::string& kind = definition.kind;
+  if (kind == "expression") return make_expression(definition, loader);
+  if (kind == "program")
+    return program_reward(definition.name, definition.what, loader.sources().outside);
+  if (kind == "http")
+    return http_reward(definition.name,
+                       data::parse_url(definition.what, "reward " + definition.name),
+                       loader.sources().outside);
+  if (kind == "aesthetic") return make_defined_aesthetic(definition, loader);
+  if (kind == "imagereward") return image_reward(definition, loader.sources().device);
+  if (kind == "mps") return mps_reward(definition, loader.family_options());
+  return clip_family_reward(definition, loader.family_options());
+}
+
 Reward make(const std::string& name, Loader& loader) {
+  if (const Definition* definition = loader.definition(name))
+    return make_defined(*definition, loader);
   for (const auto& entry : entries()) {
     if (entry.info.name == name) return entry.make(loader);
   }
-  const std::string near = data::nearest(name, reward_names());
+  for (const auto& family : families()) {
+    if (family.name == name)
+      throw BadInput("reward '" + name + "': name its weights: --define " + name + "=" + name +
+                     ":PATH (" + family.description + ")");
+  }
+  std::vector<std::string> known = reward_names();
+  for (const auto& defined : loader.defined()) known.push_back(defined);
+  const std::string near = data::nearest(name, known);
   throw BadInput("reward '" + name + "': unknown" +
                  (near.empty() ? "" : "; did you mean " + near + "?") +
                  " (`laurel score --list` shows all)");

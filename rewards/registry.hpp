@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "rewards/clip_family.hpp"
+#include "rewards/outside.hpp"
 #include "rewards/reward.hpp"
 
 namespace rewards {
@@ -18,6 +20,10 @@ struct RewardSources {
   std::filesystem::path lvlm{};     // folder of a student trained by `laurel train-reward lvlm`
   int64_t jpeg_quality = 95;        // DDPO's
   at::Device device = at::kCPU;
+  std::vector<std::string> definitions{};  // further rewards: see definition.hpp
+  std::filesystem::path tokenizer{};       // CLIP's own vocabulary
+  OutsideOptions outside{};
+  std::function<void(const std::string& line)> trace{};  // what of each model's file was mapped
 };
 
 // All names, in the order of `laurel score --list`, and what they measure, without loading
@@ -25,7 +31,8 @@ struct RewardSources {
 std::vector<std::string> reward_names();
 std::vector<RewardInfo> reward_infos();
 
-// Loads a reward. Throws BadInput for an unknown name (the nearest one is named) and for sources
+// Loads a reward: of the table or defined. An expression may name either, and clip (clip_score) and
+// jpeg_kb. Throws BadInput for an unknown name (the nearest one is named) and for sources
 // that are missing.
 Reward make_reward(const std::string& name, const RewardSources& sources);
 

@@ -68,7 +68,7 @@ at::Tensor preference(const at::Tensor& mean_a,
   return 0.5 * (1 + ((mean_a - mean_b) / (2 * variance).sqrt()).erf());
 }
 
-struct Fit {
+struct Fitting {
   LvlmStudent student;
   const LvlmData& data;
   const LvlmTraining& options;
@@ -78,7 +78,7 @@ struct Fit {
   at::Tensor pair_a, pair_b;
 };
 
-at::Tensor fidelity_of(const Fit& fit,
+at::Tensor fidelity_of(const Fitting& fit,
                        const LvlmMoments& own,
                        const at::Tensor& rows,
                        const at::Tensor& partner,
@@ -97,7 +97,7 @@ at::Tensor fidelity_of(const Fit& fit,
                        fit.weights.points.index_select(1, rows));
 }
 
-at::Tensor points_term(Fit& fit, const at::Tensor& rows, const at::Tensor& partner) {
+at::Tensor points_term(Fitting& fit, const at::Tensor& rows, const at::Tensor& partner) {
   const at::Tensor logits =
       lvlm_logits(fit.student, fit.features.index_select(0, rows), &fit.generator);
   const double smoothing = fit.options.label_smoothing;
@@ -110,7 +110,7 @@ at::Tensor points_term(Fit& fit, const at::Tensor& rows, const at::Tensor& partn
          0.5 * fidelity_of(fit, moments, rows, partner.index_select(0, rows), &fit.generator);
 }
 
-at::Tensor pairs_term(Fit& fit, const at::Tensor& rows) {
+at::Tensor pairs_term(Fitting& fit, const at::Tensor& rows) {
   const auto moments_of = [&](const at::Tensor& features) {
     return lvlm_moments(lvlm_logits(fit.student, features.index_select(0, rows), &fit.generator),
                         fit.student.temperature);
@@ -126,15 +126,15 @@ at::Tensor pairs_term(Fit& fit, const at::Tensor& rows) {
   return pair + 1e-4 * (a.mean - 0.5).square().mean();
 }
 
-Fit start(const LvlmConfig& config, const LvlmData& data, const LvlmTraining& options) {
-  Fit fit{.student = {},
-          .data = data,
-          .options = options,
-          .generator = at::detail::createCPUGenerator(static_cast<uint64_t>(options.seed)),
-          .weights = {},
-          .features = {},
-          .pair_a = {},
-          .pair_b = {}};
+Fitting start(const LvlmConfig& config, const LvlmData& data, const LvlmTraining& options) {
+  Fitting fit{.student = {},
+              .data = data,
+              .options = options,
+              .generator = at::detail::createCPUGenerator(static_cast<uint64_t>(options.seed)),
+              .weights = {},
+              .features = {},
+              .pair_a = {},
+              .pair_b = {}};
   fit.student = make_lvlm(config, fit.generator);
   fit.weights = prompt_weights(data, config.members, fit.generator);
   const auto features = [&](const at::Tensor& image, const at::Tensor& text) {
@@ -235,7 +235,7 @@ LvlmStudent train_lvlm(const LvlmConfig& config,
                        const LvlmData& data,
                        const LvlmTraining& options,
                        const LvlmReport& report) {
-  Fit fit = start(config, data, options);
+  Fitting fit = start(config, data, options);
   const int64_t points = data.points.text.size(0), pairs = data.pairs.text.size(0);
   TORCH_CHECK(points + pairs > 0, "train_lvlm: expected judgements, got none");
   auto params = train::parameters_of(fit.student, "");

@@ -56,13 +56,42 @@ at::Tensor normalise_by_range(const std::vector<WeightedReward>& rewards, const 
   return (raw - at::tensor(low, raw.options())) / at::tensor(span, raw.options());
 }
 
+// x: [B, M], capped and with its baseline taken off -> [B, M]
+at::Tensor normalised(const std::vector<WeightedReward>& rewards,
+                      const at::Tensor& x,
+                      const std::vector<std::string>& prompts,
+                      const CombineOptions& options) {
+  switch (options.normaliser) {
+    case Normaliser::kNone:
+      return x;
+    case Normaliser::kRange:
+      return normalise_by_range(rewards, x);
+    case Normaliser::kPrompt:
+      return normalise_by_prompt(x, prompts);
+    case Normaliser::kRank:
+      return data::rank_within(x.cpu(), data::ids_of_texts(prompts)).to(x.options());
+    case Normaliser::kAll: {
+      data::RunningMoments moments;
+      data::update(moments, x.cpu());
+      return moments.count > 0 ? data::standardised(moments, x.cpu()).to(x.options()) : x;
+    }
+    case Normaliser::kFixed:
+      return data::standardised(options.moments, x.cpu()).to(x.options());
+  }
+  TORCH_CHECK(false, "combine: unknown normaliser");
+}
+
 }  // namespace
 
 Normaliser normaliser_by_name(const std::string& name) {
-  if (name == "none") return Normaliser::kNone;
-  if (name == "range") return Normaliser::kRange;
-  if (name == "prompt") return Normaliser::kPrompt;
-  throw BadInput("normaliser: expected one of none, range, prompt, found '" + name + "'");
+  static const std::map<std::string, Normaliser> all = {
+      {"none", Normaliser::kNone}, {"range", Normaliser::kRange}, {"prompt", Normaliser::kPrompt},
+      {"rank", Normaliser::kRank}, {"all", Normaliser::kAll},     {"fixed", Normaliser::kFixed}};
+  const auto found = all.find(name);
+  if (found == all.end())
+    throw BadInput("normaliser: expected one of none, range, prompt, rank, all, fixed, found '" +
+                   name + "'");
+  return found->second;
 }
 
 at::Tensor score_all(const std::vector<WeightedReward>& rewards, const RewardBatch& batch) {
@@ -77,16 +106,20 @@ at::Tensor score_all(const std::vector<WeightedReward>& rewards, const RewardBat
 ScoredBatch combine(const std::vector<WeightedReward>& rewards,
                     const at::Tensor& raw,
                     const std::vector<std::string>& prompts,
-                    Normaliser normaliser) {
+                    const CombineOptions& options) {
   data::check_shape(raw, {-1, static_cast<int64_t>(rewards.size())}, "combine: raw");
   std::vector<double> weights;
   for (const auto& part : rewards) weights.push_back(part.weight);
+  at::Tensor x = options.caps.empty() ? raw : data::capped(raw, options.caps);
+  if (options.baseline.defined()) {
+    const at::Tensor zero = options.baseline.to(raw.options());
+    x = x - (options.caps.empty() ? zero : data::capped(zero, options.caps));
+  }
   ScoredBatch scored;
   scored.raw = raw;
-  scored.normalised = normaliser == Normaliser::kNone    ? raw
-                      : normaliser == Normaliser::kRange ? normalise_by_range(rewards, raw)
-                                                         : normalise_by_prompt(raw, prompts);
-  scored.total = scored.normalised.matmul(at::tensor(weights, raw.options()));
+  scored.normalised = normalised(rewards, x, prompts, options);
+  scored.total =
+      data::aggregate(scored.normalised * at::tensor(weights, raw.options()), options.aggregate);
   return scored;
 }
 
@@ -138,7 +171,8 @@ Reward weighted_sum(const std::vector<WeightedReward>& rewards, Normaliser norma
     sum.info.description += term.str();
   }
   sum.score = [rewards, normaliser](const RewardBatch& batch) {
-    return combine(rewards, score_all(rewards, batch), batch.prompts, normaliser).total;
+    return combine(rewards, score_all(rewards, batch), batch.prompts, {.normaliser = normaliser})
+        .total;
   };
   return sum;
 }

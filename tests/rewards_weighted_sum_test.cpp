@@ -65,9 +65,9 @@ TEST(Combine, RawAndRangeByHand) {
   const auto raw = rewards::score_all(
       parts, {.images = plain({{0.5, 0.75, 0.25}, {1, 0, 0}}), .prompts = {"a", "b"}});
   EXPECT_TRUE(at::allclose(raw, at::tensor({5.0f, 0.5f, 10.0f, 0.0f}).view({2, 2})));
-  const auto none = rewards::combine(parts, raw, {}, Normaliser::kNone);
+  const auto none = rewards::combine(parts, raw, {}, {.normaliser = Normaliser::kNone});
   EXPECT_TRUE(at::allclose(none.total, at::tensor({9.5f, 20.0f})));
-  const auto range = rewards::combine(parts, raw, {}, Normaliser::kRange);
+  const auto range = rewards::combine(parts, raw, {}, {.normaliser = Normaliser::kRange});
   EXPECT_TRUE(at::allclose(range.normalised, at::tensor({0.5f, 0.75f, 1.0f, 0.5f}).view({2, 2})));
   EXPECT_TRUE(at::allclose(range.total, at::tensor({0.25f, 1.5f})));
   EXPECT_TRUE(at::equal(range.raw, raw));
@@ -76,12 +76,13 @@ TEST(Combine, RawAndRangeByHand) {
 TEST(Combine, PromptwiseIsZeroMeanUnitDeviationWithinEachPrompt) {
   const auto parts = two_axes(1, 1);
   const auto raw = at::tensor({1.0f, 0.0f, 7.0f, 0.3f, 3.0f, 0.0f, 9.0f, 0.3f}).view({4, 2});
-  const auto scored = rewards::combine(parts, raw, {"a", "b", "a", "b"}, Normaliser::kPrompt);
+  const auto scored =
+      rewards::combine(parts, raw, {"a", "b", "a", "b"}, {.normaliser = Normaliser::kPrompt});
   // Both prompts: the first axis is {-1, +1}; the second does not vary, so it says nothing.
   EXPECT_TRUE(at::allclose(scored.total, at::tensor({-1.0f, -1.0f, 1.0f, 1.0f}), 1e-5, 1e-5))
       << scored.total;
   // An image alone with its prompt has no one to be compared with.
-  EXPECT_EQ(rewards::combine(parts, raw, {"a", "b", "c", "d"}, Normaliser::kPrompt)
+  EXPECT_EQ(rewards::combine(parts, raw, {"a", "b", "c", "d"}, {.normaliser = Normaliser::kPrompt})
                 .total.abs()
                 .max()
                 .item<float>(),
@@ -90,8 +91,11 @@ TEST(Combine, PromptwiseIsZeroMeanUnitDeviationWithinEachPrompt) {
 
 TEST(Combine, RefusesSizesThatDoNotFit) {
   const auto parts = two_axes(1, 1);
-  EXPECT_THROW(rewards::combine(parts, at::zeros({2, 3}), {}, Normaliser::kNone), c10::Error);
-  EXPECT_THROW(rewards::combine(parts, at::zeros({2, 2}), {"a"}, Normaliser::kPrompt), c10::Error);
+  EXPECT_THROW(rewards::combine(parts, at::zeros({2, 3}), {}, {.normaliser = Normaliser::kNone}),
+               c10::Error);
+  EXPECT_THROW(
+      rewards::combine(parts, at::zeros({2, 2}), {"a"}, {.normaliser = Normaliser::kPrompt}),
+      c10::Error);
 }
 
 TEST(WeightedSum, IsAReward) {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "data/base64.hpp"
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/image_io.hpp"
@@ -153,19 +154,11 @@ TEST_F(Gallery, SmallFilesAreEmbeddedWholeAndLargeOnesShrunk) {
   draw("one/b.png", "", 64);
   const auto all = gallery::collect({at("one")});
   const auto pictures = gallery::make_pictures(all, {.thumbnail = 16});
-  EXPECT_EQ(pictures[0].line, "p" + gallery::base64(data::read_file(at("one/a.png"))));
+  EXPECT_EQ(pictures[0].line, "p" + data::base64(data::read_file(at("one/a.png"))));
   EXPECT_EQ(pictures[1].line[0], 'j');
   EXPECT_EQ(pictures[1].width, 64);
   const auto none = gallery::make_pictures(all, {.thumbnail = 16, .originals_total_mb = 0});
   EXPECT_EQ(none[0].line[0], 'j');
-}
-
-TEST_F(Gallery, Base64IsThatOfRfc4648) {
-  EXPECT_EQ(gallery::base64(""), "");
-  EXPECT_EQ(gallery::base64("f"), "Zg==");
-  EXPECT_EQ(gallery::base64("fo"), "Zm8=");
-  EXPECT_EQ(gallery::base64("foobar"), "Zm9vYmFy");
-  EXPECT_EQ(gallery::base64("\xff\xfe"), "//4=");
 }
 
 TEST_F(Gallery, LinksAreRelativeToThePageAndEncoded) {

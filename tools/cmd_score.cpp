@@ -3,15 +3,25 @@
 
 #include <algorithm>
 #include <iostream>
+#include <map>
+#include <memory>
+#include <optional>
 
+#include "data/combine.hpp"
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/image_io.hpp"
+#include "rewards/definition.hpp"
+#include "tools/combination_options.hpp"
 #include "tools/commands.hpp"
 #include "tools/device.hpp"
 #include "tools/image_prompts.hpp"
+#include "tools/progress.hpp"
 #include "tools/reward_options.hpp"
+#include "tools/score_images.hpp"
+#include "tools/score_log.hpp"
 #include "tools/score_report.hpp"
+#include "tools/score_rows.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -21,34 +31,28 @@ namespace {
 
 struct ScoreConfig {
   std::string rewards = "aesthetic,clip_score";
-  std::string normalise = "range";
+  CombinationConfig combination;
   PromptSources prompts;
-  std::string prompts_file;
+  std::string prompts_file, baseline;
   std::string format = "table";
-  std::string output;
+  std::string output, save_statistics;
   std::string sort = "file";
   int64_t top = 0;  // 0: all
-  int64_t batch_size = 16;
-  bool write_png = false;
-  bool list = false;
+  int64_t batch_size = 16, decode_threads = 2;
+  bool write_png = false, list = false, dry_run = false;
   RewardSourceConfig sources;
   DeviceConfig device;
-};
-
-// What is scored so far. Images wait until a batch of one size is full.
-struct Work {
-  std::vector<std::string> files, prompts;  // of the images that could be read
-  std::vector<at::Tensor> waiting;          // [3, H, W] each: the last of `files`
-  std::vector<at::Tensor> raw;              // [<= batch, M] each
-  int64_t failed = 0;
 };
 
 void declare(Options& options, ScoreConfig& config) {
   options.text("rewards", config.rewards, "names, or name=weight for a weighted total");
   options.short_name("rewards", 'r');
   options.flag("list", config.list, "show the rewards with unit, range and meaning");
-  options.choice("normalise", config.normalise, {"none", "range", "prompt"},
-                 "scale before weighting");
+  options.flag("dry_run", config.dry_run, "load the models only; list each tensor that is mapped");
+  declare_combination(options, config.combination);
+  options.text("baseline", config.baseline,
+               "JSONL of earlier scores: rewards count from there, file by file");
+  options.text("save_statistics", config.save_statistics, "write each reward's mean and spread");
   options.group("prompts (else NAME.txt, metadata.jsonl or the PNG's own text)");
   options.text("prompt", config.prompts.prompt, "one prompt for all images");
   options.short_name("prompt", 'p');
@@ -56,7 +60,7 @@ void declare(Options& options, ScoreConfig& config) {
   options.group("output");
   options.choice("format", config.format, {"table", "jsonl", "csv"}, "of the result");
   options.short_name("format", 'f');
-  options.text("output", config.output, "file to write instead of printing");
+  options.text("output", config.output, "file instead of printing; a killed run goes on");
   options.short_name("output", 'o');
   options.text("sort", config.sort, "file, total or a reward (largest first)");
   options.integer("top", config.top, "only the first N; 0: all", 0);
@@ -64,7 +68,9 @@ void declare(Options& options, ScoreConfig& config) {
   options.group("models and machine");
   declare_reward_sources(options, config.sources);
   options.integer("batch_size", config.batch_size, "images at once", 1, 4096);
+  options.integer("decode_threads", config.decode_threads, "that read images meanwhile", 1, 256);
   declare_device(options, config.device);
+  options.rarely({"decode_threads"});
 }
 
 void print_list() {
@@ -74,6 +80,9 @@ void print_list() {
               << (info.needs_prompt ? ", needs a prompt" : "")
               << (info.differentiable ? ", differentiable" : "") << "\n";
   }
+  std::cout << "with --define NAME=FAMILY:PATH\n";
+  for (const auto& family : rewards::families())
+    std::cout << "  " << family.name << "\n    " << family.description << "\n";
 }
 
 std::vector<fs::path> collect(const std::vector<std::string>& places) {
@@ -89,58 +98,122 @@ std::vector<fs::path> collect(const std::vector<std::string>& places) {
 
 using Rewards = std::vector<rewards::WeightedReward>;
 
-void score_waiting(Work& work, const Rewards& rewards, const Placement& placement) {
-  if (work.waiting.empty()) return;
-  const std::vector<std::string> prompts(
-      work.prompts.end() - static_cast<int64_t>(work.waiting.size()), work.prompts.end());
-  const auto images = at::stack(work.waiting).to(placement.device);
-  work.raw.push_back(rewards::score_all(rewards, {images, prompts}).cpu());
-  work.waiting.clear();
+// What is rated: the images in order of their names, without those that could not be read.
+struct Work {
+  std::vector<std::string> files, prompts;
+  at::Tensor raw;  // [N, M] fp64
+  int64_t failed = 0;
+};
+
+std::vector<std::string> names_of(const Rewards& rewards) {
+  std::vector<std::string> names;
+  for (const auto& part : rewards) names.push_back(part.reward.info.name);
+  return names;
 }
 
-// Names on stderr what cannot be read or lacks a prompt that a reward needs: then undefined. An
-// image `alone` is the whole request: its BadInput goes on.
-at::Tensor read_or_report(const fs::path& path,
-                          const std::string& prompt,
-                          bool need_prompt,
-                          bool alone) {
-  try {
-    if (need_prompt && prompt.empty())
-      throw BadInput(path.string() +
-                     ": no prompt found, which these rewards need; give --prompt or --prompts");
-    return data::read_image(path);
-  } catch (const BadInput& error) {
-    if (alone) throw;
-    std::cerr << "laurel: " << error.what() << "\n";
-    return {};
-  }
+// What makes two runs the same: the rewards and where they come from.
+std::string identity(const ScoreConfig& config, const Rewards& rewards) {
+  std::string text;
+  for (const auto& part : rewards)
+    text +=
+        part.reward.info.name + " " + part.reward.info.description + part.reward.info.model + ";";
+  return text + config.sources.clip + ";" + config.sources.aesthetic + ";" +
+         std::to_string(config.sources.jpeg_quality);
 }
 
-// In order, in batches of neighbours of one size.
-Work score_all_images(const std::vector<fs::path>& paths,
-                      const ScoreConfig& config,
-                      const Rewards& rewards,
-                      const Placement& placement,
-                      bool need_prompt) {
-  const at::NoGradGuard no_grad;
-  const PrecisionScope precision(placement);
-  const auto prompts = prompts_of_images(paths, config.prompts);
-  Work work;
-  const auto score = [&] { score_waiting(work, rewards, placement); };
+std::unique_ptr<ScoreLog> open_log(const ScoreConfig& config, const Rewards& rewards) {
+  if (config.output.empty()) return nullptr;
+  auto log = std::make_unique<ScoreLog>(config.output + ".part", identity(config, rewards));
+  if (log->size())
+    std::cerr << "laurel: " << log->size() << " images are rated already, going on\n";
+  return log;
+}
+
+// One row for each path; empty: not rated.
+using Rows = std::vector<std::vector<double>>;
+
+Rows score_missing(const std::vector<fs::path>& paths,
+                   const std::vector<std::string>& prompts,
+                   const Rewards& rewards,
+                   const ScoringOptions& options,
+                   ScoreLog* log) {
+  Rows rows(paths.size());
+  std::vector<fs::path> files;
+  std::vector<std::string> own;
+  std::vector<size_t> places;
   for (size_t i = 0; i < paths.size(); ++i) {
-    const auto image = read_or_report(paths[i], prompts[i], need_prompt, paths.size() == 1);
-    if (!image.defined()) {
+    const auto* row = log ? log->find(paths[i].string(), prompts[i]) : nullptr;
+    if (row) {
+      rows[i] = row->raw;
+      continue;
+    }
+    files.push_back(paths[i]);
+    own.push_back(prompts[i]);
+    places.push_back(i);
+  }
+  constexpr size_t kWorthABar = 200;
+  std::optional<Progress> progress;
+  if (files.size() >= kWorthABar) progress.emplace("Scoring", static_cast<int64_t>(files.size()));
+  const ScoringHooks hooks{.rated =
+                               [&](size_t at, const std::vector<double>& raw) {
+                                 rows[places[at]] = raw;
+                                 if (log) log->add(files[at].string(), {own[at], raw});
+                                 if (progress) progress->advance();
+                               },
+                           .failed =
+                               [&](size_t, const std::string& fault) {
+                                 if (paths.size() == 1) throw BadInput(fault);
+                                 std::cerr << "laurel: " << fault << "\n";
+                                 if (progress) progress->advance();
+                               }};
+  score_files(files, own, rewards, options, hooks);
+  return rows;
+}
+
+Work collect_rows(const std::vector<fs::path>& paths,
+                  const std::vector<std::string>& prompts,
+                  const Rows& rows,
+                  size_t rewards) {
+  Work work;
+  std::vector<double> values;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    if (rows[i].size() != rewards) {
       ++work.failed;
       continue;
     }
-    if (!work.waiting.empty() && work.waiting[0].sizes() != image.sizes()) score();
-    work.waiting.push_back(image);
     work.files.push_back(paths[i].string());
     work.prompts.push_back(prompts[i]);
-    if (static_cast<int64_t>(work.waiting.size()) == config.batch_size) score();
+    values.insert(values.end(), rows[i].begin(), rows[i].end());
   }
-  score();
+  if (work.files.empty()) throw BadInput("score: none of the images could be scored, see above");
+  work.raw = at::tensor(values, at::kDouble).view({-1, static_cast<int64_t>(rewards)});
   return work;
+}
+
+// The raw values of earlier scores for the same file names. -> [N, M]
+at::Tensor read_baseline(const fs::path& path,
+                         const std::vector<std::string>& files,
+                         const std::vector<std::string>& names) {
+  std::map<std::string, std::vector<double>> earlier;
+  for (const auto& row : read_scores(path)) {
+    auto& values = earlier[fs::path(row.file).filename().string()];
+    for (const auto& name : names) {
+      const auto found = row.rewards.find(name);
+      if (found == row.rewards.end())
+        throw BadInput(path.string() + ": expected the reward " + name + " of " + row.file +
+                       ", found none; score both folders with the same rewards");
+      values.push_back(found->second);
+    }
+  }
+  std::vector<double> values;
+  for (const auto& file : files) {
+    const auto found = earlier.find(fs::path(file).filename().string());
+    if (found == earlier.end())
+      throw BadInput(path.string() + ": expected a score of " + fs::path(file).filename().string() +
+                     ", found none");
+    values.insert(values.end(), found->second.begin(), found->second.end());
+  }
+  return at::tensor(values, at::kDouble).view({-1, static_cast<int64_t>(names.size())});
 }
 
 ScoreReport report_of(const Rewards& rewards,
@@ -185,25 +258,52 @@ void deliver(const ScoreReport& report, const ScoreConfig& config) {
 
 int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
   const Placement placement = open_device(config.device);
+  const PrecisionScope precision(placement);
   const auto rewards =
       rewards::make_rewards(config.rewards, reward_sources(config.sources, placement.device));
-  const auto normaliser = rewards::normaliser_by_name(config.normalise);
-  bool need_prompt = normaliser == rewards::Normaliser::kPrompt;
+  rewards::CombineOptions combine = combination(config.combination, names_of(rewards));
+  using rewards::Normaliser;
+  bool need_prompt =
+      combine.normaliser == Normaliser::kPrompt || combine.normaliser == Normaliser::kRank;
   for (const auto& part : rewards) need_prompt |= part.reward.info.needs_prompt;
-  const Work work = score_all_images(paths, config, rewards, placement, need_prompt);
-  if (work.files.empty()) throw BadInput("score: none of the images could be scored, see above");
-  const auto raw = at::cat(work.raw);
+  const auto prompts = prompts_of_images(paths, config.prompts);
+  const auto log = open_log(config, rewards);
+  const Rows rows = score_missing(paths, prompts, rewards,
+                                  {.batch_size = config.batch_size,
+                                   .decode_threads = config.decode_threads,
+                                   .need_prompt = need_prompt,
+                                   .device = placement.device},
+                                  log.get());
+  const Work work = collect_rows(paths, prompts, rows, rewards.size());
+  if (!config.baseline.empty())
+    combine.baseline = read_baseline(config.baseline, work.files, names_of(rewards));
+  if (!config.save_statistics.empty())
+    data::write_file(config.save_statistics,
+                     data::statistics_text(data::measure_statistics(names_of(rewards), work.raw)));
   ScoreReport report =
-      report_of(rewards, work, rewards::combine(rewards, raw, work.prompts, normaliser));
+      report_of(rewards, work, rewards::combine(rewards, work.raw, work.prompts, combine));
   sort_by(report, config.sort);
   if (config.write_png) write_into_pngs(report);
   if (config.top > 0 && report.images.size() > static_cast<size_t>(config.top))
     report.images.resize(static_cast<size_t>(config.top));
   deliver(report, config);
+  if (log) log->remove();
   if (work.failed)
     std::cerr << "laurel: " << work.failed << " of " << paths.size()
               << " images not scored, see above\n";
   return work.failed ? 2 : 0;
+}
+
+int dry_run(const ScoreConfig& config) {
+  const Placement placement = open_device(config.device);
+  auto sources = reward_sources(config.sources, placement.device);
+  sources.trace = [](const std::string& line) { std::cout << "  " << line << "\n"; };
+  for (const auto& part : rewards::make_rewards(config.rewards, sources)) {
+    const auto& info = part.reward.info;
+    std::cout << info.name << ": " << info.description
+              << (info.model.empty() ? "" : "; " + info.model) << "\n";
+  }
+  return 0;
 }
 
 }  // namespace
@@ -219,6 +319,7 @@ int cmd_score(const std::vector<std::string>& arguments) {
     print_list();
     return 0;
   }
+  if (config.dry_run) return dry_run(config);
   config.prompts.prompts = config.prompts_file;
   return score(collect(parsed.positional), config);
 }

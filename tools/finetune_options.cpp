@@ -14,10 +14,20 @@ constexpr double kHuge = 1e300;
 
 void declare_combination(Options& options, FinetuneCommand& command) {
   auto& config = command.config;
-  options.choice("normalise_rewards", config.normalise_rewards, {"none", "pooled", "prompt"},
-                 "divide by the spread before weighting");
-  options.choice("aggregate", config.aggregate, {"sum", "soft_min"}, "of several rewards");
+  options.choice("normalise_rewards", config.normalise_rewards,
+                 {"none", "pooled", "prompt", "rank", "running", "fixed"},
+                 "one scale before weighting");
+  options.choice("aggregate", config.aggregate,
+                 {"sum", "mean", "min", "soft_min", "mean_std", "uncertainty"},
+                 "of several rewards");
   options.number("soft_min_temperature", config.soft_min_temperature, "of soft_min", 1e-6, kHuge);
+  options.number("aggregate_k", config.aggregate_k, "of mean_std and uncertainty", 0, kHuge);
+  options.text("reward_statistics", config.reward_statistics,
+               "of fixed: laurel score --save-statistics");
+  options.text("caps", config.caps, "limits in raw units: imagereward=..2");
+  options.text("constraints", config.constraints, "kept by Lagrange multipliers: clip_score>=25");
+  options.number("constraint_rate", config.constraint_rate, "of the multipliers, an epoch", 0,
+                 kHuge);
 }
 
 void declare_sampling(Options& options, FinetuneCommand& command) {
@@ -103,7 +113,8 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
                   "trajectories at once: memory alone", 1, 65536);
   declare_records(options, command, command.config, "epochs");
   options.rarely(rare_training_options());
-  options.rarely({"social", "lvlm", "aggregate", "soft_min_temperature", "sigma_min", "share_noise",
+  options.rarely({"aggregate", "soft_min_temperature", "aggregate_k", "reward_statistics", "caps",
+                  "constraints", "constraint_rate", "sigma_min", "share_noise",
                   "prompts_per_update", "offline_epochs", "units", "adv_clip_max",
                   "timestep_fraction", "skip_steps"});
 }
@@ -117,6 +128,10 @@ void resolve_finetune(FinetuneCommand& command, const std::string& method) {
   const bool listed = command.skip_steps != "auto" && command.skip_steps != "none";
   config.skip_steps = listed ? numbers_of(command.skip_steps) : std::vector<int64_t>();
   rewards::parse_reward_weights(command.reward);  // refuses an empty one
+  if ((config.normalise_rewards == "fixed") == config.reward_statistics.empty())
+    throw data::BadInput(
+        "reward_statistics: goes with normalise_rewards = fixed, a file of laurel score "
+        "--save-statistics; found only one of them");
   if (command.output_dir.empty()) command.output_dir = "runs/" + method;
   if (!command.max_memory.empty()) data::parse_bytes(command.max_memory, "max_memory");
   if (config.prompts_per_update > config.prompts_per_epoch) {

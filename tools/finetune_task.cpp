@@ -11,6 +11,7 @@
 #include "data/prompts.hpp"
 #include "data/scene/caption.hpp"
 #include "diffusion/pipeline.hpp"
+#include "finetune/epoch.hpp"
 #include "rewards/clip.hpp"
 #include "rewards/registry.hpp"
 #include "rewards/weighted_sum.hpp"
@@ -62,8 +63,11 @@ void add_rewards(const TrainingCommand& command,
   const auto list = rewards::make_rewards(all, reward_sources(command.sources, placement.device));
   for (size_t i = 0; i < list.size(); ++i) {
     (i < trained ? task.rewards : task.watched).push_back(list[i].reward);
-    if (i < trained) config.reward_weights.push_back(list[i].weight);
+    if (i >= trained) continue;
+    config.reward_weights.push_back(list[i].weight);
+    config.reward_names.push_back(list[i].reward.info.name);
   }
+  finetune::combine_options(config);  // refuses what does not fit, before the run
 }
 
 void move_to(diffusion::Pipeline& pipeline, at::Device device) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -14,6 +15,7 @@ namespace tools {
 namespace {
 
 std::string number_text(double value) {
+  if (!std::isfinite(value)) return "-";  // missing
   std::ostringstream text;
   text << std::fixed << std::setprecision(4) << value;
   return text.str();
@@ -38,17 +40,27 @@ std::vector<Column> columns_of(const ScoreReport& report) {
   return columns;
 }
 
+std::vector<double> finite(const std::vector<double>& values) {
+  std::vector<double> kept;
+  for (const double value : values) {
+    if (std::isfinite(value)) kept.push_back(value);
+  }
+  return kept;
+}
+
 double mean_of(const std::vector<double>& values) {
   double sum = 0;
-  for (const double value : values) sum += value;
-  return sum / static_cast<double>(values.size());
+  const auto kept = finite(values);
+  for (const double value : kept) sum += value;
+  return sum / static_cast<double>(kept.size());
 }
 
 double deviation_of(const std::vector<double>& values) {
   const double mean = mean_of(values);
   double sum = 0;
-  for (const double value : values) sum += (value - mean) * (value - mean);
-  return values.size() < 2 ? 0 : std::sqrt(sum / static_cast<double>(values.size() - 1));
+  const auto kept = finite(values);
+  for (const double value : kept) sum += (value - mean) * (value - mean);
+  return kept.size() < 2 ? 0 : std::sqrt(sum / static_cast<double>(kept.size() - 1));
 }
 
 // Width on a terminal: characters, not bytes.
@@ -128,7 +140,8 @@ void sort_by(ScoreReport& report, const std::string& key) {
   }
   const auto index = static_cast<size_t>(found - keys.begin());
   const auto value = [&](const ScoredImage& image) {
-    return index == 1 ? image.total : image.raw[index - 2];
+    const double own = index == 1 ? image.total : image.raw[index - 2];
+    return std::isfinite(own) ? own : -std::numeric_limits<double>::infinity();
   };
   std::stable_sort(images.begin(), images.end(),
                    [&](auto& a, auto& b) { return value(a) > value(b); });

@@ -3,6 +3,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "data/base64.hpp"
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/json.hpp"
@@ -154,8 +155,8 @@ std::string bytes_of_hex(std::string_view hex) {
 // image files.
 std::string security_policy(bool link) {
   return std::string("default-src 'none'; img-src data: blob:") + (link ? " 'self' file:" : "") +
-         "; style-src 'sha256-" + base64(bytes_of_hex(kPage_style_hash)) +
-         "'; script-src 'sha256-" + base64(bytes_of_hex(kPage_script_hash)) +
+         "; style-src 'sha256-" + data::base64(bytes_of_hex(kPage_style_hash)) +
+         "'; script-src 'sha256-" + data::base64(bytes_of_hex(kPage_script_hash)) +
          "'; base-uri 'none'; form-action 'none'";
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "data/base64.hpp"
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/image_io.hpp"
@@ -46,7 +47,7 @@ Picture make_picture(const std::filesystem::path& path,
   const char kind = kind_of(bytes);
   if (originals && small && kind &&
       static_cast<int64_t>(bytes.size()) <= options.original_kb * kKilo) {
-    picture.line = kind + base64(bytes);
+    picture.line = kind + data::base64(bytes);
     return picture;
   }
   if (!small) {
@@ -59,7 +60,7 @@ Picture make_picture(const std::filesystem::path& path,
   }
   const int quality = small ? std::max(kSmallQuality, static_cast<int>(options.quality))
                             : static_cast<int>(options.quality);
-  picture.line = "j" + base64(data::encode_jpeg(image, quality));
+  picture.line = "j" + data::base64(data::encode_jpeg(image, quality));
   return picture;
 }
 
@@ -79,24 +80,6 @@ std::vector<Picture> make_pictures(const Collection& all, const PictureOptions& 
     }
   });
   return pictures;
-}
-
-std::string base64(std::string_view bytes) {
-  static constexpr char kLetters[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t k = 0; k < bytes.size(); k += 3) {
-    const auto byte = [&](size_t at) -> uint32_t {
-      return at < bytes.size() ? static_cast<unsigned char>(bytes[at]) : 0;
-    };
-    const uint32_t three = byte(k) << 16 | byte(k + 1) << 8 | byte(k + 2);
-    text += kLetters[three >> 18 & 63];
-    text += kLetters[three >> 12 & 63];
-    text += k + 1 < bytes.size() ? kLetters[three >> 6 & 63] : '=';
-    text += k + 2 < bytes.size() ? kLetters[three & 63] : '=';
-  }
-  return text;
 }
 
 }  // namespace gallery

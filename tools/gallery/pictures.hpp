@@ -26,7 +26,4 @@ struct Picture {
 // One a image of the collection, in order.
 std::vector<Picture> make_pictures(const Collection& all, const PictureOptions& options);
 
-// RFC 4648, with padding.
-std::string base64(std::string_view bytes);
-
 }  // namespace gallery

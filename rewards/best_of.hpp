@@ -1,0 +1,30 @@
+#pragma once
+
+// Best-of-n against KL and a gold reward: over-optimisation seen before any training (Gao,
+// Schulman, Hilton, "Scaling laws for reward model overoptimization", 2023).
+
+#include <cstdint>
+#include <vector>
+
+namespace rewards {
+
+// The unbiased estimate, from N samples, of the mean gold of the best of n by proxy: sorted by
+// proxy, sum over i >= n of C(i - 1, n - 1) / C(N, n) gold_i (Nakano et al. 2021). Samples of equal
+// proxy share their mean gold. 1 <= n <= N.
+double best_of_n(const std::vector<double>& proxy, const std::vector<double>& gold, int64_t n);
+
+// KL of the best-of-n policy from the one it draws from: ln n - (n - 1) / n.
+double best_of_n_kl(int64_t n);
+
+struct BestOfPoint {
+  int64_t n = 1;
+  double kl = 0, proxy = 0, gold = 0;  // means over the prompts
+  double gold_low = 0, gold_high = 0;  // 95 % by a bootstrap over prompts, seed 0
+};
+struct PromptSamples {
+  std::vector<double> proxy, gold;
+};
+// n = 1, 2, 4, ... up to the fewest samples of a prompt, and that number itself.
+std::vector<BestOfPoint> best_of_curve(const std::vector<PromptSamples>& prompts);
+
+}  // namespace rewards

@@ -1,0 +1,36 @@
+#pragma once
+
+// What `laurel score` has rated so far, kept beside its output so that a killed run goes on.
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace tools {
+
+// One line an image, {"file", "prompt", "raw": [...]}, after a first line that names the rewards
+// and where they come from.
+class ScoreLog {
+ public:
+  struct Row {
+    std::string prompt;
+    std::vector<double> raw;  // NaN: the reward could not rate it
+  };
+
+  // Reads what is there; a last line that was cut off is dropped. Throws BadInput when the file
+  // belongs to other rewards.
+  ScoreLog(std::filesystem::path path, const std::string& rewards);
+
+  // The row of a file that was rated under this prompt; null: not yet.
+  const Row* find(const std::string& file, const std::string& prompt) const;
+  void add(const std::string& file, const Row& row);
+  size_t size() const { return rows_.size(); }
+  void remove();  // the run is done
+
+ private:
+  std::filesystem::path path_;
+  std::map<std::string, Row> rows_;
+};
+
+}  // namespace tools
