@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "data/error.hpp"
+
 namespace data {
 
 std::string base64(std::string_view bytes) {
@@ -18,6 +20,28 @@ std::string base64(std::string_view bytes) {
   }
   const size_t missing = (3 - bytes.size() % 3) % 3;
   return text.replace(text.size() - missing, missing, missing, '=');
+}
+
+std::string from_base64(const std::string& text) {
+  std::string bytes;
+  uint32_t bits = 0;
+  int held = 0;
+  for (const char c : text) {
+    if (c == '=') break;
+    const int value = c >= 'A' && c <= 'Z'   ? c - 'A'
+                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                      : c >= '0' && c <= '9' ? c - '0' + 52
+                      : c == '+'             ? 62
+                      : c == '/'             ? 63
+                                             : -1;
+    if (value < 0) throw BadInput("base64: unexpected character");
+    bits = bits << 6 | static_cast<uint32_t>(value);
+    held += 6;
+    if (held < 8) continue;
+    held -= 8;
+    bytes += static_cast<char>(bits >> held & 0xff);
+  }
+  return bytes;
 }
 
 }  // namespace data

@@ -7,5 +7,7 @@ namespace data {
 
 // RFC 4648, section 4: with padding, without line breaks.
 std::string base64(std::string_view bytes);
+// The way back. Throws BadInput for anything else.
+std::string from_base64(const std::string& text);
 
 }  // namespace data

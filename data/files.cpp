@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "data/error.hpp"
+#include "data/text.hpp"
 
 namespace fs = std::filesystem;
 
@@ -87,6 +88,18 @@ void write_file_in_pieces(const fs::path& path, const std::function<void(const A
     ::unlink(temporary.c_str());
     cannot_write(path, error);
   }
+}
+
+int64_t for_each_line(
+    const fs::path& path,
+    const std::function<void(const std::string& line, const std::string& where)>& take) {
+  std::istringstream lines(read_file(path));
+  int64_t number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (!trimmed(line).empty()) take(line, path.string() + ":" + std::to_string(number));
+  }
+  return number;
 }
 
 void write_file(const fs::path& path, std::string_view bytes) {

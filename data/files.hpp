@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -9,6 +10,12 @@ namespace data {
 
 // The whole file as bytes. Throws BadInput when it is missing, a folder, or cannot be read.
 std::string read_file(const std::filesystem::path& path);
+
+// Hands on each line that is not blank, with "path:number" for messages. Returns the number of
+// lines. Throws as read_file does.
+int64_t for_each_line(
+    const std::filesystem::path& path,
+    const std::function<void(const std::string& line, const std::string& where)>& take);
 
 // Writes to `path`.tmp beside it, flushes to disk and renames: a reader sees the old file or the
 // whole new one. Missing folders are made. Throws BadInput when the disk is full or the place is

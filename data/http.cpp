@@ -160,6 +160,10 @@ HttpReply http_post(const Url& url,
   return ask(url, std::move(request), options);
 }
 
+bool is_refusal(int status) {
+  return status >= 400 && status < 500 && status != 408 && status != 429;
+}
+
 double retry_after(const HttpReply& reply) {
   const auto found = reply.headers.find("retry-after");
   const double seconds = found == reply.headers.end() ? -1 : number_or(found->second, -1);

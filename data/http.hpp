@@ -45,6 +45,8 @@ HttpReply http_post(const Url& url,
                     const HttpOptions& options = {},
                     const std::string& content_type = "application/json");
 
+// The server refuses what was asked; asking again will not help: 4xx but 408 and 429.
+bool is_refusal(int status);
 // Seconds that the server asks to be left alone (Retry-After in seconds); -1: it does not say.
 double retry_after(const HttpReply& reply);
 

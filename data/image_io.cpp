@@ -188,4 +188,13 @@ std::vector<fs::path> list_images(const std::string& file_folder_or_glob) {
                  "; check the path");
 }
 
+std::vector<fs::path> list_images(const std::vector<std::string>& places) {
+  std::vector<fs::path> images;
+  for (const auto& place : places) {
+    const auto found = list_images(place);
+    images.insert(images.end(), found.begin(), found.end());
+  }
+  return images;
+}
+
 }  // namespace data

@@ -49,5 +49,7 @@ at::Tensor resize(const at::Tensor& image, int64_t height, int64_t width, Resize
 // A file: itself. A folder: its images by name, not those of folders inside. A pattern with * ? [:
 // the files that it matches. Throws BadInput when nothing is found.
 std::vector<std::filesystem::path> list_images(const std::string& file_folder_or_glob);
+// Of several such, one after the other.
+std::vector<std::filesystem::path> list_images(const std::vector<std::string>& places);
 
 }  // namespace data

@@ -128,8 +128,12 @@ at::Tensor add_noise(const NoiseSchedule& schedule,
                      const at::Tensor& x0,
                      const at::Tensor& noise,
                      const at::Tensor& t) {
-  const at::Tensor alpha_bar = alpha_bar_at(schedule, t, x0);  // [B, 1, 1, 1]
-  return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise;
+  return add_noise(alpha_bar_at(schedule, t, x0), x0, noise);
+}
+
+at::Tensor add_noise(const at::Tensor& alpha_bar, const at::Tensor& x0, const at::Tensor& noise) {
+  const auto type = x0.scalar_type();
+  return alpha_bar.sqrt().to(type) * x0 + (1 - alpha_bar).sqrt().to(type) * noise;
 }
 
 at::Tensor training_target(const NoiseSchedule& schedule,

@@ -28,6 +28,8 @@ at::Tensor add_noise(const NoiseSchedule& schedule,
                      const at::Tensor& x0,
                      const at::Tensor& noise,
                      const at::Tensor& t);
+// At levels of one's own. alpha_bar: [B, 1, 1, 1] or [1, 1, 1, 1]
+at::Tensor add_noise(const at::Tensor& alpha_bar, const at::Tensor& x0, const at::Tensor& noise);
 
 // What the network should have said: the noise, the velocity sqrt(abar) noise - sqrt(1 - abar) x0
 // (Salimans and Ho 2022, appendix D), or x0. Shapes as above.

@@ -218,8 +218,8 @@ ChainState last_step_state(const Distillation& run,
     const int64_t point = points - 1 - i * points / steps;  // as LCM sampling spaces them
     if (i > 0) {
       const at::Tensor clean = consistency(student, run.schedule, state.x, state.t, conditions);
-      const double bar = run.schedule.alphas_cumprod[run.schedule.t[point]].item<double>();
-      state.x = std::sqrt(bar) * clean + std::sqrt(1 - bar) * noise();
+      const at::Tensor bar = run.schedule.alphas_cumprod.index_select(0, run.schedule.t[point]);
+      state.x = diffusion::add_noise(bar.view({1, 1, 1, 1}).to(run.task.device), clean, noise());
     }
     state.t = run.schedule.t[point].expand({rows}).to(run.task.device);
   }

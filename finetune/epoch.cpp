@@ -5,18 +5,9 @@
 
 #include <algorithm>
 
+#include "data/splitmix.hpp"
+
 namespace finetune {
-namespace {
-
-// Steele, Lea and Flood's splitmix64: neighbouring inputs give unrelated seeds.
-uint64_t mixed(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
-}  // namespace
 
 EpochPlan plan_epoch(const std::vector<std::string>& prompts,
                      const FinetuneConfig& config,
@@ -30,14 +21,14 @@ EpochPlan plan_epoch(const std::vector<std::string>& prompts,
       plan.prompts.push_back(prompts[static_cast<size_t>(order[i].item<int64_t>())]);
     }
   }
-  const uint64_t base =
-      mixed(mixed(static_cast<uint64_t>(config.seed)) + static_cast<uint64_t>(epoch));
+  const uint64_t base = data::splitmix64(data::splitmix64(static_cast<uint64_t>(config.seed)) +
+                                         static_cast<uint64_t>(epoch));
   for (int64_t i = 0; i < config.prompts_per_epoch * config.images_per_prompt; ++i) {
     const int64_t prompt = i / config.images_per_prompt;
     plan.draw.prompt_ids.push_back(prompt);
-    plan.draw.seeds.push_back(mixed(base + static_cast<uint64_t>(i)) >> 1);
+    plan.draw.seeds.push_back(data::splitmix64(base + static_cast<uint64_t>(i)) >> 1);
     if (config.share_noise)
-      plan.draw.noise_seeds.push_back(mixed(~base + static_cast<uint64_t>(prompt)) >> 1);
+      plan.draw.noise_seeds.push_back(data::splitmix64(~base + static_cast<uint64_t>(prompt)) >> 1);
   }
   return plan;
 }

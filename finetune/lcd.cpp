@@ -125,8 +125,7 @@ at::Tensor solver_step(const LcdSchedule& schedule,
   const auto with = diffusion::predict(schedule.prediction, bar, halves[1], x);
   const at::Tensor x0 = with.x0 + scale * (with.x0 - without.x0);
   const at::Tensor epsilon = with.epsilon + scale * (with.epsilon - without.epsilon);
-  return bar_previous.sqrt().to(x.scalar_type()) * x0 +
-         (1 - bar_previous).sqrt().to(x.scalar_type()) * epsilon;
+  return diffusion::add_noise(bar_previous, x0, epsilon);
 }
 
 at::Tensor teacher_step(const diffusion::UNet& teacher,
@@ -162,9 +161,7 @@ LcdPrediction lcd_predict(const diffusion::UNet& student,
                           const LcdBatch& batch) {
   const at::Tensor t = schedule.t.to(batch.index.device()).index_select(0, batch.index);
   const at::Tensor bar = alpha_bar_at(schedule, t);
-  const auto type = batch.latents.scalar_type();
-  const at::Tensor noisy =
-      bar.sqrt().to(type) * batch.latents + (1 - bar).sqrt().to(type) * batch.noise;
+  const at::Tensor noisy = diffusion::add_noise(bar, batch.latents, batch.noise);
   LcdPrediction result;
   {
     const at::NoGradGuard no_gradient;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <random>
 #include <vector>
 
 #include "data/shape.hpp"
@@ -95,6 +96,25 @@ Interval grouped_mean(const at::Tensor& values,
   const double value = mean(sums, sizes);
   if (drawn.empty()) return {value, value, value};
   return {value, quantile(drawn, 0.025), quantile(drawn, 0.975)};
+}
+
+Interval bootstrap(size_t count,
+                   const std::function<double(const std::vector<size_t>& drawn)>& value_of) {
+  TORCH_CHECK(count > 0, "bootstrap: expected at least one thing to draw");
+  constexpr int kDraws = 1000;
+  std::vector<size_t> drawn(count);
+  std::iota(drawn.begin(), drawn.end(), size_t{0});
+  Interval interval{.value = value_of(drawn)};
+  std::mt19937_64 generator(0);
+  std::vector<double> values;
+  for (int draw = 0; draw < kDraws; ++draw) {
+    for (auto& i : drawn) i = generator() % count;
+    values.push_back(value_of(drawn));
+  }
+  std::sort(values.begin(), values.end());
+  interval.low = values[static_cast<size_t>(kDraws * 0.025)];
+  interval.high = values[static_cast<size_t>(kDraws * 0.975)];
+  return interval;
 }
 
 at::Tensor pair_agreement(const at::Tensor& score_a,

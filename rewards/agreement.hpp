@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace rewards {
@@ -35,6 +36,11 @@ Interval grouped_mean(const at::Tensor& values,
                       const std::vector<int64_t>& groups,
                       int64_t resamples,
                       at::Generator& generator);
+
+// 95 % of `value_of` over 1,000 draws, with replacement, of `count` things by their number: the
+// same draws at every call. value: of all, each once. count >= 1
+Interval bootstrap(size_t count,
+                   const std::function<double(const std::vector<size_t>& drawn)>& value_of);
 
 // Which of two scores is higher, judged by votes: 1 right, 0 wrong, 0.5 for equal scores; NaN where
 // the votes are equal. All [N] -> [N]

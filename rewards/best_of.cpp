@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <random>
+
+#include "rewards/agreement.hpp"
 
 namespace rewards {
 namespace {
-
-constexpr int kDraws = 1000;
 
 double log_choose(double n, double k) {
   return std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1);
@@ -64,17 +63,12 @@ std::vector<BestOfPoint> best_of_curve(const std::vector<PromptSamples>& prompts
       proxy.push_back(best_of_n(prompt.proxy, prompt.proxy, n));
       gold.push_back(best_of_n(prompt.proxy, prompt.gold, n));
     }
-    std::mt19937_64 generator(0);
-    std::vector<double> means;
-    for (int draw = 0; draw < kDraws; ++draw) {
+    const Interval interval = bootstrap(gold.size(), [&](const std::vector<size_t>& drawn) {
       double sum = 0;
-      for (size_t i = 0; i < gold.size(); ++i) sum += gold[generator() % gold.size()];
-      means.push_back(sum / static_cast<double>(gold.size()));
-    }
-    std::sort(means.begin(), means.end());
-    curve.push_back({n, best_of_n_kl(n), mean(proxy), mean(gold),
-                     means[static_cast<size_t>(kDraws * 0.025)],
-                     means[static_cast<size_t>(kDraws * 0.975)]});
+      for (const size_t i : drawn) sum += gold[i];
+      return sum / static_cast<double>(drawn.size());
+    });
+    curve.push_back({n, best_of_n_kl(n), mean(proxy), interval.value, interval.low, interval.high});
   }
   return curve;
 }

@@ -50,10 +50,6 @@ Scores read_scores(const data::HttpReply& reply, int64_t count) {
   return scores;
 }
 
-bool hopeless(int status) {
-  return status >= 400 && status < 500 && status != 429 && status != 408;
-}
-
 // Repeats until the answer is one, or patience ends.
 std::vector<double> ask(const std::string& name,
                         const data::Url& url,
@@ -68,7 +64,8 @@ std::vector<double> ask(const std::string& name,
     if (scores.fault.empty()) return scores.values;
     const std::string what = "reward " + name + ": " + url.scheme + "://" + url.host + ":" +
                              std::to_string(url.port) + url.path + ": " + scores.fault;
-    if (hopeless(reply.status)) throw data::BadInput(what + "; check the address and the server");
+    if (data::is_refusal(reply.status))
+      throw data::BadInput(what + "; check the address and the server");
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
     if (spent.count() > options.patience)
       throw data::BadInput(what + ", for " + std::to_string(static_cast<int64_t>(spent.count())) +

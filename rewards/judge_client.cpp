@@ -19,7 +19,7 @@ namespace {
 constexpr double kLongestBackoff = 60, kLongestPause = 600;
 
 bool worth_a_retry(const data::HttpReply& reply) {
-  return reply.status == 0 || reply.status == 408 || reply.status == 429 || reply.status >= 500;
+  return reply.status == 0 || (reply.status >= 400 && !data::is_refusal(reply.status));
 }
 
 std::string described(const data::HttpReply& reply) {
@@ -117,7 +117,7 @@ data::HttpReply JudgeClient::exchange(const JudgeQuestion& question, JudgeSampli
       constraint_ = std::max(constraint_, next);
       continue;
     }
-    if (reply.status >= 400 && reply.status < 500 && !worth_a_retry(reply))
+    if (data::is_refusal(reply.status))
       stop("the judge refuses what is asked: " + described(reply));
     if (!worth_a_retry(reply) || attempt >= policy_.retries) return reply;
     clock_.sleep(backoff(attempt++, reply));

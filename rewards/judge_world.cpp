@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
+#include "data/base64.hpp"
 #include "data/error.hpp"
 #include "data/image_io.hpp"
 #include "data/json.hpp"
@@ -60,7 +61,7 @@ Asked parse(const json& body) {
       const std::string url = part.at("image_url").at("url");
       const size_t comma = url.find(";base64,");
       if (comma == std::string::npos) throw BadInput("image_url: expected a data: URI");
-      asked.images.push_back(from_base64(url.substr(comma + 8)));
+      asked.images.push_back(data::from_base64(url.substr(comma + 8)));
     } else if (part.value("type", "") == "text") {
       const std::string text = part.at("text");
       const size_t first = text.find('"'), last = text.find("\"\n\nQuestion: ");
@@ -185,28 +186,6 @@ data::HttpReply world_judge_reply(const WorldJudge& judge, const data::HttpReque
   } catch (const json::exception& error) {
     return refused(error.what());
   }
-}
-
-std::string from_base64(const std::string& text) {
-  std::string bytes;
-  uint32_t bits = 0;
-  int held = 0;
-  for (const char c : text) {
-    if (c == '=') break;
-    const int value = c >= 'A' && c <= 'Z'   ? c - 'A'
-                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                      : c >= '0' && c <= '9' ? c - '0' + 52
-                      : c == '+'             ? 62
-                      : c == '/'             ? 63
-                                             : -1;
-    if (value < 0) throw BadInput("base64: unexpected character");
-    bits = bits << 6 | static_cast<uint32_t>(value);
-    held += 6;
-    if (held < 8) continue;
-    held -= 8;
-    bytes += static_cast<char>(bits >> held & 0xff);
-  }
-  return bytes;
 }
 
 }  // namespace rewards

@@ -31,7 +31,4 @@ double world_judgement(const std::string& axis, const at::Tensor& image, const s
 // (rewards/judge.hpp). The same request gets the same answer.
 data::HttpReply world_judge_reply(const WorldJudge& judge, const data::HttpRequest& request);
 
-// RFC 4648 text -> bytes. Throws BadInput for anything else.
-std::string from_base64(const std::string& text);
-
 }  // namespace rewards

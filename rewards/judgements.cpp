@@ -4,13 +4,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <sstream>
 #include <tuple>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/json.hpp"
-#include "data/text.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;
@@ -99,6 +97,33 @@ double preference_of(const json& axis, const std::string& where) {
                  data::to_text(axis));
 }
 
+void add_line(Judgements& all, const json& line, const fs::path& folder, const std::string& where) {
+  if (!line.value("ok", true)) {
+    ++all.unusable;
+    return;
+  }
+  const std::string kind = text_of(line, "kind", where);
+  const json axes = line.value("axes", json());
+  if (!axes.is_object()) throw BadInput(where + ": axes: expected an object");
+  if (kind == "point") {
+    PointJudgement row{text_of(line, "prompt", where), image_of(line, "image", folder, where), {}};
+    for (const auto& [name, axis] : axes.items())
+      if (!axis.is_null()) row.axes[name] = bins_of_axis(axis, where + ": " + name);
+    all.points.push_back(row);
+  } else if (kind == "pair") {
+    PairJudgement row{text_of(line, "prompt", where),
+                      image_of(line, "a", folder, where),
+                      image_of(line, "b", folder, where),
+                      line.value("order", "ab") == "ab",
+                      {}};
+    for (const auto& [name, axis] : axes.items())
+      if (!axis.is_null()) row.axes[name] = preference_of(axis, where + ": " + name);
+    all.pairs.push_back(row);
+  } else {
+    throw BadInput(where + ": kind: expected point or pair, found '" + kind + "'");
+  }
+}
+
 }  // namespace
 
 Bins bins_of_score(double score) {
@@ -133,40 +158,9 @@ double mean_of(const Bins& bins) {
 
 Judgements read_judgements(const fs::path& path) {
   Judgements all;
-  std::istringstream lines(data::read_file(path));
-  int64_t number = 0;
-  for (std::string text; std::getline(lines, text);) {
-    ++number;
-    if (data::trimmed(text).empty()) continue;
-    const std::string where = path.string() + ":" + std::to_string(number);
-    const json line = data::parse_json_object(text, where);
-    if (!line.value("ok", true)) {
-      ++all.unusable;
-      continue;
-    }
-    const std::string kind = text_of(line, "kind", where);
-    const json axes = line.value("axes", json());
-    if (!axes.is_object()) throw BadInput(where + ": axes: expected an object");
-    const fs::path folder = path.parent_path();
-    if (kind == "point") {
-      PointJudgement row{
-          text_of(line, "prompt", where), image_of(line, "image", folder, where), {}};
-      for (const auto& [name, axis] : axes.items())
-        if (!axis.is_null()) row.axes[name] = bins_of_axis(axis, where + ": " + name);
-      all.points.push_back(row);
-    } else if (kind == "pair") {
-      PairJudgement row{text_of(line, "prompt", where),
-                        image_of(line, "a", folder, where),
-                        image_of(line, "b", folder, where),
-                        line.value("order", "ab") == "ab",
-                        {}};
-      for (const auto& [name, axis] : axes.items())
-        if (!axis.is_null()) row.axes[name] = preference_of(axis, where + ": " + name);
-      all.pairs.push_back(row);
-    } else {
-      throw BadInput(where + ": kind: expected point or pair, found '" + kind + "'");
-    }
-  }
+  data::for_each_line(path, [&](const std::string& text, const std::string& where) {
+    add_line(all, data::parse_json_object(text, where), path.parent_path(), where);
+  });
   return all;
 }
 

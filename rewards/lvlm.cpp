@@ -18,10 +18,6 @@ at::Tensor dropped(const at::Tensor& x, at::Generator* generator) {
   return x * at::empty_like(x).bernoulli_(1 - kDropout, *generator) / (1 - kDropout);
 }
 
-at::Tensor centres(const at::Tensor& like) {
-  return at::linspace(0, 1, static_cast<int64_t>(kBins), like.options());
-}
-
 }  // namespace
 
 LvlmStudent make_lvlm(const LvlmConfig& config, at::Generator& generator) {
@@ -84,11 +80,18 @@ at::Tensor lvlm_logits(const LvlmStudent& w, const at::Tensor& features, at::Gen
   return at::stack(members);
 }
 
-LvlmMoments lvlm_moments(const at::Tensor& logits, const at::Tensor& temperature) {
-  const at::Tensor q = (logits / temperature.unsqueeze(1)).softmax(-1);
-  const at::Tensor v = centres(q), mean = (q * v).sum(-1);
+at::Tensor bin_centres(const at::Tensor& like) {
+  return at::linspace(0, 1, static_cast<int64_t>(kBins), like.options());
+}
+
+LvlmMoments bin_moments(const at::Tensor& q) {
+  const at::Tensor v = bin_centres(q), mean = (q * v).sum(-1);
   return {.mean = mean,
           .variance = (q * (v - mean.unsqueeze(-1)).square()).sum(-1) + kSmallVariance};
+}
+
+LvlmMoments lvlm_moments(const at::Tensor& logits, const at::Tensor& temperature) {
+  return bin_moments((logits / temperature.unsqueeze(1)).softmax(-1));
 }
 
 LvlmScores lvlm_scores(const LvlmStudent& w, const at::Tensor& image, const at::Tensor& text) {

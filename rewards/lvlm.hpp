@@ -51,11 +51,14 @@ at::Tensor lvlm_features(const LvlmConfig& config, const at::Tensor& image, cons
 // from.
 at::Tensor lvlm_logits(const LvlmStudent& w, const at::Tensor& features, at::Generator* dropout);
 
-// Of the bins' centres 0, 1/4, .., 1 under softmax(logits / temperature).
+// The bins' centres 0, 1/4, .., 1 -> [5] in the dtype and on the device of `like`
+at::Tensor bin_centres(const at::Tensor& like);
+// Of the centres under probabilities of the bins, [.., 5] -> [..]. The variance has a floor.
 struct LvlmMoments {
-  at::Tensor mean;      // [M, B, K]
-  at::Tensor variance;  // [M, B, K]
+  at::Tensor mean, variance;
 };
+LvlmMoments bin_moments(const at::Tensor& q);
+// Under softmax(logits / temperature) -> [M, B, K]
 LvlmMoments lvlm_moments(const at::Tensor& logits, const at::Tensor& temperature);
 
 // Over the members: mean, what each of them leaves open, what they disagree about.

@@ -34,8 +34,7 @@ void examine_points(const Answers& given,
   if (exam.points < 2) return;
   const at::Tensor bins = data.points.bins.select(1, k).index_select(0, rows),
                    q = given.q.select(1, k).index_select(0, rows);
-  const at::Tensor v = at::linspace(0, 1, static_cast<int64_t>(kBins), bins.options());
-  const at::Tensor wanted = (bins * v).sum(1),
+  const at::Tensor wanted = (bins * bin_centres(bins)).sum(1),
                    mean = given.scores.mean.select(1, k).index_select(0, rows);
   exam.agreement = agreement(mean, wanted, resamples, generator);
   exam.nll = -(bins * (q + 1e-8).log()).sum(1).mean().item<double>();

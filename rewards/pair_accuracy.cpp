@@ -4,12 +4,12 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <random>
+
+#include "rewards/agreement.hpp"
 
 namespace rewards {
 namespace {
 
-constexpr int kDraws = 1000;
 constexpr size_t kMostThresholds = 200;
 
 double gap(const ScoredPair& pair) { return std::tanh(std::abs(pair.a - pair.b) / 2); }
@@ -84,22 +84,13 @@ Accuracy pair_accuracy(const std::vector<ScoredPair>& pairs, const AccuracyRule&
     return accuracy;
   }
   std::vector<Sum> prompts;
-  std::vector<size_t> all;
-  for (const auto& [id, sum] : groups) {
-    all.push_back(prompts.size());
-    prompts.push_back(sum);
-  }
-  accuracy.value = value_of(prompts, all, rule.macro);
-  std::mt19937_64 generator(0);
-  std::vector<double> values;
-  for (int draw = 0; draw < kDraws; ++draw) {
-    std::vector<size_t> drawn(prompts.size());
-    for (auto& i : drawn) i = generator() % prompts.size();
-    values.push_back(value_of(prompts, drawn, rule.macro));
-  }
-  std::sort(values.begin(), values.end());
-  accuracy.low = values[static_cast<size_t>(kDraws * 0.025)];
-  accuracy.high = values[static_cast<size_t>(kDraws * 0.975)];
+  for (const auto& [id, sum] : groups) prompts.push_back(sum);
+  const Interval interval = bootstrap(prompts.size(), [&](const std::vector<size_t>& drawn) {
+    return value_of(prompts, drawn, rule.macro);
+  });
+  accuracy.value = interval.value;
+  accuracy.low = interval.low;
+  accuracy.high = interval.high;
   return accuracy;
 }
 

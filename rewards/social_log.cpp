@@ -8,12 +8,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/json.hpp"
-#include "data/text.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;
@@ -89,13 +87,8 @@ SocialLog read_social_log(const fs::path& path) {
   SocialLog log;
   Rows prompts(log.prompts), users(log.users);
   std::map<std::pair<std::string, int64_t>, int64_t> images;
-  std::istringstream lines(data::read_file(path));
-  int64_t number = 0;
   bool acted = false;
-  for (std::string text; std::getline(lines, text);) {
-    ++number;
-    if (data::trimmed(text).empty()) continue;
-    const std::string where = path.string() + ":" + std::to_string(number);
+  const auto take = [&](const std::string& text, const std::string& where) {
     const json line = data::parse_json_object(text, where);
     const int64_t prompt = prompts.of(text_of(line, "prompt", where));
     const std::string& file = text_of(line, "image", where);
@@ -108,7 +101,8 @@ SocialLog read_social_log(const fs::path& path) {
                           .action = action_of(line, where),
                           .position = position_of(line, where)});
     acted |= log.events.back().action != SocialAction::kView;
-  }
+  };
+  const int64_t number = data::for_each_line(path, take);
   if (!acted)
     throw BadInput(path.string() + ": expected likes or reuses, found none in " +
                    std::to_string(number) + " lines");

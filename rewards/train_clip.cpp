@@ -25,7 +25,7 @@ struct Run {
 
 // Warm-up by steps, then a cosine over the whole.
 double learning_rate(const train::Loop& loop) {
-  return train::warm_rate(loop) * 0.5 * (1.0 + std::cos(M_PI * train::progress(loop)));
+  return train::warm_rate(loop) * train::cosine_decay(train::progress(loop));
 }
 
 bool is_tower_matrix(const train::Param& param) {

@@ -52,16 +52,7 @@ at::Tensor partners(const at::Tensor& text, at::Generator& generator) {
   return partner;
 }
 
-// [N, K, 5] -> probability that the first of two soft labels is better, and their own means
-struct LabelMoments {
-  at::Tensor mean, variance;  // [N, K]
-};
-LabelMoments label_moments(const at::Tensor& bins) {
-  const at::Tensor v = at::linspace(0, 1, static_cast<int64_t>(kBins), bins.options());
-  const at::Tensor mean = (bins * v).sum(-1);
-  return {mean, (bins * (v - mean.unsqueeze(-1)).square()).sum(-1) + 1e-4};
-}
-
+// Probability that the first of two is better.
 at::Tensor preference(const at::Tensor& mean_a,
                       const at::Tensor& mean_b,
                       const at::Tensor& variance) {
@@ -86,8 +77,8 @@ at::Tensor fidelity_of(const Fitting& fit,
   const at::Tensor logits =
       lvlm_logits(fit.student, fit.features.index_select(0, partner), dropout);
   const LvlmMoments other = lvlm_moments(logits, fit.student.temperature);
-  const LabelMoments label = label_moments(fit.data.points.bins.index_select(0, rows)),
-                     against = label_moments(fit.data.points.bins.index_select(0, partner));
+  const LvlmMoments label = bin_moments(fit.data.points.bins.index_select(0, rows)),
+                    against = bin_moments(fit.data.points.bins.index_select(0, partner));
   const at::Tensor wanted = preference(label.mean, against.mean, label.variance + against.variance);
   const at::Tensor given = preference(own.mean, other.mean, own.variance + other.variance);
   const at::Tensor known = fit.data.points.known.index_select(0, rows) *
@@ -207,7 +198,7 @@ at::Tensor point_loss(const at::Tensor& logits,
   const at::Tensor log_q = logits.log_softmax(-1);
   const at::Tensor entropy = -(bins * (bins + kEps).log()).sum(-1);
   const at::Tensor divergence = -(bins * log_q).sum(-1) - entropy;
-  const at::Tensor v = at::linspace(0, 1, static_cast<int64_t>(kBins), bins.options());
+  const at::Tensor v = bin_centres(bins);
   const at::Tensor error = (log_q.exp() * v).sum(-1) - (bins * v).sum(-1);
   const at::Tensor size = error.abs();
   const at::Tensor huber = at::where(size < 0.25, error.square() / 2, 0.25 * (size - 0.125));

@@ -4,11 +4,11 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <map>
 
 #include "data/shape.hpp"
+#include "data/splitmix.hpp"
 #include "rewards/train_clip.hpp"
 
 namespace rewards {
@@ -95,14 +95,10 @@ std::vector<Triplet> batch_of(const Run& run) {
   const int64_t size = std::min(run.options.loop.train_batch_size, count);
   const int64_t batches = count / size, epoch = run.loop.step / batches;
   std::vector<std::pair<uint64_t, int64_t>> order;
-  uint64_t word =
+  const uint64_t seed =
       static_cast<uint64_t>(run.options.loop.seed) * 1000003 + static_cast<uint64_t>(epoch);
-  for (int64_t i = 0; i < count; ++i) {  // splitmix64 (Steele et al. 2014)
-    uint64_t z = (word += 0x9e3779b97f4a7c15ull);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    order.emplace_back(z ^ (z >> 31), i);
-  }
+  for (int64_t i = 0; i < count; ++i)
+    order.emplace_back(data::splitmix64(seed + static_cast<uint64_t>(i) * data::kSplitmixStep), i);
   std::sort(order.begin(), order.end());
   std::vector<Triplet> batch;
   const int64_t first = (run.loop.step % batches) * size;
@@ -117,7 +113,7 @@ struct StepFigures {
 
 double learning_rate(const Run& run) {
   const double done = train::progress(run.loop), rate = train::warm_rate(run.loop);
-  if (run.options.lr_scheduler == "cosine") return rate * 0.5 * (1 + std::cos(M_PI * done));
+  if (run.options.lr_scheduler == "cosine") return rate * train::cosine_decay(done);
   return run.options.lr_scheduler == "linear" ? rate * (1 - done) : rate;
 }
 

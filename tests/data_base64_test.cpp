@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "data/base64.hpp"
+#include "tests/refusal.hpp"
 
 TEST(Base64, IsThatOfRfc4648) {
   EXPECT_EQ(data::base64(""), "");
@@ -8,4 +9,10 @@ TEST(Base64, IsThatOfRfc4648) {
   EXPECT_EQ(data::base64("fo"), "Zm8=");
   EXPECT_EQ(data::base64("foobar"), "Zm9vYmFy");
   EXPECT_EQ(data::base64("\xff\xfe"), "//4=");
+}
+
+TEST(FromBase64, IsTheWayBack) {
+  for (const std::string bytes : {"", "a", "ab", "abc", "\xff\x01\x80z"})
+    EXPECT_EQ(data::from_base64(data::base64(bytes)), bytes);
+  EXPECT_NE(refusal([] { data::from_base64("a!"); }), "");
 }

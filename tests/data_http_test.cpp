@@ -86,6 +86,11 @@ TEST(Http, AnAnswerBeyondTheLimitIsDropped) {
   EXPECT_EQ(reply.error, "the answer is larger than is taken");
 }
 
+TEST(Http, ARefusalIsNotWorthAsking) {
+  for (const int status : {400, 401, 404, 422, 499}) EXPECT_TRUE(data::is_refusal(status));
+  for (const int status : {0, 200, 302, 408, 429, 500, 503}) EXPECT_FALSE(data::is_refusal(status));
+}
+
 TEST(Http, ATakenPortIsSaid) {
   const data::HttpServer server("127.0.0.1", 0, [](const data::HttpRequest&) {
     return data::HttpReply{.status = 200, .body = "", .headers = {}, .error = ""};

@@ -191,6 +191,8 @@ TEST(ImageIo, ListsFoldersFilesAndPatterns) {
             std::vector<fs::path>{folder / "b.png"});
   EXPECT_EQ(data::list_images((folder / "b.png").string()),
             std::vector<fs::path>{folder / "b.png"});
+  const std::vector<std::string> places{(folder / "b.png").string(), folder.string()};
+  EXPECT_EQ(data::list_images(places), (std::vector<fs::path>{folder / "b.png", all[0], all[1]}));
   EXPECT_NE(message_of([&] { data::list_images((folder / "no*").string()); }).find("pattern"),
             std::string::npos);
   EXPECT_NE(message_of([&] { data::list_images((folder / "d.png").string()); }).find("no images"),

@@ -53,6 +53,12 @@ TEST(LrFactor, WarmsUpAndFalls) {
   EXPECT_THROW(train::lr_schedule_by_name("cosin"), data::BadInput);
 }
 
+TEST(CosineDecay, ByHand) {
+  EXPECT_DOUBLE_EQ(train::cosine_decay(0), 1);
+  EXPECT_NEAR(train::cosine_decay(1.0 / 3), 0.75, 1e-15);
+  EXPECT_NEAR(train::cosine_decay(1), 0, 1e-15);
+}
+
 TEST(Ema, FollowsTheRampAndSwapsBothWays) {
   auto params = one_parameter(0.0, 0.0);
   auto ema = train::make_ema(params, 0.9);

@@ -290,6 +290,15 @@ TEST(Schedule, AddNoiseRefusesOneTimestepForAll) {
                c10::Error);
 }
 
+TEST(Schedule, AddNoiseAtLevelsByHand) {
+  const at::Tensor x = at::full({2, 1, 1, 1}, 3.0f), noise = at::full({2, 1, 1, 1}, 5.0f);
+  const at::Tensor bar = at::tensor({0.64, 1.0}).view({2, 1, 1, 1});  // fp64
+  const at::Tensor noisy = diffusion::add_noise(bar, x, noise);
+  EXPECT_EQ(noisy.scalar_type(), at::kFloat);
+  EXPECT_NEAR(noisy[0].item<double>(), 0.8 * 3 + 0.6 * 5, 1e-6);
+  EXPECT_EQ(noisy[1].item<double>(), 3);
+}
+
 TEST(Guide, WeighsTheHalves) {
   const at::Tensor output = at::cat({at::full({1, 1, 1, 1}, 1.0), at::full({1, 1, 1, 1}, 3.0)});
   EXPECT_EQ(diffusion::guide(output, 2.0).item<double>(), 5.0);

@@ -370,10 +370,4 @@ TEST(WorldJudge, RefusesConstraintsWhereToldTo) {
   EXPECT_NE(reply.body.find("structured_outputs"), std::string::npos);
 }
 
-TEST(FromBase64, IsTheWayBack) {
-  for (const std::string bytes : {"", "a", "ab", "abc", "\xff\x01\x80z"})
-    EXPECT_EQ(rewards::from_base64(data::base64(bytes)), bytes);
-  EXPECT_NE(refusal([] { rewards::from_base64("a!"); }), "");
-}
-
 }  // namespace

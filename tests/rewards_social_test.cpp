@@ -270,6 +270,21 @@ TEST(GroupedMean, ByHand) {
   EXPECT_THROW(rewards::grouped_mean(at::ones({2}), {0}, 1, generator), c10::Error);
 }
 
+TEST(Bootstrap, ByHand) {
+  const std::vector<double> values{0, 1};
+  const auto mean = [&](const std::vector<size_t>& drawn) {
+    double sum = 0;
+    for (const size_t i : drawn) sum += values[i];
+    return sum / static_cast<double>(drawn.size());
+  };
+  const auto found = rewards::bootstrap(2, mean), again = rewards::bootstrap(2, mean);
+  EXPECT_EQ(found.value, 0.5);
+  EXPECT_EQ(found.low, 0);  // a quarter of the draws each
+  EXPECT_EQ(found.high, 1);
+  EXPECT_EQ(again.low, found.low);
+  EXPECT_THROW(rewards::bootstrap(0, mean), c10::Error);
+}
+
 TEST(PairAgreement, ByHand) {
   const auto right =
       rewards::pair_agreement(at::tensor({2.0, 1.0, 1.0, 0.0}), at::tensor({1.0, 2.0, 1.0, 0.0}),

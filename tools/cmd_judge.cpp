@@ -293,11 +293,7 @@ struct Material {
   std::vector<std::string> prompts;
 };
 Material material_of(const Settings& s, const std::vector<std::string>& words) {
-  Material material;
-  for (const auto& word : words) {
-    const auto found = data::list_images(word);
-    material.files.insert(material.files.end(), found.begin(), found.end());
-  }
+  Material material{.files = data::list_images(words), .prompts = {}};
   material.prompts = prompts_of_images(material.files, s.sources);
   for (size_t i = 0; i < material.files.size(); ++i) {
     if (material.prompts[i].empty())

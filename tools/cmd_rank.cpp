@@ -59,10 +59,7 @@ void print_group(const std::string& prompt, std::vector<Entry> entries, double t
 }
 
 std::vector<fs::path> images_of(const std::vector<std::string>& places) {
-  std::vector<fs::path> images;
-  for (const auto& place : places) {
-    for (const auto& image : data::list_images(place)) images.push_back(image);
-  }
+  const auto images = data::list_images(places);
   if (images.size() < 2)
     throw BadInput("rank: expected at least two images, found " + std::to_string(images.size()));
   return images;

@@ -87,10 +87,7 @@ void print_list() {
 
 std::vector<fs::path> collect(const std::vector<std::string>& places) {
   if (places.empty()) throw BadInput("score: expected images, folders or patterns, found nothing");
-  std::vector<fs::path> images;
-  for (const auto& place : places) {
-    for (const auto& image : data::list_images(place)) images.push_back(image);
-  }
+  auto images = data::list_images(places);
   std::sort(images.begin(), images.end());
   images.erase(std::unique(images.begin(), images.end()), images.end());
   return images;

@@ -22,12 +22,7 @@ using Captions = std::map<std::string, std::string>;  // file name -> caption
 
 Captions read_captions(const fs::path& path) {
   Captions captions;
-  std::istringstream lines(data::read_file(path));
-  int64_t number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
-    if (data::trimmed(line).empty()) continue;
-    const std::string where = path.string() + ":" + std::to_string(number);
+  data::for_each_line(path, [&](const std::string& line, const std::string& where) {
     const auto json = data::parse_json(line);
     if (!json.is_object() || !json.contains("file_name") || !json["file_name"].is_string())
       throw BadInput(where + ": expected an object with \"file_name\" and \"text\"");
@@ -35,7 +30,7 @@ Captions read_captions(const fs::path& path) {
       if (json.contains(key) && json[key].is_string())
         captions[json["file_name"].get<std::string>()] = json[key].get<std::string>();
     }
-  }
+  });
   return captions;
 }
 

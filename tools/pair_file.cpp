@@ -1,12 +1,10 @@
 #include "tools/pair_file.hpp"
 
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
 #include "data/json.hpp"
-#include "data/text.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::json;
@@ -107,16 +105,11 @@ void add_line(const Line& line, std::vector<PreferencePair>& pairs) {
 
 std::vector<PreferencePair> read_pairs(const fs::path& path) {
   std::vector<PreferencePair> pairs;
-  std::istringstream lines(data::read_file(path));
   const fs::path folder = path.parent_path();
-  int64_t number = 0;
-  for (std::string text; std::getline(lines, text);) {
-    ++number;
-    if (data::trimmed(text).empty()) continue;
-    const std::string where = path.string() + ":" + std::to_string(number);
+  data::for_each_line(path, [&](const std::string& text, const std::string& where) {
     const json object = data::parse_json_object(text, where);
     add_line({object, where, folder}, pairs);
-  }
+  });
   if (pairs.empty()) throw data::BadInput(path.string() + ": expected pairs, found none");
   return pairs;
 }

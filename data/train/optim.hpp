@@ -61,6 +61,8 @@ enum class LrSchedule {
 };  // after the warm-up; the last two fall to 0 at `total`
 LrSchedule lr_schedule_by_name(
     const std::string& name);  // "constant", "cosine", "linear"; else BadInput
+// 1 at the start, 0 at the end, as half a cosine. `done`: 0 .. 1
+double cosine_decay(double done);
 // The factor on the learning rate for update `step` (from 0).
 double lr_factor(LrSchedule schedule, int64_t step, int64_t warmup, int64_t total);
 
