@@ -6,44 +6,14 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "finetune/distill.hpp"
-#include "tests/tiny_pipeline.hpp"
+#include "tests/tiny_run.hpp"
 
 namespace tests {
 
-inline rewards::Reward brightness(const std::string& name, int64_t channel, bool differentiable) {
-  return {{.name = name, .differentiable = differentiable},
-          [channel](const rewards::RewardBatch& batch) {
-            return 10 * batch.images.select(1, channel).mean({1, 2});
-          }};
-}
-
 inline finetune::Task distill_task(int64_t time_cond_proj_dim = 16) {
-  finetune::Task task;
-  auto generator = at::detail::createCPUGenerator(1);
-  task.teacher = diffusion::make_unet(tiny_unet_config(), generator);
+  finetune::Task task = tiny_task();
+  task.teacher = task.unet;
   task.unet = finetune::make_student(task.teacher, time_cond_proj_dim);
-  task.latent_shape = {4, 8, 8};
-  task.encode = [](const std::vector<std::string>& prompts) {
-    std::vector<at::Tensor> rows;
-    for (const auto& prompt : prompts) {
-      auto own = at::detail::createCPUGenerator(std::hash<std::string>()(prompt));
-      rows.push_back(at::empty({3, 8}).normal_(0, 1, own));
-    }
-    return diffusion::TextCondition{at::stack(rows), {}};
-  };
-  task.uncondition = [encode = task.encode] { return encode({""}); };
-  task.decode_unclamped = [](const at::Tensor& latents) {
-    return 0.5 + 0.2 * latents.narrow(1, 0, 3);
-  };
-  task.decode = [raw = task.decode_unclamped](const at::Tensor& latents) {
-    return raw(latents).clamp(0, 1);
-  };
-  task.prompts = {"a", "b", "c", "d"};
-  task.seen = {"a", "b"};
-  task.unseen = {"y", "z"};
-  task.rewards = {brightness("redness", 0, true)};
-  task.watched = {brightness("greenness", 1, true)};
-  task.model = "tiny";
   task.config_text = "learning_rate = 0.001\nmax_train_steps = 4\n";
   return task;
 }

@@ -23,60 +23,30 @@ namespace {
 namespace fs = std::filesystem;
 using finetune::DistillConfig;
 using finetune::Task;
-
-fs::path fresh(const std::string& name) {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_distill_" + test + "_" + name);
-  fs::remove_all(folder);
-  return folder;
-}
+using tests::metrics;
 
 finetune::RunResult run(const Task& task,
                         const DistillConfig& config,
                         const fs::path& folder,
                         const std::string& resume = "",
                         std::vector<std::string>* said = nullptr) {
-  finetune::RunOptions options;
-  options.folder = folder;
-  options.resume_from = resume;
-  options.record = {.kind = "distill",
-                    .model = "tiny",
-                    .reward = "redness",
-                    .device = "cpu",
-                    .seed = config.seed,
-                    .synthetic = false};
-  finetune::Reporter reporter;
-  if (said) reporter.say = [said](const std::string& line) { said->push_back(line); };
-  return finetune::run_distill(task, tests::distill_data(), config, options, reporter);
-}
-
-std::vector<nlohmann::json> metrics(const fs::path& folder, bool evaluation) {
-  std::vector<nlohmann::json> lines;
-  std::istringstream text(data::read_file(folder / "metrics.jsonl"));
-  for (std::string line; std::getline(text, line);) {
-    lines.push_back(data::parse_json(line));
-    if (lines.back().value("evaluation", false) != evaluation) lines.pop_back();
-  }
-  return lines;
-}
-
-void expect_same_files(const fs::path& a, const fs::path& b, const std::string& file) {
-  const auto first = data::read_safetensors(a / file), second = data::read_safetensors(b / file);
-  ASSERT_EQ(first.tensors.size(), second.tensors.size());
-  for (const auto& [name, tensor] : first.tensors)
-    EXPECT_TRUE(at::equal(tensor, second.tensors.at(name))) << name;
+  return finetune::run_distill(task, tests::distill_data(), config,
+                               tests::run_options(folder, "distill", config.seed, resume),
+                               tests::reporter_into(said));
 }
 
 void expect_resumes_bit_for_bit(const Task& task, DistillConfig config) {
-  const fs::path whole = fresh("whole"), halved = fresh("halved");
+  const fs::path whole = tests::fresh_run("whole"), halved = tests::fresh_run("halved");
   run(task, config, whole);
   config.max_train_steps = 2;
   run(task, config, halved);
   config.max_train_steps = 4;
   run(task, config, halved, "latest");
-  expect_same_files(whole / "checkpoint-4", halved / "checkpoint-4", "state.safetensors");
+  tests::expect_same_tensors(whole / "checkpoint-4/state.safetensors",
+                             halved / "checkpoint-4/state.safetensors");
   if (config.latent_reward)
-    expect_same_files(whole / "checkpoint-4", halved / "checkpoint-4", "latent_reward.safetensors");
+    tests::expect_same_tensors(whole / "checkpoint-4/latent_reward.safetensors",
+                               halved / "checkpoint-4/latent_reward.safetensors");
   EXPECT_EQ(data::read_file(whole / "samples/step-4/scores.jsonl"),
             data::read_file(halved / "samples/step-4/scores.jsonl"));
 }
@@ -102,7 +72,7 @@ TEST(Distill, SoDoesOneWithALatentReward) {
   config.latent_reward = true;
   config.latent_reward_warmup = 1;
   Task task = tests::distill_task();
-  task.rewards = {tests::brightness("size", 0, false)};
+  task.rewards = {tests::channel_reward("size", 0, false)};
   expect_resumes_bit_for_bit(task, config);
 }
 
@@ -113,8 +83,8 @@ TEST(Distill, TheRewardPullsTheStudentAndTheFolderIsComplete) {
   config.checkpointing_steps = 0;
   Task plain = tests::distill_task();
   plain.rewards.clear();
-  plain.watched.push_back(tests::brightness("redness", 0, true));
-  const fs::path without = fresh("lcd"), with = fresh("rg");
+  plain.watched.push_back(tests::channel_reward("redness", 0, true));
+  const fs::path without = tests::fresh_run("lcd"), with = tests::fresh_run("rg");
   config.reward_weights = {};
   run(plain, config, without);
   config.reward_weights = {1.0};
@@ -137,7 +107,7 @@ TEST(Distill, WritesAnLcmLoraThatReadsBack) {
   config.train_full = false;
   config.ema_decay = 0;
   config.time_cond_proj_dim = 0;
-  const fs::path folder = fresh("lora");
+  const fs::path folder = tests::fresh_run("lora");
   run(tests::distill_task(0), config, folder);
   const auto lora = diffusion::read_lora(folder / "pytorch_lora_weights.safetensors");
   EXPECT_GT(diffusion::count_changes(lora), 0);
@@ -146,8 +116,8 @@ TEST(Distill, WritesAnLcmLoraThatReadsBack) {
 
 TEST(Distill, RefusesARewardThatIsNotDifferentiable) {
   Task task = tests::distill_task();
-  task.rewards = {tests::brightness("jpeg", 0, false)};
-  EXPECT_EQ(refusal([&] { run(task, tests::distill_config(), fresh("run")); }),
+  task.rewards = {tests::channel_reward("jpeg", 0, false)};
+  EXPECT_EQ(refusal([&] { run(task, tests::distill_config(), tests::fresh_run("run")); }),
             "reward: jpeg: expected a differentiable reward, found one that is not; add "
             "--latent_reward, which learns it on latents, or choose another");
 }
@@ -170,7 +140,7 @@ TEST(Distill, GoesBackWhenTheStudentIsNotFinite) {
   config.max_grad_norm = 1e12;
   config.eval_prompts = 0;
   config.max_train_steps = 20;
-  EXPECT_THROW(run(tests::distill_task(), config, fresh("run")), std::runtime_error);
+  EXPECT_THROW(run(tests::distill_task(), config, tests::fresh_run("run")), std::runtime_error);
 }
 
 // ---- the reward's gradient ----

@@ -17,56 +17,17 @@
 #include "finetune/trainer.hpp"
 #include "finetune/watch.hpp"
 #include "tests/refusal.hpp"
-#include "tests/tiny_pipeline.hpp"
+#include "tests/tiny_run.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 using finetune::FinetuneConfig;
 using finetune::Task;
-
-fs::path fresh(const std::string& name) {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_run_" + test + "_" + name);
-  fs::remove_all(folder);
-  return folder;
-}
-
-// A reward of the picture's mean redness, as the world's smallest taste.
-rewards::Reward redness() {
-  return {{.name = "redness", .unit = "x10"}, [](const rewards::RewardBatch& batch) {
-            return 10 * batch.images.select(1, 0).mean({1, 2});
-          }};
-}
-rewards::Reward greenness() {
-  return {{.name = "greenness", .unit = "x10"}, [](const rewards::RewardBatch& batch) {
-            return 10 * batch.images.select(1, 1).mean({1, 2});
-          }};
-}
+using tests::metrics;
 
 Task tiny_task() {
-  Task task;
-  auto generator = at::detail::createCPUGenerator(1);
-  task.unet = diffusion::make_unet(tests::tiny_unet_config(), generator);
-  task.latent_shape = {4, 8, 8};
-  task.encode = [](const std::vector<std::string>& prompts) {
-    std::vector<at::Tensor> rows;
-    for (const auto& prompt : prompts) {
-      auto own = at::detail::createCPUGenerator(std::hash<std::string>()(prompt));
-      rows.push_back(at::empty({3, 8}).normal_(0, 1, own));
-    }
-    return diffusion::TextCondition{at::stack(rows), {}};
-  };
-  task.uncondition = [encode = task.encode] { return encode({""}); };
-  task.decode = [](const at::Tensor& latents) {
-    return (0.5 + 0.2 * latents.narrow(1, 0, 3)).clamp(0, 1);
-  };
-  task.prompts = {"a", "b", "c", "d"};
-  task.seen = {"a", "b"};
-  task.unseen = {"y", "z"};
-  task.rewards = {redness()};
-  task.watched = {greenness()};
-  task.model = "tiny";
+  Task task = tests::tiny_task();
   task.config_text = "learning_rate = 0.01\nnum_epochs = 4\n";
   return task;
 }
@@ -98,41 +59,14 @@ finetune::RunResult run(const Task& task,
                         const fs::path& folder,
                         const std::string& resume = "",
                         std::vector<std::string>* said = nullptr) {
-  finetune::RunOptions options;
-  options.folder = folder;
-  options.resume_from = resume;
-  options.record = {.kind = config.method == finetune::Method::kPrdp ? "prdp" : "ddpo",
-                    .model = "tiny",
-                    .reward = "redness",
-                    .device = "cpu",
-                    .seed = config.seed,
-                    .synthetic = false};
-  finetune::Reporter reporter;
-  if (said) reporter.say = [said](const std::string& line) { said->push_back(line); };
-  return finetune::run_finetune(task, config, options, reporter);
+  const std::string kind = config.method == finetune::Method::kPrdp ? "prdp" : "ddpo";
+  return finetune::run_finetune(task, config, tests::run_options(folder, kind, config.seed, resume),
+                                tests::reporter_into(said));
 }
 
 bool said_so(const std::vector<std::string>& said, const std::string& part) {
   return std::any_of(said.begin(), said.end(),
                      [&](const auto& line) { return line.find(part) != std::string::npos; });
-}
-
-std::vector<nlohmann::json> metrics(const fs::path& folder, bool evaluation) {
-  std::vector<nlohmann::json> lines;
-  std::istringstream text(data::read_file(folder / "metrics.jsonl"));
-  for (std::string line; std::getline(text, line);) {
-    lines.push_back(data::parse_json(line));
-    if (lines.back().value("evaluation", false) != evaluation) lines.pop_back();
-  }
-  return lines;
-}
-
-void expect_same_state(const fs::path& a, const fs::path& b) {
-  const auto first = data::read_safetensors(a / "state.safetensors"),
-             second = data::read_safetensors(b / "state.safetensors");
-  ASSERT_EQ(first.tensors.size(), second.tensors.size());
-  for (const auto& [name, tensor] : first.tensors)
-    EXPECT_TRUE(at::equal(tensor, second.tensors.at(name))) << name;
 }
 
 TEST(Trainer, RaisesTheRewardAndLeavesACompleteFolder) {
@@ -141,7 +75,7 @@ TEST(Trainer, RaisesTheRewardAndLeavesACompleteFolder) {
   config.images_per_prompt = 8;
   config.target_kl = 20;
   config.train_full = true;
-  const fs::path folder = fresh("prdp");
+  const fs::path folder = tests::fresh_run("prdp");
   std::vector<std::string> said;
   const auto result = run(tiny_task(), config, folder, "", &said);
   EXPECT_EQ(result.epochs, 12);
@@ -172,19 +106,21 @@ TEST(Trainer, AResumedRunEqualsTheUninterruptedOneBitForBit) {
     config.ema_decay = 0.9;
     config.train_full = full;
     config.learning_rate = full ? 1e-4 : 1e-2;
-    const fs::path whole = fresh("whole"), parts = fresh("parts");
+    const fs::path whole = tests::fresh_run("whole"), parts = tests::fresh_run("parts");
     run(tiny_task(), config, whole);
     config.num_epochs = 2;
     run(tiny_task(), config, parts);
     config.num_epochs = 4;
     run(tiny_task(), config, parts, "latest");
-    expect_same_state(whole / "checkpoint-16", parts / "checkpoint-16");
+    tests::expect_same_tensors(whole / "checkpoint-16/state.safetensors",
+                               parts / "checkpoint-16/state.safetensors");
     auto a = metrics(whole, true), b = metrics(parts, true);
     ASSERT_EQ(a.size(), b.size());
     EXPECT_EQ(a.back()["seen/redness"].get<double>(), b.back()["seen/redness"].get<double>());
     // From an older checkpoint, what came after it is written again, once.
     run(tiny_task(), config, parts, "checkpoint-8");
-    expect_same_state(whole / "checkpoint-16", parts / "checkpoint-16");
+    tests::expect_same_tensors(whole / "checkpoint-16/state.safetensors",
+                               parts / "checkpoint-16/state.safetensors");
     EXPECT_EQ(metrics(parts, false).size(), 4u);
     EXPECT_EQ(fs::exists(whole / "unet" / "diffusion_pytorch_model.safetensors"), full);
     const std::string kohya = whole.filename().string() + ".safetensors";
@@ -203,7 +139,7 @@ TEST(Trainer, OfflineAndDdpoShareTheLoop) {
   config.num_inner_epochs = 2;
   config.images_per_prompt = 8;
   config.num_epochs = 8;
-  const fs::path folder = fresh("offline");
+  const fs::path folder = tests::fresh_run("offline");
   EXPECT_GT(run(tiny_task(), config, folder).last.trained, 0.1);
   EXPECT_EQ(metrics(folder, false).back()["queries"].get<int64_t>(), 2 * 16);
   config = tiny_config();
@@ -213,19 +149,19 @@ TEST(Trainer, OfflineAndDdpoShareTheLoop) {
   config.sample_batch_size = config.train_batch_size = 48;
   config.num_epochs = 4;
   config.learning_rate = 3e-3;
-  EXPECT_GT(run(tiny_task(), config, fresh("ddpo")).last.trained, 0.1);
+  EXPECT_GT(run(tiny_task(), config, tests::fresh_run("ddpo")).last.trained, 0.1);
 }
 
 TEST(Trainer, FailedRewardsAreDroppedAndAllOfThemAreSkipped) {
   Task task = tiny_task();
   int calls = 0;
   task.rewards[0].score = [&](const rewards::RewardBatch& batch) {
-    at::Tensor scores = redness().score(batch);
+    at::Tensor scores = tests::channel_reward("redness", 0, false).score(batch);
     if (++calls == 3) scores.fill_(std::numeric_limits<float>::quiet_NaN());
     scores[0] = std::numeric_limits<float>::quiet_NaN();
     return scores;
   };
-  const fs::path folder = fresh("nan");
+  const fs::path folder = tests::fresh_run("nan");
   FinetuneConfig config = tiny_config();
   const auto result = run(task, config, folder);
   EXPECT_EQ(result.epochs, 4);
@@ -263,7 +199,7 @@ TEST(Trainer, GoesBackWhenTheParametersBlowUp) {
       3;  // the second and the evaluation after the third see what the first and the third did
   config.eval_every = 0;
   std::vector<std::string> said;
-  const fs::path folder = fresh("blown");
+  const fs::path folder = tests::fresh_run("blown");
   const auto result = run(tiny_task(), config, folder, "", &said);
   EXPECT_EQ(result.lost_epochs, 2);
   EXPECT_TRUE(said_so(said, "is not finite: back to the last good parameters"));
@@ -278,14 +214,14 @@ TEST(Trainer, RefusesARunWhoseLogProbabilitiesCannotBeReplayed) {
   FinetuneConfig config = tiny_config();
   config.clip_range = 1e-12;
   config.train_batch_size = 3;  // another batch size than the rollout's: other rounding
-  const std::string message = refusal([&] { run(tiny_task(), config, fresh("drift")); });
+  const std::string message = refusal([&] { run(tiny_task(), config, tests::fresh_run("drift")); });
   EXPECT_NE(message.find("self-test: log-probabilities"), std::string::npos) << message;
 }
 
 TEST(Trainer, RefusesAnotherRunsFolderAndAChangedConfiguration) {
   FinetuneConfig config = tiny_config();
   config.num_epochs = 2;
-  const fs::path folder = fresh("taken");
+  const fs::path folder = tests::fresh_run("taken");
   run(tiny_task(), config, folder);
   EXPECT_NE(refusal([&] { run(tiny_task(), config, folder); }).find("found a run of prdp"),
             std::string::npos);
@@ -302,7 +238,7 @@ TEST(Trainer, RefusesAnotherRunsFolderAndAChangedConfiguration) {
   EXPECT_NE(
       refusal([&] { run(tiny_task(), config, folder, "checkpoint-77"); }).find("checkpoint-77"),
       std::string::npos);
-  const fs::path other = fresh("other");
+  const fs::path other = tests::fresh_run("other");
   data::write_file(other / "holiday.txt", "x");
   EXPECT_NE(refusal([&] { run(tiny_task(), tiny_config(), other); }).find("new or empty folder"),
             std::string::npos);
@@ -313,12 +249,14 @@ TEST(Trainer, RefusesARewardThatDoesNotVary) {
   task.rewards[0].score = [](const rewards::RewardBatch& batch) {
     return at::ones({batch.images.size(0)});
   };
-  EXPECT_NE(refusal([&] { run(task, tiny_config(), fresh("flat")); }).find("found no difference"),
+  EXPECT_NE(refusal([&] {
+              run(task, tiny_config(), tests::fresh_run("flat"));
+            }).find("found no difference"),
             std::string::npos);
 }
 
 TEST(Checkpoints, TheOldestGoFirst) {
-  const fs::path folder = fresh("limit");
+  const fs::path folder = tests::fresh_run("limit");
   for (const char* step : {"2", "10", "9"})
     data::write_file(folder / (std::string("checkpoint-") + step) / "state.safetensors", "x");
   finetune::prune_checkpoints(folder, 2);
