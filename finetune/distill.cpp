@@ -202,6 +202,7 @@ Run make_run(const Task& task,
   const std::string name = std::filesystem::path(task.model).filename().string();
   run.session.words = {name, config.eval_sampler == "tcd" ? "TCD" : "LCM", config.eval_steps,
                        config.time_cond_proj_dim > 0 ? config.w + 1 : 1};
+  run.session.base_name = "the teacher";
   run.session.base_words = {name, "DDIM", config.teacher_steps, config.w + 1};
   return run;
 }

@@ -22,13 +22,12 @@ struct DistillConfig : TrainingConfig {
   double w = 7.5;                    // of the evaluation, and of a student that reads none
   int64_t time_cond_proj_dim = 256;  // width of the student's guidance embedding; 0: none
 
-  // The reward: loss = LCD - beta mean(R), R = sum over m of weight_m min(reward_m, cap_m).
-  double beta = 0;            // 0: from reward_share
-  double reward_share = 0.2;  // norm of the reward's gradient over the distillation's, both at
-                              // the student's output, over the first steps
-  std::vector<double> reward_caps;  // one a reward: no gradient above; infinity: none
-  int64_t reward_batch_size = 0;    // latents of a step that are decoded and rated; 0: all
-  int64_t reward_chunk = 16;        // of them at once: memory, not mathematics
+  // The reward: loss = LCD - beta mean(R), R = sum of weight times the reward within its caps.
+  double beta = 0;                // 0: from reward_share
+  double reward_share = 0.2;      // norm of the reward's gradient over the distillation's, both at
+                                  // the student's output, over the first steps
+  int64_t reward_batch_size = 0;  // latents of a step that are decoded and rated; 0: all
+  int64_t reward_chunk = 16;      // of them at once: memory, not mathematics
   RewardView reward_view = RewardView::kWhole;
   bool two_pass = false;  // the reward's graph before the VAE's: one more decode, less memory
   double on_policy = 0;   // share of the steps whose reward is that of the last step of a chain of

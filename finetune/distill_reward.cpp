@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "data/error.hpp"
+#include "data/shape.hpp"
+#include "finetune/epoch.hpp"
 
 namespace finetune {
 namespace {
@@ -45,7 +47,7 @@ at::Tensor image_gradient(const Task& task,
   std::vector<at::Tensor> columns;
   for (const auto& reward : task.rewards) columns.push_back(reward.score({leaf, prompts}));
   const at::Tensor raw = at::stack(columns, 1);
-  const at::Tensor total = capped_sum(raw, config.reward_weights, config.reward_caps).sum();
+  const at::Tensor total = weighted_reward(raw, config).sum();
   (-total).backward();
   const at::Tensor gradient = leaf.grad();
   sums.raw = sums.raw.defined() ? at::cat({sums.raw, raw.detach().cpu().to(at::kDouble)})
@@ -59,18 +61,11 @@ at::Tensor image_gradient(const Task& task,
 
 }  // namespace
 
-at::Tensor capped_sum(const at::Tensor& raw,
-                      const std::vector<double>& weights,
-                      const std::vector<double>& caps) {
-  TORCH_CHECK(raw.dim() == 2 && raw.size(1) == static_cast<int64_t>(weights.size()) &&
-                  (caps.empty() || caps.size() == weights.size()),
-              "capped_sum: a weight and a cap for each reward");
-  at::Tensor sum = at::zeros({raw.size(0)}, raw.options());
-  for (size_t m = 0; m < weights.size(); ++m) {
-    const at::Tensor column = raw.select(1, static_cast<int64_t>(m));
-    sum = sum + weights[m] * (caps.empty() ? column : column.clamp_max(caps[m]));
-  }
-  return sum;
+at::Tensor weighted_reward(const at::Tensor& raw, const TrainingConfig& config) {
+  const CombineOptions options = combine_options(config);
+  data::check_shape(raw, {-1, static_cast<int64_t>(options.weights.size())}, "weighted_reward");
+  const at::Tensor within = options.caps.empty() ? raw : data::capped(raw, options.caps);
+  return within.mv(at::tensor(options.weights, raw.options()));
 }
 
 RewardGradient reward_gradient(const Task& task,

@@ -10,14 +10,12 @@ namespace finetune {
 struct RewardGradient {
   at::Tensor gradient;   // [B, C, h, w] of -mean over the batch of R
   at::Tensor raw;        // [B, M] fp64, on the CPU
-  double combined = 0;   // mean of R, capped
+  double combined = 0;   // mean of R
   double saturated = 0;  // share of the image's values outside [0, 1]
 };
 
-// R = sum of weight min(reward, cap). raw: [B, M] -> [B]
-at::Tensor capped_sum(const at::Tensor& raw,
-                      const std::vector<double>& weights,
-                      const std::vector<double>& caps);
+// R = sum of weight times the reward within its caps. raw: [B, M] -> [B]
+at::Tensor weighted_reward(const at::Tensor& raw, const TrainingConfig& config);
 
 // Decodes and rates `reward_chunk` latents at a time; no graph is left behind. A value of the image
 // outside [0, 1] is seen as the nearer end; its gradient is kept where it leads back inside and

@@ -258,10 +258,10 @@ Figures update_proxy(Distillation& run, const Examples& examples) {
   for (int64_t start = 0; start < examples.latents.size(0); start += run.config.reward_chunk) {
     const int64_t rows = std::min(run.config.reward_chunk, examples.latents.size(0) - start);
     const at::NoGradGuard no_gradient;
-    values.push_back(capped_sum(
+    values.push_back(weighted_reward(
         score_images(run.task.rewards, run.task.decode(examples.latents.narrow(0, start, rows)),
                      {examples.prompts.begin() + start, examples.prompts.begin() + start + rows}),
-        run.config.reward_weights, run.config.reward_caps));
+        run.config));
   }
   const LatentUpdate update =
       update_latent_reward(*run.proxy, examples.latents, examples.hidden, at::cat(values),

@@ -32,8 +32,9 @@ bool judge(Session& session, const Evaluation& now) {
   const Verdict verdict = observe(session.progress.watch, here, session.learner.step);
   session.result.last = here;
   std::string told =
-      line("evaluation: trained rewards %+.3f, held-out %+.3f standard deviations from the start",
-           here.trained, here.held_out);
+      line("evaluation: trained rewards %+.3f, held-out %+.3f standard deviations from ",
+           here.trained, here.held_out) +
+      session.base_name;
   if (now.mask.size(0) > 0)
     told += line(", KL %.2f nats", now.kl.mv(now.mask).mean().item<double>());
   session.reporter.say(told);

@@ -56,6 +56,7 @@ struct Session {
   // What the method says: images of the base and of the model as it is, and the words beside them.
   std::function<Evaluation()> draw_base{}, draw_now{};
   SampleText base_words{}, words{};
+  std::string base_name = "the start";  // in what is said
   // Where there is more to keep than the learner, and a model to export in a form of its own; both
   // may be empty.
   std::function<void(const std::filesystem::path&folder)> save_more{}, load_more{};

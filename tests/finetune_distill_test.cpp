@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -194,7 +193,8 @@ TEST(RewardGradient, OfASaturatedValueLeadsOnlyBackInside) {
 TEST(RewardGradient, StopsAtTheCap) {
   Task task = tests::distill_task();
   DistillConfig config = tests::distill_config();
-  config.reward_caps = {5.0};
+  config.reward_names = {task.rewards[0].info.name};
+  config.caps = config.reward_names[0] + "=..5";
   const at::Tensor dark = at::full({1, 4, 2, 2}, -0.5), bright = at::full({1, 4, 2, 2}, 0.5);
   EXPECT_GT(gradient_of(task, config, dark).abs().max().item<double>(), 0);
   EXPECT_EQ(gradient_of(task, config, bright).abs().max().item<double>(), 0);
@@ -210,13 +210,17 @@ TEST(RewardGradient, OfACropOrAHalfReachesWhatItSaw) {
   EXPECT_EQ(gradient_of(task, config, latents).select(1, 0).ne(0).sum().item<int64_t>(), 2 * 64);
 }
 
-TEST(CappedSum, OfTwoRewards) {
+TEST(WeightedReward, OfTwoOneWithinItsCap) {
   const at::Tensor raw = at::tensor({1.0, 10.0, 3.0, 20.0}, at::kDouble).view({2, 2});
-  const at::Tensor sum =
-      finetune::capped_sum(raw, {2.0, 0.1}, {2.0, std::numeric_limits<double>::infinity()});
+  DistillConfig config;
+  config.reward_weights = {2.0, 0.1};
+  config.reward_names = {"first", "second"};
+  config.caps = "first=..2";
+  const at::Tensor sum = finetune::weighted_reward(raw, config);
   EXPECT_DOUBLE_EQ(sum[0].item<double>(), 3.0);
   EXPECT_DOUBLE_EQ(sum[1].item<double>(), 6.0);
-  EXPECT_THROW(finetune::capped_sum(raw, {1.0}, {}), c10::Error);
+  config.reward_weights = {1.0};
+  EXPECT_THROW(finetune::weighted_reward(raw, config), c10::Error);
 }
 
 // ---- diversity ----

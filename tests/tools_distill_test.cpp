@@ -33,7 +33,7 @@ TEST(DistillCommand, BadInputIsOneLineThatSaysWhatToDo) {
             std::string::npos);
   EXPECT_NE(refused({"--w_min", "9", "--w_max", "3"}).find("w_min"), std::string::npos);
   EXPECT_NE(refused({"--guidance_scale", "90"}).find("[3, 15]"), std::string::npos);
-  EXPECT_NE(refused({"--reward", "aesthetic", "--reward_cap", "clip_score=3"}).find("reward_cap"),
+  EXPECT_NE(refused({"--reward", "aesthetic", "--caps", "clip_score=..3"}).find("clip_score"),
             std::string::npos);
   EXPECT_NE(refused({"--data", "/nowhere"}), "");
   EXPECT_NE(refused({"extra"}).find("unexpected 'extra'"), std::string::npos);

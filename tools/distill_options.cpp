@@ -1,12 +1,7 @@
 #include "tools/distill_options.hpp"
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
-
 #include "data/error.hpp"
 #include "data/parameters.hpp"
-#include "rewards/weighted_sum.hpp"
 
 namespace tools {
 namespace {
@@ -53,7 +48,7 @@ void declare_reward(Options& options, DistillCommand& command) {
   options.alias("reward_scale", "beta");
   options.number("reward_share", config.reward_share,
                  "of the distillation's gradient, which the reward's begins with", 1e-6, 1000);
-  options.list("reward_cap", command.reward_cap, "NAME=VALUE above which a reward pulls no more");
+  options.text("caps", config.caps, "limits beyond which a reward pulls no more: clip_score=..90");
   options.integer("reward_batch_size", config.reward_batch_size, "latents of a step rated; 0: all",
                   0, 65536);
   options.integer("reward_chunk", config.reward_chunk, "decoded at once: memory alone", 1, 65536);
@@ -85,23 +80,6 @@ void declare_evaluation(Options& options, DistillCommand& command) {
   options.integer("sample_batch_size", config.sample_batch_size, "images at once", 1, 65536);
 }
 
-std::vector<double> caps_of(const DistillCommand& command) {
-  std::vector<double> caps;
-  const auto trained = rewards::parse_reward_weights(command.reward);
-  caps.assign(trained.size(), std::numeric_limits<double>::infinity());
-  for (const auto& text : command.reward_cap) {
-    const auto cap = rewards::parse_reward_weights(text).at(0);
-    const auto found = std::find_if(trained.begin(), trained.end(),
-                                    [&](const auto& reward) { return reward.name == cap.name; });
-    if (found == trained.end() || text.find('=') == std::string::npos) {
-      throw data::BadInput("reward_cap: expected NAME=VALUE of a trained reward (" +
-                           command.reward + "), found '" + text + "'");
-    }
-    caps[static_cast<size_t>(found - trained.begin())] = cap.weight;
-  }
-  return caps;
-}
-
 }  // namespace
 
 void declare_distill(Options& options, DistillCommand& command) {
@@ -117,8 +95,8 @@ void declare_distill(Options& options, DistillCommand& command) {
   options.rarely({"images", "latents", "social", "lvlm", "timestep_scaling_factor", "huber_c",
                   "reward_chunk", "latent_reward_warmup", "latent_reward_learning_rate",
                   "diversity_prompts", "diversity_images", "reward_view", "two_pass",
-                  "on_policy_steps", "reward_cap", "eval_sampler", "validation_prompts",
-                  "loss_type", "eval_rewards"});
+                  "on_policy_steps", "caps", "eval_sampler", "validation_prompts", "loss_type",
+                  "eval_rewards"});
 }
 
 void resolve_distill(DistillCommand& command) {
@@ -149,7 +127,6 @@ void resolve_distill(DistillCommand& command) {
         data::short_number(config.w_min + 1) + ", " + data::short_number(config.w_max + 1) +
         "], found " + data::short_number(command.guidance_scale));
   }
-  if (!command.reward.empty()) config.reward_caps = caps_of(command);
   if (command.output_dir.empty()) command.output_dir = "runs/distill";
 }
 

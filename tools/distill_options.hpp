@@ -16,9 +16,8 @@ struct DistillCommand : TrainingCommand {
   std::string latents;  // file where encoded images are kept; empty: nowhere
   int64_t images = 4000;
   std::string loss_type = "huber", reward_view = "whole";
-  double guidance_scale = 8.5;          // w + 1
-  std::vector<std::string> reward_cap;  // "aesthetic=7"
-  int64_t guidance_width = -1;          // of the student's embedding; -1: 256, of adapters 0
+  double guidance_scale = 8.5;  // w + 1
+  int64_t guidance_width = -1;  // of the student's embedding; -1: 256, of adapters 0
 };
 
 void declare_distill(Options& options, DistillCommand& command);
