@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""The comparisons of docs/results.md: few-step students of LCD and RG-LCD against their teacher.
+"""The comparisons of docs/results-distill.md: few-step students of LCD and RG-LCD against their teacher.
 
 `run` trains every arm on every seed, one process of `laurel distill` after the other, each on one thread; it goes on where
 it was stopped. `measure` draws the same prompts and seeds with every student in 1, 2, 4 and 8 steps and with the teacher in
 10, 25 and 50, rates the images, and looks at them with a network that nothing here was trained on (--judge: a CLIP of
-another seed, `laurel pretrain clip`). `report` prints the table. `measure` needs Python's torch and transformers.
+another seed, `laurel pretrain clip`). `report` prints the tables. `front` merges the student that was only pulled by the reward
+with the one that was also held apart (arms rg-lcd and diverse) in several proportions, and measures each: quality against
+diversity. `measure` and `front` need Python's torch and transformers.
 
   benchmarks/distill_experiments.py run --output runs/distill --seeds 1,2,3
   benchmarks/distill_experiments.py measure --output runs/distill --judge runs/judge/clip
   benchmarks/distill_experiments.py report --output runs/distill
+  benchmarks/distill_experiments.py front --output runs/distill --judge runs/judge/clip
 
 What is measured, over the same images for every row:
   rewards    aesthetic, clip_score (trained on by RG-LCD) and the oracle's caption match (gold, never trained on)
@@ -177,32 +180,51 @@ def rows_of(options):
                     yield f"{arm}, TCD", [*model, "--sampling-method", "tcd", "--eta", "0.3"], steps, seed
 
 
-def measure(options):
-    judge = Judge(options.judge)
-    scenes = options.output / "real"
-    if not scenes.exists():
+class Measure:
+    """What is said about a folder of `draw`."""
+
+    def __init__(self, options):
+        scenes = options.output / "real"
         for number, split in enumerate(SPLITS):
-            call(options, "world", "--out", scenes / split, "--count", 1024, "--split", split, "--seed", 77 + number)
-    import torch
-    real = torch.cat([judge.images(scenes / split) for split in SPLITS])
-    real_features, edges = judge.features(real), float(judge.laplacian(real).mean())
-    table = []
-    for name, model, steps, seed in rows_of(options):
-        folder = options.output / "drawn" / f"{name.replace(', ', '-')}-{steps}-{seed}"
-        cpu = draw(options, folder, model, steps)
+            if not (scenes / split).exists():
+                call(options, "world", "--out", scenes / split, "--count", 1024, "--split", split, "--seed", 77 + number)
+        self.options, self.judge = options, Judge(options.judge)
+        real = self.judge.torch.cat([self.judge.images(scenes / split) for split in SPLITS])
+        self.real, self.edges = self.judge.features(real), float(self.judge.laplacian(real).mean())
+
+    def row(self, name, model, steps, seed):
+        folder = self.options.output / "drawn" / f"{name.replace(', ', '-')}-{steps}-{seed}"
+        cpu = draw(self.options, folder, model, steps)
         scores = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
         scores = [record.get("rewards", record) for record in scores]
-        images = judge.images(folder / "images")
-        features = judge.features(images)
+        images = self.judge.images(folder / "images")
+        features = self.judge.features(images)
         pairs = features.view(-1, IMAGES_EACH, features.shape[1])
         values = {reward: [record[reward] for record in scores] for reward in REWARDS}
         values["trained"] = [a + 0.3 * c for a, c in zip(values["aesthetic"], values["clip_score"])]
         values["diversity"] = (1 - (pairs[:, 0] * pairs[:, 1]).sum(1)).repeat_interleave(IMAGES_EACH).tolist()
-        values["artefact"] = (judge.laplacian(images) / edges).tolist()
-        table.append({"name": name, "steps": steps, "seed": seed, "cpu": cpu, "values": values,
-                      "frechet": judge.frechet(features, real_features)})
+        values["artefact"] = (self.judge.laplacian(images) / self.edges).tolist()
         print(name, steps, seed, flush=True)
+        return {"name": name, "steps": steps, "seed": seed, "cpu": cpu, "values": values, "frechet": self.judge.frechet(features, self.real)}
+
+
+def measure(options):
+    measured = Measure(options)
+    table = [measured.row(*row) for row in rows_of(options)]
     (options.output / "measured.json").write_text(json.dumps(table))
+
+
+def front(options):
+    """Students between the one that was only pulled and the one that was also held apart."""
+    measured, table = Measure(options), []
+    for seed in options.seeds:
+        quality, diverse = [options.output / arm / f"seed-{seed}" / "model" for arm in ("rg-lcd", "diverse")]
+        for percent in range(0, 101, 25):
+            merged = options.output / "merged" / f"{percent}-{seed}"
+            if not merged.exists():
+                call(options, "merge", "--model", quality, "--with", diverse, "--weight", percent / 100, "--output", merged)
+            table.append(measured.row(f"{percent} % diverse", ["--model", merged, "--cfg-scale", "5", "--sampling-method", "lcm"], options.steps, seed))
+    print_table(table)
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
@@ -221,40 +243,81 @@ def interval(groups, rounds=1000):
     return mean, means[int(0.025 * rounds)], means[int(0.975 * rounds)]
 
 
+COLUMNS = ("trained", "aesthetic", "clip_score", "oracle", "diversity", "artefact")
+
+
+def figure(column, value, signed=False):
+    return f"{value:{'+' if signed else ''}.{1 if column == 'clip_score' else 3}f}"
+
+
+def rows_by_name(table):
+    for name, steps in dict.fromkeys((row["name"], row["steps"]) for row in table):
+        yield name, steps, [row for row in table if (row["name"], row["steps"]) == (name, steps)]
+
+
+def print_table(table):
+    """Means, their intervals, and below each other every seed's figure."""
+    print(f"| sampler | steps | seeds | {' | '.join(COLUMNS)} | frechet | cpu ms |")
+    print("|---" * (len(COLUMNS) + 5) + "|")
+    for name, steps, rows in rows_by_name(table):
+        cells = []
+        for column in COLUMNS:
+            groups = [row["values"][column] for row in rows]
+            mean, low, high = (figure(column, value) for value in interval(groups))
+            each = ", ".join(figure(column, sum(group) / len(group)) for group in groups)
+            cells.append(f"{mean} ({low}..{high})" + (f" [{each}]" if len(rows) > 1 else ""))
+        frechet = [row["frechet"] for row in rows]
+        each = f" [{', '.join(f'{value:.4f}' for value in frechet)}]" if len(rows) > 1 else ""
+        cpu = 1000 * sum(row["cpu"] for row in rows) / len(rows)
+        print(f"| {name} | {steps} | {len(rows)} | {' | '.join(cells)} | {sum(frechet) / len(rows):.4f}{each} | {cpu:.0f} |")
+
+
+def half_of(values, split):
+    half = len(values) // 2
+    return values[:half] if split == "seen" else values[half:]
+
+
+def print_differences(table):
+    """Every student less the teacher at its most steps, caption by caption, for both splits."""
+    teacher = next(row for row in table if (row["name"], row["steps"]) == ("teacher", TEACHER_STEPS[-1]))
+    print(f"\n| less the teacher's {TEACHER_STEPS[-1]} steps | steps | captions | {' | '.join(COLUMNS)} |")
+    print("|---" * (len(COLUMNS) + 3) + "|")
+    for name, steps, rows in rows_by_name(table):
+        if name.startswith("teacher"):
+            continue
+        for split in SPLITS:
+            cells = []
+            for column in COLUMNS:
+                base = half_of(teacher["values"][column], split)
+                groups = [[a - b for a, b in zip(half_of(row["values"][column], split), base)] for row in rows]
+                mean, low, high = (figure(column, value, signed=True) for value in interval(groups))
+                cells.append(f"{mean} ({low}..{high})")
+            print(f"| {name} | {steps} | {split} | {' | '.join(cells)} |")
+
+
 def report(options):
     table = json.loads((options.output / "measured.json").read_text())
-    columns = ("trained", "aesthetic", "clip_score", "oracle", "diversity", "artefact")
-    print(f"| sampler | steps | seeds | {' | '.join(columns)} | frechet | cpu ms |")
-    print("|---" * (len(columns) + 5) + "|")
-    for name, steps in dict.fromkeys((row["name"], row["steps"]) for row in table):
-        rows = [row for row in table if (row["name"], row["steps"]) == (name, steps)]
-        cells = []
-        for column in columns:
-            mean, low, high = interval([row["values"][column] for row in rows])
-            digits = 1 if column == "clip_score" else 3
-            cells.append(f"{mean:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})")
-        frechet = sum(row["frechet"] for row in rows) / len(rows)
-        cpu = 1000 * sum(row["cpu"] for row in rows) / len(rows)
-        each = ", ".join(f"{row['frechet']:.4f}" for row in rows)
-        print(f"| {name} | {steps} | {len(rows)} | {' | '.join(cells)} | {frechet:.4f}{f' ({each})' if len(rows) > 1 else ''} | {cpu:.0f} |")
+    print_table(table)
+    print_differences(table)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", choices=("run", "measure", "report"))
+    parser.add_argument("work", choices=("run", "measure", "report", "front"))
     parser.add_argument("--laurel", type=lambda text: pathlib.Path(text).resolve(), default=ROOT / "build/release/bin/laurel")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/distill"))
     parser.add_argument("--judge", type=pathlib.Path, default=pathlib.Path("runs/judge/clip"))
     parser.add_argument("--arms", type=lambda text: text.split(","), default=["lcd", "rg-lcd"])
     parser.add_argument("--seeds", type=lambda text: [int(s) for s in text.split(",")], default=[1, 2, 3])
     parser.add_argument("--captions", type=int, default=64, help="of each split")
+    parser.add_argument("--steps", type=int, default=4, help="of `front`")
     parser.add_argument("--tcd", action="store_true", help="TCD sampling as well")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of laurel distill on top of every arm")
     options = parser.parse_args()
     options.settings = dict(word.split("=", 1) for word in options.set)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     options.output.mkdir(parents=True, exist_ok=True)
-    {"run": run, "measure": measure, "report": report}[options.work](options)
+    {"run": run, "measure": measure, "report": report, "front": front}[options.work](options)
 
 
 if __name__ == "__main__":

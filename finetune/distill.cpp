@@ -149,10 +149,7 @@ void lose_step(Run& run, const std::string& what) {
 // Images rated by the trained rewards.
 int64_t queries_of_a_step(const Run& run) {
   if (run.session.task.rewards.empty()) return 0;
-  const int64_t rated = run.config.reward_batch_size > 0
-                            ? std::min(run.config.reward_batch_size, run.config.train_batch_size)
-                            : run.config.train_batch_size;
-  return run.distillation.proxy ? 3 * rated : rated;
+  return (run.distillation.proxy ? 3 : 1) * rated_rows(run.config);
 }
 
 void train_step(Run& run) {

@@ -14,6 +14,9 @@ enum class RewardView { kWhole, kCrop, kHalf };
 struct DistillConfig : TrainingConfig {
   int64_t max_train_steps = 1000;
   int64_t train_batch_size = 16;    // latents of an optimiser step
+  double caption_mix = 0;           // share of them whose caption has tokens of another's: the
+                                    // teacher answers there too, and the student learns to follow
+                                    // it beyond the data's captions. They are not rated
   int64_t num_ddim_timesteps = 50;  // of the teacher's solver; divides the schedule
   double timestep_scaling = 10;
   LcdLoss loss = LcdLoss::kHuber;

@@ -80,11 +80,8 @@ DistillForecast forecast_distill(const Task& task,
                state = 4 * values * (config.ema_decay > 0 ? 4 : 3),
                kept = static_cast<double>(std::max<int64_t>(1, config.checkpoints_total_limit));
   result.disk_bytes = kept * (state + exported) + 2 * exported;
-  const int64_t rated = config.reward_batch_size > 0
-                            ? std::min(config.reward_batch_size, config.train_batch_size)
-                            : config.train_batch_size;
   if (!task.rewards.empty())
-    result.queries = config.max_train_steps * rated * (config.latent_reward ? 3 : 1);
+    result.queries = config.max_train_steps * rated_rows(config) * (config.latent_reward ? 3 : 1);
   result.trained_values = costs.trained_values;
   return result;
 }

@@ -49,20 +49,34 @@ struct Step {
   TermReport report{};
 };
 
-int64_t rated_rows(const Distillation& run) {
-  const int64_t wanted = run.config.reward_batch_size, all = run.config.train_batch_size;
-  return wanted > 0 ? std::min(wanted, all) : all;
+int64_t blended_rows(const DistillConfig& config) {
+  return static_cast<int64_t>(config.caption_mix * static_cast<double>(config.train_batch_size));
+}
+
+// Gives the last rows' captions some tokens of the row after each, as many as a uniform share says:
+// conditions that no caption of the data has. (As Yun et al., "CutMix", 2019, of conditions alone:
+// the teacher says what is right.)
+void blend_captions(diffusion::TextCondition& text, int64_t rows, at::Generator& generator) {
+  if (rows == 0) return;
+  const at::Tensor hidden = text.hidden;  // [B, L, D]
+  const int64_t first = hidden.size(0) - rows, tokens = hidden.size(1);
+  const at::Tensor share = at::rand({rows, 1, 1}, generator);
+  const at::Tensor other = at::rand({rows, tokens, 1}, generator) < share;
+  const at::Tensor own = hidden.narrow(0, first, rows),
+                   next = hidden.roll(-1, 0).narrow(0, first, rows);
+  text.hidden =
+      at::cat({hidden.narrow(0, 0, first), at::where(other.to(hidden.device()), next, own)});
 }
 
 std::vector<std::string> rated_prompts(const Step& step) {
-  return {step.drawn.prompts.begin(), step.drawn.prompts.begin() + rated_rows(step.run)};
+  return {step.drawn.prompts.begin(), step.drawn.prompts.begin() + rated_rows(step.run.config)};
 }
 
 // The last step of a chain of the student's own, for the rated rows' prompts.
 at::Tensor on_policy_output(Step& step) {
   const Distillation& run = step.run;
   const LcdConditions conditions =
-      chosen(step.drawn.batch.conditions, at::arange(rated_rows(run), at::kLong));
+      chosen(step.drawn.batch.conditions, at::arange(rated_rows(run.config), at::kLong));
   const int64_t steps =
       at::randint(1, run.config.on_policy_steps + 1, {1}, step.generator, at::kLong)
           .item<int64_t>();
@@ -96,7 +110,7 @@ void add_reward(Step& step, double beta, const at::Tensor& predicted, at::Tensor
   const DistillConfig& config = step.run.config;
   const bool on_policy =
       config.on_policy > 0 && at::rand({1}, step.generator).item<double>() < config.on_policy;
-  const int64_t rows = rated_rows(step.run);
+  const int64_t rows = rated_rows(config);
   const at::Tensor output = on_policy ? on_policy_output(step) : predicted.narrow(0, 0, rows);
   const at::Tensor gradient = rated_gradient(step, output);
   const double size = norm_of(gradient);
@@ -130,7 +144,7 @@ void add_diversity(Step& step, double lcd_norm) {
 
 // The student's and the target's images and the real ones, of the rated rows.
 Examples examples_of(const Step& step, const LcdPrediction& prediction) {
-  const int64_t rows = rated_rows(step.run);
+  const int64_t rows = rated_rows(step.run.config);
   const auto some = [&](const at::Tensor& x) { return x.detach().narrow(0, 0, rows); };
   const at::Tensor hidden = some(step.drawn.batch.conditions.text.hidden);
   Examples examples{at::cat({some(prediction.predicted), some(prediction.target),
@@ -178,6 +192,12 @@ Distillation make_distillation(const Task& task,
   return run;
 }
 
+int64_t rated_rows(const DistillConfig& config) {
+  const int64_t wanted = config.reward_batch_size,
+                unblended = config.train_batch_size - blended_rows(config);
+  return wanted > 0 ? std::min(wanted, unblended) : unblended;
+}
+
 DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
   const DistillConfig& config = run.config;
   const int64_t count = config.train_batch_size;
@@ -198,6 +218,7 @@ DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
     drawn.prompts.push_back(run.data.captions[static_cast<size_t>(rows[i].item<int64_t>())]);
   const at::NoGradGuard no_gradient;
   batch.conditions.text = moved(run.task.encode(drawn.prompts), device);
+  blend_captions(batch.conditions.text, blended_rows(config), generator);
   batch.conditions.uncondition = run.uncondition;
   if (run.task.time_ids.defined()) batch.conditions.time_ids = run.task.time_ids.to(device);
   return drawn;

@@ -35,6 +35,9 @@ Distillation make_distillation(const Task& task,
                                const diffusion::UNet& student,
                                Learner& learner);
 
+// Latents of a step that the rewards rate: its first ones.
+int64_t rated_rows(const DistillConfig& config);
+
 struct DrawnBatch {
   LcdBatch batch;
   std::vector<std::string> prompts;  // B

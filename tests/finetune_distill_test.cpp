@@ -223,6 +223,35 @@ TEST(WeightedReward, OfTwoOneWithinItsCap) {
   EXPECT_THROW(finetune::weighted_reward(raw, config), c10::Error);
 }
 
+// ---- blended captions ----
+
+TEST(DrawBatch, BlendsTheLastCaptionsAndRatesTheOthers) {
+  const Task task = tests::distill_task();
+  const auto data = tests::distill_data();
+  DistillConfig config = tests::distill_config();
+  config.caption_mix = 0.5;  // of 4
+  EXPECT_EQ(finetune::rated_rows(config), 2);
+  config.reward_batch_size = 1;
+  EXPECT_EQ(finetune::rated_rows(config), 1);
+  diffusion::UNet student = task.unet;
+  auto learner = finetune::make_learner(config, finetune::trained_parameters(student, config), 1);
+  const finetune::Distillation run =
+      finetune::make_distillation(task, data, config, student, learner);
+  auto generator = at::detail::createCPUGenerator(4);
+  bool swapped = false, kept = false;
+  for (int draw = 0; draw < 5; ++draw) {
+    const auto drawn = finetune::draw_batch(run, generator);
+    const at::Tensor found = drawn.batch.conditions.text.hidden,
+                     whole = task.encode(drawn.prompts).hidden, next = whole.roll(-1, 0);
+    EXPECT_TRUE(found.narrow(0, 0, 2).equal(whole.narrow(0, 0, 2)));
+    const at::Tensor own = (found == whole).all(2), others = (found == next).all(2);  // [4, L]
+    EXPECT_TRUE((own | others).all().item<bool>());
+    swapped |= !own.all().item<bool>();
+    kept |= !others.narrow(0, 2, 2).all().item<bool>();
+  }
+  EXPECT_TRUE(swapped && kept);
+}
+
 // ---- diversity ----
 
 TEST(DiversityLoss, OfHandMadePairs) {

@@ -23,6 +23,10 @@ void declare_distillation(Options& options, DistillCommand& command) {
   options.integer("max_train_steps", config.max_train_steps, "optimiser steps", 1, 100000000);
   options.alias("steps", "max_train_steps");
   options.integer("train_batch_size", config.train_batch_size, "latents of a step", 1, 65536);
+  options.number(
+      "caption_mix", config.caption_mix,
+      "share of them whose caption has tokens of another's: follows the teacher beyond the data", 0,
+      0.95);
   options.integer("num_ddim_timesteps", config.num_ddim_timesteps,
                   "of the teacher's solver; divides the schedule", 1, 100000);
   options.choice("loss_type", command.loss_type, {"huber", "l2"}, "between student and target");
@@ -92,10 +96,25 @@ void declare_distill(Options& options, DistillCommand& command) {
   declare_records(options, command, command.config, "steps");
   declare_evaluation(options, command);
   options.rarely(rare_training_options());
-  options.rarely({"images", "latents", "social", "lvlm", "timestep_scaling_factor", "huber_c",
-                  "reward_chunk", "latent_reward_warmup", "latent_reward_learning_rate",
-                  "diversity_prompts", "diversity_images", "reward_view", "two_pass",
-                  "on_policy_steps", "caps", "eval_sampler", "validation_prompts", "loss_type",
+  options.rarely({"images",
+                  "latents",
+                  "social",
+                  "lvlm",
+                  "timestep_scaling_factor",
+                  "huber_c",
+                  "reward_chunk",
+                  "latent_reward_warmup",
+                  "latent_reward_learning_rate",
+                  "diversity_prompts",
+                  "diversity_images",
+                  "reward_view",
+                  "two_pass",
+                  "on_policy_steps",
+                  "caps",
+                  "caption_mix",
+                  "eval_sampler",
+                  "validation_prompts",
+                  "loss_type",
                   "eval_rewards"});
 }
 
