@@ -87,10 +87,14 @@ int cmd_world(const std::vector<std::string>& arguments) {
     return world_social_log({arguments.begin() + 1, arguments.end()});
   if (!arguments.empty() && arguments[0] == "judge-server")
     return world_judge_server({arguments.begin() + 1, arguments.end()});
+  if (!arguments.empty() && arguments[0] == "edits")
+    return world_edits({arguments.begin() + 1, arguments.end()});
+  if (!arguments.empty() && arguments[0] == "edit-scores")
+    return world_edit_scores({arguments.begin() + 1, arguments.end()});
   WorldConfig config;
   Options options("world",
                   "Draws captioned scenes of the built-in (synthetic) world, or checks its oracle.",
-                  "[social-log | judge-server]");
+                  "[social-log | judge-server | edits | edit-scores]");
   options.text("out", config.out, "folder for the pictures and captions");
   options.integer("count", config.count, "scenes to draw, or to check in each row", 1, 1000000);
   options.choice("split", config.split, {"seen", "unseen"},

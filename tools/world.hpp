@@ -9,5 +9,7 @@ namespace tools {
 
 int world_social_log(const std::vector<std::string>& arguments);
 int world_judge_server(const std::vector<std::string>& arguments);
+int world_edits(const std::vector<std::string>& arguments);
+int world_edit_scores(const std::vector<std::string>& arguments);
 
 }  // namespace tools

@@ -3,16 +3,11 @@
 #include <algorithm>
 
 #include "data/error.hpp"
+#include "data/scene/reader.hpp"
 #include "data/scene/words.hpp"
 
 namespace scene {
 namespace {
-
-const std::string& wording(const WordTable& table, int64_t value, const Choose& choose) {
-  const Wordings& wordings = table[static_cast<size_t>(value)];
-  const int64_t all = static_cast<int64_t>(wordings.texts.size());
-  return wordings.texts[static_cast<size_t>(choose(wordings.written > 0 ? wordings.written : all))];
-}
 
 const std::string& plain(const WordTable& table, int64_t value) {
   return table[static_cast<size_t>(value)].texts.front();
@@ -32,97 +27,6 @@ std::string write_phrase(const Phrase& phrase, const Choose& choose) {
                                              : "a";
   return count + " " + text;
 }
-
-// The words of a text; a comma is a word.
-std::vector<std::string> split_words(const std::string& text) {
-  std::vector<std::string> words;
-  bool inside = false;
-  for (const char letter : text) {
-    if (letter == ' ' || letter == '\t' || letter == '\n' || letter == '\r') {
-      inside = false;
-    } else if (letter == ',') {
-      words.emplace_back(",");
-      inside = false;
-    } else {
-      if (!inside) words.emplace_back();
-      words.back() += letter;
-      inside = true;
-    }
-  }
-  return words;
-}
-
-// A place in the words of a caption.
-class Reader {
- public:
-  explicit Reader(const std::string& text) : words_(split_words(text)) {}
-
-  bool done() const { return next_ == words_.size(); }
-
-  // Takes the longest wording of any value of the table; nothing where none stands here.
-  std::optional<int64_t> take(const WordTable& table) {
-    std::optional<int64_t> found;
-    size_t longest = 0;
-    for (size_t value = 0; value < table.size(); ++value) {
-      for (const std::string& text : table[value].texts) {
-        const size_t length = length_if_here(split_words(text));
-        if (length <= longest) continue;
-        longest = length;
-        found = static_cast<int64_t>(value);
-      }
-    }
-    next_ += longest;
-    return found;
-  }
-
-  int64_t require(const WordTable& table, const std::string& what) {
-    const auto value = take(table);
-    if (value) return *value;
-    std::vector<std::string> candidates;
-    for (const Wordings& wordings : table)
-      candidates.insert(candidates.end(), wordings.texts.begin(), wordings.texts.end());
-    fail(what, candidates);
-  }
-
-  [[noreturn]] void fail(const std::string& what,
-                         const std::vector<std::string>& candidates) const {
-    const std::string found = done() ? "the end" : "'" + words_[next_] + "'";
-    std::string line =
-        "caption, word " + std::to_string(next_ + 1) + ": expected " + what + ", found " + found;
-    const std::string near = done() ? "" : data::nearest(words_[next_], candidates);
-    std::string advice;
-    for (const std::string& candidate : candidates)
-      advice += (advice.empty() ? "" : ", ") + candidate;
-    if (!near.empty()) {
-      line += "; did you mean " + near + "?";
-    } else if (!advice.empty()) {
-      line += "; use one of: " + advice;
-    }
-    throw data::BadInput(line);
-  }
-
-  // "on a white background", "against a .. background", ", .. background"
-  std::optional<Tone> take_background() {
-    const size_t start = next_;
-    if (take(background_words())) {
-      const auto tone = take(tone_words());
-      if (tone && take({{{"background"}}})) return static_cast<Tone>(*tone);
-    }
-    next_ = start;
-    return std::nullopt;
-  }
-
- private:
-  std::vector<std::string> words_;
-  size_t next_ = 0;
-
-  size_t length_if_here(const std::vector<std::string>& wanted) const {
-    const bool here =
-        wanted.size() <= words_.size() - next_ &&
-        std::equal(wanted.begin(), wanted.end(), words_.begin() + static_cast<int64_t>(next_));
-    return here ? wanted.size() : 0;
-  }
-};
 
 Phrase parse_phrase(Reader& reader) {
   Phrase phrase;
@@ -145,6 +49,12 @@ int64_t count_objects(const Sentence& sentence) {
 
 }  // namespace
 
+const std::string& wording(const WordTable& table, int64_t value, const Choose& choose) {
+  const Wordings& wordings = table[static_cast<size_t>(value)];
+  const int64_t all = static_cast<int64_t>(wordings.texts.size());
+  return wordings.texts[static_cast<size_t>(choose(wordings.written > 0 ? wordings.written : all))];
+}
+
 std::string write(const Sentence& sentence, const Choose& choose) {
   std::string text = wording(opening_words(), 0, choose);
   if (!text.empty()) text += " ";
@@ -165,7 +75,7 @@ std::string write(const Sentence& sentence, const Choose& choose) {
 }
 
 Sentence parse(const std::string& text) {
-  Reader reader(text);
+  Reader reader("caption", text);
   Sentence sentence;
   reader.take(opening_words());
   sentence.phrases.push_back(parse_phrase(reader));

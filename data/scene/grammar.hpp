@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "data/scene/words.hpp"
 #include "data/scene/world.hpp"
 
 namespace scene {
@@ -29,6 +30,9 @@ struct Sentence {
 
 // Picks one of `count` wordings; the first is the plain one.
 using Choose = std::function<int64_t(int64_t count)>;
+
+// One of the written wordings of a value of the table.
+const std::string& wording(const WordTable& table, int64_t value, const Choose& choose);
 
 // All lower case, at most 28 words.
 std::string write(const Sentence& sentence, const Choose& choose);

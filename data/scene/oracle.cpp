@@ -260,12 +260,9 @@ std::optional<Tone> name_tone(const Pixel& colour) {
   double best = kFarthestTone;
   std::optional<Tone> tone;
   for (size_t index = 0; index < kToneRanges.size(); ++index) {
-    const HsvRange& range = kToneRanges[index];
-    const Rgb middle = to_rgb(
-        {range.hue, range.hue_half < 90 ? (range.saturation_min + range.saturation_max) / 2 : 0,
-         (range.value_min + range.value_max) / 2});
+    const Rgb wanted = middle(kToneRanges[index]);
     const double distance =
-        std::hypot(colour[0] - middle.r, colour[1] - middle.g, colour[2] - middle.b);
+        std::hypot(colour[0] - wanted.r, colour[1] - wanted.g, colour[2] - wanted.b);
     if (distance >= best) continue;
     best = distance;
     tone = static_cast<Tone>(index);

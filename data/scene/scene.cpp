@@ -202,6 +202,16 @@ Scene random_scene(at::Generator& generator, Split split) {
   return random_scene(random, split);
 }
 
+bool well_placed(const Scene& scene) {
+  for (size_t index = 0; index < scene.objects.size(); ++index) {
+    const Object& object = scene.objects[index];
+    const double low = far_reach(object.kind, object.scale) + kMargin, high = kCanvas - low;
+    const bool inside = object.x >= low && object.x <= high && object.y >= low && object.y <= high;
+    if (!inside || !fits(scene.objects, index)) return false;
+  }
+  return true;
+}
+
 at::Tensor render(const Scene& scene) {
   at::Tensor image = at::empty({3, kCanvas, kCanvas}, at::kFloat);  // image: [3, 64, 64]
   draw(scene, image.mutable_data_ptr<float>());

@@ -41,6 +41,9 @@ struct Scene {
 // kSeen: no held-out combination of colour and shape. kUnseen: at least one.
 Scene random_scene(at::Generator& generator, Split split);
 
+// Does every shape stay on the canvas, clear of the others and of the lines between two words?
+bool well_placed(const Scene& scene);
+
 // [3, 64, 64] fp32 in [0, 1], anti-aliased.
 at::Tensor render(const Scene& scene);
 

@@ -45,6 +45,12 @@ Hsv to_hsv(const Rgb& rgb) {
   return {60 * turns, chroma / high, high};
 }
 
+Rgb middle(const HsvRange& range) {
+  const bool any_hue = range.hue_half > 90;
+  return to_rgb({range.hue, any_hue ? 0 : (range.saturation_min + range.saturation_max) / 2,
+                 (range.value_min + range.value_max) / 2});
+}
+
 bool place_holds(Place place, double x, double y) {
   const double far = kCanvas - kThird;
   const bool left = x<kThird, right = x> far, top = y<kThird, bottom = y> far;

@@ -53,6 +53,7 @@ Hsv to_hsv(const Rgb& rgb);
 struct HsvRange {
   double hue, hue_half, saturation_min, saturation_max, value_min, value_max;
 };
+Rgb middle(const HsvRange& range);  // grey where the range holds every hue
 extern const std::array<HsvRange, kColours> kColourRanges;
 extern const std::array<HsvRange, kTones> kToneRanges;
 
