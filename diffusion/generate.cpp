@@ -49,6 +49,13 @@ std::vector<std::string> texts_of(const std::vector<ImageRequest>& batch,
   return texts;
 }
 
+std::vector<RewardRequest> requests_of(const std::vector<ImageRequest>& batch,
+                                       RewardRequest ImageRequest::*reward) {
+  std::vector<RewardRequest> requests;
+  for (const auto& request : batch) requests.push_back(request.*reward);
+  return requests;
+}
+
 // As many chunks for each text of the batch as the longest needs.
 TextOptions text_options(const Pipeline& pipeline,
                          const std::vector<ImageRequest>& batch,
@@ -102,6 +109,11 @@ DenoiserConditions conditions_of(const Pipeline& pipeline,
                               .to(device);
   }
   if (edits_images(pipeline)) conditions.image_latents = source_latents(pipeline, batch, pixels);
+  if (reads_reward(pipeline.unet.config.reward)) {
+    conditions.reward = reward_condition(pipeline, requests_of(batch, &ImageRequest::reward));
+    conditions.reward_low =
+        reward_condition(pipeline, requests_of(batch, &ImageRequest::reward_low));
+  }
   return conditions;
 }
 
@@ -151,7 +163,7 @@ Denoiser guided_denoiser(const UNet& unet,
                          const DenoiserConditions& conditions,
                          const GuidanceOptions& guidance) {
   const Branches branches = branches_of(unet.config, guidance);
-  const auto count = static_cast<int64_t>(branches);
+  const int64_t count = branch_count(branches);
   const int64_t rows = count * conditions.text.hidden.size(0);
   const auto in_all = [&](const at::Tensor& x) {  // the same in every branch
     return x.defined() ? x.repeat({count, 1}) : x;
@@ -170,9 +182,12 @@ Denoiser guided_denoiser(const UNet& unet,
     inputs.added.timestep_cond = guidance_embedding(w, unet.config.time_cond_proj_dim);
   }
   const at::Tensor& source = conditions.image_latents;
-  if (source.defined()) {
-    inputs.image_latents =
-        branches == Branches::kPrompt ? source : at::cat({source, source, at::zeros_like(source)});
+  if (source.defined()) inputs.image_latents = branch_images(branches, source);
+  if (reads_reward(unet.config.reward)) {
+    const int64_t batch = conditions.text.hidden.size(0);
+    inputs.added.reward =
+        branch_rewards(branches, completed(unet.config.reward, conditions.reward, batch),
+                       completed(unet.config.reward, conditions.reward_low, batch));
   }
   return [&unet, inputs, guidance](const at::Tensor& x, double timestep) {
     return guided_forward(unet, x, timestep, inputs, guidance);

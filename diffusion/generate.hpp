@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "diffusion/edit_model.hpp"
 #include "diffusion/pipeline.hpp"
 #include "diffusion/samplers.hpp"
 
@@ -17,7 +18,9 @@ struct ImageRequest {
   uint64_t seed = 0;
   at::Tensor
       latents;  // [C, h, w] initial noise, standard normal, or undefined: drawn from the seed
-  at::Tensor source{};  // [3, H, W] in [0, 1] the image to edit; for editing models alone
+  at::Tensor source{};         // [3, H, W] in [0, 1] the image to edit; for editing models alone
+  RewardRequest reward{};      // what the edit should earn, and what reward guidance pushes away
+  RewardRequest reward_low{};  // from; of models that read it
 };
 
 struct GenerateOptions {
@@ -59,6 +62,7 @@ struct DenoiserConditions {
   TextCondition negative;    // undefined tensors where branches_of() says that it is not used
   at::Tensor time_ids;       // [B, 6] SDXL
   at::Tensor image_latents;  // [B, C, h, w] InstructPix2Pix: raw latents of the source images
+  RewardCondition reward, reward_low;  // of a UNet with a reward branch
 };
 // The UNet under guidance. The keys and values of the text are computed here, once.
 Denoiser guided_denoiser(const UNet& unet,

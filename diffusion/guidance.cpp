@@ -29,17 +29,55 @@ at::Tensor time_ids(const SizeConditions& sizes, int64_t height, int64_t width) 
 }
 
 Branches branches_of(const UNetConfig& unet, const GuidanceOptions& options) {
-  if (unet.time_cond_proj_dim > 0 || options.scale <= 1) return Branches::kPrompt;
+  const bool reward = reads_reward(unet.reward) && options.reward_scale != 1;
+  const Branches plain = reward ? Branches::kPromptReward : Branches::kPrompt;
+  if (unet.time_cond_proj_dim > 0 || options.scale <= 1) return plain;
   if (!reads_image(unet)) return Branches::kUnconditionalPrompt;
-  return options.image_scale >= 1 ? Branches::kPromptImageNone : Branches::kPrompt;
+  if (options.image_scale < 1) return plain;
+  return reward ? Branches::kPromptImageNoneReward : Branches::kPromptImageNone;
+}
+
+int64_t branch_count(Branches branches) {
+  switch (branches) {
+    case Branches::kPrompt:
+      return 1;
+    case Branches::kUnconditionalPrompt:
+    case Branches::kPromptReward:
+      return 2;
+    case Branches::kPromptImageNone:
+      return 3;
+    case Branches::kPromptImageNoneReward:
+      break;
+  }
+  return 4;
 }
 
 at::Tensor branch_rows(Branches branches, const at::Tensor& text, const at::Tensor& negative) {
   if (branches == Branches::kPrompt) return text;
+  if (branches == Branches::kPromptReward) return at::cat({text, text});
   TORCH_CHECK(negative.defined() && negative.sizes() == text.sizes(),
               "branch_rows: text and negative of different shapes");
-  return branches == Branches::kUnconditionalPrompt ? at::cat({negative, text})
-                                                    : at::cat({text, negative, negative});
+  if (branches == Branches::kUnconditionalPrompt) return at::cat({negative, text});
+  return branches == Branches::kPromptImageNone ? at::cat({text, negative, negative})
+                                                : at::cat({text, negative, negative, text});
+}
+
+at::Tensor branch_images(Branches branches, const at::Tensor& source) {
+  if (branches == Branches::kPrompt) return source;
+  if (branches == Branches::kPromptReward) return at::cat({source, source});
+  const at::Tensor nothing = at::zeros_like(source);
+  return branches == Branches::kPromptImageNone ? at::cat({source, source, nothing})
+                                                : at::cat({source, source, nothing, source});
+}
+
+RewardCondition branch_rewards(Branches branches,
+                               const RewardCondition& reward,
+                               const RewardCondition& low) {
+  const bool guided =
+      branches == Branches::kPromptReward || branches == Branches::kPromptImageNoneReward;
+  std::vector<RewardCondition> rows(static_cast<size_t>(branch_count(branches)), reward);
+  if (guided) rows.back() = low;
+  return joined(rows);
 }
 
 at::Tensor guided_forward(const UNet& unet,
@@ -47,18 +85,27 @@ at::Tensor guided_forward(const UNet& unet,
                           double timestep,
                           const BranchInputs& inputs,
                           const GuidanceOptions& options) {
-  const auto count = static_cast<size_t>(inputs.branches);
-  at::Tensor input = count == 1 ? x : at::cat(std::vector<at::Tensor>(count, x));
+  const int64_t count = branch_count(inputs.branches);
+  at::Tensor input =
+      count == 1 ? x : at::cat(std::vector<at::Tensor>(static_cast<size_t>(count), x));
   if (inputs.image_latents.defined()) input = at::cat({input, inputs.image_latents}, 1);
   const at::Tensor t = at::full({input.size(0)}, timestep, x.options().dtype(at::kFloat));
   const at::Tensor output = unet_forward(unet, input, t, inputs.keys, inputs.added).to(at::kFloat);
   if (inputs.branches == Branches::kPrompt) return output;
-  const bool edits = inputs.branches == Branches::kPromptImageNone;
-  const at::Tensor guided =
-      edits ? guide_edit(output, options.scale, options.image_scale) : guide(output, options.scale);
+  const auto parts = output.chunk(count);
+  const bool uncond = inputs.branches == Branches::kUnconditionalPrompt;
+  at::Tensor guided = uncond      ? guide(output, options.scale)
+                      : count > 2 ? guide_edit(output.narrow(0, 0, 3 * x.size(0)), options.scale,
+                                               options.image_scale)
+                                  : parts[0];
+  if (!uncond && count != 3) guided = guided + reward_push(output, count, options.reward_scale);
   if (options.rescale <= 0) return guided;
-  return rescaled(guided, output.chunk(static_cast<int64_t>(count))[edits ? 0 : 1],
-                  options.rescale);
+  return rescaled(guided, parts[uncond ? 1 : 0], options.rescale);
+}
+
+at::Tensor reward_push(const at::Tensor& output, int64_t branches, double reward_scale) {
+  const auto parts = parts_of(output, branches, "reward_push");
+  return (reward_scale - 1) * (parts.front() - parts.back());
 }
 
 at::Tensor guide(const at::Tensor& output, double weight) {

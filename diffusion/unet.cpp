@@ -97,6 +97,7 @@ UNet build_unet(const UNetConfig& config, const LayerSource& source) {
   unet.config = config;
   unet.conv_in = source.conv2d("conv_in", widths[0], config.in_channels, 3);
   build_embeddings(unet, source);
+  unet.reward = build_reward_branch(source, config.reward, {widths[0], 4 * widths[0]});
   for (size_t i = 0; i < widths.size(); ++i) {
     unet.down_blocks.push_back(build_block(source, config, down_plan(config, i)));
   }
@@ -191,8 +192,10 @@ void visit_layers(UNet& unet, const std::string& prefix, const LayerVisitor& vis
 }  // namespace
 
 UNet load_unet(const fs::path& folder) {
-  const UNetConfig config = read_unet_config(folder / "config.json");
-  return unet_from_weights(data::read_weights(folder, "diffusion_pytorch_model"), config);
+  UNetConfig config = read_unet_config(folder / "config.json");
+  const data::Weights weights = data::read_weights(folder, "diffusion_pytorch_model");
+  if (!reads_reward(config.reward)) config.reward = reward_config_of(weights);
+  return unet_from_weights(weights, config);
 }
 
 UNet unet_from_weights(const data::Weights& weights, const UNetConfig& config) {
@@ -215,15 +218,9 @@ void save_unet(const fs::path& folder, UNet& unet, at::ScalarType dtype) {
 
 UNet make_unet(const UNetConfig& config, at::Generator& generator) {
   check_unet_config(config, "make_unet");
-  LayerSource source;
-  source.linear = [&](const std::string&, int64_t out, int64_t in, bool bias) {
-    return nn::make_linear(out, in, bias, generator);
-  };
-  source.conv2d = [&](const std::string&, int64_t out, int64_t in, int64_t kernel) {
-    return nn::make_conv2d(out, in, kernel, generator);
-  };
-  source.norm = [&](const std::string&, int64_t channels) { return nn::make_norm(channels); };
-  return build_unet(config, source);
+  UNet unet = build_unet(config, random_layers(generator));
+  silence(unet.reward);
+  return unet;
 }
 
 UNet meta_unet(const UNetConfig& config) {
@@ -247,6 +244,7 @@ void for_each_tensor(UNet& unet, const std::string& prefix, const data::TensorVi
     nn::for_each_tensor(layer, name, visit);
   };
   visit_layers(unet, prefix, {each, each, each});
+  visit_layers(unet.reward, prefix, {each, each, each});
 }
 
 void for_each_lora(UNet& unet, const LoraVisitor& visit) {

@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "data/weights.hpp"
+#include "diffusion/reward_branch.hpp"
 #include "diffusion/unet_blocks.hpp"
 #include "diffusion/unet_config.hpp"
+#include "diffusion/unet_embedding.hpp"
 
 namespace diffusion {
 
@@ -29,6 +31,7 @@ struct UNet {
   nn::Linear time_linear_1, time_linear_2;  // "time_embedding.linear_1", "time_embedding.linear_2"
   nn::Linear time_cond_proj;  // "time_embedding.cond_proj"; undefined without time_cond_proj_dim
   nn::Linear add_linear_1, add_linear_2;  // "add_embedding.linear_1", ".linear_2"; SDXL's alone
+  RewardBranch reward;                    // undefined layers without one in the config
   std::vector<UNetBlock> down_blocks;
   UNetBlock mid_block;
   std::vector<UNetBlock> up_blocks;  // coarsest first
@@ -47,7 +50,7 @@ UNet load_unet(const std::filesystem::path& folder);
 UNet unet_from_weights(const data::Weights& weights, const UNetConfig& config);
 // Writes such a folder, the weights cast to `dtype` (LoRA not included).
 void save_unet(const std::filesystem::path& folder, UNet& unet, at::ScalarType dtype);
-// Random weights, as PyTorch initialises the layers.
+// Random weights, as PyTorch initialises the layers; a reward branch is silent.
 UNet make_unet(const UNetConfig& config, at::Generator& generator);
 
 // The keys and values of the text in every text attention, in the network's order. A sampler
@@ -62,6 +65,7 @@ struct AddedConditions {
   at::Tensor text_embeds;    // [B, P] SDXL: the second text encoder's pooled, projected output
   at::Tensor time_ids;       // [B, 6] SDXL: original height, width, crop top, left, target h., w.
   at::Tensor timestep_cond;  // [B, time_cond_proj_dim] LCM: guidance_embedding
+  RewardCondition reward;    // of a UNet with a reward branch; undefined: nothing is asked for
 };
 
 // The network's output, whatever it predicts (eps, v, x0).
@@ -78,17 +82,6 @@ at::Tensor unet_forward(const UNet& unet,
                         const at::Tensor& t,
                         const ContextKeys& keys,
                         const AddedConditions& added = {});
-
-// LCM's embedding of a guidance scale w (Luo et al. 2023, 4.2, after Kingma et al. 2021): sinusoids
-// of 1000 w. diffusers gives it w = guidance_scale - 1. w: [B] -> [B, width]
-at::Tensor guidance_embedding(const at::Tensor& w, int64_t width);
-
-// Sinusoids of t (Vaswani et al. 2017, 3.5) with diffusers' flip_sin_to_cos and freq_shift. t: [B]
-// -> [B, width]
-at::Tensor timestep_embedding(const at::Tensor& t,
-                              int64_t width,
-                              bool flip_sin_to_cos,
-                              double freq_shift);
 
 void for_each_tensor(UNet& unet, const std::string& prefix, const data::TensorVisitor& visit);
 

@@ -52,6 +52,9 @@ struct LayerSource {
   std::function<nn::Norm(const std::string& name, int64_t channels)> norm;
 };
 
+// New layers, as PyTorch initialises them.
+LayerSource random_layers(at::Generator& generator);
+
 // Called with every layer of a network, in a fixed order.
 struct LayerVisitor {
   std::function<void(const std::string& name, nn::Linear& layer)> linear;

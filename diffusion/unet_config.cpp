@@ -69,7 +69,8 @@ const std::vector<std::string> kRead = {"sample_size",
                                         "addition_embed_type_num_heads",
                                         "addition_time_embed_dim",
                                         "projection_class_embeddings_input_dim",
-                                        "time_cond_proj_dim"};
+                                        "time_cond_proj_dim",
+                                        "reward_condition"};
 
 void check_keys(const json& object, const std::string& source) {
   for (const auto& [key, value] : object.items()) {
@@ -218,6 +219,7 @@ UNetConfig read_unet_config(const fs::path& file) {
   read(object, "upcast_attention", config.upcast_attention, source);
   read(object, "time_cond_proj_dim", config.time_cond_proj_dim, source);
   read_added_conditions(object, config, source);
+  config.reward = read_reward_config(object, source);
   check_unet_config(config, source);
   return config;
 }
@@ -249,6 +251,7 @@ void write_unet_config(const fs::path& file, const UNetConfig& config) {
       {"use_linear_projection", config.use_linear_projection},
   };
   if (config.time_cond_proj_dim > 0) object["time_cond_proj_dim"] = config.time_cond_proj_dim;
+  if (reads_reward(config.reward)) object["reward_condition"] = reward_config_json(config.reward);
   if (config.addition_time_embed_dim > 0) {
     object["addition_embed_type"] = "text_time";
     object["addition_time_embed_dim"] = config.addition_time_embed_dim;
@@ -281,6 +284,12 @@ void check_unet_config(const UNetConfig& config, const std::string& source) {
   check_positive(config.transformer_layers, "transformer_layers_per_block", source);
   check_positive(config.heads, "attention_head_dim", source);
   check_added_conditions(config, source);
+  if (reads_reward(config.reward) && !reads_image(config)) {
+    throw BadInput(source + ": reward_condition: expected in_channels = 2 x out_channels, as an " +
+                   "editing model has, found " + std::to_string(config.in_channels) + " and " +
+                   std::to_string(config.out_channels));
+  }
+  check_reward_config(config.reward, config.block_out_channels[0], source);
   for (size_t i = 0; i < levels; ++i) {
     check_multiple(config.block_out_channels[i], config.norm_num_groups, "norm_num_groups", source);
     check_multiple(config.block_out_channels[i], config.heads[i],

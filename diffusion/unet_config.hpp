@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "diffusion/reward_branch_config.hpp"
+
 namespace diffusion {
 
 constexpr int64_t kTimeIds = 6;  // SDXL: original height and width, crop top and left, target both
@@ -37,6 +39,7 @@ struct UNetConfig {
   // embedding. 0: none of them.
   int64_t addition_time_embed_dim = 0;                // of one size's sinusoids
   int64_t projection_class_embeddings_input_dim = 0;  // pooled width + 6 addition_time_embed_dim
+  RewardBranchConfig reward;  // "reward_condition": an editing model's; a key of laurel's own
 };
 
 // InstructPix2Pix's UNet reads the source's latent beside its own.

@@ -2,8 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
-
 #include "data/shape.hpp"
 #include "diffusion/unet.hpp"
 
@@ -71,10 +69,6 @@ at::Tensor waves(const UNetConfig& config, const at::Tensor& t, int64_t width) {
   return timestep_embedding(t, width, config.flip_sin_to_cos, config.freq_shift);
 }
 
-at::Tensor mlp(const nn::Linear& first, const nn::Linear& second, const at::Tensor& x) {
-  return nn::linear(second, at::silu(nn::linear(first, x)));
-}
-
 // SDXL's (Podell et al. 2023, 2.2): the pooled text and the sinusoids of six sizes. -> [B,
 // time_width]
 at::Tensor added_forward(const UNet& unet, const AddedConditions& added, int64_t batch) {
@@ -85,7 +79,7 @@ at::Tensor added_forward(const UNet& unet, const AddedConditions& added, int64_t
   const at::Tensor sizes = waves(unet.config, added.time_ids.flatten(), one);  // [6 B, one]
   const at::Tensor both = at::cat(
       {added.text_embeds, sizes.reshape({batch, -1}).to(added.text_embeds.scalar_type())}, 1);
-  return mlp(unet.add_linear_1, unet.add_linear_2, both);
+  return embedding_mlp(unet.add_linear_1, unet.add_linear_2, both);
 }
 
 // -> [B, time_width]
@@ -98,7 +92,9 @@ at::Tensor time_forward(const UNet& unet, const at::Tensor& t, const AddedCondit
                       "unet_forward: timestep_cond");
     time = time + nn::linear(unet.time_cond_proj, added.timestep_cond);
   }
-  time = mlp(unet.time_linear_1, unet.time_linear_2, time);
+  time = embedding_mlp(unet.time_linear_1, unet.time_linear_2, time);
+  if (reads_reward(config.reward))
+    time = time + reward_time(unet.reward, config.reward, added.reward, t.size(0));
   return config.addition_time_embed_dim == 0 ? time : time + added_forward(unet, added, t.size(0));
 }
 
@@ -138,6 +134,7 @@ at::Tensor unet_forward(const UNet& unet,
       .options = {unet.config.norm_num_groups, unet.config.norm_eps, unet.gradient_checkpointing},
       .skips = {}};
   at::Tensor h = nn::conv2d(unet.conv_in, x, 1, 1);
+  h = reward_attention(unet.reward, unet.config.reward, added.reward, h, pass.options.groups);
   pass.skips.push_back(h);
   for (const auto& block : unet.down_blocks) h = down_forward(block, h, pass);
   for (size_t i = 0; i < unet.mid_block.resnets.size(); ++i)
@@ -145,24 +142,6 @@ at::Tensor unet_forward(const UNet& unet,
   for (const auto& block : unet.up_blocks) h = up_forward(block, h, pass);
   h = nn::group_norm_silu(unet.conv_norm_out, h, pass.options.groups, pass.options.eps);
   return nn::conv2d(unet.conv_out, h, 1, 1);
-}
-
-at::Tensor timestep_embedding(const at::Tensor& t,
-                              int64_t width,
-                              bool flip_sin_to_cos,
-                              double freq_shift) {
-  const int64_t half = width / 2;
-  const at::Tensor k = at::arange(half, at::kFloat);
-  const at::Tensor rates =
-      at::exp(k * (-std::log(10000.0)) / (static_cast<double>(half) - freq_shift)).to(t.device());
-  const at::Tensor angles = t.to(at::kFloat).unsqueeze(1) * rates.unsqueeze(0);  // [B, half]
-  return flip_sin_to_cos ? at::cat({angles.cos(), angles.sin()}, 1)
-                         : at::cat({angles.sin(), angles.cos()}, 1);
-}
-
-at::Tensor guidance_embedding(const at::Tensor& w, int64_t width) {
-  return timestep_embedding(w.to(at::kFloat) * 1000.0, width, /*flip_sin_to_cos=*/false,
-                            /*freq_shift=*/1.0);
 }
 
 }  // namespace diffusion

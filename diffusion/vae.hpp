@@ -31,6 +31,7 @@ struct VaeConfig {
   bool use_quant_conv = true;
   bool use_post_quant_conv = true;
   bool mid_block_add_attention = true;
+  bool identity = false;     // no network: latents are pixels; see identity_vae()
   bool force_upcast = true;  // fp16 overflows in it; laurel computes in fp32 and keeps the word
 };
 
@@ -76,6 +77,10 @@ int64_t vae_factor(const VaeConfig& config);
 // Random weights, as PyTorch initialises its modules. Throws BadInput when the config's numbers do
 // not fit together.
 Vae make_vae(const VaeConfig& config, at::Generator& generator);
+
+// Latents that are the pixels themselves, in [-1, 1]: 3 channels, factor 1, nothing to learn. A
+// folder of it holds config.json alone, with a class of laurel's own that diffusers does not read.
+Vae identity_vae(int64_t sample_size);
 
 // A diffusers folder: config.json and diffusion_pytorch_model.safetensors (or its .fp16 variant).
 // Weights become fp32.

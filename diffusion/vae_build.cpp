@@ -182,6 +182,8 @@ void check_keys(const nlohmann::json& json, const std::string& where) {
   }
 }
 
+constexpr const char* kIdentityClass = "AutoencoderIdentity";
+
 VaeConfig parse_config(const std::filesystem::path& path) {
   VaeConfig config;
   try {
@@ -202,6 +204,7 @@ VaeConfig parse_config(const std::filesystem::path& path) {
     read("use_post_quant_conv", config.use_post_quant_conv);
     read("mid_block_add_attention", config.mid_block_add_attention);
     read("force_upcast", config.force_upcast);
+    config.identity = json.value("_class_name", "") == kIdentityClass;
     check_keys(json, path.string());
   } catch (const nlohmann::json::exception& error) {
     throw BadInput(
@@ -213,6 +216,16 @@ VaeConfig parse_config(const std::filesystem::path& path) {
 }
 
 std::string config_text(const VaeConfig& config) {
+  if (config.identity) {
+    return data::to_text(nlohmann::ordered_json{{"_class_name", kIdentityClass},
+                                                {"block_out_channels", config.block_out_channels},
+                                                {"latent_channels", config.latent_channels},
+                                                {"norm_num_groups", config.norm_num_groups},
+                                                {"sample_size", config.sample_size},
+                                                {"scaling_factor", config.scaling_factor}},
+                         2) +
+           "\n";
+  }
   const size_t levels = config.block_out_channels.size();
   const nlohmann::ordered_json json{
       {"_class_name", "AutoencoderKL"},
@@ -242,6 +255,17 @@ constexpr const char* kWeightsStem = "diffusion_pytorch_model";
 
 }  // namespace
 
+Vae identity_vae(int64_t sample_size) {
+  Vae vae;
+  vae.config.identity = true;
+  vae.config.latent_channels = 3;
+  vae.config.block_out_channels = {1};
+  vae.config.norm_num_groups = 1;
+  vae.config.sample_size = sample_size;
+  vae.config.scaling_factor = 1;
+  return vae;
+}
+
 Vae make_vae(const VaeConfig& config, at::Generator& generator) {
   check(config, "vae");
   return build(drawn(generator), config);
@@ -263,6 +287,11 @@ Vae vae_from_weights(const data::Weights& weights, const VaeConfig& config) {
 
 Vae load_vae(const std::filesystem::path& folder) {
   const VaeConfig config = parse_config(folder / kConfigFile);
+  if (config.identity) {
+    Vae vae;
+    vae.config = config;
+    return vae;
+  }
   const data::Weights file = data::read_weights(folder, kWeightsStem);
   data::Weights weights{.tensors = {}, .metadata = {}, .source = file.source};
   for (const auto& [name, tensor] : file.tensors) weights.tensors[current_vae_name(name)] = tensor;
@@ -276,7 +305,8 @@ void save_vae(const std::filesystem::path& folder, const Vae& vae, at::ScalarTyp
   for_each_tensor(view, "", [&](const std::string& name, at::Tensor& tensor) {
     file.tensors[name] = tensor.detach().to(dtype);
   });
-  data::write_safetensors(folder / (std::string(kWeightsStem) + ".safetensors"), file);
+  if (!vae.config.identity)
+    data::write_safetensors(folder / (std::string(kWeightsStem) + ".safetensors"), file);
   data::write_file(folder / kConfigFile, config_text(vae.config));
 }
 

@@ -30,6 +30,7 @@ const std::vector<std::string> kFreeKeys = {"output_dir",
                                             "gradient_checkpointing",
                                             "model",
                                             "pretrained_model_name_or_path",
+                                            "latents",
                                             "device"};
 
 std::string exact(double value) {  // reads back to the same bits

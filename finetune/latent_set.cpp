@@ -14,14 +14,6 @@
 namespace finetune {
 namespace {
 
-// -> [B, 2, C, h, w] fp16: mean and standard deviation
-at::Tensor gaussian(const diffusion::Vae& vae, const at::Tensor& images) {
-  const auto moments = diffusion::vae_encode(vae, images * 2 - 1);
-  const auto& config = vae.config;
-  const at::Tensor mean = (moments.mean - config.shift_factor) * config.scaling_factor;
-  return at::stack({mean, (0.5 * moments.logvar).exp() * config.scaling_factor}, 1).to(at::kHalf);
-}
-
 // Shares the pieces of a batch among the workers and puts the results back in order.
 at::Tensor shared(int64_t workers,
                   int64_t count,
@@ -55,6 +47,13 @@ at::Tensor encode_captions(const diffusion::Pipeline& pipeline,
 
 }  // namespace
 
+at::Tensor latent_gaussian(const diffusion::Vae& vae, const at::Tensor& images) {
+  const auto moments = diffusion::vae_encode(vae, images * 2 - 1);
+  const auto& config = vae.config;
+  const at::Tensor mean = (moments.mean - config.shift_factor) * config.scaling_factor;
+  return at::stack({mean, (0.5 * moments.logvar).exp() * config.scaling_factor}, 1).to(at::kHalf);
+}
+
 EncodedImages encode_images(const diffusion::Vae& vae,
                             const CaptionedSource& source,
                             const EncodeOptions& options,
@@ -67,7 +66,7 @@ EncodedImages encode_images(const diffusion::Vae& vae,
         source.draw(std::min(options.batch_size, options.count - done), generator);
     parts.push_back(
         shared(options.num_workers, drawn.images.size(0), [&](int64_t begin, int64_t end) {
-          return gaussian(vae, drawn.images.slice(0, begin, end));
+          return latent_gaussian(vae, drawn.images.slice(0, begin, end));
         }));
     result.captions.insert(result.captions.end(), drawn.captions.begin(), drawn.captions.end());
     done += drawn.images.size(0);

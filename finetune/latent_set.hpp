@@ -32,6 +32,10 @@ struct EncodedImages {
   std::vector<std::string> captions;  // N
 };
 
+// Mean and standard deviation of the images' latents, scaled to unit variance. images: [B, 3, H, W]
+// in [0, 1] -> [B, 2, C, h, w] fp16
+at::Tensor latent_gaussian(const diffusion::Vae& vae, const at::Tensor& images);
+
 struct EncodeOptions {
   int64_t count = 40000;  // images
   int64_t num_workers = 2;

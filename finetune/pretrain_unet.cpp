@@ -30,17 +30,6 @@ struct Run {
   std::vector<Replica<UNet>> replicas;
 };
 
-// Timesteps spread evenly over the schedule, one in each of B equal stretches: each is uniform, and
-// the batch's loss varies less than with independent ones (Kingma et al. 2021, "Variational
-// diffusion models", appendix I.1).
-at::Tensor spread_timesteps(int64_t count, int64_t num_train_timesteps, at::Generator& generator) {
-  const at::Tensor offset = at::rand({1}, generator, at::kDouble);
-  const at::Tensor place = (at::arange(count, at::kDouble) + offset) / static_cast<double>(count);
-  return (place * static_cast<double>(num_train_timesteps))
-      .to(at::kLong)
-      .clamp_max(num_train_timesteps - 1);
-}
-
 UNetBatch draw_batch(const LatentSet& set,
                      const PretrainUNetOptions& options,
                      const diffusion::NoiseSchedule& schedule,
@@ -174,6 +163,14 @@ std::string report(const Run& run, const Window& window) {
 }
 
 }  // namespace
+
+at::Tensor spread_timesteps(int64_t count, int64_t num_train_timesteps, at::Generator& generator) {
+  const at::Tensor offset = at::rand({1}, generator, at::kDouble);
+  const at::Tensor place = (at::arange(count, at::kDouble) + offset) / static_cast<double>(count);
+  return (place * static_cast<double>(num_train_timesteps))
+      .to(at::kLong)
+      .clamp_max(num_train_timesteps - 1);
+}
 
 at::Tensor min_snr_weights(const diffusion::NoiseSchedule& schedule,
                            const at::Tensor& t,

@@ -160,7 +160,9 @@ TEST(Generate, WrongShapesThrow) {
   const diffusion::DenoiserConditions unequal{.text = {at::zeros({1, 32, 16}), {}},
                                               .negative = {at::zeros({2, 32, 16}), {}},
                                               .time_ids = {},
-                                              .image_latents = {}};
+                                              .image_latents = {},
+                                              .reward = {},
+                                              .reward_low = {}};
   EXPECT_THROW(diffusion::guided_denoiser(tiny().unet, unequal, {.scale = 2.0}), c10::Error);
 }
 

@@ -52,7 +52,8 @@ diffusion::AddedConditions added_of(const data::Weights& golden) {
   };
   return {.text_embeds = optional("text_embeds"),
           .time_ids = optional("time_ids"),
-          .timestep_cond = optional("timestep_cond")};
+          .timestep_cond = optional("timestep_cond"),
+          .reward = {}};
 }
 
 TEST_P(UNetGolden, GradientsOfALoraArePeft) {
@@ -239,7 +240,8 @@ TEST(UNet, AddedConditionsAreAskedForOfTheRightShape) {
   const at::Tensor x = at::randn({2, 4, 8, 8}), context = at::randn({2, 3, 8}), t = at::arange(2);
   const diffusion::AddedConditions good{.text_embeds = at::randn({2, 5}),
                                         .time_ids = at::ones({2, 6}),
-                                        .timestep_cond = at::ones({2, 6})};
+                                        .timestep_cond = at::ones({2, 6}),
+                                        .reward = {}};
   const at::Tensor out = diffusion::unet_forward(unet, x, t, context, good);
   for (const auto member :
        {&diffusion::AddedConditions::text_embeds, &diffusion::AddedConditions::time_ids,

@@ -6,24 +6,27 @@
 #include "finetune/memory.hpp"
 #include "finetune/trainer.hpp"
 #include "tools/commands.hpp"
+#include "tools/finetune_edit.hpp"
 #include "tools/finetune_options.hpp"
 #include "tools/finetune_task.hpp"
 #include "tools/run_console.hpp"
 
 namespace tools {
 int cmd_finetune(const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && arguments[0] == "edit")
+    return finetune_edit({arguments.begin() + 1, arguments.end()});
   FinetuneCommand command;
   Options options("finetune",
                   "Teaches the UNet to earn more reward: prdp (proximal reward difference "
                   "prediction), or ddpo, the control.",
-                  "prdp|ddpo");
+                  "prdp|ddpo (`finetune edit --help`: editing models)");
   declare_finetune(options, command);
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   if (parsed.positional.size() != 1 ||
       (parsed.positional[0] != "prdp" && parsed.positional[0] != "ddpo")) {
     throw data::BadInput(
-        "laurel finetune: expected prdp or ddpo, found " +
+        "laurel finetune: expected prdp, ddpo or edit, found " +
         (parsed.positional.empty() ? "nothing" : "'" + parsed.positional[0] + "'") +
         "; write `laurel finetune prdp`");
   }

@@ -70,6 +70,8 @@ void add_rewards(const TrainingCommand& command,
   finetune::combine_options(config);  // refuses what does not fit, before the run
 }
 
+}  // namespace
+
 void move_to(diffusion::Pipeline& pipeline, at::Device device) {
   const auto move = [device](const std::string&, at::Tensor& tensor) {
     tensor = tensor.to(device);
@@ -77,8 +79,6 @@ void move_to(diffusion::Pipeline& pipeline, at::Device device) {
   for_each_tensor(pipeline.unet, "", move);
   for_each_tensor(pipeline.vae, "", move);
 }
-
-}  // namespace
 
 PromptSets load_prompts(const TrainingCommand& command, int64_t eval_prompts) {
   PromptSets sets;
@@ -119,8 +119,8 @@ finetune::Task make_task(const TrainingCommand& command,
       command.save_as == "whole" || (command.save_as == "auto" && fs::is_regular_file(source));
   if (diffusion::edits_images(*pipeline)) {
     throw BadInput(source.string() + ": " + pipeline->class_name +
-                   " changes a source image, which prompts alone do not give; finetuning such " +
-                   "models (laurel finetune edit) is not there yet");
+                   " changes a source image, which prompts alone do not give; train it with " +
+                   "laurel finetune edit");
   }
   move_to(*pipeline, placement.device);
   const PromptSets prompts = load_prompts(command, config.eval_prompts);
