@@ -122,7 +122,8 @@ TEST(FinetuneCommand, BadInputIsOneLineAndExitsWithTwo) {
     EXPECT_FALSE(fs::exists(place / "out")) << arguments;
   }
   EXPECT_EQ(WEXITSTATUS(shell(std::string(LAUREL_BINARY) + " finetune prpd", log)), 2);
-  EXPECT_NE(data::read_file(log).find("expected prdp, ddpo or edit, found 'prpd'"), std::string::npos);
+  EXPECT_NE(data::read_file(log).find("expected prdp, ddpo or edit, found 'prpd'"),
+            std::string::npos);
 }
 
 TEST(LoadPrompts, KeepsSomeBackForValidation) {
