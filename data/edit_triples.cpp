@@ -1,5 +1,6 @@
 #include "data/edit_triples.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "data/error.hpp"
@@ -80,6 +81,7 @@ EditTriple triple_of(const std::string& text, const fs::path& folder, const std:
   const json line = parse_json_object(text, where);
   EditTriple triple;
   triple.where = where;
+  triple.line = text;
   triple.source = image_of(folder, text_of(line, kSource, "the source image", where), where);
   triple.edited = image_of(folder, text_of(line, kEdited, "the edited image", where), where);
   triple.instruction = trimmed(text_of(line, kInstruction, "an instruction", where));
@@ -107,6 +109,24 @@ std::vector<EditTriple> read_edit_triples(const fs::path& folder_or_file) {
   });
   if (triples.empty()) throw BadInput(file.string() + ": expected an edit a line, found none");
   return triples;
+}
+
+nlohmann::ordered_json renamed_line(const EditTriple& triple,
+                                    const std::string& source,
+                                    const std::string& edited) {
+  const auto named = [](const std::vector<std::string>& keys, const std::string& key) {
+    return std::any_of(keys.begin(), keys.end(), [&](const auto& known) {
+      return key == known || key == known + "_file_name";
+    });
+  };
+  nlohmann::ordered_json line{
+      {"file_name", source}, {"edit_prompt", triple.instruction}, {"edited_file_name", edited}};
+  const nlohmann::ordered_json before = parse_ordered_json(triple.line);
+  for (const auto& [key, value] : before.items()) {
+    if (!named(kSource, key) && !named(kEdited, key) && !named(kInstruction, key))
+      line[key] = value;
+  }
+  return line;
 }
 
 }  // namespace data

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct EditTriple {
   std::string feedback;                  // words on what went wrong; empty: none
   std::string id;                        // empty: none
   std::string where;                     // "metadata.jsonl:12"
+  std::string line;                      // the JSON itself
 };
 
 // A folder with metadata.jsonl, or a JSONL file whose images stand beside it; an object a line:
@@ -29,5 +31,11 @@ struct EditTriple {
 // passed over. Throws BadInput with file and line for a line that is not so, an empty instruction,
 // a score that is no number, and an image that is not there; and when there is no line.
 std::vector<EditTriple> read_edit_triples(const std::filesystem::path& folder_or_file);
+
+// Its line again under laurel's own names for the images and the instruction, the images named
+// anew; every other key as it was.
+nlohmann::ordered_json renamed_line(const EditTriple& triple,
+                                    const std::string& source,
+                                    const std::string& edited);
 
 }  // namespace data

@@ -5,6 +5,7 @@
 
 #include "data/error.hpp"
 #include "data/shape.hpp"
+#include "diffusion/keep.hpp"
 
 namespace diffusion {
 namespace {
@@ -73,21 +74,38 @@ TextCondition moved(const TextCondition& text, at::Device device) {
   return {text.hidden.to(device), text.pooled.defined() ? text.pooled.to(device) : text.pooled};
 }
 
+at::Tensor sources_of(const std::vector<ImageRequest>& batch) {
+  std::vector<at::Tensor> images;
+  for (const auto& request : batch) images.push_back(request.source.to(at::kFloat));
+  return at::stack(images);
+}
+
+// Ones for the images of a batch that are edited everywhere; undefined when all are.
+at::Tensor changes_of(const std::vector<ImageRequest>& batch) {
+  std::vector<at::Tensor> changes;
+  bool any = false;
+  for (const auto& request : batch) {
+    any = any || request.change.defined();
+    if (!request.source.defined()) continue;
+    changes.push_back(request.change.defined() ? request.change
+                                               : at::ones_like(request.source.slice(0, 0, 1)));
+  }
+  return any ? at::stack(changes) : at::Tensor();
+}
+
 // The mode of the source images' latents, without scaling_factor: as InstructPix2Pix was trained.
 at::Tensor source_latents(const Pipeline& pipeline,
                           const std::vector<ImageRequest>& batch,
                           at::IntArrayRef pixels) {
-  std::vector<at::Tensor> images;
   for (const auto& request : batch) {
     if (!request.source.defined()) {
       throw data::BadInput("prompt \"" + request.prompt + "\": " + pipeline.class_name +
                            " changes an image: expected one, found none; give --image FILE");
     }
     data::check_shape(request.source, {3, pixels[0], pixels[1]}, "generate: source");
-    images.push_back(request.source.to(at::kFloat));
   }
   const at::Device device = pipeline.unet.conv_in.weight.device();
-  return vae_encode(pipeline.vae, at::stack(images).to(device) * 2 - 1).mean;
+  return vae_encode(pipeline.vae, sources_of(batch).to(device) * 2 - 1).mean;
 }
 
 DenoiserConditions conditions_of(const Pipeline& pipeline,
@@ -126,14 +144,23 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
   const int64_t factor = vae_factor(pipeline.vae.config);
   auto generators = image_generators(seeds_of(batch));
   const at::Tensor initial = initial_noise(batch, generators, shape);  // [B, C, h, w]
-  const Denoiser denoiser = guided_denoiser(
-      pipeline.unet,
-      conditions_of(pipeline, batch, options, {shape[1] * factor, shape[2] * factor}),
-      options.guidance);
-  const at::Tensor x0 = sample(denoiser, initial.to(device), schedule, generators, options.sampler);
-  const at::Tensor images = latents_to_images(pipeline.vae, x0.to(at::kFloat));
-  return {
-      .first = 0, .initial = initial, .latents = x0.cpu(), .images = images.to(at::kFloat).cpu()};
+  const DenoiserConditions conditions =
+      conditions_of(pipeline, batch, options, {shape[1] * factor, shape[2] * factor});
+  Denoiser denoiser = guided_denoiser(pipeline.unet, conditions, options.guidance);
+  const at::Tensor change = changes_of(batch);  // [B, 1, H, W]
+  Start start{.latents = {}, .strength = options.strength};
+  if (change.defined() || options.strength < 1)
+    start.latents = scaled_latents(pipeline.vae.config, conditions.image_latents);
+  if (change.defined()) {
+    const at::Tensor small = at::adaptive_avg_pool2d(change.to(device), {shape[1], shape[2]});
+    denoiser = kept_denoiser(denoiser, schedule, {small, start.latents});
+  }
+  if (options.strength >= 1) start.latents.reset();
+  const at::Tensor x0 =
+      sample_from(start, denoiser, initial.to(device), schedule, generators, options.sampler);
+  at::Tensor images = latents_to_images(pipeline.vae, x0.to(at::kFloat)).to(at::kFloat).cpu();
+  if (change.defined()) images = change * images + (1 - change) * sources_of(batch);
+  return {.first = 0, .initial = initial, .latents = x0.cpu(), .images = images};
 }
 
 void check_sources(const Pipeline& pipeline, const std::vector<ImageRequest>& requests) {

@@ -18,7 +18,9 @@ struct ImageRequest {
   uint64_t seed = 0;
   at::Tensor
       latents;  // [C, h, w] initial noise, standard normal, or undefined: drawn from the seed
-  at::Tensor source{};         // [3, H, W] in [0, 1] the image to edit; for editing models alone
+  at::Tensor source{};  // [3, H, W] in [0, 1] the image to edit; for editing models alone
+  // [1, H, W] of the source: 1 where it is edited, 0 where it is kept; undefined: edited everywhere
+  at::Tensor change{};
   RewardRequest reward{};      // what the edit should earn, and what reward guidance pushes away
   RewardRequest reward_low{};  // from; of models that read it
 };
@@ -26,6 +28,7 @@ struct ImageRequest {
 struct GenerateOptions {
   SamplerOptions sampler{};
   GuidanceOptions guidance{};
+  double strength = 1;            // below 1: an edit begins at its source, see sample_from
   SizeConditions sizes{};         // SDXL
   int64_t height = 0, width = 0;  // pixels, multiples of the VAE's factor; 0: the model's own
   int64_t micro_batch = 8;        // images computed together, 1..

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cmath>
 #include <deque>
 
 #include "data/error.hpp"
@@ -13,13 +15,28 @@
 namespace diffusion {
 namespace {
 
-at::Tensor sample_ddim(const Denoiser& denoiser,
+// The first of `count` calls that a chain makes.
+size_t first_call(size_t count, double strength) {
+  const double run = std::floor(static_cast<double>(count) * strength + 1e-9);
+  return count - static_cast<size_t>(std::clamp(run, 1.0, static_cast<double>(count)));
+}
+
+at::Tensor noised(const at::Tensor& latents, double alpha_bar, const at::Tensor& noise) {
+  return std::sqrt(alpha_bar) * latents + std::sqrt(1 - alpha_bar) * noise;
+}
+
+at::Tensor sample_ddim(const Start& start,
+                       const Denoiser& denoiser,
                        at::Tensor x,
                        const NoiseSchedule& schedule,
                        std::vector<at::Generator>& generators,
                        const SamplerOptions& options) {
+  const auto steps = ddim_steps(schedule, options.steps, options.eta, options.sigma_min);
+  const size_t first = start.latents.defined() ? first_call(steps.size(), start.strength) : 0;
+  if (start.latents.defined()) x = noised(start.latents, steps[first].alpha_bar, x);
   int64_t done = 0;
-  for (const auto& step : ddim_steps(schedule, options.steps, options.eta, options.sigma_min)) {
+  for (size_t i = first; i < steps.size(); ++i) {
+    const auto& step = steps[i];
     const at::Tensor output = denoiser(x, static_cast<double>(step.timestep));
     at::Tensor noise;
     if (step.sigma > 0) noise = draw_noise(generators, x.sizes().slice(1), x.device());
@@ -54,9 +71,15 @@ at::Tensor next_state(const SamplerCall& call,
                       History& history,
                       std::vector<at::Generator>& generators) {
   history.estimates.push_front(call.estimate.from_x * x + call.estimate.from_output * output);
-  at::Tensor start = call.start_from_x == 1 ? x : call.start_from_x * x;
-  if (call.start_from_start != 0) start = start + call.start_from_start * history.start;
-  start = plus_estimates(start, call.start_from_estimates, history.estimates);
+  // A chain that begins in the middle: what it would have seen before is what it sees now, which
+  // makes the step one of first order.
+  while (history.estimates.size() < call.from_estimates.size() && !history.start.defined())
+    history.estimates.push_back(history.estimates.front());
+  at::Tensor start = call.start_from_x == 1 || !history.start.defined() ? x : call.start_from_x * x;
+  if (history.start.defined()) {
+    if (call.start_from_start != 0) start = start + call.start_from_start * history.start;
+    start = plus_estimates(start, call.start_from_estimates, history.estimates);
+  }
   at::Tensor next = plus_estimates(call.from_start * start, call.from_estimates, history.estimates);
   if (call.from_previous_noise > 0) next = next + call.from_previous_noise * history.noise;
   if (call.from_noise > 0) {
@@ -75,16 +98,42 @@ size_t memory_of(const SamplerTable& table) {
   return memory;
 }
 
+// A later call that reads what an earlier one of its step has found.
+bool inside_step(const SamplerCall& call) {
+  const bool second = call.start_from_x == 0 && call.start_from_start != 0;
+  return call.from_previous_noise > 0 || (second && call.start_from_estimates.empty());
+}
+
+struct Entry {
+  size_t call = 0;
+  at::Tensor x;  // [B, C, H, W] the state before it
+};
+
+Entry entry_of(const Start& start,
+               const at::Tensor& noise,
+               const SamplerTable& table,
+               const NoiseSchedule& schedule) {
+  if (!start.latents.defined()) return {0, noise * table.initial_scale};
+  size_t first = first_call(table.calls.size(), start.strength);
+  while (first > 0 && inside_step(table.calls[first])) --first;
+  const SamplerCall& call = table.calls[first];
+  // The network sees a state of variance one: sqrt(abar) x0 + sqrt(1 - abar) noise.
+  const double alpha_bar = call.input_scale == 1 ? alpha_bar_between(schedule, call.timestep)
+                                                 : call.input_scale * call.input_scale;
+  return {first, noised(start.latents, alpha_bar, noise) / call.input_scale};
+}
+
 at::Tensor sample_by_table(const Denoiser& denoiser,
-                           const at::Tensor& noise,
+                           const Entry& entry,
                            const SamplerTable& table,
                            std::vector<at::Generator>& generators,
                            const SamplerOptions& options) {
-  at::Tensor x = noise * table.initial_scale;  // [B, C, H, W]
+  at::Tensor x = entry.x;
   History history;
   const size_t memory = memory_of(table);
   int64_t done = 0;
-  for (const auto& call : table.calls) {
+  for (size_t i = entry.call; i < table.calls.size(); ++i) {
+    const SamplerCall& call = table.calls[i];
     const at::Tensor input = call.input_scale == 1 ? x : x * call.input_scale;
     const at::Tensor output = denoiser(input, call.timestep).to(x.scalar_type());
     x = next_state(call, x, output, history, generators);
@@ -100,6 +149,18 @@ void check_eta(const SamplerOptions& options) {
 }
 
 }  // namespace
+
+double alpha_bar_between(const NoiseSchedule& schedule, double timestep) {
+  const auto& table = schedule.alphas_cumprod;
+  const double last = static_cast<double>(table.size()) - 1;
+  const double place = std::clamp(timestep, 0.0, last);
+  const auto below = static_cast<size_t>(place);
+  const double part = place - static_cast<double>(below);
+  if (part == 0) return table[below];
+  const auto sigma = [&](size_t i) { return std::sqrt((1 - table[i]) / table[i]); };
+  const double between = (1 - part) * sigma(below) + part * sigma(below + 1);
+  return 1 / (1 + between * between);
+}
 
 SamplerTable sampler_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
   check_eta(options);
@@ -162,12 +223,23 @@ at::Tensor sample(const Denoiser& denoiser,
                   const NoiseSchedule& schedule,
                   std::vector<at::Generator>& generators,
                   const SamplerOptions& options) {
+  return sample_from({}, denoiser, noise, schedule, generators, options);
+}
+
+at::Tensor sample_from(const Start& start,
+                       const Denoiser& denoiser,
+                       const at::Tensor& noise,
+                       const NoiseSchedule& schedule,
+                       std::vector<at::Generator>& generators,
+                       const SamplerOptions& options) {
   data::check_shape(noise, {-1, -1, -1, -1}, "sample: noise");
   TORCH_CHECK(!draws_noise(options) || static_cast<int64_t>(generators.size()) == noise.size(0),
               "sample: expected ", noise.size(0), " generators, got ", generators.size());
   if (options.sampler == Sampler::kDdim)
-    return sample_ddim(denoiser, noise, schedule, generators, options);
-  return sample_by_table(denoiser, noise, sampler_table(schedule, options), generators, options);
+    return sample_ddim(start, denoiser, noise, schedule, generators, options);
+  const SamplerTable table = sampler_table(schedule, options);
+  return sample_by_table(denoiser, entry_of(start, noise, table, schedule), table, generators,
+                         options);
 }
 
 }  // namespace diffusion

@@ -36,6 +36,23 @@ at::Tensor sample(const Denoiser& denoiser,
                   std::vector<at::Generator>& generators,
                   const SamplerOptions& options);
 
+// The same from a noised image instead of noise, in the last part of the steps (Meng et al. 2021,
+// "SDEdit"; diffusers' img2img). latents: [B, C, H, W] of the image, unit variance; strength: (0,
+// 1], of the steps that are run, at least one.
+struct Start {
+  at::Tensor latents;
+  double strength = 1;
+};
+at::Tensor sample_from(const Start& start,
+                       const Denoiser& denoiser,
+                       const at::Tensor& noise,
+                       const NoiseSchedule& schedule,
+                       std::vector<at::Generator>& generators,
+                       const SamplerOptions& options);
+
+// abar at a timestep between two of the schedule's: linear in sigma, as diffusers' Euler.
+double alpha_bar_between(const NoiseSchedule& schedule, double timestep);
+
 // How often `sample` calls the network: `steps`, or more (PNDM: one more; Heun and DPM++ SDE: twice
 // as often but one). Throws as it does.
 int64_t network_calls(const NoiseSchedule& schedule, const SamplerOptions& options);

@@ -9,9 +9,9 @@
 
 #include "data/error.hpp"
 #include "data/image_folder.hpp"
-#include "data/image_io.hpp"
 #include "data/safetensors.hpp"
 #include "data/sha256.hpp"
+#include "data/upright.hpp"
 #include "diffusion/edit_model.hpp"
 #include "finetune/latent_set.hpp"
 #include "finetune/pretrain_unet.hpp"
@@ -114,8 +114,8 @@ std::vector<std::string> texts_at(const std::vector<std::string>& texts,
 }  // namespace
 
 at::Tensor edit_images(const data::EditTriple& triple, int64_t resolution) {
-  const at::Tensor source = data::read_image(triple.source),
-                   edited = data::read_image(triple.edited);
+  const at::Tensor source = data::read_upright(triple.source),
+                   edited = data::read_upright(triple.edited);
   if (source.sizes() != edited.sizes()) {
     const auto size = [](const at::Tensor& image) {
       return std::to_string(image.size(2)) + "x" + std::to_string(image.size(1));

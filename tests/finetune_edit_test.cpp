@@ -118,7 +118,8 @@ TEST(EditTraining, RefusesScoresThatDoNotFitTheBranch) {
                           .scores = {},
                           .feedback = {},
                           .id = {},
-                          .where = "m.jsonl:3"};
+                          .where = "m.jsonl:3",
+                          .line = {}};
   const auto refused = [&](const std::string& axis, double score) {
     triple.scores = {{axis, score}};
     return refusal([&] { finetune::score_table({triple}, tests::native_branch()); });

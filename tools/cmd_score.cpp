@@ -18,6 +18,7 @@
 #include "tools/image_prompts.hpp"
 #include "tools/progress.hpp"
 #include "tools/reward_options.hpp"
+#include "tools/score_edits.hpp"
 #include "tools/score_images.hpp"
 #include "tools/score_log.hpp"
 #include "tools/score_report.hpp"
@@ -40,6 +41,7 @@ struct ScoreConfig {
   int64_t top = 0;  // 0: all
   int64_t batch_size = 16, decode_threads = 2;
   bool write_png = false, list = false, dry_run = false;
+  ScoreEditsConfig edits;
   RewardSourceConfig sources;
   DeviceConfig device;
 };
@@ -70,6 +72,7 @@ void declare(Options& options, ScoreConfig& config) {
   options.integer("batch_size", config.batch_size, "images at once", 1, 4096);
   options.integer("decode_threads", config.decode_threads, "that read images meanwhile", 1, 256);
   declare_device(options, config.device);
+  declare_score_edits(options, config.edits);
   options.rarely({"decode_threads"});
 }
 
@@ -317,6 +320,11 @@ int cmd_score(const std::vector<std::string>& arguments) {
     return 0;
   }
   if (config.dry_run) return dry_run(config);
+  if (config.edits.edit) {
+    config.edits.rewards = options.given("rewards") ? config.rewards : "";
+    config.edits.output = config.output;
+    return score_edits(parsed.positional, config.edits, config.sources, config.device);
+  }
   config.prompts.prompts = config.prompts_file;
   return score(collect(parsed.positional), config);
 }

@@ -14,6 +14,7 @@ struct Command {
 };
 
 int cmd_finetune(const std::vector<std::string>& arguments);
+int cmd_edit(const std::vector<std::string>& arguments);
 int cmd_distill(const std::vector<std::string>& arguments);
 int cmd_bench(const std::vector<std::string>& arguments);
 int cmd_gallery(const std::vector<std::string>& arguments);

@@ -18,10 +18,6 @@ using data::BadInput;
 namespace tools {
 namespace {
 
-struct TwoNumbers {
-  int64_t first = 0, second = 0;
-};
-
 std::optional<int64_t> whole(const std::string& text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -29,7 +25,8 @@ std::optional<int64_t> whole(const std::string& text) {
   return value;
 }
 
-// "1024x768", "0,64"
+}  // namespace
+
 TwoNumbers two_numbers(const std::string& text, char between, const char* key, const char* form) {
   if (text.empty()) return {};
   const size_t place = text.find(between);
@@ -39,8 +36,6 @@ TwoNumbers two_numbers(const std::string& text, char between, const char* key, c
   }
   throw BadInput("--" + std::string(key) + ": expected " + form + ", found '" + text + "'");
 }
-
-}  // namespace
 
 void declare_conditions(Options& options, ConditionConfig& c) {
   options.text("image", c.image, "file: the image that an InstructPix2Pix model changes");

@@ -12,6 +12,12 @@
 
 namespace tools {
 
+// "1024x768", "0,64"; zeros for "". Throws BadInput naming --key and the form.
+struct TwoNumbers {
+  int64_t first = 0, second = 0;
+};
+TwoNumbers two_numbers(const std::string& text, char between, const char* key, const char* form);
+
 struct ConditionConfig {
   std::string image;  // file; "": none
   double image_guidance_scale = 1.5;
