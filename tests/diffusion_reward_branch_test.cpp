@@ -4,10 +4,12 @@
 
 #include <cmath>
 
+#include "data/safetensors.hpp"
 #include "diffusion/edit_model.hpp"
 #include "diffusion/generate.hpp"
 #include "diffusion/reward_branch.hpp"
 #include "tests/edit_task.hpp"
+#include "tests/golden.hpp"
 #include "tests/refusal.hpp"
 
 namespace {
@@ -109,6 +111,38 @@ TEST(RewardBranch, ThePublishedOneIsKnownByItsTensors) {
   EXPECT_EQ(read.config.reward.layout, diffusion::RewardLayout::kPublished);
   EXPECT_EQ(read.config.reward.text_dim, 8);
   EXPECT_TRUE(at::allclose(output(read, asked(1, 2, 3)), output(unet, asked(1, 2, 3)), 1e-6, 1e-6));
+}
+
+// Against diffusers' UNet with transformers' BERT layer after conv_in, under the checkpoint's
+// names.
+TEST(RewardBranch, ThePublishedOneIsPythons) {
+  const auto golden = data::read_safetensors(golden::folder() / "edit_published.safetensors");
+  data::Weights weights;
+  for (const auto& [name, tensor] : golden.tensors) {
+    if (name.starts_with("unet.")) weights.tensors[name.substr(5)] = tensor.to(at::kFloat);
+  }
+  diffusion::UNetConfig config = tests::tiny_unet_config();
+  config.in_channels = 8;
+  config.reward = diffusion::reward_config_of(weights);
+  EXPECT_EQ(config.reward.embedding_dim, 6);
+  const UNet unet = diffusion::unet_from_weights(weights, config);
+  diffusion::AddedConditions added;
+  added.reward = {golden.tensors.at("scores"), at::ones({2, 3}, at::kBool),
+                  golden.tensors.at("text")};
+  const at::Tensor expected = golden.tensors.at("output");
+  const at::Tensor found = diffusion::unet_forward(
+      unet, golden.tensors.at("x"), golden.tensors.at("t"), golden.tensors.at("context"), added);
+  golden::expect_agreement(
+      "published reward branch",
+      (found - expected).abs().max().item<double>() / expected.abs().max().item<double>(), 1e-5);
+  added.reward.scores = golden.tensors.at("scores").flip(0);
+  EXPECT_GT((diffusion::unet_forward(unet, golden.tensors.at("x"), golden.tensors.at("t"),
+                                     golden.tensors.at("context"), added) -
+             expected)
+                .abs()
+                .max()
+                .item<double>(),
+            1e-3);
 }
 
 TEST(RewardBranch, ThePublishedShapes) {

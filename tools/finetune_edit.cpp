@@ -267,8 +267,10 @@ int finetune_edit(const std::vector<std::string>& arguments) {
   run.record = {"edit",        task.model, "", placement.device.str(), command.config.seed,
                 task.synthetic};
   run.stop_requested = stop_on_interrupt();
-  print_result(finetune::run_edit(task, data, command.config, run, reporter), "steps", "start",
-               command.output_dir);
+  const finetune::RunResult result = finetune::run_edit(task, data, command.config, run, reporter);
+  std::cout << "steps   " << result.steps
+            << (result.stopped.empty() ? "" : " (stopped: " + result.stopped + ")") << "\n"
+            << "model   " << (fs::path(command.output_dir) / "model").string() << "\n";
   return 0;
 }
 
