@@ -31,6 +31,7 @@ bool judge(Session& session, const Evaluation& now) {
   const Standing here = standing(session.task, session.eval_set, now, session.base);
   const Verdict verdict = observe(session.progress.watch, here, session.learner.step);
   session.result.last = here;
+  session.result.evaluated = true;
   std::string told =
       line("evaluation: trained rewards %+.3f, held-out %+.3f standard deviations from ",
            here.trained, here.held_out) +

@@ -33,6 +33,7 @@ struct RunResult {
   int64_t epochs = 0, steps = 0;
   int64_t skipped_steps = 0, lost_epochs = 0;  // for values that were not finite
   int64_t best_step = 0;                       // of the best held-out standing; 0: the start
+  bool evaluated = false;                      // `last` and `best` say something
   Standing last, best;
   std::string stopped;  // why, when before the last round
 };

@@ -47,12 +47,14 @@ void print_result(const finetune::RunResult& result,
             << " updates"
             << (result.skipped_steps ? ", " + std::to_string(result.skipped_steps) + " skipped"
                                      : "")
-            << (result.stopped.empty() ? "" : ", stopped: " + result.stopped) << ")\n"
-            << "trained reward  " << result.last.trained << " standard deviations above the "
-            << base << "\n"
-            << "held-out        " << result.last.held_out << " (best " << result.best.held_out
-            << " at step " << result.best_step << ")\n"
-            << "run             " << folder << "\n";
+            << (result.stopped.empty() ? "" : ", stopped: " + result.stopped) << ")\n";
+  if (result.evaluated) {
+    std::cout << "trained reward  " << result.last.trained << " standard deviations above the "
+              << base << "\n"
+              << "held-out        " << result.last.held_out << " (best " << result.best.held_out
+              << " at step " << result.best_step << ")\n";
+  }
+  std::cout << "run             " << folder << "\n";
 }
 
 }  // namespace tools
