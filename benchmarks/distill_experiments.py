@@ -4,9 +4,9 @@
 `run` trains every arm on every seed, one process of `laurel distill` after the other, each on one thread; it goes on where
 it was stopped. `measure` draws the same prompts and seeds with every student in 1, 2, 4 and 8 steps and with the teacher in
 10, 25 and 50, rates the images, and looks at them with a network that nothing here was trained on (--judge: a CLIP of
-another seed, `laurel pretrain clip`). `report` prints the tables. `front` merges the student that was only pulled by the reward
-with the one that was also held apart (arms rg-lcd and diverse) in several proportions, and measures each: quality against
-diversity. `measure` and `front` need Python's torch and transformers.
+another seed, `laurel pretrain clip`). `report` prints the tables. `front` merges two arms' students of a seed in several
+proportions and measures each, quality against diversity: the one that was only pulled by the reward and the one that was also
+held apart, or any --between. `measure` and `front` need Python's torch and transformers.
 
   benchmarks/distill_experiments.py run --output runs/distill --seeds 1,2,3
   benchmarks/distill_experiments.py measure --output runs/distill --judge runs/judge/clip
@@ -219,12 +219,12 @@ def front(options):
     """Students between the one that was only pulled and the one that was also held apart."""
     measured, table = Measure(options), []
     for seed in options.seeds:
-        quality, diverse = [options.output / arm / f"seed-{seed}" / "model" for arm in ("rg-lcd", "diverse")]
+        quality, diverse = [options.output / arm / f"seed-{seed}" / "model" for arm in options.between]
         for percent in range(0, 101, 25):
-            merged = options.output / "merged" / f"{percent}-{seed}"
+            merged = options.output / "merged" / f"{'-'.join(options.between)}-{percent}-{seed}"
             if not merged.exists():
                 call(options, "merge", "--model", quality, "--with", diverse, "--weight", percent / 100, "--output", merged)
-            table.append(measured.row(f"{percent} % diverse", ["--model", merged, "--cfg-scale", "5", "--sampling-method", "lcm"], options.steps, seed))
+            table.append(measured.row(f"{percent} % {options.between[1]}", ["--model", merged, "--cfg-scale", "5", "--sampling-method", "lcm"], options.steps, seed))
     print_table(table)
 
 
@@ -311,6 +311,7 @@ def main():
     parser.add_argument("--arms", type=lambda text: text.split(","), default=["lcd", "rg-lcd"])
     parser.add_argument("--seeds", type=lambda text: [int(s) for s in text.split(",")], default=[1, 2, 3])
     parser.add_argument("--captions", type=int, default=64, help="of each split")
+    parser.add_argument("--between", type=lambda text: text.split(","), default=["rg-lcd", "diverse"], help="arms of `front`")
     parser.add_argument("--steps", type=int, default=4, help="of `front`")
     parser.add_argument("--tcd", action="store_true", help="TCD sampling as well")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of laurel distill on top of every arm")
