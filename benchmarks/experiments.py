@@ -9,7 +9,7 @@ kept, interrupted ones continue from their last checkpoint. Only the standard li
   benchmarks/experiments.py list --output runs/experiments
   benchmarks/experiments.py report --output runs/experiments
 
-All of it is 46 runs. An epoch of the recipe takes about 17 s of one core, a run 4 to 5 minutes, the whole about 2 hours
+All of it is 59 runs. An epoch of the recipe takes about 17 s of one core, a run 4 to 5 minutes, the whole about 3 hours
 of two free cores; jobs.jsonl has the time of each. `--quick` on all three commands is a smoke test: the same arms with
 tiny settings, two seeds each, in a few minutes. Give it an --output of its own. Its figures mean nothing.
 
@@ -69,7 +69,11 @@ ARMS = {
     "prdp": Arm(0, SEEDS, {}),
     "ddpo": Arm(1, SEEDS, {"learning_rate": DDPO_LEARNING_RATE}, "ddpo"),  # advantages normalised within a prompt
     "offline": Arm(2, SEEDS, {"offline": True, "offline_epochs": EPOCHS}),  # as many queries and updates as online
-    "aesthetic-only": Arm(3, SEEDS[:3], {"reward": "aesthetic=1"}),
+    "aesthetic-only": Arm(3, SEEDS, {"reward": "aesthetic=1"}),
+    "social-only": Arm(3, SEEDS, {"reward": "social=1"}),
+    "lvlm-only": Arm(3, SEEDS, {"reward": "lvlm=1"}),
+    # Each reward on the scale of its own spread, so that none of the three rules by its unit.
+    "three": Arm(3, SEEDS, {"reward": "aesthetic=1,social=1,lvlm=1", "normalise_rewards": "pooled"}),
     "clip-only": Arm(3, SEEDS[:3], {"reward": "clip_score=0.1"}),
     # Set after the arms above showed what the aesthetic reward alone costs in gold: on seeds of its own.
     "clip-heavy": Arm(3, (6, 7, 8, 9, 10), {"reward": "aesthetic=1,clip_score=0.3"}),

@@ -20,7 +20,7 @@ import sys
 import run_statistics as rs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-REWARDS = ("aesthetic", "clip_score", "oracle")
+REWARDS = ("aesthetic", "clip_score", "social", "lvlm", "oracle", "oracle_objects", "oracle_layout")
 SPLITS = ("seen", "unseen")
 CAPTION_SEED, IMAGE_SEED = 4242, 2000000
 SAMPLER = ["--steps", "10", "--eta", "1", "--cfg-scale", "5", "--sampling-method", "ddim", "--seed", str(IMAGE_SEED)]

@@ -15,20 +15,30 @@ at::Tensor unit_norm(const at::Tensor& x) { return x / x.norm(2, {-1}, /*keepdim
 
 }  // namespace
 
-at::Tensor clip_vision_tokens(const ClipVision& w, const at::Tensor& x) {
+namespace {
+
+// What the transformer reads: the class token, then the patches. -> [B, 1 + patches, D]
+at::Tensor embedded(const ClipVision& w, const at::Tensor& x) {
   const nn::EncoderConfig& config = w.config.encoder;
   data::check_shape(x, {-1, 3, w.config.image_size, w.config.image_size}, "clip_vision: x");
   const at::Tensor patches =
       nn::conv2d(w.patch_embedding, x, w.config.patch_size, 0).flatten(2).transpose(1, 2);
   const at::Tensor token = w.class_embedding.expand({x.size(0), 1, config.hidden_size});
-  const at::Tensor embedded = at::cat({token, patches}, 1) + w.position_embedding;
-  const at::Tensor start = nn::layer_norm(w.pre_layrnorm, embedded, config.layer_norm_eps);
-  return nn::encoder_forward(w.encoder, config, start);
+  const at::Tensor tokens = at::cat({token, patches}, 1) + w.position_embedding;
+  return nn::layer_norm(w.pre_layrnorm, tokens, config.layer_norm_eps);
+}
+
+}  // namespace
+
+at::Tensor clip_vision_tokens(const ClipVision& w, const at::Tensor& x) {
+  return nn::encoder_forward(w.encoder, w.config.encoder, embedded(w, x));
 }
 
 at::Tensor clip_vision_forward(const ClipVision& w, const at::Tensor& x) {
-  return nn::layer_norm(w.post_layernorm, clip_vision_tokens(w, x).select(1, 0),
-                        w.config.encoder.layer_norm_eps);
+  // Nobody reads the patches' tokens of the last layer.
+  const at::Tensor token =
+      nn::encoder_forward(w.encoder, w.config.encoder, embedded(w, x), /*first=*/1).select(1, 0);
+  return nn::layer_norm(w.post_layernorm, token, w.config.encoder.layer_norm_eps);
 }
 
 at::Tensor image_features(const Clip& w, const at::Tensor& images) {

@@ -62,9 +62,9 @@ at::Tensor lvlm_features(const LvlmConfig& config,
   data::check_shape(text, {image.size(0), config.embedding}, "lvlm_features: text");
   const at::Tensor i = config.blind_to == "image" ? at::zeros_like(image) : image;
   const at::Tensor t = config.blind_to == "prompt" ? at::zeros_like(text) : text;
-  const at::Tensor cosine = (i * t).sum(1, /*keepdim=*/true);
-  const double scale = std::sqrt(static_cast<double>(config.embedding));
-  return at::cat({i, t, i * t, (i - t).abs(), scale * cosine}, 1);
+  const double root = std::sqrt(static_cast<double>(config.embedding));
+  const at::Tensor u = root * i, v = root * t;  // entries of about unit size
+  return at::cat({u, v, u * v, (u - v).abs(), (u * v).sum(1, /*keepdim=*/true) / root}, 1);
 }
 
 at::Tensor lvlm_logits(const LvlmStudent& w, const at::Tensor& features, at::Generator* dropout) {
@@ -110,10 +110,13 @@ LvlmScores lvlm_scores(const LvlmStudent& w, const at::Tensor& image, const at::
   return scores;
 }
 
+at::Tensor better_probability(const at::Tensor& difference, const at::Tensor& variance) {
+  return 0.5 * (1 + (difference / (2 * variance).sqrt()).erf());
+}
+
 at::Tensor lvlm_preference(const LvlmScores& a, const LvlmScores& b) {
-  const at::Tensor variance = (a.aleatoric + a.epistemic) + (b.aleatoric + b.epistemic);
-  const at::Tensor z = (a.mean - b.mean) / variance.sqrt();
-  return 0.5 * (1 + (z / std::sqrt(2.0)).erf());
+  return better_probability(a.mean - b.mean,
+                            (a.aleatoric + a.epistemic) + (b.aleatoric + b.epistemic));
 }
 
 RewardInfo lvlm_info() {
@@ -126,24 +129,33 @@ RewardInfo lvlm_info() {
           .description = "what a vision-language judge would say, by its student"};
 }
 
-Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip,
-                   const std::filesystem::path& clip_folder,
-                   const std::filesystem::path& folder) {
-  LvlmStudent student = load_lvlm(folder);
-  if (student.config.clip_digest != clip_digest(clip_folder))
-    throw data::BadInput(folder.string() + ": this student was trained on another CLIP than " +
-                         clip_folder.string() + "; name that one (--clip)");
-  for_each_tensor(student, "", [&](const std::string&, at::Tensor& tensor) {
+Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip, const LvlmStudent& student) {
+  LvlmStudent here = student;
+  for_each_tensor(here, "", [&](const std::string&, at::Tensor& tensor) {
     tensor = tensor.to(clip->device());
   });
-  const auto score = [clip, student](const RewardBatch& batch) {
+  const auto score = [clip, here](const RewardBatch& batch) {
     TORCH_CHECK(static_cast<int64_t>(batch.prompts.size()) == batch.images.size(0),
                 "lvlm: expected a prompt for each of ", batch.images.size(0), " images, got ",
                 batch.prompts.size());
     const at::Tensor images = clip->images(batch.images), texts = clip->texts(batch.prompts);
-    return lvlm_scores(student, images, texts).score.to(batch.images.device());
+    return lvlm_scores(here, images, texts).score.to(batch.images.device());
   };
   return {.info = lvlm_info(), .score = score};
+}
+
+Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip,
+                   const std::filesystem::path& clip_folder,
+                   const std::filesystem::path& folder) {
+  const LvlmStudent student = load_lvlm(folder);
+  if (student.config.clip_digest != clip_digest(clip_folder))
+    throw data::BadInput(folder.string() + ": this student was trained on another CLIP than " +
+                         clip_folder.string() + "; name that one (--clip)");
+  return lvlm_reward(clip, student);
+}
+
+std::filesystem::path lvlm_clip_folder(const std::filesystem::path& student) {
+  return student / "clip";
 }
 
 }  // namespace rewards

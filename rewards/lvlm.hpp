@@ -43,8 +43,9 @@ struct LvlmStudent {
 LvlmStudent make_lvlm(const LvlmConfig& config, at::Generator& generator);
 void for_each_tensor(LvlmStudent& w, const std::string& prefix, const data::TensorVisitor& visit);
 
-// [i, t, i t, |i - t|, sqrt(P) i't]: not linear in the image. image, text: [B, P] unit norm
-// -> [B, 4 P + 1]
+// With u = sqrt(P) image and v = sqrt(P) text, [u, v, u v, |u - v|, u'v / sqrt(P)]: not linear in
+// the image, and of one size, so that the layer norm behind it lets no part drown another. image,
+// text: [B, P] unit norm -> [B, 4 P + 1]
 at::Tensor lvlm_features(const LvlmConfig& config, const at::Tensor& image, const at::Tensor& text);
 
 // -> [M, B, K, 5]; `dropout`: null, or where the masks of training (probability 0.1) are drawn
@@ -68,6 +69,8 @@ struct LvlmScores {
 };
 LvlmScores lvlm_scores(const LvlmStudent& w, const at::Tensor& image, const at::Tensor& text);
 
+// P(N(difference, variance) > 0): of being the better one. Elementwise.
+at::Tensor better_probability(const at::Tensor& difference, const at::Tensor& variance);
 // P(a better) = Phi((m_a - m_b) / sqrt(v_a + v_b + e_a + e_b)) on each axis: one minus itself
 // (to rounding) when a and b change places. -> [B, K]
 at::Tensor lvlm_preference(const LvlmScores& a, const LvlmScores& b);
@@ -77,11 +80,15 @@ LvlmStudent load_lvlm(const std::filesystem::path& folder);
 void save_lvlm(const std::filesystem::path& folder, const LvlmStudent& w, at::ScalarType dtype);
 
 RewardInfo lvlm_info();
+// The CLIP must be the one that the student was trained on.
+Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip, const LvlmStudent& student);
 // Throws BadInput when the student was trained on another CLIP: `clip_folder` is where `clip` is
 // from.
 Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip,
                    const std::filesystem::path& clip_folder,
                    const std::filesystem::path& student);
+// Where a student keeps the CLIP that was trained with it.
+std::filesystem::path lvlm_clip_folder(const std::filesystem::path& student);
 // SHA-256 of the CLIP's weights, as LvlmConfig::clip_digest.
 std::string clip_digest(const std::filesystem::path& folder);
 

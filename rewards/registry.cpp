@@ -91,7 +91,9 @@ Reward make_lvlm_reward(Loader& loader) {
         "lvlm: needs a student trained by `laurel train-reward lvlm`; name its folder (--lvlm "
         "FOLDER)");
   }
-  return lvlm_reward(loader.clip(), sources.clip, sources.lvlm);
+  const auto own = lvlm_clip_folder(sources.lvlm);
+  if (!std::filesystem::exists(own)) return lvlm_reward(loader.clip(), sources.clip, sources.lvlm);
+  return lvlm_reward(load_clip_embedder(own, sources.device), own, sources.lvlm);
 }
 
 int quality_of(const Loader& loader) { return static_cast<int>(loader.sources().jpeg_quality); }

@@ -1,10 +1,16 @@
 #pragma once
 
-// Trains the student (rewards/lvlm.hpp) on a judge's judgements; the CLIP stays as it is, so each
-// image and prompt is embedded once.
+// Trains the student (rewards/lvlm.hpp) on a judge's judgements: first its members on embeddings of
+// a CLIP that stays as it is, each image and prompt embedded once; then, if wanted, the CLIP's last
+// layers with them.
 
 #include <functional>
+#include <string>
+#include <vector>
 
+#include "data/tokenizer.hpp"
+#include "data/train/loop.hpp"
+#include "rewards/clip_layers.hpp"
 #include "rewards/lvlm.hpp"
 
 namespace rewards {
@@ -23,41 +29,48 @@ struct LvlmData {
     at::Tensor preference;  // [Q, K] probability that a is better
     at::Tensor known;       // [Q, K]
   } pairs;
+  std::string digest{};  // of the judgements: a run is resumed on the same ones only
 };
-// The rows whose prompt `keep` ([T] bool) holds.
-LvlmData rows_of_prompts(const LvlmData& data, const at::Tensor& keep);
 
 struct LvlmTraining {
+  train::LoopOptions loop{.train_batch_size = 256,  // scores of an update; and half as many pairs
+                          .learning_rate = 1e-3,    // falls to 0 as a cosine
+                          .lr_warmup_steps = 0,
+                          .weight_decay = 0.01,
+                          .ema_decay = 0,
+                          .logging_steps = 20,
+                          .validation_steps = 1000000000,
+                          .checkpointing_steps = 200};
   int64_t epochs = 20;
-  int64_t batch_size = 256;     // point rows; and half as many pairs
-  double learning_rate = 1e-3;  // falls to 0 as a cosine
-  double weight_decay = 1e-2;
   double label_smoothing = 0.02;
-  int64_t seed = 0;
 };
+using Print = std::function<void(const std::string&)>;
 
-// The terms of the loss, each a mean over rows, axes that are known, and members; `weight`: [M, N].
-// KL(bins || q) and a tenth of Huber's loss of the mean.
-at::Tensor point_loss(const at::Tensor& logits,  // [M, N, K, 5]
-                      const at::Tensor& bins,    // [N, K, 5]
-                      const at::Tensor& known,   // [N, K]
-                      const at::Tensor& weight);
-// Binary cross entropy of sigmoid(gain (mean_a - mean_b)); means [M, Q, K].
-at::Tensor pair_loss(const at::Tensor& mean_a,
-                     const at::Tensor& mean_b,
-                     const at::Tensor& gain,
-                     const at::Tensor& preference,
-                     const at::Tensor& known,
-                     const at::Tensor& weight);
-// 1 - sqrt(p p') - sqrt((1 - p)(1 - p')): fidelity loss of two preferences (DeQA-Score).
-// Elementwise.
-at::Tensor fidelity_loss(const at::Tensor& p, const at::Tensor& other);
-
-using LvlmReport = std::function<void(int64_t epoch, double loss)>;
+// Writes metrics.jsonl and state.safetensors into loop.output_dir; loop.max_train_steps follows
+// from the epochs. Resumed, it equals an uninterrupted run bit for bit on the CPU.
 LvlmStudent train_lvlm(const LvlmConfig& config,
                        const LvlmData& data,
                        const LvlmTraining& options,
-                       const LvlmReport& report);
+                       const Print& print);
+
+// What the embeddings were made of.
+struct LvlmSources {
+  std::function<at::Tensor(const at::Tensor& rows)> images;  // [B] int64 -> [B, 3, H, W] in [0, 1]
+  std::vector<std::string> prompts;                          // T
+};
+struct TunedLvlm {
+  LvlmStudent student;
+  Clip clip;
+};
+// Goes on from a trained student with the CLIP's last layers. Files and resuming as train_lvlm.
+TunedLvlm tune_lvlm(const LvlmStudent& start,
+                    const Clip& clip,
+                    const data::Tokenizer& tokenizer,
+                    const LvlmSources& sources,
+                    const ClipLayers& layers,
+                    const LvlmData& data,
+                    const LvlmTraining& options,
+                    const Print& print);
 
 // Fits each axis' temperature, and its gain where there are pairs, on judgements that the training
 // did not see: the best of a grid by the negative logarithm of the likelihood.

@@ -8,7 +8,7 @@
 #include <map>
 
 #include "data/shape.hpp"
-#include "data/splitmix.hpp"
+#include "data/train/order.hpp"
 #include "rewards/train_clip.hpp"
 
 namespace rewards {
@@ -24,44 +24,13 @@ struct Run {
   Clip clip;
 };
 
-// Is the tensor `name` of a tower of `layers` layers among its last `trained` ones?
-bool in_last_layers(const std::string& name,
-                    const std::string& tower,
-                    int64_t layers,
-                    int64_t trained) {
-  const std::string prefix = tower + ".encoder.layers.";
-  if (!name.starts_with(prefix)) return false;
-  return std::stoll(name.substr(prefix.size())) >= layers - trained;
-}
-
-bool is_trained(const std::string& name, const Clip& clip, const TrainSocialOptions& options) {
-  const bool vision = name.starts_with("vision_model.") || name.starts_with("visual_projection");
-  const bool text = name.starts_with("text_model.") || name.starts_with("text_projection");
-  if (vision && options.vision_layers < 0) return true;
-  if (text && options.text_layers < 0) return true;
-  if (vision)
-    return options.vision_layers > 0 &&
-           (name.starts_with("vision_model.post_layernorm") ||
-            in_last_layers(name, "vision_model", clip.vision.config.encoder.num_hidden_layers,
-                           options.vision_layers));
-  return text && options.text_layers > 0 &&
-         (name.starts_with("text_model.final_layer_norm") || name.starts_with("text_projection") ||
-          in_last_layers(name, "text_model", clip.text.config.encoder.num_hidden_layers,
-                         options.text_layers));
-}
-
 Run start(const TrainSocialOptions& options,
           const Clip& clip,
           const data::Tokenizer& tokenizer,
           const TripletSet& set) {
   Run run{options, tokenizer, set, train::new_loop(options.loop), clip};
   train::Loop& loop = run.loop;
-  for_each_tensor(run.clip, "", [&](const std::string& name, at::Tensor& tensor) {
-    tensor = tensor.detach().clone();
-    if (!is_trained(name, clip, options)) return;
-    tensor.requires_grad_(true);
-    loop.state.params.push_back({name, tensor});
-  });
+  loop.state.params = trained_layers(run.clip, options.layers);
   TORCH_CHECK(!loop.state.params.empty(), "train_social: expected a tower with trained layers");
   loop.state.adamw = train::make_adamw(loop.state.params);
   loop.state.ema = train::make_ema(loop.state.params, options.loop.ema_decay);
@@ -88,22 +57,16 @@ at::Tensor images_of(const std::vector<Triplet>& triplets) {
   return at::tensor(rows, at::kLong);
 }
 
-// The triplets of an update: every epoch passes over all of them in an order of its own, which
-// follows from the seed and the epoch alone.
+// The triplets of an update: every epoch passes over all of them in an order of its own.
 std::vector<Triplet> batch_of(const Run& run) {
   const auto count = static_cast<int64_t>(run.set.training.size());
   const int64_t size = std::min(run.options.loop.train_batch_size, count);
   const int64_t batches = count / size, epoch = run.loop.step / batches;
-  std::vector<std::pair<uint64_t, int64_t>> order;
-  const uint64_t seed =
-      static_cast<uint64_t>(run.options.loop.seed) * 1000003 + static_cast<uint64_t>(epoch);
-  for (int64_t i = 0; i < count; ++i)
-    order.emplace_back(data::splitmix64(seed + static_cast<uint64_t>(i) * data::kSplitmixStep), i);
-  std::sort(order.begin(), order.end());
+  const at::Tensor order = train::epoch_order(run.options.loop.seed, epoch, count);
   std::vector<Triplet> batch;
   const int64_t first = (run.loop.step % batches) * size;
   for (int64_t i = first; i < first + size; ++i)
-    batch.push_back(run.set.training[static_cast<size_t>(order[static_cast<size_t>(i)].second)]);
+    batch.push_back(run.set.training[static_cast<size_t>(order[i].item<int64_t>())]);
   return batch;
 }
 

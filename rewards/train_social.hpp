@@ -11,6 +11,7 @@
 #include "data/tokenizer.hpp"
 #include "data/train/loop.hpp"
 #include "rewards/clip.hpp"
+#include "rewards/clip_layers.hpp"
 
 namespace rewards {
 
@@ -42,9 +43,7 @@ struct TrainSocialOptions {
                           .validation_steps = 200,
                           .checkpointing_steps = 200};
   double margin = 0.3;
-  // The last layers of each tower that are trained, with the vision tower's post_layernorm and the
-  // text tower's final_layer_norm and projection; -1: everything of that tower.
-  int64_t vision_layers = 3, text_layers = 2;
+  ClipLayers layers;
   std::string lr_scheduler = "constant";
 };
 

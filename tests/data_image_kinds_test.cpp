@@ -47,6 +47,15 @@ TEST(ImageKinds, ACutJpegIsSaidAndAWholeOneWithSomethingBehindItRead) {
   }
 }
 
+TEST(ImageKinds, OneByOneIsReadAndTwentyThousandPixelsAreRefused) {
+  const at::Tensor dot = at::tensor({0.0, 0.4, 1.0}, at::kFloat).view({3, 1, 1});
+  EXPECT_TRUE(at::allclose(data::decode_image(data::encode_png(dot), "dot.png"), dot, 0, 1e-6));
+  const std::string wide = data::encode_png(at::zeros({3, 2, 20000}));
+  const std::string said = refusal([&] { data::decode_pixels(wide, "wide.png"); });
+  EXPECT_NE(said.find("wide.png"), std::string::npos) << said;
+  EXPECT_NE(said.find("16384"), std::string::npos) << said;
+}
+
 TEST(ImageKinds, PixelsAreThoseOfTheImage) {
   const std::string bytes = data::read_file(golden::folder() / "images" / "alpha.png");
   const at::Tensor image = data::decode_image(bytes, "a.png");  // [3, H, W]

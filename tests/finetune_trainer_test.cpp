@@ -131,6 +131,33 @@ TEST(Trainer, AResumedRunEqualsTheUninterruptedOneBitForBit) {
   }
 }
 
+// What a combination learns on the way, moments and multipliers, survives an interruption.
+TEST(Trainer, AResumedCombinationEqualsTheUninterruptedOne) {
+  Task task = tiny_task();
+  task.rewards.push_back(tests::channel_reward("blueness", 2, false));
+  FinetuneConfig config = tiny_config();
+  config.reward_weights = {1.0, 0.5};
+  config.reward_names = {"redness", "blueness"};
+  config.normalise_rewards = "running";
+  config.constraints = "blueness>=9";  // out of reach: its multiplier grows
+  const fs::path whole = tests::fresh_run("whole"), parts = tests::fresh_run("parts");
+  run(task, config, whole);
+  config.num_epochs = 2;
+  run(task, config, parts);
+  config.num_epochs = 4;
+  run(task, config, parts, "latest");
+  const auto a = metrics(whole, false), b = metrics(parts, false);
+  ASSERT_EQ(a.size(), 4u);
+  ASSERT_EQ(b.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(a[i]["reward_mean"].get<double>(), b[i]["reward_mean"].get<double>());
+    EXPECT_EQ(a[i]["multiplier.0"].get<double>(), b[i]["multiplier.0"].get<double>());
+  }
+  EXPECT_GT(a[3]["multiplier.0"].get<double>(), a[1]["multiplier.0"].get<double>());
+  const std::string last = "checkpoint-4/state.safetensors";
+  tests::expect_same_tensors(whole / last, parts / last);
+}
+
 TEST(Trainer, OfflineAndDdpoShareTheLoop) {
   FinetuneConfig config = tiny_config();
   config.train_full = true;

@@ -8,6 +8,7 @@
 #include "rewards/train_social.hpp"
 #include "tests/gradient_check.hpp"
 #include "tests/refusal.hpp"
+#include "tests/tiny_clip.hpp"
 
 namespace {
 
@@ -43,29 +44,16 @@ TEST(TripletLoss, GradientIsThatOfDifferences) {
             1e-6);
 }
 
-// Images of two colours; the community prefers the first, whatever the prompt.
+// The community prefers the reddish images, whatever the prompt.
 struct Problem {
   rewards::Clip clip;
   data::Tokenizer tokenizer;
   rewards::TripletSet set;
 };
 Problem colours() {
-  auto generator = at::detail::createCPUGenerator(11);
-  const nn::EncoderConfig encoder{
-      .hidden_size = 16, .intermediate_size = 32, .num_hidden_layers = 2, .num_attention_heads = 2};
-  rewards::ClipConfig config;
-  config.text.encoder = config.vision.encoder = encoder;
-  config.text.max_position_embeddings = 12;
-  config.vision.image_size = 16;
-  config.vision.patch_size = 8;
-  config.projection_dim = 6;
-  config.text.vocab_size = 600;
-  Problem problem{.clip = rewards::make_clip(config, generator),
-                  .tokenizer = data::train_bpe({"a red circle", "a blue square"}, 520, 12),
-                  .set = {}};
-  const at::Tensor images = 0.2 * at::rand({40, 3, 16, 16}, generator);
-  images.slice(0, 0, 20).select(1, 0) += 0.7;  // reddish
-  images.slice(0, 20).select(1, 2) += 0.7;     // bluish
+  const auto tiny = tiny_clip();
+  const at::Tensor images = two_colours();
+  Problem problem{.clip = tiny.clip, .tokenizer = tiny.tokenizer, .set = {}};
   problem.set.prompts = {"a red circle", "a blue square"};
   problem.set.images = [images](const at::Tensor& rows) { return images.index_select(0, rows); };
   for (int64_t i = 0; i < 20; ++i)
@@ -83,7 +71,7 @@ rewards::TrainSocialOptions options_in(const std::string& name) {
   options.loop.max_train_steps = 40;
   options.loop.learning_rate = 3e-3;
   options.loop.checkpointing_steps = 10;
-  options.vision_layers = options.text_layers = 1;
+  options.layers = {.vision = 1, .text = 1};
   return options;
 }
 
@@ -91,13 +79,6 @@ rewards::TrainSocialResult trained(const rewards::TrainSocialOptions& options,
                                    const Problem& problem) {
   return rewards::train_social(options, problem.clip, problem.tokenizer, problem.set,
                                [](const std::string&) {});
-}
-
-std::map<std::string, at::Tensor> tensors(rewards::Clip clip) {
-  std::map<std::string, at::Tensor> found;
-  rewards::for_each_tensor(
-      clip, "", [&](const std::string& name, at::Tensor& tensor) { found[name] = tensor; });
-  return found;
 }
 
 TEST(TrainSocial, LearnsThePreferenceInTheChosenLayersOnly) {
@@ -108,7 +89,7 @@ TEST(TrainSocial, LearnsThePreferenceInTheChosenLayersOnly) {
   EXPECT_EQ(rewards::triplet_accuracy(result.clip, problem.tokenizer, problem.set,
                                       problem.set.validation),
             1);
-  const auto before = tensors(problem.clip), after = tensors(result.clip);
+  const auto before = tensors_of(problem.clip), after = tensors_of(result.clip);
   for (const auto& [name, tensor] : before) {
     const bool trains = name.find("layers.1.") != std::string::npos ||
                         name.find("post_layernorm") != std::string::npos ||
@@ -137,7 +118,7 @@ TEST(TrainSocial, ResumedEqualsUninterrupted) {
   ASSERT_TRUE(stopped);
   options.loop.resume_from_checkpoint = "latest";
   const auto resumed = trained(options, problem);
-  const auto a = tensors(whole.clip), b = tensors(resumed.clip);
+  const auto a = tensors_of(whole.clip), b = tensors_of(resumed.clip);
   for (const auto& [name, tensor] : a) EXPECT_TRUE(at::equal(tensor, b.at(name))) << name;
   Problem other = problem;
   other.set.digest = "others";

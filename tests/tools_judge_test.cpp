@@ -73,7 +73,8 @@ TEST(JudgeCommand, FromAServerToAReward) {
   const std::string output = (folder / "student").string();
   ASSERT_EQ(tools::cmd_train_reward({"lvlm", "--judgements", points, "--judgements", pairs,
                                      "--output_dir", output, "--epochs", "2", "--hidden", "16",
-                                     "--exam", points}),
+                                     "--tower_epochs", "1", "--vision_layers", "1", "--text_layers",
+                                     "0", "--exam", points}),
             0);
   rewards::RewardSources sources;
   sources.clip = fs::path(LAUREL_SOURCE_DIR) / "models" / "tiny-world" / "clip";
@@ -85,6 +86,7 @@ TEST(JudgeCommand, FromAServerToAReward) {
                            .item<double>();
   EXPECT_GT(score, -0.5);
   EXPECT_LT(score, 1);
+  EXPECT_TRUE(fs::exists(folder / "student" / "clip" / "model.safetensors"));  // its own
 }
 
 TEST(JudgeCommand, RefusesInOneLine) {

@@ -1,25 +1,18 @@
 // `laurel train-reward lvlm`: a judge's judgements -> a student.
 
-#include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/core/grad_mode.h>
-
 #include <cstdio>
 #include <iostream>
-#include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
-#include <set>
-#include <sstream>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
-#include "data/image_io.hpp"
+#include "data/image_folder.hpp"
 #include "data/json.hpp"
 #include "data/sha256.hpp"
-#include "rewards/lvlm_exam.hpp"
 #include "tools/cmd_pretrain.hpp"
+#include "tools/lvlm_report.hpp"
 #include "tools/options.hpp"
-#include "tools/progress.hpp"
 #include "tools/reward_options.hpp"
 #include "tools/train_reward.hpp"
 
@@ -29,16 +22,45 @@ using data::BadInput;
 namespace tools {
 namespace {
 
-constexpr int64_t kResamples = 1000;
-constexpr int64_t kPiece = 128;
-
 struct Settings {
   std::vector<std::string> judgements, exams;
-  std::string retest, output_dir;
+  std::string retest, output_dir, resume;
   RewardSourceConfig sources;
   rewards::LvlmConfig student;
   rewards::LvlmTraining training;
+  // Of the second part, with the CLIP's last layers.
+  rewards::LvlmTraining towers{.loop = {.train_batch_size = 64,
+                                        .learning_rate = 1e-5,
+                                        .lr_warmup_steps = 20,
+                                        .weight_decay = 0.01,
+                                        .ema_decay = 0,
+                                        .validation_steps = 1000000000,
+                                        .checkpointing_steps = 50},
+                               .epochs = 0};
+  rewards::ClipLayers layers;
 };
+
+void declare_training(Options& options, Settings& s) {
+  options.group("training: the members, on embeddings");
+  options.integer("epochs", s.training.epochs, "passes over the judgements", 1, 100000);
+  options.integer("batch_size", s.training.loop.train_batch_size, "judgements of an update", 1,
+                  1000000);
+  options.number("learning_rate", s.training.loop.learning_rate, "falls to 0 as a cosine", 1e-9, 1);
+  options.number("weight_decay", s.training.loop.weight_decay, "of AdamW", 0, 10);
+  options.number("label_smoothing", s.training.label_smoothing, "towards even bins", 0, 0.5);
+  options.integer("seed", s.training.loop.seed, "of everything random", 0);
+  options.text("resume_from_checkpoint", s.resume,
+               "`latest`: go on (when there is nothing yet: begin)");
+  options.group("then with the CLIP's last layers");
+  options.integer("tower_epochs", s.towers.epochs, "passes; 0: the CLIP stays as it is", 0, 100000);
+  options.integer("tower_batch_size", s.towers.loop.train_batch_size, "judgements of an update", 1,
+                  1000000);
+  options.number("tower_learning_rate", s.towers.loop.learning_rate, "falls to 0 as a cosine", 1e-9,
+                 1);
+  options.integer("vision_layers", s.layers.vision, "last ones trained; -1: the whole tower", -1,
+                  1000);
+  options.integer("text_layers", s.layers.text, "last ones trained; -1: the whole tower", -1, 1000);
+}
 
 void declare(Options& options, Settings& s) {
   options.list("judgements", s.judgements, "JSONL of `laurel judge`; several");
@@ -51,255 +73,64 @@ void declare(Options& options, Settings& s) {
   options.integer("members", s.student.members, "networks, each on its own bootstrap", 1, 64);
   options.number("kappa", s.student.kappa, "deviations of the members that lower the score", 0,
                  100);
-  options.group("training");
-  options.integer("epochs", s.training.epochs, "passes over the judgements", 1, 100000);
-  options.integer("batch_size", s.training.batch_size, "judgements of an update", 1, 1000000);
-  options.number("learning_rate", s.training.learning_rate, "falls to 0 as a cosine", 1e-9, 1);
-  options.number("weight_decay", s.training.weight_decay, "of AdamW", 0, 10);
-  options.number("label_smoothing", s.training.label_smoothing, "", 0, 0.5);
-  options.integer("seed", s.training.seed, "of everything random", 0);
+  declare_training(options, s);
 }
 
-// All judgements by rows, and the embeddings.
-class Table {
- public:
-  Table(rewards::ClipEmbedder& clip, std::vector<std::string> axes)
-      : clip_(clip), axes_(std::move(axes)) {}
-
-  rewards::LvlmData data(const rewards::Judgements& judgements,
-                         const rewards::MergedPairs& merged) {
-    rewards::LvlmData data;
-    fill(judgements.points, data.points);
-    fill(merged.pairs, data.pairs);
-    const at::NoGradGuard no_grad;
-    data.images = embedded();
-    data.texts = texts_.empty() ? at::zeros({0, clip_.width()}) : clip_.texts(texts_).cpu();
-    return data;
-  }
-  const std::vector<std::string>& texts() const { return texts_; }
-
- private:
-  int64_t image(const fs::path& file) {
-    const auto [found, fresh] =
-        image_rows_.emplace(file.lexically_normal().string(), static_cast<int64_t>(files_.size()));
-    if (fresh) files_.push_back(file);
-    return found->second;
-  }
-  int64_t text(const std::string& prompt) {
-    const auto [found, fresh] = text_rows_.emplace(prompt, static_cast<int64_t>(texts_.size()));
-    if (fresh) texts_.push_back(prompt);
-    return found->second;
-  }
-
-  void fill(const std::vector<rewards::PointJudgement>& points, rewards::LvlmData::Points& rows) {
-    const auto count = static_cast<int64_t>(points.size()),
-               axes = static_cast<int64_t>(axes_.size());
-    std::vector<int64_t> images, texts;
-    rows.bins = at::full({count, axes, static_cast<int64_t>(rewards::kBins)}, 1.0 / rewards::kBins);
-    rows.known = at::zeros({count, axes});
-    for (int64_t i = 0; i < count; ++i) {
-      const auto& point = points[static_cast<size_t>(i)];
-      images.push_back(image(point.image));
-      texts.push_back(text(point.prompt));
-      for (int64_t k = 0; k < axes; ++k) {
-        const auto found = point.axes.find(axes_[static_cast<size_t>(k)]);
-        if (found == point.axes.end()) continue;
-        rows.bins[i][k].copy_(at::tensor(at::ArrayRef<double>(found->second)));
-        rows.known[i][k].fill_(1);
-      }
-    }
-    rows.image = at::tensor(images, at::kLong);
-    rows.text = at::tensor(texts, at::kLong);
-  }
-
-  void fill(const std::vector<rewards::JudgedPair>& pairs, rewards::LvlmData::Pairs& rows) {
-    const auto count = static_cast<int64_t>(pairs.size()),
-               axes = static_cast<int64_t>(axes_.size());
-    std::vector<int64_t> a, b, texts;
-    rows.preference = at::full({count, axes}, 0.5);
-    rows.known = at::zeros({count, axes});
-    for (int64_t i = 0; i < count; ++i) {
-      const auto& pair = pairs[static_cast<size_t>(i)];
-      a.push_back(image(pair.a));
-      b.push_back(image(pair.b));
-      texts.push_back(text(pair.prompt));
-      for (int64_t k = 0; k < axes; ++k) {
-        const auto found = pair.axes.find(axes_[static_cast<size_t>(k)]);
-        if (found == pair.axes.end()) continue;
-        rows.preference[i][k].fill_(found->second);
-        rows.known[i][k].fill_(1);
-      }
-    }
-    rows.a = at::tensor(a, at::kLong);
-    rows.b = at::tensor(b, at::kLong);
-    rows.text = at::tensor(texts, at::kLong);
-  }
-
-  at::Tensor embedded() {
-    Progress progress("Embedding", static_cast<int64_t>(files_.size()), "img");
-    std::vector<at::Tensor> features, pending;
-    const auto flush = [&] {
-      if (pending.empty()) return;
-      features.push_back(clip_.images(at::stack(pending)).cpu());
-      pending.clear();
-    };
-    for (const auto& file : files_) {
-      const at::Tensor picture = data::read_image(file);
-      const bool other = !pending.empty() && pending.front().sizes() != picture.sizes();
-      if (other || static_cast<int64_t>(pending.size()) == kPiece) flush();
-      pending.push_back(picture);
-      progress.advance();
-    }
-    flush();
-    return features.empty() ? at::zeros({0, clip_.width()}) : at::cat(features);
-  }
-
-  rewards::ClipEmbedder& clip_;
-  std::vector<std::string> axes_, texts_;
-  std::vector<fs::path> files_;
-  std::map<std::string, int64_t> image_rows_, text_rows_;
+// What every student is trained from.
+struct Material {
+  rewards::Clip clip;
+  data::Tokenizer tokenizer;
+  std::shared_ptr<rewards::ClipEmbedder> embedder;  // of that CLIP
+  JudgedImages training, calibration;
+  rewards::LvlmData training_data, calibration_data;  // embedded by it
 };
 
-// By the prompt itself: 90 % to learn from, 5 % to calibrate on, 5 % to be examined on.
-struct Split {
-  at::Tensor training, calibration, exam;  // [T] bool
-};
-Split split_of(const std::vector<std::string>& prompts) {
-  const auto count = static_cast<int64_t>(prompts.size());
-  at::Tensor part = at::zeros({count}, at::kLong);
-  for (int64_t i = 0; i < count; ++i) {
-    const auto hash =
-        std::stoull(data::sha256(prompts[static_cast<size_t>(i)]).substr(0, 8), nullptr, 16) % 100;
-    part[i].fill_(hash < 90 ? 0 : hash < 95 ? 1 : 2);
-  }
-  return {part.eq(0), part.eq(1), part.eq(2)};
+rewards::LvlmSources sources_of(const JudgedImages& judged, int64_t resolution) {
+  const auto folder =
+      std::make_shared<data::ImageFolder>(data::open_images(judged.files, resolution));
+  return {.images = [folder](const at::Tensor& rows) { return data::folder_images(*folder, rows); },
+          .prompts = judged.prompts};
 }
 
-rewards::Judgements read_all(const std::vector<std::string>& files) {
-  rewards::Judgements all;
-  for (const auto& file : files) rewards::append(all, rewards::read_judgements(file));
-  return all;
+std::string name_of(const std::string& blind_to) {
+  return blind_to.empty() ? "student" : blind_to + "-blind";
 }
 
-std::vector<std::string> axes_of(const rewards::Judgements& judgements) {
-  std::set<std::string> axes;
-  for (const auto& point : judgements.points)
-    for (const auto& [name, bins] : point.axes) axes.insert(name);
-  for (const auto& pair : judgements.pairs)
-    for (const auto& [name, p] : pair.axes) axes.insert(name);
-  return {axes.begin(), axes.end()};
-}
+void print_line(const std::string& line) { std::cout << line << std::endl; }
 
-struct Trained {
-  std::string name;
-  rewards::LvlmStudent student;
-};
-
-// The student, and the two that see less.
-std::vector<Trained> train_all(const Settings& s,
-                               const rewards::LvlmData& training,
-                               const rewards::LvlmData& calibration) {
-  std::vector<Trained> all;
-  for (const std::string blind : {"", "prompt", "image"}) {
-    rewards::LvlmConfig config = s.student;
-    config.blind_to = blind;
-    const std::string name = blind.empty() ? "student" : blind + "-blind";
-    Progress progress("Training the " + name, s.training.epochs, "epoch");
-    all.push_back(
-        {name, rewards::train_lvlm(config, training, s.training, [&](int64_t, double loss) {
-           char note[32];
-           std::snprintf(note, sizeof note, "loss=%.4f", loss);
-           progress.advance(1, note);
-         })});
-    rewards::calibrate(all.back().student, calibration);
+TrainedLvlm train_one(const Settings& s, const Material& material, const std::string& blind_to) {
+  rewards::LvlmConfig config = s.student;
+  config.blind_to = blind_to;
+  const fs::path folder = fs::path(s.output_dir) / "training" / name_of(blind_to);
+  const auto options_in = [&](rewards::LvlmTraining options, const fs::path& place) {
+    options.loop.output_dir = place;
+    options.loop.resume_from_checkpoint = s.resume;
+    return options;
+  };
+  std::printf("training the %s\n", name_of(blind_to).c_str());
+  TrainedLvlm trained{name_of(blind_to), {}, material.embedder};
+  trained.student = rewards::train_lvlm(config, material.training_data,
+                                        options_in(s.training, folder / "members"), print_line);
+  if (s.towers.epochs == 0) {
+    rewards::calibrate(trained.student, material.calibration_data);
+    return trained;
   }
-  return all;
-}
-
-nlohmann::ordered_json to_json(const rewards::AxisExam& exam) {
-  return {{"points", exam.points},
-          {"spearman", exam.agreement.spearman},
-          {"spearman_95", {exam.agreement.spearman_low, exam.agreement.spearman_high}},
-          {"pearson", exam.agreement.pearson},
-          {"mean_absolute_error", exam.agreement.mean_absolute_error},
-          {"nll", exam.nll},
-          {"ece", exam.ece},
-          {"error_follows_deviation", exam.error_follows_deviation},
-          {"pairs", exam.pairs},
-          {"pair_accuracy", exam.pair_accuracy}};
-}
-
-// What CLIP's score alone says of each axis.
-std::map<std::string, double> clip_baseline(const rewards::LvlmData& data,
-                                            const std::vector<std::string>& axes) {
-  std::map<std::string, double> found;
-  const at::Tensor score = (data.images.index_select(0, data.points.image) *
-                            data.texts.index_select(0, data.points.text))
-                               .sum(1);
-  const at::Tensor v = at::linspace(0, 1, static_cast<int64_t>(rewards::kBins));
-  for (size_t k = 0; k < axes.size(); ++k) {
-    const auto axis = static_cast<int64_t>(k);
-    const at::Tensor rows = data.points.known.select(1, axis).nonzero().squeeze(1);
-    if (rows.size(0) < 2) continue;
-    const at::Tensor wanted = (data.points.bins.select(1, axis) * v).sum(1);
-    found[axes[k]] = rewards::spearman(score.index_select(0, rows), wanted.index_select(0, rows));
+  auto options = options_in(s.towers, folder / "towers");
+  options.loop.seed = s.training.loop.seed;
+  options.label_smoothing = s.training.label_smoothing;
+  auto tuned = rewards::tune_lvlm(trained.student, material.clip, material.tokenizer,
+                                  sources_of(material.training, material.clip.transform.size),
+                                  s.layers, material.training_data, options, print_line);
+  trained.student = tuned.student;
+  trained.clip = std::make_shared<rewards::ClipEmbedder>(tuned.clip, material.tokenizer, at::kCPU);
+  rewards::calibrate(trained.student, embedded(material.calibration, *trained.clip));
+  if (blind_to.empty()) {
+    const fs::path own = rewards::lvlm_clip_folder(s.output_dir);
+    rewards::save_clip(own, tuned.clip, at::kHalf);
+    data::save_tokenizer(own, material.tokenizer);
+    trained.student.config.clip_digest = rewards::clip_digest(own);
   }
-  return found;
-}
-
-nlohmann::ordered_json examine(const std::string& title,
-                               const std::vector<Trained>& all,
-                               const rewards::LvlmData& data) {
-  nlohmann::ordered_json report;
-  std::printf("%s\n  %-13s %-10s %6s %8s %17s %6s %6s %6s %6s %6s %9s\n", title.c_str(), "model",
-              "axis", "images", "Spearman", "95 %", "MAE", "NLL", "ECE", "err~sd", "pairs",
-              "right");
-  for (const auto& [name, student] : all) {
-    auto generator = at::detail::createCPUGenerator(0);
-    for (const auto& exam : rewards::lvlm_exam(student, data, kResamples, generator)) {
-      report[name][exam.axis] = to_json(exam);
-      std::printf("  %-13s %-10s %6lld %8.3f %8.3f-%8.3f %6.3f %6.3f %6.3f %6.2f %6lld %9.3f\n",
-                  name.c_str(), exam.axis.c_str(), static_cast<long long>(exam.points),
-                  exam.agreement.spearman, exam.agreement.spearman_low,
-                  exam.agreement.spearman_high, exam.agreement.mean_absolute_error, exam.nll,
-                  exam.ece, exam.error_follows_deviation, static_cast<long long>(exam.pairs),
-                  exam.pair_accuracy);
-    }
-  }
-  for (const auto& [axis, value] : clip_baseline(data, all.front().student.config.axes)) {
-    report["clip_score"][axis] = {{"spearman", value}};
-    std::printf("  %-13s %-10s %6s %8.3f\n", "clip_score", axis.c_str(), "", value);
-  }
-  std::fflush(stdout);
-  return report;
-}
-
-// The judge against itself: the same images under another seed.
-nlohmann::ordered_json judge_itself(const rewards::Judgements& one,
-                                    const rewards::Judgements& two) {
-  std::map<std::pair<std::string, std::string>, const rewards::PointJudgement*> again;
-  for (const auto& point : two.points)
-    again[{point.prompt, point.image.lexically_normal().string()}] = &point;
-  std::map<std::string, std::pair<std::vector<double>, std::vector<double>>> values;
-  for (const auto& point : one.points) {
-    const auto found = again.find({point.prompt, point.image.lexically_normal().string()});
-    if (found == again.end()) continue;
-    for (const auto& [axis, bins] : point.axes) {
-      const auto other = found->second->axes.find(axis);
-      if (other == found->second->axes.end()) continue;
-      values[axis].first.push_back(rewards::mean_of(bins));
-      values[axis].second.push_back(rewards::mean_of(other->second));
-    }
-  }
-  nlohmann::ordered_json report = nlohmann::ordered_json::object();
-  for (const auto& [axis, pair] : values) {
-    if (pair.first.size() < 2) continue;
-    const double found = rewards::spearman(at::tensor(pair.first), at::tensor(pair.second));
-    report[axis] = {{"images", pair.first.size()}, {"spearman", found}};
-    std::printf("the judge asked again, %s: Spearman %.3f on %zu images\n", axis.c_str(), found,
-                pair.first.size());
-  }
-  return report;
+  return trained;
 }
 
 // What the judge says of itself: whether the order of a pair decides.
@@ -317,32 +148,49 @@ nlohmann::ordered_json summary(const rewards::Judgements& judgements,
           {"orders", merged.both_orders}};
 }
 
+std::string digest_of(const std::vector<std::string>& files) {
+  std::string digests;
+  for (const auto& file : files) digests += data::sha256_of_file(file);
+  return data::sha256(digests);
+}
+
 // Trains, examines and saves; returns the report.
 nlohmann::ordered_json run(Settings& s, const rewards::RewardSources& sources) {
-  const auto judgements = read_all(s.judgements);
+  const auto judgements = read_all_judgements(s.judgements);
   const auto merged = rewards::merge_orders(judgements.pairs);
-  s.student.axes = axes_of(judgements);
+  s.student.axes = judged_axes(judgements);
   if (judgements.points.size() + merged.pairs.size() < 50)
     throw BadInput(s.judgements[0] + ": expected at least 50 judgements, found " +
                    std::to_string(judgements.points.size() + merged.pairs.size()));
-  const auto clip = rewards::load_clip_embedder(sources.clip, at::kCPU);
-  s.student.embedding = clip->width();
-  s.student.clip_digest = rewards::clip_digest(sources.clip);
-  Table table(*clip, s.student.axes);
-  const auto data = table.data(judgements, merged);
-  const Split split = split_of(table.texts());
   auto report = summary(judgements, merged);
-  const auto all = train_all(s, rewards::rows_of_prompts(data, split.training),
-                             rewards::rows_of_prompts(data, split.calibration));
+  const auto parts = split_judgements(judgements);
+  const std::string digest = digest_of(s.judgements);
+  Material material{.clip = rewards::load_clip(sources.clip),
+                    .tokenizer = rewards::load_clip_tokenizer(sources.clip),
+                    .embedder = rewards::load_clip_embedder(sources.clip, at::kCPU),
+                    .training = judged_images(parts[0], s.student.axes, digest),
+                    .calibration = judged_images(parts[1], s.student.axes, digest),
+                    .training_data = {},
+                    .calibration_data = {}};
+  material.training_data = embedded(material.training, *material.embedder);
+  material.calibration_data = embedded(material.calibration, *material.embedder);
+  s.student.embedding = material.embedder->width();
+  s.student.clip_digest = rewards::clip_digest(sources.clip);
+  std::vector<TrainedLvlm> all;
+  for (const std::string blind : {"", "prompt", "image"})
+    all.push_back(train_one(s, material, blind));
   rewards::save_lvlm(s.output_dir, all.front().student, at::kHalf);
-  report["held_out"] = examine("held-out prompts", all, rewards::rows_of_prompts(data, split.exam));
-  for (const auto& file : s.exams) {
-    const auto other = read_all({file});
-    Table fresh(*clip, s.student.axes);
+  const auto held_out = judged_images(parts[2], s.student.axes, digest);
+  report["held_out"] = examine("held-out prompts", all, *material.embedder, held_out);
+  for (const auto& file : s.exams)
     report["exams"][fs::path(file).stem().string()] =
-        examine(file, all, fresh.data(other, rewards::merge_orders(other.pairs)));
-  }
-  if (!s.retest.empty()) report["retest"] = judge_itself(judgements, read_all({s.retest}));
+        examine(file, all, *material.embedder,
+                judged_images(read_all_judgements({file}), s.student.axes, ""));
+  report["probes"] = probe(all.front(), held_out);
+  if (s.retest.empty()) return report;
+  auto asked = judgements;
+  rewards::append(asked, read_all_judgements(s.exams));
+  report["retest"] = judge_itself(asked, read_all_judgements({s.retest}));
   return report;
 }
 
@@ -358,6 +206,8 @@ int train_reward_lvlm(const std::vector<std::string>& arguments) {
   if (s.judgements.empty())
     throw BadInput(
         "train-reward lvlm: --judgements: expected a file of `laurel judge`, found none");
+  if (s.towers.epochs > 0 && s.layers.vision == 0 && s.layers.text == 0)
+    throw BadInput("train-reward lvlm: vision_layers and text_layers: expected one above 0");
   const auto sources = reward_sources(s.sources, at::kCPU);
   if (sources.clip.empty()) throw BadInput("--clip: no embedded CLIP found; name a CLIP folder");
   const auto report = run(s, sources);

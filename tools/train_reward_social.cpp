@@ -77,9 +77,9 @@ void declare(Options& options, Settings& s) {
   options.number("ema_decay", s.train.loop.ema_decay, "0: the last weights are kept", 0, 0.999999);
   options.number("margin", s.train.margin, "of the triplet loss; a cosine margin of its half", 0,
                  4);
-  options.integer("vision_layers", s.train.vision_layers, "last ones trained; -1: the whole tower",
+  options.integer("vision_layers", s.train.layers.vision, "last ones trained; -1: the whole tower",
                   -1, 1000);
-  options.integer("text_layers", s.train.text_layers, "last ones trained; -1: the whole tower", -1,
+  options.integer("text_layers", s.train.layers.text, "last ones trained; -1: the whole tower", -1,
                   1000);
   options.number("validation_share", s.validation_share, "of the prompts, held out", 0, 0.9);
   options.integer("seed", s.train.loop.seed, "of the order of the pairs", 0);
@@ -168,7 +168,7 @@ void check(const Settings& s) {
     throw BadInput(
         "train-reward social: --log: expected a community's log (JSONL), found none; "
         "`laurel world social-log` simulates one");
-  if (s.train.vision_layers == 0 && s.train.text_layers == 0)
+  if (s.train.layers.vision == 0 && s.train.layers.text == 0)
     throw BadInput("train-reward social: vision_layers and text_layers: expected one above 0");
 }
 

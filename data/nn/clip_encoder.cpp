@@ -13,12 +13,15 @@ Linear normal_linear(int64_t out, int64_t in, double std, at::Generator& generat
   return {normal_tensor({out, in}, std, generator), at::zeros({out}), {}};
 }
 
+// The queries are those of the first tokens of x. -> [B, queries, D]
 at::Tensor self_attention(const EncoderLayer& w,
                           const at::Tensor& x,
+                          int64_t queries,
                           int64_t heads,
                           const at::Tensor& mask) {
-  return linear(w.out_proj, attention(linear(w.q_proj, x), linear(w.k_proj, x), linear(w.v_proj, x),
-                                      heads, mask));
+  const at::Tensor q = linear(w.q_proj, x.narrow(1, 0, queries));
+  return linear(w.out_proj,
+                attention(q, linear(w.k_proj, x), linear(w.v_proj, x), heads, mask));
 }
 
 }  // namespace
@@ -40,16 +43,23 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
 at::Tensor encoder_layer_forward(const EncoderLayer& w,
                                  const EncoderConfig& config,
                                  const at::Tensor& x,
-                                 const at::Tensor& mask) {
-  const at::Tensor y = x + self_attention(w, layer_norm(w.layer_norm1, x, config.layer_norm_eps),
-                                          config.num_attention_heads, mask);
+                                 const at::Tensor& mask,
+                                 int64_t first) {
+  const int64_t count = first > 0 ? first : x.size(1);
+  const at::Tensor y =
+      x.narrow(1, 0, count) + self_attention(w, layer_norm(w.layer_norm1, x, config.layer_norm_eps),
+                                             count, config.num_attention_heads, mask);
   const at::Tensor inner = linear(w.fc1, layer_norm(w.layer_norm2, y, config.layer_norm_eps));
   return y + linear(w.fc2, activate(config.hidden_act, inner));
 }
 
-at::Tensor encoder_forward(const Encoder& w, const EncoderConfig& config, const at::Tensor& x) {
+at::Tensor encoder_forward(const Encoder& w,
+                           const EncoderConfig& config,
+                           const at::Tensor& x,
+                           int64_t first) {
   at::Tensor y = x;
-  for (const auto& layer : w.layers) y = encoder_layer_forward(layer, config, y, {});
+  for (size_t i = 0; i < w.layers.size(); ++i)
+    y = encoder_layer_forward(w.layers[i], config, y, {}, i + 1 == w.layers.size() ? first : 0);
   return y;
 }
 

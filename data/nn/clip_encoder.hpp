@@ -38,13 +38,18 @@ struct Encoder {
   std::vector<EncoderLayer> layers;
 };
 
-// One layer. x: [B, L, D]; mask: undefined, or added to the scores ([L, L]). -> [B, L, D]
+// One layer. x: [B, L, D]; mask: undefined, or added to the scores ([L, L]). With `first` > 0 only
+// the first tokens are computed, from all. -> [B, first or L, D]
 at::Tensor encoder_layer_forward(const EncoderLayer& w,
                                  const EncoderConfig& config,
                                  const at::Tensor& x,
-                                 const at::Tensor& mask);
-// All layers, nothing masked. x: [B, L, D] -> [B, L, D]
-at::Tensor encoder_forward(const Encoder& w, const EncoderConfig& config, const at::Tensor& x);
+                                 const at::Tensor& mask,
+                                 int64_t first = 0);
+// All layers, nothing masked; the last one as `first` says. x: [B, L, D] -> [B, first or L, D]
+at::Tensor encoder_forward(const Encoder& w,
+                           const EncoderConfig& config,
+                           const at::Tensor& x,
+                           int64_t first = 0);
 
 // `prefix` as in "text_model.encoder".
 Encoder take_encoder(const data::Weights& weights,

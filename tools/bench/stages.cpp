@@ -7,10 +7,12 @@
 #include <memory>
 #include <numeric>
 
+#include "data/image_io.hpp"
 #include "data/train/optim.hpp"
 #include "diffusion/samplers.hpp"
 #include "finetune/trainable.hpp"
 #include "finetune/update.hpp"
+#include "rewards/clip_score.hpp"
 #include "tools/bench/distill_stages.hpp"
 
 namespace bench {
@@ -18,6 +20,7 @@ namespace {
 
 constexpr int64_t kTextBatch = 16, kFeatureBatch = 16, kVaeBatch = 8, kTrainBatch = 16;
 constexpr int64_t kTimestep = 500;
+constexpr int64_t kScoredSide = 512;  // pixels, of the images that are rated
 
 std::vector<std::string> some_prompts(int64_t count) {
   static const char* const kColours[] = {"red", "green", "blue", "yellow"};
@@ -144,6 +147,22 @@ Stage features_stage(const rewards::Clip& clip) {
           }};
 }
 
+// JPEGs in memory to CLIP scores, as `laurel score` does.
+Stage scoring_stage(const rewards::Clip& clip) {
+  auto generator = at::detail::createCPUGenerator(2);
+  const at::Tensor coarse = at::rand({3, 24, 24}, generator);
+  const std::string bytes = data::encode_jpeg(
+      data::resize(coarse, kScoredSide, kScoredSide, data::ResizeKind::kBicubic), 92);
+  const at::Tensor text = at::ones({kFeatureBatch, clip.visual_projection.size(0)});
+  return {"score JPEGs", kFeatureBatch, [&clip, bytes, text] {
+            const at::NoGradGuard no_grad;
+            std::vector<at::Tensor> images;
+            for (int64_t i = 0; i < kFeatureBatch; ++i)
+              images.push_back(data::decode_image(bytes, "JPEG"));
+            rewards::clip_score(rewards::image_features(clip, at::stack(images)), text);
+          }};
+}
+
 // An epoch of PRDP between its rollout and its optimiser step.
 struct Epoch {
   finetune::FinetuneConfig config;
@@ -204,7 +223,10 @@ std::vector<StagePlan> make_stages(const diffusion::Pipeline& pipeline,
   plans.push_back({"VAE encode", [&pipeline] { return encode_stage(pipeline); }});
   plans.push_back({"VAE decode", [&pipeline] { return decode_stage(pipeline); }});
   plans.push_back({"sampling", [&pipeline, options] { return sampling_stage(pipeline, options); }});
-  if (clip) plans.push_back({"CLIP image features", [&clip] { return features_stage(*clip); }});
+  if (clip) {
+    plans.push_back({"CLIP image features", [&clip] { return features_stage(*clip); }});
+    plans.push_back({"score JPEGs", [&clip] { return scoring_stage(*clip); }});
+  }
   plans.push_back(
       {"PRDP update", [&pipeline, options] { return update_stage(pipeline, options); }});
   for (auto& plan : distill_stages(pipeline, clip, options.images)) plans.push_back(plan);

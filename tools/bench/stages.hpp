@@ -21,7 +21,8 @@ struct StageOptions {
 };
 
 // Text encoder, UNet at batches of 1, 8 and 16, its training step, VAE both ways, sampling end to
-// end, image features where there is a CLIP, one PRDP update of a LoRA, and a step of distillation.
+// end, image features and scores of JPEGs where there is a CLIP, one PRDP update of a LoRA, and a
+// step of distillation.
 // The pipeline and the CLIP must outlive them.
 std::vector<StagePlan> make_stages(const diffusion::Pipeline& pipeline,
                                    const std::optional<rewards::Clip>& clip,
