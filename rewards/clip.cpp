@@ -13,10 +13,6 @@ constexpr double kInitialLogitScale = 2.6592;  // ln(1 / 0.07), Radford et al. 2
 
 at::Tensor unit_norm(const at::Tensor& x) { return x / x.norm(2, {-1}, /*keepdim=*/true); }
 
-}  // namespace
-
-namespace {
-
 // What the transformer reads: the class token, then the patches. -> [B, 1 + patches, D]
 at::Tensor embedded(const ClipVision& w, const at::Tensor& x) {
   const nn::EncoderConfig& config = w.config.encoder;

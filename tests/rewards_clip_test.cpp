@@ -60,6 +60,17 @@ TEST_P(ClipGolden, PreprocessingIsTransformersToOneGreyLevel) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, ClipGolden, testing::Values("quick_gelu", "gelu"));
 
+TEST(Clip, TheClassTokenNeedsNoOtherOfTheLastLayer) {
+  const rewards::Clip clip = rewards::load_clip(kGolden / "clip_gelu");
+  auto generator = at::detail::createCPUGenerator(4);
+  const at::Tensor x = at::randn({3, 3, 16, 16}, generator);
+  const at::Tensor all = rewards::clip_vision_tokens(clip.vision, x);
+  EXPECT_GT(all.size(1), 1);
+  const at::Tensor expected = nn::layer_norm(clip.vision.post_layernorm, all.select(1, 0),
+                                             clip.vision.config.encoder.layer_norm_eps);
+  EXPECT_LE(difference(rewards::clip_vision_forward(clip.vision, x), expected), 1e-5);
+}
+
 TEST(ClipPreprocess, NormalisesTheNativeSizeOnly) {
   rewards::ImageTransform transform{.size = 2, .mean = {0.5, 0.25, 0}, .std = {0.5, 1, 2}};
   const at::Tensor images = at::full({1, 3, 2, 2}, 0.75f);

@@ -20,19 +20,25 @@ constexpr int64_t kResamples = 1000;
 constexpr size_t kProbed = 64;  // images that the probes look at
 
 nlohmann::ordered_json to_json(const rewards::AxisExam& exam) {
-  return {{"points", exam.points},
-          {"spearman", exam.agreement.spearman},
-          {"spearman_95", {exam.agreement.spearman_low, exam.agreement.spearman_high}},
-          {"pearson", exam.agreement.pearson},
-          {"mean_absolute_error", exam.agreement.mean_absolute_error},
-          {"nll", exam.nll},
-          {"ece", exam.ece},
-          {"error_follows_deviation", exam.error_follows_deviation},
-          {"surest_half_error", exam.surest_half_error},
-          {"pairs", exam.pairs},
-          {"pair_accuracy", exam.pair_accuracy},
-          {"accuracy_by_strength", exam.accuracy_by_strength},
-          {"tie_auc", exam.tie_auc}};
+  nlohmann::ordered_json json;
+  if (exam.points >= 2) {
+    json = {{"points", exam.points},
+            {"spearman", exam.agreement.spearman},
+            {"spearman_95", {exam.agreement.spearman_low, exam.agreement.spearman_high}},
+            {"pearson", exam.agreement.pearson},
+            {"mean_absolute_error", exam.agreement.mean_absolute_error},
+            {"nll", exam.nll},
+            {"ece", exam.ece},
+            {"error_follows_deviation", exam.error_follows_deviation},
+            {"surest_half_error", exam.surest_half_error}};
+  }
+  if (exam.pairs > 0) {
+    json["pairs"] = exam.pairs;
+    json["pair_accuracy"] = exam.pair_accuracy;
+    json["accuracy_by_strength"] = exam.accuracy_by_strength;
+    json["tie_auc"] = exam.tie_auc;
+  }
+  return json;
 }
 
 // What CLIP's score alone says of each axis.

@@ -20,8 +20,7 @@ at::Tensor self_attention(const EncoderLayer& w,
                           int64_t heads,
                           const at::Tensor& mask) {
   const at::Tensor q = linear(w.q_proj, x.narrow(1, 0, queries));
-  return linear(w.out_proj,
-                attention(q, linear(w.k_proj, x), linear(w.v_proj, x), heads, mask));
+  return linear(w.out_proj, attention(q, linear(w.k_proj, x), linear(w.v_proj, x), heads, mask));
 }
 
 }  // namespace
