@@ -185,6 +185,7 @@ rewards::TunedLvlm tuned(const Colours& problem,
 TEST(TuneLvlm, ChangesTheChosenLayersOnlyAndLearns) {
   const Colours problem = colours();
   auto options = training_in("tune");
+  options.epochs = 40;
   options.loop.train_batch_size = 20;
   const auto result = tuned(problem, options);
   const auto before = tensors_of(problem.tiny.clip), after = tensors_of(result.clip);
