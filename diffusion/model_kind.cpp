@@ -50,8 +50,10 @@ std::string purpose_of(int64_t in_channels) {
 // `base`: where the UNet's tensors start, in diffusers' names or the original ones.
 ModelKind unet(const Weights& weights, const std::string& base, bool diffusers) {
   const int64_t context = size_of(weights, base, "attn2.to_k.weight", 1);
+  // The published reward branch has tensors of SDXL's name.
+  const bool published = data::has(weights, "proj_deal.proj_in.weight");
   const bool added =
-      data::has_prefix(weights, base + (diffusers ? "add_embedding." : "label_emb."));
+      !published && data::has_prefix(weights, base + (diffusers ? "add_embedding." : "label_emb."));
   const std::string first = base + (diffusers ? "conv_in" : "input_blocks.0.0");
   const int64_t in_channels = size_of(weights, first, ".weight", 1);
   ModelKind kind;
@@ -60,6 +62,8 @@ ModelKind unet(const Weights& weights, const std::string& base, bool diffusers) 
   add(kind, "input channels", in_channels);
   add(kind, "first width", size_of(weights, first, ".weight", 0));
   add(kind, "cross attention width", context);
+  if (published || data::has_prefix(weights, "reward_embedding."))
+    kind.details.push_back({"reads a reward", published ? "published layout" : "native layout"});
   if (diffusers && data::has(weights, "v_pred"))
     kind.details.push_back({"prediction", "v_prediction (marked by the tensor v_pred)"});
   else if (diffusers && context == 768 && !added)

@@ -7,6 +7,7 @@
 #include "data/safetensors.hpp"
 #include "diffusion/edit_model.hpp"
 #include "diffusion/generate.hpp"
+#include "diffusion/model_kind.hpp"
 #include "diffusion/reward_branch.hpp"
 #include "tests/edit_task.hpp"
 #include "tests/golden.hpp"
@@ -110,6 +111,9 @@ TEST(RewardBranch, ThePublishedOneIsKnownByItsTensors) {
   const UNet read = diffusion::load_unet(folder);
   EXPECT_EQ(read.config.reward.layout, diffusion::RewardLayout::kPublished);
   EXPECT_EQ(read.config.reward.text_dim, 8);
+  const auto kind =
+      diffusion::identify(data::read_safetensors(folder / "diffusion_pytorch_model.safetensors"));
+  EXPECT_EQ(kind.kind.find("XL"), std::string::npos) << kind.kind;
   EXPECT_TRUE(at::allclose(output(read, asked(1, 2, 3)), output(unet, asked(1, 2, 3)), 1e-6, 1e-6));
 }
 

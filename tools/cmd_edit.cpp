@@ -47,7 +47,10 @@ struct Ready {
 };
 
 diffusion::Pipeline load_editor(const EditConfig& config, at::Device device) {
-  diffusion::Pipeline pipeline = open_model(config.checkpoint);
+  ModelConfig checkpoint = config.checkpoint;
+  const fs::path embedded = embedded_models() / "tiny-world-edit";
+  if (checkpoint.model.empty() && fs::is_directory(embedded)) checkpoint.model = embedded.string();
+  diffusion::Pipeline pipeline = open_model(checkpoint);
   if (!diffusion::edits_images(pipeline)) {
     throw BadInput(pipeline.source.string() +
                    ": expected a model that edits images (a UNet of 8 input channels), found a " +

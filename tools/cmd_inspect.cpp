@@ -16,6 +16,7 @@
 #include "data/weight_files.hpp"
 #include "diffusion/model_kind.hpp"
 #include "diffusion/model_traits.hpp"
+#include "diffusion/reward_branch_config.hpp"
 #include "tools/commands.hpp"
 #include "tools/models.hpp"
 #include "tools/options.hpp"
@@ -149,6 +150,11 @@ void add_settings(Report& report, const fs::path& path) {
   for (const char* key : kKeys) {
     if (json.contains(key)) report.details.push_back({key, plain(json[key])});
   }
+  const auto reward = diffusion::read_reward_config(json, path.string());
+  if (!diffusion::reads_reward(reward)) return;
+  std::string axes;
+  for (const auto& axis : reward.axes) axes += (axes.empty() ? "" : ", ") + axis;
+  report.details.push_back({"reward axes", axes});
 }
 
 bool is_weights(const fs::path& path) {
