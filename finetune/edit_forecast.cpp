@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "data/memory.hpp"
+#include "diffusion/lora.hpp"
 #include "finetune/edit_evaluate.hpp"
 #include "finetune/measure.hpp"
 #include "finetune/memory.hpp"
@@ -15,6 +16,7 @@ struct Costs {
   Work step, forward;  // an optimiser step; one forward pass of a batch
   int64_t trained_values = 0;
   double peak_bytes = 0;
+  double export_bytes = 0;  // of copies that writing the model takes: fp16, and fused weights
 };
 
 Costs measure(const Task& task, const EditData& data, const EditConfig& config) {
@@ -36,6 +38,12 @@ Costs measure(const Task& task, const EditData& data, const EditConfig& config) 
   measured(step);  // to warm up
   costs.step = measured(step);
   for (const auto& param : learner.state.params) costs.trained_values += param.value.numel();
+  diffusion::for_each_lora_site(unet, [&](const diffusion::LoraSite& site) {
+    if (site.lora.down.defined()) costs.export_bytes += static_cast<double>(site.weight.nbytes());
+  });
+  for_each_tensor(unet, "", [&](const std::string&, at::Tensor& tensor) {
+    costs.export_bytes += 2 * static_cast<double>(tensor.numel());
+  });
   // A run keeps one more copy of what is trained, to go back to.
   costs.peak_bytes = data::peak_memory() + learner_bytes(config, costs.trained_values);
   const at::NoGradGuard no_gradient;
@@ -66,7 +74,7 @@ EditForecast forecast_edit(const Task& task, const EditData& data, const EditCon
   result.seconds_train = steps * costs.step.seconds;
   result.seconds_evaluate = passes * costs.forward.seconds;
   result.gflops = costs.step.flop / costs.step.seconds / 1e9;
-  result.peak_bytes = costs.peak_bytes;
+  result.peak_bytes = costs.peak_bytes + costs.export_bytes;
   result.trained_values = costs.trained_values;
   const double values = static_cast<double>(costs.trained_values);
   double whole = 0;
