@@ -9,6 +9,7 @@
 #include "rewards/lvlm.hpp"
 #include "tests/gradient_check.hpp"
 #include "tests/refusal.hpp"
+#include "tests/tiny_lvlm.hpp"
 
 namespace {
 
@@ -82,18 +83,8 @@ TEST(MergeOrders, AveragesAndDropsWhatDependsOnTheOrder) {
   EXPECT_NEAR(merged.pairs[1].axes.at("o"), 0.3, 1e-12);
 }
 
-at::Tensor unit(const at::Tensor& x) { return x / x.norm(2, {-1}, true); }
-
-rewards::LvlmConfig tiny_config() {
-  return {.axes = {"alignment", "overall"},
-          .embedding = 6,
-          .hidden = 24,
-          .members = 3,
-          .clip_digest = "00"};
-}
-
 TEST(Lvlm, FeaturesByHandAndBlindness) {
-  rewards::LvlmConfig config = tiny_config();
+  rewards::LvlmConfig config = tiny_lvlm_config();
   config.embedding = 2;
   const double r = std::sqrt(2.0);
   const at::Tensor i = at::tensor({0.6, 0.8}).view({1, 2}), t = at::tensor({1.0, 0.0}).view({1, 2});
@@ -126,7 +117,7 @@ TEST(Lvlm, BetterProbabilityByHand) {
 
 TEST(Lvlm, PreferenceIsTurnedRound) {
   auto generator = at::detail::createCPUGenerator(1);
-  const auto w = rewards::make_lvlm(tiny_config(), generator);
+  const auto w = rewards::make_lvlm(tiny_lvlm_config(), generator);
   const auto of = [&] {
     return rewards::lvlm_scores(w, unit(at::randn({5, 6}, generator)),
                                 unit(at::randn({5, 6}, generator)));
@@ -146,7 +137,7 @@ TEST(Lvlm, PreferenceIsTurnedRound) {
 
 TEST(Lvlm, ScoreIsDifferentiableInTheImage) {
   auto generator = at::detail::createCPUGenerator(2);
-  auto w = rewards::make_lvlm(tiny_config(), generator);
+  auto w = rewards::make_lvlm(tiny_lvlm_config(), generator);
   rewards::for_each_tensor(
       w, "", [](const std::string&, at::Tensor& tensor) { tensor = tensor.to(at::kDouble); });
   const at::Tensor text = unit(at::randn({2, 6}, generator, at::kDouble));
@@ -159,7 +150,7 @@ TEST(Lvlm, ScoreIsDifferentiableInTheImage) {
 
 TEST(Lvlm, IsReadBackAndRefusesWhatDoesNotFit) {
   auto generator = at::detail::createCPUGenerator(3);
-  const auto w = rewards::make_lvlm(tiny_config(), generator);
+  const auto w = rewards::make_lvlm(tiny_lvlm_config(), generator);
   rewards::save_lvlm(folder() / "student", w, at::kFloat);
   const auto read = rewards::load_lvlm(folder() / "student");
   const at::Tensor i = unit(at::randn({3, 6}, generator)), t = unit(at::randn({3, 6}, generator));

@@ -11,20 +11,11 @@
 #include "rewards/lvlm_loss.hpp"
 #include "tests/refusal.hpp"
 #include "tests/tiny_clip.hpp"
+#include "tests/tiny_lvlm.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
-
-at::Tensor unit(const at::Tensor& x) { return x / x.norm(2, {-1}, true); }
-
-rewards::LvlmConfig tiny_config() {
-  return {.axes = {"alignment", "overall"},
-          .embedding = 6,
-          .hidden = 24,
-          .members = 3,
-          .clip_digest = "00"};
-}
 
 rewards::LvlmTraining training_in(const std::string& name) {
   rewards::LvlmTraining options;
@@ -116,7 +107,7 @@ rewards::LvlmData cosines(int64_t from, int64_t prompts) {
 TEST(TrainLvlm, FollowsAJudgeAndTheBlindDoNot) {
   const auto seen = cosines(0, 48), held = cosines(48, 12);
   const auto exam_of = [&](const std::string& blind) {
-    auto config = tiny_config();
+    auto config = tiny_lvlm_config();
     config.blind_to = blind;
     auto student = rewards::train_lvlm(config, seen, training_in("follows" + blind), silent);
     rewards::calibrate(student, held);
@@ -140,7 +131,10 @@ TEST(TrainLvlm, SameSeedSameStudent) {
     auto options = training_in("seed");
     options.epochs = 1;
     options.loop.seed = seed;
-    return rewards::train_lvlm(tiny_config(), data, options, silent).members[2].heads[1].weight;
+    return rewards::train_lvlm(tiny_lvlm_config(), data, options, silent)
+        .members[2]
+        .heads[1]
+        .weight;
   };
   EXPECT_TRUE(at::equal(train(1), train(1)));
   EXPECT_FALSE(at::equal(train(1), train(2)));
@@ -177,7 +171,7 @@ rewards::TunedLvlm tuned(const Colours& problem,
                          const rewards::LvlmTraining& options,
                          const std::function<void(const std::string&)>& print = silent) {
   auto generator = at::detail::createCPUGenerator(3);
-  return rewards::tune_lvlm(rewards::make_lvlm(tiny_config(), generator), problem.tiny.clip,
+  return rewards::tune_lvlm(rewards::make_lvlm(tiny_lvlm_config(), generator), problem.tiny.clip,
                             problem.tiny.tokenizer, problem.sources, {.vision = 1, .text = 0},
                             problem.data, options, print);
 }

@@ -17,12 +17,12 @@
 #include "diffusion/generate.hpp"
 #include "tools/commands.hpp"
 #include "tools/edit_jobs.hpp"
-#include "tools/finetune_task.hpp"
 #include "tools/gallery/page.hpp"
 #include "tools/models.hpp"
 #include "tools/progress.hpp"
 #include "tools/sample_conditions.hpp"
 #include "tools/sample_jobs.hpp"
+#include "tools/sampler_choice.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -60,22 +60,6 @@ diffusion::Pipeline load_editor(const EditConfig& config, at::Device device) {
   if (config.vae_tiling) diffusion::enable_tiling(pipeline.vae);
   move_to(pipeline, device);
   return pipeline;
-}
-
-diffusion::SamplerChoice settle_sampler(const EditConfig& config, diffusion::Pipeline& pipeline) {
-  auto& scheduler = pipeline.scheduler;
-  diffusion::SamplerChoice choice{.sampler = scheduler.sampler, .sigmas = scheduler.sigmas};
-  if (!config.sampling_method.empty()) {
-    choice = diffusion::sampler_from_name(config.sampling_method, "--sampling_method");
-    scheduler.sigmas = choice.sigmas;
-  }
-  if (!config.timestep_spacing.empty()) {
-    scheduler.timestep_spacing =
-        diffusion::spacing_from_name(config.timestep_spacing, "--timestep_spacing");
-  }
-  if (config.eta > 0 && !diffusion::has_eta(choice.sampler))
-    throw BadInput("--eta: only DDIM and TCD have one, found " + diffusion::sampler_label(choice));
-  return choice;
 }
 
 PixelSize size_of(const Session& session, const at::Tensor& image) {
@@ -355,7 +339,8 @@ int cmd_edit(const std::vector<std::string>& arguments) {
   const PrecisionScope precision(placement);
   const at::NoGradGuard no_grad;
   session.pipeline = load_editor(config, placement.device);
-  session.choice = settle_sampler(config, session.pipeline);
+  session.choice =
+      settle_sampler(config.sampling_method, config.timestep_spacing, config.eta, session.pipeline);
   if (!config.reward.empty())
     session.rewards =
         rewards::make_rewards(config.reward, reward_sources(config.sources, placement.device));

@@ -24,6 +24,7 @@
 #include "tools/sample_jobs.hpp"
 #include "tools/sample_memory.hpp"
 #include "tools/sample_writer.hpp"
+#include "tools/sampler_choice.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -114,35 +115,8 @@ diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
   const auto uses = shelf.uses(parse_lora_choices(config.lora, config.lora_scale, config.lora_dir));
   for (const auto& use : uses) std::cerr << diffusion::lora_summary(*use.lora) << "\n";
   diffusion::apply_loras(pipeline, uses);
-  if (device.is_cpu()) return pipeline;
-  const auto move = [device](const std::string&, at::Tensor& tensor) {
-    tensor = tensor.to(device);
-  };
-  diffusion::for_each_tensor(pipeline.unet, "", move);
-  diffusion::for_each_tensor(pipeline.vae, "", move);
+  move_to(pipeline, device);
   return pipeline;
-}
-
-// Puts the asked sampler and spacing into the pipeline's scheduler.
-diffusion::SamplerChoice settle_sampler(const SampleConfig& config, diffusion::Pipeline& pipeline) {
-  auto& scheduler = pipeline.scheduler;
-  diffusion::SamplerChoice choice{.sampler = scheduler.sampler, .sigmas = scheduler.sigmas};
-  if (!config.sampling_method.empty()) {
-    choice = diffusion::sampler_from_name(config.sampling_method, "--sampling_method");
-    scheduler.sigmas = choice.sigmas;
-  } else if (!diffusion::sampler_of_class(scheduler.class_name)) {
-    std::cerr << "note: the model names " << scheduler.class_name
-              << ", which is not here; sampling with DDIM\n";
-  }
-  if (!config.timestep_spacing.empty()) {
-    scheduler.timestep_spacing =
-        diffusion::spacing_from_name(config.timestep_spacing, "--timestep_spacing");
-  }
-  if (config.eta > 0 && !diffusion::has_eta(choice.sampler)) {
-    throw BadInput("--eta: expected 0 with " + diffusion::sampler_label(choice) + ", found " +
-                   data::short_number(config.eta) + "; only DDIM and TCD have an eta");
-  }
-  return choice;
 }
 
 // Everything that a run needs, ready.
@@ -370,7 +344,8 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   const Placement placement = open_device(config.device);
   session.pipeline = load_model(config, placement.device);
   add_embeddings(config.embedding, texts, session.pipeline);
-  session.choice = settle_sampler(config, session.pipeline);
+  session.choice =
+      settle_sampler(config.sampling_method, config.timestep_spacing, config.eta, session.pipeline);
   session.sizes = size_conditions(config.conditions, session.pipeline);
   session.image = source_image(config.conditions, session.pipeline);
   settle_family(config, {options.given("steps"), options.given("cfg_scale")}, session.image,

@@ -18,6 +18,7 @@
 #include "tools/cmd_pretrain.hpp"
 #include "tools/edit_training_options.hpp"
 #include "tools/finetune_task.hpp"
+#include "tools/models.hpp"
 #include "tools/run_console.hpp"
 
 namespace tools {

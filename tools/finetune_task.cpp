@@ -72,14 +72,6 @@ void add_rewards(const TrainingCommand& command,
 
 }  // namespace
 
-void move_to(diffusion::Pipeline& pipeline, at::Device device) {
-  const auto move = [device](const std::string&, at::Tensor& tensor) {
-    tensor = tensor.to(device);
-  };
-  for_each_tensor(pipeline.unet, "", move);
-  for_each_tensor(pipeline.vae, "", move);
-}
-
 PromptSets load_prompts(const TrainingCommand& command, int64_t eval_prompts) {
   PromptSets sets;
   sets.synthetic = from_world(command);

@@ -13,9 +13,6 @@ finetune::Task make_task(const TrainingCommand& command,
                          const Placement& placement,
                          const std::string& config_text);
 
-// UNet and VAE to the device; the text encoder stays on the CPU.
-void move_to(diffusion::Pipeline& pipeline, at::Device device);
-
 // Trained and evaluated prompts.
 struct PromptSets {
   std::vector<std::string> train, seen, unseen;

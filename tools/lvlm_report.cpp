@@ -111,9 +111,10 @@ nlohmann::ordered_json examine(const std::string& title,
   std::printf("%s\n  %-13s %-10s %6s %8s %17s %6s %6s %6s %6s %6s %9s\n", title.c_str(), "model",
               "axis", "images", "Spearman", "95 %", "MAE", "NLL", "ECE", "err~sd", "pairs",
               "right");
+  const auto embedded_by_base = embedded(judged, base);
   for (const auto& [name, student, clip] : all) {
     auto generator = at::detail::createCPUGenerator(0);
-    const auto data = embedded(judged, *clip);
+    const auto data = clip.get() == &base ? embedded_by_base : embedded(judged, *clip);
     for (const auto& exam : rewards::lvlm_exam(student, data, kResamples, generator)) {
       if (exam.points < 2 && exam.pairs == 0) continue;  // not judged here
       report[name][exam.axis] = to_json(exam);
@@ -121,7 +122,7 @@ nlohmann::ordered_json examine(const std::string& title,
     }
   }
   const auto& axes = all.front().student.config.axes;
-  for (const auto& [axis, value] : clip_baseline(embedded(judged, base), axes)) {
+  for (const auto& [axis, value] : clip_baseline(embedded_by_base, axes)) {
     report["clip_score"][axis] = {{"spearman", value}};
     std::printf("  %-13s %-10s %6s %8.3f\n", "clip_score", axis.c_str(), "", value);
   }

@@ -1,5 +1,7 @@
 #include "tools/models.hpp"
 
+#include <ATen/ATen.h>
+
 #include <cstdlib>
 #include <iostream>
 
@@ -82,6 +84,14 @@ diffusion::Pipeline open_model(const ModelConfig& config) {
     pipeline.scheduler.prediction_type =
         diffusion::prediction_from_name(config.prediction_type, "--prediction_type");
   return pipeline;
+}
+
+void move_to(diffusion::Pipeline& pipeline, at::Device device) {
+  const auto move = [device](const std::string&, at::Tensor& tensor) {
+    tensor = tensor.to(device);
+  };
+  for_each_tensor(pipeline.unet, "", move);
+  for_each_tensor(pipeline.vae, "", move);
 }
 
 }  // namespace tools

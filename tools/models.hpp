@@ -32,5 +32,7 @@ struct ModelConfig {
 void declare_model(Options& options, ModelConfig& config);
 // A folder or a single file; what the user should know of it goes to stderr.
 diffusion::Pipeline open_model(const ModelConfig& config);
+// UNet and VAE to the device; the text encoder stays on the CPU.
+void move_to(diffusion::Pipeline& pipeline, at::Device device);
 
 }  // namespace tools
