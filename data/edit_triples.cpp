@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
@@ -21,10 +22,9 @@ const std::vector<std::string> kEdited = {"edited_file_name", "edited_image", "t
 const std::vector<std::string> kInstruction = {"edit_prompt", "instruction", "edit", "prompt"};
 
 // The text under the first of the keys that is there.
-std::string text_of(const json& line,
-                    const std::vector<std::string>& keys,
-                    const std::string& what,
-                    const std::string& where) {
+std::optional<std::string> text_under(const json& line,
+                                      const std::vector<std::string>& keys,
+                                      const std::string& where) {
   for (const auto& key : keys) {
     for (const std::string& name : {key, key + "_file_name"}) {
       const auto found = line.find(name);
@@ -33,6 +33,14 @@ std::string text_of(const json& line,
       throw BadInput(where + ": " + name + ": expected a text, found " + to_text(*found));
     }
   }
+  return std::nullopt;
+}
+
+std::string text_of(const json& line,
+                    const std::vector<std::string>& keys,
+                    const std::string& what,
+                    const std::string& where) {
+  if (const auto text = text_under(line, keys, where)) return *text;
   throw BadInput(where + ": expected " + what + " under " + keys[0] + " or " + keys[1] +
                  ", found neither");
 }
@@ -77,13 +85,17 @@ std::string id_of(const json& line) {
   return found->is_string() ? found->get<std::string>() : to_text(*found);
 }
 
-EditTriple triple_of(const std::string& text, const fs::path& folder, const std::string& where) {
+EditTriple triple_of(const std::string& text,
+                     const fs::path& folder,
+                     const std::string& where,
+                     bool needs_edited) {
   const json line = parse_json_object(text, where);
   EditTriple triple;
   triple.where = where;
   triple.line = text;
   triple.source = image_of(folder, text_of(line, kSource, "the source image", where), where);
-  triple.edited = image_of(folder, text_of(line, kEdited, "the edited image", where), where);
+  if (needs_edited || text_under(line, kEdited, where))
+    triple.edited = image_of(folder, text_of(line, kEdited, "the edited image", where), where);
   triple.instruction = trimmed(text_of(line, kInstruction, "an instruction", where));
   if (triple.instruction.empty())
     throw BadInput(where + ": expected an instruction, found an empty one");
@@ -95,7 +107,7 @@ EditTriple triple_of(const std::string& text, const fs::path& folder, const std:
 
 }  // namespace
 
-std::vector<EditTriple> read_edit_triples(const fs::path& folder_or_file) {
+std::vector<EditTriple> read_edit_triples(const fs::path& folder_or_file, bool needs_edited) {
   const bool folder = fs::is_directory(folder_or_file);
   const fs::path file = folder ? folder_or_file / "metadata.jsonl" : folder_or_file;
   if (folder && !fs::exists(file)) {
@@ -105,7 +117,7 @@ std::vector<EditTriple> read_edit_triples(const fs::path& folder_or_file) {
   }
   std::vector<EditTriple> triples;
   for_each_line(file, [&](const std::string& line, const std::string& where) {
-    triples.push_back(triple_of(line, file.parent_path(), where));
+    triples.push_back(triple_of(line, file.parent_path(), where, needs_edited));
   });
   if (triples.empty()) throw BadInput(file.string() + ": expected an edit a line, found none");
   return triples;

@@ -12,7 +12,7 @@
 namespace data {
 
 struct EditTriple {
-  std::filesystem::path source, edited;
+  std::filesystem::path source, edited;  // edited "": none is named
   std::string instruction;
   std::map<std::string, double> scores;  // by axis; empty: not scored
   std::string feedback;                  // words on what went wrong; empty: none
@@ -29,8 +29,10 @@ struct EditTriple {
 //   feedback     "text", or a list of texts that "; " joins                 may be left out
 // Image names may end in _file_name, as Hugging Face's image folders call them. Other keys are
 // passed over. Throws BadInput with file and line for a line that is not so, an empty instruction,
-// a score that is no number, and an image that is not there; and when there is no line.
-std::vector<EditTriple> read_edit_triples(const std::filesystem::path& folder_or_file);
+// a score that is no number, and an image that is not there; and when there is no line. Without
+// `needs_edited` a line may leave the edited image out.
+std::vector<EditTriple> read_edit_triples(const std::filesystem::path& folder_or_file,
+                                          bool needs_edited = true);
 
 // Its line again under laurel's own names for the images and the instruction, the images named
 // anew; every other key as it was.

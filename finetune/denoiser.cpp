@@ -32,19 +32,38 @@ at::Tensor table_of(const at::Tensor& texts,
   return guided ? at::cat({negative, rows}) : rows;
 }
 
+// The source images and the request of each latent, in every branch.
+void add_edit(const Guidance& guidance,
+              const diffusion::UNetConfig& unet,
+              const std::vector<int64_t>& prompt_ids,
+              diffusion::BranchInputs& inputs) {
+  const EditCondition& edit = guidance.edit;
+  const auto rows_of = [&](const at::Tensor& all) {
+    return all.index_select(0, at::tensor(prompt_ids, at::kLong).to(all.device()));
+  };
+  if (edit.image_latents.defined())
+    inputs.image_latents = diffusion::branch_images(inputs.branches, rows_of(edit.image_latents));
+  if (!diffusion::reads_reward(unet.reward)) return;
+  const auto prompts = guidance.conditions.hidden.size(0);
+  const diffusion::RewardCondition all = diffusion::completed(unet.reward, edit.reward, prompts);
+  inputs.added.reward = diffusion::branch_rewards(
+      inputs.branches, {rows_of(all.scores), rows_of(all.valid), rows_of(all.text)}, {});
+}
+
 at::Tensor guided_output(const diffusion::UNet& unet,
                          const Guidance& guidance,
                          const at::Tensor& x,
                          int64_t timestep,
                          const std::vector<int64_t>& prompt_ids) {
-  const bool embedded = unet.config.time_cond_proj_dim > 0;
-  const bool guided = guidance.scale != 1.0 && !embedded;
-  const Rows rows = distinct_rows(prompt_ids);
-  at::Tensor place = at::tensor(rows.place, at::kLong);
-  if (guided) place = at::cat({at::zeros_like(place), place + 1});
-  place = place.to(x.device());
+  const diffusion::GuidanceOptions options{.scale = guidance.scale,
+                                           .image_scale = guidance.edit.image_scale};
   diffusion::BranchInputs inputs;
-  if (guided) inputs.branches = diffusion::Branches::kUnconditionalPrompt;
+  inputs.branches = diffusion::branches_of(unet.config, options);
+  const bool guided = inputs.branches != diffusion::Branches::kPrompt;
+  const Rows rows = distinct_rows(prompt_ids);
+  at::Tensor place = at::tensor(rows.place, at::kLong);  // in the table
+  if (guided) place = diffusion::branch_rows(inputs.branches, place + 1, at::zeros_like(place));
+  place = place.to(x.device());
   inputs.keys = diffusion::context_keys(
       unet,
       table_of(guidance.conditions.hidden, guidance.uncondition.hidden, rows.distinct, guided));
@@ -59,12 +78,12 @@ at::Tensor guided_output(const diffusion::UNet& unet,
   }
   if (guidance.time_ids.defined())
     inputs.added.time_ids = guidance.time_ids.expand({place.size(0), diffusion::kTimeIds});
-  if (embedded) {
+  if (unet.config.time_cond_proj_dim > 0) {
     const at::Tensor w = at::full({place.size(0)}, guidance.scale - 1, x.options());
     inputs.added.timestep_cond = diffusion::guidance_embedding(w, unet.config.time_cond_proj_dim);
   }
-  return diffusion::guided_forward(unet, x, static_cast<double>(timestep), inputs,
-                                   {.scale = guidance.scale});
+  add_edit(guidance, unet.config, prompt_ids, inputs);
+  return diffusion::guided_forward(unet, x, static_cast<double>(timestep), inputs, options);
 }
 
 }  // namespace

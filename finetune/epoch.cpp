@@ -81,7 +81,8 @@ Denoiser policy_on(const Task& task,
   return guided_denoiser(unet, {.conditions = moved(task.encode(prompts)),
                                 .uncondition = moved(task.uncondition()),
                                 .scale = scale,
-                                .time_ids = sizes});
+                                .time_ids = sizes,
+                                .edit = task.edit ? task.edit(prompts) : EditCondition()});
 }
 
 }  // namespace finetune

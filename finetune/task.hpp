@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/guidance.hpp"
 #include "diffusion/scheduler_config.hpp"
 #include "diffusion/unet.hpp"
+#include "finetune/denoiser.hpp"
 #include "rewards/reward.hpp"
 
 namespace finetune {
@@ -25,6 +25,8 @@ struct Task {
       encode;                                             // -> N rows
   std::function<diffusion::TextCondition()> uncondition;  // -> 1 row: what guidance starts from
   at::Tensor time_ids;                                    // [1, 6] SDXL's; undefined otherwise
+  // What an editing model begins with: the prompts then name edits. Empty: it edits nothing.
+  std::function<EditCondition(const std::vector<std::string>& prompts)> edit;
   std::function<at::Tensor(const at::Tensor& latents)>
       decode;  // [B, C, H, W] -> [B, 3, H, W] fp32 in [0, 1]
   std::function<at::Tensor(const at::Tensor& latents)>

@@ -166,6 +166,24 @@ TEST(EditTriple, IsAFunctionOfSeedAndIndexAndItsLabelsAreThoseOfTheFile) {
 }
 
 // Scores nearly apart from one another, and (5, 5, 5) rare: asking for it must mean something.
+TEST(EditTriple, ALineTellsHowItWasDrawn) {
+  const std::string line =
+      R"({"world": {"seed": 7, "index": 3, "split": "unseen", "flat": false}})";
+  const auto drawn = scene::drawn_line(line, "f:1");
+  ASSERT_TRUE(drawn);
+  EXPECT_EQ(drawn->options.seed, 7u);
+  EXPECT_EQ(drawn->options.split, scene::Split::kUnseen);
+  EXPECT_EQ(drawn->index, 3);
+  const scene::TripleOptions options{.seed = 7, .split = scene::Split::kUnseen, .flawless = true};
+  EXPECT_TRUE(at::equal(scene::view_of_line(line, "f:1").target,
+                        scene::draw_triple(options, 3).view.target));
+  for (const char* other : {"{}", R"({"world": {"seed": 7}})", R"({"world": "x"})"}) {
+    EXPECT_FALSE(scene::drawn_line(other, "f:1"));
+    EXPECT_NE(refusal([&] { scene::view_of_line(other, "f:1"); }).find("f:1: expected \"world\""),
+              std::string::npos);
+  }
+}
+
 TEST(EditTriple, AxesVaryApart) {
   for (const bool flat : {false, true}) {
     const scene::TripleOptions options{.seed = 9, .flat = flat};

@@ -45,6 +45,19 @@ TEST(EditTriples, ReadsItsOwnNamesAndHuggingFaces) {
   EXPECT_EQ(data::read_edit_triples(folder / "metadata.jsonl").size(), 3u);
 }
 
+TEST(EditTriples, TheEditedImageMayBeLeftOutWhereItIsNotNeeded) {
+  const fs::path folder =
+      folder_with(R"({"file_name": "a.png", "edit_prompt": "x"})"
+                  "\n"
+                  R"({"file_name": "a.png", "edit_prompt": "y", "edited": "c"})");
+  EXPECT_NE(refusal([&] { data::read_edit_triples(folder, false); }).find(":2: expected an image"),
+            std::string::npos);
+  data::write_file(folder / "c", "x");
+  const auto triples = data::read_edit_triples(folder, false);
+  EXPECT_TRUE(triples[0].edited.empty());
+  EXPECT_EQ(triples[1].edited, folder / "c");
+}
+
 TEST(EditTriples, RefusesALineByItsNumber) {
   EXPECT_EQ(refused(R"({"file_name": "a.png", "edited_file_name": "b.png", "edit_prompt": " "})"),
             ":2: expected an instruction, found an empty one");

@@ -1,7 +1,10 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
+#include "diffusion/generate.hpp"
+#include "finetune/denoiser.hpp"
 #include "finetune/edit.hpp"
 #include "tests/edit_task.hpp"
 #include "tests/refusal.hpp"
@@ -71,6 +74,35 @@ TEST(EditTraining, AdaptersTrainThePartsThatAnOrdinaryModelLacks) {
                            "mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight"})
     EXPECT_TRUE(names.contains(name)) << name;
   EXPECT_FALSE(unet.conv_out.weight.requires_grad());
+}
+
+TEST(EditPolicy, EqualsTheSamplersDenoiserUnderEveryGuidance) {
+  const at::NoGradGuard no_gradient;
+  diffusion::Pipeline pipeline = tests::tiny_editor();
+  tests::unsilence(pipeline.unet);
+  const finetune::EncodedEdits edits = tests::random_edits(3, 8);
+  auto generator = at::detail::createCPUGenerator(9);
+  const at::Tensor x = at::randn({2, 4, 8, 8}, generator), rows = at::tensor({2, 0}, at::kLong);
+  finetune::Guidance policy{.conditions = {at::randn({3, 5, 8}, generator), {}},
+                            .uncondition = {at::randn({1, 5, 8}, generator), {}}};
+  policy.edit.image_latents = edits.source.to(at::kFloat);
+  policy.edit.reward = {edits.scores, edits.scores.isfinite(), {}};
+  diffusion::DenoiserConditions wanted{
+      .text = {policy.conditions.hidden.index_select(0, rows), {}},
+      .negative = {policy.uncondition.hidden.expand({2, 5, 8}), {}},
+      .image_latents = policy.edit.image_latents.index_select(0, rows)};
+  wanted.reward = {
+      edits.scores.index_select(0, rows), policy.edit.reward.valid.index_select(0, rows), {}};
+  for (const auto& [text, image] : {std::pair{1.0, 1.0}, {4.0, 1.5}, {4.0, 0.0}}) {
+    policy.scale = text;
+    policy.edit.image_scale = image;
+    EXPECT_TRUE(
+        at::allclose(finetune::guided_denoiser(pipeline.unet, policy)(x, 300, {2, 0}),
+                     diffusion::guided_denoiser(pipeline.unet, wanted,
+                                                {.scale = text, .image_scale = image})(x, 300.0),
+                     1e-4, 1e-5))
+        << text << " " << image;
+  }
 }
 
 TEST(EditTraining, DropsInInstructPix2PixsPattern) {

@@ -30,6 +30,13 @@ void declare_combination(Options& options, FinetuneCommand& command) {
                  kHuge);
 }
 
+void declare_edits(Options& options, FinetuneCommand& command) {
+  options.text("edits", command.edits, "models that edit, in place of prompts: folder or JSONL");
+  options.text("validation_edits", command.validation_edits, "the same, not trained on");
+  options.text("request", command.request, "what the edits are to earn; auto: the most");
+  options.number("image_guidance_scale", command.image_guidance_scale, "1: none", 0, 100);
+}
+
 void declare_sampling(Options& options, FinetuneCommand& command) {
   auto& config = command.config;
   options.group("sampling (the same in training)");
@@ -104,6 +111,7 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
   options.text("max_memory", command.max_memory,
                "chooses batch sizes, checkpointing, tiling so that the run fits: 12GB");
   declare_prompts(options, command);
+  declare_edits(options, command);
   declare_combination(options, command);
   declare_sampling(options, command);
   declare_epoch(options, command);
@@ -113,10 +121,11 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
                   "trajectories at once: memory alone", 1, 65536);
   declare_records(options, command, command.config, "epochs");
   options.rarely(rare_training_options());
-  options.rarely({"aggregate", "soft_min_temperature", "aggregate_k", "reward_statistics", "caps",
-                  "constraints", "constraint_rate", "sigma_min", "share_noise",
-                  "prompts_per_update", "offline_epochs", "units", "adv_clip_max",
-                  "timestep_fraction", "skip_steps"});
+  options.rarely({"aggregate", "sample_eta", "soft_min_temperature", "aggregate_k",
+                  "reward_statistics", "caps", "constraints", "constraint_rate", "sigma_min",
+                  "share_noise", "prompts_per_update", "offline_epochs", "validation_edits",
+                  "request", "image_guidance_scale", "units", "adv_clip_max", "timestep_fraction",
+                  "skip_steps"});
 }
 
 void resolve_finetune(FinetuneCommand& command, const std::string& method) {

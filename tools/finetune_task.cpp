@@ -15,6 +15,7 @@
 #include "rewards/clip.hpp"
 #include "rewards/registry.hpp"
 #include "rewards/weighted_sum.hpp"
+#include "tools/edit_prompts.hpp"
 #include "tools/models.hpp"
 
 namespace fs = std::filesystem;
@@ -47,12 +48,14 @@ bool from_world(const TrainingCommand& command) {
 
 std::string eval_names(const TrainingCommand& command, bool synthetic) {
   if (command.eval_rewards != "auto") return command.eval_rewards;
-  return synthetic ? "oracle" : "";
+  if (!synthetic) return "";
+  return command.edits.empty() ? "oracle" : other_edit_scores(command.reward);
 }
 
 void add_rewards(const TrainingCommand& command,
                  finetune::TrainingConfig& config,
                  const Placement& placement,
+                 const std::shared_ptr<const EditTable>& edits,
                  finetune::Task& task) {
   const std::string watched = eval_names(command, task.synthetic);
   const std::string between = command.reward.empty() || watched.empty() ? "" : ",";
@@ -60,7 +63,9 @@ void add_rewards(const TrainingCommand& command,
   if (all.empty()) return;
   const size_t trained =
       command.reward.empty() ? 0 : rewards::parse_reward_weights(command.reward).size();
-  const auto list = rewards::make_rewards(all, reward_sources(command.sources, placement.device));
+  const auto sources = reward_sources(command.sources, placement.device);
+  const auto list =
+      edits->empty() ? rewards::make_rewards(all, sources) : make_edit_rewards(all, sources, edits);
   for (size_t i = 0; i < list.size(); ++i) {
     (i < trained ? task.rewards : task.watched).push_back(list[i].reward);
     if (i >= trained) continue;
@@ -68,6 +73,45 @@ void add_rewards(const TrainingCommand& command,
     config.reward_names.push_back(list[i].reward.info.name);
   }
   finetune::combine_options(config);  // refuses what does not fit, before the run
+}
+
+// Keeps some back for the evaluation where none are given, and drops what is too many to train on.
+void divide(PromptSets& sets, const TrainingCommand& command, int64_t eval_prompts) {
+  const auto wanted = static_cast<size_t>(eval_prompts);
+  if (sets.unseen.empty() && sets.train.size() >= 4 * wanted) {
+    sets.unseen.assign(sets.train.end() - static_cast<int64_t>(wanted), sets.train.end());
+    sets.train.resize(sets.train.size() - wanted);
+  }
+  if (command.max_train_prompts > 0 &&
+      sets.train.size() > static_cast<size_t>(command.max_train_prompts)) {
+    sets.train.resize(static_cast<size_t>(command.max_train_prompts));
+  }
+  sets.seen = sets.train;
+}
+
+// The edits of a command as prompts.
+PromptSets load_edits(const TrainingCommand& command, int64_t eval_prompts, EditTable& table) {
+  PromptSets sets;
+  const NamedEdits train = read_edits(command.edits, table);
+  sets.train = shuffled(train.names);
+  sets.synthetic = train.synthetic;
+  if (!command.validation_edits.empty())
+    sets.unseen = read_edits(command.validation_edits, table).names;
+  divide(sets, command, eval_prompts);
+  return sets;
+}
+
+void check_edits(const diffusion::Pipeline& pipeline, const TrainingCommand& command) {
+  const bool edits = diffusion::edits_images(pipeline);
+  if (edits == !command.edits.empty()) return;
+  const std::string model = pipeline.source.string() + ": " + pipeline.class_name;
+  if (edits) {
+    throw BadInput(model +
+                   " changes a source image, which prompts alone do not give; name edits with "
+                   "--edits (finetune prdp, ddpo), or train it with laurel finetune edit");
+  }
+  throw BadInput("edits: " + model +
+                 " makes images from text alone; leave them out, or name a model that edits");
 }
 
 }  // namespace
@@ -86,18 +130,8 @@ PromptSets load_prompts(const TrainingCommand& command, int64_t eval_prompts) {
   } else {
     sets.train = shuffled(prompts_of(command.prompts));
   }
-  const auto wanted = static_cast<size_t>(eval_prompts);
-  if (!command.validation_prompts.empty()) {
-    sets.unseen = prompts_of(command.validation_prompts);
-  } else if (!sets.synthetic && sets.train.size() >= 4 * wanted) {
-    sets.unseen.assign(sets.train.end() - static_cast<int64_t>(wanted), sets.train.end());
-    sets.train.resize(sets.train.size() - wanted);
-  }
-  if (command.max_train_prompts > 0 &&
-      sets.train.size() > static_cast<size_t>(command.max_train_prompts)) {
-    sets.train.resize(static_cast<size_t>(command.max_train_prompts));
-  }
-  sets.seen = sets.train;
+  if (!command.validation_prompts.empty()) sets.unseen = prompts_of(command.validation_prompts);
+  divide(sets, command, eval_prompts);
   return sets;
 }
 
@@ -109,13 +143,12 @@ finetune::Task make_task(const TrainingCommand& command,
   const fs::path& source = pipeline->source;
   config.save_whole =
       command.save_as == "whole" || (command.save_as == "auto" && fs::is_regular_file(source));
-  if (diffusion::edits_images(*pipeline)) {
-    throw BadInput(source.string() + ": " + pipeline->class_name +
-                   " changes a source image, which prompts alone do not give; train it with " +
-                   "laurel finetune edit");
-  }
+  check_edits(*pipeline, command);
   move_to(*pipeline, placement.device);
-  const PromptSets prompts = load_prompts(command, config.eval_prompts);
+  const auto edits = std::make_shared<EditTable>();
+  const PromptSets prompts = command.edits.empty()
+                                 ? load_prompts(command, config.eval_prompts)
+                                 : load_edits(command, config.eval_prompts, *edits);
   finetune::Task task;
   task.synthetic = prompts.synthetic;
   task.prompts = prompts.train;
@@ -132,6 +165,7 @@ finetune::Task make_task(const TrainingCommand& command,
   task.encode = [pipeline](const std::vector<std::string>& texts) {
     return diffusion::encode_prompts(*pipeline, texts);
   };
+  if (!edits->empty()) make_editing(task, pipeline, edits, command, pixels);
   task.uncondition = [pipeline, negative] {
     return diffusion::encode_negatives(*pipeline, {negative});
   };
@@ -155,7 +189,7 @@ finetune::Task make_task(const TrainingCommand& command,
     // Rewards see fp32 images, whatever the precision of matrix products.
     return diffusion::latents_to_images(pipeline->vae, latents).to(at::kFloat);
   };
-  add_rewards(command, config, placement, task);
+  add_rewards(command, config, placement, edits, task);
   const auto sources = reward_sources(command.sources, placement.device);
   if (fs::exists(sources.clip)) {
     const auto clip = std::make_shared<rewards::Clip>(rewards::load_clip(sources.clip));

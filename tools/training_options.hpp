@@ -20,8 +20,12 @@ struct TrainingCommand {
   std::vector<std::string> captions;  // in place of a prompt file that is not named
   std::string validation_prompts;     // a prompt file, not trained on
   std::string negative_prompt;
-  int64_t max_train_prompts = 0;  // 0: all
-  int64_t resolution = 0;         // pixels; 0: the model's own
+  // Of a model that edits, in place of prompts: folders or JSONL files, see data/edit_triples.hpp.
+  std::string edits, validation_edits;
+  std::string request = "auto";     // what the edits should earn, as `laurel edit --request`
+  double image_guidance_scale = 1;  // 1: none
+  int64_t max_train_prompts = 0;    // 0: all
+  int64_t resolution = 0;           // pixels; 0: the model's own
   std::string reward = "aesthetic=1,clip_score=0.1";
   std::string eval_rewards = "auto";
   std::string train = "lora";

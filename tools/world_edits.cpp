@@ -129,25 +129,6 @@ void write_triples(const Settings& s, const scene::TripleOptions& drawn) {
   print_means("scores", means);
 }
 
-// The view that a line of metadata.jsonl was drawn with.
-scene::EditView view_of_line(const std::string& text, const std::string& where) {
-  const auto line = data::parse_json_object(text, where);
-  const auto world = line.find("world");
-  try {
-    const auto& of = world.value();
-    scene::TripleOptions options{
-        .seed = of.at("seed"),
-        .split = of.at("split") == "seen" ? scene::Split::kSeen : scene::Split::kUnseen,
-        .flat = of.at("flat"),
-        .flawless = true};
-    return scene::draw_triple(options, of.at("index")).view;
-  } catch (const nlohmann::json::exception&) {
-    throw BadInput(where +
-                   ": expected \"world\" with seed, index, split and flat, as `laurel world "
-                   "edits` writes it; found none");
-  }
-}
-
 struct ScoreSettings {
   std::string edits, images, out;
 };
@@ -229,7 +210,7 @@ int world_edit_scores(const std::vector<std::string>& arguments) {
     throw BadInput("laurel world edit-scores: expected --edits FILE, found none");
   std::vector<scene::EditView> views;
   data::for_each_line(s.edits, [&](const std::string& line, const std::string& where) {
-    views.push_back(view_of_line(line, where));
+    views.push_back(scene::view_of_line(line, where));
   });
   std::printf("%-16s%8s%8s%8s\n", "0 to 5, means", "follow", "keep", "quality");
   print_baselines(views);

@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <numbers>
 
+#include "data/error.hpp"
 #include "data/image_io.hpp"
+#include "data/json.hpp"
 #include "data/scene/flat.hpp"
 #include "data/splitmix.hpp"
 
@@ -157,6 +160,31 @@ EditTriple draw_triple(const TripleOptions& options, int64_t index) {
   triple.scores = score_edit(drawn.view, triple.edited);
   triple.view = std::move(drawn.view);
   return triple;
+}
+
+std::optional<DrawnLine> drawn_line(const std::string& line, const std::string& where) {
+  const auto object = data::parse_json_object(line, where);
+  const auto world = object.find("world");
+  if (world == object.end()) return std::nullopt;
+  try {
+    return DrawnLine{{.seed = world->at("seed"),
+                      .split = world->at("split") == "seen" ? Split::kSeen : Split::kUnseen,
+                      .flat = world->at("flat")},
+                     world->at("index")};
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
+}
+
+EditView view_of_line(const std::string& line, const std::string& where) {
+  auto drawn = drawn_line(line, where);
+  if (!drawn) {
+    throw data::BadInput(where +
+                         ": expected \"world\" with seed, index, split and flat, as `laurel world "
+                         "edits` writes it; found none");
+  }
+  drawn->options.flawless = true;  // the flaws are of no interest here
+  return draw_triple(drawn->options, drawn->index).view;
 }
 
 }  // namespace scene

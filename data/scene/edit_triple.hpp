@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "data/scene/edit_score.hpp"
@@ -49,5 +50,15 @@ struct TripleOptions {
 };
 // A pure function of the options and the index.
 EditTriple draw_triple(const TripleOptions& options, int64_t index);
+
+// How a line of metadata.jsonl that `laurel world edits` wrote was drawn, from its "world"; nothing
+// where it has none.
+struct DrawnLine {
+  TripleOptions options;
+  int64_t index = 0;
+};
+std::optional<DrawnLine> drawn_line(const std::string& line, const std::string& where);
+// The view of such a line. Throws data::BadInput for a line of other edits.
+EditView view_of_line(const std::string& line, const std::string& where);
 
 }  // namespace scene
