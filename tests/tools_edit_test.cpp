@@ -156,6 +156,59 @@ TEST(EditCommand, ASweepIsAGallery) {
             std::string::npos);
 }
 
+TEST(EditCommand, TransparencyIsDroppedAndAStripIsRefused) {
+  const Place in = place("kinds");
+  const std::string golden = std::string(LAUREL_SOURCE_DIR) + "/tests/golden/images/alpha.png";
+  fs::copy_file(golden, in.folder / "alpha.png");
+  data::write_png(in.folder / "plain.png", data::read_image(golden));
+  for (const char* name : {"plain", "alpha"}) {
+    const auto done = edit(in, {"-i", in.at(std::string(name) + ".png"), "-e", "x", "--output",
+                                in.at(std::string(name) + "-edited.png")});
+    EXPECT_EQ(done.code, 0) << done.err;
+  }
+  EXPECT_TRUE(at::equal(data::read_image(in.at("plain-edited.png")),
+                        data::read_image(in.at("alpha-edited.png"))));
+  data::write_png(in.folder / "strip.png", at::zeros({3, 2, 2000}));
+  const auto strip = edit(in, {"-i", in.at("strip.png"), "-e", "x"});
+  EXPECT_EQ(strip.code, 2);
+  EXPECT_NE(strip.err.find("strip.png: expected an image of ordinary proportions, found 2000x2"),
+            std::string::npos)
+      << strip.err;
+}
+
+TEST(EditCommand, AHugePhotographIsBroughtToTheModelsSize) {
+  const Place in = place("huge");
+  data::write_png(in.folder / "huge.png", at::full({3, 6000, 8000}, 0.5));
+  const auto done = edit(in, {"-i", in.at("huge.png"), "-e", "x", "--output", in.at("out.png")});
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_LE(data::read_image(in.at("out.png")).size(2), 32);
+}
+
+TEST(EditCommand, ChoosesABatchThatFits) {
+  const Place in = place("memory");
+  const std::vector<std::string> usual{"-i", in.at("a.png"), "-e", "x", "-n", "4"};
+  auto enough = usual, little = usual;
+  enough.insert(enough.end(), {"--max_memory", "100GB"});
+  const auto done = edit(in, enough);
+  EXPECT_NE(done.err.find("max_memory 100.00 GB: batch_size 4; forecast peak"), std::string::npos)
+      << done.err;
+  little.insert(little.end(), {"--max_memory", "1MB"});
+  EXPECT_NE(edit(in, little).err.find("max_memory: expected at least"), std::string::npos);
+}
+
+TEST(EditCommand, TheEmbeddedEditorIsTheModelWhereNoneIsNamed) {
+  const fs::path out = fs::path(testing::TempDir()) / "laurel_edit_embedded";
+  fs::remove_all(out);
+  data::write_png(out / "a.png", at::full({3, 64, 64}, 0.5));
+  const auto done =
+      run(tools::cmd_edit, {"-i", (out / "a.png").string(), "-e", "make the background navy",
+                            "--steps", "1", "-o", out.string(), "--device", "cpu"});
+  EXPECT_EQ(done.code, 0) << done.err;
+  const auto line = data::parse_json(data::read_file(out / "results.jsonl"));
+  EXPECT_NE(line["model"].get<std::string>().find("tiny-world-edit"), std::string::npos);
+  EXPECT_EQ(line["request"].size(), 3u);
+}
+
 TEST(EditCommand, KeepsTheBestOfSeveral) {
   const Place in = place("best");
   const std::vector<std::string> usual{"-i", in.at("a.png"), "-e",

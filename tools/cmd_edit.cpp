@@ -12,12 +12,14 @@
 #include "data/files.hpp"
 #include "data/image_io.hpp"
 #include "data/json.hpp"
+#include "data/memory.hpp"
 #include "data/parameters.hpp"
 #include "data/upright.hpp"
 #include "diffusion/generate.hpp"
 #include "tools/commands.hpp"
 #include "tools/edit_jobs.hpp"
 #include "tools/gallery/page.hpp"
+#include "tools/generate_memory.hpp"
 #include "tools/models.hpp"
 #include "tools/progress.hpp"
 #include "tools/sample_conditions.hpp"
@@ -62,13 +64,21 @@ diffusion::Pipeline load_editor(const EditConfig& config, at::Device device) {
   return pipeline;
 }
 
-PixelSize size_of(const Session& session, const at::Tensor& image) {
+constexpr int64_t kLongest = 4;  // times the resolution: beyond it the size rule is of no use
+
+// Of an edit of such an image. Throws BadInput, `where` first, for a strip.
+PixelSize size_of(const Session& session, const at::Tensor& image, const std::string& where) {
   const int64_t factor = diffusion::vae_factor(session.pipeline.vae.config);
   if (session.config.size.empty()) {
     const int64_t resolution = session.config.resolution > 0
                                    ? session.config.resolution
                                    : diffusion::native_size(session.pipeline);
-    return edit_size(image.size(2), image.size(1), resolution, 8 * factor);
+    const PixelSize size = edit_size(image.size(2), image.size(1), resolution, 8 * factor);
+    if (std::max(size.width, size.height) <= kLongest * resolution) return size;
+    throw BadInput(where + ": expected an image of ordinary proportions, found " +
+                   std::to_string(image.size(2)) + "x" + std::to_string(image.size(1)) +
+                   ", which becomes " + std::to_string(size.width) + "x" +
+                   std::to_string(size.height) + " by the size rule; cut it, or give --size");
   }
   const TwoNumbers size = two_numbers(session.config.size, 'x', "size", "WIDTHxHEIGHT");
   diffusion::latent_shape(session.pipeline, size.second, size.first);  // refuses what does not fit
@@ -77,7 +87,7 @@ PixelSize size_of(const Session& session, const at::Tensor& image) {
 
 Ready load_images(const Session& session, const EditJob& job) {
   const at::Tensor image = data::read_upright(job.image);
-  const PixelSize size = size_of(session, image);
+  const PixelSize size = size_of(session, image, job.image.string());
   const auto fitted = [&](const at::Tensor& picture) {
     return session.config.size.empty() ? fitted_middle(picture, size)
                                        : fitted_image(picture, size.height, size.width);
@@ -233,20 +243,26 @@ void write_edit(Session& session, const Ready& ready, const at::Tensor& images, 
   ++session.written;
 }
 
+// The `candidate`th of an edit.
+diffusion::ImageRequest request_of(const Ready& ready, uint64_t candidate) {
+  const EditJob& job = *ready.job;
+  return {.prompt = job.instruction,
+          .negative_prompt = job.negative_prompt,
+          .seed = job.seed + candidate,
+          .latents = {},
+          .source = ready.source,
+          .change = ready.mask,
+          .reward = {job.request, job.feedback},
+          .reward_low = {job.request_low, job.feedback}};
+}
+
 // Edits of one kind, at once.
 void run_chunk(Session& session, const std::vector<Ready>& chunk) {
   const auto best_of = static_cast<size_t>(session.config.best_of);
   std::vector<diffusion::ImageRequest> requests;
   for (const auto& ready : chunk) {
     for (size_t i = 0; i < best_of; ++i) {
-      requests.push_back({.prompt = ready.job->instruction,
-                          .negative_prompt = ready.job->negative_prompt,
-                          .seed = ready.job->seed + i,
-                          .latents = {},
-                          .source = ready.source,
-                          .change = ready.mask,
-                          .reward = {ready.job->request, ready.job->feedback},
-                          .reward_low = {ready.job->request_low, ready.job->feedback}});
+      requests.push_back(request_of(ready, i));
     }
   }
   const auto began = std::chrono::steady_clock::now();
@@ -262,6 +278,19 @@ void run_chunk(Session& session, const std::vector<Ready>& chunk) {
         at::stack(std::vector<at::Tensor>(first, first + static_cast<int64_t>(best_of)));
     write_edit(session, chunk[i], candidates, took.count() / static_cast<double>(chunk.size()));
   }
+}
+
+// Chooses batch size and tiling for the largest image that the size rule gives.
+void fit_memory(Session& session) {
+  const EditConfig& config = session.config;
+  const EditJob& job = session.plan.jobs.front();
+  const PixelSize size = size_of(session, at::empty({3, 1, 1}), "--resolution");
+  const Ready largest{&job, at::empty({3, size.height, size.width}), {}};
+  const MemoryFit fit =
+      fit_generation(session.pipeline, options_of(session, largest), request_of(largest, 0),
+                     {.bytes = data::parse_bytes(config.max_memory, "max_memory"),
+                      .batch_size = session.micro_batch});
+  session.micro_batch = fit.batch_size;
 }
 
 // All of them; what cannot be read is noted and passed over.
@@ -335,6 +364,7 @@ int cmd_edit(const std::vector<std::string>& arguments) {
   if (!parsed.positional.empty())
     throw BadInput("laurel edit: unexpected '" + parsed.positional[0] + "'; give --image FILE");
   check_edit(config);
+  if (!config.max_memory.empty()) data::parse_bytes(config.max_memory, "max_memory");
   const Placement placement = open_device(config.device);
   const PrecisionScope precision(placement);
   const at::NoGradGuard no_grad;
@@ -349,11 +379,12 @@ int cmd_edit(const std::vector<std::string>& arguments) {
                  [](const std::string& text) { std::cerr << "laurel: warning: " << text << "\n"; });
   const auto images = static_cast<int64_t>(session.plan.jobs.size()) * config.best_of;
   session.micro_batch = std::clamp<int64_t>(images, 1, config.batch_size);
+  if (!config.max_memory.empty() && !session.plan.jobs.empty()) fit_memory(session);
   try {
     run_jobs(session);
   } catch (const c10::OutOfMemoryError&) {
     throw BadInput("laurel edit: out of memory; lower --batch_size (now " +
-                   std::to_string(config.batch_size) + ") or --resolution");
+                   std::to_string(session.micro_batch) + ") or --resolution");
   }
   return finish(session);
 }

@@ -19,10 +19,10 @@
 #include "tools/commands.hpp"
 #include "tools/distilled_range.hpp"
 #include "tools/embeddings.hpp"
+#include "tools/generate_memory.hpp"
 #include "tools/models.hpp"
 #include "tools/progress.hpp"
 #include "tools/sample_jobs.hpp"
-#include "tools/sample_memory.hpp"
 #include "tools/sample_writer.hpp"
 #include "tools/sampler_choice.hpp"
 
@@ -119,7 +119,7 @@ diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
   return pipeline;
 }
 
-// Everything that a run needs, ready.
+// What a run needs.
 struct Session {
   SampleConfig config;
   diffusion::Pipeline pipeline;
@@ -209,23 +209,27 @@ diffusion::SamplerOptions sampler_options(const Session& session, int64_t steps)
   return {.sampler = session.choice.sampler, .steps = steps, .eta = session.config.eta};
 }
 
+diffusion::GenerateOptions options_of(const Session& session, const SampleJob& job) {
+  const auto& conditions = session.config.conditions;
+  return {.sampler = sampler_options(session, job.steps),
+          .guidance = {.scale = job.cfg_scale,
+                       .image_scale = conditions.image_guidance_scale,
+                       .rescale = conditions.guidance_rescale},
+          .sizes = session.sizes,
+          .height = job.height,
+          .width = job.width,
+          .clip_skip = session.config.clip_skip,
+          .prompt_weighting = session.config.prompt_weighting};
+}
+
 void run_group(const Session& session,
                const std::vector<size_t>& group,
                Progress& progress,
                SampleWriter& writer) {
   const SampleJob& first = session.jobs[group[0]];
   const auto requests = requests_of(session, group);
-  const auto& conditions = session.config.conditions;
-  diffusion::GenerateOptions options{.guidance = {.scale = first.cfg_scale,
-                                                  .image_scale = conditions.image_guidance_scale,
-                                                  .rescale = conditions.guidance_rescale},
-                                     .sizes = session.sizes,
-                                     .height = first.height,
-                                     .width = first.width,
-                                     .micro_batch = micro_batch_of(session.config, requests.size()),
-                                     .clip_skip = session.config.clip_skip,
-                                     .prompt_weighting = session.config.prompt_weighting};
-  options.sampler = sampler_options(session, first.steps);
+  diffusion::GenerateOptions options = options_of(session, first);
+  options.micro_batch = micro_batch_of(session.config, requests.size());
   options.sampler.on_step = [&](int64_t) { progress.advance(); };
   diffusion::Pipeline pipeline = session.pipeline;  // a copy shares the weights that stay
   if (!first.loras.empty()) diffusion::apply_loras(pipeline, session.shelf->uses(first.loras));
@@ -317,6 +321,27 @@ void run(const Session& session, const Placement& placement) {
     std::cout << scores << "\n";
 }
 
+// Chooses batch size and tiling by the job with the most pixels.
+void fit_memory(Session& session) {
+  SampleConfig& config = session.config;
+  const auto elements = [&](const SampleJob& job) {
+    const auto shape = diffusion::latent_shape(session.pipeline, job.height, job.width);
+    return shape[1] * shape[2];
+  };
+  const SampleJob& job = *std::max_element(
+      session.jobs.begin(), session.jobs.end(),
+      [&](const SampleJob& a, const SampleJob& b) { return elements(a) < elements(b); });
+  const MemoryFit fit = fit_generation(
+      session.pipeline, options_of(session, job),
+      {.prompt = job.prompt, .negative_prompt = job.negative_prompt, .seed = 0, .latents = {}},
+      {.bytes = data::parse_bytes(config.max_memory, "max_memory"),
+       .batch_size =
+           micro_batch_of(config, session.jobs.size() * static_cast<size_t>(config.best_of)),
+       .tile_size = config.vae_tile_size});
+  config.batch_size = fit.batch_size;
+  config.vae_tiling = fit.tiled;
+}
+
 }  // namespace
 
 int cmd_sample(const std::vector<std::string>& arguments) {
@@ -335,8 +360,7 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   config.prompt.insert(config.prompt.end(), parsed.positional.begin(), parsed.positional.end());
   if (config.best_of > 1 && config.reward.empty()) {
     throw BadInput(
-        "--best_of: expected a --reward to choose by, found none (`laurel score --list` names "
-        "them)");
+        "--best_of: expected a --reward to choose by, found none (see `laurel score --list`)");
   }
   // Prompts are checked before anything is loaded.
   const auto texts = texts_of(plan_jobs(config, 0));
@@ -362,7 +386,7 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   check_latents(session);
   check_tagged_loras(session);
   settle_prompts(session);
-  if (!config.max_memory.empty()) fit_sample_memory(config, session.pipeline, session.jobs);
+  if (!config.max_memory.empty()) fit_memory(session);
   data::write_file(fs::path(config.output_dir) / "config.toml", options.resolved());
   try {
     run(session, placement);

@@ -49,6 +49,7 @@ void declare_how(Options& options, EditConfig& c) {
   options.text("size", c.size, "WIDTHxHEIGHT: stretched to it, in place of the rule");
   options.integer("batch_size", c.batch_size, "images at a time; equal sizes, equal bits", 1, 4096);
   options.short_name("batch_size", 'b');
+  options.text("max_memory", c.max_memory, "chooses batch_size and tiling so that it fits: 12GB");
   options.number("eta", c.eta, "noise of DDIM and TCD", 0, 1);
   options.number("guidance_rescale", c.guidance_rescale, "0..1, against washed-out images", 0, 1);
   options.text("timestep_spacing", c.timestep_spacing,

@@ -32,6 +32,7 @@ struct EditConfig {
   int64_t resolution = 0;  // of the longer side; 0: the model's own
   std::string size;        // "512x384": the image is stretched to it
   std::string mask;        // white: edited, black: kept
+  std::string max_memory;  // "12GB"; empty: no limit
   int64_t batch_size = 4;
   int64_t best_of = 1;
   std::string reward, caption;

@@ -1,0 +1,78 @@
+#include "tools/generate_memory.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "data/error.hpp"
+#include "data/memory.hpp"
+
+namespace tools {
+namespace {
+
+constexpr int64_t kLargePixels = 256;  // images beyond that are measured at half their sides
+
+// Bytes of tensors at once while `images` images of one step are made, `shrink` times smaller.
+double peak_of(const diffusion::Pipeline& pipeline,
+               diffusion::GenerateOptions options,
+               diffusion::ImageRequest request,
+               int64_t images,
+               int64_t shrink) {
+  options.height /= shrink;
+  options.width /= shrink;
+  options.micro_batch = images;
+  options.strength = 1;
+  options.sampler = {.sampler = diffusion::Sampler::kDdim, .steps = 1};
+  if (diffusion::edits_images(pipeline))
+    request.source = at::zeros({3, options.height, options.width});
+  request.change.reset();
+  request.latents.reset();
+  const std::vector<diffusion::ImageRequest> requests(static_cast<size_t>(images), request);
+  return static_cast<double>(data::peak_tensor_bytes([&] {
+    diffusion::generate(pipeline, requests, options, [](const diffusion::GeneratedBatch&) {});
+  }));
+}
+
+}  // namespace
+
+MemoryFit fit_generation(diffusion::Pipeline& pipeline,
+                         diffusion::GenerateOptions options,
+                         diffusion::ImageRequest request,
+                         const MemoryLimit& limit) {
+  const auto shape = diffusion::latent_shape(pipeline, options.height, options.width);
+  options.height = shape[1] * diffusion::vae_factor(pipeline.vae.config);
+  options.width = shape[2] * diffusion::vae_factor(pipeline.vae.config);
+  const bool large = std::min(options.height, options.width) > kLargePixels && shape[1] % 16 == 0 &&
+                     shape[2] % 16 == 0;
+  const int64_t shrink = large ? 2 : 1;
+  const double kept = data::resident_memory() + data::kMatrixBuffers;
+  const double one = peak_of(pipeline, options, request, 1, shrink),
+               each = std::max(0.0, peak_of(pipeline, options, request, 2, shrink) - one);
+  const double fixed = kept + std::max(0.0, one - each);
+  const double area = static_cast<double>(shrink * shrink);
+  const auto total = [&](int64_t batch) {
+    return fixed + area * each * static_cast<double>(batch);
+  };
+  MemoryFit fit{.batch_size = limit.batch_size, .tiled = pipeline.vae.tile_size > 0};
+  while (fit.batch_size > 1 && total(fit.batch_size) > limit.bytes) fit.batch_size /= 2;
+  fit.peak = total(fit.batch_size);
+  if (fit.peak > limit.bytes && !fit.tiled) {
+    diffusion::enable_tiling(pipeline.vae, limit.tile_size);
+    fit.tiled = true;
+    fit.peak = kept + peak_of(pipeline, options, request, 1, 1);
+  }
+  if (fit.peak > limit.bytes) {
+    throw data::BadInput("max_memory: expected at least " + data::bytes_text(1.02 * fit.peak) +
+                         " for one image of " + std::to_string(options.width) + "x" +
+                         std::to_string(options.height) + ", found " +
+                         data::bytes_text(limit.bytes) + "; allow more, or make smaller images");
+  }
+  std::cerr << "max_memory " << data::bytes_text(limit.bytes) << ": batch_size " << fit.batch_size
+            << (fit.tiled ? ", tiled decoding" : "") << "; forecast peak "
+            << data::bytes_text(fit.peak) << "\n";
+  return fit;
+}
+
+}  // namespace tools

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "diffusion/generate.hpp"
+
+namespace tools {
+
+struct MemoryLimit {
+  double bytes = 0;
+  int64_t batch_size = 1;  // images at a time, at most
+  int64_t tile_size = 0;   // pixels of the VAE's tiles, 0: its own
+};
+struct MemoryFit {
+  int64_t batch_size = 1;
+  bool tiled = false;  // the pipeline's VAE works in tiles from now on
+  double peak = 0;     // bytes, forecast
+};
+
+// How many images can be made at once so that the forecast peak stays under the limit, and tiling
+// where one whole image does not fit: a step and a decode of one and of two images are run, large
+// ones at half their sides. `options`: of the largest image; `request`: one like
+// those to come. Says what it chose on stderr. Throws BadInput with what would fit.
+MemoryFit fit_generation(diffusion::Pipeline& pipeline,
+                         diffusion::GenerateOptions options,
+                         diffusion::ImageRequest request,
+                         const MemoryLimit& limit);
+
+}  // namespace tools
