@@ -1,4 +1,4 @@
-// laurel edit, laurel score --edit and laurel finetune edit, as a user runs them.
+// laurel edit and laurel finetune edit, as a user runs them.
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -10,54 +10,20 @@
 #include "data/image_io.hpp"
 #include "data/json.hpp"
 #include "data/png_text.hpp"
-#include "tests/edit_task.hpp"
+#include "tests/edit_command.hpp"
 #include "tests/refusal.hpp"
 #include "tools/commands.hpp"
 #include "tools/edit_batch.hpp"
 #include "tools/edit_jobs.hpp"
-#include "tools/score_edits.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-// A folder with a tiny editor and pictures of several sizes.
-struct Place {
-  fs::path folder;
-  std::string at(const std::string& name) const { return (folder / name).string(); }
-};
-
-Place place(const std::string& name) {
-  const Place made{fs::path(testing::TempDir()) / ("laurel_edit_" + name)};
-  fs::remove_all(made.folder);
-  auto pipeline = tests::tiny_editor();
-  tests::unsilence(pipeline.unet);
-  diffusion::save_pipeline(made.folder / "model", pipeline, at::kFloat);
-  auto generator = at::detail::createCPUGenerator(1);
-  data::write_png(made.folder / "a.png", at::rand({3, 16, 16}, generator));
-  data::write_png(made.folder / "wide.png", at::rand({3, 20, 40}, generator));
-  return made;
-}
-
-struct Outcome {
-  int code = 0;
-  std::string out, err;
-};
-Outcome run(int (*command)(const std::vector<std::string>&),
-            const std::vector<std::string>& arguments) {
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  Outcome outcome;
-  try {
-    outcome.code = command(arguments);
-  } catch (const data::BadInput& error) {
-    outcome.code = 2;
-    outcome.err = error.what();
-  }
-  outcome.err += testing::internal::GetCapturedStderr();
-  outcome.out = testing::internal::GetCapturedStdout();
-  return outcome;
-}
+using tests::Outcome;
+using tests::Place;
+using tests::place;
+using tests::run;
 
 Outcome edit(const Place& in, std::vector<std::string> arguments) {
   for (const std::string& usual :
@@ -272,55 +238,6 @@ TEST(EditSize, CutsTheMiddle) {
   const at::Tensor image = at::arange(8, at::kFloat).view({1, 1, 8}).expand({3, 4, 8}) / 8;
   const at::Tensor cut = tools::fitted_middle(image, {4, 4});
   EXPECT_TRUE(at::allclose(cut[0][0], at::tensor({2.0, 3.0, 4.0, 5.0}, at::kFloat) / 8));
-}
-
-TEST(ScoreEdits, MapsARewardToAnAxis) {
-  const auto axis = tools::parse_reward_axis("generation_quality=aesthetic:3..8");
-  EXPECT_EQ(axis.axis, "generation_quality");
-  EXPECT_EQ(axis.reward, "aesthetic");
-  EXPECT_DOUBLE_EQ(tools::score_on_axis(axis, 5.5), 2.5);
-  EXPECT_DOUBLE_EQ(tools::score_on_axis(axis, 9), 5);
-  EXPECT_DOUBLE_EQ(tools::score_on_axis(axis, -1), 0);
-  EXPECT_NE(refusal([] {
-              tools::parse_reward_axis("quality=aesthetic");
-            }).find("expected AXIS=REWARD:LOW..HIGH"),
-            std::string::npos);
-}
-
-// Two edits, one of which lacks nothing and one whose image is damaged.
-void write_edits(const fs::path& folder) {
-  data::write_png(folder / "edits/s.png", at::rand({3, 16, 16}));
-  data::write_png(folder / "edits/t.png", at::rand({3, 16, 16}));
-  data::write_file(folder / "edits/broken.png", "no picture");
-  data::write_file(
-      folder / "edits/metadata.jsonl",
-      R"({"original_image": "s.png", "edited_image": "t.png", "edit_prompt": "x", "id": 7})"
-      "\n"
-      R"({"file_name": "s.png", "edited_file_name": "broken.png", "edit_prompt": "y"})"
-      "\n");
-}
-
-TEST(ScoreEdits, WritesLinesThatTrainAnEditor) {
-  const Place in = place("score");
-  write_edits(in.folder);
-  const auto done = run(tools::cmd_score,
-                        {"--edit", in.at("edits"), "-o", in.at("scored.jsonl"), "--axis",
-                         "generation_quality=jpeg_compressibility:-100..0", "--judge",
-                         "program:i=0; while read line; do echo \"{\\\"id\\\": $i, \\\"scores\\\": "
-                         "{\\\"instruction_following\\\": 4}, \\\"feedback\\\": [\\\"half "
-                         "done\\\", \\\"None\\\"]}\"; "
-                         "i=$((i+1)); done",
-                         "--device", "cpu"});
-  EXPECT_EQ(done.code, 2);
-  EXPECT_NE(done.err.find("broken.png: not a readable image"), std::string::npos) << done.err;
-  EXPECT_NE(done.err.find("1 of 2 edits not rated"), std::string::npos);
-  const auto triples = data::read_edit_triples(in.at("scored.jsonl"));
-  ASSERT_EQ(triples.size(), 2u);
-  EXPECT_EQ(triples[0].scores.at("instruction_following"), 4);
-  EXPECT_GT(triples[0].scores.at("generation_quality"), 4.9);  // a kilobyte of a hundred
-  EXPECT_EQ(triples[0].feedback, "half done; None");
-  EXPECT_EQ(triples[0].id, "7");
-  EXPECT_TRUE(triples[1].scores.empty());
 }
 
 TEST(FinetuneEdit, TrainsAnEditorOfAnOrdinaryModelAndEdits) {

@@ -36,6 +36,7 @@ struct Scorer {
   std::vector<RewardAxis> axes;
   rewards::EditJudge judge;  // may be empty
   at::Device device = at::kCPU;
+  std::string settings;  // what the scores depend on, for runs that go on
 };
 
 Scorer make_scorer(const ScoreEditsConfig& config,
@@ -43,6 +44,11 @@ Scorer make_scorer(const ScoreEditsConfig& config,
                    at::Device device) {
   Scorer scorer;
   scorer.device = device;
+  scorer.settings = data::to_text(ordered_json{{"judge", config.judge},
+                                               {"model", config.judge_model},
+                                               {"axes", config.axes},
+                                               {"axis", config.axis},
+                                               {"rewards", config.rewards}});
   std::vector<std::string> wanted;
   const auto want = [&](const std::string& name) {
     if (std::find(wanted.begin(), wanted.end(), name) == wanted.end()) wanted.push_back(name);
@@ -139,14 +145,15 @@ Rated rate(const Scorer& scorer, const data::EditTriple& edit) {
   return rated;
 }
 
-// The lines that a run which was killed has left, by the edits' places.
-std::map<std::string, std::string> earlier_lines(const fs::path& part) {
+// The lines that a run with these settings has left when it was killed, by the edits' places.
+std::map<std::string, std::string> earlier_lines(const fs::path& part,
+                                                 const std::string& settings) {
   std::map<std::string, std::string> lines;
   if (!fs::exists(part)) return lines;
   data::for_each_line(part, [&](const std::string& text, const std::string&) {
-    const auto line = data::parse_json(text);
-    if (line.is_object() && line.contains("where") && line.contains("line"))
-      lines[line["where"].get<std::string>()] = line["line"].get<std::string>();
+    const auto line = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (line.is_discarded() || line.value("settings", "") != settings) return;  // the last is torn
+    lines[line.value("where", "")] = line.value("line", "");
   });
   return lines;
 }
@@ -160,7 +167,8 @@ Result rate_all(const Scorer& scorer,
                 const std::vector<data::EditTriple>& edits,
                 const fs::path& output) {
   const fs::path part = output.string() + ".part";
-  const auto earlier = output.empty() ? std::map<std::string, std::string>() : earlier_lines(part);
+  const auto earlier =
+      output.empty() ? std::map<std::string, std::string>() : earlier_lines(part, scorer.settings);
   if (!earlier.empty())
     std::cerr << "laurel: " << earlier.size() << " edits are rated already, going on\n";
   Progress progress("Scoring edits", static_cast<int64_t>(edits.size()));
@@ -176,7 +184,9 @@ Result rate_all(const Scorer& scorer,
     try {
       line = rated_line(edit, rate(scorer, edit), output);
       if (!output.empty())
-        data::append_line(part, data::to_text(ordered_json{{"where", edit.where}, {"line", line}}));
+        data::append_line(
+            part, data::to_text(ordered_json{
+                      {"settings", scorer.settings}, {"where", edit.where}, {"line", line}}));
     } catch (const BadInput& error) {
       std::cerr << "laurel: " << error.what() << "\n";
       line = rated_line(edit, {}, output);
