@@ -42,6 +42,7 @@ ARMS = {  # on top of the recipe
     "lcd": {"reward": ""},
     "rg-lcd": {},
     "latent": {"latent_reward": True, "latent_reward_warmup": 100},
+    "latent-weak": {"latent_reward": True, "latent_reward_warmup": 100, "reward_share": 0.3},  # for a comparison at equal pull
     "on-policy": {"on_policy": 0.5},
     "over": {"reward_share": 4.0},  # far too much: what over-optimisation looks like
     "jpeg-latent": {"reward": "jpeg_compressibility=0.3", "latent_reward": True, "latent_reward_warmup": 100},

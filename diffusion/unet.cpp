@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "data/error.hpp"
+#include "data/meta_kernels.hpp"
 #include "data/safetensors.hpp"
 #include "data/weight_files.hpp"
 #include "diffusion/unet_shapes.hpp"
@@ -225,6 +226,7 @@ UNet make_unet(const UNetConfig& config, at::Generator& generator) {
 
 UNet meta_unet(const UNetConfig& config) {
   check_unet_config(config, "meta_unet");
+  data::use_meta_kernels();
   const auto empty = [](std::vector<int64_t> shape) { return at::empty(shape, at::kMeta); };
   LayerSource source;
   source.linear = [&](const std::string&, int64_t out, int64_t in, bool bias) {

@@ -1,0 +1,160 @@
+// The networks on the meta device, where tensors have shapes and no values: the operations of real
+// sizes are counted in milliseconds, and most tensors made on another device are errors.
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+
+#include "data/flops.hpp"
+#include "data/meta_kernels.hpp"
+#include "diffusion/guidance.hpp"
+#include "diffusion/unet_shapes.hpp"
+#include "diffusion/vae.hpp"
+#include "finetune/denoiser.hpp"
+#include "tests/edit_task.hpp"
+
+namespace {
+
+using diffusion::UNetConfig;
+
+at::Tensor meta(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat) {
+  return at::empty(shape, at::TensorOptions().device(at::kMeta).dtype(dtype));
+}
+
+UNetConfig sd15() { return {}; }
+
+UNetConfig sd21() {
+  UNetConfig config;
+  config.heads = {5, 10, 20, 20};
+  config.cross_attention_dim = 1024;
+  config.use_linear_projection = true;
+  return config;
+}
+
+UNetConfig sdxl() {
+  UNetConfig config;
+  config.sample_size = 128;
+  config.down_attention = {false, true, true};
+  config.up_attention = {true, true, false};
+  config.block_out_channels = {320, 640, 1280};
+  config.layers_per_block = {2, 2, 2};
+  config.transformer_layers = {1, 2, 10};
+  config.heads = {5, 10, 20};
+  config.cross_attention_dim = 2048;
+  config.use_linear_projection = true;
+  config.addition_time_embed_dim = 256;
+  config.projection_class_embeddings_input_dim = 2816;
+  return config;
+}
+
+int64_t parameters(diffusion::UNet& unet) {
+  int64_t count = 0;
+  diffusion::for_each_tensor(unet, "",
+                             [&](const std::string&, at::Tensor& t) { count += t.numel(); });
+  return count;
+}
+
+// TFLOP of one forward pass of one image. `side`: of the latents
+double unet_tflop(const UNetConfig& config, int64_t side) {
+  const at::NoGradGuard no_gradient;
+  const diffusion::UNet unet = diffusion::meta_unet(config);
+  diffusion::AddedConditions added;
+  if (config.addition_time_embed_dim > 0) {
+    added.text_embeds = meta({1, 1280});
+    added.time_ids = meta({1, diffusion::kTimeIds});
+  }
+  at::Tensor output;
+  const int64_t flops = data::count_flops([&] {
+    output = diffusion::unet_forward(unet, meta({1, config.in_channels, side, side}), meta({1}),
+                                     meta({1, 77, config.cross_attention_dim}), added);
+  });
+  EXPECT_TRUE(output.is_meta());
+  EXPECT_EQ(output.sizes(), (std::vector<int64_t>{1, config.out_channels, side, side}));
+  return static_cast<double>(flops) / 1e12;
+}
+
+// Counted by hand from every convolution, linear layer and attention product of the published
+// networks, in TFLOP.
+TEST(Meta, UNetsOfRealSizesCostWhatTheirShapesSay) {
+  diffusion::UNet sd1 = diffusion::meta_unet(sd15()), xl = diffusion::meta_unet(sdxl());
+  EXPECT_EQ(parameters(sd1), 859520964);
+  EXPECT_EQ(parameters(xl), 2567463684);
+  struct Case {
+    UNetConfig config;
+    int64_t side;
+    double tflop;
+  };
+  UNetConfig edit = sd15();
+  edit.in_channels = 8;
+  for (const auto& [config, side, tflop] :
+       {Case{sd15(), 32, 0.180}, Case{sd15(), 64, 0.803}, Case{sd15(), 128, 4.674},
+        Case{sd21(), 64, 0.804}, Case{sd21(), 96, 2.149}, Case{edit, 64, 0.803},
+        Case{sdxl(), 64, 1.589}, Case{sdxl(), 128, 6.761}})
+    EXPECT_NEAR(unet_tflop(config, side) / tflop, 1, 0.02) << side << " " << tflop;
+}
+
+TEST(Meta, AVaeOfRealSizeCostsWhatItsShapesSay) {
+  const at::NoGradGuard no_gradient;
+  data::use_meta_kernels();
+  diffusion::VaeConfig config;
+  config.block_out_channels = {128, 256, 512, 512};
+  config.layers_per_block = 2;
+  config.norm_num_groups = 32;
+  auto generator = at::detail::createCPUGenerator(1);
+  diffusion::Vae vae = diffusion::make_vae(config, generator);
+  diffusion::for_each_tensor(vae, "",
+                             [](const std::string&, at::Tensor& t) { t = t.to(at::kMeta); });
+  const auto tflop = [](const std::function<void()>& work) {
+    return static_cast<double>(data::count_flops(work)) / 1e12;
+  };
+  EXPECT_NEAR(tflop([&] { diffusion::vae_decode(vae, meta({1, 4, 64, 64})); }) / 2.515, 1, 0.02);
+  EXPECT_NEAR(tflop([&] { diffusion::vae_decode(vae, meta({1, 4, 128, 128})); }) / 10.470, 1, 0.02);
+  EXPECT_NEAR(tflop([&] { diffusion::vae_encode(vae, meta({1, 3, 512, 512})); }) / 1.117, 1, 0.02);
+}
+
+// The count on meta tensors is that of the same work on the CPU, gradients included; but for the
+// CPU's attention, which computes its scores anew on the way back.
+TEST(Meta, CountsWhatTheCpuDoes) {
+  auto generator = at::detail::createCPUGenerator(1);
+  const UNetConfig config = tests::tiny_unet_config();
+  diffusion::UNet real = diffusion::make_unet(config, generator),
+                  shapes = diffusion::meta_unet(config);
+  const auto flops = [&](diffusion::UNet& unet, at::Device device) {
+    for (auto& param : train::parameters_of(unet, "")) param.value.requires_grad_(true);
+    return data::count_flops([&] {
+      const auto on = at::TensorOptions().device(device);
+      diffusion::unet_forward(unet, at::zeros({2, 4, 8, 8}, on), at::zeros({2}, on),
+                              at::zeros({2, 5, 8}, on))
+          .sum()
+          .backward();
+    });
+  };
+  const auto ratio =
+      static_cast<double>(flops(shapes, at::kMeta)) / static_cast<double>(flops(real, at::kCPU));
+  EXPECT_LE(ratio, 1);
+  EXPECT_GT(ratio, 0.99);
+}
+
+// What conditions a policy follows the latents' device. (Most tensors left on the CPU throw; not
+// those that are only joined to others: PyTorch's `cat` does not look.)
+TEST(Meta, AGuidedPolicyStaysOnItsDevice) {
+  UNetConfig config = tests::tiny_unet_config();
+  config.in_channels = 8;
+  config.reward = tests::native_branch();
+  const diffusion::UNet unet = diffusion::meta_unet(config);
+  finetune::Guidance guidance{
+      .conditions = {meta({3, 5, 8}), {}}, .uncondition = {meta({1, 5, 8}), {}}, .scale = 4};
+  guidance.edit.image_latents = meta({3, 4, 8, 8});
+  guidance.edit.image_scale = 1.5;
+  guidance.edit.reward = {meta({3, 3}), meta({3, 3}, at::kBool), meta({3, 0})};
+  const at::Tensor out =
+      finetune::guided_denoiser(unet, guidance)(meta({4, 4, 8, 8}), 500, {2, 0, 1, 1});
+  EXPECT_TRUE(out.is_meta());
+  EXPECT_EQ(out.sizes(), (std::vector<int64_t>{4, 4, 8, 8}));
+  EXPECT_THROW(
+      finetune::guided_denoiser(unet, guidance)(at::zeros({4, 4, 8, 8}), 500, {2, 0, 1, 1}),
+      c10::Error);
+}
+
+}  // namespace
