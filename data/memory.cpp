@@ -5,6 +5,7 @@
 #include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -23,6 +24,29 @@ struct Ledger : c10::MemoryReportingInfoBase {
     if (device.is_cpu()) peak = std::max(peak, now += size);
   }
   bool memoryProfilingEnabled() const override { return true; }
+};
+
+// Gives meta tensors their storage, which is none, and counts it.
+struct MetaLedger : c10::Allocator {
+  std::atomic<int64_t> now{0}, peak{0};
+
+  struct Block {
+    MetaLedger* ledger;
+    int64_t bytes;
+  };
+  static void release(void* block) {
+    const std::unique_ptr<Block> owned(static_cast<Block*>(block));
+    owned->ledger->now -= owned->bytes;
+  }
+  c10::DataPtr allocate(size_t bytes) override {
+    auto block = std::make_unique<Block>(Block{this, static_cast<int64_t>(bytes)});
+    const int64_t held = now += block->bytes;
+    for (int64_t most = peak; held > most && !peak.compare_exchange_weak(most, held);) {
+    }
+    return {nullptr, block.release(), &release, c10::Device(c10::DeviceType::Meta)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  void copy_data(void*, const void*, size_t) const override {}
 };
 
 double status_bytes(const std::string& key) {
@@ -55,6 +79,22 @@ int64_t peak_tensor_bytes(const std::function<void()>& work) {
   const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, ledger);
   work();
   return ledger->peak;
+}
+
+int64_t peak_meta_bytes(const std::function<void()>& work) {
+  static MetaLedger ledger;  // outlives every tensor that it gave storage
+  const int64_t before = ledger.now;
+  ledger.peak = before;
+  c10::Allocator* const usual = c10::GetAllocator(c10::DeviceType::Meta);
+  c10::SetAllocator(c10::DeviceType::Meta, &ledger);
+  try {
+    work();
+  } catch (...) {
+    c10::SetAllocator(c10::DeviceType::Meta, usual);
+    throw;
+  }
+  c10::SetAllocator(c10::DeviceType::Meta, usual);
+  return ledger.peak - before;
 }
 
 double resident_memory() { return status_bytes("VmRSS:"); }

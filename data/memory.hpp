@@ -12,6 +12,9 @@ namespace data {
 // what is there already. libtorch's own passing buffers count; those of its matrix libraries do
 // not.
 int64_t peak_tensor_bytes(const std::function<void()>& work);
+// The same of tensors on the meta device, which take no memory: what `work` would hold at once on a
+// device of its own. On all threads; one at a time.
+int64_t peak_meta_bytes(const std::function<void()>& work);
 // An allowance for the latter, in bytes: a guess.
 constexpr double kMatrixBuffers = 64e6;
 

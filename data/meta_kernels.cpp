@@ -102,8 +102,29 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm_backward(const Tensor&,
   return {empty_like(mask[0], input), empty_like(mask[1], *weight), empty_like(mask[2], *weight)};
 }
 
-Tensor safe_softmax(const Tensor& self, int64_t, std::optional<at::ScalarType>) {
-  return at::empty_like(self);
+std::tuple<Tensor, Tensor> attention(const Tensor& query,
+                                     const Tensor&,
+                                     const Tensor& value,
+                                     double,
+                                     bool,
+                                     const std::optional<Tensor>&,
+                                     std::optional<double>) {
+  const int64_t batch = query.size(0), heads = query.size(1), length = query.size(2);
+  const Tensor out = at::empty({batch, length, heads, value.size(3)}, query.options());
+  return {out.transpose(1, 2), at::empty({batch, heads, length}, query.options())};
+}
+
+std::tuple<Tensor, Tensor, Tensor> attention_backward(const Tensor&,
+                                                      const Tensor& query,
+                                                      const Tensor& key,
+                                                      const Tensor& value,
+                                                      const Tensor&,
+                                                      const Tensor&,
+                                                      double,
+                                                      bool,
+                                                      const std::optional<Tensor>&,
+                                                      std::optional<double>) {
+  return {at::empty_like(query), at::empty_like(key), at::empty_like(value)};
 }
 
 Tensor where(const Tensor& condition, const Tensor& self, const Tensor& other) {
@@ -124,7 +145,8 @@ void use_meta_kernels() {
     library.impl("native_group_norm_backward", group_norm_backward);
     library.impl("native_layer_norm", layer_norm);
     library.impl("native_layer_norm_backward", layer_norm_backward);
-    library.impl("_safe_softmax", safe_softmax);
+    library.impl("_scaled_dot_product_flash_attention_for_cpu", attention);
+    library.impl("_scaled_dot_product_flash_attention_for_cpu_backward", attention_backward);
     library.impl("where.self", where);
     return library;
   }();

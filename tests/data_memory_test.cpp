@@ -22,6 +22,21 @@ TEST(PeakTensorBytes, CountsTheBackwardPass) {
   EXPECT_LE(peak, 6 * 4000);
 }
 
+TEST(PeakMetaBytes, CountsWhatWouldBeHeldAtOnce) {
+  const auto meta = at::TensorOptions().device(at::kMeta);
+  at::Tensor kept;
+  EXPECT_EQ(data::peak_meta_bytes([&] {
+              for (int i = 0; i < 3; ++i) at::empty({256}, meta);
+              kept = at::empty({100}, meta.dtype(at::kDouble));
+              at::empty({1'000'000'000'000}, meta);  // which no machine holds
+            }),
+            800 + 4'000'000'000'000);
+  kept.reset();
+  EXPECT_EQ(data::peak_meta_bytes([&] { (at::empty({10}, meta) + 1).add_(2); }), 80);
+  EXPECT_THROW(data::peak_meta_bytes([] { throw std::runtime_error("x"); }), std::runtime_error);
+  EXPECT_EQ(data::peak_meta_bytes([] {}), 0);
+}
+
 TEST(PeakMemory, IsAtLeastWhatIsResident) {
   EXPECT_GT(data::resident_memory(), 1e7);
   EXPECT_GE(data::peak_memory(), data::resident_memory());

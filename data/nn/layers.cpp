@@ -75,7 +75,10 @@ at::Tensor attention(const at::Tensor& q,
     return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
   };
   const at::Tensor out =
-      at::scaled_dot_product_attention(split(q), split(k), split(v), optional(mask));
+      q.is_meta()  // for which PyTorch would take the attention that keeps all scores
+          ? std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
+                split(q), split(k), split(v), 0.0, false, optional(mask)))
+          : at::scaled_dot_product_attention(split(q), split(k), split(v), optional(mask));
   return out.transpose(1, 2).reshape({q.size(0), q.size(1), q.size(2)});
 }
 
