@@ -11,9 +11,7 @@ import pathlib
 import random
 import statistics
 
-from edit_experiments import ARMS, AXES, BEST, GUIDED, NULL, SWEPT, TESTS, draws_of, means, name_of, rows, sweep
-
-PLAIN = (1, 1, 1, NULL)
+from edit_experiments import ARMS, AXES, BEST, GUIDED, NULL, PLAIN, SWEPT, TESTS, draws_of, means, name_of, rows, sweep
 
 
 def pooled(options, arm, key):

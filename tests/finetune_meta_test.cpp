@@ -13,6 +13,8 @@
 #include "diffusion/unet_shapes.hpp"
 #include "diffusion/vae.hpp"
 #include "finetune/denoiser.hpp"
+#include "finetune/lcd.hpp"
+#include "finetune/objective.hpp"
 #include "tests/edit_task.hpp"
 
 namespace {
@@ -114,37 +116,90 @@ TEST(Meta, AVaeOfRealSizeCostsWhatItsShapesSay) {
   EXPECT_NEAR(tflop([&] { diffusion::vae_encode(vae, meta({1, 3, 512, 512})); }) / 1.117, 1, 0.02);
 }
 
-// A training step of a batch of two: what it computes and what it holds.
-struct Step {
+// What a piece of work computes and holds.
+struct Cost {
   int64_t flops = 0, bytes = 0;
 };
-Step training_step(diffusion::UNet& unet,
-                   at::Device device,
-                   int64_t (*peak)(const std::function<void()>&)) {
-  const auto params = train::parameters_of(unet, "");
-  for (const auto& param : params) param.value.requires_grad_(true);
-  const auto on = at::TensorOptions().device(device);
-  const auto work = [&] {
-    for (const auto& param : params) param.value.mutable_grad().reset();
-    const at::Tensor x = at::empty({2, 4, 16, 16}, on), text = at::empty({2, 5, 8}, on);
-    diffusion::unet_forward(unet, x, at::zeros({2}, on), text).square().mean().backward();
+// Of a network with all of its parameters in training, on meta tensors and on the CPU.
+struct Costs {
+  Cost meta, cpu;
+};
+using Work = std::function<void(const diffusion::UNet& unet, at::Device device)>;
+Costs costs_of(const Work& work) {
+  const auto measured = [&](diffusion::UNet unet, at::Device device, auto peak) {
+    const auto params = train::parameters_of(unet, "");
+    for (const auto& param : params) param.value.requires_grad_(true);
+    const auto once = [&] {
+      for (const auto& param : params) param.value.mutable_grad().reset();
+      work(unet, device);
+    };
+    const int64_t flops = data::count_flops(once);
+    return Cost{flops, peak(once)};
   };
-  return {data::count_flops(work), peak(work)};
+  auto generator = at::detail::createCPUGenerator(1);
+  const UNetConfig config = tests::tiny_unet_config();
+  return {measured(diffusion::meta_unet(config), at::kMeta, data::peak_meta_bytes),
+          measured(diffusion::make_unet(config, generator), at::kCPU, data::peak_tensor_bytes)};
+}
+void expect_alike(const Costs& costs) {
+  EXPECT_GT(costs.cpu.flops, 0);
+  EXPECT_EQ(costs.meta.flops, costs.cpu.flops);
+  EXPECT_NEAR(static_cast<double>(costs.meta.bytes) / static_cast<double>(costs.cpu.bytes), 1, 0.1)
+      << costs.meta.bytes << " " << costs.cpu.bytes;
+}
+at::Tensor filled(at::IntArrayRef shape, at::Device device) {
+  return at::full(shape, 0.1, at::TensorOptions().device(device));
 }
 
-// The figures on meta tensors are those of the same work on the CPU, gradients included.
 TEST(Meta, ATrainingStepCostsAndHoldsWhatItDoesOnTheCpu) {
-  auto generator = at::detail::createCPUGenerator(1);
-  UNetConfig config = tests::tiny_unet_config();
-  diffusion::UNet real = diffusion::make_unet(config, generator),
-                  shapes = diffusion::meta_unet(config);
-  const Step cpu = training_step(real, at::kCPU, data::peak_tensor_bytes),
-             meta = training_step(shapes, at::kMeta, data::peak_meta_bytes);
-  const auto ratio = [](int64_t a, int64_t b) {
-    return static_cast<double>(a) / static_cast<double>(b);
-  };
-  EXPECT_EQ(meta.flops, cpu.flops);
-  EXPECT_NEAR(ratio(meta.bytes, cpu.bytes), 1, 0.1) << meta.bytes << " " << cpu.bytes;
+  expect_alike(costs_of([](const diffusion::UNet& unet, at::Device device) {
+    diffusion::unet_forward(unet, filled({2, 4, 16, 16}, device), filled({2}, device),
+                            filled({2, 5, 8}, device))
+        .square()
+        .mean()
+        .backward();
+  }));
+}
+
+TEST(Meta, AGradientOfPrdpCostsAndHoldsWhatItDoesOnTheCpu) {
+  expect_alike(costs_of([](const diffusion::UNet& unet, at::Device device) {
+    finetune::FinetuneConfig config;
+    config.sample_num_steps = 3;
+    const finetune::Chain chain = finetune::make_chain(config, {}, {4, 16, 16}, device);
+    const finetune::Trajectories drawn{.latents = filled({4, 4, 4, 16, 16}, device),
+                                       .reference_means = filled({4, 3, 4, 16, 16}, device),
+                                       .log_ratio = {},
+                                       .kl = {},
+                                       .prompt_ids = {0, 0, 1, 1}};
+    const finetune::Denoiser policy =
+        finetune::guided_denoiser(unet, {.conditions = {filled({2, 5, 8}, device), {}},
+                                         .uncondition = {filled({1, 5, 8}, device), {}},
+                                         .scale = 3});
+    finetune::accumulate_gradient(
+        policy, drawn, {0, 1, 2, 3}, {0, 1}, chain, 2,
+        [](int64_t, int64_t, const at::Tensor& u) { return at::ones_like(u); });
+  }));
+}
+
+TEST(Meta, AStepOfDistillationCostsAndHoldsWhatItDoesOnTheCpu) {
+  expect_alike(costs_of([](const diffusion::UNet& unet, at::Device device) {
+    const auto schedule =
+        finetune::lcd_schedule(diffusion::make_schedule(diffusion::SchedulerConfig()), 10, 10);
+    const at::Tensor index = at::full({2}, 4, at::TensorOptions(at::kLong).device(device)),
+                     x = filled({2, 4, 16, 16}, device);
+    const finetune::LcdConditions conditions{.text = {filled({2, 5, 8}, device), {}},
+                                             .uncondition = {filled({1, 5, 8}, device), {}},
+                                             .time_ids = {},
+                                             .w = filled({2}, device)};
+    at::Tensor target, t = at::full({2}, 499, at::TensorOptions(at::kLong).device(device));
+    {
+      const at::NoGradGuard no_gradient;
+      target = finetune::teacher_step(unet, schedule, x, index, conditions);
+    }
+    finetune::lcd_loss(finetune::consistency(unet, schedule, x, t, conditions), target,
+                       finetune::LcdLoss::kHuber, 1e-3)
+        .backward();
+  }));
 }
 
 // What conditions a policy follows the latents' device. (Most tensors left on the CPU throw; not
