@@ -31,6 +31,8 @@ const std::vector<std::string> kFreeKeys = {"output_dir",
                                             "model",
                                             "pretrained_model_name_or_path",
                                             "latents",
+                                            "rendezvous_timeout",
+                                            "rank_timeout",
                                             "device"};
 
 std::string exact(double value) {  // reads back to the same bits

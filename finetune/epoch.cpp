@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "data/error.hpp"
 #include "data/splitmix.hpp"
 
 namespace finetune {
@@ -33,10 +34,32 @@ EpochPlan plan_epoch(const std::vector<std::string>& prompts,
   return plan;
 }
 
+Share share_of(const Ranks& ranks, const FinetuneConfig& config) {
+  const int64_t images = config.prompts_per_epoch * config.images_per_prompt;
+  if (images < ranks.count) {
+    throw data::BadInput("prompts_per_epoch x images_per_prompt: expected at least an image for " +
+                         std::string("each of ") + std::to_string(ranks.count) + " ranks, found " +
+                         std::to_string(images) + "; raise them, or start fewer ranks");
+  }
+  return config.prompts_per_update == 0 ? stretch_of(ranks, images) : comb_of(ranks, images);
+}
+
+EpochPlan part_of(const EpochPlan& plan, const Share& share) {
+  EpochPlan part{plan.prompts, {}};
+  for (const int64_t row : share.rows) {
+    const auto i = static_cast<size_t>(row);
+    part.draw.prompt_ids.push_back(plan.draw.prompt_ids[i]);
+    part.draw.seeds.push_back(plan.draw.seeds[i]);
+    if (!plan.draw.noise_seeds.empty()) part.draw.noise_seeds.push_back(plan.draw.noise_seeds[i]);
+  }
+  return part;
+}
+
 at::Tensor rate(const Task& task,
                 const EpochPlan& plan,
                 const Trajectories& trajectories,
-                int64_t batch) {
+                int64_t batch,
+                const Ranks& ranks) {
   const at::NoGradGuard no_gradient;
   const at::Tensor latents = final_latents(trajectories);
   std::vector<at::Tensor> parts;
@@ -49,6 +72,7 @@ at::Tensor rate(const Task& task,
     }
     parts.push_back(
         score_images(task.rewards, task.decode(latents.narrow(0, start, count)), prompts));
+    note_work(ranks);
   }
   return at::cat(parts);
 }

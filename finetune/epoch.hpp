@@ -7,6 +7,7 @@
 
 #include "finetune/combine.hpp"
 #include "finetune/rollout.hpp"
+#include "finetune/share.hpp"
 #include "finetune/task.hpp"
 
 namespace finetune {
@@ -23,11 +24,19 @@ EpochPlan plan_epoch(const std::vector<std::string>& prompts,
                      int64_t epoch,
                      at::Generator& generator);
 
+// The ranks' shares of an epoch's images: stretches; where an update takes few of the prompts, each
+// prompt's images are dealt among the ranks. Throws BadInput when there are fewer images than
+// ranks.
+Share share_of(const Ranks& ranks, const FinetuneConfig& config);
+// The plan's images of this share; all of its prompts.
+EpochPlan part_of(const EpochPlan& plan, const Share& share);
+
 // Decodes and rates trajectories' final latents, `batch` at a time. -> [P, M] fp64 raw
 at::Tensor rate(const Task& task,
                 const EpochPlan& plan,
                 const Trajectories& trajectories,
-                int64_t batch);
+                int64_t batch,
+                const Ranks& ranks = {});
 
 CombineOptions combine_options(const TrainingConfig& config);
 

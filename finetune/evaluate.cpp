@@ -45,6 +45,11 @@ Draw draw_of(const EvalSet& set, int64_t start, int64_t count) {
   return draw;
 }
 
+// The batches of one rank as one tensor, then those of all ranks.
+at::Tensor put_together(const Share& share, const std::vector<at::Tensor>& batches) {
+  return gathered(share, batches.empty() ? at::Tensor() : at::cat(batches));
+}
+
 at::Tensor combined(const Task& task,
                     const EvalSet& set,
                     const Evaluation& evaluation,
@@ -101,12 +106,15 @@ Evaluation evaluate(const Task& task,
                     const EvalSet& set,
                     const DrawLatents& draw,
                     const at::Tensor& mask,
-                    int64_t batch) {
+                    int64_t batch,
+                    const Ranks& ranks) {
   const at::NoGradGuard no_gradient;
   std::vector<at::Tensor> scores, kl, features, pictures;
-  const auto total = static_cast<int64_t>(set.items.size());
-  for (int64_t start = 0; start < total; start += batch) {
-    const Draw wanted = draw_of(set, start, std::min(batch, total - start));
+  const Share share = stretch_of(ranks, static_cast<int64_t>(set.items.size()));
+  const int64_t first = share.rows.empty() ? 0 : share.rows[0],
+                end = first + static_cast<int64_t>(share.rows.size());
+  for (int64_t start = first; start < end; start += batch) {
+    const Draw wanted = draw_of(set, start, std::min(batch, end - start));
     const DrawnLatents drawn = draw(wanted);
     const at::Tensor images = task.decode(drawn.latents);
     std::vector<std::string> prompts;
@@ -118,8 +126,10 @@ Evaluation evaluate(const Task& task,
     kl.push_back(drawn.kl);
     features.push_back((task.embed ? task.embed(images) : images.flatten(1)).cpu());
     pictures.push_back(images.cpu());
+    note_work(ranks);
   }
-  return {at::cat(scores), at::cat(kl), mask, at::cat(features), at::cat(pictures)};
+  return {put_together(share, scores), put_together(share, kl), mask, put_together(share, features),
+          put_together(share, pictures)};
 }
 
 double diversity(const at::Tensor& features, const std::vector<int64_t>& prompt_ids) {

@@ -9,6 +9,7 @@
 
 #include "finetune/combine.hpp"
 #include "finetune/rollout.hpp"
+#include "finetune/share.hpp"
 #include "finetune/task.hpp"
 
 namespace finetune {
@@ -44,12 +45,13 @@ DrawLatents chain_drawer(const Denoiser& policy,
                          const Denoiser& reference,
                          const Chain& chain,
                          int64_t batch);
-// Draws, decodes and rates `batch` images at a time. mask: [T]
+// Draws, decodes and rates `batch` images at a time, each rank a stretch of them. mask: [T]
 Evaluation evaluate(const Task& task,
                     const EvalSet& set,
                     const DrawLatents& draw,
                     const at::Tensor& mask,
-                    int64_t batch);
+                    int64_t batch,
+                    const Ranks& ranks = {});
 
 // Mean over prompts of the mean pairwise 1 - cosine of an image's features; 0 with one image a
 // prompt. features: [I, D]

@@ -13,10 +13,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+bool writes(const Session& session) { return session.options.ranks.rank == 0; }
+
 void write_set(Session& session,
                const std::string& name,
                const Evaluation& evaluation,
                const SampleText& words) {
+  if (!writes(session)) return;
   write_samples(session.options.folder / "samples" / name, session.task, session.eval_set,
                 evaluation, words);
 }
@@ -39,7 +42,7 @@ bool judge(Session& session, const Evaluation& now) {
   if (now.mask.size(0) > 0)
     told += line(", KL %.2f nats", now.kl.mv(now.mask).mean().item<double>());
   session.reporter.say(told);
-  if (verdict.best) export_model(session.options.folder / "best", session);
+  if (verdict.best && writes(session)) export_model(session.options.folder / "best", session);
   if (!verdict.hacking) return false;
   session.reporter.say(
       "warning: the trained reward rises while the held-out rewards fall: it is being gamed; best/ "
@@ -49,11 +52,22 @@ bool judge(Session& session, const Evaluation& now) {
          session.progress.watch.in_a_row >= session.config.stop_after_hacking;
 }
 
+// While it lives, the parameters are their moving average, where there is one.
+struct Averaged {
+  explicit Averaged(train::TrainState& learned) : state(learned) { swap(); }
+  ~Averaged() { swap(); }
+  void swap() { train::swap_ema(state.ema, state.params); }
+  train::TrainState& state;
+};
+
+Evaluation draw_averaged(Session& session) {
+  const Averaged averaged(session.learner.state);
+  const Working working(session.options.ranks);
+  return session.draw_now();
+}
+
 bool evaluate_now(Session& session) {
-  train::TrainState& state = session.learner.state;
-  train::swap_ema(state.ema, state.params);
-  const Evaluation now = session.draw_now();
-  train::swap_ema(state.ema, state.params);
+  const Evaluation now = draw_averaged(session);
   const bool finite =
       now.features.isfinite().all().item<bool>() && now.kl.isfinite().all().item<bool>();
   if (!finite && session.good) {
@@ -70,7 +84,10 @@ bool evaluate_now(Session& session) {
 }
 
 void evaluate_base(Session& session, bool resumed) {
-  session.base = session.draw_base();
+  {
+    const Working working(session.options.ranks);
+    session.base = session.draw_base();
+  }
   if (!resumed) {
     log_figures(session, figures_of(session, session.base), true);
     write_set(session, "base", session.base, session.base_words);
@@ -78,16 +95,45 @@ void evaluate_base(Session& session, bool resumed) {
   session.base.images = at::Tensor();
 }
 
-// Opens the folder, and a checkpoint where one is asked for. True when one was loaded.
-bool open(Session& session) {
+// The bits of all weights, added up.
+std::string sum_of_bits(diffusion::UNet unet) {
+  int64_t sum = 0;
+  for_each_tensor(unet, "", [&](const std::string&, at::Tensor& tensor) {
+    const at::Tensor flat = tensor.detach().contiguous().view(-1);
+    const bool half = flat.element_size() == 2;
+    sum += flat.view(half ? at::kShort : at::kInt).sum(at::kLong).item<int64_t>();
+  });
+  return std::to_string(sum);
+}
+
+// The checkpoint to go on from, the same for all ranks.
+std::optional<fs::path> agreed_checkpoint(const Session& session) {
   const auto& options = session.options;
   std::optional<fs::path> checkpoint;
   if (!options.resume_from.empty())
     checkpoint = find_checkpoint(options.folder, options.resume_from);
-  if (checkpoint) load_checkpoint(*checkpoint, session);
+  expect_same(options.ranks, "resume_from_checkpoint",
+              checkpoint ? checkpoint->filename().string() : "none",
+              "all ranks read output_dir: keep it in a folder that they share");
+  return checkpoint;
+}
+
+void open_folder(Session& session, bool resumed) {
+  const auto& options = session.options;
   open_run(options.folder, options.record, session.task.config_text, !options.resume_from.empty());
-  data::truncate_metrics(options.folder / "metrics.jsonl", checkpoint ? session.learner.step : -1);
+  data::truncate_metrics(options.folder / "metrics.jsonl", resumed ? session.learner.step : -1);
   session.events = data::start_events(options.folder, data::now());
+}
+
+// Opens the folder, and a checkpoint where one is asked for. True when one was loaded.
+bool open(Session& session) {
+  const Ranks& ranks = session.options.ranks;
+  const auto checkpoint = agreed_checkpoint(session);
+  if (checkpoint) load_checkpoint(*checkpoint, session);
+  if (ranks.count > 1)
+    expect_same(ranks, "model: sum of the weights' bits", sum_of_bits(session.unet),
+                "the ranks read different files: copy the model of rank 0");
+  if (writes(session)) open_folder(session, checkpoint.has_value());
   if (checkpoint) {
     session.reporter.say("resumed from " + checkpoint->string() +
                          line(": epoch %.0f, step %.0f",
@@ -95,6 +141,79 @@ bool open(Session& session) {
                               static_cast<double>(session.learner.step)));
   }
   return checkpoint.has_value();
+}
+
+void save(Session& session) {
+  if (writes(session)) save_checkpoint(session);
+}
+
+// Where a round began.
+struct Mark {
+  RunProgress progress;
+  int64_t step = 0;
+  at::Tensor generator;
+};
+
+// One round. When a rank is lost in it, all is put back to where the round began.
+void take_round(Session& session, const std::function<void()>& round) {
+  Learner& learner = session.learner;
+  const Mark start{session.progress, learner.step, learner.state.generator.get_state()};
+  session.kept_since_round = false;
+  try {
+    const Working working(session.options.ranks);
+    round();
+  } catch (const RankLost&) {
+    // Without a copy made in this round, no parameter was changed in it.
+    if (session.kept_since_round) restore(*session.good, learner);
+    train::zero_grad(learner.state.params);
+    session.progress = start.progress;
+    learner.step = start.step;
+    learner.state.generator.set_state(start.generator);
+    throw;
+  }
+  session.evaluated = false;
+}
+
+// True when the run should stop.
+bool after_round(Session& session, bool evaluates) {
+  const TrainingConfig& config = session.config;
+  std::string& stopped = session.result.stopped;
+  const bool due = config.eval_every > 0 && session.progress.epoch % config.eval_every == 0;
+  if (due && evaluates && evaluate_now(session)) stopped = "the reward is being gamed";
+  if (on_any(session.options.ranks, session.options.stop_requested())) stopped = "asked to";
+  return !stopped.empty();
+}
+
+void take_rounds(Session& session, int64_t rounds, const std::function<void()>& round) {
+  const TrainingConfig& config = session.config;
+  const bool resumed = open(session), evaluates = !session.eval_set.items.empty();
+  if (evaluates) evaluate_base(session, resumed);
+  int64_t saved_at = session.learner.step;
+  bool stop = false;
+  while (session.progress.epoch < rounds && !stop) {
+    take_round(session, round);
+    stop = after_round(session, evaluates);
+    if (config.checkpointing_steps > 0 &&
+        session.learner.step - saved_at >= config.checkpointing_steps) {
+      save(session);
+      saved_at = session.learner.step;
+    }
+  }
+  if (!session.evaluated && evaluates && session.result.stopped != "asked to")
+    evaluate_now(session);
+  save(session);
+}
+
+// What is left to do when a rank was lost: the rounds done are kept.
+[[noreturn]] void end_without(Session& session, const RankLost& lost) {
+  const bool begun = session.progress.epoch > 0 && fs::exists(session.options.folder / "run.json");
+  if (!lost.deputy || !begun) throw lost;
+  const fs::path saved = save_checkpoint(session);
+  throw RankLost(
+      lost.what() +
+          line("; saved after epoch %.0f in ", static_cast<double>(session.progress.epoch)) +
+          saved.string() + ": go on with --resume_from_checkpoint latest",
+      lost.exit_code, lost.deputy);
 }
 
 }  // namespace
@@ -118,6 +237,7 @@ Session make_session(const Task& task,
 }
 
 void log_figures(Session& session, const Figures& figures, bool evaluation) {
+  if (!writes(session)) return;
   const data::Metrics metrics{session.learner.step, session.progress.epoch, data::now(), evaluation,
                               figures};
   data::append_metrics(session.options.folder / "metrics.jsonl", metrics);
@@ -127,6 +247,7 @@ void log_figures(Session& session, const Figures& figures, bool evaluation) {
 void keep_good(Session& session) {
   session.good.reset();  // two at once would be a model's size too much
   session.good = take_snapshot(session.learner);
+  session.kept_since_round = true;
 }
 
 void back_to_good(Session& session, const std::string& where) {
@@ -140,29 +261,16 @@ void back_to_good(Session& session, const std::string& where) {
 }
 
 RunResult run_session(Session& session, int64_t rounds, const std::function<void()>& round) {
-  const TrainingConfig& config = session.config;
   RunResult& result = session.result;
-  const bool resumed = open(session), evaluates = !session.eval_set.items.empty();
-  if (evaluates) evaluate_base(session, resumed);
-  int64_t saved_at = session.learner.step;
-  while (session.progress.epoch < rounds && result.stopped.empty()) {
-    round();
-    session.evaluated = false;
-    const bool due = config.eval_every > 0 && session.progress.epoch % config.eval_every == 0;
-    if (due && evaluates && evaluate_now(session)) result.stopped = "the reward is being gamed";
-    if (session.options.stop_requested()) result.stopped = "asked to";
-    if (config.checkpointing_steps > 0 &&
-        session.learner.step - saved_at >= config.checkpointing_steps) {
-      save_checkpoint(session);
-      saved_at = session.learner.step;
-    }
+  try {
+    take_rounds(session, rounds, round);
+  } catch (const RankLost& lost) {
+    end_without(session, lost);
   }
-  if (!session.evaluated && evaluates && result.stopped != "asked to") evaluate_now(session);
-  save_checkpoint(session);
-  export_model(session.options.folder, session);
+  if (writes(session)) export_model(session.options.folder, session);
   result.epochs = session.progress.epoch;
   result.steps = session.learner.step;
-  if (evaluates) {
+  if (!session.eval_set.items.empty()) {
     result.best_step = session.progress.watch.best_step;
     result.best = session.progress.watch.best;
   }

@@ -13,6 +13,7 @@
 #include "finetune/checkpoint.hpp"
 #include "finetune/config.hpp"
 #include "finetune/learner.hpp"
+#include "finetune/ranks.hpp"
 #include "finetune/run_folder.hpp"
 #include "finetune/task.hpp"
 
@@ -26,7 +27,8 @@ struct RunOptions {
   RunRecord record;
   std::function<bool()> stop_requested = [] {
     return false;
-  };  // asked after each round: save and stop
+  };              // asked after each round: save and stop
+  Ranks ranks{};  // rank 0 alone writes; all read
 };
 
 struct RunResult {
@@ -51,7 +53,8 @@ struct Session {
   Evaluation base{};               // without its images
   std::optional<Snapshot> good{};  // parameters that have drawn finite images
   std::filesystem::path events{};
-  bool evaluated = false;  // since the last update
+  bool kept_since_round = false;  // `good` is of the round that is going on
+  bool evaluated = false;         // since the last update
   RunResult result{};
 
   // What the method says: images of the base and of the model as it is, and the words beside them.
@@ -81,8 +84,10 @@ void keep_good(Session& session);
 // `where`.
 void back_to_good(Session& session, const std::string& where);
 
-// Opens the folder (throws BadInput as open_run and load_checkpoint), evaluates the base, then
-// rounds until `rounds` are done, the reward is gamed or a stop is asked for; evaluates, saves.
+// Opens the folder (throws BadInput as open_run and load_checkpoint, and when the ranks do not see
+// the same checkpoint and weights), evaluates the base, then rounds until `rounds` are done, the
+// reward is gamed or a stop is asked for; evaluates, saves. Where a rank is lost, the rounds done
+// are saved by one that is left, and RankLost says where.
 RunResult run_session(Session& session, int64_t rounds, const std::function<void()>& round);
 
 }  // namespace finetune

@@ -16,8 +16,10 @@ constexpr int64_t kMostLostInARow = 3;
 
 struct EpochData {
   EpochPlan plan;
-  Trajectories trajectories;
-  at::Tensor rewards;  // [P, M] raw
+  Share share;                // of the P images
+  Trajectories trajectories;  // of this rank's
+  at::Tensor rewards;         // [P, M] raw, of all
+  at::Tensor kl;              // [P, T] nats, of all
 };
 
 struct Run {
@@ -31,19 +33,36 @@ struct Run {
   int64_t lost_in_a_row = 0;
 };
 
+const Ranks& ranks_of(const Run& run) { return run.session.options.ranks; }
+
+Denoiser policy_of(const Run& run,
+                   const diffusion::UNet& unet,
+                   const std::vector<std::string>& prompts) {
+  const Denoiser policy =
+      policy_on(run.session.task, unet, prompts, run.config.sample_guidance_scale);
+  if (ranks_of(run).count == 1) return policy;
+  return [policy, ranks = ranks_of(run)](const at::Tensor& x, int64_t timestep,
+                                         const std::vector<int64_t>& prompt_ids) {
+    note_work(ranks);
+    return policy(x, timestep, prompt_ids);
+  };
+}
+
 EpochData draw_epoch(Run& run,
                      const EpochPlan& plan,
                      const diffusion::UNet& unet,
                      bool is_reference) {
-  const double scale = run.config.sample_guidance_scale;
   EpochData data;
   data.plan = plan;
-  const Denoiser policy = policy_on(run.session.task, unet, plan.prompts, scale);
+  data.share = share_of(ranks_of(run), run.config);
+  const EpochPlan own = part_of(plan, data.share);
   const Denoiser reference =
-      is_reference ? Denoiser() : policy_on(run.session.task, run.reference, plan.prompts, scale);
-  data.trajectories =
-      rollout(policy, reference, plan.draw, run.chain, run.config.sample_batch_size);
-  data.rewards = rate(run.session.task, plan, data.trajectories, run.config.sample_batch_size);
+      is_reference ? Denoiser() : policy_of(run, run.reference, plan.prompts);
+  data.trajectories = rollout(policy_of(run, unet, plan.prompts), reference, own.draw, run.chain,
+                              run.config.sample_batch_size);
+  data.rewards = gathered(data.share, rate(run.session.task, own, data.trajectories,
+                                           run.config.sample_batch_size, ranks_of(run)));
+  data.kl = gathered(data.share, data.trajectories.kl);
   return data;
 }
 
@@ -70,18 +89,17 @@ EpochData epoch_data(Run& run) {
   run.session.progress.queries = static_cast<int64_t>(run.offline.size()) * images;
   EpochData data =
       run.offline[static_cast<size_t>(run.session.progress.epoch) % run.offline.size()];
-  const Denoiser policy = policy_on(run.session.task, run.session.unet, data.plan.prompts,
-                                    run.config.sample_guidance_scale);
-  std::vector<int64_t> rows;
-  for (size_t i = 0; i < data.plan.draw.seeds.size(); ++i) rows.push_back(static_cast<int64_t>(i));
-  data.trajectories.log_ratio =
-      log_ratios(policy, data.trajectories, rows, run.chain, run.config.train_batch_size);
+  const Denoiser policy = policy_of(run, run.session.unet, data.plan.prompts);
+  const auto own = static_cast<int64_t>(data.share.rows.size());
+  data.trajectories.log_ratio = log_ratios(policy, data.trajectories, whole(own).rows, run.chain,
+                                           run.config.train_batch_size);
   return data;
 }
 
 // False when the images are not finite: the parameters are put back to where they were good.
 bool check_epoch(Run& run, const EpochData& data) {
-  if (data.trajectories.latents.isfinite().all().item<bool>()) {
+  const bool finite = data.trajectories.latents.isfinite().all().item<bool>();
+  if (!on_any(ranks_of(run), !finite)) {
     keep_good(run.session);
     run.lost_in_a_row = 0;
     return true;
@@ -100,7 +118,7 @@ bool check_epoch(Run& run, const EpochData& data) {
 Figures reward_figures(const Run& run, const EpochData& data, const at::Tensor& combined) {
   Figures figures{
       {"reward_mean", combined.masked_select(combined.isfinite()).mean().item<double>()},
-      {"reward_std", spread_within_prompts(combined, data.trajectories.prompt_ids)}};
+      {"reward_std", spread_within_prompts(combined, data.plan.draw.prompt_ids)}};
   for (size_t m = 0; m < run.session.task.rewards.size(); ++m) {
     const at::Tensor column = data.rewards.select(1, static_cast<int64_t>(m));
     figures.emplace_back("reward/" + run.session.task.rewards[m].info.name,
@@ -109,7 +127,7 @@ Figures reward_figures(const Run& run, const EpochData& data, const at::Tensor& 
   for (const auto& [name, value] : numbers_of(run.session.progress.combine)) {
     if (name.starts_with("multiplier.")) figures.emplace_back(name, value);
   }
-  figures.emplace_back("kl_nats", data.trajectories.kl.mv(run.chain.mask).mean().item<double>());
+  figures.emplace_back("kl_nats", data.kl.mv(run.chain.mask).mean().item<double>());
   figures.emplace_back("queries", static_cast<double>(run.session.progress.queries));
   return figures;
 }
@@ -120,27 +138,28 @@ void train_epoch(Run& run) {
   const double drawn = data::now();
   ++run.session.progress.epoch;
   if (!check_epoch(run, data)) return;
-  const Denoiser policy = policy_on(run.session.task, run.session.unet, data.plan.prompts,
-                                    run.config.sample_guidance_scale);
+  const Denoiser policy = policy_of(run, run.session.unet, data.plan.prompts);
+  const auto& prompt_ids = data.plan.draw.prompt_ids;
   if (!run.tested)
     self_test(policy, data.trajectories, run.config, run.chain, run.session.reporter);
   run.tested = true;
   if (run.session.progress.beta == 0) {
-    const Scale scale = choose_scale(data.rewards, data.trajectories.prompt_ids, run.config,
-                                     run.chain, run.session.reporter);
+    const Scale scale =
+        choose_scale(data.rewards, prompt_ids, run.config, run.chain, run.session.reporter);
     run.session.progress.beta = scale.beta;
     run.session.progress.spreads = scale.spreads;
   }
   const CombineOptions combine = combine_options(run.config);
   run.session.progress.combine.spreads = run.session.progress.spreads;
-  const at::Tensor combined = combine_rewards(data.rewards, data.trajectories.prompt_ids,
-                                              run.session.progress.combine, combine);
+  const at::Tensor combined =
+      combine_rewards(data.rewards, prompt_ids, run.session.progress.combine, combine);
   observe(run.session.progress.combine, data.rewards, combine);
   const int64_t updates = updates_per_epoch(run.config),
                 before = (run.session.progress.epoch - 1) * updates;
   int64_t done = before;
   const UpdateReport report = update(
-      {policy, data.trajectories, combined, run.chain, run.session.progress.beta, run.clip_range},
+      {policy, data.trajectories, combined, run.chain, run.session.progress.beta, run.clip_range,
+       data.share},
       run.config, run.session.learner,
       [&] { run.session.reporter.progress("updates", ++done, run.config.num_epochs * updates); });
   for (const auto& fault : report.faults) {
@@ -158,7 +177,7 @@ void train_epoch(Run& run) {
       line("epoch %.0f: reward %.4f", static_cast<double>(run.session.progress.epoch),
            figures[0].second) +
       line(" (spread %.3f)", figures[1].second) +
-      line(", KL %.3f nats, %.1f s", data.trajectories.kl.mv(run.chain.mask).mean().item<double>(),
+      line(", KL %.3f nats, %.1f s", data.kl.mv(run.chain.mask).mean().item<double>(),
            data::now() - started));
 }
 
@@ -166,14 +185,13 @@ void train_epoch(Run& run) {
 Evaluation evaluate_unet(const Run& run, const diffusion::UNet& unet, bool is_reference) {
   const Session& session = run.session;
   const auto on = [&](const diffusion::UNet& network) {
-    return policy_on(session.task, network, session.eval_set.prompts,
-                     run.config.sample_guidance_scale);
+    return policy_of(run, network, session.eval_set.prompts);
   };
   const int64_t batch = run.config.sample_batch_size;
   return evaluate(
       session.task, session.eval_set,
       chain_drawer(on(unet), is_reference ? Denoiser() : on(run.reference), run.chain, batch),
-      run.chain.mask, batch);
+      run.chain.mask, batch, ranks_of(run));
 }
 
 Run make_run(const Task& task,

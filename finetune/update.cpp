@@ -22,11 +22,27 @@ std::vector<int64_t> permutation(int64_t count, at::Generator& generator) {
   return {order.data_ptr<int64_t>(), order.data_ptr<int64_t>() + count};
 }
 
+// What all ranks know of an epoch's P trajectories.
+struct Known {
+  std::vector<int64_t> prompt_ids;
+  at::Tensor log_ratio;            // [P, T] fp64, as drawn
+  std::map<int64_t, int64_t> own;  // of this rank's rows: their place in its trajectories
+};
+Known known_of(const UpdateInput& input) {
+  const Share& share = input.share;
+  const at::Tensor ids =
+      gathered(share, at::tensor(input.trajectories.prompt_ids, at::kLong)).contiguous();
+  Known known{{ids.data_ptr<int64_t>(), ids.data_ptr<int64_t>() + ids.numel()},
+              gathered(share, input.trajectories.log_ratio),
+              {}};
+  for (size_t i = 0; i < share.rows.size(); ++i) known.own[share.rows[i]] = static_cast<int64_t>(i);
+  return known;
+}
+
 // The trajectories of each optimiser step of one pass.
-std::vector<std::vector<int64_t>> step_rows(const UpdateInput& input,
+std::vector<std::vector<int64_t>> step_rows(const std::vector<int64_t>& ids,
                                             const FinetuneConfig& config,
                                             Learner& learner) {
-  const auto& ids = input.trajectories.prompt_ids;
   std::vector<int64_t> all(ids.size());
   std::iota(all.begin(), all.end(), 0);
   if (config.prompts_per_update == 0) return {all};
@@ -69,16 +85,35 @@ StepChoice choose_steps(const Chain& chain, double fraction, at::Generator& gene
   return choice;
 }
 
+// The R trajectories of one optimiser step.
 struct Rows {
-  std::vector<int64_t> list;
-  at::Tensor index;  // the same, int64
+  at::Tensor index;  // [R] int64: their rows in the epoch
   std::vector<int64_t> prompt_ids;
+  at::Tensor old, rewards;   // [R, T] log-ratios as drawn, [R]
+  Share share;               // this rank's, as places in 0 .. R - 1
+  std::vector<int64_t> own;  // the same, as rows of its trajectories
 };
-Rows rows_of(const UpdateInput& input, const std::vector<int64_t>& list) {
-  Rows rows{list, at::tensor(list, at::kLong), {}};
-  for (const int64_t row : list)
-    rows.prompt_ids.push_back(input.trajectories.prompt_ids[static_cast<size_t>(row)]);
+Rows rows_of(const UpdateInput& input, const Known& known, const std::vector<int64_t>& list) {
+  const at::Tensor index = at::tensor(list, at::kLong);
+  Rows rows{index,
+            {},
+            known.log_ratio.index_select(0, index),
+            input.rewards.index_select(0, index),
+            {input.share.ranks, {}, index.size(0)},
+            {}};
+  for (size_t i = 0; i < list.size(); ++i) {
+    rows.prompt_ids.push_back(known.prompt_ids[static_cast<size_t>(list[i])]);
+    const auto mine = known.own.find(list[i]);
+    if (mine == known.own.end()) continue;
+    rows.share.rows.push_back(static_cast<int64_t>(i));
+    rows.own.push_back(mine->second);
+  }
   return rows;
+}
+
+// This rank's rows of a tensor of the step's.  all: [R, ...]
+at::Tensor own_of(const Rows& rows, const at::Tensor& all) {
+  return all.index_select(0, at::tensor(rows.share.rows, at::kLong));
 }
 
 // Leaves the gradient of PRDP's loss on these trajectories in the parameters. `at_snapshot`: the
@@ -87,21 +122,22 @@ Figures prdp_gradient(const UpdateInput& input,
                       const FinetuneConfig& config,
                       const Rows& rows,
                       const StepChoice& choice,
-                      bool at_snapshot) {
-  const at::Tensor old = input.trajectories.log_ratio.index_select(0, rows.index);
-  const at::Tensor now = at_snapshot ? old
-                                     : log_ratios(input.policy, input.trajectories, rows.list,
-                                                  input.chain, config.train_batch_size);
-  const auto result =
-      pair_weights(now, old, input.rewards.index_select(0, rows.index), rows.prompt_ids,
-                   {input.beta, input.clip_range}, input.chain.mask);
-  const at::Tensor weights = result.weights * choice.factor;
+                      bool at_snapshot,
+                      const train::Params& params) {
+  const at::Tensor now =
+      at_snapshot ? rows.old
+                  : gathered(rows.share, log_ratios(input.policy, input.trajectories, rows.own,
+                                                    input.chain, config.train_batch_size));
+  const auto result = pair_weights(now, rows.old, rows.rewards, rows.prompt_ids,
+                                   {input.beta, input.clip_range}, input.chain.mask);
+  const at::Tensor weights = own_of(rows, result.weights * choice.factor);
   if (result.statistics.pairs > 0) {
-    accumulate_gradient(input.policy, input.trajectories, rows.list, choice.steps, input.chain,
+    accumulate_gradient(input.policy, input.trajectories, rows.own, choice.steps, input.chain,
                         config.train_batch_size,
                         [&](int64_t start, int64_t step, const at::Tensor& u) {
                           return weights.select(1, step).narrow(0, start, u.size(0));
                         });
+    add_up_gradients(input.share.ranks, params);
   }
   const auto& statistics = result.statistics;
   return {{"loss", statistics.loss},
@@ -116,14 +152,16 @@ Figures prdp_gradient(const UpdateInput& input,
 Figures ddpo_gradient(const UpdateInput& input,
                       const FinetuneConfig& config,
                       const Rows& rows,
-                      const StepChoice& choice) {
-  const at::Tensor advantages = prompt_advantages(input.rewards.index_select(0, rows.index),
-                                                  rows.prompt_ids, config.adv_clip_max);
-  const at::Tensor old = input.trajectories.log_ratio.index_select(0, rows.index);
-  const double entries = static_cast<double>(rows.list.size() * choice.steps.size());
+                      const StepChoice& choice,
+                      const train::Params& params) {
+  const at::Tensor advantages =
+      own_of(rows, prompt_advantages(rows.rewards, rows.prompt_ids, config.adv_clip_max));
+  const at::Tensor old = own_of(rows, rows.old);
+  const double entries =
+      static_cast<double>(rows.index.numel()) * static_cast<double>(choice.steps.size());
   double loss = 0, clipped = 0;
   accumulate_gradient(
-      input.policy, input.trajectories, rows.list, choice.steps, input.chain,
+      input.policy, input.trajectories, rows.own, choice.steps, input.chain,
       config.train_batch_size, [&](int64_t start, int64_t step, const at::Tensor& u) {
         const auto narrow = [&](const at::Tensor& x) { return x.narrow(0, start, u.size(0)); };
         const auto result =
@@ -133,7 +171,10 @@ Figures ddpo_gradient(const UpdateInput& input,
         clipped += result.clip_fraction * static_cast<double>(u.size(0)) / entries;
         return result.weights.squeeze(1) / entries;
       });
-  return {{"loss", loss}, {"clipfrac", clipped}};
+  add_up_gradients(input.share.ranks, params);
+  const at::Tensor sums = at::tensor({loss, clipped}, at::kDouble);
+  add_up(input.share.ranks, sums);
+  return {{"loss", sums[0].item<double>()}, {"clipfrac", sums[1].item<double>()}};
 }
 
 void add_to(std::map<std::string, double>& sums,
@@ -159,15 +200,17 @@ UpdateReport update(const UpdateInput& input,
   UpdateReport report;
   std::map<std::string, double> sums;
   std::vector<std::string> names;
+  const Known known = known_of(input);
+  const train::Params& params = learner.state.params;
   bool at_snapshot = true;  // the log-ratios stored with the trajectories are the policy's own
   for (int64_t pass = 0; pass < config.num_inner_epochs; ++pass) {
-    for (const auto& list : step_rows(input, config, learner)) {
-      const Rows rows = rows_of(input, list);
+    for (const auto& list : step_rows(known.prompt_ids, config, learner)) {
+      const Rows rows = rows_of(input, known, list);
       const StepChoice choice =
           choose_steps(input.chain, config.timestep_fraction, learner.state.generator);
       Figures figures = config.method == Method::kPrdp
-                            ? prdp_gradient(input, config, rows, choice, at_snapshot)
-                            : ddpo_gradient(input, config, rows, choice);
+                            ? prdp_gradient(input, config, rows, choice, at_snapshot, params)
+                            : ddpo_gradient(input, config, rows, choice, params);
       const StepResult step = take_step(learner);
       progress();
       if (!step.fault.empty()) {

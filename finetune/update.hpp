@@ -10,16 +10,18 @@
 
 #include "finetune/learner.hpp"
 #include "finetune/objective.hpp"
+#include "finetune/share.hpp"
 
 namespace finetune {
 
 struct UpdateInput {
   Denoiser policy;
-  const Trajectories& trajectories;
-  at::Tensor rewards;  // [P] fp64, combined; not finite: the trajectory is left out
+  const Trajectories& trajectories;  // those of `share`
+  at::Tensor rewards;  // [P] fp64, combined, of all; not finite: the trajectory is left out
   const Chain& chain;
   double beta = 1;        // per nat
   double clip_range = 1;  // nats
+  Share share{};          // of the P trajectories
 };
 
 struct UpdateReport {
@@ -33,7 +35,8 @@ struct UpdateReport {
 int64_t updates_per_epoch(const FinetuneConfig& config);
 
 // The trajectories' log_ratio must be that of the policy as it is now. `progress` is told about
-// each step.
+// each step. Every rank computes all weights of the objective, from log-ratios of all trajectories,
+// and the gradient of its own; the gradients are summed.
 UpdateReport update(const UpdateInput& input,
                     const FinetuneConfig& config,
                     Learner& learner,

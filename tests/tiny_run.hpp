@@ -68,6 +68,29 @@ inline finetune::Task tiny_task() {
   return task;
 }
 
+// Four epochs of eight images.
+inline finetune::FinetuneConfig tiny_config() {
+  finetune::FinetuneConfig config;
+  config.num_epochs = 4;
+  config.prompts_per_epoch = 2;
+  config.images_per_prompt = 4;
+  config.sample_num_steps = 3;
+  config.sigma_min = 0.1;
+  config.skip_sharp_steps = false;
+  config.sample_guidance_scale = 2;
+  config.sample_batch_size = 8;
+  config.train_batch_size = 8;
+  config.reward_weights = {1.0};
+  config.rank = 4;
+  config.learning_rate = 1e-2;
+  config.eval_every = 2;
+  config.eval_prompts = 2;
+  config.eval_images = 2;
+  config.checkpointing_steps = 2;
+  config.checkpoints_total_limit = 0;
+  return config;
+}
+
 inline finetune::RunOptions run_options(const std::filesystem::path& folder,
                                         const std::string& kind,
                                         int64_t seed,

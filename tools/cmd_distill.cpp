@@ -11,6 +11,7 @@
 #include "tools/distill_options.hpp"
 #include "tools/distilled_range.hpp"
 #include "tools/finetune_task.hpp"
+#include "tools/in_ranks.hpp"
 #include "tools/run_console.hpp"
 
 namespace tools {
@@ -79,6 +80,7 @@ int cmd_distill(const std::vector<std::string>& arguments) {
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty())
     throw data::BadInput("laurel distill: unexpected '" + parsed.positional[0] + "'");
+  expect_alone("laurel distill");
   // An adapter's target is the student itself, as in every published script.
   if (command.train == "lora" && !options.given("ema_decay")) command.config.ema_decay = 0;
   resolve_distill(command);

@@ -9,9 +9,47 @@
 #include "tools/finetune_edit.hpp"
 #include "tools/finetune_options.hpp"
 #include "tools/finetune_task.hpp"
+#include "tools/in_ranks.hpp"
 #include "tools/run_console.hpp"
 
 namespace tools {
+namespace {
+
+// One process of the run, or all of it.
+int finetune_in(const finetune::Ranks& ranks,
+                FinetuneCommand& command,
+                const std::string& method,
+                const Options& options) {
+  const Placement placement = open_device(command.device);
+  const PrecisionScope precision(placement);
+  finetune::Task task = make_task(command, command.config, placement, options.resolved());
+  Console console;
+  const finetune::Reporter reporter = ranks.rank == 0 ? console.reporter() : finetune::Reporter();
+  if (!command.max_memory.empty()) {
+    command.config = finetune::fit_memory(
+        task, command.config, data::parse_bytes(command.max_memory, "max_memory"), reporter);
+    task.config_text = options.resolved();
+  }
+  if (command.dry_run) {
+    if (ranks.rank == 0)
+      std::cout << finetune::forecast_text(finetune::forecast(task, command.config));
+    return 0;
+  }
+  finetune::RunOptions run;
+  run.folder = command.output_dir;
+  run.resume_from = command.resume_from_checkpoint;
+  run.record = {
+      method,        task.model, command.reward, placement.device.str(), command.config.seed,
+      task.synthetic};
+  run.stop_requested = stop_on_interrupt(ranks.count > 1);
+  run.ranks = ranks;
+  const auto result = finetune::run_finetune(task, command.config, run, reporter);
+  if (ranks.rank == 0) print_result(result, "epochs", "start", command.output_dir);
+  return 0;
+}
+
+}  // namespace
+
 int cmd_finetune(const std::vector<std::string>& arguments) {
   if (!arguments.empty() && arguments[0] == "edit")
     return finetune_edit({arguments.begin() + 1, arguments.end()});
@@ -32,30 +70,9 @@ int cmd_finetune(const std::vector<std::string>& arguments) {
   }
   const std::string method = parsed.positional[0];
   resolve_finetune(command, method);
-  const Placement placement = open_device(command.device);
-  const PrecisionScope precision(placement);
-  finetune::Task task = make_task(command, command.config, placement, options.resolved());
-  Console console;
-  if (!command.max_memory.empty()) {
-    command.config = finetune::fit_memory(task, command.config,
-                                          data::parse_bytes(command.max_memory, "max_memory"),
-                                          console.reporter());
-    task.config_text = options.resolved();
-  }
-  if (command.dry_run) {
-    std::cout << finetune::forecast_text(finetune::forecast(task, command.config));
-    return 0;
-  }
-  finetune::RunOptions run;
-  run.folder = command.output_dir;
-  run.resume_from = command.resume_from_checkpoint;
-  run.record = {
-      method,        task.model, command.reward, placement.device.str(), command.config.seed,
-      task.synthetic};
-  run.stop_requested = stop_on_interrupt();
-  print_result(finetune::run_finetune(task, command.config, run, console.reporter()), "epochs",
-               "start", command.output_dir);
-  return 0;
+  return in_ranks(options.resolved(), command.ranks, [&](const finetune::Ranks& ranks) {
+    return finetune_in(ranks, command, method, options);
+  });
 }
 
 }  // namespace tools

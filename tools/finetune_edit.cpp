@@ -18,6 +18,7 @@
 #include "tools/cmd_pretrain.hpp"
 #include "tools/edit_training_options.hpp"
 #include "tools/finetune_task.hpp"
+#include "tools/in_ranks.hpp"
 #include "tools/models.hpp"
 #include "tools/run_console.hpp"
 
@@ -249,6 +250,7 @@ int finetune_edit(const std::vector<std::string>& arguments) {
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty())
     throw BadInput("laurel finetune edit: unexpected '" + parsed.positional[0] + "'");
+  expect_alone("laurel finetune edit");
   resolve_edit_training(command);
   const Placement placement = open_device(command.device);
   const PrecisionScope precision(placement);

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "finetune/ranks.hpp"
 #include "tools/training_options.hpp"
 
 namespace tools {
@@ -13,6 +14,7 @@ struct FinetuneCommand : TrainingCommand {
   std::string units = "nat";
   std::string skip_steps = "auto";  // "none", "8,9"
   std::string max_memory;           // "12GB"; empty: no limit
+  finetune::RankLimits ranks;
 };
 
 void declare_finetune(Options& options, FinetuneCommand& command);

@@ -9,9 +9,9 @@ namespace {
 
 std::atomic<bool> stop_asked{false};
 
-extern "C" void on_interrupt(int) {
+extern "C" void on_interrupt(int signal) {
   stop_asked = true;
-  std::signal(SIGINT, SIG_DFL);
+  std::signal(signal, SIG_DFL);
 }
 
 }  // namespace
@@ -34,8 +34,9 @@ finetune::Reporter Console::reporter() {
   return result;
 }
 
-std::function<bool()> stop_on_interrupt() {
+std::function<bool()> stop_on_interrupt(bool terminate) {
   std::signal(SIGINT, on_interrupt);
+  if (terminate) std::signal(SIGTERM, on_interrupt);
   return [] { return stop_asked.load(); };
 }
 

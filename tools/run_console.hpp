@@ -23,8 +23,8 @@ class Console {
 };
 
 // From now on the first Ctrl-C asks a run to save and stop after its round; a second one ends the
-// program at once.
-std::function<bool()> stop_on_interrupt();
+// program at once. `terminate`: so does SIGTERM, with which launchers end the ranks that are left.
+std::function<bool()> stop_on_interrupt(bool terminate = false);
 
 // round: "epochs"; base: what the standing is measured from, "start".
 void print_result(const finetune::RunResult& result,

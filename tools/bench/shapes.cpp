@@ -173,7 +173,8 @@ Stage prdp_stage(const Shape& shape, int64_t side, const ShapeOptions& options) 
                 finetune::update({.policy = work->policy,
                                   .trajectories = work->pair,
                                   .rewards = at::tensor({0.0, 1.0}, at::kDouble),
-                                  .chain = work->chain},
+                                  .chain = work->chain,
+                                  .share = finetune::whole(2)},
                                  work->config, work->learner, [] {});
               },
           .weights_mb = weights};

@@ -204,7 +204,8 @@ Stage update_stage(const diffusion::Pipeline& pipeline, const StageOptions& opti
                               .rewards = epoch->rewards,
                               .chain = epoch->chain,
                               .beta = 1,
-                              .clip_range = epoch->config.clip_range},
+                              .clip_range = epoch->config.clip_range,
+                              .share = finetune::whole(epoch->rewards.size(0))},
                              epoch->config, epoch->learner, [] {});
           }};
 }

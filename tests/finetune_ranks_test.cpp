@@ -1,0 +1,239 @@
+// One run in several processes: the same as in one, and its end when a process is lost.
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "finetune/trainer.hpp"
+#include "tests/rank_processes.hpp"
+#include "tests/refusal.hpp"
+#include "tests/tiny_run.hpp"
+#include "tools/in_ranks.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using finetune::FinetuneConfig;
+using finetune::Ranks;
+using tests::metrics;
+
+finetune::Task ranks_task() {
+  finetune::Task task = tests::tiny_task();
+  task.config_text = "learning_rate = 0.01\nnum_epochs = 4\n";
+  return task;
+}
+
+void run_here(const Ranks& ranks,
+              const FinetuneConfig& config,
+              const fs::path& folder,
+              const std::string& resume = "") {
+  const std::string kind = config.method == finetune::Method::kPrdp ? "prdp" : "ddpo";
+  auto options = tests::run_options(folder, kind, config.seed, resume);
+  options.ranks = ranks;
+  finetune::run_finetune(ranks_task(), config, options, {});
+}
+
+// A rank's part of a test: the same run as `run_here`, with the others.
+void run_as_rank(const FinetuneConfig& config, const std::string& resume = "") {
+  const int code = tools::in_ranks("", {60, 40}, [&](const Ranks& ranks) {
+    run_here(ranks, config, tests::rank_folder() / "run", resume);
+    return 0;
+  });
+  EXPECT_EQ(code, 0);
+}
+
+std::string logs_of(const fs::path& folder) {
+  std::string all;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".log") all += tests::text_of(entry.path());
+  }
+  return all;
+}
+
+// The run in `count` processes, in <folder>/run.
+void expect_run(int count, const fs::path& folder, const tests::Variables& more = {}) {
+  const auto codes = tests::wait_for(tests::start_ranks(count, folder, more), 120);
+  EXPECT_EQ(codes, std::vector<int>(static_cast<size_t>(count), 0)) << logs_of(folder);
+}
+
+void expect_near(const fs::path& a, const fs::path& b, const std::vector<std::string>& names) {
+  const auto first = metrics(a, false), second = metrics(b, false);
+  ASSERT_EQ(first.size(), second.size());
+  for (size_t i = 0; i < first.size(); ++i) {
+    for (const auto& name : names) {
+      const double expected = first[i][name].get<double>();
+      EXPECT_NEAR(second[i][name].get<double>(), expected, 1e-4 * std::abs(expected) + 1e-7)
+          << name << " of line " << i;
+    }
+  }
+}
+
+FinetuneConfig config_named(const std::string& name) {
+  FinetuneConfig config = tests::tiny_config();
+  if (name == "several updates") {
+    config.num_inner_epochs = 2;
+    config.prompts_per_update = 1;
+    config.timestep_fraction = 0.5;
+    config.ema_decay = 0.9;
+  }
+  if (name == "ddpo") config.method = finetune::Method::kDdpo;
+  if (name == "offline") {
+    config.offline = true;
+    config.offline_epochs = 2;
+  }
+  if (name == "whole micro-batches") config.sample_batch_size = config.train_batch_size = 2;
+  return config;
+}
+
+TEST(Ranks, TheLossesOfManyProcessesAreThoseOfOne) {
+  if (tests::is_rank()) return run_as_rank(config_named(tests::rank_folder().filename()));
+  for (const std::string name : {"one update", "several updates", "ddpo", "offline"}) {
+    const fs::path alone = tests::fresh_run(name), place = tests::fresh_run("ranks");
+    run_here({}, config_named(name), alone);
+    for (const int count : {2, 4}) {
+      const fs::path folder = place / std::to_string(count) / name;
+      expect_run(count, folder);
+      expect_near(alone, folder / "run", {"loss", "grad_norm", "reward_mean", "kl_nats", "beta"});
+      EXPECT_EQ(metrics(folder / "run", true).size(), metrics(alone, true).size());
+    }
+  }
+}
+
+// Their micro-batches are those of one process where each rank's stretch is whole ones; else matrix
+// kernels round otherwise.
+TEST(Ranks, ImagesDoNotDependOnTheNumberOfProcesses) {
+  if (tests::is_rank()) return run_as_rank(config_named(tests::rank_folder().filename()));
+  for (const bool whole : {true, false}) {
+    const std::string name = whole ? "whole micro-batches" : "one update";
+    const fs::path alone = tests::fresh_run(name), place = tests::fresh_run("ranks");
+    run_here({}, config_named(name), alone);
+    const auto expected = metrics(alone, false).at(0);
+    for (const int count : {2, 3, 4}) {
+      const fs::path folder = place / std::to_string(count) / name, run = folder / "run";
+      expect_run(count, folder);
+      const auto found = metrics(run, false).at(0);
+      for (const char* figure : {"reward_mean", "reward_std", "loss", "kl_nats"}) {
+        const double value = expected[figure].get<double>();
+        const bool same_batches = whole && count != 3;
+        EXPECT_NEAR(found[figure].get<double>(), value, same_batches ? 0 : 1e-4 * std::abs(value))
+            << figure << " of " << count;
+      }
+      for (const char* image : {"0000.png", "0003.png", "0007.png"}) {
+        EXPECT_EQ(data::read_file(run / "samples/base" / image),
+                  data::read_file(alone / "samples/base" / image))
+            << count << " ranks, " << image;
+      }
+    }
+  }
+}
+
+TEST(Ranks, AnotherNumberOfProcessesGoesOn) {
+  if (tests::is_rank()) {
+    FinetuneConfig config = config_named("several updates");
+    const int epochs = std::atoi(std::getenv("LAUREL_TEST_EPOCHS"));
+    config.num_epochs = epochs;
+    return run_as_rank(config, epochs > 1 ? "latest" : "");
+  }
+  const fs::path alone = tests::fresh_run("alone"), folder = tests::fresh_run("ranks");
+  run_here({}, config_named("several updates"), alone);
+  const std::vector<std::string> names{"loss", "grad_norm", "reward_mean", "kl_nats", "beta"};
+  int epochs = 0;
+  for (const int count : {4, 2, 3})
+    expect_run(count, folder, {{"LAUREL_TEST_EPOCHS", std::to_string(++epochs)}});
+  run_here({}, config_named("several updates"), folder / "run", "latest");
+  expect_near(alone, folder / "run", names);
+  const auto a = data::read_safetensors(alone / "checkpoint-16/state.safetensors"),
+             b = data::read_safetensors(folder / "run/checkpoint-16/state.safetensors");
+  for (const auto& [name, tensor] : a.tensors) {
+    const at::Tensor difference =
+        (b.tensors.at(name).to(at::kDouble) - tensor.to(at::kDouble)).abs();
+    EXPECT_LT(difference.max().item<double>(), 1e-4) << name;
+  }
+}
+
+// A test of the connections alone: `part` is what each rank does. Returns what rank 0 said.
+std::string said_in_ranks(const std::vector<int>& expected_codes,
+                          const finetune::RankLimits& limits,
+                          const std::function<void(const Ranks&)>& part) {
+  if (tests::is_rank()) {
+    const int code = tools::in_ranks("", limits, [&](const Ranks& ranks) {
+      part(ranks);
+      return 0;
+    });
+    std::exit(code);
+  }
+  const fs::path folder = tests::fresh_run("ranks");
+  const auto ranks = tests::start_ranks(static_cast<int>(expected_codes.size()), folder);
+  EXPECT_EQ(tests::wait_for(ranks, 60), expected_codes) << logs_of(folder);
+  return tests::text_of(folder / "rank-0.log");
+}
+
+bool found(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(Ranks, SumsTextsAndRowsAreThoseOfAll) {
+  said_in_ranks({0, 0, 0}, {60, 40}, [](const Ranks& ranks) {
+    const auto expect = [](bool holds, const char* what) {
+      if (!holds) throw std::runtime_error(what);
+    };
+    const at::Tensor sum = at::full({2}, static_cast<double>(ranks.rank), at::kDouble);
+    finetune::add_up(ranks, sum);
+    expect(sum[1].item<double>() == 3, "add_up");
+    expect(finetune::on_any(ranks, ranks.rank == 2), "on_any");
+    expect(!finetune::on_any(ranks, false), "on_any of none");
+    const std::string own(static_cast<size_t>(ranks.rank), 'x');
+    expect(finetune::texts_of(ranks, own) == std::vector<std::string>{"", "x", "xx"}, "texts_of");
+    const auto share = finetune::comb_of(ranks, 5);
+    const at::Tensor all = at::tensor({1.5, -2.0, std::nan(""), 4.0, 1e300});
+    const at::Tensor rows = all.index_select(0, at::tensor(share.rows, at::kLong));
+    expect(at::allclose(finetune::gathered(share, rows), all, 0, 0, true), "gathered");
+    const auto few = finetune::stretch_of(ranks, 2);  // one rank has none
+    const at::Tensor mine = few.rows.empty() ? at::Tensor() : at::full({1, 3}, few.rows[0]);
+    expect(finetune::gathered(few, mine).select(1, 2).equal(at::tensor({0.0f, 1.0f})),
+           "gathered, few");
+  });
+}
+
+TEST(Ranks, AFaultOfOneIsSaidOnceAndEndsAll) {
+  const std::string said = said_in_ranks({2, 2, 2}, {60, 40}, [](const Ranks& ranks) {
+    if (ranks.rank == 1) throw data::BadInput("model: not here");
+    finetune::on_any(ranks, false);
+  });
+  EXPECT_TRUE(found(said, "laurel: rank 1 of 3 (")) << said;
+  EXPECT_TRUE(found(said, "): model: not here\n")) << said;
+}
+
+TEST(Ranks, ARankThatLivesButDoesNothingIsLost) {
+  const std::string said = said_in_ranks({1, 137, 1}, {60, 4}, [](const Ranks& ranks) {
+    const finetune::Working working(ranks);
+    if (ranks.rank == 1) std::this_thread::sleep_for(std::chrono::seconds(12));
+    if (ranks.rank == 1) kill(getpid(), SIGKILL);
+    finetune::on_any(ranks, false);
+  });
+  EXPECT_TRUE(found(said, "laurel: rank 1 of 3 (")) << said;
+  EXPECT_TRUE(found(said, "it lives, but has done nothing for ")) << said;
+}
+
+// Work that takes long is no loss while pieces of it get done, nor is waiting for others.
+TEST(Ranks, ARankThatWorksOnIsNotLost) {
+  said_in_ranks({0, 0}, {60, 3}, [](const Ranks& ranks) {
+    const finetune::Working working(ranks);
+    for (int i = 0; i < 12 && ranks.rank == 1; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      finetune::note_work(ranks);
+    }
+    finetune::on_any(ranks, false);
+  });
+}
+
+TEST(Ranks, AValueThatDiffersNamesItsRank) {
+  const std::string said = said_in_ranks({2, 2}, {60, 40}, [](const Ranks& ranks) {
+    finetune::expect_same(ranks, "checkpoint", ranks.rank == 0 ? "checkpoint-4" : "none", "share");
+  });
+  EXPECT_TRUE(found(said,
+                    "laurel: checkpoint: expected that of rank 0, checkpoint-4, found none at rank "
+                    "1 of 2; share\n"))
+      << said;
+}
+
+}  // namespace

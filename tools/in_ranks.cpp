@@ -1,0 +1,84 @@
+#include "tools/in_ranks.hpp"
+
+#include <ATen/Version.h>
+#include <c10/util/Exception.h>
+
+#include <fstream>
+#include <iostream>
+
+#include "data/error.hpp"
+
+namespace tools {
+namespace {
+
+constexpr int kFailed = 1, kBadInput = 2;
+
+// Of the running program's file: FNV-1a, 64 bits.
+std::string program_digest() {
+  std::ifstream file("/proc/self/exe", std::ios::binary);
+  uint64_t hash = 14695981039346656037ULL;
+  std::vector<char> block(1 << 20);
+  while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0) {
+    for (std::streamsize i = 0; i < file.gcount(); ++i)
+      hash = (hash ^ static_cast<unsigned char>(block[static_cast<size_t>(i)])) * 1099511628211ULL;
+  }
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
+
+std::string facts_of(const finetune::Launch& launch, const std::string& configuration) {
+  return "laurel = " LAUREL_VERSION "\nprogram = " + program_digest() +
+         "\nranks = " + std::to_string(launch.count) + "\n" + configuration;
+}
+
+// Ends all ranks; the user is told by rank 0, or by this one where rank 0 cannot know.
+[[noreturn]] void fail(const finetune::Ranks& ranks, const std::string& what, int exit_code) {
+  if (ranks.rank == 0) std::cerr << "laurel: " << what << std::endl;
+  finetune::end_all(ranks, what, exit_code);
+}
+
+int run_together(const finetune::Ranks& ranks,
+                 const std::function<int(const finetune::Ranks&)>& body) {
+  try {
+    return body(ranks);
+  } catch (const finetune::RankLost& lost) {
+    if (lost.deputy) std::cerr << "laurel: " << lost.what() << std::endl;
+    finetune::end_all(ranks, lost.what(), lost.exit_code);
+  } catch (const data::BadInput& error) {
+    fail(ranks, error.what(), kBadInput);
+  } catch (const c10::Error& error) {
+    fail(ranks, std::string("internal error: ") + error.what_without_backtrace(), kFailed);
+  } catch (const std::exception& error) {
+    fail(ranks, error.what(), kFailed);
+  }
+}
+
+}  // namespace
+
+int in_ranks(const std::string& configuration,
+             const finetune::RankLimits& limits,
+             const std::function<int(const finetune::Ranks& ranks)>& body) {
+  const finetune::Launch launch = finetune::read_launch(finetune::from_process);
+  if (launch.count == 1) return body({});
+  finetune::Ranks ranks;
+  try {
+    ranks = finetune::meet(launch, facts_of(launch, configuration), limits);
+  } catch (const finetune::RankLost& lost) {
+    return lost.exit_code;  // rank 0 says why
+  }
+  const int code = run_together(ranks, body);
+  finetune::leave(ranks);
+  return code;
+}
+
+void expect_alone(const std::string& command) {
+  const finetune::Launch launch = finetune::read_launch(finetune::from_process);
+  if (launch.count == 1) return;
+  throw data::BadInput(command + ": expected one process, found " + std::to_string(launch.count) +
+                       " started by " + launch.by +
+                       "; laurel finetune prdp and ddpo share a run among processes, this command "
+                       "does not: start it alone");
+}
+
+}  // namespace tools
