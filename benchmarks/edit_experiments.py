@@ -17,6 +17,8 @@ equally many steps,
   reward   told the scores, asked for what it should earn
   twin     the same edits, no scores
   well     only the edits that score 4.5 or more on every axis, no scores
+and from `reward`
+  prdp     PRDP by the sum of the exact scores, asking for 5, 5, 5
 Flat arms (16 x 16, identity autoencoder, from random weights): `flat` is told the scores, `flat-shuffled` the scores of other
 edits (the control).
 """
@@ -45,6 +47,9 @@ ARMS = {
     "reward": SECOND,
     "twin": SECOND | {"reward_branch": "none"},
     "well": SECOND | {"reward_branch": "none", "min_score": 4.5},
+    "prdp": {"from": "reward", "data": "seen", "reward": "instruction_following=1,detail_preserving=1,generation_quality=1",
+             "num_epochs": 60, "prompts_per_epoch": 16, "images_per_prompt": 8, "prompts_per_update": 8, "sample_num_steps": 10,
+             "sample_guidance_scale": 1, "target_kl": 200, "train": "full", "save_as": "whole", "learning_rate": 1e-4},
     "flat": FLAT | {"max_train_steps": 6000},
     "flat-shuffled": FLAT | {"max_train_steps": 6000, "shuffle_scores": True},
 }
@@ -66,6 +71,8 @@ def draws_of(arm):
     if arm.startswith("flat"):
         requests = [BEST, NULL] + (sum(map(sweep, range(3)), []) + [(0, 0, 0)] if arm == "flat" else [])
         return [("flat", request, PLAIN) for request in requests]
+    if arm == "prdp":
+        return [(test, request, guidance) for test in ("seen", "unseen") for request in (BEST, NULL) for guidance in (PLAIN, GUIDED)]
     if arm == "reward":
         draws = [("seen", request, PLAIN) for request in [BEST, NULL]] + [("seen", request, GUIDED) for request in (BEST, NULL)]
         draws += [("unseen", request, guidance) for request in (BEST, NULL) for guidance in (PLAIN, GUIDED)]
@@ -101,6 +108,22 @@ def edits(options, folder, words):
     return folder
 
 
+def command_of(options, arm, seed):
+    settings = dict(ARMS[arm]) | options.settings
+    data = settings.pop("data")
+    first = settings.pop("from", None)
+    folder = edits(options, options.output / "data" / data, DATA[data])
+    command = ["--model", model_of(options, first, seed)] if first else []
+    if arm == "prdp":
+        command = ["finetune", "prdp", *command, "--edits", folder, "--eval_every", 20, "--eval_prompts", 32, "--eval_images", 1]
+    else:
+        command = ["finetune", "edit", *command, "--data", folder, "--eval_every", 0, "--eval_prompts", 4, "--checkpointing_steps", 250]
+        if "min_score" not in settings:
+            kept = f"{data}-{first}-{seed}.latents" if first else f"{data}.latents"
+            command += ["--latents", options.output / "data" / kept]
+    return [*command, "--seed", seed, *flags(settings)]
+
+
 def run(options):
     for seed in options.seeds:
         for arm in options.arms:
@@ -108,19 +131,14 @@ def run(options):
             if (folder / "done").exists():
                 continue
             started = time.time()
-            settings = dict(ARMS[arm]) | options.settings
-            data = settings.pop("data")
-            first = settings.pop("from", None)
-            command = ["finetune", "edit", "--data", edits(options, options.output / "data" / data, DATA[data])]
-            if first:
-                command += ["--model", options.output / first / f"seed-{seed}" / "model"]
-            if "min_score" not in settings:
-                kept = f"{data}-{first}-{seed}.latents" if first else f"{data}.latents"
-                command += ["--latents", options.output / "data" / kept]
-            command += ["--seed", seed, "--eval_every", 0, "--eval_prompts", 4, "--checkpointing_steps", 250, "-o", folder]
             print(f"{arm} seed {seed}", flush=True)
-            call(options, *command, *flags(settings), "--resume_from_checkpoint", "latest")
+            call(options, *command_of(options, arm, seed), "-o", folder, "--resume_from_checkpoint", "latest")
             (folder / "done").write_text(f"{time.time() - started:.0f} s\n")
+
+
+def model_of(options, arm, seed):
+    folder = options.output / arm / f"seed-{seed}"
+    return folder / (folder.name if arm == "prdp" else "model")  # PRDP names a whole checkpoint after its run
 
 
 # ---- measuring -------------------------------------------------------------------------------------------------------
@@ -242,7 +260,7 @@ def measure(options):
     with torch.no_grad():
         for seed in options.seeds:
             for arm in options.arms:
-                model = options.output / arm / f"seed-{seed}" / "model"
+                model = model_of(options, arm, seed)
                 if not model.exists():
                     continue
                 editor = None

@@ -80,6 +80,8 @@ def compare(options):
             best = pooled(options, "reward", name_of(test, BEST, guidance))
             pairs += [(f"{test}{words}: reward at 5,5,5 minus {name}", best, pooled(options, arm, name_of(test, NULL, guidance)))
                       for name, arm in (("its null request", "reward"), ("twin", "twin"), ("well", "well"))]
+            pairs.append((f"{test}{words}: prdp at 5,5,5 minus reward at 5,5,5",
+                          pooled(options, "prdp", name_of(test, BEST, guidance)), best))
     pairs += [(f"{arm} at 5,5,5 minus its null request", pooled(options, arm, name_of("flat", BEST, PLAIN)),
                pooled(options, arm, name_of("flat", NULL, PLAIN))) for arm in ("flat", "flat-shuffled")]
     head("differences, paired by test edit")
