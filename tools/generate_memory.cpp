@@ -14,12 +14,18 @@ namespace {
 
 constexpr int64_t kLargePixels = 256;  // images beyond that are measured at half their sides
 
-// Bytes of tensors at once while `images` images of one step are made, `shrink` times smaller.
-double peak_of(const diffusion::Pipeline& pipeline,
-               diffusion::GenerateOptions options,
-               diffusion::ImageRequest request,
-               int64_t images,
-               int64_t shrink) {
+// Bytes that making images takes at its most, beside what is resident before.
+struct Need {
+  double tensors = 0;  // of tensors
+  double beside = 0;   // of the matrix libraries, as far as the process grew
+};
+
+// Of `images` images of one step, `shrink` times smaller.
+Need need_of(const diffusion::Pipeline& pipeline,
+             diffusion::GenerateOptions options,
+             diffusion::ImageRequest request,
+             int64_t images,
+             int64_t shrink) {
   options.height /= shrink;
   options.width /= shrink;
   options.micro_batch = images;
@@ -30,9 +36,12 @@ double peak_of(const diffusion::Pipeline& pipeline,
   request.change.reset();
   request.latents.reset();
   const std::vector<diffusion::ImageRequest> requests(static_cast<size_t>(images), request);
-  return static_cast<double>(data::peak_tensor_bytes([&] {
+  data::reset_peak_memory();
+  const double resident = data::resident_memory();
+  const auto tensors = static_cast<double>(data::peak_tensor_bytes([&] {
     diffusion::generate(pipeline, requests, options, [](const diffusion::GeneratedBatch&) {});
   }));
+  return {tensors, std::max(data::kMatrixBuffers, data::peak_memory() - resident - tensors)};
 }
 
 }  // namespace
@@ -47,11 +56,13 @@ MemoryFit fit_generation(diffusion::Pipeline& pipeline,
   const bool large = std::min(options.height, options.width) > kLargePixels && shape[1] % 16 == 0 &&
                      shape[2] % 16 == 0;
   const int64_t shrink = large ? 2 : 1;
-  const double kept = data::resident_memory() + data::kMatrixBuffers;
-  const double one = peak_of(pipeline, options, request, 1, shrink),
-               each = std::max(0.0, peak_of(pipeline, options, request, 2, shrink) - one);
-  const double fixed = kept + std::max(0.0, one - each);
+  const double resident = data::resident_memory();
+  const Need one = need_of(pipeline, options, request, 1, shrink),
+             two = need_of(pipeline, options, request, 2, shrink);
+  const double each = std::max(0.0, two.tensors - one.tensors);
   const double area = static_cast<double>(shrink * shrink);
+  const double fixed =
+      resident + std::max(0.0, one.tensors - each) + area * std::max(one.beside, two.beside);
   const auto total = [&](int64_t batch) {
     return fixed + area * each * static_cast<double>(batch);
   };
@@ -61,7 +72,8 @@ MemoryFit fit_generation(diffusion::Pipeline& pipeline,
   if (fit.peak > limit.bytes && !fit.tiled) {
     diffusion::enable_tiling(pipeline.vae, limit.tile_size);
     fit.tiled = true;
-    fit.peak = kept + peak_of(pipeline, options, request, 1, 1);
+    const Need tiled = need_of(pipeline, options, request, 1, 1);
+    fit.peak = resident + tiled.tensors + tiled.beside;
   }
   if (fit.peak > limit.bytes) {
     throw data::BadInput("max_memory: expected at least " + data::bytes_text(1.02 * fit.peak) +
