@@ -52,14 +52,22 @@ int64_t attention(Inputs in, size_t first, int64_t products) {
   return products * 2 * in[first].toTensor().numel() * in[first + 1].toTensor().size(-2);
 }
 
+// The fused attention of each kind of machine; "_backward" follows.
+constexpr std::string_view kAttentions[] = {"aten::_scaled_dot_product_flash_attention_for_cpu",
+                                            "aten::_scaled_dot_product_flash_attention",
+                                            "aten::_scaled_dot_product_efficient_attention",
+                                            "aten::_scaled_dot_product_cudnn_attention"};
+
 int64_t flops_of(std::string_view name, Inputs in) {
   if (name == "aten::convolution") return convolution(in);
   if (name == "aten::convolution_backward") return convolution_backward(in);
   if (name == "aten::mm" || name == "aten::bmm") return product(in, 0);
   if (name == "aten::addmm" || name == "aten::baddbmm") return product(in, 1);
-  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu") return attention(in, 0, 2);
-  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu_backward") {
-    return attention(in, 1, 5);  // the scores again, and two gradients of each product
+  for (const std::string_view attends : kAttentions) {
+    if (!name.starts_with(attends)) continue;
+    if (name == attends) return attention(in, 0, 2);
+    // The scores again, and two gradients of each product.
+    if (name.substr(attends.size()) == "_backward") return attention(in, 1, 5);
   }
   return 0;
 }
