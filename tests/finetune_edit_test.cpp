@@ -87,10 +87,10 @@ TEST(EditPolicy, EqualsTheSamplersDenoiserUnderEveryGuidance) {
                             .uncondition = {at::randn({1, 5, 8}, generator), {}}};
   policy.edit.image_latents = edits.source.to(at::kFloat);
   policy.edit.reward = {edits.scores, edits.scores.isfinite(), {}};
-  diffusion::DenoiserConditions wanted{
-      .text = {policy.conditions.hidden.index_select(0, rows), {}},
-      .negative = {policy.uncondition.hidden.expand({2, 5, 8}), {}},
-      .image_latents = policy.edit.image_latents.index_select(0, rows)};
+  diffusion::DenoiserConditions wanted;
+  wanted.text.hidden = policy.conditions.hidden.index_select(0, rows);
+  wanted.negative.hidden = policy.uncondition.hidden.expand({2, 5, 8});
+  wanted.image_latents = policy.edit.image_latents.index_select(0, rows);
   wanted.reward = {
       edits.scores.index_select(0, rows), policy.edit.reward.valid.index_select(0, rows), {}};
   for (const auto& [text, image] : {std::pair{1.0, 1.0}, {4.0, 1.5}, {4.0, 0.0}}) {
