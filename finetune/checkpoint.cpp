@@ -33,6 +33,7 @@ const std::vector<std::string> kFreeKeys = {"output_dir",
                                             "latents",
                                             "rendezvous_timeout",
                                             "rank_timeout",
+                                            "shard_optimizer",
                                             "device"};
 
 std::string exact(double value) {  // reads back to the same bits
@@ -151,7 +152,9 @@ void load_checkpoint(const fs::path& checkpoint, Session& session) {
     throw data::BadInput(file.string() + ": expected a checkpoint of " + session.command +
                          ", found another");
   check_same_config(task.config_text, config->second, kFreeKeys, checkpoint.string());
+  make_whole(learner.moments, learner.state.params, learner.state.adamw);
   train::load_state(file, learner.state);
+  drop_others(learner.moments, learner.state.adamw);
   const auto& notes = learner.state.notes;
   learner.step = whole(notes, "step");
   RunProgress& progress = session.progress;

@@ -39,7 +39,8 @@ struct TrainingConfig {
   int64_t lr_warmup_steps = 0;
   double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8, adam_weight_decay = 1e-4;
   double max_grad_norm = 1.0;
-  double ema_decay = 0.0;  // 0: off
+  double ema_decay = 0.0;        // 0: off
+  bool shard_optimizer = false;  // AdamW's moments shared out among the ranks
 
   int64_t eval_every = 5;    // rounds; 0: only before and after
   int64_t eval_prompts = 8;  // of each split

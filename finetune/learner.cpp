@@ -27,7 +27,10 @@ bool finite(const at::Tensor& tensor) {
 
 }  // namespace
 
-Learner make_learner(const TrainingConfig& config, train::Params params, int64_t total_steps) {
+Learner make_learner(const TrainingConfig& config,
+                     train::Params params,
+                     int64_t total_steps,
+                     const Ranks& ranks) {
   Learner learner;
   learner.state.params = std::move(params);
   learner.state.adamw = train::make_adamw(learner.state.params);
@@ -40,6 +43,9 @@ Learner make_learner(const TrainingConfig& config, train::Params params, int64_t
   learner.warmup = config.lr_warmup_steps;
   learner.total_steps = total_steps;
   learner.max_grad_norm = config.max_grad_norm;
+  if (config.shard_optimizer && ranks.count > 1)
+    learner.moments = share_moments(ranks, learner.state.params);
+  drop_others(learner.moments, learner.state.adamw);
   return learner;
 }
 
@@ -82,8 +88,8 @@ StepResult take_step(Learner& learner) {
         "the gradient of " + faulty_gradient(learner.state.params).value_or("all together");
   } else {
     train::clip_grad_norm(learner.state.params, learner.max_grad_norm);
-    train::adamw_step(learner.state.params, learner.state.adamw, learner.adamw,
-                      result.learning_rate);
+    sharded_step(learner.moments, learner.state.params, learner.state.adamw, learner.adamw,
+                 result.learning_rate);
     train::update_ema(learner.state.ema, learner.state.params);
     ++learner.step;
   }

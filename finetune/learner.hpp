@@ -8,6 +8,7 @@
 
 #include "data/train/state.hpp"
 #include "finetune/config.hpp"
+#include "finetune/moments.hpp"
 
 namespace finetune {
 
@@ -19,9 +20,14 @@ struct Learner {
   int64_t warmup = 0, total_steps = 1;
   double max_grad_norm = 1;
   int64_t step = 0;  // optimiser steps done
+  MomentOwners moments{};
 };
 
-Learner make_learner(const TrainingConfig& config, train::Params params, int64_t total_steps);
+// With config.shard_optimizer the moments are shared out among the ranks.
+Learner make_learner(const TrainingConfig& config,
+                     train::Params params,
+                     int64_t total_steps,
+                     const Ranks& ranks = {});
 
 // Copies of parameters, moments and moving average, to go back to.
 struct Snapshot {
@@ -40,8 +46,8 @@ struct StepResult {
   double learning_rate = 0;
   std::string fault;  // empty; else what was not finite, and the step was not taken
 };
-// One AdamW step on the gradients that are there: clips them, takes the step, updates the average,
-// drops the gradients. A gradient that is not finite changes nothing.
+// One AdamW step on the gradients that are there, the same at all ranks: clips them, takes the
+// step, updates the average, drops the gradients. A gradient that is not finite changes nothing.
 StepResult take_step(Learner& learner);
 
 }  // namespace finetune

@@ -118,8 +118,13 @@ c10::intrusive_ptr<c10d::Work> begin_sum(const Ranks& ranks, const at::Tensor& t
   return ranks.group->gloo->allreduce(list, options);
 }
 
+// Gloo works in the host's memory: what lies elsewhere goes through a copy.
+void copy_back(const at::Tensor& host, const at::Tensor& tensor) {
+  if (!host.is_same(tensor)) at::Tensor(tensor).copy_(host);
+}
+
 // The headers and the library of c10d are not of one build: what is used must work.
-void test_sums(const Ranks& ranks) {
+void test_collectives(const Ranks& ranks) {
   const double expected =
       static_cast<double>(ranks.count) * static_cast<double>(ranks.count + 1) / 2;
   for (const auto type : {at::kFloat, at::kDouble, at::kLong, at::kByte}) {
@@ -130,6 +135,10 @@ void test_sums(const Ranks& ranks) {
     if (!(sum.to(at::kDouble) == (small ? 1.0 : expected)).all().item<bool>())
       throw std::runtime_error("self-test: sums over the ranks are wrong in this libtorch");
   }
+  const at::Tensor sent = at::full({5}, static_cast<double>(ranks.rank));
+  send_from(ranks, ranks.count - 1, sent);
+  if (!(sent == static_cast<double>(ranks.count - 1)).all().item<bool>())
+    throw std::runtime_error("self-test: sending among the ranks is wrong in this libtorch");
 }
 
 // Rank 0 keeps the store: before it ends, the others that live must have read what happened.
@@ -179,7 +188,7 @@ Ranks meet(const Launch& launch, const std::string& facts, const RankLimits& lim
   group.gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
       c10::make_intrusive<c10d::PrefixStore>("gloo", group.store), static_cast<int>(launch.rank),
       static_cast<int>(launch.count), options);
-  test_sums(ranks);
+  test_collectives(ranks);
   return ranks;
 }
 
@@ -221,8 +230,19 @@ void add_up_all(const Ranks& ranks, const std::vector<at::Tensor>& tensors) {
   }
   for (size_t i = 0; i < tensors.size(); ++i) {
     finish(ranks, works[i]);
-    if (!tensors[i].is_cpu()) at::Tensor(tensors[i]).copy_(on_host[i]);
+    copy_back(on_host[i], tensors[i]);
   }
+}
+
+void send_from(const Ranks& ranks, int64_t from, const at::Tensor& tensor) {
+  if (!ranks.group) return;
+  const at::Tensor host = tensor.cpu().contiguous();
+  std::vector<at::Tensor> list{host};
+  c10d::BroadcastOptions options;
+  options.rootRank = from;
+  options.timeout = std::chrono::duration_cast<Milliseconds>(kNever);
+  finish(ranks, ranks.group->gloo->broadcast(list, options));
+  copy_back(host, tensor);
 }
 
 bool on_any(const Ranks& ranks, bool here) {

@@ -50,6 +50,8 @@ void leave(Ranks& ranks);
 void add_up(const Ranks& ranks, const at::Tensor& tensor);
 // Several sums at once, begun in order.
 void add_up_all(const Ranks& ranks, const std::vector<at::Tensor>& tensors);
+// The value of rank `from` at all ranks, in place; the same kinds of tensor.
+void send_from(const Ranks& ranks, int64_t from, const at::Tensor& tensor);
 bool on_any(const Ranks& ranks, bool here);
 // Each rank's text, in order.
 std::vector<std::string> texts_of(const Ranks& ranks, const std::string& here);

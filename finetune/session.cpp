@@ -144,7 +144,10 @@ bool open(Session& session) {
 }
 
 void save(Session& session) {
+  train::TrainState& state = session.learner.state;
+  collect_at_first(session.learner.moments, state.params, state.adamw);
   if (writes(session)) save_checkpoint(session);
+  drop_others(session.learner.moments, state.adamw);
 }
 
 // Where a round began.
@@ -207,7 +210,8 @@ void take_rounds(Session& session, int64_t rounds, const std::function<void()>& 
 // What is left to do when a rank was lost: the rounds done are kept.
 [[noreturn]] void end_without(Session& session, const RankLost& lost) {
   const bool begun = session.progress.epoch > 0 && fs::exists(session.options.folder / "run.json");
-  if (!lost.deputy || !begun) throw lost;
+  // Moments that are shared out went with the rank that was lost: the last checkpoint stands.
+  if (!lost.deputy || !begun || !session.learner.moments.owner.empty()) throw lost;
   const fs::path saved = save_checkpoint(session);
   throw RankLost(
       lost.what() +
@@ -230,7 +234,8 @@ Session make_session(const Task& task,
                   .command = {},
                   .unet = task.unet,
                   .learner = {}};
-  session.learner = make_learner(config, trained_parameters(session.unet, config), updates);
+  session.learner =
+      make_learner(config, trained_parameters(session.unet, config), updates, options.ranks);
   session.progress.started = data::now();
   session.eval_set = make_eval_set(task, config.eval_prompts, config.eval_images, config.eval_seed);
   return session;

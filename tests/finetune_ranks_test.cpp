@@ -150,6 +150,23 @@ TEST(Ranks, AnotherNumberOfProcessesGoesOn) {
   }
 }
 
+TEST(Ranks, MomentsSharedOutChangeNothing) {
+  if (tests::is_rank()) {
+    FinetuneConfig config = config_named("several updates");
+    config.shard_optimizer = tests::rank_folder().filename() == "shared";
+    const bool resumed = std::getenv("LAUREL_TEST_RESUMED") != nullptr;
+    if (!resumed) config.num_epochs = 2;
+    return run_as_rank(config, resumed ? "latest" : "");
+  }
+  const fs::path place = tests::fresh_run("ranks");
+  for (const char* name : {"whole", "shared"}) {
+    expect_run(3, place / name);
+    expect_run(3, place / name, {{"LAUREL_TEST_RESUMED", "1"}});
+  }
+  const std::string last = "run/checkpoint-16/state.safetensors";
+  tests::expect_same_tensors(place / "whole" / last, place / "shared" / last);
+}
+
 // A test of the connections alone: `part` is what each rank does. Returns what rank 0 said.
 std::string said_in_ranks(const std::vector<int>& expected_codes,
                           const finetune::RankLimits& limits,

@@ -90,6 +90,8 @@ void declare_objective(Options& options, FinetuneCommand& command) {
 
 void declare_ranks(Options& options, FinetuneCommand& command) {
   options.group("several processes (torchrun, srun, mpirun)");
+  options.flag("shard_optimizer", command.config.shard_optimizer,
+               "each rank keeps its part of AdamW's moments (ZeRO 1): memory");
   options.number("rendezvous_timeout", command.ranks.meeting, "seconds until all ranks are there",
                  1, 86400);
   options.number("rank_timeout", command.ranks.silence,
@@ -150,7 +152,8 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
                   "timestep_fraction",
                   "skip_steps",
                   "rendezvous_timeout",
-                  "rank_timeout"});
+                  "rank_timeout",
+                  "shard_optimizer"});
 }
 
 void resolve_finetune(FinetuneCommand& command, const std::string& method) {
