@@ -26,6 +26,7 @@ struct Group {
   RankLimits limits;
   c10::intrusive_ptr<c10d::Store> store;
   std::unique_ptr<LifeWatch> watch;
+  Exchanged exchanged{};
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
 };
 
@@ -90,15 +91,23 @@ std::shared_ptr<gloo::transport::Device> network(const Launch& launch) {
                              message.substr(0, message.find('\n'))});
 }
 
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 struct Waiting {
-  explicit Waiting(LifeWatch& life) : watch(life) { watch.begin_wait(); }
-  ~Waiting() { watch.end_wait(); }
-  LifeWatch& watch;
+  explicit Waiting(Group& all) : group(all) { group.watch->begin_wait(); }
+  ~Waiting() {
+    group.watch->end_wait();
+    group.exchanged.seconds += now() - since;
+  }
+  Group& group;
+  double since = now();
 };
 
 void finish(const Ranks& ranks, const c10::intrusive_ptr<c10d::Work>& work) {
   LifeWatch& watch = *ranks.group->watch;
-  const Waiting waiting(watch);
+  const Waiting waiting(*ranks.group);
   while (!work->isCompleted()) {
     if (const auto loss = watch.loss()) throw_loss(ranks, *loss);
     std::this_thread::sleep_for(kPoll);
@@ -115,6 +124,7 @@ c10::intrusive_ptr<c10d::Work> begin_sum(const Ranks& ranks, const at::Tensor& t
   std::vector<at::Tensor> list{tensor};
   c10d::AllreduceOptions options;
   options.timeout = std::chrono::duration_cast<Milliseconds>(kNever);
+  ranks.group->exchanged.bytes += static_cast<double>(tensor.nbytes());
   return ranks.group->gloo->allreduce(list, options);
 }
 
@@ -240,6 +250,7 @@ void send_from(const Ranks& ranks, int64_t from, const at::Tensor& tensor) {
   std::vector<at::Tensor> list{host};
   c10d::BroadcastOptions options;
   options.rootRank = from;
+  ranks.group->exchanged.bytes += static_cast<double>(host.nbytes());
   options.timeout = std::chrono::duration_cast<Milliseconds>(kNever);
   finish(ranks, ranks.group->gloo->broadcast(list, options));
   copy_back(host, tensor);
@@ -279,6 +290,10 @@ void expect_same(const Ranks& ranks,
     throw BadInput(what + ": expected that of rank 0, " + texts[0] + ", found " + found + " at " +
                    rank_name(rank, ranks.count) + "; " + remedy);
   }
+}
+
+Exchanged exchanged(const Ranks& ranks) {
+  return ranks.group ? ranks.group->exchanged : Exchanged{};
 }
 
 void note_work(const Ranks& ranks) {

@@ -61,6 +61,13 @@ void expect_same(const Ranks& ranks,
                  const std::string& here,
                  const std::string& remedy);
 
+// What this rank has exchanged since it met the others: bytes of the tensors (a sum of B bytes over
+// R ranks sends 2 (R - 1) / R B of them), and seconds in which it waited for that.
+struct Exchanged {
+  double bytes = 0, seconds = 0;
+};
+Exchanged exchanged(const Ranks& ranks);
+
 // A piece of work is done: a batch, a step.
 void note_work(const Ranks& ranks);
 // While it lives, this rank is lost when note_work is not called for limits.silence. Otherwise

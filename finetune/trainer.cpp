@@ -132,17 +132,17 @@ Figures reward_figures(const Run& run, const EpochData& data, const at::Tensor& 
   return figures;
 }
 
-void train_epoch(Run& run) {
-  const double started = data::now();
-  const EpochData data = epoch_data(run);
-  const double drawn = data::now();
-  ++run.session.progress.epoch;
-  if (!check_epoch(run, data)) return;
-  const Denoiser policy = policy_of(run, run.session.unet, data.plan.prompts);
+// What the ranks exchanged since `before`, where there are several.
+Figures exchange_figures(const Run& run, const Exchanged& before) {
+  if (ranks_of(run).count == 1) return {};
+  const Exchanged after = exchanged(ranks_of(run));
+  return {{"seconds/exchange", after.seconds - before.seconds},
+          {"bytes/exchange", after.bytes - before.bytes}};
+}
+
+// The rewards as one, [P]; the first time, beta and the rewards' scales are chosen.
+at::Tensor combine_epoch(Run& run, const EpochData& data) {
   const auto& prompt_ids = data.plan.draw.prompt_ids;
-  if (!run.tested)
-    self_test(policy, data.trajectories, run.config, run.chain, run.session.reporter);
-  run.tested = true;
   if (run.session.progress.beta == 0) {
     const Scale scale =
         choose_scale(data.rewards, prompt_ids, run.config, run.chain, run.session.reporter);
@@ -154,6 +154,21 @@ void train_epoch(Run& run) {
   const at::Tensor combined =
       combine_rewards(data.rewards, prompt_ids, run.session.progress.combine, combine);
   observe(run.session.progress.combine, data.rewards, combine);
+  return combined;
+}
+
+void train_epoch(Run& run) {
+  const double started = data::now();
+  const Exchanged before_exchange = exchanged(ranks_of(run));
+  const EpochData data = epoch_data(run);
+  const double drawn = data::now();
+  ++run.session.progress.epoch;
+  if (!check_epoch(run, data)) return;
+  const Denoiser policy = policy_of(run, run.session.unet, data.plan.prompts);
+  if (!run.tested)
+    self_test(policy, data.trajectories, run.config, run.chain, run.session.reporter);
+  run.tested = true;
+  const at::Tensor combined = combine_epoch(run, data);
   const int64_t updates = updates_per_epoch(run.config),
                 before = (run.session.progress.epoch - 1) * updates;
   int64_t done = before;
@@ -172,6 +187,8 @@ void train_epoch(Run& run) {
   figures.insert(figures.end(), {{"beta", run.session.progress.beta},
                                  {"seconds/draw", drawn - started},
                                  {"seconds/update", data::now() - drawn}});
+  const Figures exchange = exchange_figures(run, before_exchange);
+  figures.insert(figures.end(), exchange.begin(), exchange.end());
   log_figures(run.session, figures, false);
   run.session.reporter.say(
       line("epoch %.0f: reward %.4f", static_cast<double>(run.session.progress.epoch),

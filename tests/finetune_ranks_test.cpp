@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "finetune/trainable.hpp"
 #include "finetune/trainer.hpp"
 #include "tests/rank_processes.hpp"
 #include "tests/refusal.hpp"
@@ -96,6 +97,25 @@ TEST(Ranks, TheLossesOfManyProcessesAreThoseOfOne) {
       EXPECT_EQ(metrics(folder / "run", true).size(), metrics(alone, true).size());
     }
   }
+}
+
+// Bytes of sums an epoch: by hand, as docs/scaling.md has them.
+TEST(Ranks, AnEpochExchangesAsManyBytesAsReckoned) {
+  if (tests::is_rank()) return run_as_rank(config_named("several updates"));
+  const fs::path folder = tests::fresh_run("ranks") / "several updates";
+  expect_run(2, folder);
+  const FinetuneConfig config = config_named("several updates");
+  finetune::Task task = ranks_task();
+  int64_t trained = 0;
+  for (const auto& param : finetune::trained_parameters(task.unet, config))
+    trained += param.value.numel();
+  const int64_t images = 8, steps = 3, updates = 4, rewards = 1;
+  const int64_t once = 8 * images * (rewards + 2 * steps + 1) + 8;  // rewards, KL, log-ratios, ids
+  const int64_t each = 4 * trained;                                 // gradients
+  const int64_t ratios = 8 * (images / 2) * steps;  // of an update after the first: one prompt's
+  for (const auto& line : metrics(folder / "run", false))
+    EXPECT_EQ(line["bytes/exchange"].get<int64_t>(),
+              once + updates * each + (updates - 1) * ratios);
 }
 
 // Their micro-batches are those of one process where each rank's stretch is whole ones; else matrix
