@@ -53,7 +53,7 @@ DrawLatents sampler_drawer(const Task& task,
 
 Evaluation evaluate_with(const Run& run, const DrawLatents& draw) {
   return evaluate(run.session.task, run.session.eval_set, draw, at::zeros({0}, at::kDouble),
-                  run.config.sample_batch_size);
+                  run.config.sample_batch_size, run.session.options.ranks);
 }
 
 Evaluation evaluate_teacher(const Run& run) {
@@ -61,7 +61,7 @@ Evaluation evaluate_teacher(const Run& run) {
   return evaluate_with(
       run, sampler_drawer(task,
                           policy_on(task, run.distillation.teacher, run.session.eval_set.prompts,
-                                    run.config.w + 1),
+                                    run.config.w + 1, run.session.options.ranks),
                           task.scheduler, {.steps = run.config.teacher_steps}));
 }
 
@@ -73,10 +73,11 @@ Evaluation evaluate_student(const Run& run) {
   const Task& task = run.session.task;
   const double scale = run.config.time_cond_proj_dim > 0 ? run.config.w + 1 : 1;
   return evaluate_with(
-      run,
-      sampler_drawer(task, policy_on(task, run.session.unet, run.session.eval_set.prompts, scale),
-                     student_scheduler(task.scheduler, run.config),
-                     {.sampler = eval_sampler(run.config), .steps = run.config.eval_steps}));
+      run, sampler_drawer(task,
+                          policy_on(task, run.session.unet, run.session.eval_set.prompts, scale,
+                                    run.session.options.ranks),
+                          student_scheduler(task.scheduler, run.config),
+                          {.sampler = eval_sampler(run.config), .steps = run.config.eval_steps}));
 }
 
 void add_figures(Run& run, const Figures& figures) {
@@ -161,6 +162,10 @@ void train_step(Run& run) {
       accumulate_terms(run.distillation, session.unet, drawn, session.progress.beta, generator);
   ++session.progress.epoch;
   if (!terms.fault.empty()) return lose_step(run, terms.fault);
+  const Ranks& ranks = session.options.ranks;
+  add_up_gradients(ranks, session.learner.state.params);
+  RatedExamples examples;
+  if (run.distillation.proxy) examples = rate_examples(run.distillation, terms.examples);
   if (!session.good || session.learner.step % kKeepGoodEvery == 0) {
     keep_good(session);
     run.lost = 0;
@@ -168,7 +173,7 @@ void train_step(Run& run) {
   const StepResult step = take_step(session.learner);
   session.progress.queries += queries_of_a_step(run);
   if (run.distillation.proxy) {
-    const Figures learnt = update_proxy(run.distillation, terms.examples);
+    const Figures learnt = update_proxy(run.distillation, examples);
     terms.figures.insert(terms.figures.end(), learnt.begin(), learnt.end());
   }
   if (!step.fault.empty()) {
@@ -192,7 +197,8 @@ Run make_run(const Task& task,
              const RunOptions& options,
              const Reporter& reporter) {
   Session session = make_session(task, config, options, reporter, config.max_train_steps);
-  Distillation distillation = make_distillation(task, data, config, session.unet, session.learner);
+  Distillation distillation =
+      make_distillation(task, data, config, session.unet, session.learner, options.ranks);
   Run run{.config = config, .session = std::move(session), .distillation = std::move(distillation)};
   run.session.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
   run.session.command = "laurel distill";

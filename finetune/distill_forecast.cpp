@@ -31,7 +31,7 @@ Costs measure(const Task& task, const EncodedImages& data, const DistillConfig& 
   const auto step = [&] {
     drawn = draw_batch(run, generator);
     const TermReport report = accumulate_terms(run, student, drawn, 1e-6, generator);
-    if (run.proxy) update_proxy(run, report.examples);
+    if (run.proxy) update_proxy(run, rate_examples(run, report.examples));
     take_step(learner);
   };
   Costs costs;

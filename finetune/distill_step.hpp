@@ -11,6 +11,7 @@
 #include "finetune/latent_reward.hpp"
 #include "finetune/latent_set.hpp"
 #include "finetune/session.hpp"
+#include "finetune/share.hpp"
 
 namespace finetune {
 
@@ -25,23 +26,29 @@ struct Distillation {
   diffusion::TextCondition uncondition;  // 1 row
   std::optional<LatentReward> proxy{};   // in place of the trained rewards
   double diversity_floor = 0;
+  Share share{};  // of a batch's rows
 };
 
 // `learner` trains `student`, which begins as task.unet. With `latent_reward` and rewards in the
-// task it has a proxy. Throws BadInput as lcd_schedule.
+// task it has a proxy. Throws BadInput as lcd_schedule, and when a rank would have no row, or none
+// that is rated.
 Distillation make_distillation(const Task& task,
                                const EncodedImages& data,
                                const DistillConfig& config,
                                const diffusion::UNet& student,
-                               Learner& learner);
+                               Learner& learner,
+                               const Ranks& ranks = {});
 
 // Latents of a step that the rewards rate: its first ones.
 int64_t rated_rows(const DistillConfig& config);
 
+// This rank's rows of a batch, and which of them are rated: the first.
 struct DrawnBatch {
   LcdBatch batch;
   std::vector<std::string> prompts;  // B
+  Share rated;                       // of the rows of the whole batch that are rated
 };
+// Every rank draws the whole batch, alike, and keeps its rows.
 DrawnBatch draw_batch(const Distillation& run, at::Generator& generator);
 
 // Images that the latent reward may learn from, and their prompts.
@@ -49,15 +56,22 @@ struct Examples {
   at::Tensor latents;  // [E, C, h, w]
   at::Tensor hidden;   // [E, L, D]
   std::vector<std::string> prompts;
+  Share share{};  // which of all ranks' examples these are
+};
+// Those of all ranks, rated.
+struct RatedExamples {
+  at::Tensor latents, hidden, values;  // as above; [E] what the trained rewards say
 };
 
 struct TermReport {
   Figures figures;    // loss, reward/..., gradient/lcd, gradient/reward, saturated
-  std::string fault;  // what was not finite in the student's output; no gradient was left then
+  std::string fault;  // what was not finite in a student's output; no gradient was left then
   double share = 0;   // norm of the reward's gradient over LCD's at beta = 1
   Examples examples;  // with a latent reward: the student's, the target's and the real latents
 };
-// Leaves the gradient of all terms in the student's parameters. `beta`: of the reward.
+// Leaves this rank's part of the gradient of all terms in the student's parameters: the whole
+// batch's is the sum over the ranks. The figures are those of the whole batch. `beta`: of the
+// reward.
 TermReport accumulate_terms(const Distillation& run,
                             const diffusion::UNet& student,
                             const DrawnBatch& drawn,
@@ -66,9 +80,10 @@ TermReport accumulate_terms(const Distillation& run,
 
 // The latent reward has learnt enough to be followed; without one: always.
 bool follows_reward(const Distillation& run);
+RatedExamples rate_examples(const Distillation& run, const Examples& examples);
 // One update of the latent reward by what the trained rewards say of these images. To be called
 // after the student's step: what it learns here, the student meets on other images.
-Figures update_proxy(Distillation& run, const Examples& examples);
+Figures update_proxy(Distillation& run, const RatedExamples& examples);
 
 // Mean over pairs within a prompt of max(0, floor - d), d = 1 - cosine. latents: [prompts x images,
 // C, h, w], a prompt's side by side -> []
@@ -77,7 +92,8 @@ at::Tensor diversity_loss(const at::Tensor& latents, int64_t images, double floo
 double mean_distance(const at::Tensor& latents, int64_t images);
 
 // The state that the last step of a chain of the student's own sets out from, drawn without a
-// gradient: from pure noise through `steps` - 1 steps of LCM sampling.
+// gradient: from pure noise through `steps` - 1 steps of LCM sampling. `share`: which of the
+// noise's rows the conditions' are; none: all.
 struct ChainState {
   at::Tensor x;  // [B, C, h, w]
   at::Tensor t;  // [B] int64
@@ -86,6 +102,7 @@ ChainState last_step_state(const Distillation& run,
                            const diffusion::UNet& student,
                            const LcdConditions& conditions,
                            int64_t steps,
-                           at::Generator& generator);
+                           at::Generator& generator,
+                           const Share& share = {});
 
 }  // namespace finetune

@@ -95,18 +95,26 @@ CombineOptions combine_options(const TrainingConfig& config) {
 Denoiser policy_on(const Task& task,
                    const diffusion::UNet& unet,
                    const std::vector<std::string>& prompts,
-                   double scale) {
+                   double scale,
+                   const Ranks& ranks) {
   const at::NoGradGuard no_gradient;
   const auto moved = [&](const diffusion::TextCondition& text) -> diffusion::TextCondition {
     return {text.hidden.to(task.device),
             text.pooled.defined() ? text.pooled.to(task.device) : text.pooled};
   };
   const at::Tensor sizes = task.time_ids.defined() ? task.time_ids.to(task.device) : at::Tensor();
-  return guided_denoiser(unet, {.conditions = moved(task.encode(prompts)),
-                                .uncondition = moved(task.uncondition()),
-                                .scale = scale,
-                                .time_ids = sizes,
-                                .edit = task.edit ? task.edit(prompts) : EditCondition()});
+  const Denoiser policy =
+      guided_denoiser(unet, {.conditions = moved(task.encode(prompts)),
+                             .uncondition = moved(task.uncondition()),
+                             .scale = scale,
+                             .time_ids = sizes,
+                             .edit = task.edit ? task.edit(prompts) : EditCondition()});
+  if (ranks.count == 1) return policy;
+  return [policy, ranks](const at::Tensor& x, int64_t timestep,
+                         const std::vector<int64_t>& prompt_ids) {
+    note_work(ranks);
+    return policy(x, timestep, prompt_ids);
+  };
 }
 
 }  // namespace finetune

@@ -40,10 +40,12 @@ at::Tensor rate(const Task& task,
 
 CombineOptions combine_options(const TrainingConfig& config);
 
-// A policy on these prompts: the UNet, guided as the configuration says.
+// A policy on these prompts: the UNet, guided as the configuration says. Each call of it is a piece
+// of the rank's work.
 Denoiser policy_on(const Task& task,
                    const diffusion::UNet& unet,
                    const std::vector<std::string>& prompts,
-                   double scale);
+                   double scale,
+                   const Ranks& ranks = {});
 
 }  // namespace finetune

@@ -186,7 +186,7 @@ Ranks meet(const Launch& launch, const std::string& facts, const RankLimits& lim
   if (launch.count == 1) return {};
   // What c10d warns of, with a stack each time, is said here in a line.
   if (from_process("TORCH_CPP_LOG_LEVEL").empty()) FLAGS_caffe2_log_level = kFatalOnly;
-  Ranks ranks{launch.rank, launch.count, std::make_shared<Group>()};
+  Ranks ranks{launch.rank, launch.count, std::make_shared<Group>(), launch.local_rank};
   Group& group = *ranks.group;
   group.launch = launch;
   group.limits = limits;

@@ -18,6 +18,7 @@ struct Group;  // the connections
 struct Ranks {
   int64_t rank = 0, count = 1;
   std::shared_ptr<Group> group{};  // empty: alone
+  int64_t local_rank = 0;          // among those of this machine
 };
 
 struct RankLimits {      // seconds

@@ -38,14 +38,8 @@ const Ranks& ranks_of(const Run& run) { return run.session.options.ranks; }
 Denoiser policy_of(const Run& run,
                    const diffusion::UNet& unet,
                    const std::vector<std::string>& prompts) {
-  const Denoiser policy =
-      policy_on(run.session.task, unet, prompts, run.config.sample_guidance_scale);
-  if (ranks_of(run).count == 1) return policy;
-  return [policy, ranks = ranks_of(run)](const at::Tensor& x, int64_t timestep,
-                                         const std::vector<int64_t>& prompt_ids) {
-    note_work(ranks);
-    return policy(x, timestep, prompt_ids);
-  };
+  return policy_on(run.session.task, unet, prompts, run.config.sample_guidance_scale,
+                   ranks_of(run));
 }
 
 EpochData draw_epoch(Run& run,

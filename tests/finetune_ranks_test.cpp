@@ -5,6 +5,7 @@
 
 #include "finetune/trainable.hpp"
 #include "finetune/trainer.hpp"
+#include "tests/distill_task.hpp"
 #include "tests/rank_processes.hpp"
 #include "tests/refusal.hpp"
 #include "tests/tiny_run.hpp"
@@ -56,15 +57,27 @@ void expect_run(int count, const fs::path& folder, const tests::Variables& more 
   EXPECT_EQ(codes, std::vector<int>(static_cast<size_t>(count), 0)) << logs_of(folder);
 }
 
-void expect_near(const fs::path& a, const fs::path& b, const std::vector<std::string>& names) {
+void expect_near(const fs::path& a,
+                 const fs::path& b,
+                 const std::vector<std::string>& names,
+                 double relative = 1e-4) {
   const auto first = metrics(a, false), second = metrics(b, false);
   ASSERT_EQ(first.size(), second.size());
   for (size_t i = 0; i < first.size(); ++i) {
     for (const auto& name : names) {
       const double expected = first[i][name].get<double>();
-      EXPECT_NEAR(second[i][name].get<double>(), expected, 1e-4 * std::abs(expected) + 1e-7)
+      EXPECT_NEAR(second[i][name].get<double>(), expected, relative * std::abs(expected) + 1e-7)
           << name << " of line " << i;
     }
+  }
+}
+
+void expect_close(const fs::path& a, const fs::path& b, double most) {
+  const auto first = data::read_safetensors(a), second = data::read_safetensors(b);
+  ASSERT_EQ(first.tensors.size(), second.tensors.size());
+  for (const auto& [name, tensor] : first.tensors) {
+    const at::Tensor other = second.tensors.at(name).to(at::kDouble);
+    EXPECT_LE((other - tensor.to(at::kDouble)).abs().max().item<double>(), most) << name;
   }
 }
 
@@ -161,13 +174,8 @@ TEST(Ranks, AnotherNumberOfProcessesGoesOn) {
     expect_run(count, folder, {{"LAUREL_TEST_EPOCHS", std::to_string(++epochs)}});
   run_here({}, config_named("several updates"), folder / "run", "latest");
   expect_near(alone, folder / "run", names);
-  const auto a = data::read_safetensors(alone / "checkpoint-16/state.safetensors"),
-             b = data::read_safetensors(folder / "run/checkpoint-16/state.safetensors");
-  for (const auto& [name, tensor] : a.tensors) {
-    const at::Tensor difference =
-        (b.tensors.at(name).to(at::kDouble) - tensor.to(at::kDouble)).abs();
-    EXPECT_LT(difference.max().item<double>(), 1e-4) << name;
-  }
+  expect_close(alone / "checkpoint-16/state.safetensors",
+               folder / "run/checkpoint-16/state.safetensors", 1e-4);
 }
 
 TEST(Ranks, MomentsSharedOutChangeNothing) {
@@ -185,6 +193,52 @@ TEST(Ranks, MomentsSharedOutChangeNothing) {
   }
   const std::string last = "run/checkpoint-16/state.safetensors";
   tests::expect_same_tensors(place / "whole" / last, place / "shared" / last);
+}
+
+finetune::DistillConfig distill_named(const std::string& name) {
+  finetune::DistillConfig config = tests::distill_config();
+  config.reward_chunk = 4;
+  config.adam_epsilon = 1e-2;  // else a gradient of nothing but rounding moves a weight, too
+  config.diversity_beta = 0.1;
+  config.diversity_prompts = 3;
+  config.on_policy = 0.5;
+  if (name == "a latent reward") {
+    config.latent_reward = true;
+    config.latent_reward_warmup = 1;
+    config.on_policy = config.diversity_beta = 0;
+  }
+  if (name == "blended captions") config.caption_mix = 0.25;
+  return config;
+}
+
+void distill_here(const Ranks& ranks, const std::string& name, const fs::path& folder) {
+  auto options = tests::run_options(folder, "distill", 0, "");
+  options.ranks = ranks;
+  finetune::run_distill(tests::distill_task(), tests::distill_data(), distill_named(name), options,
+                        {});
+}
+
+TEST(Ranks, ADistillationIsThatOfOneProcess) {
+  if (tests::is_rank()) {
+    tools::in_ranks("", {60, 40}, [](const Ranks& ranks) {
+      distill_here(ranks, tests::rank_folder().filename(), tests::rank_folder() / "run");
+      return 0;
+    });
+    return;
+  }
+  for (const std::string name : {"a reward", "a latent reward", "blended captions"}) {
+    const fs::path alone = tests::fresh_run(name), place = tests::fresh_run("ranks");
+    distill_here({}, name, alone);
+    for (const int count : {2, 3}) {
+      const fs::path folder = place / std::to_string(count) / name;
+      expect_run(count, folder);
+      expect_near(alone, folder / "run", {"loss", "grad_norm", "gradient/lcd"});
+      // The latent reward's own AdamW has its rounding.
+      expect_near(alone, folder / "run", {"reward_mean"}, name == "a latent reward" ? 1e-2 : 1e-4);
+      const std::string last = "checkpoint-4/state.safetensors";
+      expect_close(alone / last, folder / "run" / last, 1e-5);
+    }
+  }
 }
 
 // A test of the connections alone: `part` is what each rank does. Returns what rank 0 said.

@@ -59,6 +59,48 @@ void add_teacher(finetune::Task& task, const finetune::DistillConfig& config) {
   };
 }
 
+// The data's latents: rank 0 first, which may leave them in a file for the others.
+finetune::EncodedImages encode_in_turn(const finetune::Ranks& ranks,
+                                       const std::function<finetune::EncodedImages()>& encode_all) {
+  finetune::EncodedImages encoded;
+  if (ranks.rank == 0) encoded = encode_all();
+  finetune::on_any(ranks, false);
+  return ranks.rank == 0 ? encoded : encode_all();
+}
+
+// One process of the run, or all of it.
+int distill_in(const finetune::Ranks& ranks, DistillCommand& command, const Options& options) {
+  const Placement placement = open_device(command.device, ranks.local_rank);
+  const PrecisionScope precision(placement);
+  const data::ImageFolder images = open_data(command);
+  finetune::Task task = make_task(command, command.config, placement, options.resolved());
+  if (images.files.empty() && !task.synthetic) {
+    throw data::BadInput("data: expected a folder of captioned images for " + task.model +
+                         ", found none; name one with --data");
+  }
+  add_teacher(task, command.config);
+  Console console;
+  const finetune::Reporter reporter = ranks.rank == 0 ? console.reporter() : finetune::Reporter();
+  const finetune::EncodedImages encoded = encode_in_turn(
+      ranks, [&] { return encode(command, images, open_model(command.checkpoint), reporter); });
+  if (command.dry_run) {
+    if (ranks.rank == 0)
+      std::cout << finetune::forecast_text(
+          finetune::forecast_distill(task, encoded, command.config));
+    return 0;
+  }
+  finetune::RunOptions run;
+  run.folder = command.output_dir;
+  run.resume_from = command.resume_from_checkpoint;
+  run.record = {"distill",           task.model,    command.reward, placement.device.str(),
+                command.config.seed, task.synthetic};
+  run.stop_requested = stop_on_interrupt(ranks.count > 1);
+  run.ranks = ranks;
+  const auto result = finetune::run_distill(task, encoded, command.config, run, reporter);
+  if (ranks.rank == 0) print_result(result, "steps", "teacher", command.output_dir);
+  return 0;
+}
+
 }  // namespace
 
 int cmd_distill(const std::vector<std::string>& arguments) {
@@ -80,35 +122,12 @@ int cmd_distill(const std::vector<std::string>& arguments) {
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty())
     throw data::BadInput("laurel distill: unexpected '" + parsed.positional[0] + "'");
-  expect_alone("laurel distill");
   // An adapter's target is the student itself, as in every published script.
   if (command.train == "lora" && !options.given("ema_decay")) command.config.ema_decay = 0;
   resolve_distill(command);
-  const Placement placement = open_device(command.device);
-  const PrecisionScope precision(placement);
-  const data::ImageFolder images = open_data(command);
-  finetune::Task task = make_task(command, command.config, placement, options.resolved());
-  if (images.files.empty() && !task.synthetic) {
-    throw data::BadInput("data: expected a folder of captioned images for " + task.model +
-                         ", found none; name one with --data");
-  }
-  add_teacher(task, command.config);
-  Console console;
-  const finetune::EncodedImages encoded =
-      encode(command, images, open_model(command.checkpoint), console.reporter());
-  if (command.dry_run) {
-    std::cout << finetune::forecast_text(finetune::forecast_distill(task, encoded, command.config));
-    return 0;
-  }
-  finetune::RunOptions run;
-  run.folder = command.output_dir;
-  run.resume_from = command.resume_from_checkpoint;
-  run.record = {"distill",           task.model,    command.reward, placement.device.str(),
-                command.config.seed, task.synthetic};
-  run.stop_requested = stop_on_interrupt();
-  print_result(finetune::run_distill(task, encoded, command.config, run, console.reporter()),
-               "steps", "teacher", command.output_dir);
-  return 0;
+  return in_ranks(options.resolved(), command.ranks, [&](const finetune::Ranks& ranks) {
+    return distill_in(ranks, command, options);
+  });
 }
 
 }  // namespace tools

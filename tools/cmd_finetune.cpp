@@ -20,7 +20,7 @@ int finetune_in(const finetune::Ranks& ranks,
                 FinetuneCommand& command,
                 const std::string& method,
                 const Options& options) {
-  const Placement placement = open_device(command.device);
+  const Placement placement = open_device(command.device, ranks.local_rank);
   const PrecisionScope precision(placement);
   finetune::Task task = make_task(command, command.config, placement, options.resolved());
   Console console;

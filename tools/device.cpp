@@ -79,7 +79,13 @@ void load_torch_cuda(const std::filesystem::path& path) {
   }
 }
 
-at::Device open_gpu(const GpuProbe& probe) {
+at::Device open_gpu(const GpuProbe& probe, int64_t local_rank) {
+  const auto count = static_cast<int64_t>(probe.gpus.size());
+  if (local_rank >= count) {
+    throw BadInput("--device cuda: expected a GPU for each process of this machine, found " +
+                   std::to_string(count) + " for local rank " + std::to_string(local_rank) +
+                   "; start at most " + std::to_string(count) + " here");
+  }
   load_torch_cuda(probe.torch_library);
   if (!at::globalContext().hasCUDA()) {
     throw BadInput(
@@ -92,7 +98,7 @@ at::Device open_gpu(const GpuProbe& probe) {
   at::globalContext().setAllowTF32CuDNN(
       false);  // fp32 means fp32: images must agree with the CPU's
   at::globalContext().lazyInitDevice(at::kCUDA);
-  return at::Device(at::kCUDA, 0);
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank));
 }
 
 at::ScalarType parse_precision(const std::string& word) {
@@ -127,7 +133,7 @@ GpuProbe probe_gpu() {
   return probe;
 }
 
-Placement open_device(const DeviceConfig& config) {
+Placement open_device(const DeviceConfig& config, int64_t local_rank) {
   Placement placement;
   placement.compute = parse_precision(config.precision);
   if (config.device != "auto" && config.device != "cpu" && config.device != "cuda") {
@@ -136,7 +142,7 @@ Placement open_device(const DeviceConfig& config) {
   if (config.device != "cpu") {
     const GpuProbe probe = probe_gpu();
     if (probe.problem.empty()) {
-      placement.device = open_gpu(probe);
+      placement.device = open_gpu(probe, local_rank);
     } else if (config.device == "cuda") {
       throw BadInput("--device cuda: " + probe.problem);
     } else if (!probe.gpus.empty()) {

@@ -45,8 +45,9 @@ struct Placement {
 
 // Resolves the choice and, for a GPU, loads libtorch_cuda. Throws BadInput when cuda is asked for
 // and cannot be had, when a word is not known, and for fp16 on the CPU. bf16 on the CPU is allowed
-// with a warning: it is slower there.
-Placement open_device(const DeviceConfig& config);
+// with a warning: it is slower there. `local_rank`: which of the machine's processes this is; each
+// takes a GPU of its own.
+Placement open_device(const DeviceConfig& config, int64_t local_rank = 0);
 
 // While it lives, matrix products on the placement's device run in its compute dtype (libtorch's
 // autocast); fp32: no change. One at a time.

@@ -88,16 +88,6 @@ void declare_objective(Options& options, FinetuneCommand& command) {
                "steps that leave the objective: auto, none, or 8,9");
 }
 
-void declare_ranks(Options& options, FinetuneCommand& command) {
-  options.group("several processes (torchrun, srun, mpirun)");
-  options.flag("shard_optimizer", command.config.shard_optimizer,
-               "each rank keeps its part of AdamW's moments (ZeRO 1): memory");
-  options.number("rendezvous_timeout", command.ranks.meeting, "seconds until all ranks are there",
-                 1, 86400);
-  options.number("rank_timeout", command.ranks.silence,
-                 "seconds without a sign of life until a rank is lost", 3, 86400);
-}
-
 std::vector<int64_t> numbers_of(const std::string& text) {
   std::vector<int64_t> numbers;
   std::istringstream words(text);
@@ -130,30 +120,13 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
   options.integer("train_batch_size", command.config.train_batch_size,
                   "trajectories at once: memory alone", 1, 65536);
   declare_records(options, command, command.config, "epochs");
-  declare_ranks(options, command);
+  declare_ranks(options, command, command.config);
   options.rarely(rare_training_options());
-  options.rarely({"aggregate",
-                  "sample_eta",
-                  "soft_min_temperature",
-                  "aggregate_k",
-                  "reward_statistics",
-                  "caps",
-                  "constraints",
-                  "constraint_rate",
-                  "sigma_min",
-                  "share_noise",
-                  "prompts_per_update",
-                  "offline_epochs",
-                  "validation_edits",
-                  "request",
-                  "image_guidance_scale",
-                  "units",
-                  "adv_clip_max",
-                  "timestep_fraction",
-                  "skip_steps",
-                  "rendezvous_timeout",
-                  "rank_timeout",
-                  "shard_optimizer"});
+  options.rarely({"aggregate", "sample_eta", "soft_min_temperature", "aggregate_k",
+                  "reward_statistics", "caps", "constraints", "constraint_rate", "sigma_min",
+                  "share_noise", "prompts_per_update", "offline_epochs", "validation_edits",
+                  "request", "image_guidance_scale", "units", "adv_clip_max", "timestep_fraction",
+                  "skip_steps"});
 }
 
 void resolve_finetune(FinetuneCommand& command, const std::string& method) {

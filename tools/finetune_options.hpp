@@ -4,7 +4,6 @@
 
 #include <string>
 
-#include "finetune/ranks.hpp"
 #include "tools/training_options.hpp"
 
 namespace tools {
@@ -14,7 +13,6 @@ struct FinetuneCommand : TrainingCommand {
   std::string units = "nat";
   std::string skip_steps = "auto";  // "none", "8,9"
   std::string max_memory;           // "12GB"; empty: no limit
-  finetune::RankLimits ranks;
 };
 
 void declare_finetune(Options& options, FinetuneCommand& command);

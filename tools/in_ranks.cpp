@@ -77,8 +77,8 @@ void expect_alone(const std::string& command) {
   if (launch.count == 1) return;
   throw data::BadInput(command + ": expected one process, found " + std::to_string(launch.count) +
                        " started by " + launch.by +
-                       "; laurel finetune prdp and ddpo share a run among processes, this command "
-                       "does not: start it alone");
+                       "; laurel finetune prdp, ddpo and laurel distill share a run among "
+                       "processes, this command does not: start it alone");
 }
 
 }  // namespace tools

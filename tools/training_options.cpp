@@ -86,6 +86,16 @@ void declare_records(Options& options,
                   "newest that are kept; 0: all", 0);
 }
 
+void declare_ranks(Options& options, TrainingCommand& command, finetune::TrainingConfig& config) {
+  options.group("several processes (torchrun, srun, mpirun)");
+  options.flag("shard_optimizer", config.shard_optimizer,
+               "each rank keeps its part of AdamW's moments (ZeRO 1): memory");
+  options.number("rendezvous_timeout", command.ranks.meeting, "seconds until all ranks are there",
+                 1, 86400);
+  options.number("rank_timeout", command.ranks.silence,
+                 "seconds without a sign of life until a rank is lost", 3, 86400);
+}
+
 std::vector<std::string> rare_training_options() {
   return {"max_train_prompts",
           "save_as",
@@ -113,7 +123,10 @@ std::vector<std::string> rare_training_options() {
           "eval_seed",
           "stop_after_hacking",
           "checkpoints_total_limit",
-          "precision"};
+          "precision",
+          "shard_optimizer",
+          "rendezvous_timeout",
+          "rank_timeout"};
 }
 
 }  // namespace tools

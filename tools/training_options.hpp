@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "finetune/config.hpp"
+#include "finetune/ranks.hpp"
 #include "tools/device.hpp"
 #include "tools/models.hpp"
 #include "tools/options.hpp"
@@ -34,6 +35,7 @@ struct TrainingCommand {
   bool dry_run = false;
   RewardSourceConfig sources;
   DeviceConfig device;
+  finetune::RankLimits ranks;
 };
 
 // Groups of options. Each says what it declares by its title in --help.
@@ -44,6 +46,7 @@ void declare_records(Options& options,
                      TrainingCommand& command,
                      finetune::TrainingConfig& config,
                      const std::string& round);  // "epochs": what eval_every counts
+void declare_ranks(Options& options, TrainingCommand& command, finetune::TrainingConfig& config);
 // Those of them that most runs leave alone.
 std::vector<std::string> rare_training_options();
 
