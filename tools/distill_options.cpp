@@ -94,8 +94,8 @@ void declare_distill(Options& options, DistillCommand& command) {
   declare_reward(options, command);
   declare_training(options, command, command.config);
   declare_records(options, command, command.config, "steps");
-  declare_ranks(options, command, command.config);
   declare_evaluation(options, command);
+  declare_ranks(options, command, command.config);
   options.rarely(rare_training_options());
   options.rarely({"images",
                   "latents",
