@@ -8,13 +8,15 @@
 #include "data/files.hpp"
 #include "finetune/run_folder.hpp"
 #include "tests/rank_processes.hpp"
-#include "tests/tiny_pipeline.hpp"
+#include "tests/tiny_run.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kUpdates = 4;  // of an epoch
 
 // A checkpoint, a prompt file, and the words that finetune it: many short epochs.
 struct Place {
@@ -47,6 +49,10 @@ struct Place {
                 "2",
                 "--sample_num_steps",
                 "3",
+                "--prompts_per_update",
+                "1",
+                "--num_inner_epochs",
+                "2",
                 "--eval_prompts",
                 "0",
                 "--rank_timeout",
@@ -113,14 +119,27 @@ void expect_end_after(int victim, int signal, const std::string& expected) {
   const auto saved = finetune::checkpoints(place.folder / "run");
   ASSERT_FALSE(saved.empty());
   EXPECT_NE(lines[0].find(saved.back().string()), std::string::npos) << lines[0];
-  // And a single process goes on from there: nothing was lost but the epoch that was going on.
+  // Saved is what the ranks would have saved after that epoch: the one that was going on is undone.
   const std::string metrics = tests::text_of(place.folder / "run" / "metrics.jsonl");
   const auto done = std::count(metrics.begin(), metrics.end(), '\n');
-  EXPECT_EQ(saved.back().filename().string(), "checkpoint-" + std::to_string(done));
+  const auto checkpoint = [](int64_t epochs) {
+    return "checkpoint-" + std::to_string(kUpdates * epochs);
+  };
+  ASSERT_EQ(saved.back().filename().string(), checkpoint(done));
+  std::vector<pid_t> again;
+  for (int rank = 0; rank < 3; ++rank) {
+    again.push_back(place.start(
+        rank, 3,
+        {"--num_epochs", std::to_string(done), "--output_dir", (place.folder / "again").string()}));
+  }
+  EXPECT_EQ(tests::wait_for(again, 60), (std::vector<int>{0, 0, 0})) << place.said(0);
+  const fs::path state = fs::path(checkpoint(done)) / "state.safetensors";
+  tests::expect_same_tensors(place.folder / "run" / state, place.folder / "again" / state);
+  // And a single process goes on from there.
   const pid_t alone = place.start(
       0, 1, {"--num_epochs", std::to_string(done + 1), "--resume_from_checkpoint", "latest"});
   EXPECT_EQ(tests::wait_for({alone}, 60), std::vector<int>{0}) << place.said(0);
-  EXPECT_TRUE(fs::exists(place.folder / "run" / ("checkpoint-" + std::to_string(done + 1))));
+  EXPECT_TRUE(fs::exists(place.folder / "run" / checkpoint(done + 1)));
 }
 
 TEST(RanksCommand, AKilledRankEndsTheRun) { expect_end_after(1, SIGKILL, "no sign of life"); }
