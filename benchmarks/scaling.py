@@ -101,7 +101,7 @@ def check():
 TERA = 1e12
 GPU = 300 * TERA                     # FLOP/s that a GPU is assumed to reach, about 40 % of an H200's bf16 peak
 ETHERNET = Network(1.25e9, 50e-6)    # Gloo through host memory; 100 Gb/s shared by 8 processes of a machine
-FABRIC = Network(50e9, 5e-6)         # what NCCL over 400 Gb/s a GPU would do; laurel does not use it yet
+FABRIC = Network(50e9, 5e-6)         # NCCL over 400 Gb/s a GPU
 SD15_STEP = 1.607 * TERA             # a guided forward pass, 512 x 512
 SD15_DECODE = 2.515 * TERA
 REWARD = 0.335 * TERA                # ViT-H/14

@@ -15,6 +15,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include "data/error.hpp"
+#include "finetune/gpu_sums.hpp"
 #include "finetune/life_watch.hpp"
 #include "finetune/rendezvous.hpp"
 
@@ -27,7 +28,9 @@ struct Group {
   c10::intrusive_ptr<c10d::Store> store;
   std::unique_ptr<LifeWatch> watch;
   Exchanged exchanged{};
-  c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
+  c10::intrusive_ptr<c10d::Backend> gloo;
+  c10::intrusive_ptr<c10d::Backend> nccl;  // of tensors on GPUs; null: they go through the host
+  bool nccl_sought = false;
 };
 
 namespace {
@@ -117,20 +120,42 @@ void finish(const Ranks& ranks, const c10::intrusive_ptr<c10d::Work>& work) {
   } catch (const std::exception& error) {
     blame(ranks, error.what());
   }
+  work->synchronize();
+}
+
+// NCCL where every rank has it.
+void seek_nccl(const Ranks& ranks) {
+  Group& group = *ranks.group;
+  if (group.nccl_sought) return;
+  group.nccl_sought = true;
+  const OpenNccl open = find_nccl();
+  if (on_any(ranks, open == nullptr)) return;
+  const auto store = c10::make_intrusive<c10d::PrefixStore>("nccl", group.store);
+  group.nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(
+      open(store.get(), static_cast<int>(ranks.rank), static_cast<int>(ranks.count)));
+}
+
+// The tensor where a backend reaches it: itself, or a copy on the host.
+at::Tensor reachable(const Ranks& ranks, const at::Tensor& tensor) {
+  TORCH_CHECK(tensor.is_contiguous(), "ranks: expected a contiguous tensor");
+  if (!tensor.is_cpu()) seek_nccl(ranks);
+  return ranks.group->nccl ? tensor : tensor.cpu();
+}
+
+void copy_back(const at::Tensor& reached, const at::Tensor& tensor) {
+  if (!reached.is_same(tensor)) at::Tensor(tensor).copy_(reached);
+}
+
+c10d::Backend& backend_of(const Ranks& ranks, const at::Tensor& reached) {
+  ranks.group->exchanged.bytes += static_cast<double>(reached.nbytes());
+  return reached.is_cpu() ? *ranks.group->gloo : *ranks.group->nccl;
 }
 
 c10::intrusive_ptr<c10d::Work> begin_sum(const Ranks& ranks, const at::Tensor& tensor) {
-  TORCH_CHECK(tensor.is_contiguous() && tensor.is_cpu(), "add_up: a contiguous tensor on the CPU");
   std::vector<at::Tensor> list{tensor};
   c10d::AllreduceOptions options;
   options.timeout = std::chrono::duration_cast<Milliseconds>(kNever);
-  ranks.group->exchanged.bytes += static_cast<double>(tensor.nbytes());
-  return ranks.group->gloo->allreduce(list, options);
-}
-
-// Gloo works in the host's memory: what lies elsewhere goes through a copy.
-void copy_back(const at::Tensor& host, const at::Tensor& tensor) {
-  if (!host.is_same(tensor)) at::Tensor(tensor).copy_(host);
+  return backend_of(ranks, tensor).allreduce(list, options);
 }
 
 // The headers and the library of c10d are not of one build: what is used must work.
@@ -232,28 +257,27 @@ void add_up(const Ranks& ranks, const at::Tensor& tensor) { add_up_all(ranks, {t
 
 void add_up_all(const Ranks& ranks, const std::vector<at::Tensor>& tensors) {
   if (!ranks.group) return;
-  std::vector<at::Tensor> on_host;
+  std::vector<at::Tensor> reached;
   std::vector<c10::intrusive_ptr<c10d::Work>> works;
   for (const auto& tensor : tensors) {
-    on_host.push_back(tensor.cpu());
-    works.push_back(begin_sum(ranks, on_host.back()));
+    reached.push_back(reachable(ranks, tensor));
+    works.push_back(begin_sum(ranks, reached.back()));
   }
   for (size_t i = 0; i < tensors.size(); ++i) {
     finish(ranks, works[i]);
-    copy_back(on_host[i], tensors[i]);
+    copy_back(reached[i], tensors[i]);
   }
 }
 
 void send_from(const Ranks& ranks, int64_t from, const at::Tensor& tensor) {
   if (!ranks.group) return;
-  const at::Tensor host = tensor.cpu().contiguous();
-  std::vector<at::Tensor> list{host};
+  const at::Tensor reached = reachable(ranks, tensor.contiguous());
+  std::vector<at::Tensor> list{reached};
   c10d::BroadcastOptions options;
   options.rootRank = from;
-  ranks.group->exchanged.bytes += static_cast<double>(host.nbytes());
   options.timeout = std::chrono::duration_cast<Milliseconds>(kNever);
-  finish(ranks, ranks.group->gloo->broadcast(list, options));
-  copy_back(host, tensor);
+  finish(ranks, backend_of(ranks, reached).broadcast(list, options));
+  copy_back(reached, tensor);
 }
 
 bool on_any(const Ranks& ranks, bool here) {

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
 #include <iostream>
@@ -98,7 +99,9 @@ at::Device open_gpu(const GpuProbe& probe, int64_t local_rank) {
   at::globalContext().setAllowTF32CuDNN(
       false);  // fp32 means fp32: images must agree with the CPU's
   at::globalContext().lazyInitDevice(at::kCUDA);
-  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank));
+  const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank));
+  c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(device);  // nothing of this process on another
+  return device;
 }
 
 at::ScalarType parse_precision(const std::string& word) {
