@@ -1,14 +1,18 @@
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <sstream>
 
 #include "data/files.hpp"
+#include "data/image_io.hpp"
+#include "data/safetensors.hpp"
 #include "finetune/distill_config.hpp"
 #include "tests/refusal.hpp"
 #include "tools/commands.hpp"
 #include "tools/distill_options.hpp"
 #include "tools/distilled_range.hpp"
+#include "tools/models.hpp"
 
 namespace {
 
@@ -52,6 +56,22 @@ TEST(DistillCommand, AStudentIsNoTeacher) {
   // Sampling outside the range that it learnt is warned of.
   EXPECT_EQ(tools::guidance_warning(run / "model", 8.5), "");
   EXPECT_NE(tools::guidance_warning(run / "model", 30).find("3 to 15"), std::string::npos);
+}
+
+TEST(DistillCommand, AFolderIsReadAtTheModelsOwnResolution) {
+  const fs::path place = fresh("folder");
+  for (const char* name : {"a", "b", "c"}) {
+    data::write_png(place / "images" / (std::string(name) + ".png"), at::rand({3, 80, 100}));
+    data::write_file(place / "images" / (std::string(name) + ".txt"), "a red circle\n");
+  }
+  testing::internal::CaptureStdout();
+  tools::cmd_distill({"--model", (tools::embedded_models() / "tiny-world").string(), "--data",
+                      (place / "images").string(), "--latents", (place / "latents").string(),
+                      "--eval_prompts", "0", "--max_train_steps", "1", "--train_batch_size", "2",
+                      "--output_dir", (place / "run").string()});
+  testing::internal::GetCapturedStdout();
+  const auto kept = data::read_safetensors(place / "latents");
+  EXPECT_EQ(kept.tensors.at("mean").sizes().slice(1), (std::vector<int64_t>{4, 8, 8}));
 }
 
 TEST(GuidanceWarning, OfAModelThatSaysNothingIsNone) {

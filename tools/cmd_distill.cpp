@@ -19,12 +19,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Opens the folder of images, if there is one, and takes its captions for prompts.
-data::ImageFolder open_data(DistillCommand& command) {
+// Opens the folder of images, if there is one, and takes its captions for prompts. `native`: the
+// model's own resolution, for a command that names none.
+data::ImageFolder open_data(DistillCommand& command, int64_t native) {
   if (command.data.empty() || command.data == "world") return {};
   data::ImageFolder images = data::open_image_folder(
-      command.data,
-      {.resolution = command.resolution > 0 ? command.resolution : 512, .require_captions = true});
+      command.data, {.resolution = command.resolution > 0 ? command.resolution : native,
+                     .require_captions = true});
   command.captions = images.captions;
   return images;
 }
@@ -72,7 +73,8 @@ finetune::EncodedImages encode_in_turn(const finetune::Ranks& ranks,
 int distill_in(const finetune::Ranks& ranks, DistillCommand& command, const Options& options) {
   const Placement placement = open_device(command.device, ranks.local_rank);
   const PrecisionScope precision(placement);
-  const data::ImageFolder images = open_data(command);
+  const diffusion::Pipeline pipeline = open_model(command.checkpoint);
+  const data::ImageFolder images = open_data(command, diffusion::native_size(pipeline));
   finetune::Task task = make_task(command, command.config, placement, options.resolved());
   if (images.files.empty() && !task.synthetic) {
     throw data::BadInput("data: expected a folder of captioned images for " + task.model +
