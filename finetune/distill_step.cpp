@@ -369,7 +369,8 @@ RatedExamples rate_examples(const Distillation& run, const Examples& examples) {
     const at::NoGradGuard no_gradient;
     values.push_back(weighted_reward(
         score_images(run.task.rewards, run.task.decode(examples.latents.narrow(0, start, rows)),
-                     {examples.prompts.begin() + start, examples.prompts.begin() + start + rows}),
+                     {examples.prompts.begin() + start, examples.prompts.begin() + start + rows},
+                     run.share.ranks),
         run.config));
   }
   return {gathered(examples.share, examples.latents), gathered(examples.share, examples.hidden),

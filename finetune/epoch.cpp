@@ -71,8 +71,7 @@ at::Tensor rate(const Task& task,
           plan.prompts[static_cast<size_t>(trajectories.prompt_ids[static_cast<size_t>(i)])]);
     }
     parts.push_back(
-        score_images(task.rewards, task.decode(latents.narrow(0, start, count)), prompts));
-    note_work(ranks);
+        score_images(task.rewards, task.decode(latents.narrow(0, start, count)), prompts, ranks));
   }
   return at::cat(parts);
 }

@@ -76,8 +76,10 @@ std::vector<std::string> reward_names(const Task& task) {
 
 at::Tensor score_images(const std::vector<rewards::Reward>& rewards,
                         const at::Tensor& images,
-                        const std::vector<std::string>& prompts) {
+                        const std::vector<std::string>& prompts,
+                        const Ranks& ranks) {
   const at::NoGradGuard no_gradient;
+  const Outside outside(ranks);  // a reward may ask a server
   std::vector<at::Tensor> columns;
   for (const auto& reward : rewards)
     columns.push_back(reward.score({images, prompts}).to(at::kCPU, at::kDouble));
@@ -120,13 +122,12 @@ Evaluation evaluate(const Task& task,
     std::vector<std::string> prompts;
     for (const int64_t id : wanted.prompt_ids)
       prompts.push_back(set.prompts[static_cast<size_t>(id)]);
-    scores.push_back(at::cat(
-        {score_images(task.rewards, images, prompts), score_images(task.watched, images, prompts)},
-        1));
+    scores.push_back(at::cat({score_images(task.rewards, images, prompts, ranks),
+                              score_images(task.watched, images, prompts, ranks)},
+                             1));
     kl.push_back(drawn.kl);
     features.push_back((task.embed ? task.embed(images) : images.flatten(1)).cpu());
     pictures.push_back(images.cpu());
-    note_work(ranks);
   }
   return {put_together(share, scores), put_together(share, kl), mask, put_together(share, features),
           put_together(share, pictures)};

@@ -324,6 +324,16 @@ void note_work(const Ranks& ranks) {
   if (ranks.group) ranks.group->watch->note_work();
 }
 
+Outside::Outside(const Ranks& ranks) : group_(ranks.group) {
+  if (group_) group_->watch->begin_wait();
+}
+
+Outside::~Outside() {
+  if (!group_) return;
+  group_->watch->note_work();
+  group_->watch->end_wait();
+}
+
 Working::Working(const Ranks& ranks) : group_(ranks.group) {
   if (!group_) return;
   group_->watch->note_work();

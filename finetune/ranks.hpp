@@ -71,8 +71,19 @@ Exchanged exchanged(const Ranks& ranks);
 
 // A piece of work is done: a batch, a step.
 void note_work(const Ranks& ranks);
-// While it lives, this rank is lost when note_work is not called for limits.silence. Otherwise
-// (loading, writing, waiting for others) it is enough that the process lives.
+// While it lives, this rank waits for something that may take its time: a reward server.
+class Outside {
+ public:
+  explicit Outside(const Ranks& ranks);
+  ~Outside();
+  Outside(const Outside&) = delete;
+  Outside& operator=(const Outside&) = delete;
+
+ private:
+  std::shared_ptr<Group> group_;
+};
+// While it lives, this rank is lost when note_work is not called for limits.silence, but for what
+// it waits for. Otherwise (loading, writing) it is enough that the process lives.
 class Working {
  public:
   explicit Working(const Ranks& ranks);

@@ -10,6 +10,7 @@
 #include "diffusion/scheduler_config.hpp"
 #include "diffusion/unet.hpp"
 #include "finetune/denoiser.hpp"
+#include "finetune/ranks.hpp"
 #include "rewards/reward.hpp"
 
 namespace finetune {
@@ -53,7 +54,8 @@ struct Task {
 // Each image by each reward, in raw units. -> [B, M] fp64 on the CPU
 at::Tensor score_images(const std::vector<rewards::Reward>& rewards,
                         const at::Tensor& images,
-                        const std::vector<std::string>& prompts);
+                        const std::vector<std::string>& prompts,
+                        const Ranks& ranks = {});
 
 // How a run tells about itself.
 struct Reporter {

@@ -313,6 +313,10 @@ TEST(Ranks, ARankThatWorksOnIsNotLost) {
       std::this_thread::sleep_for(std::chrono::milliseconds(500));
       finetune::note_work(ranks);
     }
+    if (ranks.rank == 0) {
+      const finetune::Outside outside(ranks);
+      std::this_thread::sleep_for(std::chrono::seconds(6));
+    }
     finetune::on_any(ranks, false);
   });
 }
