@@ -9,7 +9,7 @@ namespace {
 
 constexpr auto kBetweenSigns = std::chrono::seconds(1);
 constexpr auto kTimeToFail = std::chrono::seconds(3);
-constexpr double kSilenceAfterBreak = 5;  // seconds, once a connection broke
+constexpr double kSilenceAfterBreak = 8;  // seconds, once a connection broke
 constexpr const char *kVerdict = "verdict", *kFailed = "failed";
 
 std::string key_of(int64_t rank) { return "sign/" + std::to_string(rank); }
