@@ -83,8 +83,8 @@ int distill_in(const finetune::Ranks& ranks, DistillCommand& command, const Opti
   add_teacher(task, command.config);
   Console console;
   const finetune::Reporter reporter = ranks.rank == 0 ? console.reporter() : finetune::Reporter();
-  const finetune::EncodedImages encoded = encode_in_turn(
-      ranks, [&] { return encode(command, images, open_model(command.checkpoint), reporter); });
+  const finetune::EncodedImages encoded =
+      encode_in_turn(ranks, [&] { return encode(command, images, pipeline, reporter); });
   if (command.dry_run) {
     if (ranks.rank == 0)
       std::cout << finetune::forecast_text(

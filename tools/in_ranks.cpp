@@ -3,29 +3,18 @@
 #include <ATen/Version.h>
 #include <c10/util/Exception.h>
 
-#include <fstream>
 #include <iostream>
 
 #include "data/error.hpp"
+#include "data/sha256.hpp"
 
 namespace tools {
 namespace {
 
 constexpr int kFailed = 1, kBadInput = 2;
 
-// Of the running program's file: FNV-1a, 64 bits.
-std::string program_digest() {
-  std::ifstream file("/proc/self/exe", std::ios::binary);
-  uint64_t hash = 14695981039346656037ULL;
-  std::vector<char> block(1 << 20);
-  while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0) {
-    for (std::streamsize i = 0; i < file.gcount(); ++i)
-      hash = (hash ^ static_cast<unsigned char>(block[static_cast<size_t>(i)])) * 1099511628211ULL;
-  }
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
-}
+// Of the running program's file.
+std::string program_digest() { return data::sha256_of_file("/proc/self/exe").substr(0, 16); }
 
 std::string facts_of(const finetune::Launch& launch, const std::string& configuration) {
   return "laurel = " LAUREL_VERSION "\nprogram = " + program_digest() +
