@@ -112,14 +112,15 @@ def command_of(options, arm, seed):
     settings = dict(ARMS[arm]) | options.settings
     data = settings.pop("data")
     first = settings.pop("from", None)
+    first_seed = options.start_seed if first == "start" and options.start_seed else seed
     folder = edits(options, options.output / "data" / data, DATA[data])
-    command = ["--model", model_of(options, first, seed)] if first else []
+    command = ["--model", model_of(options, first, first_seed)] if first else []
     if arm == "prdp":
         command = ["finetune", "prdp", *command, "--edits", folder, "--eval_every", 20, "--eval_prompts", 32, "--eval_images", 1]
     else:
         command = ["finetune", "edit", *command, "--data", folder, "--eval_every", 0, "--eval_prompts", 4, "--checkpointing_steps", 250]
         if "min_score" not in settings:
-            kept = f"{data}-{first}-{seed}.latents" if first else f"{data}.latents"
+            kept = f"{data}-{first}-{first_seed}.latents" if first else f"{data}.latents"
             command += ["--latents", options.output / "data" / kept]
     return [*command, "--seed", seed, *flags(settings)]
 
@@ -310,6 +311,7 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--laurel", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "laurel")
     parser.add_argument("--seeds", type=lambda text: [int(s) for s in text.split(",")], default=[1])
+    parser.add_argument("--start_seed", type=int, help="every seed's arms go on from this seed's start; default: from their own")
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS))
     parser.add_argument("--tests", type=int, default=40, help="test edits of each set")
     parser.add_argument("--steps", type=int, default=16, help="of DDIM")
