@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "data/nn/geglu.hpp"
 #include "data/train/recompute.hpp"
 
 namespace diffusion {
@@ -54,12 +55,6 @@ at::Tensor attend(const Attention& w, const at::Tensor& x, const KeyValue& conte
                     nn::attention(nn::linear(w.to_q, x), context.key, context.value, heads, {}));
 }
 
-// GEGLU (Shazeer 2020)
-at::Tensor gated(const nn::Linear& w, const at::Tensor& x) {
-  const auto halves = nn::linear(w, x).chunk(2, -1);
-  return nn::times(at::gelu(halves[1]), halves[0]);
-}
-
 at::Tensor block_forward(const TransformerBlock& w,
                          at::Tensor x,
                          const KeyValue& context,
@@ -69,8 +64,8 @@ at::Tensor block_forward(const TransformerBlock& w,
   };
   x = nn::plus(among_pixels(nn::layer_norm(w.norm1, x, kLayerNormEps)), x);
   x = nn::plus(attend(w.attn2, nn::layer_norm(w.norm2, x, kLayerNormEps), context, heads), x);
-  return nn::plus(nn::linear(w.ff_out, gated(w.ff_in, nn::layer_norm(w.norm3, x, kLayerNormEps))),
-                  x);
+  const at::Tensor inner = nn::linear(w.ff_in, nn::layer_norm(w.norm3, x, kLayerNormEps));
+  return nn::plus(nn::linear(w.ff_out, nn::geglu(inner)), x);
 }
 
 at::Tensor to_tokens(const at::Tensor& x) {

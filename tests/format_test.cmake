@@ -12,7 +12,8 @@ endif()
 
 set(sources "")
 foreach(folder data diffusion rewards finetune tools tests)
-  file(GLOB_RECURSE found ${SOURCE_DIR}/${folder}/*.cpp ${SOURCE_DIR}/${folder}/*.hpp)
+  file(GLOB_RECURSE found ${SOURCE_DIR}/${folder}/*.cpp ${SOURCE_DIR}/${folder}/*.hpp
+       ${SOURCE_DIR}/${folder}/*.cu ${SOURCE_DIR}/${folder}/*.cuh)
   list(APPEND sources ${found})
 endforeach()
 execute_process(COMMAND ${CLANG_FORMAT} --dry-run -Werror ${sources}

@@ -8,7 +8,8 @@ set(allowed_tools "data|diffusion|rewards|finetune|tools")
 set(faults "")
 
 foreach(folder data diffusion rewards finetune tools)
-  file(GLOB_RECURSE sources ${SOURCE_DIR}/${folder}/*.cpp ${SOURCE_DIR}/${folder}/*.hpp)
+  file(GLOB_RECURSE sources ${SOURCE_DIR}/${folder}/*.cpp ${SOURCE_DIR}/${folder}/*.hpp
+       ${SOURCE_DIR}/${folder}/*.cu ${SOURCE_DIR}/${folder}/*.cuh)
   foreach(source ${sources})
     file(STRINGS ${source} includes REGEX "^#include")
     foreach(line ${includes})

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <optional>
 
+#include "data/kernels/kernels.hpp"
+
 namespace nn {
 namespace {
 
@@ -50,11 +52,15 @@ at::Tensor layer_norm(const Norm& w, const at::Tensor& x, double eps) {
 }
 
 at::Tensor group_norm(const Norm& w, const at::Tensor& x, int64_t groups, double eps) {
+  if (const auto* library = kernels::library_for(x))
+    return kernels::group_norm(*library, x, w.weight, w.bias, groups, eps, /*silu=*/false);
   return at::group_norm(x, groups, w.weight, w.bias, eps);
 }
 
 at::Tensor group_norm_silu(const Norm& w, const at::Tensor& x, int64_t groups, double eps) {
-  at::Tensor y = group_norm(w, x, groups, eps);
+  if (const auto* library = kernels::library_for(x))
+    return kernels::group_norm(*library, x, w.weight, w.bias, groups, eps, /*silu=*/true);
+  at::Tensor y = at::group_norm(x, groups, w.weight, w.bias, eps);
   return at::GradMode::is_enabled() ? at::silu(y) : at::silu_(y);
 }
 

@@ -1,0 +1,55 @@
+#include <ATen/ATen.h>
+#include <dlfcn.h>
+
+#include <iostream>
+
+#include "data/kernels/kernels.hpp"
+
+namespace kernels {
+namespace {
+
+template <class F>
+bool find(void* handle, const char* name, F& function) {
+  function = reinterpret_cast<F>(dlsym(handle, name));
+  return function != nullptr;
+}
+
+// Of the library beside the program; opened at the first call.
+const Library* beside_program() {
+  static const Library* const usable = []() -> const Library* {
+    const auto path =
+        std::filesystem::read_symlink("/proc/self/exe").parent_path() / "liblaurel_kernels.so";
+    if (!std::filesystem::exists(path)) return nullptr;
+    static const Opened opened = open_library(path);
+    if (opened.problem.empty()) return &opened.library;
+    std::cerr << "laurel: computing without its own kernels: " << opened.problem << "\n";
+    return nullptr;
+  }();
+  return usable;
+}
+
+}  // namespace
+
+Opened open_library(const std::filesystem::path& path) {
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!handle) return {{}, dlerror()};
+  Library library;
+  if (!find(handle, "laurel_kernels_problem", library.problem) ||
+      !find(handle, "laurel_group_norm", library.group_norm) ||
+      !find(handle, "laurel_group_norm_backward", library.group_norm_backward) ||
+      !find(handle, "laurel_geglu", library.geglu) ||
+      !find(handle, "laurel_geglu_backward", library.geglu_backward))
+    return {{}, path.string() + " is of another version of laurel"};
+  const char* problem = library.problem();
+  return {library, problem ? path.string() + ": " + problem : ""};
+}
+
+const Library* library_for(const at::Tensor& x) {
+  if (!x.is_cuda()) return nullptr;
+  const auto type = x.scalar_type();
+  const bool known =
+      type == at::kFloat || type == at::kHalf || type == at::kBFloat16 || type == at::kDouble;
+  return known ? beside_program() : nullptr;
+}
+
+}  // namespace kernels
