@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/Allocator.h>
+#include <c10/util/Exception.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <new>
 
 #include "data/error.hpp"
 
@@ -105,6 +107,23 @@ bool reset_peak_memory() {
   std::ofstream file("/proc/self/clear_refs");
   file << "5" << std::flush;
   return file.good();
+}
+
+bool is_out_of_memory(const std::exception& error) {
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error)) return true;
+  if (dynamic_cast<const std::bad_alloc*>(&error)) return true;
+  // libtorch's allocator of the CPU throws an error of the general kind.
+  const auto* failed = dynamic_cast<const c10::Error*>(&error);
+  return failed && failed->msg().find("DefaultCPUAllocator") != std::string::npos;
+}
+
+std::string memory_fault(const std::exception& error) {
+  const auto* failed = dynamic_cast<const c10::Error*>(&error);
+  const std::string text = failed ? failed->what_without_backtrace() : error.what();
+  // libtorch tells where in its sources before, and the card's whole account after.
+  const size_t cpu = text.find("DefaultCPUAllocator"), start = cpu == std::string::npos ? 0 : cpu;
+  const size_t amount = text.find("ried to allocate", start), from = std::min(amount, text.size());
+  return text.substr(start, std::min(text.find(". ", from), text.find('\n', start)) - start);
 }
 
 double parse_bytes(const std::string& text, const std::string& where) {

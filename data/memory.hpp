@@ -3,6 +3,7 @@
 // How much memory a piece of work takes.
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <string>
 
@@ -25,6 +26,11 @@ double peak_memory();
 // Lets the peak start anew from what is resident now (proc(5), clear_refs); false where the kernel
 // will not.
 bool reset_peak_memory();
+
+// An allocation failed: a GPU's, the CPU's tensors', or another of the program's.
+bool is_out_of_memory(const std::exception& error);
+// What it says of itself, in a line: "CUDA out of memory. Tried to allocate 2.00 GiB".
+std::string memory_fault(const std::exception& error);
 
 // "12GB", "800 MB", "3.5GiB" -> bytes; a number alone is bytes. Throws BadInput naming `where` for
 // anything else, and for 0.

@@ -202,6 +202,9 @@ Run make_run(const Task& task,
   Run run{.config = config, .session = std::move(session), .distillation = std::move(distillation)};
   run.session.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
   run.session.command = "laurel distill";
+  run.session.memory_options =
+      line("--train_batch_size (now %.0f), ", static_cast<double>(config.train_batch_size)) +
+      line("--reward_chunk (now %.0f)", static_cast<double>(config.reward_chunk));
   const std::string name = std::filesystem::path(task.model).filename().string();
   run.session.words = {name, config.eval_sampler == "tcd" ? "TCD" : "LCM", config.eval_steps,
                        config.time_cond_proj_dim > 0 ? config.w + 1 : 1};

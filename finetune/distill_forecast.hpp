@@ -23,4 +23,11 @@ DistillForecast forecast_distill(const Task& task,
                                  const DistillConfig& config);
 std::string forecast_text(const DistillForecast& forecast);
 
+// Throws BadInput where a step's forecast peak is over `limit` bytes, with the batches that would
+// fit: steps of one and two latents are taken.
+void expect_memory(const Task& task,
+                   const EncodedImages& data,
+                   const DistillConfig& config,
+                   double limit);
+
 }  // namespace finetune

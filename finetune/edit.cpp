@@ -131,6 +131,8 @@ Run make_run(const Task& task,
       make_learner(config, edit_parameters(session.unet, config), config.max_train_steps);
   session.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
   session.command = "laurel finetune edit";
+  session.memory_options =
+      line("--train_batch_size (now %.0f)", static_cast<double>(config.train_batch_size));
   session.words = {fs::path(task.model).filename().string(), "DDIM", config.eval_steps,
                    config.guidance_scale};
   session.base_words = session.words;

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "data/device.hpp"
 #include "data/memory.hpp"
 #include "diffusion/lora.hpp"
 #include "finetune/edit_evaluate.hpp"
@@ -20,7 +21,7 @@ struct Costs {
 };
 
 Costs measure(const Task& task, const EditData& data, const EditConfig& config) {
-  data::reset_peak_memory();
+  data::reset_peak_memory(task.device);
   const diffusion::NoiseSchedule schedule = diffusion::make_schedule(task.scheduler);
   diffusion::UNet unet = task.unet;
   Learner learner = make_learner(config, edit_parameters(unet, config), 1);
@@ -35,8 +36,8 @@ Costs measure(const Task& task, const EditData& data, const EditConfig& config) 
     take_step(learner);
   };
   Costs costs;
-  measured(step);  // to warm up
-  costs.step = measured(step);
+  measured(task.device, step);  // to warm up
+  costs.step = measured(task.device, step);
   for (const auto& param : learner.state.params) costs.trained_values += param.value.numel();
   diffusion::for_each_lora_site(unet, [&](const diffusion::LoraSite& site) {
     if (site.lora.down.defined()) costs.export_bytes += static_cast<double>(site.weight.nbytes());
@@ -45,9 +46,9 @@ Costs measure(const Task& task, const EditData& data, const EditConfig& config) 
     costs.export_bytes += 2 * static_cast<double>(tensor.numel());
   });
   // A run keeps one more copy of what is trained, to go back to.
-  costs.peak_bytes = data::peak_memory() + learner_bytes(config, costs.trained_values);
+  costs.peak_bytes = data::peak_memory(task.device) + learner_bytes(config, costs.trained_values);
   const at::NoGradGuard no_gradient;
-  costs.forward = measured([&] { edit_errors(unet, schedule, batch()); });
+  costs.forward = measured(task.device, [&] { edit_errors(unet, schedule, batch()); });
   return costs;
 }
 

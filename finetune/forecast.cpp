@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "data/device.hpp"
 #include "data/memory.hpp"
 #include "finetune/measure.hpp"
 #include "finetune/memory.hpp"
@@ -24,20 +25,21 @@ struct Costs {
 };
 
 Costs measure(const Task& task, const FinetuneConfig& config) {
-  data::reset_peak_memory();
+  data::reset_peak_memory(task.device);
   Costs costs;
-  costs.memory.resident = data::resident_memory();
+  costs.memory.resident = data::used_memory(task.device);
   const int64_t batch = std::max(config.sample_batch_size, config.train_batch_size);
   Probe probe = make_probe(task, config, {batch, kSteps, task.latent_shape});
   const double images = static_cast<double>(probe.plan.draw.seeds.size()),
                image_steps = images * static_cast<double>(probe.chain.steps.size());
   Trajectories drawn;
-  const Work cold = measured([&] { drawn = draw(probe); });
-  const Work warm = cold.seconds > kLongEnough ? cold : measured([&] { drawn = draw(probe); });
-  const Work rated = measured([&] { rate(probe, drawn); });
-  Work trained = measured([&] { train(probe, drawn); });
+  const Work cold = measured(task.device, [&] { drawn = draw(probe); });
+  const Work warm =
+      cold.seconds > kLongEnough ? cold : measured(task.device, [&] { drawn = draw(probe); });
+  const Work rated = measured(task.device, [&] { rate(probe, drawn); });
+  Work trained = measured(task.device, [&] { train(probe, drawn); });
   const double peak = std::max({cold.bytes, rated.bytes, trained.bytes});
-  if (trained.seconds < kLongEnough) trained = measured([&] { train(probe, drawn); });
+  if (trained.seconds < kLongEnough) trained = measured(task.device, [&] { train(probe, drawn); });
   costs.draw = warm.seconds / image_steps;
   costs.draw_flop = warm.flop / image_steps;
   costs.rate = rated.seconds / images;
@@ -47,7 +49,7 @@ Costs measure(const Task& task, const FinetuneConfig& config) {
   costs.memory.draw.fixed = cold.bytes;
   costs.memory.rate.fixed = rated.bytes;
   costs.memory.update.fixed = trained.bytes;
-  costs.memory.margin = data::peak_memory() - costs.memory.resident - peak -
+  costs.memory.margin = data::peak_memory(task.device) - costs.memory.resident - peak -
                         learner_bytes(config, costs.trained_values);
   return costs;
 }

@@ -6,11 +6,28 @@
 
 namespace finetune {
 
-OpenNccl find_nccl() {
+namespace {
+
+struct Nccl {
+  OpenNccl open = nullptr;
+  std::string trouble;
+};
+
+Nccl load() {
   const auto program = std::filesystem::read_symlink("/proc/self/exe");
   const auto library = program.parent_path() / "liblaurel_nccl.so";
+  const std::string host = "; gradients of GPUs are summed through host memory without it";
+  if (!std::filesystem::exists(library))
+    return {nullptr, library.string() + " is missing: build the cuda preset" + host};
   void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);  // kept: its group may live on
-  return handle ? reinterpret_cast<OpenNccl>(dlsym(handle, "laurel_open_nccl")) : nullptr;
+  if (!handle) return {nullptr, std::string("cannot load NCCL: ") + dlerror() + host};
+  return {reinterpret_cast<OpenNccl>(dlsym(handle, "laurel_open_nccl")), ""};
 }
+
+}  // namespace
+
+OpenNccl find_nccl() { return load().open; }
+
+std::string nccl_trouble() { return load().trouble; }
 
 }  // namespace finetune

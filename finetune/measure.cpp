@@ -2,16 +2,18 @@
 
 #include <chrono>
 
+#include "data/device.hpp"
 #include "data/flops.hpp"
-#include "data/memory.hpp"
 
 namespace finetune {
 
-Work measured(const std::function<void()>& run) {
+Work measured(at::Device device, const std::function<void()>& run) {
   Work work;
+  data::synchronize(device);
   const auto start = std::chrono::steady_clock::now();
   work.bytes = static_cast<double>(
-      data::peak_tensor_bytes([&] { work.flop = static_cast<double>(data::count_flops(run)); }));
+      data::peak_bytes(device, [&] { work.flop = static_cast<double>(data::count_flops(run)); }));
+  data::synchronize(device);
   work.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return work;
 }

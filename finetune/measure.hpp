@@ -1,5 +1,7 @@
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <functional>
 
 namespace finetune {
@@ -8,6 +10,6 @@ namespace finetune {
 struct Work {
   double seconds = 0, flop = 0, bytes = 0;  // bytes: of tensors at once
 };
-Work measured(const std::function<void()>& run);
+Work measured(at::Device device, const std::function<void()>& run);
 
 }  // namespace finetune

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "data/device.hpp"
 #include "data/error.hpp"
 #include "data/memory.hpp"
 #include "finetune/trainable.hpp"
@@ -38,8 +39,8 @@ struct Sizes {
 Peaks peaks_of(const Task& task, FinetuneConfig config, int64_t images, const Sizes& sizes) {
   config.sample_batch_size = config.train_batch_size = images;
   Probe probe = make_probe(task, config, {images, 1, sizes.latents});
-  const auto peak = [](const std::function<void()>& work) {
-    return static_cast<double>(data::peak_tensor_bytes(work));
+  const auto peak = [&](const std::function<void()>& work) {
+    return static_cast<double>(data::peak_bytes(task.device, work));
   };
   const std::vector<std::string> prompts(static_cast<size_t>(images), probe.plan.prompts[0]);
   std::vector<int64_t> shape{images};
@@ -67,7 +68,7 @@ MemoryModel model_of(const Task& task, const FinetuneConfig& config) {
   }
   const Sizes sizes{shape, config.vae_tiling ? task.latent_shape : shape};
   MemoryModel model;
-  model.resident = data::resident_memory();
+  model.resident = data::used_memory(task.device);
   model.margin = data::kMatrixBuffers;
   const Peaks one = peaks_of(task, config, 1, sizes), two = peaks_of(task, config, 2, sizes);
   model.draw = line_through(one.draw, two.draw, area);
@@ -95,24 +96,68 @@ int64_t count_trained(const Task& task, const FinetuneConfig& config) {
   return count;
 }
 
-std::string choice_text(double limit, const FinetuneConfig& chosen, double peak) {
-  return "max_memory " + data::bytes_text(limit) + ": sample_batch_size " +
-         std::to_string(chosen.sample_batch_size) + ", train_batch_size " +
+// "sample_batch_size 8, train_batch_size 4, gradient_checkpointing"
+std::string settings_text(const FinetuneConfig& chosen) {
+  return "sample_batch_size " + std::to_string(chosen.sample_batch_size) + ", train_batch_size " +
          std::to_string(chosen.train_batch_size) +
-         (chosen.gradient_checkpointing ? ", gradient checkpointing" : "") +
-         (chosen.vae_tiling ? ", tiled decoding" : "") + "; forecast peak " +
-         data::bytes_text(peak);
+         (chosen.gradient_checkpointing ? ", gradient_checkpointing" : "") +
+         (chosen.vae_tiling ? ", vae_tiling" : "");
 }
 
-[[noreturn]] void refuse(double limit, double least) {
-  throw data::BadInput("max_memory: expected at least " + data::bytes_text(1.02 * least) +
-                       " for this model, size and epoch (micro-batches of 1 with gradient "
-                       "checkpointing), found " +
-                       data::bytes_text(limit) +
-                       "; allow more, or lower the resolution or the images of an epoch");
+// The forecast peak with micro-batches of 1.
+double least_peak(const Task& task,
+                  FinetuneConfig config,
+                  const MemoryModel& model,
+                  const std::vector<int64_t>& latent_shape) {
+  config.sample_batch_size = config.train_batch_size = 1;
+  return peak_bytes(model, config, latent_shape, count_trained(task, config),
+                    evaluation_images(task, config));
+}
+
+// The same at half the resolution: what an image takes is a quarter.
+double least_peak_at_half(const Task& task, const FinetuneConfig& config, MemoryModel model) {
+  for (PhaseMemory* phase : {&model.draw, &model.rate, &model.update}) phase->per_image /= 4;
+  const auto& shape = task.latent_shape;
+  return least_peak(task, config, model, {shape[0], shape[1] / 2, shape[2] / 2});
+}
+
+// Smaller runs than `config`, which `model` is of, and what they take.
+std::vector<Alternative> alternatives(const Task& task,
+                                      const FinetuneConfig& config,
+                                      const MemoryModel& model) {
+  std::vector<Alternative> list{{"half the resolution", least_peak_at_half(task, config, model)}};
+  if (!config.train_full) return list;
+  FinetuneConfig adapters = config;
+  adapters.train_full = false;
+  const MemoryModel smaller = model_of(task, adapters);
+  list.push_back({"--train lora", least_peak(task, adapters, smaller, task.latent_shape)});
+  list.push_back({"both", least_peak_at_half(task, adapters, smaller)});
+  return list;
+}
+
+// `least`: the smallest settings that were tried, of `model`.
+[[noreturn]] void refuse(const Task& task,
+                         const FinetuneConfig& least,
+                         const MemoryModel& model,
+                         double limit) {
+  throw data::BadInput(
+      "max_memory: expected at least " +
+      data::bytes_text(1.02 * least_peak(task, least, model, task.latent_shape)) +
+      " for this model, size and epoch (micro-batches of 1 with gradient checkpointing), found " +
+      data::bytes_text(limit) + "; " + what_would_fit(limit, alternatives(task, least, model)));
 }
 
 }  // namespace
+
+std::string what_would_fit(double limit, const std::vector<Alternative>& alternatives) {
+  std::string fit;
+  for (const auto& [what, bytes] : alternatives) {
+    if (bytes <= limit)
+      fit += (fit.empty() ? "" : ", ") + what + " (" + data::bytes_text(bytes) + ")";
+  }
+  return fit.empty() ? "nothing smaller fits either: allow more, or take a smaller model"
+                     : "what would fit: " + fit;
+}
 
 double bytes_at(const PhaseMemory& phase, int64_t batch) {
   return phase.fixed + phase.per_image * static_cast<double>(batch);
@@ -155,6 +200,7 @@ FinetuneConfig fit_memory(const Task& task,
                           const FinetuneConfig& config,
                           double limit,
                           const Reporter& reporter) {
+  const std::string what = "max_memory " + data::bytes_text(limit);
   FinetuneConfig chosen = config;
   const int64_t evaluated = evaluation_images(task, config), trained = count_trained(task, config);
   while (true) {
@@ -170,7 +216,9 @@ FinetuneConfig fit_memory(const Task& task,
     if (sample) {
       const auto train =
           largest(config.train_batch_size, [&](int64_t b) { return peak(*sample, b) <= limit; });
-      reporter.say(choice_text(limit, chosen, peak(*sample, *train)));
+      const double forecast = peak(*sample, *train);
+      reporter.say(what + ": " + settings_text(chosen) + "; forecast peak " +
+                   data::bytes_text(forecast));
       return chosen;
     }
     const bool update_is_dearest =
@@ -180,8 +228,19 @@ FinetuneConfig fit_memory(const Task& task,
     else if (!update_is_dearest && task.tile_vae && !chosen.vae_tiling)
       chosen.vae_tiling = true;
     else
-      refuse(limit, peak(1, 1));
+      refuse(task, chosen, model, limit);
   }
+}
+
+void expect_memory(const Task& task, const FinetuneConfig& config, double limit) {
+  if (task.tile_vae) task.tile_vae(config.vae_tiling);
+  const double peak = peak_bytes(model_of(task, config), config, task.latent_shape,
+                                 count_trained(task, config), evaluation_images(task, config));
+  if (peak <= limit) return;
+  const FinetuneConfig fits = fit_memory(task, config, limit, {});
+  throw data::BadInput("memory: expected " + data::bytes_text(peak) + " (forecast), found " +
+                       data::bytes_text(limit) + " free; what would fit: " + settings_text(fits) +
+                       " (--max_memory chooses it)");
 }
 
 }  // namespace finetune

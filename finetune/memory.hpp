@@ -36,13 +36,26 @@ double peak_bytes(const MemoryModel& model,
 // Images of one evaluation.
 int64_t evaluation_images(const Task& task, const TrainingConfig& config);
 
+// A smaller run and its forecast peak in bytes.
+struct Alternative {
+  std::string what;
+  double bytes = 0;
+};
+// "what would fit: --train lora (5.10 GB)", of those within the limit; or that none does.
+std::string what_would_fit(double limit, const std::vector<Alternative>& alternatives);
+
 // `config` with the micro-batches, gradient_checkpointing and vae_tiling that keep the forecast
 // peak under `limit` bytes: micro-batches are the largest, at most those configured; checkpointing
 // (a third more time) and tiling (slightly other images) only where nothing fits without. Measures
-// steps of one and two images on smaller latents. Throws BadInput with what would fit.
+// steps of one and two images on smaller latents, on the task's device. Throws BadInput with what
+// would fit: half the resolution, adapters instead of the whole UNet.
 FinetuneConfig fit_memory(const Task& task,
                           const FinetuneConfig& config,
                           double limit,
                           const Reporter& reporter);
+
+// Throws BadInput where the forecast peak of `config` is over `limit` bytes, with the settings that
+// fit, or as fit_memory where none do.
+void expect_memory(const Task& task, const FinetuneConfig& config, double limit);
 
 }  // namespace finetune

@@ -129,6 +129,7 @@ void seek_nccl(const Ranks& ranks) {
   if (group.nccl_sought) return;
   group.nccl_sought = true;
   const OpenNccl open = find_nccl();
+  if (!open) std::cerr << "laurel: rank " << ranks.rank << ": " << nccl_trouble() << std::endl;
   if (on_any(ranks, open == nullptr)) return;
   const auto store = c10::make_intrusive<c10d::PrefixStore>("nccl", group.store);
   group.nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(

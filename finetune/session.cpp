@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "data/error.hpp"
+#include "data/memory.hpp"
 #include "data/metrics.hpp"
 #include "finetune/epoch.hpp"
 #include "finetune/scale.hpp"
@@ -157,21 +158,30 @@ struct Mark {
   at::Tensor generator;
 };
 
-// One round. When a rank is lost in it, all is put back to where the round began.
-void take_round(Session& session, const std::function<void()>& round) {
+// All as it was where the round began.
+void go_back(Session& session, const Mark& start) {
   Learner& learner = session.learner;
+  // Without a copy made in this round, no parameter was changed in it.
+  if (session.kept_since_round) restore(*session.good, learner);
+  train::zero_grad(learner.state.params);
+  session.progress = start.progress;
+  learner.step = start.step;
+  learner.state.generator.set_state(start.generator);
+}
+
+// One round. When a rank is lost or memory runs out in it, all is put back to where it began.
+void take_round(Session& session, const std::function<void()>& round) {
+  const Learner& learner = session.learner;
   const Mark start{session.progress, learner.step, learner.state.generator.get_state()};
   session.kept_since_round = false;
   try {
     const Working working(session.options.ranks);
     round();
   } catch (const RankLost&) {
-    // Without a copy made in this round, no parameter was changed in it.
-    if (session.kept_since_round) restore(*session.good, learner);
-    train::zero_grad(learner.state.params);
-    session.progress = start.progress;
-    learner.step = start.step;
-    learner.state.generator.set_state(start.generator);
+    go_back(session, start);
+    throw;
+  } catch (const std::exception& error) {
+    if (data::is_out_of_memory(error)) go_back(session, start);
     throw;
   }
   session.evaluated = false;
@@ -207,17 +217,30 @@ void take_rounds(Session& session, int64_t rounds, const std::function<void()>& 
   save(session);
 }
 
+// "; saved after epoch 3 in <folder>: go on with ..."; "": there is nothing to save here. Moments
+// that are shared out are not whole any more: the last checkpoint stands.
+std::string save_what_is_done(Session& session) {
+  const bool begun = session.progress.epoch > 0 && fs::exists(session.options.folder / "run.json");
+  if (!begun || !session.learner.moments.owner.empty()) return "";
+  const fs::path saved = save_checkpoint(session);
+  return line("; saved after epoch %.0f in ", static_cast<double>(session.progress.epoch)) +
+         saved.string() + ": go on with --resume_from_checkpoint latest";
+}
+
 // What is left to do when a rank was lost: the rounds done are kept.
 [[noreturn]] void end_without(Session& session, const RankLost& lost) {
-  const bool begun = session.progress.epoch > 0 && fs::exists(session.options.folder / "run.json");
-  // Moments that are shared out went with the rank that was lost: the last checkpoint stands.
-  if (!lost.deputy || !begun || !session.learner.moments.owner.empty()) throw lost;
-  const fs::path saved = save_checkpoint(session);
-  throw RankLost(
-      lost.what() +
-          line("; saved after epoch %.0f in ", static_cast<double>(session.progress.epoch)) +
-          saved.string() + ": go on with --resume_from_checkpoint latest",
-      lost.exit_code, lost.deputy);
+  if (!lost.deputy) throw lost;
+  throw RankLost(lost.what() + save_what_is_done(session), lost.exit_code, lost.deputy);
+}
+
+// The same when memory ran out.
+[[noreturn]] void end_for_memory(Session& session, const std::exception& error) {
+  const TrainingConfig& config = session.config;
+  const std::string saved = writes(session) ? save_what_is_done(session) : "";
+  throw data::BadInput(session.command + ": out of memory (" + data::memory_fault(error) +
+                       "); lower " + session.memory_options + " or --resolution" +
+                       (config.gradient_checkpointing ? "" : ", turn on --gradient_checkpointing") +
+                       (config.train_full ? ", train adapters (--train lora)" : "") + saved);
 }
 
 }  // namespace
@@ -271,6 +294,9 @@ RunResult run_session(Session& session, int64_t rounds, const std::function<void
     take_rounds(session, rounds, round);
   } catch (const RankLost& lost) {
     end_without(session, lost);
+  } catch (const std::exception& error) {
+    if (!data::is_out_of_memory(error)) throw;
+    end_for_memory(session, error);
   }
   if (writes(session)) export_model(session.options.folder, session);
   result.epochs = session.progress.epoch;

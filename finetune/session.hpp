@@ -45,8 +45,9 @@ struct Session {
   const TrainingConfig& config;
   const RunOptions& options;
   const Reporter& reporter;
-  std::string command;   // "laurel finetune prdp"
-  diffusion::UNet unet;  // in training
+  std::string command;           // "laurel finetune prdp"
+  std::string memory_options{};  // whose lower values take less memory, with their values now
+  diffusion::UNet unet;          // in training
   Learner learner;
   RunProgress progress{};
   EvalSet eval_set{};
@@ -87,7 +88,8 @@ void back_to_good(Session& session, const std::string& where);
 // Opens the folder (throws BadInput as open_run and load_checkpoint, and when the ranks do not see
 // the same checkpoint and weights), evaluates the base, then rounds until `rounds` are done, the
 // reward is gamed or a stop is asked for; evaluates, saves. Where a rank is lost, the rounds done
-// are saved by one that is left, and RankLost says where.
+// are saved by one that is left, and RankLost says where; where memory runs out, they are saved and
+// BadInput says where, and what to lower.
 RunResult run_session(Session& session, int64_t rounds, const std::function<void()>& round);
 
 }  // namespace finetune

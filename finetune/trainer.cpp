@@ -217,6 +217,9 @@ Run make_run(const Task& task,
   run.clip_range = clip_range_in_nats(config, run.chain);
   run.session.command =
       config.method == Method::kPrdp ? "laurel finetune prdp" : "laurel finetune ddpo";
+  run.session.memory_options =
+      line("--train_batch_size (now %.0f), ", static_cast<double>(config.train_batch_size)) +
+      line("--sample_batch_size (now %.0f)", static_cast<double>(config.sample_batch_size));
   run.session.words = {std::filesystem::path(task.model).filename().string(), "DDIM",
                        config.sample_num_steps, config.sample_guidance_scale};
   run.session.base_words = run.session.words;

@@ -85,6 +85,9 @@ int distill_in(const finetune::Ranks& ranks, DistillCommand& command, const Opti
   const finetune::Reporter reporter = ranks.rank == 0 ? console.reporter() : finetune::Reporter();
   const finetune::EncodedImages encoded =
       encode_in_turn(ranks, [&] { return encode(command, images, pipeline, reporter); });
+  if (!command.max_memory.empty() || !task.device.is_cpu())
+    finetune::expect_memory(task, encoded, command.config,
+                            memory_limit(command.max_memory, task.device));
   if (command.dry_run) {
     if (ranks.rank == 0)
       std::cout << finetune::forecast_text(

@@ -16,8 +16,9 @@
 
 #include "data/error.hpp"
 #include "data/json.hpp"
+#include "finetune/gpu_sums.hpp"
 #include "tools/commands.hpp"
-#include "tools/device.hpp"
+#include "tools/gpu_facts.hpp"
 #include "tools/models.hpp"
 #include "tools/options.hpp"
 
@@ -40,6 +41,7 @@ constexpr double kLeastMemory =
     3e9;  // free bytes that the embedded models' finetuning needs, with room
 constexpr double kLeastDisk = 2e9;
 constexpr double kProbeSeconds = 0.3;
+constexpr int kNoDevice = 100;  // cuInit's answer where there is a driver and no GPU
 
 std::string rounded(double value, int digits) {
   std::ostringstream text;
@@ -175,18 +177,28 @@ std::vector<Finding> speed() {
   return {{.name = "fp32", .value = text(product, fp32)}, half};
 }
 
-Finding gpu() {
-  const GpuProbe probe = probe_gpu();
+// With libtorch's CUDA part loaded, where a driver is there.
+std::vector<Finding> gpu() {
+  GpuFacts facts = probe_gpu();
+  ask_torch(facts, 0);
   Finding finding{.name = "GPU"};
-  for (const auto& device : probe.gpus) {
+  for (const auto& device : facts.gpus) {
     finding.value += (finding.value.empty() ? "" : ", ") + device.name + " " +
                      rounded(static_cast<double>(device.memory_bytes) / kGigabyte, 0) + " GB";
   }
-  if (probe.gpus.empty()) finding.value = "none";
-  finding.advice = probe.problem;
-  if (!probe.problem.empty())
-    finding.verdict = probe.gpus.empty() ? Verdict::kNote : Verdict::kProblem;
-  return finding;
+  if (facts.gpus.empty()) finding.value = "none";
+  if (facts.driver_cuda > 0) finding.value += "; driver for CUDA " + cuda_text(facts.driver_cuda);
+  if (facts.torch_cuda > 0) finding.value += ", libtorch for " + cuda_text(facts.torch_cuda);
+  finding.advice = describe_gpu_trouble(facts);
+  const bool none = facts.gpus.empty() && (!facts.driver || facts.init_status == kNoDevice);
+  if (!finding.advice.empty()) finding.verdict = none ? Verdict::kNote : Verdict::kProblem;
+  if (facts.gpus.size() < 2) return {finding};
+  const std::string trouble = finetune::nccl_trouble();
+  return {finding,
+          {.name = "sums of GPUs",
+           .value = trouble.empty() ? "NCCL" : "through host memory",
+           .verdict = trouble.empty() ? Verdict::kGood : Verdict::kNote,
+           .advice = trouble}};
 }
 
 Finding libtorch() {
@@ -217,7 +229,7 @@ Finding models() {
 std::vector<Finding> examine() {
   std::vector<Finding> findings{processor(), threads(), memory(), disk(), libtorch()};
   for (const auto& finding : speed()) findings.push_back(finding);
-  findings.push_back(gpu());
+  for (const auto& finding : gpu()) findings.push_back(finding);
   findings.push_back(models());
   return findings;
 }

@@ -18,6 +18,7 @@
 #include "diffusion/generate.hpp"
 #include "tools/commands.hpp"
 #include "tools/edit_jobs.hpp"
+#include "tools/failure.hpp"
 #include "tools/gallery/page.hpp"
 #include "tools/generate_memory.hpp"
 #include "tools/models.hpp"
@@ -281,15 +282,16 @@ void run_chunk(Session& session, const std::vector<Ready>& chunk) {
 }
 
 // Chooses batch size and tiling for the largest image that the size rule gives.
-void fit_memory(Session& session) {
+void fit_memory(Session& session, at::Device device) {
   const EditConfig& config = session.config;
   const EditJob& job = session.plan.jobs.front();
   const PixelSize size = size_of(session, at::empty({3, 1, 1}), "--resolution");
   const Ready largest{&job, at::empty({3, size.height, size.width}), {}};
   const MemoryFit fit =
       fit_generation(session.pipeline, options_of(session, largest), request_of(largest, 0),
-                     {.bytes = data::parse_bytes(config.max_memory, "max_memory"),
-                      .batch_size = session.micro_batch});
+                     {.bytes = memory_limit(config.max_memory, device),
+                      .batch_size = session.micro_batch,
+                      .told = !config.max_memory.empty()});
   session.micro_batch = fit.batch_size;
 }
 
@@ -379,13 +381,11 @@ int cmd_edit(const std::vector<std::string>& arguments) {
                  [](const std::string& text) { std::cerr << "laurel: warning: " << text << "\n"; });
   const auto images = static_cast<int64_t>(session.plan.jobs.size()) * config.best_of;
   session.micro_batch = std::clamp<int64_t>(images, 1, config.batch_size);
-  if (!config.max_memory.empty() && !session.plan.jobs.empty()) fit_memory(session);
-  try {
-    run_jobs(session);
-  } catch (const c10::OutOfMemoryError&) {
-    throw BadInput("laurel edit: out of memory; lower --batch_size (now " +
-                   std::to_string(session.micro_batch) + ") or --resolution");
-  }
+  if ((!config.max_memory.empty() || !placement.device.is_cpu()) && !session.plan.jobs.empty())
+    fit_memory(session, placement.device);
+  const std::string batch = std::to_string(session.micro_batch);
+  with_advice("laurel edit", "--batch_size (now " + batch + ") or --resolution",
+              [&] { run_jobs(session); });
   return finish(session);
 }
 

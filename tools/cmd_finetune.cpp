@@ -1,7 +1,6 @@
 #include <iostream>
 
 #include "data/error.hpp"
-#include "data/memory.hpp"
 #include "finetune/forecast.hpp"
 #include "finetune/memory.hpp"
 #include "finetune/trainer.hpp"
@@ -26,9 +25,11 @@ int finetune_in(const finetune::Ranks& ranks,
   Console console;
   const finetune::Reporter reporter = ranks.rank == 0 ? console.reporter() : finetune::Reporter();
   if (!command.max_memory.empty()) {
-    command.config = finetune::fit_memory(
-        task, command.config, data::parse_bytes(command.max_memory, "max_memory"), reporter);
+    command.config = finetune::fit_memory(task, command.config,
+                                          memory_limit(command.max_memory, task.device), reporter);
     task.config_text = options.resolved();
+  } else if (!task.device.is_cpu()) {
+    finetune::expect_memory(task, command.config, memory_limit("", task.device));
   }
   if (command.dry_run) {
     if (ranks.rank == 0)

@@ -19,6 +19,7 @@
 #include "tools/commands.hpp"
 #include "tools/distilled_range.hpp"
 #include "tools/embeddings.hpp"
+#include "tools/failure.hpp"
 #include "tools/generate_memory.hpp"
 #include "tools/models.hpp"
 #include "tools/progress.hpp"
@@ -322,7 +323,7 @@ void run(const Session& session, const Placement& placement) {
 }
 
 // Chooses batch size and tiling by the job with the most pixels.
-void fit_memory(Session& session) {
+void fit_memory(Session& session, at::Device device) {
   SampleConfig& config = session.config;
   const auto elements = [&](const SampleJob& job) {
     const auto shape = diffusion::latent_shape(session.pipeline, job.height, job.width);
@@ -334,10 +335,11 @@ void fit_memory(Session& session) {
   const MemoryFit fit = fit_generation(
       session.pipeline, options_of(session, job),
       {.prompt = job.prompt, .negative_prompt = job.negative_prompt, .seed = 0, .latents = {}},
-      {.bytes = data::parse_bytes(config.max_memory, "max_memory"),
+      {.bytes = memory_limit(config.max_memory, device),
        .batch_size =
            micro_batch_of(config, session.jobs.size() * static_cast<size_t>(config.best_of)),
-       .tile_size = config.vae_tile_size});
+       .tile_size = config.vae_tile_size,
+       .told = !config.max_memory.empty()});
   config.batch_size = fit.batch_size;
   config.vae_tiling = fit.tiled;
 }
@@ -386,14 +388,12 @@ int cmd_sample(const std::vector<std::string>& arguments) {
   check_latents(session);
   check_tagged_loras(session);
   settle_prompts(session);
-  if (!config.max_memory.empty()) fit_memory(session);
+  if (!config.max_memory.empty() || !placement.device.is_cpu())
+    fit_memory(session, placement.device);
   data::write_file(fs::path(config.output_dir) / "config.toml", options.resolved());
-  try {
-    run(session, placement);
-  } catch (const c10::OutOfMemoryError&) {
-    throw BadInput("laurel sample: out of memory; lower --batch_size (now " +
-                   std::to_string(micro_batch_of(config, kMicroBatch)) + ") or the size");
-  }
+  const std::string batch = std::to_string(micro_batch_of(config, kMicroBatch));
+  with_advice("laurel sample", "--batch_size (now " + batch + ") or the size, or take --vae_tiling",
+              [&] { run(session, placement); });
   return 0;
 }
 

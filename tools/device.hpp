@@ -1,6 +1,6 @@
 #pragma once
 
-// Where a command computes: --device auto|cpu|cuda and --precision fp32|bf16|fp16.
+// Where a command computes: --device auto|cpu|cuda|cuda:N and --precision fp32|bf16|fp16.
 //
 // laurel links libtorch's CPU part alone, so that a run without a GPU starts in a third of a
 // second. libtorch_cuda, which lies beside it, is loaded by open_device when a GPU is used; nothing
@@ -8,9 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <filesystem>
 #include <string>
-#include <vector>
 
 #include "tools/options.hpp"
 
@@ -24,30 +22,22 @@ struct DeviceConfig {
 // Declares --device and --precision.
 void declare_device(Options& options, DeviceConfig& config);
 
-struct Gpu {
-  std::string name;
-  int64_t memory_bytes = 0;
-};
-
-// What the machine offers, asked of the driver (libcuda) without touching libtorch.
-struct GpuProbe {
-  std::vector<Gpu> gpus;
-  int driver_cuda = 0;  // the newest CUDA that the driver serves: 13000 is 13.0; 0 without a driver
-  std::filesystem::path torch_library;  // libtorch_cuda.so; empty when this libtorch has none
-  std::string problem;  // why no GPU can be used, and what to do; empty when one can
-};
-GpuProbe probe_gpu();
-
 struct Placement {
   at::Device device = at::kCPU;
   at::ScalarType compute = at::kFloat;  // dtype of matrix products
+  std::string name;                     // the GPU's
 };
 
 // Resolves the choice and, for a GPU, loads libtorch_cuda. Throws BadInput when cuda is asked for
-// and cannot be had, when a word is not known, and for fp16 on the CPU. bf16 on the CPU is allowed
+// and cannot be had (tools/gpu_facts.hpp says why), when a word is not known, and for fp16 on the
+// CPU. bf16 on the CPU is allowed
 // with a warning: it is slower there. `local_rank`: which of the machine's processes this is; each
 // takes a GPU of its own.
 Placement open_device(const DeviceConfig& config, int64_t local_rank = 0);
+
+// Bytes that a run may hold on the device: --max_memory's, "" for what a GPU has free (infinite for
+// the CPU). Throws BadInput.
+double memory_limit(const std::string& max_memory, at::Device device);
 
 // While it lives, matrix products on the placement's device run in its compute dtype (libtorch's
 // autocast); fp32: no change. One at a time.

@@ -1,6 +1,7 @@
 #include "tools/distill_options.hpp"
 
 #include "data/error.hpp"
+#include "data/memory.hpp"
 #include "data/parameters.hpp"
 
 namespace tools {
@@ -88,6 +89,8 @@ void declare_evaluation(Options& options, DistillCommand& command) {
 
 void declare_distill(Options& options, DistillCommand& command) {
   declare_run(options, command, command.config);
+  options.text("max_memory", command.max_memory,
+               "refuses at the start a step that takes more, with what would fit: 12GB");
   declare_data(options, command);
   declare_prompts(options, command);
   declare_distillation(options, command);
@@ -98,6 +101,7 @@ void declare_distill(Options& options, DistillCommand& command) {
   declare_ranks(options, command, command.config);
   options.rarely(rare_training_options());
   options.rarely({"images",
+                  "max_memory",
                   "latents",
                   "social",
                   "lvlm",
@@ -148,6 +152,7 @@ void resolve_distill(DistillCommand& command) {
         "], found " + data::short_number(command.guidance_scale));
   }
   if (command.output_dir.empty()) command.output_dir = "runs/distill";
+  if (!command.max_memory.empty()) data::parse_bytes(command.max_memory, "max_memory");
 }
 
 }  // namespace tools

@@ -12,8 +12,9 @@ namespace tools {
 
 struct DistillCommand : TrainingCommand {
   finetune::DistillConfig config;
-  std::string data;     // "world", a folder; empty: the world for the embedded model
-  std::string latents;  // file where encoded images are kept; empty: nowhere
+  std::string data;        // "world", a folder; empty: the world for the embedded model
+  std::string latents;     // file where encoded images are kept; empty: nowhere
+  std::string max_memory;  // "12GB"; empty: a GPU's free memory
   int64_t images = 4000;
   std::string loss_type = "huber", reward_view = "whole";
   double guidance_scale = 8.5;  // w + 1

@@ -8,6 +8,7 @@ struct MemoryLimit {
   double bytes = 0;
   int64_t batch_size = 1;  // images at a time, at most
   int64_t tile_size = 0;   // pixels of the VAE's tiles, 0: its own
+  bool told = true;        // the user's limit, not what a GPU has free: the choice is always said
 };
 struct MemoryFit {
   int64_t batch_size = 1;
@@ -23,5 +24,9 @@ MemoryFit fit_generation(diffusion::Pipeline& pipeline,
                          diffusion::GenerateOptions options,
                          diffusion::ImageRequest request,
                          const MemoryLimit& limit);
+
+// "what would fit: about 512x512", in steps of 64 pixels, where `share` of the image's memory is
+// there; or that no size does.
+std::string size_that_fits(int64_t width, int64_t height, double share);
 
 }  // namespace tools

@@ -1,17 +1,15 @@
 #include "tools/in_ranks.hpp"
 
 #include <ATen/Version.h>
-#include <c10/util/Exception.h>
 
 #include <iostream>
 
 #include "data/error.hpp"
 #include "data/sha256.hpp"
+#include "tools/failure.hpp"
 
 namespace tools {
 namespace {
-
-constexpr int kFailed = 1, kBadInput = 2;
 
 // Of the running program's file.
 std::string program_digest() { return data::sha256_of_file("/proc/self/exe").substr(0, 16); }
@@ -34,12 +32,9 @@ int run_together(const finetune::Ranks& ranks,
   } catch (const finetune::RankLost& lost) {
     if (lost.deputy) std::cerr << "laurel: " << lost.what() << std::endl;
     finetune::end_all(ranks, lost.what(), lost.exit_code);
-  } catch (const data::BadInput& error) {
-    fail(ranks, error.what(), kBadInput);
-  } catch (const c10::Error& error) {
-    fail(ranks, std::string("internal error: ") + error.what_without_backtrace(), kFailed);
   } catch (const std::exception& error) {
-    fail(ranks, error.what(), kFailed);
+    const Failure failure = failure_of(error);
+    fail(ranks, failure.what, failure.exit_code);
   }
 }
 

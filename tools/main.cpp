@@ -1,11 +1,10 @@
-#include <c10/util/Exception.h>
-
 #include <algorithm>
 #include <exception>
 #include <iostream>
 
 #include "data/error.hpp"
 #include "tools/commands.hpp"
+#include "tools/failure.hpp"
 
 // libtorch's matrix products and attention on the CPU are MKL's, which asks this function of its
 // own whether the processor is Intel's, and takes the kernels without AVX-512 where it is not. What
@@ -14,9 +13,6 @@
 extern "C" __attribute__((visibility("default"))) int mkl_serv_intel_cpu_true() { return 1; }
 
 namespace {
-
-constexpr int kFailed = 1;    // a fault of laurel or of the machine
-constexpr int kBadInput = 2;  // something that the user can put right
 
 void print_help() {
   std::cout << "laurel <command> [options]\n"
@@ -35,7 +31,7 @@ int run(const std::vector<std::string>& arguments) {
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" ||
       arguments[0] == "help") {
     print_help();
-    return arguments.empty() ? kBadInput : 0;
+    return arguments.empty() ? tools::kBadInput : 0;
   }
   if (arguments[0] == "--version") {
     std::cout << "laurel " << LAUREL_VERSION << "\n";
@@ -57,14 +53,9 @@ int run(const std::vector<std::string>& arguments) {
 int main(int argc, char** argv) {
   try {
     return run({argv + 1, argv + argc});
-  } catch (const data::BadInput& error) {
-    std::cerr << "laurel: " << error.what() << "\n";
-    return kBadInput;
-  } catch (const c10::Error& error) {
-    std::cerr << "laurel: internal error: " << error.what_without_backtrace() << "\n";
-    return kFailed;
   } catch (const std::exception& error) {
-    std::cerr << "laurel: " << error.what() << "\n";
-    return kFailed;
+    const tools::Failure failure = tools::failure_of(error);
+    std::cerr << "laurel: " << failure.what << "\n";
+    return failure.exit_code;
   }
 }
