@@ -36,198 +36,6 @@ WORK = ("sampling", "PRDP update", "LCD step", "RG-LCD step")
 SHAPE_WORK = ("unet", "vae", "prdp")
 
 
-# ---- the Python side, in a process of its own ------------------------------------------------------------------------
-
-def timed(run, repeats):
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def prompts_of(count):
-    return [f"a {('red', 'green', 'blue', 'yellow')[k % 4]} {('circle', 'square', 'triangle')[k % 3]}" for k in range(count)]
-
-
-def load_pipeline(options):
-    import torch
-    from diffusers import DDIMScheduler, StableDiffusionPipeline
-    torch.set_num_threads(options.threads)
-    pipeline = StableDiffusionPipeline.from_pretrained(options.model, torch_dtype=torch.float32, safety_checker=None)
-    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def sampling_work(options):
-    import torch
-    pipeline = load_pipeline(options)
-
-    def run():
-        generators = [torch.Generator().manual_seed(k) for k in range(options.images)]
-        pipeline(prompts_of(options.images), num_inference_steps=options.steps, guidance_scale=options.guidance, eta=0.0, generator=generators, output_type="np")
-    return run
-
-
-class Chain:
-    """Trajectories of the base model, and DDIM steps at eta 1 as Gaussians (Song et al. 2021, eq. 12 and 16)."""
-
-    def __init__(self, options):
-        import torch
-        self.torch, self.options = torch, options
-        pipeline = load_pipeline(options)
-        pipeline.scheduler.set_timesteps(options.update_steps)
-        self.unet = pipeline.unet.requires_grad_(False)
-        self.times = pipeline.scheduler.timesteps.tolist()
-        self.abar = pipeline.scheduler.alphas_cumprod.double()
-        self.gap = pipeline.scheduler.config.num_train_timesteps // options.update_steps
-        with torch.no_grad():
-            condition = pipeline.encode_prompt(["a red circle", "a blue square"], "cpu", 1, True, [""] * 2)
-        self.texts = condition[0].repeat_interleave(options.images // 2, 0)
-        self.empty = condition[1][:1].expand(options.images, -1, -1)
-        generator = torch.Generator().manual_seed(1)
-        shape = (options.images, self.unet.config.in_channels, self.unet.config.sample_size, self.unet.config.sample_size)
-        self.latents, self.reference = [torch.randn(shape, generator=generator)], []
-        with torch.no_grad():
-            for k in range(options.update_steps):
-                mean, sigma = self.mean(k)
-                self.reference.append(mean)
-                self.latents.append(mean + sigma * torch.randn(shape, generator=generator))
-        self.rewards = torch.randn(options.images, generator=generator, dtype=torch.float64)
-
-    def mean(self, k):
-        torch, x, t = self.torch, self.latents[k], self.times[k]
-        both = self.unet(torch.cat([x, x]), t, torch.cat([self.empty, self.texts])).sample
-        uncond, cond = both.chunk(2)
-        epsilon = uncond + self.options.guidance * (cond - uncond)
-        now, before = float(self.abar[t]), float(self.abar[max(t - self.gap, 0)])
-        variance = (1 - before) / (1 - now) * (1 - now / before)
-        sigma = max(variance ** 0.5, 0.1)
-        x0 = (x - (1 - now) ** 0.5 * epsilon) / now ** 0.5
-        return before ** 0.5 * x0 + max(1 - before - sigma ** 2, 0.0) ** 0.5 * epsilon, sigma
-
-    def log_ratio(self, k):
-        """log pi / pi_ref of step k, in nats. -> [N] fp64"""
-        mean, sigma = self.mean(k)
-        reference = self.reference[k]
-        return ((mean - reference).double() * (2 * self.latents[k + 1] - mean - reference).double()).sum((1, 2, 3)) / (2 * sigma ** 2)
-
-    def loss(self, ratios):
-        """PRDP, eq. 10 and 12: the squared error of each pair's reward difference. ratios: [N, T]"""
-        torch, half = self.torch, self.options.images // 2
-        clipped = ratios + (ratios.clamp(-0.2, 0.2) - ratios).detach()
-        total = torch.zeros((), dtype=torch.float64)
-        for first in (0, half):
-            u, r = clipped.sum(1)[first:first + half], self.rewards[first:first + half]
-            error = (u[:, None] - u[None]) - (r[:, None] - r[None])
-            total = total + error.square().sum() / 2
-        return total / (half * (half - 1))
-
-
-def update_work(options, two_pass):
-    from peft import LoraConfig
-    chain = Chain(options)
-    torch, steps = chain.torch, range(options.update_steps)
-    chain.unet.add_adapter(LoraConfig(r=8, lora_alpha=8, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
-    params = [value for value in chain.unet.parameters() if value.requires_grad]
-    optimiser = torch.optim.AdamW(params, lr=1e-6)
-    stored = torch.zeros(options.images, options.update_steps, dtype=torch.float64)  # the policy that drew is the one updated
-
-    def run():
-        if two_pass:
-            leaf = stored.clone().requires_grad_(True)
-            weights = torch.autograd.grad(chain.loss(leaf), leaf)[0]
-            for k in steps:
-                (chain.log_ratio(k) * weights[:, k]).sum().backward()
-        else:
-            chain.loss(torch.stack([chain.log_ratio(k) for k in steps], 1)).backward()
-        torch.nn.utils.clip_grad_norm_(params, 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-    return run
-
-
-class Distillation:
-    def __init__(self, options, rewarded):
-        import copy
-        import torch
-        from diffusers import UNet2DConditionModel
-        self.torch, self.options, self.rewarded = torch, options, rewarded
-        pipeline = load_pipeline(options)
-        self.teacher, self.vae = pipeline.unet.requires_grad_(False), pipeline.vae.requires_grad_(False)
-        self.student = UNet2DConditionModel.from_config(self.teacher.config, time_cond_proj_dim=256)
-        self.student.load_state_dict(self.teacher.state_dict(), strict=False)
-        self.target = copy.deepcopy(self.student).requires_grad_(False)
-        self.params = list(self.student.parameters())
-        self.optimiser = torch.optim.AdamW(self.params, lr=1e-6, weight_decay=0.0)
-        self.abar = pipeline.scheduler.alphas_cumprod
-        self.points = torch.arange(1, 51) * 20 - 1
-        with torch.no_grad():
-            texts = ["a red circle", "a blue square"] * (options.images // 2)
-            self.hidden, empty = pipeline.encode_prompt(texts, "cpu", 1, True, [""] * options.images)
-            self.empty = empty
-        self.generator = torch.Generator().manual_seed(1)
-        if rewarded:
-            from transformers import CLIPModel
-            self.clip = CLIPModel.from_pretrained(pathlib.Path(options.model) / "clip").requires_grad_(False)
-            with torch.no_grad():
-                ids = pipeline.tokenizer(texts, padding="max_length", return_tensors="pt").input_ids
-                self.text = self.unit(self.clip.get_text_features(input_ids=ids))
-
-    def unit(self, features):
-        features = features if self.torch.is_tensor(features) else features.pooler_output
-        return self.torch.nn.functional.normalize(features, dim=-1)
-
-    def column(self, x):
-        return x.view(-1, 1, 1, 1)
-
-    def x0(self, output, x, t):
-        return (x - self.column(1 - self.abar[t]).sqrt() * output) / self.column(self.abar[t]).sqrt()
-
-    def f(self, unet, x, t, w):
-        from diffusers import LatentConsistencyModelPipeline
-        embedding = LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, w, embedding_dim=256)
-        output = unet(x, t, self.hidden, timestep_cond=embedding).sample
-        scaled = self.column(t) * 10.0
-        return 0.25 / (scaled ** 2 + 0.25) * x + scaled / (scaled ** 2 + 0.25).sqrt() * self.x0(output, x, t)
-
-    def reward(self, latents):
-        torch = self.torch
-        images = (self.vae.decode(latents / self.vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
-        mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
-        std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
-        return (self.unit(self.clip.get_image_features(pixel_values=(images - mean) / std)) * self.text).sum(1).mean()
-
-    def step(self):
-        torch, count = self.torch, self.options.images
-        shape = (count, self.student.config.in_channels, self.student.config.sample_size, self.student.config.sample_size)
-        clean, noise = torch.randn(shape, generator=self.generator), torch.randn(shape, generator=self.generator)
-        index = torch.randint(50, (count,), generator=self.generator)
-        t, before = self.points[index], (self.points[index] - 20).clamp(min=0)
-        w = 2 + 12 * torch.rand(count, generator=self.generator)
-        x = self.column(self.abar[t]).sqrt() * clean + self.column(1 - self.abar[t]).sqrt() * noise
-        predicted = self.f(self.student, x, t, w)
-        with torch.no_grad():
-            cond, uncond = self.teacher(x, t, self.hidden).sample, self.teacher(x, t, self.empty).sample
-            x0_cond, x0_uncond = self.x0(cond, x, t), self.x0(uncond, x, t)
-            x0, epsilon = x0_cond + self.column(w) * (x0_cond - x0_uncond), cond + self.column(w) * (cond - uncond)
-            bar = self.column(self.abar[before])
-            target = self.f(self.target, bar.sqrt() * x0 + (1 - bar).sqrt() * epsilon, before, w)
-        loss = torch.mean(torch.sqrt((predicted - target) ** 2 + 1e-6) - 1e-3)
-        if self.rewarded:
-            loss = loss - 0.01 * self.reward(predicted)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.params, 1.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for value, average in zip(self.params, self.target.parameters()):
-                average.mul_(0.95).add_(value, alpha=0.05)
-
-
 # ---- full-size networks, random weights ------------------------------------------------------------------------------
 
 def shape_unet(options):
@@ -319,9 +127,12 @@ def worker(options):
     if options.shape:
         shape_worker(options)
         return
-    make = {"sampling": lambda: sampling_work(options), "graph": lambda: update_work(options, False), "twopass": lambda: update_work(options, True),
-            "lcd": lambda: Distillation(options, False).step, "rg-lcd": lambda: Distillation(options, True).step}[options.worker]
-    print(json.dumps({"seconds": timed(make(), options.repeats)}))
+    import python_side as side
+    make = {"sampling": lambda: side.sampling_work(options), "graph": lambda: side.update_work(options, False), "twopass": lambda: side.update_work(options, True),
+            "lcd": lambda: side.Distillation(options, False).step, "rg-lcd": lambda: side.Distillation(options, True).step}[options.worker]
+    run = make()
+    run()
+    print(json.dumps({"seconds": statistics.median(side.times_of(options, run, options.repeats))}))
 
 
 # ---- both sides in turns ---------------------------------------------------------------------------------------------
@@ -411,6 +222,7 @@ def main():
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of matrix products, with --shape")
     parser.add_argument("--output", type=pathlib.Path)
     parser.add_argument("--worker", choices=("sampling", "graph", "twopass", "lcd", "rg-lcd") + SHAPE_WORK, help=argparse.SUPPRESS)
+    parser.set_defaults(device="cpu", compiled=False, checkpointing=False)
     options = parser.parse_args()
     options.update_steps = options.update_steps or (1 if options.shape else 10)
     options.repeats = options.repeats or (1 if options.shape else 3)

@@ -6,15 +6,14 @@
 
 #include <memory>
 
-#include "diffusion/generate.hpp"
 #include "finetune/distill.hpp"
 #include "finetune/distill_step.hpp"
 #include "finetune/trainable.hpp"
+#include "tools/bench/bench_task.hpp"
+#include "tools/bench/random_model.hpp"
 
 namespace bench {
 namespace {
-
-const std::vector<std::string> kPrompts = {"a red circle", "a blue square"};
 
 // What a step works on; the parts refer to each other, so it stays where it is made.
 struct Work {
@@ -29,39 +28,32 @@ struct Work {
 rewards::Reward clip_reward(const diffusion::Pipeline& pipeline, const rewards::Clip& clip) {
   const at::NoGradGuard no_gradient;
   // Both prompts' text features; which of them an image has does not change the work.
-  const at::Tensor text =
-      rewards::text_features(clip, data::encode(pipeline.tokenizer, kPrompts).ids);
+  const at::Tensor ids = data::encode(pipeline.tokenizer, some_prompts(2)).ids,
+                   text = rewards::text_features(clip, ids.to(clip.visual_projection.device()));
   return {{.name = "clip_score", .differentiable = true},
           [&clip, text](const rewards::RewardBatch& batch) {
             return rewards::image_features(clip, batch.images).matmul(text[0]);
           }};
 }
 
-std::shared_ptr<Work> make_work(const diffusion::Pipeline& pipeline, int64_t images) {
+std::shared_ptr<Work> make_work(const diffusion::Pipeline& pipeline, const StageOptions& options) {
   auto work = std::make_shared<Work>();
+  work->task = task_of(pipeline, options.device);
   work->task.teacher = pipeline.unet;
   work->task.unet = finetune::make_student(pipeline.unet, 256);
-  work->task.scheduler = pipeline.scheduler;
-  work->task.latent_shape = diffusion::latent_shape(pipeline, 0, 0);
-  work->task.encode = [&pipeline](const std::vector<std::string>& texts) {
-    return diffusion::encode_prompts(pipeline, texts);
-  };
-  work->task.decode_unclamped = [&pipeline](const at::Tensor& latents) {
-    return diffusion::latents_to_unclamped(pipeline.vae, latents);
-  };
   auto generator = at::detail::createCPUGenerator(1);
   std::vector<int64_t> shape = work->task.latent_shape;
   shape.insert(shape.begin(), 2);
-  work->data = {at::randn(shape, generator), at::zeros(shape), kPrompts};
+  work->data = {at::randn(shape, generator), at::zeros(shape), some_prompts(2)};
   work->config.train_full = true;
   work->config.ema_decay = 0.95;
   work->config.learning_rate = 1e-6;
-  work->config.train_batch_size = images;
-  work->config.reward_chunk = images;
+  work->config.gradient_checkpointing = options.gradient_checkpointing;
+  work->config.train_batch_size = options.images;
+  work->config.reward_chunk = options.images;
   work->student = work->task.unet;
   const auto params = finetune::trained_parameters(work->student, work->config);
   work->learner = finetune::make_learner(work->config, params, 1000);
-  work->task.uncondition = [&pipeline] { return diffusion::encode_negatives(pipeline, {""}); };
   work->distillation = std::make_unique<finetune::Distillation>(finetune::make_distillation(
       work->task, work->data, work->config, work->student, work->learner));
   return work;
@@ -80,14 +72,14 @@ Stage stage_of(const std::string& name, const std::shared_ptr<Work>& work) {
 
 std::vector<StagePlan> distill_stages(const diffusion::Pipeline& pipeline,
                                       const std::optional<rewards::Clip>& clip,
-                                      int64_t images) {
+                                      const StageOptions& options) {
   if (diffusion::embeds_guidance(pipeline.unet)) return {};  // no teacher
-  std::vector<StagePlan> plans{{"LCD step", [&pipeline, images] {
-                                  return stage_of("LCD step", make_work(pipeline, images));
+  std::vector<StagePlan> plans{{"LCD step", [&pipeline, options] {
+                                  return stage_of("LCD step", make_work(pipeline, options));
                                 }}};
   if (clip) {
-    plans.push_back({"RG-LCD step", [&pipeline, &clip, images] {
-                       const auto work = make_work(pipeline, images);
+    plans.push_back({"RG-LCD step", [&pipeline, &clip, options] {
+                       const auto work = make_work(pipeline, options);
                        work->task.rewards = {clip_reward(pipeline, *clip)};
                        work->config.reward_weights = {1.0};
                        return stage_of("RG-LCD step", work);

@@ -7,9 +7,10 @@
 namespace bench {
 
 // The whole UNet, 50 solver points, a moving average; with a CLIP also the step that is guided by
-// its score through the autoencoder. `images` latents a step. Pipeline and CLIP must outlive it.
+// its score through the autoencoder. `options.images` latents a step. Pipeline and CLIP must
+// outlive it.
 std::vector<StagePlan> distill_stages(const diffusion::Pipeline& pipeline,
                                       const std::optional<rewards::Clip>& clip,
-                                      int64_t images);
+                                      const StageOptions& options);
 
 }  // namespace bench

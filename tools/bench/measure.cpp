@@ -12,18 +12,20 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/device.hpp"
 #include "data/flops.hpp"
 #include "data/json.hpp"
-#include "data/memory.hpp"
 
 namespace bench {
 namespace {
 
 constexpr double kGiga = 1e9, kMilli = 1e-3;
 
-double seconds_of(const std::function<void()>& run) {
+double seconds_of(at::Device device, const std::function<void()>& run) {
+  data::synchronize(device);
   const auto start = std::chrono::steady_clock::now();
   run();
+  data::synchronize(device);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
@@ -53,57 +55,61 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-Measurement measure(const Stage& stage, int64_t repeats, bool cold) {
+Measurement measure(const Stage& stage, const MeasureOptions& options) {
+  const at::Device device = options.device;
   Measurement result{.name = stage.name,
                      .batch = stage.batch,
                      .peak_mb = std::nullopt,
                      .weights_mb = stage.weights_mb};
   std::vector<double> times;
-  const auto timed = [&] { times.push_back(seconds_of(stage.run)); };
+  const auto timed = [&] { times.push_back(seconds_of(device, stage.run)); };
   const auto counted = [&](const std::function<void()>& run) {
     result.flops = static_cast<double>(data::count_flops(run));
   };
-  if (!cold) counted(stage.run);
-  const bool counts_memory = data::reset_peak_memory();
+  if (!options.cold) counted(stage.run);
+  const bool counts_memory = data::reset_peak_memory(device);
   const std::clock_t before = std::clock();
-  if (cold) counted(timed);
-  while (static_cast<int64_t>(times.size()) < repeats) timed();
-  result.cpu =
-      static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC / static_cast<double>(repeats);
-  if (counts_memory) result.peak_mb = data::peak_memory() / (1024 * 1024);
+  if (options.cold) counted(timed);
+  while (static_cast<int64_t>(times.size()) < options.repeats) timed();
+  result.cpu = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC /
+               static_cast<double>(options.repeats);
+  if (counts_memory) result.peak_mb = data::peak_memory(device) / (1024 * 1024);
   result.median = median(times);
   result.least = *std::min_element(times.begin(), times.end());
   result.most = *std::max_element(times.begin(), times.end());
   return result;
 }
 
-double matmul_ceiling(int64_t repeats) {
+double matmul_ceiling(at::Device device, at::ScalarType type, int64_t repeats) {
   double best = 0;
   for (const int64_t size : {512, 1024, 2048}) {
-    const at::Tensor a = at::ones({size, size}), b = at::ones({size, size});
-    at::Tensor c = at::empty({size, size});
-    at::mm_out(c, a, b);
+    const int64_t n = device.is_cpu() ? size : 4 * size;
+    // A GPU multiplies ones faster than numbers: fewer bits change, and it need not slow down.
+    const at::Tensor a = at::randn({n, n}, at::TensorOptions(device).dtype(type));
+    at::Tensor c = at::empty_like(a);
+    at::mm_out(c, a, a);
     for (int64_t k = 0; k < repeats; ++k) {
-      const double seconds = seconds_of([&] { at::mm_out(c, a, b); });
-      best = std::max(best, 2.0 * static_cast<double>(size * size * size) / seconds);
+      const double seconds = seconds_of(device, [&] { at::mm_out(c, a, a); });
+      best = std::max(best, 2.0 * static_cast<double>(n * n * n) / seconds);
     }
   }
   return best;
 }
 
-Machine this_machine(double ceiling) {
-  Machine machine{.processor = field("/proc/cpuinfo", "model name"),
-                  .threads = at::get_num_threads(),
-                  .ceiling = ceiling};
+Machine this_machine(const std::string& gpu, const std::string& precision) {
+  Machine machine{.device = gpu.empty() ? field("/proc/cpuinfo", "model name") : gpu,
+                  .precision = precision,
+                  .threads = at::get_num_threads()};
+  if (machine.device.empty()) machine.device = "CPU";
   getloadavg(&machine.load, 1);
   return machine;
 }
 
 std::string table(const Machine& machine, const std::vector<Measurement>& results) {
   char line[200];
-  std::snprintf(line, sizeof line, "%s, %d threads, load %.1f; matrix product %.1f GFLOP/s\n\n",
-                machine.processor.empty() ? "CPU" : machine.processor.c_str(),
-                static_cast<int>(machine.threads), machine.load, machine.ceiling / kGiga);
+  std::snprintf(line, sizeof line, "%s, %d threads, load %.1f; %s matrix product %.1f GFLOP/s\n\n",
+                machine.device.c_str(), static_cast<int>(machine.threads), machine.load,
+                machine.precision.c_str(), machine.ceiling / kGiga);
   std::string text = line;
   std::snprintf(line, sizeof line, "%-26s %5s %10s %10s %10s %9s %9s %8s %9s %9s\n", "stage",
                 "batch", "median", "min", "max", "GFLOP", "GFLOP/s", "of mm", "peak MB", "weights");
@@ -122,7 +128,8 @@ std::string table(const Machine& machine, const std::vector<Measurement>& result
 }
 
 std::string json(const Machine& machine, const std::vector<Measurement>& results) {
-  nlohmann::ordered_json root{{"processor", machine.processor},
+  nlohmann::ordered_json root{{"device", machine.device},
+                              {"precision", machine.precision},
                               {"threads", machine.threads},
                               {"load", machine.load},
                               {"matmul_gflops", machine.ceiling / kGiga},

@@ -2,6 +2,8 @@
 
 // Time, operations and memory of a piece of work.
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -29,28 +31,37 @@ struct Measurement {
   double median = 0, least = 0, most = 0;  // seconds a run
   double cpu = 0;                          // processor seconds a run, of all threads together
   double flops = 0;                        // of one run
-  std::optional<double> peak_mb;           // the process's largest resident size during the runs
-  double weights_mb = 0;                   // of them the network's weights; 0: not told
+  // The most memory during the runs: CPU: the process's resident size; a GPU: its tensors.
+  std::optional<double> peak_mb;
+  double weights_mb = 0;  // of them the network's weights; 0: not told
 };
 
-// `repeats` timed runs, after one to warm up unless `cold`. Operations are counted in the first
-// run.
-Measurement measure(const Stage& stage, int64_t repeats, bool cold = false);
+struct MeasureOptions {
+  int64_t repeats = 5;  // timed runs
+  bool cold = false;    // none before them to warm up
+  at::Device device = at::kCPU;
+};
+// Times runs of a stage, the device's work done before the clock is read. Operations are counted in
+// the first run, which warms up.
+Measurement measure(const Stage& stage, const MeasureOptions& options);
 
-// The fastest matrix product of this machine at the present number of threads, in operations a
-// second: fp32, square, the best of sizes 512, 1024 and 2048.
-double matmul_ceiling(int64_t repeats);
+// The fastest matrix product of the device (the CPU: at the present number of threads) in a type,
+// in operations a second: square, of random numbers, the best of three sizes (CPU: 512 to 2048,
+// else 2048 to 8192).
+double matmul_ceiling(at::Device device, at::ScalarType type, int64_t repeats);
 
 // The middle value; of an even number the mean of the two. values: not empty
 double median(std::vector<double> values);
 
 struct Machine {
-  std::string processor;
-  int64_t threads = 1;
-  double load = 0;     // of the last minute, as the run began
-  double ceiling = 0;  // operations a second
+  std::string device;     // its name: the GPU's, or the processor's
+  std::string precision;  // of matrix products, the ceiling's too
+  int64_t threads = 1;    // of the CPU
+  double load = 0;        // of the last minute, as the run began
+  double ceiling = 0;     // operations a second
 };
-Machine this_machine(double ceiling);
+// As it is now, without its ceiling. `gpu`: its name; "": the CPU computes.
+Machine this_machine(const std::string& gpu, const std::string& precision);
 
 std::string table(const Machine& machine, const std::vector<Measurement>& results);
 std::string json(const Machine& machine, const std::vector<Measurement>& results);

@@ -4,13 +4,11 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
-#include <map>
 #include <memory>
 
-#include "data/error.hpp"
-#include "diffusion/vae.hpp"
 #include "finetune/trainable.hpp"
 #include "finetune/update.hpp"
+#include "tools/bench/random_model.hpp"
 
 namespace bench {
 namespace {
@@ -18,47 +16,6 @@ namespace {
 constexpr int64_t kTokens = 77;
 constexpr int64_t kTimestep = 500;
 constexpr double kGuidance = 5.0, kSigma = 0.1;
-
-struct Shape {
-  diffusion::UNetConfig unet;
-  diffusion::VaeConfig vae;
-};
-
-Shape sd15() {
-  Shape shape;  // the UNet's defaults are those of Stable Diffusion 1
-  shape.vae.block_out_channels = {128, 256, 512, 512};
-  shape.vae.layers_per_block = 2;
-  shape.vae.sample_size = 512;
-  return shape;
-}
-
-Shape sd21() {
-  Shape shape = sd15();
-  shape.unet.heads = {5, 10, 20, 20};
-  shape.unet.cross_attention_dim = 1024;
-  shape.unet.use_linear_projection = true;
-  return shape;
-}
-
-Shape tiny() {
-  Shape shape = sd15();
-  shape.unet.block_out_channels = {8, 8, 16, 16};
-  shape.unet.heads = {2, 2, 2, 2};
-  shape.unet.cross_attention_dim = 8;
-  shape.unet.norm_num_groups = 4;
-  shape.vae.block_out_channels = {4, 4, 8, 8};
-  shape.vae.norm_num_groups = 4;
-  return shape;
-}
-
-Shape shape_by_name(const std::string& name) {
-  static const std::map<std::string, Shape (*)()> shapes = {
-      {"sd15", sd15}, {"sd21", sd21}, {"tiny", tiny}};
-  const auto found = shapes.find(name);
-  if (found == shapes.end())
-    throw data::BadInput("shape: expected sd15 or sd21, found '" + name + "'");
-  return found->second();
-}
 
 double megabytes(const at::Tensor& tensor) {
   return static_cast<double>(tensor.nbytes()) / (1024 * 1024);
@@ -72,46 +29,63 @@ double weights_mb(Weights weights) {
   return sum;
 }
 
-// The latents' side of an image.
-int64_t latent_side(const Shape& shape, int64_t resolution) {
-  const int64_t factor = diffusion::vae_factor(shape.vae);
-  const int64_t unit = factor << (shape.unet.block_out_channels.size() - 1);
-  if (resolution % unit != 0) {
-    throw data::BadInput("resolution: expected a multiple of " + std::to_string(unit) + ", found " +
-                         std::to_string(resolution));
-  }
-  return resolution / factor;
-}
-
 at::Tensor noise(at::IntArrayRef shape, uint64_t seed) {
   auto generator = at::detail::createCPUGenerator(seed);
   return at::empty(shape, at::kFloat).normal_(0, 1, generator);
 }
 
-diffusion::UNet random_unet(const Shape& shape) {
-  auto generator = at::detail::createCPUGenerator(1);
-  return diffusion::make_unet(shape.unet, generator);
+template <class Weights>
+Weights moved(Weights weights, at::Device device) {
+  for_each_tensor(weights, "",
+                  [&](const std::string&, at::Tensor& tensor) { tensor = tensor.to(device); });
+  return weights;
 }
 
-Stage unet_stage(const Shape& shape, int64_t side) {
-  auto unet = std::make_shared<diffusion::UNet>(random_unet(shape));
-  const at::Tensor x = noise({2, shape.unet.in_channels, side, side}, 2),
-                   context = noise({2, kTokens, shape.unet.cross_attention_dim}, 3),
-                   t = at::full({2}, kTimestep, at::kLong);
+diffusion::UNet random_unet(const Shape& shape, at::Device device) {
+  auto generator = at::detail::createCPUGenerator(1);
+  return moved(diffusion::make_unet(shape.unet, generator), device);
+}
+
+// Of one prompt. SDXL's has a pooled row too.
+diffusion::TextCondition random_text(const Shape& shape, uint64_t seed, at::Device device) {
+  diffusion::TextCondition text;
+  text.hidden = noise({1, kTokens, shape.unet.cross_attention_dim}, seed).to(device);
+  if (shape.text_2) text.pooled = noise({1, shape.text_2->projection_dim}, seed + 10).to(device);
+  return text;
+}
+
+at::Tensor random_sizes(const Shape& shape, const ShapeOptions& options) {
+  if (!shape.text_2) return {};
+  return diffusion::time_ids({}, options.resolution, options.resolution).to(options.device);
+}
+
+Stage unet_stage(const Shape& shape, int64_t side, const ShapeOptions& options) {
+  const at::Device device = options.device;
+  auto unet = std::make_shared<diffusion::UNet>(random_unet(shape, device));
+  const auto text = random_text(shape, 3, device);
+  const at::Tensor x = noise({2, shape.unet.in_channels, side, side}, 2).to(device),
+                   context = text.hidden.expand({2, -1, -1}),
+                   t = at::full({2}, kTimestep, at::kLong).to(device);
+  diffusion::AddedConditions added;
+  if (shape.text_2) {
+    added.text_embeds = text.pooled.expand({2, -1});
+    added.time_ids = random_sizes(shape, options).expand({2, -1});
+  }
   return {.name = "unet",
           .batch = 2,
           .run =
               [=] {
                 const at::NoGradGuard no_grad;
-                diffusion::unet_forward(*unet, x, t, context);
+                diffusion::unet_forward(*unet, x, t, context, added);
               },
           .weights_mb = weights_mb(*unet)};
 }
 
-Stage vae_stage(const Shape& shape, int64_t side) {
+Stage vae_stage(const Shape& shape, int64_t side, at::Device device) {
   auto generator = at::detail::createCPUGenerator(1);
-  auto vae = std::make_shared<diffusion::Vae>(diffusion::make_vae(shape.vae, generator));
-  const at::Tensor latents = noise({1, shape.vae.latent_channels, side, side}, 2);
+  auto vae =
+      std::make_shared<diffusion::Vae>(moved(diffusion::make_vae(shape.vae, generator), device));
+  const at::Tensor latents = noise({1, shape.vae.latent_channels, side, side}, 2).to(device);
   return {.name = "vae",
           .batch = 1,
           .run =
@@ -137,9 +111,10 @@ finetune::Trajectories random_pair(const finetune::Chain& chain) {
   std::vector<int64_t> shape{2, static_cast<int64_t>(chain.steps.size()) + 1};
   shape.insert(shape.end(), chain.latent_shape.begin(), chain.latent_shape.end());
   finetune::Trajectories pair;
-  pair.latents = noise(shape, 4);
+  pair.latents = noise(shape, 4).to(chain.device);
   --shape[1];
-  pair.reference_means = pair.latents.narrow(1, 1, shape[1]) + kSigma * noise(shape, 5);
+  pair.reference_means =
+      pair.latents.narrow(1, 1, shape[1]) + kSigma * noise(shape, 5).to(chain.device);
   pair.log_ratio = at::zeros({2, shape[1]}, at::kDouble);
   pair.kl = at::zeros({2, shape[1]}, at::kDouble);
   pair.prompt_ids = {0, 0};
@@ -152,20 +127,21 @@ Stage prdp_stage(const Shape& shape, int64_t side, const ShapeOptions& options) 
   work->config.sigma_min = kSigma;
   work->config.train_batch_size = 1;
   work->config.learning_rate = 1e-6;
-  work->unet = random_unet(shape);
+  work->unet = random_unet(shape, options.device);
   work->config.gradient_checkpointing = options.gradient_checkpointing;
   const double weights = weights_mb(work->unet);
   work->learner = finetune::make_learner(
       work->config, finetune::trained_parameters(work->unet, work->config), 1000);
   work->chain =
-      finetune::make_chain(work->config, {}, {shape.unet.in_channels, side, side}, at::kCPU);
+      finetune::make_chain(work->config, {}, {shape.unet.in_channels, side, side}, options.device);
   work->chain.steps.resize(static_cast<size_t>(options.update_steps));
   work->chain.mask = at::ones({options.update_steps}, at::kDouble);
   work->pair = random_pair(work->chain);
-  work->policy = finetune::guided_denoiser(
-      work->unet, {.conditions = {noise({1, kTokens, shape.unet.cross_attention_dim}, 6), {}},
-                   .uncondition = {noise({1, kTokens, shape.unet.cross_attention_dim}, 7), {}},
-                   .scale = kGuidance});
+  work->policy =
+      finetune::guided_denoiser(work->unet, {.conditions = random_text(shape, 6, options.device),
+                                             .uncondition = random_text(shape, 7, options.device),
+                                             .scale = kGuidance,
+                                             .time_ids = random_sizes(shape, options)});
   return {.name = "prdp",
           .batch = 2,
           .run =
@@ -185,8 +161,8 @@ Stage prdp_stage(const Shape& shape, int64_t side, const ShapeOptions& options) 
 std::vector<StagePlan> make_shape_stages(const ShapeOptions& options) {
   const Shape shape = shape_by_name(options.shape);
   const int64_t side = latent_side(shape, options.resolution);
-  return {{"unet", [=] { return unet_stage(shape, side); }},
-          {"vae", [=] { return vae_stage(shape, side); }},
+  return {{"unet", [=] { return unet_stage(shape, side, options); }},
+          {"vae", [=] { return vae_stage(shape, side, options.device); }},
           {"prdp", [=] { return prdp_stage(shape, side, options); }}};
 }
 

@@ -11,10 +11,11 @@
 namespace bench {
 
 struct ShapeOptions {
-  std::string shape = "sd15";  // sd15, sd21, or tiny (for tests)
+  std::string shape = "sd15";  // as shape_by_name
   int64_t resolution = 512;    // pixels
   int64_t update_steps = 1;    // of the trajectories of the PRDP step
   bool gradient_checkpointing = true;
+  at::Device device = at::kCPU;
 };
 
 // "unet": one guided step of one image (a batch of 2); "vae": one decode; "prdp": one optimiser
