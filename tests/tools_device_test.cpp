@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "data/device.hpp"
+#include "data/kernels/kernels.hpp"
 #include "finetune/gpu_sums.hpp"
 #include "tests/bad_input.hpp"
 #include "tests/refusal.hpp"
@@ -149,13 +150,16 @@ TEST(Driver, TheDoctorSaysTheSame) {
   GpuFacts facts = good();
   facts.init_status = 803;
   EXPECT_NE(text.find(tools::describe_gpu_trouble(facts)), std::string::npos) << text;
+  EXPECT_EQ(text.find("kernels"), std::string::npos) << text;  // no GPU to have them
 }
 
-// The library lies beside laurel where it was built, never beside the tests.
-TEST(Nccl, WhereItIsMissingTheWayAroundIsNamed) {
+// The libraries lie beside laurel where they were built, never beside the tests.
+TEST(CudaPreset, WhatItBuildsIsNamedWhereItIsMissing) {
   expect_words(finetune::nccl_trouble(),
                {"liblaurel_nccl.so is missing", "cuda preset", "host memory"});
   EXPECT_EQ(finetune::find_nccl(), nullptr);
+  expect_words(kernels::trouble_beside_program(),
+               {"liblaurel_kernels.so is missing", "cuda preset"});
 }
 
 TEST(DeviceMemory, OfTheCpu) {

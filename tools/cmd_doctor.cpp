@@ -16,6 +16,7 @@
 
 #include "data/error.hpp"
 #include "data/json.hpp"
+#include "data/kernels/kernels.hpp"
 #include "finetune/gpu_sums.hpp"
 #include "tools/commands.hpp"
 #include "tools/gpu_facts.hpp"
@@ -177,6 +178,17 @@ std::vector<Finding> speed() {
   return {{.name = "fp32", .value = text(product, fp32)}, half};
 }
 
+// A library of the cuda preset, and what takes its place where it cannot be used.
+Finding part_of_gpus(const std::string& name,
+                     const std::string& trouble,
+                     const std::string& with,
+                     const std::string& without) {
+  return {.name = name,
+          .value = trouble.empty() ? with : without,
+          .verdict = trouble.empty() ? Verdict::kGood : Verdict::kNote,
+          .advice = trouble};
+}
+
 // With libtorch's CUDA part loaded, where a driver is there.
 std::vector<Finding> gpu() {
   GpuFacts facts = probe_gpu();
@@ -192,13 +204,14 @@ std::vector<Finding> gpu() {
   finding.advice = describe_gpu_trouble(facts);
   const bool none = facts.gpus.empty() && (!facts.driver || facts.init_status == kNoDevice);
   if (!finding.advice.empty()) finding.verdict = none ? Verdict::kNote : Verdict::kProblem;
-  if (facts.gpus.size() < 2) return {finding};
-  const std::string trouble = finetune::nccl_trouble();
-  return {finding,
-          {.name = "sums of GPUs",
-           .value = trouble.empty() ? "NCCL" : "through host memory",
-           .verdict = trouble.empty() ? Verdict::kGood : Verdict::kNote,
-           .advice = trouble}};
+  std::vector<Finding> findings{finding};
+  if (!facts.gpus.empty())
+    findings.push_back(
+        part_of_gpus("kernels", kernels::trouble_beside_program(), "laurel's own", "libtorch's"));
+  if (facts.gpus.size() > 1)
+    findings.push_back(
+        part_of_gpus("sums of GPUs", finetune::nccl_trouble(), "NCCL", "through host memory"));
+  return findings;
 }
 
 Finding libtorch() {

@@ -28,6 +28,8 @@ struct Opened {
   std::string problem;
 };
 Opened open_library(const std::filesystem::path& path);
+// Why the library beside the program cannot be used on the present GPU; "": it can.
+std::string trouble_beside_program();
 
 // The kernels that can take x: null when x is not on a GPU, is of another type than theirs, or the
 // library beside the program is missing or cannot run on this GPU (said once on standard error).

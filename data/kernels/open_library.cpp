@@ -14,13 +14,15 @@ bool find(void* handle, const char* name, F& function) {
   return function != nullptr;
 }
 
+std::filesystem::path place() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "liblaurel_kernels.so";
+}
+
 // Of the library beside the program; opened at the first call.
 const Library* beside_program() {
   static const Library* const usable = []() -> const Library* {
-    const auto path =
-        std::filesystem::read_symlink("/proc/self/exe").parent_path() / "liblaurel_kernels.so";
-    if (!std::filesystem::exists(path)) return nullptr;
-    static const Opened opened = open_library(path);
+    if (!std::filesystem::exists(place())) return nullptr;
+    static const Opened opened = open_library(place());
     if (opened.problem.empty()) return &opened.library;
     std::cerr << "laurel: computing without its own kernels: " << opened.problem << "\n";
     return nullptr;
@@ -42,6 +44,11 @@ Opened open_library(const std::filesystem::path& path) {
     return {{}, path.string() + " is of another version of laurel"};
   const char* problem = library.problem();
   return {library, problem ? path.string() + ": " + problem : ""};
+}
+
+std::string trouble_beside_program() {
+  return std::filesystem::exists(place()) ? open_library(place()).problem
+                                          : place().string() + " is missing: build the cuda preset";
 }
 
 const Library* library_for(const at::Tensor& x) {
