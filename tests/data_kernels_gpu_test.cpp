@@ -6,6 +6,7 @@
 
 #include "data/kernels/kernels.hpp"
 #include "tools/device.hpp"
+#include "tools/gpu_facts.hpp"
 
 namespace {
 
@@ -13,8 +14,8 @@ struct KernelsOnGpu : testing::Test {
   kernels::Library library;
 
   void SetUp() override {
-    const auto probe = tools::probe_gpu();
-    if (!probe.problem.empty()) GTEST_SKIP() << probe.problem;
+    const std::string trouble = tools::describe_gpu_trouble(tools::probe_gpu());
+    if (!trouble.empty()) GTEST_SKIP() << trouble;
     tools::open_device({.device = "cuda"});
     const auto program = std::filesystem::path(LAUREL_BINARY);
     const auto opened = kernels::open_library(program.parent_path() / "liblaurel_kernels.so");
@@ -79,6 +80,20 @@ TEST_F(KernelsOnGpu, GroupNormAgreesWithAten) {
           },
           [](const auto& in) { return at::silu(at::group_norm(in[0], 32, in[1], in[2], 1e-5)); },
           inputs, random({2, 320, side, side}, type).detach());
+    }
+  }
+}
+
+TEST_F(KernelsOnGpu, LayerNormAgreesWithAten) {
+  for (const auto type : kTypes) {
+    for (const int64_t width : {35, 320, 1280}) {
+      SCOPED_TRACE(std::string(at::toString(type)) + " " + std::to_string(width));
+      const auto wide = type == at::kDouble ? at::kDouble : at::kFloat;
+      expect_same(
+          [&](const auto& in) { return kernels::layer_norm(library, in[0], in[1], in[2], 1e-5); },
+          [width](const auto& in) { return at::layer_norm(in[0], {width}, in[1], in[2], 1e-5); },
+          {random({3, 500, width}, type), random({width}, wide), random({width}, wide)},
+          random({3, 500, width}, type).detach());
     }
   }
 }

@@ -16,6 +16,8 @@ inline const kernels::Library& kernels_on_cpu() {
   static const kernels::Library library{.problem = laurel_kernels_problem,
                                         .group_norm = laurel_group_norm,
                                         .group_norm_backward = laurel_group_norm_backward,
+                                        .layer_norm = laurel_layer_norm,
+                                        .layer_norm_backward = laurel_layer_norm_backward,
                                         .geglu = laurel_geglu,
                                         .geglu_backward = laurel_geglu_backward};
   return library;

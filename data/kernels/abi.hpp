@@ -53,6 +53,35 @@ const char* laurel_group_norm_backward(LaurelType type,
                                        void* grad_bias,
                                        void* stream);
 
+// Layer norm (Ba, Kiros and Hinton 2016, eq. 3) of x: [rows, width], width < 2^31. weight, bias:
+// [width] wide; statistics: [rows, 2] wide, mean and 1 / deviation; y: as x.
+const char* laurel_layer_norm(LaurelType type,
+                              int64_t rows,
+                              int64_t width,
+                              double eps,
+                              const void* x,
+                              const void* weight,
+                              const void* bias,
+                              void* statistics,
+                              void* y,
+                              void* stream);
+// Parts in which the rows are summed for the gradients of weight and bias.
+constexpr int64_t kLaurelSlabs = 64;
+// grad_x: as x; workspace: [kLaurelSlabs, width, 2], grad_weight, grad_bias: [width], all wide, or
+// all null.
+const char* laurel_layer_norm_backward(LaurelType type,
+                                       int64_t rows,
+                                       int64_t width,
+                                       const void* grad_y,
+                                       const void* x,
+                                       const void* weight,
+                                       const void* statistics,
+                                       void* grad_x,
+                                       void* workspace,
+                                       void* grad_weight,
+                                       void* grad_bias,
+                                       void* stream);
+
 // GEGLU (Shazeer 2020, eq. 6), value * gelu(gate) with the exact GELU, from both: [rows, 2 width],
 // the values first. y: [rows, width]
 const char* laurel_geglu(

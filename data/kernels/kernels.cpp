@@ -100,6 +100,47 @@ struct GroupNorm : torch::autograd::Function<GroupNorm> {
   }
 };
 
+struct LayerNorm : torch::autograd::Function<LayerNorm> {
+  static Tensor forward(AutogradContext* context,
+                        const Tensor& given,
+                        const Tensor& given_weight,
+                        const Tensor& given_bias,
+                        const Library* library,
+                        double eps) {
+    const Tensor x = given.contiguous(), weight = given_weight.contiguous().to(wide(x)),
+                 bias = given_bias.contiguous().to(wide(x));
+    const int64_t width = x.size(-1), rows = x.numel() / width;
+    const Tensor y = at::empty_like(x), statistics = at::empty({rows, 2}, weight.options());
+    check(library->layer_norm(type_of(x), rows, width, eps, x.const_data_ptr(),
+                              weight.const_data_ptr(), bias.const_data_ptr(),
+                              statistics.mutable_data_ptr(), y.mutable_data_ptr(), stream_of(x)));
+    context->save_for_backward({x, weight, statistics});
+    context->saved_data["library"] = reinterpret_cast<int64_t>(library);
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    check_first_derivative();
+    const auto saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &weight = saved[1], &statistics = saved[2];
+    const auto* library = reinterpret_cast<const Library*>(context->saved_data["library"].toInt());
+    const int64_t width = x.size(-1), rows = x.numel() / width;
+    const bool affine = context->needs_input_grad(1) || context->needs_input_grad(2);
+    const auto if_affine = [&](at::IntArrayRef shape) {
+      return affine ? at::empty(shape, weight.options()) : Tensor();
+    };
+    const Tensor grad_y = gradients[0].contiguous(), grad_x = at::empty_like(x),
+                 slabs = if_affine({kLaurelSlabs, width, 2}), grad_weight = if_affine({width}),
+                 grad_bias = if_affine({width});
+    const auto place = [](const Tensor& t) { return t.defined() ? t.mutable_data_ptr() : nullptr; };
+    check(library->layer_norm_backward(
+        type_of(x), rows, width, grad_y.const_data_ptr(), x.const_data_ptr(),
+        weight.const_data_ptr(), statistics.const_data_ptr(), grad_x.mutable_data_ptr(),
+        place(slabs), place(grad_weight), place(grad_bias), stream_of(x)));
+    return {grad_x, grad_weight, grad_bias, {}, {}};
+  }
+};
+
 struct Geglu : torch::autograd::Function<Geglu> {
   static Tensor forward(AutogradContext* context, const Tensor& given, const Library* library) {
     const Tensor both = given.contiguous();
@@ -137,6 +178,11 @@ Tensor group_norm(const Library& library,
                   double eps,
                   bool silu) {
   return GroupNorm::apply(x, weight, bias, &library, groups, eps, silu);
+}
+
+Tensor layer_norm(
+    const Library& library, const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+  return LayerNorm::apply(x, weight, bias, &library, eps);
 }
 
 Tensor geglu(const Library& library, const Tensor& both) { return Geglu::apply(both, &library); }

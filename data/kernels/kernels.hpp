@@ -17,6 +17,8 @@ struct Library {
   decltype(&laurel_kernels_problem) problem = nullptr;
   decltype(&laurel_group_norm) group_norm = nullptr;
   decltype(&laurel_group_norm_backward) group_norm_backward = nullptr;
+  decltype(&laurel_layer_norm) layer_norm = nullptr;
+  decltype(&laurel_layer_norm_backward) layer_norm_backward = nullptr;
   decltype(&laurel_geglu) geglu = nullptr;
   decltype(&laurel_geglu_backward) geglu_backward = nullptr;
 };
@@ -44,6 +46,13 @@ at::Tensor group_norm(const Library& library,
                       int64_t groups,
                       double eps,
                       bool silu);
+
+// nn::layer_norm. x: [..., C], weight, bias: [C] -> as x, of x's type
+at::Tensor layer_norm(const Library& library,
+                      const at::Tensor& x,
+                      const at::Tensor& weight,
+                      const at::Tensor& bias,
+                      double eps);
 
 // nn::geglu. both: [..., 2 F] -> [..., F]
 at::Tensor geglu(const Library& library, const at::Tensor& both);

@@ -39,6 +39,8 @@ Opened open_library(const std::filesystem::path& path) {
   if (!find(handle, "laurel_kernels_problem", library.problem) ||
       !find(handle, "laurel_group_norm", library.group_norm) ||
       !find(handle, "laurel_group_norm_backward", library.group_norm_backward) ||
+      !find(handle, "laurel_layer_norm", library.layer_norm) ||
+      !find(handle, "laurel_layer_norm_backward", library.layer_norm_backward) ||
       !find(handle, "laurel_geglu", library.geglu) ||
       !find(handle, "laurel_geglu_backward", library.geglu_backward))
     return {{}, path.string() + " is of another version of laurel"};

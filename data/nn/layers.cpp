@@ -48,6 +48,8 @@ at::Tensor conv2d(const Conv2d& w, const at::Tensor& x, int64_t stride, int64_t 
 }
 
 at::Tensor layer_norm(const Norm& w, const at::Tensor& x, double eps) {
+  if (const auto* library = kernels::library_for(x))
+    return kernels::layer_norm(*library, x, w.weight, w.bias, eps);
   return at::layer_norm(x, {x.size(-1)}, w.weight, w.bias, eps);
 }
 
