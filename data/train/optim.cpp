@@ -93,8 +93,9 @@ void update_ema(Ema& ema, const Params& params) {
   if (ema.shadow.empty()) return;
   const double n = static_cast<double>(++ema.updates);
   const double decay = ema.ramp ? std::min(ema.decay, (1.0 + n) / (10.0 + n)) : ema.decay;
-  for (size_t i = 0; i < params.size(); ++i)
-    ema.shadow[i].lerp_(params[i].value.detach(), 1.0 - decay);
+  std::vector<at::Tensor> values;
+  for (const auto& param : params) values.push_back(param.value.detach());
+  at::_foreach_lerp_(ema.shadow, values, 1.0 - decay);  // on a GPU few launches for all
 }
 
 void swap_ema(Ema& ema, const Params& params) {
