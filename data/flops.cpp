@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/record_function.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string_view>
@@ -58,16 +59,31 @@ constexpr std::string_view kAttentions[] = {"aten::_scaled_dot_product_flash_att
                                             "aten::_scaled_dot_product_efficient_attention",
                                             "aten::_scaled_dot_product_cudnn_attention"};
 
+bool is_backward_of(std::string_view attends, std::string_view name) {
+  return name.starts_with(attends) && name.substr(attends.size()) == "_backward";
+}
+
+struct Counted {
+  std::string_view name;
+  int64_t (*flops)(Inputs in);
+};
+constexpr Counted kCounted[] = {
+    {"aten::convolution", convolution},
+    {"aten::convolution_backward", convolution_backward},
+    {"aten::mm", [](Inputs in) { return product(in, 0); }},
+    {"aten::bmm", [](Inputs in) { return product(in, 0); }},
+    {"aten::addmm", [](Inputs in) { return product(in, 1); }},
+    {"aten::baddbmm", [](Inputs in) { return product(in, 1); }},
+};
+
 int64_t flops_of(std::string_view name, Inputs in) {
-  if (name == "aten::convolution") return convolution(in);
-  if (name == "aten::convolution_backward") return convolution_backward(in);
-  if (name == "aten::mm" || name == "aten::bmm") return product(in, 0);
-  if (name == "aten::addmm" || name == "aten::baddbmm") return product(in, 1);
+  for (const Counted& counted : kCounted) {
+    if (name == counted.name) return counted.flops(in);
+  }
   for (const std::string_view attends : kAttentions) {
-    if (!name.starts_with(attends)) continue;
     if (name == attends) return attention(in, 0, 2);
     // The scores again, and two gradients of each product.
-    if (name.substr(attends.size()) == "_backward") return attention(in, 1, 5);
+    if (is_backward_of(attends, name)) return attention(in, 1, 5);
   }
   return 0;
 }
@@ -91,6 +107,14 @@ int64_t count_flops(const std::function<void()>& work) {
   }
   at::removeCallback(handle);
   return g_flops;
+}
+
+bool is_product(std::string_view name) {
+  return std::any_of(std::begin(kCounted), std::end(kCounted),
+                     [&](const Counted& counted) { return name == counted.name; }) ||
+         std::any_of(std::begin(kAttentions), std::end(kAttentions), [&](auto attends) {
+           return name == attends || is_backward_of(attends, name);
+         });
 }
 
 }  // namespace data

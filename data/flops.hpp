@@ -6,10 +6,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <string_view>
 
 namespace data {
 
 // The count while `work` runs, on all threads, in operations. One at a time.
 int64_t count_flops(const std::function<void()>& work);
+
+// Whether an operation of that name ("aten::mm") is counted.
+bool is_product(std::string_view name);
 
 }  // namespace data

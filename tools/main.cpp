@@ -1,8 +1,11 @@
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 
 #include "data/error.hpp"
+#include "data/op_times.hpp"
+#include "tools/bench/measure.hpp"
 #include "tools/commands.hpp"
 #include "tools/failure.hpp"
 
@@ -48,11 +51,20 @@ int run(const std::vector<std::string>& arguments) {
                        " (`laurel --help` lists all)");
 }
 
+// With LAUREL_PROFILE set, tells on stderr where the command's time went.
+int run_watched(const std::vector<std::string>& arguments) {
+  if (!std::getenv("LAUREL_PROFILE")) return run(arguments);
+  int code = 0;
+  const data::OpTimes times = data::op_times([&] { code = run(arguments); });
+  std::cerr << data::op_times_text(times, bench::matmul_ceiling(at::kCPU, at::kFloat, 3));
+  return code;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    return run({argv + 1, argv + argc});
+    return run_watched({argv + 1, argv + argc});
   } catch (const std::exception& error) {
     const tools::Failure failure = tools::failure_of(error);
     std::cerr << "laurel: " << failure.what << "\n";
