@@ -1,11 +1,17 @@
 // `laurel finetune` as a launcher starts it: several processes that know each other by variables.
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "data/base64.hpp"
 #include "data/files.hpp"
+#include "data/http.hpp"
+#include "data/image_io.hpp"
 #include "finetune/run_folder.hpp"
 #include "tests/rank_processes.hpp"
 #include "tests/tiny_run.hpp"
@@ -186,6 +192,62 @@ TEST(RanksCommand, NamesTheRanksThatDidNotCome) {
   const Words lines = place.complaints(4);
   ASSERT_EQ(lines.size(), 1u) << place.said(0) << place.said(2);
   EXPECT_NE(lines[0].find("within 2 s, missing: 1 3;"), std::string::npos) << lines[0];
+}
+
+// Epoch by epoch, what "reward_mean" a run had.
+std::vector<double> reward_means(const fs::path& run) {
+  std::vector<double> means;
+  std::istringstream lines(data::read_file(run / "metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);)
+    means.push_back(nlohmann::json::parse(line).at("reward_mean").get<double>());
+  return means;
+}
+
+// Each rank asks for its own images; together they are rated once, as by a single process.
+TEST(RanksCommand, ShareOneServerOfRewards) {
+  std::atomic<int> rated = 0;
+  const data::HttpServer server("127.0.0.1", 0, [&](const data::HttpRequest& request) {
+    nlohmann::json scores = nlohmann::json::array();
+    const nlohmann::json body = nlohmann::json::parse(request.body);
+    for (const auto& image : body.at("images")) {
+      const std::string png = data::from_base64(image.get<std::string>());
+      scores.push_back(100 * data::decode_image(png, "image").mean().item<double>());
+    }
+    rated += static_cast<int>(scores.size());
+    return data::HttpReply{.status = 200,
+                           .body = nlohmann::json{{"scores", scores}}.dump(),
+                           .headers = {},
+                           .error = ""};
+  });
+  const Place place;
+  const Words reward{"--define",
+                     "far=http://127.0.0.1:" + std::to_string(server.port()) + "/score",
+                     "--reward",
+                     "far",
+                     "--num_epochs",
+                     "2",
+                     "--sample_batch_size",
+                     "1",
+                     "--train_batch_size",
+                     "1"};
+  const auto started = [&](int rank, int count, const std::string& run) {
+    Words words = reward;
+    words.insert(words.end(), {"--output_dir", (place.folder / run).string()});
+    return place.start(rank, count, words);
+  };
+  EXPECT_EQ(tests::wait_for({started(0, 1, "alone")}, 60), std::vector<int>{0}) << place.said(0);
+  const int images = rated.exchange(0);
+  EXPECT_EQ(images, 2 * 4);
+  EXPECT_EQ(tests::wait_for({started(0, 2, "both"), started(1, 2, "both")}, 60),
+            (std::vector<int>{0, 0}))
+      << place.said(0) << place.said(1);
+  EXPECT_EQ(rated, images);
+  const auto alone = reward_means(place.folder / "alone"),
+             both = reward_means(place.folder / "both");
+  ASSERT_EQ(alone.size(), 2u);
+  ASSERT_EQ(both.size(), 2u);
+  EXPECT_DOUBLE_EQ(both[0], alone[0]);
+  EXPECT_NEAR(both[1], alone[1], 1e-3 * alone[1]);  // gradients add up in another order
 }
 
 TEST(RanksCommand, SaysWhenNobodyListens) {
