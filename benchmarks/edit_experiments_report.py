@@ -3,7 +3,7 @@
 
   benchmarks/edit_experiments_report.py --output runs/edit --seeds 1,2,3,4,5
 
-Intervals: 95 %, a bootstrap over training seeds and test edits; differences are paired by test edit.
+Intervals: 95 %, a bootstrap over training seeds and test edits; differences are paired by test edit, each seed's after them.
 """
 
 import argparse
@@ -38,8 +38,10 @@ def interval(tables, axis, draws=2000):
     return mean, sampled[int(0.025 * draws)], sampled[int(0.975 * draws)]
 
 
-def print_row(name, tables):
+def print_row(name, tables, each_seed=False):
     cells = ["{:.2f} [{:.2f}, {:.2f}]".format(*interval(tables, axis)) for axis in range(3)]
+    if each_seed and len(tables) > 1:
+        cells = [cell + "; " + ", ".join(f"{means(tables[seed])[axis]:.2f}" for seed in sorted(tables)) for axis, cell in enumerate(cells)]
     print(f"| {name} | " + " | ".join(cells) + " |")
 
 
@@ -88,7 +90,7 @@ def compare(options):
     for name, one, other in pairs:
         tables = difference(one, other)
         if tables:
-            print_row(name, tables)
+            print_row(name, tables, each_seed=True)
 
 
 # ---- acceptance ------------------------------------------------------------------------------------------------------
