@@ -128,9 +128,12 @@ std::vector<Detail> details_of(const ModelTraits& traits) {
   if (!traits.unet.empty()) details.push_back({"UNet", traits.unet});
   details.push_back({"text layer", traits.text_layer});
   if (traits.upcast_attention)
-    details.push_back({"upcast attention", "yes: overflows in fp16 (laurel computes it in fp32)"});
+    details.push_back(
+        {"upcast attention",
+         "yes: its scores overflow in fp16 (laurel's attention adds them up in fp32)"});
   if (traits.upcast_vae)
-    details.push_back({"upcast VAE", "yes: may overflow in fp16 (laurel computes it in fp32)"});
+    details.push_back(
+        {"upcast VAE", "yes: may overflow in fp16 (laurel computes it in fp32 then)"});
   if (traits.embeds_guidance)
     details.push_back({"guidance", "an input of the UNet (LCM): 4 to 8 steps, one pass a step"});
   if (traits.edits_images) details.push_back({"edits", "a source image (InstructPix2Pix)"});

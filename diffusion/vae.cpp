@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "data/error.hpp"
+#include "data/precision.hpp"
 #include "data/shape.hpp"
 #include "diffusion/vae_tiles.hpp"
 
@@ -157,6 +158,7 @@ Moments vae_encode(const Vae& vae, const at::Tensor& images) {
               "vae_encode: images: expected height and ", "width to be multiples of ", factor,
               ", found ", data::shape_text(images.sizes()));
   if (config.identity) return {images, at::full_like(images, -30.0)};
+  const data::FullPrecision fp32(config.force_upcast, images.device().type());
   const auto code = [&](const at::Tensor& part) {
     const at::Tensor moments = encoder_forward(vae.encoder, part, config.norm_num_groups);
     return vae.quant_conv.weight.defined() ? nn::conv2d(vae.quant_conv, moments, 1, 0) : moments;
@@ -169,6 +171,7 @@ Moments vae_encode(const Vae& vae, const at::Tensor& images) {
 at::Tensor vae_decode(const Vae& vae, const at::Tensor& latents) {
   data::check_shape(latents, {-1, vae.config.latent_channels, -1, -1}, "vae_decode: latents");
   if (vae.config.identity) return latents;
+  const data::FullPrecision fp32(vae.config.force_upcast, latents.device().type());
   const bool post = vae.post_quant_conv.weight.defined();
   const auto code = [&](const at::Tensor& part) {
     return decoder_forward(vae.decoder, post ? nn::conv2d(vae.post_quant_conv, part, 1, 0) : part,

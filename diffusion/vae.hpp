@@ -32,7 +32,7 @@ struct VaeConfig {
   bool use_post_quant_conv = true;
   bool mid_block_add_attention = true;
   bool identity = false;     // no network: latents are pixels; see identity_vae()
-  bool force_upcast = true;  // fp16 overflows in it; laurel computes in fp32 and keeps the word
+  bool force_upcast = true;  // fp16 overflows in it: computed in fp32 there (data::FullPrecision)
 };
 
 struct VaeResnet {

@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -238,6 +239,29 @@ TEST(Vae, AnImageDoesNotDependOnItsBatch) {
   const auto one = diffusion::vae_encode(vae, images.narrow(0, 1, 1));
   EXPECT_LT(relative_error(one.mean, all.mean.narrow(0, 1, 1)), 1e-5);
   EXPECT_EQ(all.mean.sizes(), (std::vector<int64_t>{3, 3, 4, 8}));
+}
+
+// In fp16 its activations may overflow: where its config asks, they stay fp32. bf16 cannot
+// overflow.
+TEST(Vae, IsComputedInFp32WhereFp16WouldOverflow) {
+  Vae vae = tiny_vae();
+  const at::NoGradGuard no_gradient;
+  const at::Tensor latents = at::ones({1, vae.config.latent_channels, 4, 4});
+  const at::Tensor fp32 = diffusion::vae_decode(vae, latents);
+  const auto decoded = [&](at::ScalarType type, bool upcast) {
+    vae.config.force_upcast = upcast;
+    at::autocast::set_autocast_dtype(at::kCPU, type);
+    at::autocast::set_autocast_enabled(at::kCPU, true);
+    const at::Tensor images = diffusion::vae_decode(vae, latents);
+    const bool still = at::autocast::is_autocast_enabled(at::kCPU);
+    at::autocast::set_autocast_enabled(at::kCPU, false);
+    at::autocast::clear_cache();
+    EXPECT_TRUE(still);
+    return images;
+  };
+  EXPECT_TRUE(at::equal(decoded(at::kHalf, true), fp32));
+  EXPECT_EQ(decoded(at::kHalf, false).scalar_type(), at::kHalf);
+  EXPECT_EQ(decoded(at::kBFloat16, true).scalar_type(), at::kBFloat16);
 }
 
 TEST(Vae, ScalesLatentsAndImages) {

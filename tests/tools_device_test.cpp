@@ -1,4 +1,5 @@
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -183,6 +184,21 @@ TEST(PrecisionScope, RunsProductsInItsTypeWhileItLives) {
   EXPECT_EQ(at::mm(a, a).scalar_type(), at::kFloat);
   const tools::PrecisionScope none({.device = at::kCPU, .compute = at::kFloat, .name = ""});
   EXPECT_EQ(at::mm(a, a).scalar_type(), at::kFloat);
+}
+
+// A weight that was used and then trained: the next use sees the change, and carries a gradient.
+TEST(PrecisionScope, SeesWhatWasTrained) {
+  const tools::PrecisionScope scope({.device = at::kCPU, .compute = at::kBFloat16, .name = ""});
+  const at::Tensor x = at::ones({2, 2}), weight = at::zeros({2, 2}).requires_grad_(true);
+  {
+    const at::NoGradGuard no_gradient;
+    EXPECT_EQ(at::linear(x, weight).sum().item<double>(), 0);
+    weight.fill_(1);
+  }
+  const at::Tensor sum = at::linear(x, weight).sum();
+  EXPECT_EQ(sum.item<double>(), 8);
+  sum.backward();
+  EXPECT_TRUE(weight.grad().defined());
 }
 
 }  // namespace

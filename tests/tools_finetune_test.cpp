@@ -3,6 +3,8 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "data/error.hpp"
 #include "data/files.hpp"
@@ -67,11 +69,16 @@ TEST(FinetuneCommand, AfterKillNineItGoesOnFromTheLastCheckpointBitForBit) {
 TEST(FinetuneCommand, RunsInBf16WithRewardsThatReadPixels) {
   const fs::path place = fresh("place"), log = place / "log";
   const std::string run = command(place) +
-                          " --num_epochs 1 --precision bf16 --clip_range 5 --reward "
+                          " --num_epochs 2 --precision bf16 --clip_range 5 --reward "
                           "brightness=1,colourfulness=1 --output_dir ";
   ASSERT_EQ(shell(run + (place / "dry").string() + " --dry_run", log), 0) << data::read_file(log);
   ASSERT_EQ(shell(run + (place / "mine").string(), log), 0) << data::read_file(log);
   EXPECT_TRUE(fs::exists(place / "mine" / "pytorch_lora_weights.safetensors"));
+  double kl = 0;  // of the last epoch: what the first update changed is drawn from
+  std::istringstream lines(data::read_file(place / "mine" / "metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);)
+    kl = nlohmann::json::parse(line).value("kl_nats", kl);
+  EXPECT_GT(kl, 0);
 }
 
 TEST(FinetuneCommand, ASingleFileTrainedWholeComesOutAsOne) {

@@ -76,12 +76,13 @@ PrecisionScope::PrecisionScope(const Placement& placement) : placement_(placemen
   if (placement_.compute == at::kFloat) return;
   at::autocast::set_autocast_dtype(placement_.device.type(), placement_.compute);
   at::autocast::set_autocast_enabled(placement_.device.type(), true);
+  at::autocast::set_autocast_cache_enabled(false);
 }
 
 PrecisionScope::~PrecisionScope() {
   if (placement_.compute == at::kFloat) return;
-  at::autocast::clear_cache();
   at::autocast::set_autocast_enabled(placement_.device.type(), false);
+  at::autocast::set_autocast_cache_enabled(true);
 }
 
 }  // namespace tools

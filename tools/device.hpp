@@ -40,7 +40,8 @@ Placement open_device(const DeviceConfig& config, int64_t local_rank = 0);
 double memory_limit(const std::string& max_memory, at::Device device);
 
 // While it lives, matrix products on the placement's device run in its compute dtype (libtorch's
-// autocast); fp32: no change. One at a time.
+// autocast, without its cache of weights, which would hide from a run what it has trained); fp32:
+// no change. One at a time.
 class PrecisionScope {
  public:
   explicit PrecisionScope(const Placement& placement);
