@@ -4,11 +4,14 @@
 #include <ATen/core/grad_mode.h>
 
 #include "data/error.hpp"
+#include "data/precision.hpp"
 #include "data/shape.hpp"
 #include "diffusion/keep.hpp"
 
 namespace diffusion {
 namespace {
+
+constexpr int64_t kRecordedRows = 4;
 
 // Requests `first` .. `first + count` of which the last is repeated where they end before.
 std::vector<ImageRequest> filled(const std::vector<ImageRequest>& requests,
@@ -70,10 +73,6 @@ TextOptions text_options(const Pipeline& pipeline,
   return text;
 }
 
-TextCondition moved(const TextCondition& text, at::Device device) {
-  return {text.hidden.to(device), text.pooled.defined() ? text.pooled.to(device) : text.pooled};
-}
-
 at::Tensor sources_of(const std::vector<ImageRequest>& batch) {
   std::vector<at::Tensor> images;
   for (const auto& request : batch) images.push_back(request.source.to(at::kFloat));
@@ -116,9 +115,9 @@ DenoiserConditions conditions_of(const Pipeline& pipeline,
   const TextOptions text = text_options(pipeline, batch, options);
   DenoiserConditions conditions;
   conditions.text =
-      moved(encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), text), device);
+      sent(encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), text), device);
   if (branches_of(pipeline.unet.config, options.guidance) != Branches::kPrompt) {
-    conditions.negative = moved(
+    conditions.negative = sent(
         encode_negatives(pipeline, texts_of(batch, &ImageRequest::negative_prompt), text), device);
   }
   if (is_xl(pipeline)) {
@@ -135,6 +134,14 @@ DenoiserConditions conditions_of(const Pipeline& pipeline,
   return conditions;
 }
 
+// CUDA graphs pay where launching the network's operations takes longer than their arithmetic: in
+// small batches. A graph keeps the memory of its activations for as long as it lives.
+Recorder recorder_for(const Pipeline& pipeline, size_t batch, const GuidanceOptions& guidance) {
+  const int64_t rows =
+      static_cast<int64_t>(batch) * branch_count(branches_of(pipeline.unet.config, guidance));
+  return rows <= kRecordedRows ? cuda_recorder(pipeline.unet.conv_in.weight.device()) : Recorder();
+}
+
 GeneratedBatch generate_batch(const Pipeline& pipeline,
                               const NoiseSchedule& schedule,
                               const std::vector<ImageRequest>& batch,
@@ -146,7 +153,8 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
   const at::Tensor initial = initial_noise(batch, generators, shape);  // [B, C, h, w]
   const DenoiserConditions conditions =
       conditions_of(pipeline, batch, options, {shape[1] * factor, shape[2] * factor});
-  Denoiser denoiser = guided_denoiser(pipeline.unet, conditions, options.guidance);
+  Denoiser denoiser = guided_denoiser(pipeline.unet, conditions, options.guidance,
+                                      recorder_for(pipeline, batch.size(), options.guidance));
   const at::Tensor change = changes_of(batch);  // [B, 1, H, W]
   Start start{.latents = {}, .strength = options.strength};
   if (change.defined() || options.strength < 1)
@@ -188,7 +196,8 @@ std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int6
 
 Denoiser guided_denoiser(const UNet& unet,
                          const DenoiserConditions& conditions,
-                         const GuidanceOptions& guidance) {
+                         const GuidanceOptions& guidance,
+                         const Recorder& recorder) {
   const Branches branches = branches_of(unet.config, guidance);
   const int64_t count = branch_count(branches);
   const int64_t rows = count * conditions.text.hidden.size(0);
@@ -216,8 +225,13 @@ Denoiser guided_denoiser(const UNet& unet,
         branch_rewards(branches, completed(unet.config.reward, conditions.reward, batch),
                        completed(unet.config.reward, conditions.reward_low, batch));
   }
-  return [&unet, inputs, guidance](const at::Tensor& x, double timestep) {
-    return guided_forward(unet, x, timestep, inputs, guidance);
+  const TensorFunction predict = replayed(
+      [&unet, inputs, guidance](const std::vector<at::Tensor>& in) {
+        return guided_forward(unet, in[0], in[1], inputs, guidance);
+      },
+      recorder);
+  return [predict, rows](const at::Tensor& x, double timestep) {
+    return predict({x, at::full({rows}, timestep, x.options().dtype(at::kFloat))});
   };
 }
 
@@ -230,10 +244,12 @@ void generate(const Pipeline& pipeline,
   check_sources(pipeline, requests);
   const at::NoGradGuard no_grad;
   const NoiseSchedule schedule = make_schedule(pipeline.scheduler);
+  const auto type = data::product_type(pipeline.unet.conv_in.weight.device().type());
+  Pipeline typed = pipeline;
+  if (type != at::kFloat) typed.unet = with_products_in(pipeline.unet, type);
   const auto size = static_cast<size_t>(options.micro_batch);
   for (size_t first = 0; first < requests.size(); first += size) {
-    GeneratedBatch batch =
-        generate_batch(pipeline, schedule, filled(requests, first, size), options);
+    GeneratedBatch batch = generate_batch(typed, schedule, filled(requests, first, size), options);
     const auto count = static_cast<int64_t>(std::min(size, requests.size() - first));
     batch.first = first;
     for (at::Tensor* tensor : {&batch.initial, &batch.latents, &batch.images}) {

@@ -8,6 +8,7 @@
 
 #include "diffusion/edit_model.hpp"
 #include "diffusion/pipeline.hpp"
+#include "diffusion/replay.hpp"
 #include "diffusion/samplers.hpp"
 
 namespace diffusion {
@@ -67,9 +68,11 @@ struct DenoiserConditions {
   at::Tensor image_latents;  // [B, C, h, w] InstructPix2Pix: raw latents of the source images
   RewardCondition reward, reward_low;  // of a UNet with a reward branch
 };
-// The UNet under guidance. The keys and values of the text are computed here, once.
+// The UNet under guidance. The keys and values of the text are computed here, once. `recorder`: of
+// its calls (see replay.hpp); empty: none.
 Denoiser guided_denoiser(const UNet& unet,
                          const DenoiserConditions& conditions,
-                         const GuidanceOptions& guidance);
+                         const GuidanceOptions& guidance,
+                         const Recorder& recorder = {});
 
 }  // namespace diffusion

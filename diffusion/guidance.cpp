@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "data/shape.hpp"
+#include "data/transfer.hpp"
 
 namespace diffusion {
 namespace {
@@ -17,6 +18,11 @@ std::vector<at::Tensor> parts_of(const at::Tensor& output, int64_t parts, const 
 at::Tensor spread(const at::Tensor& x) { return x.flatten(1).std(1).view({-1, 1, 1, 1}); }
 
 }  // namespace
+
+TextCondition sent(const TextCondition& text, at::Device device) {
+  return {data::sent(text.hidden, device),
+          text.pooled.defined() ? data::sent(text.pooled, device) : text.pooled};
+}
 
 at::Tensor time_ids(const SizeConditions& sizes, int64_t height, int64_t width) {
   const auto or_own = [](int64_t asked, int64_t own) {
@@ -82,14 +88,13 @@ RewardCondition branch_rewards(Branches branches,
 
 at::Tensor guided_forward(const UNet& unet,
                           const at::Tensor& x,
-                          double timestep,
+                          const at::Tensor& t,
                           const BranchInputs& inputs,
                           const GuidanceOptions& options) {
   const int64_t count = branch_count(inputs.branches);
   at::Tensor input =
       count == 1 ? x : at::cat(std::vector<at::Tensor>(static_cast<size_t>(count), x));
   if (inputs.image_latents.defined()) input = at::cat({input, inputs.image_latents}, 1);
-  const at::Tensor t = at::full({input.size(0)}, timestep, x.options().dtype(at::kFloat));
   const at::Tensor output = unet_forward(unet, input, t, inputs.keys, inputs.added).to(at::kFloat);
   if (inputs.branches == Branches::kPrompt) return output;
   const auto parts = output.chunk(count);

@@ -13,6 +13,8 @@ struct TextCondition {
                       // both encoders' penultimate ones side by side
   at::Tensor pooled;  // [B, P] SDXL: the second encoder's projected output; undefined otherwise
 };
+// The same on `device`, where the CPU does not wait for it (data::sent).
+TextCondition sent(const TextCondition& text, at::Device device);
 
 // SDXL's micro-conditioning (Podell et al. 2023, 2.2), in pixels: as if the image had been cut from
 // one of the original size. 0: the image's own size.
@@ -58,10 +60,11 @@ struct BranchInputs {
   AddedConditions added;
   at::Tensor image_latents;  // [R, C, h, w] of source images, raw; undefined: none
 };
-// x: [B, C, h, w] -> [B, C, h, w] fp32. The network may run in reduced precision.
+// x: [B, C, h, w]; t: [R] fp32, the timestep -> [B, C, h, w] fp32. The network may run in reduced
+// precision.
 at::Tensor guided_forward(const UNet& unet,
                           const at::Tensor& x,
-                          double timestep,
+                          const at::Tensor& t,
                           const BranchInputs& inputs,
                           const GuidanceOptions& options);
 

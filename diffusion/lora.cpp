@@ -23,7 +23,8 @@ nn::Lora make_lora(const at::Tensor& weight, const LoraOptions& options, at::Gen
   lora.down = at::empty(down, at::kFloat)
                   .uniform_(-1 / std::sqrt(fan_in), 1 / std::sqrt(fan_in), generator);
   lora.down = lora.down.to(weight.device()).requires_grad_(true);
-  lora.up = at::zeros(up, weight.options()).requires_grad_(true);
+  const auto type = at::promote_types(weight.scalar_type(), at::kFloat);  // fp32 on bf16 weights
+  lora.up = at::zeros(up, weight.options().dtype(type)).requires_grad_(true);
   lora.scale = options.alpha > 0 ? options.alpha / static_cast<double>(options.rank) : 1.0;
   return lora;
 }

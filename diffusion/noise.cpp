@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "data/transfer.hpp"
+
 namespace diffusion {
 
 std::vector<at::Generator> image_generators(const std::vector<uint64_t>& seeds) {
@@ -19,7 +21,7 @@ at::Tensor draw_noise(std::vector<at::Generator>& generators,
   for (auto& generator : generators) {
     rows.push_back(at::randn({1, shape[0], shape[1], shape[2]}, generator));
   }
-  return at::cat(rows).to(device);
+  return data::sent(at::cat(rows), device);
 }
 
 }  // namespace diffusion

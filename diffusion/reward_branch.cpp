@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "data/shape.hpp"
+#include "data/transfer.hpp"
 #include "diffusion/unet_embedding.hpp"
 
 namespace diffusion {
@@ -33,7 +34,7 @@ Inputs inputs_of(const RewardBranchConfig& config,
                  int64_t batch,
                  const at::TensorOptions& options) {
   const RewardCondition all = completed(config, reward, batch);
-  const at::Tensor valid = all.valid.to(options.device());
+  const at::Tensor valid = data::sent(all.valid, options.device());
   return {
       score_waves(config, all.scores.to(options.dtype(at::kFloat)), valid).flatten(1).to(options),
       valid.to(options), all.text.to(options)};

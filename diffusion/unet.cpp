@@ -249,6 +249,16 @@ void for_each_tensor(UNet& unet, const std::string& prefix, const data::TensorVi
   visit_layers(unet.reward, prefix, {each, each, each});
 }
 
+UNet with_products_in(const UNet& unet, at::ScalarType type) {
+  UNet typed = unet;
+  const auto convert = [type](const std::string&, auto& layer) {
+    layer.weight = layer.weight.to(type);
+    if (layer.bias.defined()) layer.bias = layer.bias.to(type);
+  };
+  for_each_lora(typed, {convert, convert});
+  return typed;
+}
+
 void for_each_lora(UNet& unet, const LoraVisitor& visit) {
   visit_layers(unet, "", {visit.linear, visit.conv2d, [](const std::string&, nn::Norm&) {}});
 }

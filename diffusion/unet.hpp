@@ -85,6 +85,10 @@ at::Tensor unet_forward(const UNet& unet,
 
 void for_each_tensor(UNet& unet, const std::string& prefix, const data::TensorVisitor& visit);
 
+// The same network with the weights of its convolutions and linear layers in `type`, for runs that
+// compute in it and do not train: they are not converted at every use. Norms stay fp32.
+UNet with_products_in(const UNet& unet, at::ScalarType type);
+
 // Every layer that may carry a LoRA, by its module path
 // ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"). The caller chooses among them by
 // name; diffusers' usual choice is the suffixes to_q, to_k, to_v and to_out.0.

@@ -38,8 +38,8 @@ SurrogateWeights surrogate_weights(const at::Tensor& log_ratio,
   SurrogateWeights result;
   result.weights =
       at::where(clipped.gt(open), at::zeros_like(open), open);  // d rho / d log_ratio = rho
-  result.loss = at::maximum(open, clipped).sum().item<double>();
-  result.clip_fraction = ((ratio - 1.0).abs() > clip_range).to(at::kDouble).mean().item<double>();
+  result.loss = at::maximum(open, clipped).sum();
+  result.clip_fraction = ((ratio - 1.0).abs() > clip_range).to(at::kDouble).mean();
   return result;
 }
 

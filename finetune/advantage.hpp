@@ -19,13 +19,13 @@ at::Tensor prompt_advantages(const at::Tensor& rewards,
 
 struct SurrogateWeights {
   at::Tensor weights;        // like log_ratio: d loss / d log_ratio
-  double loss = 0;           // sum over the entries
-  double clip_fraction = 0;  // of the entries: the ratio left [1 - eps, 1 + eps]
+  at::Tensor loss;           // [] sum over the entries
+  at::Tensor clip_fraction;  // [] of the entries: the ratio left [1 - eps, 1 + eps]
 };
 
 // max(-A rho, -A clip(rho, 1 - eps, 1 + eps)) with rho = exp(log_ratio - log_ratio_old), and its
 // gradient: zero where the clipped branch rules. Entries are summed; the caller divides by their
-// number.
+// number. fp64, on the device of log_ratio.
 //   log_ratio, log_ratio_old: [B, T] nats, log pi_theta / pi of any fixed policy; advantages: [B]
 SurrogateWeights surrogate_weights(const at::Tensor& log_ratio,
                                    const at::Tensor& log_ratio_old,

@@ -4,6 +4,8 @@
 
 #include <map>
 
+#include "data/transfer.hpp"
+
 namespace finetune {
 namespace {
 
@@ -28,7 +30,7 @@ at::Tensor table_of(const at::Tensor& texts,
                     const at::Tensor& negative,
                     const std::vector<int64_t>& distinct,
                     bool guided) {
-  const at::Tensor rows = texts.index_select(0, at::tensor(distinct, at::kLong).to(texts.device()));
+  const at::Tensor rows = texts.index_select(0, data::sent(distinct, texts.device()));
   return guided ? at::cat({negative, rows}) : rows;
 }
 
@@ -39,7 +41,7 @@ void add_edit(const Guidance& guidance,
               diffusion::BranchInputs& inputs) {
   const EditCondition& edit = guidance.edit;
   const auto rows_of = [&](const at::Tensor& all) {
-    return all.index_select(0, at::tensor(prompt_ids, at::kLong).to(all.device()));
+    return all.index_select(0, data::sent(prompt_ids, all.device()));
   };
   if (edit.image_latents.defined())
     inputs.image_latents = diffusion::branch_images(inputs.branches, rows_of(edit.image_latents));
@@ -63,7 +65,7 @@ at::Tensor guided_output(const diffusion::UNet& unet,
   const Rows rows = distinct_rows(prompt_ids);
   at::Tensor place = at::tensor(rows.place, at::kLong);  // in the table
   if (guided) place = diffusion::branch_rows(inputs.branches, place + 1, at::zeros_like(place));
-  place = place.to(x.device());
+  place = data::sent(place, x.device());
   inputs.keys = diffusion::context_keys(
       unet,
       table_of(guidance.conditions.hidden, guidance.uncondition.hidden, rows.distinct, guided));
@@ -83,7 +85,8 @@ at::Tensor guided_output(const diffusion::UNet& unet,
     inputs.added.timestep_cond = diffusion::guidance_embedding(w, unet.config.time_cond_proj_dim);
   }
   add_edit(guidance, unet.config, prompt_ids, inputs);
-  return diffusion::guided_forward(unet, x, static_cast<double>(timestep), inputs, options);
+  const at::Tensor t = at::full({place.size(0)}, timestep, x.options().dtype(at::kFloat));
+  return diffusion::guided_forward(unet, x, t, inputs, options);
 }
 
 }  // namespace

@@ -7,18 +7,15 @@
 #include <cmath>
 
 #include "data/error.hpp"
+#include "data/transfer.hpp"
 #include "finetune/distill.hpp"
 
 namespace finetune {
 namespace {
 
-diffusion::TextCondition moved(const diffusion::TextCondition& text, at::Device device) {
-  return {text.hidden.to(device), text.pooled.defined() ? text.pooled.to(device) : text.pooled};
-}
-
 // Some rows of a batch's conditions, in any order. rows: [R] int64, on the CPU
 LcdConditions chosen(const LcdConditions& conditions, const at::Tensor& rows) {
-  const at::Tensor place = rows.to(conditions.text.hidden.device());
+  const at::Tensor place = data::sent(rows, conditions.text.hidden.device());
   LcdConditions result = conditions;
   result.text.hidden = conditions.text.hidden.index_select(0, place);
   if (conditions.text.pooled.defined())
@@ -102,8 +99,8 @@ void blend_captions(diffusion::TextCondition& text, int64_t rows, at::Generator&
   const at::Tensor other = at::rand({rows, tokens, 1}, generator) < share;
   const at::Tensor own = hidden.narrow(0, first, rows),
                    next = hidden.roll(-1, 0).narrow(0, first, rows);
-  text.hidden =
-      at::cat({hidden.narrow(0, 0, first), at::where(other.to(hidden.device()), next, own)});
+  text.hidden = at::cat(
+      {hidden.narrow(0, 0, first), at::where(data::sent(other, hidden.device()), next, own)});
 }
 
 std::vector<std::string> rated_prompts(const Step& step) {
@@ -217,7 +214,8 @@ void keep_own(const Distillation& run, DrawnBatch& drawn) {
   drawn.rated = first_of(run.share, rated_rows(run.config));
   if (run.share.ranks.count == 1) return;
   LcdBatch& batch = drawn.batch;
-  const at::Tensor rows = at::tensor(run.share.rows, at::kLong), there = rows.to(run.task.device);
+  const at::Tensor rows = at::tensor(run.share.rows, at::kLong),
+                   there = data::sent(rows, run.task.device);
   for (auto* tensor : {&batch.latents, &batch.noise, &batch.index})
     *tensor = tensor->index_select(0, there);
   batch.conditions = chosen(batch.conditions, rows);
@@ -233,7 +231,7 @@ at::Tensor pair_distances(const at::Tensor& latents, int64_t images) {
               "diversity: expected whole groups of two or more images");
   const at::Tensor groups = latents.flatten(1).view({latents.size(0) / images, images, -1});
   const at::Tensor unit = groups / groups.norm(2, {2}, true).clamp_min(1e-12);
-  const at::Tensor places = at::triu_indices(images, images, 1).to(latents.device());
+  const at::Tensor places = data::sent(at::triu_indices(images, images, 1), latents.device());
   const at::Tensor cosines = unit.bmm(unit.transpose(1, 2));  // [prompts, images, images]
   return 1 - cosines.flatten(1).index_select(1, places[0] * images + places[1]);
 }
@@ -261,7 +259,7 @@ Distillation make_distillation(const Task& task,
                                             config.num_ddim_timesteps, config.timestep_scaling),
                    .teacher = task.teacher,
                    .target = averaged_unet(student, learner),
-                   .uncondition = moved(task.uncondition(), task.device),
+                   .uncondition = diffusion::sent(task.uncondition(), task.device),
                    .share = comb_of(ranks, config.train_batch_size)};
   if (config.latent_reward && !task.rewards.empty()) {
     run.proxy = make_latent_reward(task.latent_shape[0], task.unet.config.cross_attention_dim,
@@ -285,9 +283,10 @@ DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
                    std = run.data.std.index_select(0, rows).to(at::kFloat);
   DrawnBatch drawn;
   LcdBatch& batch = drawn.batch;
-  batch.latents = (mean + std * at::randn(mean.sizes(), generator)).to(device);
-  batch.noise = at::randn(mean.sizes(), generator).to(device);
-  batch.index = at::randint(run.schedule.t.size(0), {count}, generator, at::kLong).to(device);
+  batch.latents = data::sent(mean + std * at::randn(mean.sizes(), generator), device);
+  batch.noise = data::sent(at::randn(mean.sizes(), generator), device);
+  batch.index =
+      data::sent(at::randint(run.schedule.t.size(0), {count}, generator, at::kLong), device);
   const at::Tensor place = at::rand({count}, generator);
   batch.conditions.w = config.time_cond_proj_dim > 0
                            ? config.w_min + (config.w_max - config.w_min) * place
@@ -295,10 +294,11 @@ DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
   for (int64_t i = 0; i < count; ++i)
     drawn.prompts.push_back(run.data.captions[static_cast<size_t>(rows[i].item<int64_t>())]);
   const at::NoGradGuard no_gradient;
-  batch.conditions.text = moved(run.task.encode(drawn.prompts), device);
+  batch.conditions.text = diffusion::sent(run.task.encode(drawn.prompts), device);
   blend_captions(batch.conditions.text, blended_rows(config), generator);
   batch.conditions.uncondition = run.uncondition;
-  if (run.task.time_ids.defined()) batch.conditions.time_ids = run.task.time_ids.to(device);
+  if (run.task.time_ids.defined())
+    batch.conditions.time_ids = data::sent(run.task.time_ids, device);
   keep_own(run, drawn);
   return drawn;
 }
@@ -315,9 +315,8 @@ ChainState last_step_state(const Distillation& run,
   std::vector<int64_t> shape = run.task.latent_shape;
   shape.insert(shape.begin(), own.total);
   const auto noise = [&] {
-    return at::randn(shape, generator)
-        .index_select(0, at::tensor(own.rows, at::kLong))
-        .to(run.task.device);
+    return data::sent(at::randn(shape, generator).index_select(0, at::tensor(own.rows, at::kLong)),
+                      run.task.device);
   };
   ChainState state{noise(), {}};
   for (int64_t i = 0; i < steps; ++i) {
@@ -325,9 +324,10 @@ ChainState last_step_state(const Distillation& run,
     if (i > 0) {
       const at::Tensor clean = consistency(student, run.schedule, state.x, state.t, conditions);
       const at::Tensor bar = run.schedule.alphas_cumprod.index_select(0, run.schedule.t[point]);
-      state.x = diffusion::add_noise(bar.view({1, 1, 1, 1}).to(run.task.device), clean, noise());
+      state.x =
+          diffusion::add_noise(data::sent(bar.view({1, 1, 1, 1}), run.task.device), clean, noise());
     }
-    state.t = run.schedule.t[point].expand({rows}).to(run.task.device);
+    state.t = data::sent(run.schedule.t[point], run.task.device).expand({rows});
   }
   return state;
 }

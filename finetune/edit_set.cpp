@@ -11,6 +11,7 @@
 #include "data/image_folder.hpp"
 #include "data/safetensors.hpp"
 #include "data/sha256.hpp"
+#include "data/transfer.hpp"
 #include "data/upright.hpp"
 #include "diffusion/edit_model.hpp"
 #include "finetune/latent_set.hpp"
@@ -223,16 +224,17 @@ EditBatch edit_batch(const EncodedEdits& set,
   const at::Tensor scores = set.scores.index_select(0, draw.scored_as);
   const at::Tensor valid = at::logical_and(scores.isfinite(), draw.dropped.axes.logical_not());
   EditBatch batch;
-  batch.latents = (rows_of(set.mean) + rows_of(set.std) * draw.posterior).to(device);
-  batch.source = (rows_of(set.source) * keep).to(device);
-  batch.hidden = texts.hidden(texts_at(set.instructions, draw.rows, draw.dropped.text)).to(device);
-  batch.reward = {scores.to(device), valid.to(device), {}};
+  batch.latents = data::sent(rows_of(set.mean) + rows_of(set.std) * draw.posterior, device);
+  batch.source = data::sent(rows_of(set.source) * keep, device);
+  batch.hidden =
+      data::sent(texts.hidden(texts_at(set.instructions, draw.rows, draw.dropped.text)), device);
+  batch.reward = {data::sent(scores, device), data::sent(valid, device), {}};
   if (texts.pooled) {
-    batch.reward.text =
-        texts.pooled(texts_at(set.feedback, draw.scored_as, draw.dropped.feedback)).to(device);
+    batch.reward.text = data::sent(
+        texts.pooled(texts_at(set.feedback, draw.scored_as, draw.dropped.feedback)), device);
   }
-  batch.t = draw.t.to(device);
-  batch.noise = draw.noise.to(device);
+  batch.t = data::sent(draw.t, device);
+  batch.noise = data::sent(draw.noise, device);
   return batch;
 }
 

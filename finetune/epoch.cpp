@@ -7,6 +7,7 @@
 
 #include "data/error.hpp"
 #include "data/splitmix.hpp"
+#include "data/transfer.hpp"
 
 namespace finetune {
 
@@ -70,8 +71,8 @@ at::Tensor rate(const Task& task,
       prompts.push_back(
           plan.prompts[static_cast<size_t>(trajectories.prompt_ids[static_cast<size_t>(i)])]);
     }
-    parts.push_back(
-        score_images(task.rewards, task.decode(latents.narrow(0, start, count)), prompts, ranks));
+    const at::Tensor images = task.decode(data::sent(latents.narrow(0, start, count), task.device));
+    parts.push_back(score_images(task.rewards, images, prompts, ranks));
   }
   return at::cat(parts);
 }
@@ -97,14 +98,10 @@ Denoiser policy_on(const Task& task,
                    double scale,
                    const Ranks& ranks) {
   const at::NoGradGuard no_gradient;
-  const auto moved = [&](const diffusion::TextCondition& text) -> diffusion::TextCondition {
-    return {text.hidden.to(task.device),
-            text.pooled.defined() ? text.pooled.to(task.device) : text.pooled};
-  };
   const at::Tensor sizes = task.time_ids.defined() ? task.time_ids.to(task.device) : at::Tensor();
   const Denoiser policy =
-      guided_denoiser(unet, {.conditions = moved(task.encode(prompts)),
-                             .uncondition = moved(task.uncondition()),
+      guided_denoiser(unet, {.conditions = diffusion::sent(task.encode(prompts), task.device),
+                             .uncondition = diffusion::sent(task.uncondition(), task.device),
                              .scale = scale,
                              .time_ids = sizes,
                              .edit = task.edit ? task.edit(prompts) : EditCondition()});

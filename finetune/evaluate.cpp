@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <map>
 
+#include "data/transfer.hpp"
+
 namespace finetune {
 namespace {
 
@@ -118,7 +120,7 @@ Evaluation evaluate(const Task& task,
   for (int64_t start = first; start < end; start += batch) {
     const Draw wanted = draw_of(set, start, std::min(batch, end - start));
     const DrawnLatents drawn = draw(wanted);
-    const at::Tensor images = task.decode(drawn.latents);
+    const at::Tensor images = task.decode(data::sent(drawn.latents, task.device));
     std::vector<std::string> prompts;
     for (const int64_t id : wanted.prompt_ids)
       prompts.push_back(set.prompts[static_cast<size_t>(id)]);

@@ -9,27 +9,40 @@
 #include "data/memory.hpp"
 #include "finetune/measure.hpp"
 #include "finetune/memory.hpp"
+#include "finetune/probe.hpp"
+#include "finetune/step_costs.hpp"
 #include "finetune/update.hpp"
 
 namespace finetune {
 namespace {
 
-constexpr int64_t kSteps = 2;      // real steps of everything
-constexpr double kLongEnough = 5;  // seconds: what takes longer needs no warm-up
+constexpr int64_t kSteps = 2;        // real steps of everything
+constexpr double kQuickFlop = 1e12;  // real steps: of fewer images where a micro-batch takes more
+constexpr double kLongEnough = 5;    // seconds: what takes longer needs no warm-up
 
-// Seconds and operations of an image (decode, rate) or of an image's step (draw, update).
+// Seconds of an image (decode, rate) or of an image's step (draw, update).
 struct Costs {
-  double draw = 0, draw_flop = 0, rate = 0, gradient = 0, gradient_flop = 0;
+  StepCosts reckoned;  // operations
+  double draw = 0, rate = 0, gradient = 0;
   int64_t trained_values = 0;
-  MemoryModel memory;  // at the configuration's micro-batches
+  MemoryModel memory;
 };
 
+// Images of the real steps: the larger micro-batch where that is quick.
+int64_t probe_images(const FinetuneConfig& config, const StepCosts& costs) {
+  const double each = static_cast<double>(kSteps) * (costs.draw.flop + costs.update.flop);
+  const auto quick = std::max<int64_t>(1, static_cast<int64_t>(kQuickFlop / each));
+  return std::min(quick, std::max(config.sample_batch_size, config.train_batch_size));
+}
+
 Costs measure(const Task& task, const FinetuneConfig& config) {
-  data::reset_peak_memory(task.device);
   Costs costs;
+  costs.reckoned = step_costs(task, config, 1);
+  costs.memory = memory_model(task, config);
+  data::reset_peak_memory(task.device);
   costs.memory.resident = data::used_memory(task.device);
-  const int64_t batch = std::max(config.sample_batch_size, config.train_batch_size);
-  Probe probe = make_probe(task, config, {batch, kSteps, task.latent_shape});
+  Probe probe =
+      make_probe(task, config, {probe_images(config, costs.reckoned), kSteps, task.latent_shape});
   const double images = static_cast<double>(probe.plan.draw.seeds.size()),
                image_steps = images * static_cast<double>(probe.chain.steps.size());
   Trajectories drawn;
@@ -41,14 +54,9 @@ Costs measure(const Task& task, const FinetuneConfig& config) {
   const double peak = std::max({cold.bytes, rated.bytes, trained.bytes});
   if (trained.seconds < kLongEnough) trained = measured(task.device, [&] { train(probe, drawn); });
   costs.draw = warm.seconds / image_steps;
-  costs.draw_flop = warm.flop / image_steps;
   costs.rate = rated.seconds / images;
   costs.gradient = trained.seconds / image_steps;
-  costs.gradient_flop = trained.flop / image_steps;
   for (const auto& param : probe.learner.state.params) costs.trained_values += param.value.numel();
-  costs.memory.draw.fixed = cold.bytes;
-  costs.memory.rate.fixed = rated.bytes;
-  costs.memory.update.fixed = trained.bytes;
   costs.memory.margin = data::peak_memory(task.device) - costs.memory.resident - peak -
                         learner_bytes(config, costs.trained_values);
   return costs;
@@ -97,14 +105,14 @@ Forecast forecast(const Task& task, const FinetuneConfig& config) {
   Forecast result;
   result.evaluated = evaluations * evaluation_images(task, config);
   const double evaluated = static_cast<double>(result.evaluated);
-  result.flop_per_step = costs.draw_flop;
-  result.flop = (draws + recomputed + 2 * evaluated * steps) * costs.draw_flop +
-                gradients * costs.gradient_flop;
+  result.flop_per_step = costs.reckoned.draw.flop;
+  result.flop = (draws + recomputed + 2 * evaluated * steps) * costs.reckoned.draw.flop +
+                gradients * costs.reckoned.update.flop;
   result.seconds_draw = draws * costs.draw;
   result.seconds_rate = drawn_epochs * images * costs.rate;
   result.seconds_update = recomputed * costs.draw + gradients * costs.gradient;
   result.seconds_evaluate = evaluated * (2 * steps * costs.draw + costs.rate);
-  result.gflops = costs.draw_flop / costs.draw / 1e9;
+  result.gflops = costs.reckoned.draw.flop / costs.draw / 1e9;
   result.queries = static_cast<int64_t>(drawn_epochs * images);
   result.optimizer_steps = config.num_epochs * updates_per_epoch(config);
   result.trained_values = costs.trained_values;

@@ -1,6 +1,7 @@
 #pragma once
 
-// What a run will cost, from the configuration and two real steps of everything that it does.
+// What a run will cost, from the configuration: operations and memory reckoned on tensors without
+// values (step_costs), the time from two real steps of everything that it does.
 
 #include <string>
 

@@ -9,72 +9,47 @@
 #include "data/device.hpp"
 #include "data/error.hpp"
 #include "data/memory.hpp"
+#include "finetune/step_costs.hpp"
 #include "finetune/trainable.hpp"
 
 namespace finetune {
 namespace {
 
 constexpr double kFloat = 4;        // bytes
-constexpr int64_t kLargeSide = 32;  // latents above it are measured at half their side
+constexpr int64_t kLargeSide = 32;  // latents above it are decoded at half their side
 
 double values(const std::vector<int64_t>& shape) {
   return static_cast<double>(shape[0] * shape[1] * shape[2]);
 }
 
-// Two measured points -> the line through them; `area`: the run's latents over those measured.
+// Two points -> the line through them; `area`: the run's latents over those of the points.
 PhaseMemory line_through(double one, double two, double area) {
   const double slope = std::max(0.0, two - one);
   return {.fixed = std::max(0.0, one - slope), .per_image = slope * area};
 }
 
-struct Peaks {
-  double draw = 0, rate = 0, update = 0;
-};
-
-// Latents on which the phases are measured: those of the network, and those that are decoded.
-struct Sizes {
-  std::vector<int64_t> latents, decoded;  // {C, H, W}
-};
-
-Peaks peaks_of(const Task& task, FinetuneConfig config, int64_t images, const Sizes& sizes) {
-  config.sample_batch_size = config.train_batch_size = images;
-  Probe probe = make_probe(task, config, {images, 1, sizes.latents});
-  const auto peak = [&](const std::function<void()>& work) {
-    return static_cast<double>(data::peak_bytes(task.device, work));
-  };
-  const std::vector<std::string> prompts(static_cast<size_t>(images), probe.plan.prompts[0]);
-  std::vector<int64_t> shape{images};
-  shape.insert(shape.end(), sizes.decoded.begin(), sizes.decoded.end());
-  Peaks peaks;
-  Trajectories drawn;
-  peaks.draw = peak([&] { drawn = draw(probe); });
-  peaks.rate = peak([&] {
+// Bytes held while `images` images of these latents are decoded and rated. shape: {C, H, W}
+double rating_bytes(const Task& task, int64_t images, const std::vector<int64_t>& shape) {
+  const std::vector<std::string> prompts(static_cast<size_t>(images), task.prompts.at(0));
+  return static_cast<double>(data::peak_bytes(task.device, [&] {
     const at::NoGradGuard no_gradient;
-    const at::Tensor latents = at::zeros(shape, at::TensorOptions(task.device));
+    const at::Tensor latents =
+        at::zeros({images, shape[0], shape[1], shape[2]}, at::TensorOptions(task.device));
     score_images(task.rewards, task.decode(latents), prompts);
-  });
-  peaks.update = peak([&] { train(probe, drawn); });
-  return peaks;
+  }));
 }
 
 // What a quarter of the area takes is a quarter; tiles are of one size whatever the area.
-MemoryModel model_of(const Task& task, const FinetuneConfig& config) {
+PhaseMemory rating_memory(const Task& task, const FinetuneConfig& config) {
   std::vector<int64_t> shape = task.latent_shape;
   double area = 1;
-  while (std::min(shape[1], shape[2]) > kLargeSide && shape[1] % 16 == 0 && shape[2] % 16 == 0) {
+  while (!config.vae_tiling && std::min(shape[1], shape[2]) > kLargeSide && shape[1] % 16 == 0 &&
+         shape[2] % 16 == 0) {
     shape[1] /= 2;
     shape[2] /= 2;
     area *= 4;
   }
-  const Sizes sizes{shape, config.vae_tiling ? task.latent_shape : shape};
-  MemoryModel model;
-  model.resident = data::used_memory(task.device);
-  model.margin = data::kMatrixBuffers;
-  const Peaks one = peaks_of(task, config, 1, sizes), two = peaks_of(task, config, 2, sizes);
-  model.draw = line_through(one.draw, two.draw, area);
-  model.rate = line_through(one.rate, two.rate, config.vae_tiling ? 1 : area);
-  model.update = line_through(one.update, two.update, area);
-  return model;
+  return line_through(rating_bytes(task, 1, shape), rating_bytes(task, 2, shape), area);
 }
 
 // The largest of batch, batch / 2, ... 1 that fits.
@@ -129,7 +104,7 @@ std::vector<Alternative> alternatives(const Task& task,
   if (!config.train_full) return list;
   FinetuneConfig adapters = config;
   adapters.train_full = false;
-  const MemoryModel smaller = model_of(task, adapters);
+  const MemoryModel smaller = memory_model(task, adapters);
   list.push_back({"--train lora", least_peak(task, adapters, smaller, task.latent_shape)});
   list.push_back({"both", least_peak_at_half(task, adapters, smaller)});
   return list;
@@ -159,6 +134,18 @@ std::string what_would_fit(double limit, const std::vector<Alternative>& alterna
                      : "what would fit: " + fit;
 }
 
+MemoryModel memory_model(const Task& task, const FinetuneConfig& config) {
+  const StepCosts one = step_costs(task, config, 1), two = step_costs(task, config, 2);
+  MemoryModel model;
+  model.resident = data::used_memory(task.device);
+  model.margin = data::kMatrixBuffers;
+  model.holds_trajectories = task.device.is_cpu();
+  model.draw = line_through(one.draw.bytes, two.draw.bytes, 1);
+  model.rate = rating_memory(task, config);
+  model.update = line_through(one.update.bytes, two.update.bytes, 1);
+  return model;
+}
+
 double bytes_at(const PhaseMemory& phase, int64_t batch) {
   return phase.fixed + phase.per_image * static_cast<double>(batch);
 }
@@ -183,7 +170,8 @@ double peak_bytes(const MemoryModel& model,
   const int64_t drawn = std::min(config.sample_batch_size, std::max(images, evaluated_images));
   const double sampling = std::max(bytes_at(model.draw, drawn), bytes_at(model.rate, drawn));
   const double update = bytes_at(model.update, std::min(config.train_batch_size, images));
-  const double epoch = trajectory_bytes(config, latent_shape) + std::max(sampling, update);
+  const double epoch = (model.holds_trajectories ? trajectory_bytes(config, latent_shape) : 0) +
+                       std::max(sampling, update);
   const double pixels = 3.0 * 64.0 * values(latent_shape) / static_cast<double>(latent_shape[0]);
   const double evaluation =
       2 * static_cast<double>(evaluated_images) * pixels * kFloat + sampling;  // kept, and joined
@@ -205,7 +193,7 @@ FinetuneConfig fit_memory(const Task& task,
   const int64_t evaluated = evaluation_images(task, config), trained = count_trained(task, config);
   while (true) {
     if (task.tile_vae) task.tile_vae(chosen.vae_tiling);
-    const MemoryModel model = model_of(task, chosen);
+    const MemoryModel model = memory_model(task, chosen);
     const auto peak = [&](int64_t sample, int64_t train) {
       chosen.sample_batch_size = sample;
       chosen.train_batch_size = train;
@@ -234,7 +222,7 @@ FinetuneConfig fit_memory(const Task& task,
 
 void expect_memory(const Task& task, const FinetuneConfig& config, double limit) {
   if (task.tile_vae) task.tile_vae(config.vae_tiling);
-  const double peak = peak_bytes(model_of(task, config), config, task.latent_shape,
+  const double peak = peak_bytes(memory_model(task, config), config, task.latent_shape,
                                  count_trained(task, config), evaluation_images(task, config));
   if (peak <= limit) return;
   const FinetuneConfig fits = fit_memory(task, config, limit, {});

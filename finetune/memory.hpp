@@ -2,7 +2,8 @@
 
 // How much memory a run will take, and the micro-batches that keep it under a limit.
 
-#include "finetune/probe.hpp"
+#include "finetune/config.hpp"
+#include "finetune/task.hpp"
 
 namespace finetune {
 
@@ -15,9 +16,13 @@ double bytes_at(const PhaseMemory& phase, int64_t batch);
 
 struct MemoryModel {
   double resident = 0;  // the process with its models, before a run
-  double margin = 0;    // the peak measured, less what the model says of those same steps
+  double margin = 0;    // what matrix libraries take beside: measured, or an allowance
   PhaseMemory draw, rate, update;
+  bool holds_trajectories = true;  // the memory is the CPU's, where they are
 };
+// Steps are reckoned (step_costs); the rating of one and two images is measured, on smaller latents
+// where those of the run are large. `margin` is an allowance for matrix libraries.
+MemoryModel memory_model(const Task& task, const FinetuneConfig& config);
 
 // Bytes of trained values with their moments and moving average.
 double learner_bytes(const TrainingConfig& config, int64_t trained_values);
@@ -46,9 +51,8 @@ std::string what_would_fit(double limit, const std::vector<Alternative>& alterna
 
 // `config` with the micro-batches, gradient_checkpointing and vae_tiling that keep the forecast
 // peak under `limit` bytes: micro-batches are the largest, at most those configured; checkpointing
-// (a third more time) and tiling (slightly other images) only where nothing fits without. Measures
-// steps of one and two images on smaller latents, on the task's device. Throws BadInput with what
-// would fit: half the resolution, adapters instead of the whole UNet.
+// (a third more time) and tiling (slightly other images) only where nothing fits without. Throws
+// BadInput with what would fit: half the resolution, adapters instead of the whole UNet.
 FinetuneConfig fit_memory(const Task& task,
                           const FinetuneConfig& config,
                           double limit,

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "data/transfer.hpp"
+
 namespace finetune {
 namespace {
 
@@ -21,7 +23,7 @@ Batch batch_of(const Trajectories& trajectories,
                int64_t count) {
   Batch batch;
   const std::vector<int64_t> chosen(rows.begin() + start, rows.begin() + start + count);
-  batch.rows = at::tensor(chosen, at::kLong).to(trajectories.latents.device());
+  batch.rows = data::sent(chosen, trajectories.latents.device());
   for (const int64_t row : chosen)
     batch.prompt_ids.push_back(trajectories.prompt_ids[static_cast<size_t>(row)]);
   return batch;
@@ -34,10 +36,12 @@ at::Tensor step_log_ratio(const Denoiser& policy,
                           const Chain& chain,
                           int64_t k) {
   const auto& step = chain.steps[static_cast<size_t>(k)];
-  const at::Tensor x = trajectories.latents.select(1, k).index_select(0, batch.rows);
-  const at::Tensor next = trajectories.latents.select(1, k + 1).index_select(0, batch.rows);
-  const at::Tensor reference =
-      trajectories.reference_means.select(1, k).index_select(0, batch.rows);
+  const auto rows = [&](const at::Tensor& all) {
+    return data::sent(all.index_select(0, batch.rows), chain.device);
+  };
+  const at::Tensor x = rows(trajectories.latents.select(1, k)),
+                   next = rows(trajectories.latents.select(1, k + 1)),
+                   reference = rows(trajectories.reference_means.select(1, k));
   const at::Tensor output = policy(x, step.timestep, batch.prompt_ids);
   const at::Tensor mean = diffusion::ddim_score(step, chain.prediction, output, x, next).mean;
   return diffusion::log_ratio(mean, reference, next, step.sigma);
@@ -52,7 +56,8 @@ at::Tensor log_ratios(const Denoiser& policy,
                       int64_t batch) {
   const at::NoGradGuard no_gradient;
   const auto total = static_cast<int64_t>(rows.size());
-  at::Tensor result = at::zeros({total, chain.mask.size(0)}, at::kDouble);
+  at::Tensor result =
+      at::zeros({total, chain.mask.size(0)}, at::TensorOptions(at::kDouble).device(chain.device));
   for (int64_t start = 0; start < total; start += batch) {
     const int64_t count = std::min(batch, total - start);
     const Batch chosen = batch_of(trajectories, rows, start, count);
@@ -63,7 +68,7 @@ at::Tensor log_ratios(const Denoiser& policy,
           .copy_(step_log_ratio(policy, trajectories, chosen, chain, k));
     }
   }
-  return result;
+  return data::fetched(result);
 }
 
 void accumulate_gradient(const Denoiser& policy,
@@ -79,7 +84,7 @@ void accumulate_gradient(const Denoiser& policy,
     for (const int64_t k : steps) {
       const at::Tensor u = step_log_ratio(policy, trajectories, chosen, chain, k);
       const at::Tensor weight = weights(start, k, u.detach());
-      (u * weight.to(u.options())).sum().backward();
+      (u * data::sent(weight, u.device()).to(u.scalar_type())).sum().backward();
     }
   }
 }

@@ -49,10 +49,14 @@ void rate(const Probe& probe, const Trajectories& drawn) {
   rate(probe.task, probe.plan, drawn, probe.config.sample_batch_size);
 }
 
-void train(Probe& probe, const Trajectories& drawn) {
+void add_gradient(const Probe& probe, const Trajectories& drawn) {
   accumulate_gradient(probe.policy, drawn, counted(drawn.prompt_ids.size()),
                       counted(probe.chain.steps.size()), probe.chain, probe.config.train_batch_size,
                       [](int64_t, int64_t, const at::Tensor& u) { return at::ones_like(u); });
+}
+
+void train(Probe& probe, const Trajectories& drawn) {
+  add_gradient(probe, drawn);
   take_step(probe.learner);
 }
 

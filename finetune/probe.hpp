@@ -29,6 +29,7 @@ Probe make_probe(const Task& task, const FinetuneConfig& config, const ProbeSize
 // The run's phases, at the micro-batches of its configuration.
 Trajectories draw(const Probe& probe);
 void rate(const Probe& probe, const Trajectories& drawn);
-void train(Probe& probe, const Trajectories& drawn);  // every step's gradient and an optimiser step
+void add_gradient(const Probe& probe, const Trajectories& drawn);  // of every step
+void train(Probe& probe, const Trajectories& drawn);               // and an optimiser step
 
 }  // namespace finetune

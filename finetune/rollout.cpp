@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "data/error.hpp"
+#include "data/transfer.hpp"
 #include "diffusion/noise.hpp"
 
 namespace finetune {
@@ -23,13 +24,13 @@ Trajectories empty_trajectories(const Draw& draw, const Chain& chain) {
   const auto steps = static_cast<int64_t>(chain.steps.size());
   std::vector<int64_t> shape{count, steps};
   shape.insert(shape.end(), chain.latent_shape.begin(), chain.latent_shape.end());
-  const auto options = at::TensorOptions().dtype(at::kFloat).device(chain.device);
+  const auto figures = at::TensorOptions().dtype(at::kDouble).device(chain.device);
   Trajectories result;
-  result.reference_means = at::empty(shape, options);
+  result.reference_means = data::landing(shape, at::kFloat, chain.device);
   shape[1] = steps + 1;
-  result.latents = at::empty(shape, options);
-  result.log_ratio = at::zeros({count, steps}, at::kDouble);
-  result.kl = at::zeros({count, steps}, at::kDouble);
+  result.latents = data::landing(shape, at::kFloat, chain.device);
+  result.log_ratio = at::zeros({count, steps}, figures);
+  result.kl = at::zeros({count, steps}, figures);
   result.prompt_ids = draw.prompt_ids;
   return result;
 }
@@ -120,7 +121,7 @@ Trajectories rollout(const Denoiser& policy,
     auto generators = diffusion::image_generators(slice(draw.seeds, start, count));
     at::Tensor x = initial_noise(draw, chain, start, count, generators);
     const auto rows = [&](const at::Tensor& all) { return all.narrow(0, start, count); };
-    rows(result.latents).select(1, 0).copy_(x);
+    rows(result.latents).select(1, 0).copy_(x, /*non_blocking=*/true);
     for (size_t k = 0; k < chain.steps.size(); ++k) {
       const auto& step = chain.steps[k];
       const auto at_step = static_cast<int64_t>(k);
@@ -139,11 +140,13 @@ Trajectories rollout(const Denoiser& policy,
             .copy_(diffusion::log_ratio(drawn.mean, mean, drawn.next, step.sigma));
         rows(result.kl).select(1, at_step).copy_(diffusion::step_kl(drawn.mean, mean, step.sigma));
       }
-      rows(result.reference_means).select(1, at_step).copy_(mean);
-      rows(result.latents).select(1, at_step + 1).copy_(drawn.next);
+      rows(result.reference_means).select(1, at_step).copy_(mean, /*non_blocking=*/true);
+      rows(result.latents).select(1, at_step + 1).copy_(drawn.next, /*non_blocking=*/true);
       x = drawn.next;
     }
   }
+  result.log_ratio = data::fetched(result.log_ratio);
+  result.kl = data::fetched(result.kl);
   return result;
 }
 

@@ -34,6 +34,7 @@ std::vector<int64_t> sharp_steps(const std::vector<diffusion::StepCoefficients>&
 int64_t active_steps(const Chain& chain);
 int64_t latent_dimensions(const Chain& chain);  // C H W
 
+// On the CPU, whatever the chain's device: an epoch's latents would fill a GPU.
 struct Trajectories {
   at::Tensor
       latents;  // [P, T + 1, C, H, W] fp32; [:, 0] the initial noise, [:, T] the clean latent

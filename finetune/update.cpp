@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 
+#include "data/transfer.hpp"
 #include "finetune/advantage.hpp"
 #include "finetune/pair_loss.hpp"
 
@@ -130,7 +131,8 @@ Figures prdp_gradient(const UpdateInput& input,
                                                     input.chain, config.train_batch_size));
   const auto result = pair_weights(now, rows.old, rows.rewards, rows.prompt_ids,
                                    {input.beta, input.clip_range}, input.chain.mask);
-  const at::Tensor weights = own_of(rows, result.weights * choice.factor);
+  const at::Tensor weights =
+      data::sent(own_of(rows, result.weights * choice.factor), input.chain.device);
   if (result.statistics.pairs > 0) {
     accumulate_gradient(input.policy, input.trajectories, rows.own, choice.steps, input.chain,
                         config.train_batch_size,
@@ -154,25 +156,25 @@ Figures ddpo_gradient(const UpdateInput& input,
                       const Rows& rows,
                       const StepChoice& choice,
                       const train::Params& params) {
-  const at::Tensor advantages =
-      own_of(rows, prompt_advantages(rows.rewards, rows.prompt_ids, config.adv_clip_max));
-  const at::Tensor old = own_of(rows, rows.old);
+  const at::Device device = input.chain.device;
+  const at::Tensor advantages = data::sent(
+      own_of(rows, prompt_advantages(rows.rewards, rows.prompt_ids, config.adv_clip_max)), device);
+  const at::Tensor old = data::sent(own_of(rows, rows.old), device);
   const double entries =
       static_cast<double>(rows.index.numel()) * static_cast<double>(choice.steps.size());
-  double loss = 0, clipped = 0;
+  at::Tensor sums = at::zeros({2}, at::TensorOptions(at::kDouble).device(device));
   accumulate_gradient(
       input.policy, input.trajectories, rows.own, choice.steps, input.chain,
       config.train_batch_size, [&](int64_t start, int64_t step, const at::Tensor& u) {
         const auto narrow = [&](const at::Tensor& x) { return x.narrow(0, start, u.size(0)); };
         const auto result =
-            surrogate_weights(u.cpu().unsqueeze(1), narrow(old).select(1, step).unsqueeze(1),
+            surrogate_weights(u.unsqueeze(1), narrow(old).select(1, step).unsqueeze(1),
                               narrow(advantages), input.clip_range);
-        loss += result.loss / entries;
-        clipped += result.clip_fraction * static_cast<double>(u.size(0)) / entries;
+        sums.add_(at::stack({result.loss, result.clip_fraction * u.size(0)}), 1 / entries);
         return result.weights.squeeze(1) / entries;
       });
   add_up_gradients(input.share.ranks, params);
-  const at::Tensor sums = at::tensor({loss, clipped}, at::kDouble);
+  sums = data::fetched(sums);
   add_up(input.share.ranks, sums);
   return {{"loss", sums[0].item<double>()}, {"clipfrac", sums[1].item<double>()}};
 }

@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
@@ -196,6 +197,26 @@ TEST(UNet, HalfPrecisionFileOfTheVariantNameIsRead) {
   const UNet loaded = diffusion::load_unet(folder);
   EXPECT_EQ(loaded.conv_in.weight.scalar_type(), at::kFloat);
   EXPECT_TRUE(at::equal(loaded.conv_in.weight, unet.conv_in.weight.to(at::kHalf).to(at::kFloat)));
+}
+
+// Weights that are converted once give, bit for bit, what weights that are converted at each use
+// do.
+TEST(UNet, InTheTypeOfItsProductsItIsTheSame) {
+  const at::NoGradGuard no_gradient;
+  const UNet unet = tiny_unet();
+  const at::Tensor x = at::ones({1, 4, 8, 8}), t = at::ones({1}), context = at::ones({1, 3, 8});
+  at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+  at::autocast::set_autocast_enabled(at::kCPU, true);
+  const at::Tensor expected = diffusion::unet_forward(unet, x, t, context);
+  const UNet typed = diffusion::with_products_in(unet, at::kBFloat16);
+  const at::Tensor got = diffusion::unet_forward(typed, x, t, context);
+  at::autocast::set_autocast_enabled(at::kCPU, false);
+  at::autocast::clear_cache();
+  EXPECT_TRUE(at::equal(got, expected));
+  EXPECT_FALSE(at::equal(got.to(at::kFloat), diffusion::unet_forward(unet, x, t, context)));
+  EXPECT_EQ(typed.conv_in.weight.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(typed.conv_norm_out.weight.scalar_type(), at::kFloat);
+  EXPECT_EQ(unet.conv_in.weight.scalar_type(), at::kFloat);
 }
 
 TEST(UNet, EveryLayerThatMayCarryALoraIsVisitedOnceAndMatters) {

@@ -39,16 +39,16 @@ TEST(SurrogateWeights, EqualAutogradOfTheClippedSurrogate) {
   const at::Tensor loss = at::maximum(-a * ratio, -a * ratio.clamp(1 - eps, 1 + eps)).sum();
   loss.backward();
   const auto result = finetune::surrogate_weights(u, old, advantage, eps);
-  EXPECT_NEAR(result.loss, loss.item<double>(), 1e-10);
+  EXPECT_NEAR(result.loss.item<double>(), loss.item<double>(), 1e-10);
   EXPECT_LT((result.weights - u.grad()).abs().max().item<double>(), 1e-12);
-  EXPECT_GT(result.clip_fraction, 0);
+  EXPECT_GT(result.clip_fraction.item<double>(), 0);
 }
 
 TEST(SurrogateWeights, AtTheSnapshotTheyAreMinusTheAdvantage) {
   const at::Tensor u = at::zeros({2, 3}), advantage = at::tensor({1.5, -0.5}, at::kDouble);
   const auto result = finetune::surrogate_weights(u, u, advantage, 1e-6);
   EXPECT_TRUE(at::equal(result.weights, -advantage.unsqueeze(1).expand({2, 3})));
-  EXPECT_EQ(result.clip_fraction, 0);
+  EXPECT_EQ(result.clip_fraction.item<double>(), 0);
 }
 
 TEST(CombineRewards, AddsRawOrNormalisedParts) {

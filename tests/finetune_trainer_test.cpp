@@ -13,7 +13,10 @@
 #include "data/memory.hpp"
 #include "data/safetensors.hpp"
 #include "finetune/forecast.hpp"
+#include "finetune/measure.hpp"
 #include "finetune/memory.hpp"
+#include "finetune/probe.hpp"
+#include "finetune/step_costs.hpp"
 #include "finetune/trainer.hpp"
 #include "finetune/watch.hpp"
 #include "tests/refusal.hpp"
@@ -306,6 +309,32 @@ TEST(Forecast, AddsUpWhatTheConfigurationAsksFor) {
   const double evaluation = 2.0 * 24 * 3 * short_run.flop_per_step;
   EXPECT_NEAR((long_run.flop - evaluation) / (short_run.flop - evaluation), 2.0, 1e-9);
   EXPECT_NE(finetune::forecast_text(long_run).find("reward queries"), std::string::npos);
+}
+
+// What is reckoned without values is what the CPU computes and holds.
+TEST(StepCosts, AreThoseOfRealSteps) {
+  FinetuneConfig config = tiny_config();
+  finetune::Task task = tiny_task();
+  auto unet = tests::tiny_unet_config();
+  unet.block_out_channels = {64,
+                             128};  // large beside what libtorch's CPU kernels keep for themselves
+  auto generator = at::detail::createCPUGenerator(1);
+  task.unet = diffusion::make_unet(unet, generator);
+  task.latent_shape = {4, 32, 32};
+  for (const bool checkpointing : {false, true}) {
+    config.gradient_checkpointing = checkpointing;
+    config.sample_batch_size = config.train_batch_size = 4;
+    const auto reckoned = finetune::step_costs(task, config, 4);
+    const auto probe = finetune::make_probe(task, config, {4, 1, task.latent_shape});
+    finetune::Trajectories drawn;
+    const auto drawing = finetune::measured(at::kCPU, [&] { drawn = finetune::draw(probe); }),
+               update = finetune::measured(at::kCPU, [&] { finetune::add_gradient(probe, drawn); });
+    EXPECT_EQ(reckoned.draw.flop * 4, drawing.flop);
+    EXPECT_EQ(reckoned.update.flop * 4, update.flop);
+    // Convolutions of the CPU hold their input and output in a layout of their own as well.
+    EXPECT_NEAR(reckoned.draw.bytes / drawing.bytes, 1, 0.3);
+    EXPECT_NEAR(reckoned.update.bytes / update.bytes, 1, 0.1);
+  }
 }
 
 TEST(Forecast, TellsTheTrajectoriesOfAnEpoch) {

@@ -43,15 +43,18 @@ finetune::EncodedImages encode(const DistillCommand& command,
 }
 
 // The student beside its teacher. Throws BadInput when the model is no teacher.
-void add_teacher(finetune::Task& task, const finetune::DistillConfig& config) {
+// `compute`: the type of its matrix products.
+void add_teacher(finetune::Task& task,
+                 const finetune::DistillConfig& config,
+                 at::ScalarType compute) {
   if (task.unet.config.time_cond_proj_dim > 0) {
     throw data::BadInput(task.model +
                          ": expected a teacher that is guided by classifier-free guidance, found a "
                          "UNet that reads its guidance (time_cond_proj_dim), as an LCM does: it is "
                          "distilled already");
   }
-  task.teacher = task.unet;
-  task.unet = finetune::make_student(task.teacher, config.time_cond_proj_dim);
+  task.teacher = diffusion::with_products_in(task.unet, compute);
+  task.unet = finetune::make_student(task.unet, config.time_cond_proj_dim);
   task.save_pipeline = [inner = task.save_pipeline, config, teacher = task.model](
                            const fs::path& folder, const diffusion::UNet& unet,
                            const diffusion::SchedulerConfig& scheduler) {
@@ -80,7 +83,7 @@ int distill_in(const finetune::Ranks& ranks, DistillCommand& command, const Opti
     throw data::BadInput("data: expected a folder of captioned images for " + task.model +
                          ", found none; name one with --data");
   }
-  add_teacher(task, command.config);
+  add_teacher(task, command.config, placement.compute);
   Console console;
   const finetune::Reporter reporter = ranks.rank == 0 ? console.reporter() : finetune::Reporter();
   const finetune::EncodedImages encoded =

@@ -22,6 +22,8 @@ int finetune_in(const finetune::Ranks& ranks,
   const Placement placement = open_device(command.device, ranks.local_rank);
   const PrecisionScope precision(placement);
   finetune::Task task = make_task(command, command.config, placement, options.resolved());
+  if (!command.config.train_full && placement.compute != at::kFloat)
+    task.unet = diffusion::with_products_in(task.unet, placement.compute);
   Console console;
   const finetune::Reporter reporter = ranks.rank == 0 ? console.reporter() : finetune::Reporter();
   if (!command.max_memory.empty()) {

@@ -15,13 +15,12 @@ void zero_grad(const Params& params) {
 }
 
 double grad_norm(const Params& params) {
-  double sum = 0;
+  std::vector<at::Tensor> norms;
   for (const auto& param : params) {
-    if (!param.value.grad().defined()) continue;
-    const double norm = at::norm(param.value.grad().detach()).item<double>();
-    sum += norm * norm;
+    if (param.value.grad().defined()) norms.push_back(at::norm(param.value.grad().detach()));
   }
-  return std::sqrt(sum);
+  if (norms.empty()) return 0;
+  return at::stack(norms).to(at::kDouble).square().sum().sqrt().item<double>();
 }
 
 double clip_grad_norm(const Params& params, double max_norm) {
