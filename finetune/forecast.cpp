@@ -35,6 +35,15 @@ int64_t probe_images(const FinetuneConfig& config, const StepCosts& costs) {
   return std::min(quick, std::max(config.sample_batch_size, config.train_batch_size));
 }
 
+// What the model says that steps of so many images hold.
+double said_of(const MemoryModel& model, const FinetuneConfig& config, size_t images) {
+  const auto count = static_cast<int64_t>(images);
+  const int64_t drawn = std::min(config.sample_batch_size, count),
+                trained = std::min(config.train_batch_size, count);
+  return std::max(
+      {bytes_at(model.draw, drawn), bytes_at(model.rate, drawn), bytes_at(model.update, trained)});
+}
+
 Costs measure(const Task& task, const FinetuneConfig& config) {
   Costs costs;
   costs.reckoned = step_costs(task, config, 1);
@@ -51,13 +60,13 @@ Costs measure(const Task& task, const FinetuneConfig& config) {
       cold.seconds > kLongEnough ? cold : measured(task.device, [&] { drawn = draw(probe); });
   const Work rated = measured(task.device, [&] { rate(probe, drawn); });
   Work trained = measured(task.device, [&] { train(probe, drawn); });
-  const double peak = std::max({cold.bytes, rated.bytes, trained.bytes});
   if (trained.seconds < kLongEnough) trained = measured(task.device, [&] { train(probe, drawn); });
   costs.draw = warm.seconds / image_steps;
   costs.rate = rated.seconds / images;
   costs.gradient = trained.seconds / image_steps;
   for (const auto& param : probe.learner.state.params) costs.trained_values += param.value.numel();
-  costs.memory.margin = data::peak_memory(task.device) - costs.memory.resident - peak -
+  costs.memory.margin = data::peak_memory(task.device) - costs.memory.resident -
+                        said_of(costs.memory, config, probe.plan.draw.seeds.size()) -
                         learner_bytes(config, costs.trained_values);
   return costs;
 }

@@ -16,7 +16,7 @@ double bytes_at(const PhaseMemory& phase, int64_t batch);
 
 struct MemoryModel {
   double resident = 0;  // the process with its models, before a run
-  double margin = 0;    // what matrix libraries take beside: measured, or an allowance
+  double margin = 0;    // the peak of real steps, less what the phases say of them; or an allowance
   PhaseMemory draw, rate, update;
   bool holds_trajectories = true;  // the memory is the CPU's, where they are
 };
