@@ -1,13 +1,12 @@
 #include "diffusion/replay.hpp"
 
 #include <ATen/ATen.h>
-#include <dlfcn.h>
 
-#include <filesystem>
 #include <iostream>
 #include <memory>
 
 #include "data/shape.hpp"
+#include "data/shared_library.hpp"
 
 namespace diffusion {
 namespace {
@@ -60,22 +59,15 @@ struct Graphs {
   void (*drop)(void* graph) = nullptr;
 };
 
-template <class F>
-bool find(void* library, const char* name, F& function) {
-  function = reinterpret_cast<F>(dlsym(library, name));
-  return function != nullptr;
-}
-
 // Null functions where the library is missing.
 Graphs load_graphs() {
-  const auto program = std::filesystem::read_symlink("/proc/self/exe");
-  const auto path = program.parent_path() / "liblaurel_graph.so";
+  const auto path = data::beside_program("liblaurel_graph.so");
   if (!std::filesystem::exists(path)) return {};
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // kept: graphs live on
   Graphs graphs;
-  if (library && find(library, "laurel_record_graph", graphs.record) &&
-      find(library, "laurel_replay_graph", graphs.replay) &&
-      find(library, "laurel_drop_graph", graphs.drop))
+  if (library && data::find_function(library, "laurel_record_graph", graphs.record) &&
+      data::find_function(library, "laurel_replay_graph", graphs.replay) &&
+      data::find_function(library, "laurel_drop_graph", graphs.drop))
     return graphs;
   std::cerr << "laurel: computing without CUDA graphs: " << (library ? path.string() : dlerror())
             << "\n";

@@ -1,8 +1,6 @@
 #include "finetune/gpu_sums.hpp"
 
-#include <dlfcn.h>
-
-#include <filesystem>
+#include "data/shared_library.hpp"
 
 namespace finetune {
 
@@ -14,8 +12,7 @@ struct Nccl {
 };
 
 Nccl load() {
-  const auto program = std::filesystem::read_symlink("/proc/self/exe");
-  const auto library = program.parent_path() / "liblaurel_nccl.so";
+  const auto library = data::beside_program("liblaurel_nccl.so");
   const std::string host = "; gradients of GPUs are summed through host memory without it";
   if (!std::filesystem::exists(library))
     return {nullptr, library.string() + " is missing: build the cuda preset" + host};

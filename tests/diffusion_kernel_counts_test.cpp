@@ -15,6 +15,7 @@
 #include "diffusion/step.hpp"
 #include "diffusion/unet_shapes.hpp"
 #include "diffusion/vae.hpp"
+#include "tools/bench/random_model.hpp"
 
 namespace {
 
@@ -44,20 +45,7 @@ std::map<std::string, Count> counts_of(const std::function<void()>& work) {
 
 at::Tensor meta(at::IntArrayRef shape) { return at::empty(shape, at::device(at::kMeta)); }
 
-diffusion::UNetConfig sdxl() {
-  diffusion::UNetConfig config;
-  config.down_attention = {false, true, true};
-  config.up_attention = {true, true, false};
-  config.block_out_channels = {320, 640, 1280};
-  config.layers_per_block = {2, 2, 2};
-  config.transformer_layers = {1, 2, 10};
-  config.heads = {5, 10, 20};
-  config.cross_attention_dim = 2048;
-  config.use_linear_projection = true;
-  config.addition_time_embed_dim = 256;
-  config.projection_class_embeddings_input_dim = 2816;
-  return config;
-}
+diffusion::UNetConfig sdxl() { return bench::shape_by_name("sdxl").unet; }
 
 std::map<std::string, Count> unet_counts(const diffusion::UNetConfig& config, int64_t side) {
   const diffusion::UNet unet = diffusion::meta_unet(config);

@@ -16,6 +16,7 @@
 #include "finetune/lcd.hpp"
 #include "finetune/objective.hpp"
 #include "tests/edit_task.hpp"
+#include "tools/bench/random_model.hpp"
 
 namespace {
 
@@ -25,31 +26,9 @@ at::Tensor meta(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat) {
   return at::empty(shape, at::TensorOptions().device(at::kMeta).dtype(dtype));
 }
 
-UNetConfig sd15() { return {}; }
-
-UNetConfig sd21() {
-  UNetConfig config;
-  config.heads = {5, 10, 20, 20};
-  config.cross_attention_dim = 1024;
-  config.use_linear_projection = true;
-  return config;
-}
-
-UNetConfig sdxl() {
-  UNetConfig config;
-  config.sample_size = 128;
-  config.down_attention = {false, true, true};
-  config.up_attention = {true, true, false};
-  config.block_out_channels = {320, 640, 1280};
-  config.layers_per_block = {2, 2, 2};
-  config.transformer_layers = {1, 2, 10};
-  config.heads = {5, 10, 20};
-  config.cross_attention_dim = 2048;
-  config.use_linear_projection = true;
-  config.addition_time_embed_dim = 256;
-  config.projection_class_embeddings_input_dim = 2816;
-  return config;
-}
+UNetConfig sd15() { return bench::shape_by_name("sd15").unet; }
+UNetConfig sd21() { return bench::shape_by_name("sd21").unet; }
+UNetConfig sdxl() { return bench::shape_by_name("sdxl").unet; }
 
 int64_t parameters(diffusion::UNet& unet) {
   int64_t count = 0;

@@ -10,6 +10,7 @@
 
 #include "data/device.hpp"
 #include "data/error.hpp"
+#include "data/shared_library.hpp"
 
 using data::BadInput;
 
@@ -28,21 +29,15 @@ struct Driver {
   int (*memory)(size_t* bytes, int device) = nullptr;
 };
 
-template <class F>
-bool load_symbol(void* library, const char* name, F& function) {
-  function = reinterpret_cast<F>(dlsym(library, name));
-  return function != nullptr;
-}
-
 bool load_driver(Driver& driver) {
   void* library =
       dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);  // kept: the driver stays in the process
-  return library && load_symbol(library, "cuInit", driver.init) &&
-         load_symbol(library, "cuDriverGetVersion", driver.version) &&
-         load_symbol(library, "cuDeviceGetCount", driver.count) &&
-         load_symbol(library, "cuDeviceGet", driver.device) &&
-         load_symbol(library, "cuDeviceGetName", driver.name) &&
-         load_symbol(library, "cuDeviceTotalMem_v2", driver.memory);
+  return library && data::find_function(library, "cuInit", driver.init) &&
+         data::find_function(library, "cuDriverGetVersion", driver.version) &&
+         data::find_function(library, "cuDeviceGetCount", driver.count) &&
+         data::find_function(library, "cuDeviceGet", driver.device) &&
+         data::find_function(library, "cuDeviceGetName", driver.name) &&
+         data::find_function(library, "cuDeviceTotalMem_v2", driver.memory);
 }
 
 // libtorch_cuda.so of the folder from which libtorch_cpu was loaded; empty when it has none.

@@ -1,22 +1,14 @@
 #include <ATen/ATen.h>
-#include <dlfcn.h>
 
 #include <iostream>
 
 #include "data/kernels/kernels.hpp"
+#include "data/shared_library.hpp"
 
 namespace kernels {
 namespace {
 
-template <class F>
-bool find(void* handle, const char* name, F& function) {
-  function = reinterpret_cast<F>(dlsym(handle, name));
-  return function != nullptr;
-}
-
-std::filesystem::path place() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "liblaurel_kernels.so";
-}
+std::filesystem::path place() { return data::beside_program("liblaurel_kernels.so"); }
 
 // Of the library beside the program; opened at the first call.
 const Library* beside_program() {
@@ -36,13 +28,13 @@ Opened open_library(const std::filesystem::path& path) {
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) return {{}, dlerror()};
   Library library;
-  if (!find(handle, "laurel_kernels_problem", library.problem) ||
-      !find(handle, "laurel_group_norm", library.group_norm) ||
-      !find(handle, "laurel_group_norm_backward", library.group_norm_backward) ||
-      !find(handle, "laurel_layer_norm", library.layer_norm) ||
-      !find(handle, "laurel_layer_norm_backward", library.layer_norm_backward) ||
-      !find(handle, "laurel_geglu", library.geglu) ||
-      !find(handle, "laurel_geglu_backward", library.geglu_backward))
+  if (!data::find_function(handle, "laurel_kernels_problem", library.problem) ||
+      !data::find_function(handle, "laurel_group_norm", library.group_norm) ||
+      !data::find_function(handle, "laurel_group_norm_backward", library.group_norm_backward) ||
+      !data::find_function(handle, "laurel_layer_norm", library.layer_norm) ||
+      !data::find_function(handle, "laurel_layer_norm_backward", library.layer_norm_backward) ||
+      !data::find_function(handle, "laurel_geglu", library.geglu) ||
+      !data::find_function(handle, "laurel_geglu_backward", library.geglu_backward))
     return {{}, path.string() + " is of another version of laurel"};
   const char* problem = library.problem();
   return {library, problem ? path.string() + ": " + problem : ""};
