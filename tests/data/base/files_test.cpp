@@ -1,0 +1,31 @@
+#include "data/files.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "data/splitmix.hpp"
+#include "tests/support/refusal.hpp"
+
+namespace {
+
+TEST(ForEachLine, NumbersThemAndPassesOverBlankOnes) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "laurel_lines.txt";
+  data::write_file(path, "one\n \t\r\n\n two ");
+  std::vector<std::pair<std::string, std::string>> lines;
+  const auto take = [&](const std::string& line, const std::string& where) {
+    lines.emplace_back(line, where);
+  };
+  EXPECT_EQ(data::for_each_line(path, take), 4);
+  EXPECT_EQ(lines, (std::vector<std::pair<std::string, std::string>>{
+                       {"one", path.string() + ":1"}, {" two ", path.string() + ":4"}}));
+  EXPECT_NE(refusal([&] { data::for_each_line("/nonexistent", take); }), "");
+}
+
+// The first numbers of the stream of seed 0, as published with the generator.
+TEST(Splitmix, IsThePublishedStream) {
+  EXPECT_EQ(data::splitmix64(0), 0xe220a8397b1dcdafu);
+  EXPECT_EQ(data::splitmix64(data::kSplitmixStep), 0x6e789e6aa1b965f4u);
+}
+
+}  // namespace

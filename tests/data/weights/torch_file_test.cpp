@@ -1,0 +1,121 @@
+#include "data/torch_file.hpp"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/pickle.hpp"
+#include "data/safetensors.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden" / "torch_files";
+
+std::string complaint(const fs::path& path) {
+  try {
+    data::read_torch_file(path);
+  } catch (const data::BadInput& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << path << ": expected BadInput";
+  return "";
+}
+
+void expect_the_tensors(const data::Weights& found) {
+  const auto expected = data::read_safetensors(kGolden / "expected.safetensors");
+  EXPECT_EQ(found.tensors.size(), expected.tensors.size());
+  for (const auto& [name, tensor] : expected.tensors) {
+    ASSERT_TRUE(found.tensors.count(name)) << name;
+    EXPECT_EQ(found.tensors.at(name).scalar_type(), tensor.scalar_type()) << name;
+    EXPECT_TRUE(at::equal(found.tensors.at(name), tensor)) << name;
+  }
+}
+
+TEST(TorchFile, HoldsWhatPythonSaved) {
+  expect_the_tensors(data::read_torch_file(kGolden / "plain.pt"));
+}
+
+TEST(TorchFile, TakesTheStateDictOfATrainersCheckpointAlone) {
+  expect_the_tensors(data::read_torch_file(kGolden / "lightning.ckpt"));
+}
+
+TEST(TorchFile, JoinsTheNamesOfNestedDictionaries) {
+  const auto found = data::read_torch_file(kGolden / "nested.pt");
+  ASSERT_EQ(found.tensors.size(), 1u);
+  EXPECT_EQ(found.tensors.begin()->first, "unet.conv.weight");
+}
+
+TEST(TorchFile, OutlivesItsFile) {
+  const fs::path copy = fs::path(testing::TempDir()) / "laurel_copy.pt";
+  fs::copy_file(kGolden / "plain.pt", copy, fs::copy_options::overwrite_existing);
+  const auto found = data::read_torch_file(copy);
+  fs::remove(copy);
+  expect_the_tensors(found);
+}
+
+TEST(TorchFile, RefusesCodeByNameAndDoesNotRunIt) {
+  fs::remove("ran");
+  EXPECT_NE(complaint(kGolden / "code.ckpt").find("posix.system"), std::string::npos);
+  EXPECT_FALSE(fs::exists("ran"));
+}
+
+TEST(TorchFile, SaysWhatAFileIsInstead) {
+  EXPECT_NE(complaint(kGolden / "legacy.pt").find("zip archive"), std::string::npos);
+  EXPECT_NE(complaint(kGolden / "no_tensors.pt").find("expected tensors by name"),
+            std::string::npos);
+  EXPECT_NE(complaint(kGolden / "none.pt").find("no such file"), std::string::npos);
+  EXPECT_NE(complaint(kGolden).find("found a folder"), std::string::npos);
+}
+
+// Cut off or changed anywhere, a file is read or refused; it never ends the program.
+TEST(TorchFile, DamageIsRefused) {
+  const fs::path path = fs::path(testing::TempDir()) / "laurel_damaged.ckpt";
+  const std::string whole = data::read_file(kGolden / "lightning.ckpt");
+  for (size_t size = 1; size < whole.size(); size += 97) {
+    data::write_file(path, std::string_view(whole).substr(0, size));
+    EXPECT_THROW(data::read_torch_file(path), data::BadInput) << size;
+  }
+  int64_t refused = 0;
+  for (size_t at = 0; at < whole.size(); at += 13) {
+    std::string changed = whole;
+    changed[at] = static_cast<char>(changed[at] ^ 0xff);
+    data::write_file(path, changed);
+    try {
+      data::read_torch_file(path);
+    } catch (const data::BadInput&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 0);
+}
+
+TEST(Pickle, NumbersByHand) {
+  const auto number = [](const std::string& body) {
+    const auto value = data::read_pickle("\x80\x02" + body + ".", "hand");
+    return std::get<int64_t>(value->value);
+  };
+  EXPECT_EQ(number("K\x07"), 7);
+  EXPECT_EQ(number(std::string("M\x02\x01", 3)), 258);
+  EXPECT_EQ(number("J\xff\xff\xff\xff"), -1);
+  EXPECT_EQ(number("\x8a\x01\xfe"), -2);
+  EXPECT_EQ(number(std::string("\x8a\x02\x00\x01", 4)), 256);
+  EXPECT_EQ(number(std::string("\x8a\x00", 2)), 0);
+  const auto real = data::read_pickle(std::string("\x80\x02G\x3f\xf8\0\0\0\0\0\0.", 12), "hand");
+  EXPECT_EQ(std::get<double>(real->value), 1.5);
+}
+
+TEST(Pickle, MalformedOnesAreRefused) {
+  for (const std::string& bytes :
+       {std::string(), std::string("K\x01."), std::string("\x80\x02"), std::string("\x80\x02."),
+        std::string("\x80\x02t."), std::string("\x80\x02)s."), std::string("\x80\x02h\x01."),
+        std::string("\x80\x02X\xff\xff\xff\xffx."), std::string("\x80\x02(K\x01u."),
+        std::string("\x80\x09K\x01."), std::string("\x80\x02\x01.")})
+    EXPECT_THROW(data::read_pickle(bytes, "hand"), data::BadInput);
+}
+
+}  // namespace

@@ -1,0 +1,171 @@
+#include "data/scene/scene.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "data/error.hpp"
+#include "data/scene/caption.hpp"
+#include "data/scene/grammar.hpp"
+
+namespace {
+
+using scene::Colour;
+using scene::Kind;
+using scene::Split;
+
+at::Generator generator(uint64_t seed) { return at::detail::createCPUGenerator(seed); }
+
+TEST(Scene, RenderIsAnImageWithTheShapeWhereItWasPut) {
+  scene::Scene scene;
+  scene.background.rgb = {1, 1, 1};
+  scene.objects.push_back(
+      {Kind::kSquare, Colour::kBlue, scene::Size::kLarge, 12.5, 32, 32, {0, 0, 1}, 0});
+  const at::Tensor image = scene::render(scene);
+  ASSERT_EQ(image.sizes(), (at::IntArrayRef{3, 64, 64}));
+  EXPECT_EQ(image.scalar_type(), at::kFloat);
+  EXPECT_FLOAT_EQ(image[0][32][32].item<float>(), 0);
+  EXPECT_FLOAT_EQ(image[2][32][32].item<float>(), 1);
+  EXPECT_FLOAT_EQ(image[0][2][2].item<float>(), 1);
+  // Half side 0.88 * 12.5 = 11: the red channel is 0 on 22 x 22 pixels.
+  EXPECT_NEAR((1 - image[0]).sum().item<double>(), 22 * 22, 1e-3);
+}
+
+TEST(Scene, DrawnAreaIsTheStatedArea) {
+  for (int64_t kind = 0; kind < scene::kKinds; ++kind) {
+    scene::Scene scene;
+    scene.objects.push_back(
+        {static_cast<Kind>(kind), Colour::kRed, scene::Size::kLarge, 12, 31.3, 33.6, {1, 1, 1}, 0});
+    const double drawn = scene::render(scene)[0].sum().item<double>();
+    EXPECT_NEAR(drawn, scene::area(static_cast<Kind>(kind), 12), 4) << "kind " << kind;
+  }
+}
+
+TEST(Scene, BatchRepeatsForAGeneratorStateAndMovesItOn) {
+  auto one = generator(5), two = generator(5);
+  const auto first = scene::random_batch(6, Split::kSeen, one);
+  const auto again = scene::random_batch(6, Split::kSeen, two);
+  const auto next = scene::random_batch(6, Split::kSeen, one);
+  EXPECT_TRUE(at::equal(first.images, again.images));
+  EXPECT_EQ(first.captions, again.captions);
+  EXPECT_FALSE(at::equal(first.images, next.images));
+  EXPECT_THROW(scene::random_batch(0, Split::kSeen, one), c10::Error);
+}
+
+TEST(Scene, SplitsDifferByHeldOutCombinations) {
+  auto random = generator(6);
+  for (int draw = 0; draw < 500; ++draw) {
+    const auto count_held_out = [&](Split split) {
+      const auto scene = scene::random_scene(random, split);
+      return std::count_if(
+          scene.objects.begin(), scene.objects.end(),
+          [](const scene::Object& object) { return scene::held_out(object.colour, object.kind); });
+    };
+    EXPECT_EQ(count_held_out(Split::kSeen), 0);
+    EXPECT_GE(count_held_out(Split::kUnseen), 1);
+  }
+}
+
+TEST(Scene, TruthBearsOutEveryDrawnCaption) {
+  auto random = generator(7);
+  std::set<std::string> captions;
+  for (int draw = 0; draw < 5000; ++draw) {
+    const Split split = draw % 2 ? Split::kSeen : Split::kUnseen;
+    const auto scene = scene::random_scene(random, split);
+    const std::string text = scene::caption(scene, random);
+    EXPECT_TRUE(scene::match(scene::parse_caption(text), scene::truth(scene)).exact) << text;
+    EXPECT_EQ(scene::split_of(scene::parse(text)), split) << text;
+    EXPECT_LE(std::count(text.begin(), text.end(), ' ') + 1, 28) << text;
+    captions.insert(text);
+  }
+  EXPECT_GT(captions.size(), 2000u);
+}
+
+TEST(Scene, HalfOfTheScenesHoldOneShape) {
+  auto random = generator(8);
+  std::array<int, 4> counts = {};
+  for (int draw = 0; draw < 3000; ++draw)
+    counts[scene::random_scene(random, Split::kSeen).objects.size()] += 1;
+  EXPECT_NEAR(counts[1] / 3000.0, 0.5, 0.04);
+  EXPECT_NEAR(counts[2] / 3000.0, 0.34, 0.04);
+  EXPECT_NEAR(counts[3] / 3000.0, 0.16, 0.04);
+}
+
+TEST(Caption, AllCaptionsAreDistinctAndReadBack) {
+  std::set<std::string> distinct;
+  for (const Split split : {Split::kSeen, Split::kUnseen}) {
+    for (const std::string& text : scene::all_captions(split)) {
+      const auto sentence = scene::parse(text);
+      EXPECT_EQ(scene::split_of(sentence), split);
+      EXPECT_EQ(scene::write(sentence, [](int64_t) { return 0; }), text);
+      EXPECT_TRUE(distinct.insert(text).second) << text;
+    }
+  }
+  EXPECT_GT(distinct.size(), 2000u);
+  EXPECT_EQ(scene::all_captions(Split::kSeen), scene::all_captions(Split::kSeen));
+}
+
+TEST(Caption, ParaphrasesMakeTheSameClaims) {
+  const auto plain =
+      scene::parse("a small cyan circle in the top left corner on a pale blue background");
+  const auto other =
+      scene::parse("a picture of one little turquoise disc at the top left, light blue background");
+  const auto zero = [](int64_t) { return 0; };
+  EXPECT_EQ(scene::write(plain, zero), scene::write(other, zero));
+  EXPECT_EQ(scene::write(other, zero),
+            "a small cyan circle in the top left corner on a pale blue background");
+}
+
+TEST(Caption, ClaimsAreListed) {
+  const auto claims = scene::parse_caption("an orange ring to the left of a big green box");
+  ASSERT_EQ(claims.size(), 7u);
+  EXPECT_EQ(claims[0].value, 2);
+  EXPECT_EQ(claims[5].kind, scene::ClaimKind::kSize);
+  EXPECT_EQ(claims[6].kind, scene::ClaimKind::kRelation);
+  EXPECT_EQ(claims[6].value, static_cast<int64_t>(scene::Relation::kLeftOf));
+}
+
+TEST(Caption, TextOutsideTheGrammarNamesTheWord) {
+  const auto message = [](const std::string& text) -> std::string {
+    try {
+      scene::parse_caption(text);
+    } catch (const data::BadInput& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_NE(message("a grean circle")
+                .find("word 2: expected a colour, found 'grean'; did you mean green?"),
+            std::string::npos);
+  EXPECT_NE(message("a red").find("word 3: expected a shape, found the end"), std::string::npos);
+  EXPECT_NE(message("").find("word 1"), std::string::npos);
+  EXPECT_NE(message("a red circle jumps").find("word 4"), std::string::npos);
+  EXPECT_NE(message("two red circle").find("plural"), std::string::npos);
+  EXPECT_NE(message("three red circles and a blue ring").find("at most 3"), std::string::npos);
+  EXPECT_NE(message("a red circle above two blue rings").find("one shape"), std::string::npos);
+  EXPECT_NE(message("a red circle on a white background and a ring").find("the end"),
+            std::string::npos);
+}
+
+TEST(Match, CountsTheClaimsThatHoldUnderTheBestPairing) {
+  scene::Reading reading;
+  reading.objects.push_back({Kind::kCircle, Colour::kRed, scene::Size::kSmall, 8, 10, 30, {}});
+  reading.objects.push_back({Kind::kSquare, Colour::kBlue, scene::Size::kLarge, 12, 50, 30, {}});
+  reading.background = scene::Tone::kWhite;
+  const auto matched = [&](const std::string& text) {
+    return scene::match(scene::parse_caption(text), reading);
+  };
+  EXPECT_TRUE(matched("a blue square right of a red circle").exact);
+  EXPECT_TRUE(
+      matched("a red circle on the left and a large blue square on a white background").exact);
+  EXPECT_DOUBLE_EQ(matched("a blue square left of a red circle").fraction, 5.0 / 6);
+  EXPECT_DOUBLE_EQ(matched("a blue square").fraction, 2.0 / 3);
+  EXPECT_DOUBLE_EQ(matched("a red circle, a red circle and a blue square").fraction, 4.0 / 7);
+  EXPECT_DOUBLE_EQ(matched("a green triangle on a black background").fraction, 0);
+}
+
+}  // namespace

@@ -1,0 +1,61 @@
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "data/error.hpp"
+#include "data/safetensors.hpp"
+#include "diffusion/lora_weights.hpp"
+#include "tests/support/bad_input.hpp"
+#include "tests/support/golden.hpp"
+#include "tests/support/tiny_pipeline.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using diffusion::LoraUse;
+using diffusion::LoraWeights;
+using diffusion::Pipeline;
+
+const fs::path kGolden = golden::folder();
+
+double relative_error(const at::Tensor& found, const at::Tensor& expected) {
+  return (found - expected).abs().max().item<double>() / expected.abs().max().item<double>();
+}
+
+LoraUse use_of(const std::string& file, double unet = 1.0, double text = 1.0) {
+  return {std::make_shared<LoraWeights>(diffusion::read_lora(kGolden / "lora" / file)), unet, text};
+}
+
+// The answers of the golden pipeline with these LoRAs, against those of diffusers.
+void expect_golden(const std::string& name, const std::vector<LoraUse>& uses) {
+  const at::NoGradGuard no_grad;
+  const auto golden = data::read_safetensors(kGolden / "lora.safetensors");
+  const auto of = [&](const std::string& key) { return golden.tensors.at(key); };
+  Pipeline pipeline = diffusion::load_pipeline(kGolden / "pipeline");
+  diffusion::apply_loras(pipeline, uses);
+  const at::Tensor unet = diffusion::unet_forward(pipeline.unet, of("x"), of("t"), of("context"));
+  const at::Tensor text = nn::clip_text_forward(pipeline.text_encoder, of("ids")).hidden;
+  ::golden::expect_agreement("LoRA files, UNet", relative_error(unet, of(name + ".unet")), 1e-5);
+  ::golden::expect_agreement("LoRA files, text encoder", relative_error(text, of(name + ".text")),
+                             1e-5);
+}
+
+TEST(LoraGolden, EveryFormGivesDiffusersAnswers) {
+  for (const char* file :
+       {"kohya.safetensors", "original.safetensors", "peft.safetensors", "older.bin",
+        "loha.safetensors", "lokr.safetensors", "tucker.safetensors"}) {
+    expect_golden(fs::path(file).stem(), {use_of(file)});
+  }
+}
+
+TEST(LoraGolden, SeveralAtOnceAddUp) {
+  expect_golden("several",
+                {use_of("kohya.safetensors", 0.7, 0.7), use_of("peft.safetensors", -0.4, -0.4)});
+  expect_golden("base", {use_of("kohya.safetensors", 0, 0)});
+  expect_golden("base", {});
+}
+
+}  // namespace

@@ -1,0 +1,334 @@
+// One run in several processes: the same as in one, and its end when a process is lost.
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "finetune/trainable.hpp"
+#include "finetune/trainer.hpp"
+#include "tests/support/distill_task.hpp"
+#include "tests/support/rank_processes.hpp"
+#include "tests/support/refusal.hpp"
+#include "tests/support/tiny_run.hpp"
+#include "tools/in_ranks.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using finetune::FinetuneConfig;
+using finetune::Ranks;
+using tests::metrics;
+
+finetune::Task ranks_task() {
+  finetune::Task task = tests::tiny_task();
+  task.config_text = "learning_rate = 0.01\nnum_epochs = 4\n";
+  return task;
+}
+
+void run_here(const Ranks& ranks,
+              const FinetuneConfig& config,
+              const fs::path& folder,
+              const std::string& resume = "") {
+  const std::string kind = config.method == finetune::Method::kPrdp ? "prdp" : "ddpo";
+  auto options = tests::run_options(folder, kind, config.seed, resume);
+  options.ranks = ranks;
+  finetune::run_finetune(ranks_task(), config, options, {});
+}
+
+// A rank's part of a test: the same run as `run_here`, with the others.
+void run_as_rank(const FinetuneConfig& config, const std::string& resume = "") {
+  const int code = tools::in_ranks("", {60, 40}, [&](const Ranks& ranks) {
+    run_here(ranks, config, tests::rank_folder() / "run", resume);
+    return 0;
+  });
+  EXPECT_EQ(code, 0);
+}
+
+std::string logs_of(const fs::path& folder) {
+  std::string all;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".log") all += tests::text_of(entry.path());
+  }
+  return all;
+}
+
+// The run in `count` processes, in <folder>/run.
+void expect_run(int count, const fs::path& folder, const tests::Variables& more = {}) {
+  const auto codes = tests::wait_for(tests::start_ranks(count, folder, more), 120);
+  EXPECT_EQ(codes, std::vector<int>(static_cast<size_t>(count), 0)) << logs_of(folder);
+}
+
+void expect_near(const fs::path& a,
+                 const fs::path& b,
+                 const std::vector<std::string>& names,
+                 double relative = 1e-4) {
+  const auto first = metrics(a, false), second = metrics(b, false);
+  ASSERT_EQ(first.size(), second.size());
+  for (size_t i = 0; i < first.size(); ++i) {
+    for (const auto& name : names) {
+      const double expected = first[i][name].get<double>();
+      EXPECT_NEAR(second[i][name].get<double>(), expected, relative * std::abs(expected) + 1e-7)
+          << name << " of line " << i;
+    }
+  }
+}
+
+void expect_close(const fs::path& a, const fs::path& b, double most) {
+  const auto first = data::read_safetensors(a), second = data::read_safetensors(b);
+  ASSERT_EQ(first.tensors.size(), second.tensors.size());
+  for (const auto& [name, tensor] : first.tensors) {
+    const at::Tensor other = second.tensors.at(name).to(at::kDouble);
+    EXPECT_LE((other - tensor.to(at::kDouble)).abs().max().item<double>(), most) << name;
+  }
+}
+
+FinetuneConfig config_named(const std::string& name) {
+  FinetuneConfig config = tests::tiny_config();
+  if (name == "several updates") {
+    config.num_inner_epochs = 2;
+    config.prompts_per_update = 1;
+    config.timestep_fraction = 0.5;
+    config.ema_decay = 0.9;
+  }
+  if (name == "ddpo") config.method = finetune::Method::kDdpo;
+  if (name == "offline") {
+    config.offline = true;
+    config.offline_epochs = 2;
+  }
+  if (name == "whole micro-batches") config.sample_batch_size = config.train_batch_size = 2;
+  return config;
+}
+
+TEST(Ranks, TheLossesOfManyProcessesAreThoseOfOne) {
+  if (tests::is_rank()) return run_as_rank(config_named(tests::rank_folder().filename()));
+  for (const std::string name : {"one update", "several updates", "ddpo", "offline"}) {
+    const fs::path alone = tests::fresh_run(name), place = tests::fresh_run("ranks");
+    run_here({}, config_named(name), alone);
+    for (const int count : {2, 4}) {
+      const fs::path folder = place / std::to_string(count) / name;
+      expect_run(count, folder);
+      expect_near(alone, folder / "run", {"loss", "grad_norm", "reward_mean", "kl_nats", "beta"});
+      EXPECT_EQ(metrics(folder / "run", true).size(), metrics(alone, true).size());
+    }
+  }
+}
+
+// Bytes of sums an epoch: by hand, as docs/scaling.md has them.
+TEST(Ranks, AnEpochExchangesAsManyBytesAsReckoned) {
+  if (tests::is_rank()) return run_as_rank(config_named("several updates"));
+  const fs::path folder = tests::fresh_run("ranks") / "several updates";
+  expect_run(2, folder);
+  const FinetuneConfig config = config_named("several updates");
+  finetune::Task task = ranks_task();
+  int64_t trained = 0;
+  for (const auto& param : finetune::trained_parameters(task.unet, config))
+    trained += param.value.numel();
+  const int64_t images = 8, steps = 3, updates = 4, rewards = 1;
+  const int64_t once = 8 * images * (rewards + 2 * steps + 1) + 8;  // rewards, KL, log-ratios, ids
+  const int64_t each = 4 * trained;                                 // gradients
+  const int64_t ratios = 8 * (images / 2) * steps;  // of an update after the first: one prompt's
+  for (const auto& line : metrics(folder / "run", false))
+    EXPECT_EQ(line["bytes/exchange"].get<int64_t>(),
+              once + updates * each + (updates - 1) * ratios);
+}
+
+// Their micro-batches are those of one process where each rank's stretch is whole ones; else matrix
+// kernels round otherwise.
+TEST(Ranks, ImagesDoNotDependOnTheNumberOfProcesses) {
+  if (tests::is_rank()) return run_as_rank(config_named(tests::rank_folder().filename()));
+  for (const bool whole : {true, false}) {
+    const std::string name = whole ? "whole micro-batches" : "one update";
+    const fs::path alone = tests::fresh_run(name), place = tests::fresh_run("ranks");
+    run_here({}, config_named(name), alone);
+    const auto expected = metrics(alone, false).at(0);
+    for (const int count : {2, 3, 4}) {
+      const fs::path folder = place / std::to_string(count) / name, run = folder / "run";
+      expect_run(count, folder);
+      const auto found = metrics(run, false).at(0);
+      for (const char* figure : {"reward_mean", "reward_std", "loss", "kl_nats"}) {
+        const double value = expected[figure].get<double>();
+        const bool same_batches = whole && count != 3;
+        EXPECT_NEAR(found[figure].get<double>(), value, same_batches ? 0 : 1e-4 * std::abs(value))
+            << figure << " of " << count;
+      }
+      for (const char* image : {"0000.png", "0003.png", "0007.png"}) {
+        EXPECT_EQ(data::read_file(run / "samples/base" / image),
+                  data::read_file(alone / "samples/base" / image))
+            << count << " ranks, " << image;
+      }
+    }
+  }
+}
+
+TEST(Ranks, AnotherNumberOfProcessesGoesOn) {
+  if (tests::is_rank()) {
+    FinetuneConfig config = config_named("several updates");
+    const int epochs = std::atoi(std::getenv("LAUREL_TEST_EPOCHS"));
+    config.num_epochs = epochs;
+    return run_as_rank(config, epochs > 1 ? "latest" : "");
+  }
+  const fs::path alone = tests::fresh_run("alone"), folder = tests::fresh_run("ranks");
+  run_here({}, config_named("several updates"), alone);
+  const std::vector<std::string> names{"loss", "grad_norm", "reward_mean", "kl_nats", "beta"};
+  int epochs = 0;
+  for (const int count : {4, 2, 3})
+    expect_run(count, folder, {{"LAUREL_TEST_EPOCHS", std::to_string(++epochs)}});
+  run_here({}, config_named("several updates"), folder / "run", "latest");
+  expect_near(alone, folder / "run", names);
+  expect_close(alone / "checkpoint-16/state.safetensors",
+               folder / "run/checkpoint-16/state.safetensors", 1e-4);
+}
+
+TEST(Ranks, MomentsSharedOutChangeNothing) {
+  if (tests::is_rank()) {
+    FinetuneConfig config = config_named("several updates");
+    config.shard_optimizer = tests::rank_folder().filename() == "shared";
+    const bool resumed = std::getenv("LAUREL_TEST_RESUMED") != nullptr;
+    if (!resumed) config.num_epochs = 2;
+    return run_as_rank(config, resumed ? "latest" : "");
+  }
+  const fs::path place = tests::fresh_run("ranks");
+  for (const char* name : {"whole", "shared"}) {
+    expect_run(3, place / name);
+    expect_run(3, place / name, {{"LAUREL_TEST_RESUMED", "1"}});
+  }
+  const std::string last = "run/checkpoint-16/state.safetensors";
+  tests::expect_same_tensors(place / "whole" / last, place / "shared" / last);
+}
+
+finetune::DistillConfig distill_named(const std::string& name) {
+  finetune::DistillConfig config = tests::distill_config();
+  config.reward_chunk = 4;
+  config.adam_epsilon = 1e-2;  // else a gradient of nothing but rounding moves a weight, too
+  config.diversity_beta = 0.1;
+  config.diversity_prompts = 3;
+  config.on_policy = 0.5;
+  if (name == "a latent reward") {
+    config.latent_reward = true;
+    config.latent_reward_warmup = 1;
+    config.on_policy = config.diversity_beta = 0;
+  }
+  if (name == "blended captions") config.caption_mix = 0.25;
+  return config;
+}
+
+void distill_here(const Ranks& ranks, const std::string& name, const fs::path& folder) {
+  auto options = tests::run_options(folder, "distill", 0, "");
+  options.ranks = ranks;
+  finetune::run_distill(tests::distill_task(), tests::distill_data(), distill_named(name), options,
+                        {});
+}
+
+TEST(Ranks, ADistillationIsThatOfOneProcess) {
+  if (tests::is_rank()) {
+    tools::in_ranks("", {60, 40}, [](const Ranks& ranks) {
+      distill_here(ranks, tests::rank_folder().filename(), tests::rank_folder() / "run");
+      return 0;
+    });
+    return;
+  }
+  for (const std::string name : {"a reward", "a latent reward", "blended captions"}) {
+    const fs::path alone = tests::fresh_run(name), place = tests::fresh_run("ranks");
+    distill_here({}, name, alone);
+    for (const int count : {2, 3}) {
+      const fs::path folder = place / std::to_string(count) / name;
+      expect_run(count, folder);
+      expect_near(alone, folder / "run", {"loss", "grad_norm", "gradient/lcd"});
+      // The latent reward's own AdamW has its rounding.
+      expect_near(alone, folder / "run", {"reward_mean"}, name == "a latent reward" ? 1e-2 : 1e-4);
+      const std::string last = "checkpoint-4/state.safetensors";
+      expect_close(alone / last, folder / "run" / last, 1e-5);
+    }
+  }
+}
+
+// A test of the connections alone: `part` is what each rank does. Returns what rank 0 said.
+std::string said_in_ranks(const std::vector<int>& expected_codes,
+                          const finetune::RankLimits& limits,
+                          const std::function<void(const Ranks&)>& part) {
+  if (tests::is_rank()) {
+    const int code = tools::in_ranks("", limits, [&](const Ranks& ranks) {
+      part(ranks);
+      return 0;
+    });
+    std::exit(code);
+  }
+  const fs::path folder = tests::fresh_run("ranks");
+  const auto ranks = tests::start_ranks(static_cast<int>(expected_codes.size()), folder);
+  EXPECT_EQ(tests::wait_for(ranks, 60), expected_codes) << logs_of(folder);
+  return tests::text_of(folder / "rank-0.log");
+}
+
+bool found(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(Ranks, SumsTextsAndRowsAreThoseOfAll) {
+  said_in_ranks({0, 0, 0}, {60, 40}, [](const Ranks& ranks) {
+    const auto expect = [](bool holds, const char* what) {
+      if (!holds) throw std::runtime_error(what);
+    };
+    const at::Tensor sum = at::full({2}, static_cast<double>(ranks.rank), at::kDouble);
+    finetune::add_up(ranks, sum);
+    expect(sum[1].item<double>() == 3, "add_up");
+    expect(finetune::on_any(ranks, ranks.rank == 2), "on_any");
+    expect(!finetune::on_any(ranks, false), "on_any of none");
+    const std::string own(static_cast<size_t>(ranks.rank), 'x');
+    expect(finetune::texts_of(ranks, own) == std::vector<std::string>{"", "x", "xx"}, "texts_of");
+    const auto share = finetune::comb_of(ranks, 5);
+    const at::Tensor all = at::tensor({1.5, -2.0, std::nan(""), 4.0, 1e300});
+    const at::Tensor rows = all.index_select(0, at::tensor(share.rows, at::kLong));
+    expect(at::allclose(finetune::gathered(share, rows), all, 0, 0, true), "gathered");
+    const auto few = finetune::stretch_of(ranks, 2);  // one rank has none
+    const at::Tensor mine = few.rows.empty() ? at::Tensor() : at::full({1, 3}, few.rows[0]);
+    expect(finetune::gathered(few, mine).select(1, 2).equal(at::tensor({0.0f, 1.0f})),
+           "gathered, few");
+  });
+}
+
+TEST(Ranks, AFaultOfOneIsSaidOnceAndEndsAll) {
+  const std::string said = said_in_ranks({2, 2, 2}, {60, 40}, [](const Ranks& ranks) {
+    if (ranks.rank == 1) throw data::BadInput("model: not here");
+    finetune::on_any(ranks, false);
+  });
+  EXPECT_TRUE(found(said, "laurel: rank 1 of 3 (")) << said;
+  EXPECT_TRUE(found(said, "): model: not here\n")) << said;
+}
+
+TEST(Ranks, ARankThatLivesButDoesNothingIsLost) {
+  const std::string said = said_in_ranks({1, 137, 1}, {60, 4}, [](const Ranks& ranks) {
+    const finetune::Working working(ranks);
+    if (ranks.rank == 1) std::this_thread::sleep_for(std::chrono::seconds(12));
+    if (ranks.rank == 1) kill(getpid(), SIGKILL);
+    finetune::on_any(ranks, false);
+  });
+  EXPECT_TRUE(found(said, "laurel: rank 1 of 3 (")) << said;
+  EXPECT_TRUE(found(said, "it lives, but has done nothing for ")) << said;
+}
+
+// Work that takes long is no loss while pieces of it get done, nor is waiting for others.
+TEST(Ranks, ARankThatWorksOnIsNotLost) {
+  said_in_ranks({0, 0}, {60, 3}, [](const Ranks& ranks) {
+    const finetune::Working working(ranks);
+    for (int i = 0; i < 12 && ranks.rank == 1; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      finetune::note_work(ranks);
+    }
+    if (ranks.rank == 0) {
+      const finetune::Outside outside(ranks);
+      std::this_thread::sleep_for(std::chrono::seconds(6));
+    }
+    finetune::on_any(ranks, false);
+  });
+}
+
+TEST(Ranks, AValueThatDiffersNamesItsRank) {
+  const std::string said = said_in_ranks({2, 2}, {60, 40}, [](const Ranks& ranks) {
+    finetune::expect_same(ranks, "checkpoint", ranks.rank == 0 ? "checkpoint-4" : "none", "share");
+  });
+  EXPECT_TRUE(found(said,
+                    "laurel: checkpoint: expected that of rank 0, checkpoint-4, found none at rank "
+                    "1 of 2; share\n"))
+      << said;
+}
+
+}  // namespace

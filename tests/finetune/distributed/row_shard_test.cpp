@@ -1,0 +1,68 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "finetune/epoch.hpp"
+#include "finetune/share.hpp"
+#include "tests/support/refusal.hpp"
+#include "tests/support/tiny_run.hpp"
+
+namespace {
+
+using finetune::Ranks;
+using Rows = std::vector<int64_t>;
+
+TEST(Share, StretchesAndCombsByHand) {
+  EXPECT_EQ(finetune::stretch_of({0, 2}, 5).rows, (Rows{0, 1}));
+  EXPECT_EQ(finetune::stretch_of({1, 2}, 5).rows, (Rows{2, 3, 4}));
+  EXPECT_EQ(finetune::comb_of({1, 3}, 8).rows, (Rows{1, 4, 7}));
+  EXPECT_EQ(finetune::whole(3).rows, (Rows{0, 1, 2}));
+  EXPECT_TRUE(finetune::stretch_of({0, 4}, 2).rows.empty());
+}
+
+TEST(Share, EveryRowIsOneRanksAndSharesAreEven) {
+  for (const int64_t count : {1, 2, 3, 7}) {
+    for (const int64_t total : {0, 1, 6, 7, 64}) {
+      for (const auto& share_of : {finetune::stretch_of, finetune::comb_of}) {
+        Rows all;
+        for (int64_t rank = 0; rank < count; ++rank) {
+          const auto share = share_of({rank, count}, total);
+          const auto size = static_cast<int64_t>(share.rows.size());
+          EXPECT_LE(std::abs(size * count - total), count);
+          all.insert(all.end(), share.rows.begin(), share.rows.end());
+        }
+        EXPECT_EQ(static_cast<int64_t>(all.size()), total);
+        EXPECT_EQ(static_cast<int64_t>(std::set<int64_t>(all.begin(), all.end()).size()), total);
+      }
+    }
+  }
+}
+
+TEST(Share, APartOfAPlanKeepsItsSeeds) {
+  finetune::FinetuneConfig config = tests::tiny_config();
+  auto generator = at::detail::createCPUGenerator(1);
+  const auto plan = finetune::plan_epoch({"a", "b", "c"}, config, 0, generator);
+  const auto part = finetune::part_of(plan, finetune::share_of(Ranks{1, 2}, config));
+  EXPECT_EQ(part.prompts, plan.prompts);
+  EXPECT_EQ(part.draw.prompt_ids, (Rows{1, 1, 1, 1}));
+  EXPECT_EQ(part.draw.seeds,
+            std::vector<uint64_t>(plan.draw.seeds.begin() + 4, plan.draw.seeds.end()));
+  config.prompts_per_update = 1;  // an update on one prompt: both ranks have half of its images
+  EXPECT_EQ(finetune::part_of(plan, finetune::share_of(Ranks{1, 2}, config)).draw.prompt_ids,
+            (Rows{0, 0, 1, 1}));
+}
+
+TEST(Share, RefusesFewerImagesThanRanks) {
+  const std::string told = refusal([] { finetune::share_of(Ranks{0, 9}, tests::tiny_config()); });
+  EXPECT_NE(told.find("9 ranks, found 8"), std::string::npos) << told;
+}
+
+TEST(Share, AloneNothingIsExchanged) {
+  const at::Tensor own = at::rand({3, 2});
+  EXPECT_TRUE(finetune::gathered(finetune::whole(3), own).is_same(own));
+  EXPECT_TRUE(finetune::on_any({}, true));
+  EXPECT_EQ(finetune::texts_of({}, "x"), std::vector<std::string>{"x"});
+}
+
+}  // namespace

@@ -1,0 +1,294 @@
+#include "finetune/trainer.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/json.hpp"
+#include "data/safetensors.hpp"
+#include "finetune/watch.hpp"
+#include "tests/support/refusal.hpp"
+#include "tests/support/tiny_run.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using finetune::FinetuneConfig;
+using finetune::Task;
+using tests::metrics;
+using tests::tiny_config;
+
+Task tiny_task() {
+  Task task = tests::tiny_task();
+  task.config_text = "learning_rate = 0.01\nnum_epochs = 4\n";
+  return task;
+}
+
+finetune::RunResult run(const Task& task,
+                        const FinetuneConfig& config,
+                        const fs::path& folder,
+                        const std::string& resume = "",
+                        std::vector<std::string>* said = nullptr) {
+  const std::string kind = config.method == finetune::Method::kPrdp ? "prdp" : "ddpo";
+  return finetune::run_finetune(task, config, tests::run_options(folder, kind, config.seed, resume),
+                                tests::reporter_into(said));
+}
+
+bool said_so(const std::vector<std::string>& said, const std::string& part) {
+  return std::any_of(said.begin(), said.end(),
+                     [&](const auto& line) { return line.find(part) != std::string::npos; });
+}
+
+TEST(Trainer, RaisesTheRewardAndLeavesACompleteFolder) {
+  FinetuneConfig config = tiny_config();
+  config.num_epochs = 12;
+  config.images_per_prompt = 8;
+  config.target_kl = 20;
+  config.train_full = true;
+  const fs::path folder = tests::fresh_run("prdp");
+  std::vector<std::string> said;
+  const auto result = run(tiny_task(), config, folder, "", &said);
+  EXPECT_EQ(result.epochs, 12);
+  EXPECT_EQ(result.steps, 12);
+  EXPECT_GT(result.last.trained, 0.3);
+  const auto evaluations = metrics(folder, true);
+  ASSERT_EQ(evaluations.size(), 7u);
+  EXPECT_GT(evaluations.back()["seen/redness"].get<double>(),
+            evaluations.front()["seen/redness"].get<double>());
+  EXPECT_GT(evaluations.back()["unseen/win_rate"].get<double>(), 0.5);
+  EXPECT_GT(evaluations.back()["seen/kl_nats"].get<double>(), 0.01);
+  EXPECT_EQ(evaluations.front()["seen/kl_nats"].get<double>(), 0);
+  EXPECT_EQ(metrics(folder, false).size(), 12u);
+  for (const char* name :
+       {"config.toml", "run.json", "checkpoint-12/state.safetensors", "samples/base/0000.png",
+        "samples/step-12/scores.jsonl", "unet/config.json"}) {
+    EXPECT_TRUE(fs::exists(folder / name)) << name;
+  }
+  EXPECT_TRUE(said_so(said, "in the paper's mean units"));
+}
+
+TEST(Trainer, AResumedRunEqualsTheUninterruptedOneBitForBit) {
+  for (const bool full : {false, true}) {
+    FinetuneConfig config = tiny_config();
+    config.num_inner_epochs = 2;
+    config.prompts_per_update = 1;
+    config.timestep_fraction = 0.5;
+    config.ema_decay = 0.9;
+    config.train_full = full;
+    config.learning_rate = full ? 1e-4 : 1e-2;
+    const fs::path whole = tests::fresh_run("whole"), parts = tests::fresh_run("parts");
+    run(tiny_task(), config, whole);
+    config.num_epochs = 2;
+    run(tiny_task(), config, parts);
+    config.num_epochs = 4;
+    run(tiny_task(), config, parts, "latest");
+    tests::expect_same_tensors(whole / "checkpoint-16/state.safetensors",
+                               parts / "checkpoint-16/state.safetensors");
+    auto a = metrics(whole, true), b = metrics(parts, true);
+    ASSERT_EQ(a.size(), b.size());
+    EXPECT_EQ(a.back()["seen/redness"].get<double>(), b.back()["seen/redness"].get<double>());
+    // From an older checkpoint, what came after it is written again, once.
+    run(tiny_task(), config, parts, "checkpoint-8");
+    tests::expect_same_tensors(whole / "checkpoint-16/state.safetensors",
+                               parts / "checkpoint-16/state.safetensors");
+    EXPECT_EQ(metrics(parts, false).size(), 4u);
+    EXPECT_EQ(fs::exists(whole / "unet" / "diffusion_pytorch_model.safetensors"), full);
+    const std::string kohya = whole.filename().string() + ".safetensors";
+    for (const fs::path& place : {whole, whole / "checkpoint-16"}) {
+      EXPECT_EQ(fs::exists(place / "pytorch_lora_weights.safetensors"), !full);
+      EXPECT_EQ(fs::exists(place / kohya), !full);
+    }
+  }
+}
+
+// What a combination learns on the way, moments and multipliers, survives an interruption.
+TEST(Trainer, AResumedCombinationEqualsTheUninterruptedOne) {
+  Task task = tiny_task();
+  task.rewards.push_back(tests::channel_reward("blueness", 2, false));
+  FinetuneConfig config = tiny_config();
+  config.reward_weights = {1.0, 0.5};
+  config.reward_names = {"redness", "blueness"};
+  config.normalise_rewards = "running";
+  config.constraints = "blueness>=9";  // out of reach: its multiplier grows
+  const fs::path whole = tests::fresh_run("whole"), parts = tests::fresh_run("parts");
+  run(task, config, whole);
+  config.num_epochs = 2;
+  run(task, config, parts);
+  config.num_epochs = 4;
+  run(task, config, parts, "latest");
+  const auto a = metrics(whole, false), b = metrics(parts, false);
+  ASSERT_EQ(a.size(), 4u);
+  ASSERT_EQ(b.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(a[i]["reward_mean"].get<double>(), b[i]["reward_mean"].get<double>());
+    EXPECT_EQ(a[i]["multiplier.0"].get<double>(), b[i]["multiplier.0"].get<double>());
+  }
+  EXPECT_GT(a[3]["multiplier.0"].get<double>(), a[1]["multiplier.0"].get<double>());
+  const std::string last = "checkpoint-4/state.safetensors";
+  tests::expect_same_tensors(whole / last, parts / last);
+}
+
+TEST(Trainer, OfflineAndDdpoShareTheLoop) {
+  FinetuneConfig config = tiny_config();
+  config.train_full = true;
+  config.offline = true;
+  config.offline_epochs = 2;
+  config.num_inner_epochs = 2;
+  config.images_per_prompt = 8;
+  config.num_epochs = 8;
+  const fs::path folder = tests::fresh_run("offline");
+  EXPECT_GT(run(tiny_task(), config, folder).last.trained, 0.1);
+  EXPECT_EQ(metrics(folder, false).back()["queries"].get<int64_t>(), 2 * 16);
+  config = tiny_config();
+  config.method = finetune::Method::kDdpo;
+  config.train_full = true;
+  config.images_per_prompt = 24;
+  config.sample_batch_size = config.train_batch_size = 48;
+  config.num_epochs = 4;
+  config.learning_rate = 3e-3;
+  EXPECT_GT(run(tiny_task(), config, tests::fresh_run("ddpo")).last.trained, 0.1);
+}
+
+TEST(Trainer, FailedRewardsAreDroppedAndAllOfThemAreSkipped) {
+  Task task = tiny_task();
+  int calls = 0;
+  task.rewards[0].score = [&](const rewards::RewardBatch& batch) {
+    at::Tensor scores = tests::channel_reward("redness", 0, false).score(batch);
+    if (++calls == 3) scores.fill_(std::numeric_limits<float>::quiet_NaN());
+    scores[0] = std::numeric_limits<float>::quiet_NaN();
+    return scores;
+  };
+  const fs::path folder = tests::fresh_run("nan");
+  FinetuneConfig config = tiny_config();
+  const auto result = run(task, config, folder);
+  EXPECT_EQ(result.epochs, 4);
+  const auto lines = metrics(folder, false);
+  EXPECT_EQ(lines[0]["dropped"].get<int>(), 1);
+  EXPECT_EQ(lines[1]["degenerate_prompts"].get<int>(), 2);
+}
+
+TEST(Trainer, AGradientThatIsNotFiniteSkipsTheStepAndNamesTheLayer) {
+  auto params = train::Params{{"mid_block.to_q.lora_A.weight", at::ones({2}).requires_grad_(true)},
+                              {"mid_block.to_q.lora_B.weight", at::ones({2}).requires_grad_(true)}};
+  auto learner = finetune::make_learner(tiny_config(), params, 10);
+  params[0].value.mutable_grad() = at::ones({2});
+  params[1].value.mutable_grad() = at::full({2}, std::numeric_limits<float>::infinity());
+  const auto bad = finetune::take_step(learner);
+  EXPECT_EQ(bad.fault, "the gradient of mid_block.to_q.lora_B.weight");
+  EXPECT_TRUE(at::equal(params[0].value, at::ones({2})));
+  EXPECT_EQ(learner.step, 0);
+  const auto before = finetune::take_snapshot(learner);
+  params[0].value.mutable_grad() = at::ones({2});
+  EXPECT_EQ(finetune::take_step(learner).fault, "");
+  EXPECT_FALSE(at::equal(params[0].value, at::ones({2})));
+  params[1].value.detach().fill_(std::numeric_limits<float>::quiet_NaN());
+  EXPECT_EQ(finetune::faulty_value(params).value(), "mid_block.to_q.lora_B.weight");
+  finetune::restore(before, learner);
+  EXPECT_TRUE(at::equal(params[0].value, at::ones({2})));
+  EXPECT_TRUE(at::equal(params[1].value, at::ones({2})));
+}
+
+TEST(Trainer, GoesBackWhenTheParametersBlowUp) {
+  FinetuneConfig config = tiny_config();
+  config.train_full = true;
+  config.learning_rate = 1e30;
+  config.num_epochs =
+      3;  // the second and the evaluation after the third see what the first and the third did
+  config.eval_every = 0;
+  std::vector<std::string> said;
+  const fs::path folder = tests::fresh_run("blown");
+  const auto result = run(tiny_task(), config, folder, "", &said);
+  EXPECT_EQ(result.lost_epochs, 2);
+  EXPECT_TRUE(said_so(said, "is not finite: back to the last good parameters"));
+  const auto unet = data::read_safetensors(folder / "checkpoint-2" / "state.safetensors");
+  for (const auto& [name, tensor] : unet.tensors) {
+    if (!name.starts_with("param.")) continue;
+    EXPECT_LT(tensor.abs().max().item<double>(), 100) << name;
+  }
+}
+
+TEST(Trainer, RefusesARunWhoseLogProbabilitiesCannotBeReplayed) {
+  FinetuneConfig config = tiny_config();
+  config.clip_range = 1e-12;
+  config.train_batch_size = 3;  // another batch size than the rollout's: other rounding
+  const std::string message = refusal([&] { run(tiny_task(), config, tests::fresh_run("drift")); });
+  EXPECT_NE(message.find("self-test: log-probabilities"), std::string::npos) << message;
+}
+
+TEST(Trainer, RefusesAnotherRunsFolderAndAChangedConfiguration) {
+  FinetuneConfig config = tiny_config();
+  config.num_epochs = 2;
+  const fs::path folder = tests::fresh_run("taken");
+  run(tiny_task(), config, folder);
+  EXPECT_NE(refusal([&] { run(tiny_task(), config, folder); }).find("found a run of prdp"),
+            std::string::npos);
+  Task changed = tiny_task();
+  changed.config_text = "learning_rate = 0.02\nnum_epochs = 9\n";
+  const std::string message = refusal([&] { run(changed, config, folder, "latest"); });
+  EXPECT_NE(message.find("learning_rate: the checkpoint was made with 0.01, found 0.02"),
+            std::string::npos)
+      << message;
+  config.method = finetune::Method::kDdpo;
+  EXPECT_NE(
+      refusal([&] { run(tiny_task(), config, folder, "latest"); }).find("expected a run of ddpo"),
+      std::string::npos);
+  EXPECT_NE(
+      refusal([&] { run(tiny_task(), config, folder, "checkpoint-77"); }).find("checkpoint-77"),
+      std::string::npos);
+  const fs::path other = tests::fresh_run("other");
+  data::write_file(other / "holiday.txt", "x");
+  EXPECT_NE(refusal([&] { run(tiny_task(), tiny_config(), other); }).find("new or empty folder"),
+            std::string::npos);
+}
+
+TEST(Trainer, RefusesARewardThatDoesNotVary) {
+  Task task = tiny_task();
+  task.rewards[0].score = [](const rewards::RewardBatch& batch) {
+    return at::ones({batch.images.size(0)});
+  };
+  EXPECT_NE(refusal([&] {
+              run(task, tiny_config(), tests::fresh_run("flat"));
+            }).find("found no difference"),
+            std::string::npos);
+}
+
+TEST(Checkpoints, TheOldestGoFirst) {
+  const fs::path folder = tests::fresh_run("limit");
+  for (const char* step : {"2", "10", "9"})
+    data::write_file(folder / (std::string("checkpoint-") + step) / "state.safetensors", "x");
+  finetune::prune_checkpoints(folder, 2);
+  const auto left = finetune::checkpoints(folder);
+  ASSERT_EQ(left.size(), 2u);
+  EXPECT_EQ(left[0].filename(), "checkpoint-9");
+  EXPECT_EQ(finetune::find_checkpoint(folder, "latest")->filename(), "checkpoint-10");
+}
+
+TEST(Watch, SeesTheTrainedRewardRiseWhileTheHeldOutFalls) {
+  finetune::Watch watch;
+  EXPECT_TRUE(finetune::observe(watch, {.trained = 0.5, .held_out = 0.4}, 10).best);
+  EXPECT_FALSE(finetune::observe(watch, {.trained = 0.8, .held_out = 0.35}, 20)
+                   .hacking);  // inside the margin
+  EXPECT_TRUE(finetune::observe(watch, {.trained = 1.2, .held_out = 0.1}, 30).hacking);
+  EXPECT_EQ(watch.in_a_row, 1);
+  EXPECT_EQ(watch.best_step, 10);
+  EXPECT_FALSE(
+      finetune::observe(watch, {.trained = 0.3, .held_out = 0.1}, 40).hacking);  // both fell
+  EXPECT_EQ(watch.in_a_row, 0);
+}
+
+TEST(Diversity, IsZeroForCopiesAndOneForOrthogonalImages) {
+  const at::Tensor features = at::tensor({1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 2.0}).view({4, 2});
+  EXPECT_NEAR(finetune::diversity(features, {0, 0, 1, 1}), 0.5, 1e-12);
+  EXPECT_EQ(finetune::diversity(features, {0, 1, 2, 3}), 0);
+  EXPECT_DOUBLE_EQ(finetune::win_rate(at::tensor({1.0, 2.0, 3.0}), at::tensor({1.0, 1.0, 4.0})),
+                   0.5);
+}
+
+}  // namespace

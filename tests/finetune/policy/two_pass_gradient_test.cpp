@@ -1,0 +1,320 @@
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "data/error.hpp"
+#include "data/train/optim.hpp"
+#include "finetune/objective.hpp"
+#include "finetune/pair_loss.hpp"
+#include "tests/support/tiny_pipeline.hpp"
+
+namespace {
+
+using finetune::Chain;
+using finetune::Denoiser;
+using finetune::Trajectories;
+
+// A perceptron as a policy: [B, 1, 2, 2] latents, three prompts. It computes in fp64.
+struct Perceptron {
+  at::Tensor in, time, prompt, out;
+};
+Perceptron make_perceptron(uint64_t seed) {
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  const auto normal = [&](at::IntArrayRef shape) {
+    return (0.5 * at::empty(shape, at::kDouble).normal_(0, 1, generator));
+  };
+  return {normal({4, 8}), normal({8}), normal({3, 8}), normal({8, 4})};
+}
+Denoiser denoiser(const Perceptron& w) {
+  return [w](const at::Tensor& x, int64_t timestep, const std::vector<int64_t>& prompts) {
+    const at::Tensor text = w.prompt.index_select(0, at::tensor(prompts, at::kLong));
+    const at::Tensor hidden = (x.flatten(1).to(at::kDouble).mm(w.in) +
+                               w.time * (static_cast<double>(timestep) / 1000.0) + text)
+                                  .tanh();
+    return hidden.mm(w.out).view_as(x).to(x.scalar_type());
+  };
+}
+void require_gradients(Perceptron& w) {
+  for (at::Tensor* tensor : {&w.in, &w.time, &w.prompt, &w.out})
+    *tensor = tensor->detach().clone().requires_grad_(true);
+}
+at::Tensor gradients(const Perceptron& w) {
+  std::vector<at::Tensor> all;
+  for (const at::Tensor& tensor : {w.in, w.time, w.prompt, w.out}) {
+    all.push_back(tensor.grad().flatten().clone());
+    tensor.mutable_grad() = at::Tensor();
+  }
+  return at::cat(all);
+}
+
+Chain tiny_chain(int64_t steps, std::vector<int64_t> shape = {1, 2, 2}) {
+  finetune::FinetuneConfig config;
+  config.sample_num_steps = steps;
+  config.sigma_min = 0.1;
+  config.skip_sharp_steps = false;
+  return finetune::make_chain(config, {}, shape, at::kCPU);
+}
+finetune::Draw tiny_draw(int64_t images) {
+  finetune::Draw draw;
+  for (int64_t i = 0; i < 3 * images; ++i) {
+    draw.prompt_ids.push_back(i / images);
+    draw.seeds.push_back(static_cast<uint64_t>(100 + i));
+  }
+  return draw;
+}
+std::vector<int64_t> all_rows(const Trajectories& t) {
+  std::vector<int64_t> rows(t.prompt_ids.size());
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
+}
+// Kept in fp64, so that gradients can be compared to the last digits.
+Trajectories in_double(Trajectories t) {
+  t.latents = t.latents.to(at::kDouble);
+  t.reference_means = t.reference_means.to(at::kDouble);
+  return t;
+}
+
+// The whole graph at once: u of every step, then eq. 9 and 10 as they are printed.
+at::Tensor full_loss(const Denoiser& policy,
+                     const Trajectories& t,
+                     const Chain& chain,
+                     const at::Tensor& rewards,
+                     double beta,
+                     double clip_range) {
+  std::vector<at::Tensor> columns;
+  for (size_t k = 0; k < chain.steps.size(); ++k) {
+    const auto at_step = static_cast<int64_t>(k);
+    const at::Tensor x = t.latents.select(1, at_step), next = t.latents.select(1, at_step + 1);
+    const at::Tensor output = policy(x, chain.steps[k].timestep, t.prompt_ids);
+    const at::Tensor mean =
+        diffusion::ddim_score(chain.steps[k], chain.prediction, output, x, next).mean;
+    columns.push_back(diffusion::log_ratio(mean, t.reference_means.select(1, at_step), next,
+                                           chain.steps[k].sigma));
+  }
+  const at::Tensor u = at::stack(columns, 1), old = t.log_ratio;
+  const at::Tensor clipped = at::minimum(at::maximum(u, old - clip_range), old + clip_range);
+  const int64_t images = u.size(0) / 3;
+  at::Tensor loss = at::zeros({}, at::kDouble);
+  for (int64_t prompt = 0; prompt < 3; ++prompt) {
+    const auto pairs = [&](const at::Tensor& x) {
+      const at::Tensor own = x.narrow(0, prompt * images, images);
+      return own.unsqueeze(1) - own.unsqueeze(0);
+    };
+    const at::Tensor dr = pairs(rewards);
+    const at::Tensor worst = at::maximum((pairs(u.sum(1)) - dr / beta).square(),
+                                         (pairs(clipped.sum(1)) - dr / beta).square());
+    loss = loss + worst.masked_select(dr.gt(0)).mean();
+  }
+  return loss / 3.0;
+}
+
+TEST(TwoPassGradient, EqualsTheWholeGraphWithClippingActiveInactiveAndTied) {
+  const Chain chain = tiny_chain(5);
+  const Denoiser reference = denoiser(make_perceptron(1));
+  Perceptron w = make_perceptron(1);
+  w.out = w.out * 1.05;  // the policy that drew
+  const Trajectories drawn =
+      in_double(finetune::rollout(denoiser(w), reference, tiny_draw(4), chain, 12));
+  at::Generator generator = at::detail::createCPUGenerator(9);
+  at::Tensor rewards = at::empty({12}, at::kDouble).normal_(0, 1, generator);
+  rewards[1] = rewards[0];  // a tie of rewards
+  for (const double moved : {0.0, 0.02, 0.5}) {
+    Perceptron now = w;
+    now.out = w.out * (1 + moved);
+    require_gradients(now);
+    const Denoiser policy = denoiser(now);
+    full_loss(policy, drawn, chain, rewards, 0.5, 0.05).backward();
+    const at::Tensor expected = gradients(now);
+    for (const int64_t batch : {1, 5, 12}) {
+      const at::Tensor u = finetune::log_ratios(policy, drawn, all_rows(drawn), chain, batch);
+      // At the snapshot the stored log-ratios are the policy's own, up to the fp32 of the stored
+      // latents.
+      const at::Tensor old = drawn.log_ratio;
+      const auto result = finetune::pair_weights(u, old, rewards, drawn.prompt_ids,
+                                                 {.beta = 0.5, .clip_range = 0.05});
+      EXPECT_EQ(result.statistics.clip_fraction > 0, moved > 0);
+      finetune::accumulate_gradient(policy, drawn, all_rows(drawn), {4, 0, 2, 1, 3}, chain, batch,
+                                    [&](int64_t start, int64_t step, const at::Tensor& now_u) {
+                                      return result.weights.select(1, step).narrow(0, start,
+                                                                                   now_u.size(0));
+                                    });
+      const at::Tensor found = gradients(now);
+      EXPECT_LT((found - expected).norm().item<double>() / expected.norm().item<double>(), 1e-10)
+          << moved << " " << batch;
+    }
+  }
+}
+
+TEST(TwoPassGradient, DoesNotDependOnTheOrderOfTheTrajectories) {
+  const Chain chain = tiny_chain(4);
+  Perceptron w = make_perceptron(2);
+  require_gradients(w);
+  const Denoiser policy = denoiser(w);
+  const Trajectories drawn =
+      in_double(finetune::rollout(policy, denoiser(make_perceptron(3)), tiny_draw(3), chain, 9));
+  const auto run = [&](const std::vector<int64_t>& rows) {
+    finetune::accumulate_gradient(
+        policy, drawn, rows, {0, 1, 2, 3}, chain, 4,
+        [&](int64_t start, int64_t step, const at::Tensor& u) {
+          at::Tensor weights = at::empty({u.size(0)}, at::kDouble);
+          for (int64_t i = 0; i < u.size(0); ++i)
+            weights[i] = static_cast<double>(rows[static_cast<size_t>(start + i)] - 4) *
+                         (1.0 + static_cast<double>(step));
+          return weights;
+        });
+    return gradients(w);
+  };
+  EXPECT_TRUE(at::allclose(run({0, 1, 2, 3, 4, 5, 6, 7, 8}), run({5, 3, 8, 0, 2, 7, 1, 6, 4}),
+                           1e-10, 1e-12));
+}
+
+TEST(Rollout, LogRatioIsZeroAgainstItselfAndItsMeanIsTheKl) {
+  const Chain chain = tiny_chain(3);
+  const Denoiser policy = denoiser(make_perceptron(4));
+  const Trajectories alone = finetune::rollout(policy, {}, tiny_draw(2), chain, 6);
+  EXPECT_EQ(alone.log_ratio.abs().max().item<double>(), 0);
+  EXPECT_EQ(alone.kl.abs().max().item<double>(), 0);
+  EXPECT_EQ(alone.latents.sizes(), (std::vector<int64_t>{6, 4, 1, 2, 2}));
+  Perceptron near = make_perceptron(4);
+  near.out = near.out * 1.2;
+  const Trajectories many = finetune::rollout(policy, denoiser(near), tiny_draw(1000), chain, 3000);
+  const double kl = many.kl.sum(1).mean().item<double>(),
+               estimate = many.log_ratio.sum(1).mean().item<double>();
+  const double error = many.log_ratio.sum(1).std(0, false).item<double>() / std::sqrt(3000.0);
+  EXPECT_GT(kl, 10 * error);
+  EXPECT_NEAR(estimate, kl, 4 * error);
+}
+
+TEST(Rollout, AnImageDependsOnItsOwnSeedAndPromptAlone) {
+  const Chain chain = tiny_chain(3);
+  const Denoiser policy = denoiser(make_perceptron(4));
+  const Trajectories all = finetune::rollout(policy, {}, tiny_draw(2), chain, 6);
+  const Trajectories one = finetune::rollout(
+      policy, {}, {.prompt_ids = {1}, .seeds = {103}, .noise_seeds = {}}, chain, 1);
+  EXPECT_TRUE(at::allclose(one.latents[0], all.latents[3], 1e-6, 1e-7));
+  finetune::Draw shared = tiny_draw(2);
+  shared.noise_seeds = {7, 7, 8, 8, 9, 9};
+  const Trajectories start = finetune::rollout(policy, {}, shared, chain, 6);
+  EXPECT_TRUE(at::equal(start.latents[0][0], start.latents[1][0]));
+  EXPECT_FALSE(at::equal(start.latents[0][1], start.latents[1][1]));
+}
+
+// A UNet small enough for a test, adapters included.
+diffusion::UNet tiny_unet() {
+  auto generator = at::detail::createCPUGenerator(1);
+  return diffusion::make_unet(tests::tiny_unet_config(), generator);
+}
+finetune::Guidance tiny_guidance() {
+  auto generator = at::detail::createCPUGenerator(2);
+  return {.conditions = {at::empty({3, 5, 8}).normal_(0, 1, generator), {}},
+          .uncondition = {at::empty({1, 5, 8}).normal_(0, 1, generator), {}},
+          .scale = 3.0};
+}
+
+TEST(Replay, IsExactAtTheSameBatchSizeAndFarInsideTheClipRangeAtOthers) {
+  const Chain chain = tiny_chain(4, {4, 8, 8});
+  const diffusion::UNet reference = tiny_unet();
+  diffusion::UNet unet = reference;
+  const auto params = train::parameters_of(unet, "");
+  for (const auto& param : params) param.value.detach().mul_(1.02);
+  const Denoiser policy = finetune::guided_denoiser(unet, tiny_guidance());
+  const Trajectories drawn = finetune::rollout(
+      policy, finetune::guided_denoiser(reference, tiny_guidance()), tiny_draw(2), chain, 3);
+  EXPECT_GT(drawn.kl.sum().item<double>(), 1e-6);
+  EXPECT_EQ(finetune::replay_drift(policy, drawn, 6, chain, 3), 0.0);
+  EXPECT_LT(finetune::replay_drift(policy, drawn, 6, chain, 2), 1e-3);
+  EXPECT_LT(finetune::replay_drift(policy, drawn, 6, chain, 6), 1e-3);
+  // A wrong replay is seen: another guidance scale.
+  finetune::Guidance other = tiny_guidance();
+  other.scale = 4;
+  EXPECT_GT(finetune::replay_drift(finetune::guided_denoiser(unet, other), drawn, 6, chain, 3),
+            0.02);
+}
+
+TEST(GuidedDenoiser, EqualsTheTwoHalvesApartAndSkipsTheUnusedOne) {
+  const at::NoGradGuard no_gradient;
+  const diffusion::UNet unet = tiny_unet();
+  finetune::Guidance guidance = tiny_guidance();
+  auto generator = at::detail::createCPUGenerator(5);
+  const at::Tensor x = at::empty({2, 4, 8, 8}).normal_(0, 1, generator),
+                   t = at::full({2}, 500, at::kLong);
+  const at::Tensor rows = at::tensor({2, 0}, at::kLong);
+  const at::Tensor cond =
+      diffusion::unet_forward(unet, x, t, guidance.conditions.hidden.index_select(0, rows));
+  const at::Tensor uncond =
+      diffusion::unet_forward(unet, x, t, guidance.uncondition.hidden.expand({2, 5, 8}));
+  const at::Tensor expected = uncond + 3.0 * (cond - uncond);
+  EXPECT_TRUE(at::allclose(finetune::guided_denoiser(unet, guidance)(x, 500, {2, 0}), expected,
+                           1e-4, 1e-5));
+  guidance.scale = 1;
+  EXPECT_TRUE(
+      at::allclose(finetune::guided_denoiser(unet, guidance)(x, 500, {2, 0}), cond, 1e-5, 1e-6));
+}
+
+// Follows what a thread allocates.
+struct Ledger : c10::MemoryReportingInfoBase {
+  int64_t now = 0, peak = 0;
+  void reportMemoryUsage(void*, int64_t size, size_t, size_t, c10::Device) override {
+    peak = std::max(peak, now += size);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+};
+
+int64_t peak_of_gradient(int64_t steps) {
+  const Chain chain = tiny_chain(steps, {4, 8, 8});
+  diffusion::UNet unet = tiny_unet();
+  const auto params = train::parameters_of(unet, "");
+  const Denoiser policy = finetune::guided_denoiser(unet, tiny_guidance());
+  const Trajectories drawn = finetune::rollout(policy, {}, tiny_draw(2), chain, 6);
+  std::vector<int64_t> order(static_cast<size_t>(steps));
+  std::iota(order.begin(), order.end(), 0);
+  const auto ledger = std::make_shared<Ledger>();
+  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, ledger);
+  finetune::accumulate_gradient(
+      policy, drawn, all_rows(drawn), order, chain, 6,
+      [](int64_t, int64_t, const at::Tensor& u) { return at::ones_like(u); });
+  return ledger->peak;
+}
+
+TEST(TwoPassGradient, MemoryIsFlatInTheNumberOfSteps) {
+  peak_of_gradient(2);  // what is allocated once
+  const int64_t few = peak_of_gradient(2), many = peak_of_gradient(12);
+  EXPECT_GT(few, 100000);
+  EXPECT_LT(many, few + few / 50) << few << " " << many;
+}
+
+TEST(MakeChain, LeavesOutTheStepThatAloneWouldDecide) {
+  finetune::FinetuneConfig config;
+  for (const int64_t steps : {10, 20, 50}) {
+    config.sample_num_steps = steps;
+    const Chain chain = finetune::make_chain(config, {}, {4, 8, 8}, at::kCPU);
+    EXPECT_EQ(chain.mask[steps - 2].item<double>(), 0) << steps;  // it lands at timestep 1
+    EXPECT_EQ(chain.mask[0].item<double>(), 1) << steps;
+    EXPECT_GE(finetune::active_steps(chain), steps - 2);
+  }
+}
+
+TEST(MakeChain, MasksStepsAndRefusesAnEmptyObjective) {
+  finetune::FinetuneConfig config;
+  config.sigma_min = 0.1;
+  config.skip_sharp_steps = false;
+  config.sample_num_steps = 4;
+  config.skip_steps = {2};
+  const Chain chain = finetune::make_chain(config, {}, {4, 8, 8}, at::kCPU);
+  EXPECT_EQ(finetune::active_steps(chain), 3);
+  EXPECT_EQ(finetune::latent_dimensions(chain), 256);
+  for (const auto& step : chain.steps) EXPECT_GE(step.sigma, config.sigma_min);
+  config.skip_steps = {4};
+  EXPECT_THROW(finetune::make_chain(config, {}, {4, 8, 8}, at::kCPU), data::BadInput);
+  config.skip_steps = {};
+  config.sample_eta = 0;
+  config.sigma_min = 0;
+  EXPECT_THROW(finetune::make_chain(config, {}, {4, 8, 8}, at::kCPU), data::BadInput);
+}
+
+}  // namespace

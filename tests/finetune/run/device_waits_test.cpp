@@ -1,0 +1,143 @@
+// What a GPU would wait for. Loops run on the meta device, whose tensors have no values: reading
+// one (item, a copy to the CPU) is an error there, and copies that wait are counted.
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/record_function.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "data/meta_kernels.hpp"
+#include "data/transfer.hpp"
+#include "diffusion/generate.hpp"
+#include "diffusion/sampler_names.hpp"
+#include "diffusion/unet_shapes.hpp"
+#include "finetune/lcd.hpp"
+#include "finetune/objective.hpp"
+#include "tests/support/edit_task.hpp"
+
+namespace {
+
+std::atomic<int> g_waits{0};
+
+// aten::copy_(self, src, non_blocking)
+std::unique_ptr<at::ObserverContext> on_call(const at::RecordFunction& call) {
+  if (std::string_view(call.name()) != "aten::copy_") return nullptr;
+  const auto in = call.inputs();
+  const bool crosses = in[0].toTensor().device() != in[1].toTensor().device();
+  if (crosses && !in[2].toBool()) ++g_waits;
+  return nullptr;
+}
+
+// Copies between devices that wait for each other, while `work` runs.
+int waits(const std::function<void()>& work) {
+  g_waits = 0;
+  const auto handle = at::addGlobalCallback(
+      at::RecordFunctionCallback(on_call).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
+  work();
+  at::removeCallback(handle);
+  return g_waits;
+}
+
+at::Tensor meta(at::IntArrayRef shape) {
+  return at::empty(shape, at::TensorOptions().device(at::kMeta));
+}
+
+finetune::Guidance guidance() {
+  return {.conditions = {meta({2, 5, 8}), {}}, .uncondition = {meta({1, 5, 8}), {}}, .scale = 3};
+}
+
+finetune::Chain meta_chain(int64_t steps) {
+  finetune::FinetuneConfig config;
+  config.sample_num_steps = steps;
+  return finetune::make_chain(config, {}, {4, 8, 8}, at::kMeta);
+}
+
+TEST(Transfer, CopiesThatWaitAreSeen) {
+  data::use_meta_kernels();
+  EXPECT_EQ(waits([] { at::ones({3}).to(at::kMeta); }), 1);
+  EXPECT_EQ(waits([] { data::sent(at::ones({3}), at::kMeta); }), 0);
+  EXPECT_THROW(meta({3}).sum().item<double>(), c10::Error);
+  EXPECT_THROW(meta({3}).cpu(), c10::Error);
+}
+
+TEST(Transfer, SendsToADeviceOnce) {
+  const at::Tensor here = at::tensor({1.0, 2.0});
+  EXPECT_TRUE(data::sent(here, at::kCPU).is_same(here));
+  EXPECT_TRUE(data::fetched(here).is_same(here));
+  EXPECT_TRUE(data::sent(here, at::kMeta).is_meta());
+  EXPECT_TRUE(
+      at::equal(data::sent(std::vector<int64_t>{3, 1}, at::kCPU), at::tensor({3, 1}, at::kLong)));
+  const at::Tensor place = data::landing({2, 3}, at::kDouble, at::kCPU);
+  EXPECT_EQ(place.sizes(), (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(place.scalar_type(), at::kDouble);
+  EXPECT_TRUE(data::landing({2}, at::kFloat, at::kMeta).is_meta());
+}
+
+TEST(Loops, ARolloutWaitsForNothing) {
+  const diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
+  const auto policy = finetune::guided_denoiser(unet, guidance());
+  for (const int64_t steps : {2, 5}) {
+    EXPECT_EQ(waits([&] {
+                const auto drawn = finetune::rollout(policy, policy, {{0, 1, 1}, {1, 2, 3}, {}},
+                                                     meta_chain(steps), 2);
+                EXPECT_EQ(drawn.latents.size(1), steps + 1);
+              }),
+              0);
+  }
+}
+
+TEST(Loops, NeitherPassOfAnUpdateWaits) {
+  diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
+  for (const auto& param : train::parameters_of(unet, "")) param.value.requires_grad_(true);
+  const auto policy = finetune::guided_denoiser(unet, guidance());
+  const finetune::Chain chain = meta_chain(4);
+  const auto drawn = finetune::rollout(policy, {}, {{0, 1, 1}, {1, 2, 3}, {}}, chain, 2);
+  EXPECT_EQ(waits([&] { finetune::log_ratios(policy, drawn, {0, 1, 2}, chain, 2); }), 0);
+  EXPECT_EQ(waits([&] {
+              finetune::accumulate_gradient(
+                  policy, drawn, {0, 1, 2}, {0, 1, 3}, chain, 2,
+                  [](int64_t, int64_t, const at::Tensor& u) { return at::ones(u.sizes()); });
+            }),
+            0);
+  EXPECT_TRUE(unet.conv_in.weight.grad().defined());
+}
+
+TEST(Loops, NoSamplerWaits) {
+  const at::NoGradGuard no_gradient;
+  const diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
+  diffusion::DenoiserConditions conditions;
+  conditions.text.hidden = conditions.negative.hidden = meta({2, 5, 8});
+  const auto denoiser = diffusion::guided_denoiser(unet, conditions, {.scale = 4});
+  const auto schedule = diffusion::make_schedule(diffusion::SchedulerConfig());
+  for (const std::string& name : diffusion::sampler_classes()) {
+    diffusion::SamplerOptions options;
+    options.sampler = diffusion::sampler_of_class(name).value();
+    options.steps = 6;
+    EXPECT_EQ(waits([&] {
+                auto generators = diffusion::image_generators({1, 2});
+                diffusion::sample(denoiser, meta({2, 4, 8, 8}), schedule, generators, options);
+              }),
+              0)
+        << name;
+  }
+}
+
+TEST(Loops, ADistillationsPredictionsWaitForNothing) {
+  const diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
+  const auto schedule =
+      finetune::lcd_schedule(diffusion::make_schedule(diffusion::SchedulerConfig()), 10, 10);
+  const auto options = at::TensorOptions(at::kLong).device(at::kMeta);
+  const finetune::LcdBatch batch{.latents = meta({2, 4, 8, 8}),
+                                 .noise = meta({2, 4, 8, 8}),
+                                 .index = at::full({2}, 4, options),
+                                 .conditions = {.text = {meta({2, 5, 8}), {}},
+                                                .uncondition = {meta({1, 5, 8}), {}},
+                                                .time_ids = {},
+                                                .w = at::full({2}, 4.0)}};
+  EXPECT_EQ(waits([&] { finetune::lcd_predict(unet, unet, unet, schedule, batch); }), 0);
+}
+
+}  // namespace

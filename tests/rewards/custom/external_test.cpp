@@ -1,0 +1,160 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "data/base64.hpp"
+#include "data/files.hpp"
+#include "data/image_io.hpp"
+#include "rewards/outside.hpp"
+#include "tests/support/refusal.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// B images whose brightness is their number / B.
+rewards::RewardBatch batch_of(int64_t count) {
+  rewards::RewardBatch batch;
+  std::vector<at::Tensor> images;
+  for (int64_t i = 0; i < count; ++i) {
+    images.push_back(at::full({3, 2, 2}, static_cast<double>(i) / static_cast<double>(count)));
+    batch.prompts.push_back("p" + std::to_string(i));
+  }
+  batch.images = at::stack(images);
+  return batch;
+}
+
+// The number of the image, from its prompt. `extra`: shell code that runs once a line, with $id and
+// $n set.
+std::string counting_program(const std::string& extra) {
+  return R"(while read -r line; do id=${line#*\"id\":}; id=${id%%,*}; n=${line#*\"p}; n=${n%%\"*}; )" +
+         std::string(R"(n=${line#*prompt\":\"p}; n=${n%%\"*}; )") + extra +
+         R"( echo "{\"id\": $id, \"score\": $n}"; done)";
+}
+
+fs::path scratch(const std::string& name) {
+  const fs::path path = fs::path(testing::TempDir()) / ("laurel_outside_" + name);
+  fs::remove_all(path);
+  return path;
+}
+
+TEST(ProgramReward, SeveralProgramsKeepTheOrder) {
+  // Odd images take longer, so that answers come out of order.
+  const auto reward = rewards::program_reward(
+      "mine", counting_program("if [ $((n % 2)) = 1 ]; then sleep 0.02; fi;"), {.workers = 3});
+  for (int round = 0; round < 2; ++round) {  // the programs stay
+    const at::Tensor scores = reward.score(batch_of(9));
+    EXPECT_TRUE(scores.equal(at::arange(9, at::kFloat))) << scores;
+  }
+  EXPECT_FALSE(reward.info.differentiable);
+}
+
+TEST(ProgramReward, AProgramThatDiesIsStartedAnewAndAskedAgain) {
+  const fs::path marker = scratch("died");
+  const auto reward = rewards::program_reward(
+      "mine",
+      counting_program("if [ $n = 2 ] && [ ! -e " + marker.string() + " ]; then touch " +
+                       marker.string() + "; exit 1; fi;"),
+      {});
+  EXPECT_TRUE(reward.score(batch_of(4)).equal(at::arange(4, at::kFloat)));
+  EXPECT_TRUE(fs::exists(marker));
+}
+
+TEST(ProgramReward, AnImageThatTimesOutTwiceOrIsRefusedIsMissing) {
+  const auto reward = rewards::program_reward(
+      "mine",
+      counting_program("if [ $n = 1 ]; then sleep 5; fi; if [ $n = 2 ]; then echo "
+                       "\"{\\\"id\\\": $id, \\\"error\\\": \\\"no\\\"}\"; continue; fi;"),
+      {.seconds = 0.3});
+  const at::Tensor scores = reward.score(batch_of(4));
+  EXPECT_EQ(scores[0].item<float>(), 0);
+  EXPECT_TRUE(std::isnan(scores[1].item<float>()));
+  EXPECT_TRUE(std::isnan(scores[2].item<float>()));
+  EXPECT_EQ(scores[3].item<float>(), 3);
+}
+
+TEST(ProgramReward, OneThatNeverAnswersIsSaid) {
+  const auto gone = rewards::program_reward("mine", "exit 3", {});
+  EXPECT_NE(refusal([&] {
+              gone.score(batch_of(4));
+            }).find("reward mine: the program 'exit 3' failed on 3 images in a row: no answer"),
+            std::string::npos);
+  const auto wrong = rewards::program_reward("mine", "while read -r l; do echo hello; done", {});
+  EXPECT_NE(refusal([&] { wrong.score(batch_of(4)); }).find("found 'hello'"), std::string::npos);
+}
+
+TEST(ProgramReward, GetsThePngAndThePrompt) {
+  const fs::path seen = scratch("seen");
+  const auto reward = rewards::program_reward(
+      "mine", counting_program("printf '%s\\n' \"$line\" >> " + seen.string() + ";"), {});
+  const auto batch = batch_of(1);
+  reward.score(batch);
+  const std::string line = data::read_file(seen);
+  EXPECT_NE(line.find("\"png\":\"" + data::base64(data::encode_png(batch.images[0]))),
+            std::string::npos);
+  EXPECT_NE(line.find("\"prompt\":\"p0\""), std::string::npos);
+}
+
+data::HttpReply reply(int status, const std::string& body, data::HttpHeaders headers = {}) {
+  return {.status = status, .body = body, .headers = std::move(headers), .error = ""};
+}
+
+TEST(HttpReward, FaultsAreRepeatedUntilTheAnswerIsOne) {
+  std::atomic<int> asked = 0;
+  const data::HttpServer server("127.0.0.1", 0, [&](const data::HttpRequest& request) {
+    EXPECT_NE(request.body.find("\"prompts\":[\"p0\",\"p1\"]"), std::string::npos);
+    switch (asked++) {
+      case 0:
+        return reply(429, "", {{"retry-after", "0"}});
+      case 1:
+        return reply(503, "");
+      case 2:
+        return reply(200, "{\"scores\": [1");
+      case 3:
+        return reply(200, R"({"scores": [1]})");
+      case 4:
+        return reply(200, R"({"scores": ["good", 2]})");
+      default:
+        return reply(200, R"({"scores": [1.5, null]})");
+    }
+  });
+  const auto reward = rewards::http_reward(
+      "far", data::parse_url("http://127.0.0.1:" + std::to_string(server.port()) + "/score", ""),
+      {.first_wait = 0.001});
+  const at::Tensor scores = reward.score(batch_of(2));
+  EXPECT_EQ(asked, 6);
+  EXPECT_EQ(scores[0].item<float>(), 1.5f);
+  EXPECT_TRUE(std::isnan(scores[1].item<float>()));
+}
+
+TEST(HttpReward, NonsenseEndsWithPatienceAndARefusalAtOnce) {
+  std::atomic<int> asked = 0;
+  const data::HttpServer server("127.0.0.1", 0, [&](const data::HttpRequest& request) {
+    ++asked;
+    return request.path == "/gone" ? reply(404, "") : reply(200, "what a lovely image");
+  });
+  const std::string place = "http://127.0.0.1:" + std::to_string(server.port());
+  const rewards::OutsideOptions hasty{.patience = 0.05, .first_wait = 0.001};
+  const auto nonsense = rewards::http_reward("far", data::parse_url(place, ""), hasty);
+  const std::string said = refusal([&] { nonsense.score(batch_of(1)); });
+  EXPECT_NE(said.find("found 'what a lovely image'"), std::string::npos) << said;
+  EXPECT_NE(said.find("goes on from its last checkpoint"), std::string::npos) << said;
+  EXPECT_GT(asked, 2);
+  asked = 0;
+  const auto gone = rewards::http_reward("far", data::parse_url(place + "/gone", ""), hasty);
+  EXPECT_NE(refusal([&] { gone.score(batch_of(1)); }).find("status 404"), std::string::npos);
+  EXPECT_EQ(asked, 1);
+}
+
+TEST(HttpReward, OtherMachinesMustBeAllowed) {
+  const auto url = data::parse_url("http://example.org/score", "");
+  EXPECT_NE(refusal([&] { rewards::http_reward("far", url, {}); }).find("--allow-remote"),
+            std::string::npos);
+  EXPECT_EQ(rewards::http_reward("far", url, {.any_host = true}).info.name, "far");
+}
+
+}  // namespace

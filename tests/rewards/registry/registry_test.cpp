@@ -1,0 +1,180 @@
+#include "rewards/registry.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "data/error.hpp"
+#include "data/image_io.hpp"
+#include "data/safetensors.hpp"
+#include "data/scene/caption.hpp"
+#include "data/scene/scene.hpp"
+#include "rewards/clip_score.hpp"
+#include "rewards/jpeg_size.hpp"
+#include "rewards/oracle_reward.hpp"
+#include "tests/support/gradient_check.hpp"
+
+namespace {
+
+rewards::Clip tiny_clip() {
+  auto generator = at::detail::createCPUGenerator(11);
+  const nn::EncoderConfig encoder{
+      .hidden_size = 16, .intermediate_size = 32, .num_hidden_layers = 1, .num_attention_heads = 2};
+  rewards::ClipConfig config;
+  config.text.encoder = encoder;
+  config.text.max_position_embeddings = 12;
+  config.vision.encoder = encoder;
+  config.vision.image_size = 16;
+  config.vision.patch_size = 8;
+  config.projection_dim = 6;
+  config.text.vocab_size = 600;
+  return rewards::make_clip(config, generator);
+}
+
+data::Tokenizer tiny_tokenizer() {
+  return data::train_bpe({"a red circle", "a blue square"}, 520, 12);
+}
+
+std::shared_ptr<rewards::ClipEmbedder> tiny_embedder() {
+  return std::make_shared<rewards::ClipEmbedder>(tiny_clip(), tiny_tokenizer(), at::kCPU);
+}
+
+std::string message_of(const std::string& name, const rewards::RewardSources& sources) {
+  try {
+    rewards::make_reward(name, sources);
+  } catch (const data::BadInput& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(JpegSize, IsTheLengthOfTheFile) {
+  auto generator = at::detail::createCPUGenerator(1);
+  const auto images = at::cat({at::full({1, 3, 32, 32}, 0.5), at::rand({1, 3, 32, 32}, generator)});
+  const auto kilobytes = rewards::jpeg_kilobytes(images, 95);
+  EXPECT_FLOAT_EQ(kilobytes[1].item<float>(),
+                  static_cast<float>(data::encode_jpeg(images[1], 95).size()) / 1000);
+  EXPECT_GT(kilobytes[1].item<float>(), 2 * kilobytes[0].item<float>());
+  EXPECT_TRUE((rewards::jpeg_kilobytes(images, 20) < kilobytes).all().item<bool>());
+  EXPECT_TRUE(at::equal(rewards::jpeg_compressibility_reward(95).score({images, {}}), -kilobytes));
+  EXPECT_TRUE(at::equal(rewards::jpeg_incompressibility_reward(95).score({images, {}}), kilobytes));
+  EXPECT_THROW(rewards::jpeg_kilobytes(images, 0), c10::Error);
+  EXPECT_THROW(rewards::jpeg_kilobytes(images[0], 95), c10::Error);
+}
+
+TEST(OracleReward, ReadsDrawnScenes) {
+  auto generator = at::detail::createCPUGenerator(2);
+  const auto batch = scene::random_batch(8, scene::Split::kSeen, generator);
+  const auto right = rewards::oracle_reward().score({batch.images, batch.captions});
+  EXPECT_TRUE(at::equal(right, at::ones({8})));
+  auto shifted = batch.captions;
+  std::rotate(shifted.begin(), shifted.begin() + 1, shifted.end());
+  EXPECT_LT(rewards::oracle_reward().score({batch.images, shifted}).mean().item<double>(), 0.9);
+  EXPECT_THROW(rewards::oracle_reward().score({batch.images, {"a cat"}}), c10::Error);
+  EXPECT_THROW(rewards::oracle_reward().score({batch.images.slice(0, 0, 1), {"a cat on a mat"}}),
+               data::BadInput);
+}
+
+TEST(ClipScore, IsAHundredTimesTheCosine) {
+  const auto a = at::tensor({0.6f, 0.8f}).view({1, 2}), b = at::tensor({1.0f, 0.0f}).view({1, 2});
+  EXPECT_NEAR(rewards::clip_score(a, b).item<double>(), 60, 1e-4);
+  EXPECT_NEAR(rewards::clip_score(a, -a).item<double>(), -100, 1e-4);
+}
+
+TEST(ClipScore, ComparesEachImageWithItsPromptWhateverTheOrder) {
+  const auto reward = rewards::clip_score_reward(tiny_embedder());
+  const auto images = at::rand({3, 3, 16, 16});
+  const std::vector<std::string> prompts{"a red circle", "a blue square", "a red circle"};
+  const at::NoGradGuard no_grad;
+  const auto scores = reward.score({images, prompts});
+  const auto again = reward.score({images.flip({0}), {prompts.rbegin(), prompts.rend()}});
+  EXPECT_TRUE(at::allclose(again.flip({0}), scores, 1e-5, 1e-4));
+  const auto clip = tiny_clip();
+  const auto ids = data::encode(tiny_tokenizer(), prompts).ids;
+  const auto expected =
+      100 * (rewards::image_features(clip, images) * rewards::text_features(clip, ids)).sum(1);
+  EXPECT_TRUE(at::allclose(scores, expected, 1e-5, 1e-4));
+  EXPECT_THROW(reward.score({images, {"a"}}), c10::Error);
+}
+
+TEST(ClipEmbedder, RemembersABatchUntilItChanges) {
+  const auto clip = tiny_embedder();
+  const at::NoGradGuard no_grad;
+  auto images = at::rand({2, 3, 16, 16});
+  const auto first = clip->images(images);
+  EXPECT_TRUE(clip->images(images).is_same(first));
+  images.mul_(0.5);
+  EXPECT_FALSE(at::equal(clip->images(images), first));
+  EXPECT_FALSE(at::equal(clip->images(images.slice(0, 0, 1)), first.slice(0, 0, 1)));
+}
+
+TEST(ClipRewards, PassTheGradientToTheImages) {
+  const auto reward = rewards::clip_score_reward(tiny_embedder());
+  auto images = at::rand({2, 3, 16, 16}).requires_grad_(true);
+  reward.score({images, {"a red circle", "a blue square"}}).sum().backward();
+  EXPECT_TRUE(at::isfinite(images.grad()).all().item<bool>());
+  EXPECT_GT(images.grad().abs().max().item<double>(), 0);
+  // Along the gradient the score rises as fast as its norm says.
+  const at::NoGradGuard no_grad;
+  const auto step = images.grad() / images.grad().norm();
+  const auto score = [&](const at::Tensor& x) {
+    return reward.score({x, {"a red circle", "a blue square"}}).sum().item<double>();
+  };
+  const double slope = (score(images + 1e-2 * step) - score(images - 1e-2 * step)) / 2e-2;
+  EXPECT_NEAR(slope / images.grad().norm().item<double>(), 1, 0.02);
+}
+
+TEST(AestheticReward, ScoresTheEmbeddingAndRefusesAHeadOfAnotherWidth) {
+  auto generator = at::detail::createCPUGenerator(12);
+  const auto path = std::filesystem::path(testing::TempDir()) / "laurel_head.safetensors";
+  const auto write = [&](int64_t width) {
+    data::Weights file;
+    auto head = rewards::make_aesthetic(rewards::AestheticForm::kLinearMlp, width, generator);
+    for_each_tensor(head, "", [&](const std::string& name, at::Tensor& tensor) {
+      file.tensors[name] = tensor;
+    });
+    data::write_safetensors(path, file);
+    return head;
+  };
+  const auto head = write(6);
+  const auto clip = tiny_embedder();
+  const at::NoGradGuard no_grad;
+  const auto images = at::rand({2, 3, 16, 16});
+  const auto reward = rewards::aesthetic_reward(clip, path);
+  EXPECT_TRUE(at::allclose(reward.score({images, {}}),
+                           rewards::aesthetic_forward(head, clip->images(images))));
+  write(7);
+  EXPECT_THROW(rewards::aesthetic_reward(clip, path), data::BadInput);
+  std::filesystem::remove(path);
+}
+
+TEST(Registry, NamesAreDistinctAndDescribed) {
+  const auto names = rewards::reward_names();
+  EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), names.size());
+  for (const auto& info : rewards::reward_infos()) {
+    EXPECT_FALSE(info.description.empty()) << info.name;
+    EXPECT_LT(info.low, info.high) << info.name;
+  }
+}
+
+TEST(Registry, MakesWhatItNames) {
+  EXPECT_EQ(rewards::make_reward("brightness", {}).info.name, "brightness");
+  const auto rewards = rewards::make_rewards("brightness=2,jpeg_compressibility", {});
+  ASSERT_EQ(rewards.size(), 2u);
+  EXPECT_EQ(rewards[0].weight, 2);
+  EXPECT_EQ(rewards[1].reward.info.name, "jpeg_compressibility");
+}
+
+TEST(Registry, SaysWhatIsMissing) {
+  EXPECT_NE(message_of("asthetic", {}).find("did you mean aesthetic?"), std::string::npos);
+  EXPECT_NE(message_of("clip_score", {}).find("--clip"), std::string::npos);
+  EXPECT_NE(message_of("aesthetic", {}).find("train-reward"), std::string::npos);
+  EXPECT_NE(message_of("clip_score", {.clip = "/nowhere", .aesthetic = {}}).find("/nowhere"),
+            std::string::npos);
+}
+
+}  // namespace

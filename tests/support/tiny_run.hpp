@@ -1,0 +1,135 @@
+#pragma once
+
+// A training run of milliseconds: a task without a model's files, and what a run leaves behind.
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "data/files.hpp"
+#include "data/json.hpp"
+#include "data/safetensors.hpp"
+#include "finetune/run_folder.hpp"
+#include "finetune/session.hpp"
+#include "tests/support/tiny_pipeline.hpp"
+
+namespace tests {
+
+// A folder of this test's own, which does not exist yet.
+inline std::filesystem::path fresh_run(const std::string& name) {
+  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
+  const std::filesystem::path folder =
+      std::filesystem::path(testing::TempDir()) / ("laurel_run_" + test + "_" + name);
+  std::filesystem::remove_all(folder);
+  return folder;
+}
+
+// The mean of a colour channel, as the world's smallest taste.
+inline rewards::Reward channel_reward(const std::string& name,
+                                      int64_t channel,
+                                      bool differentiable) {
+  return {{.name = name, .unit = "x10", .differentiable = differentiable},
+          [channel](const rewards::RewardBatch& batch) {
+            return 10 * batch.images.select(1, channel).mean({1, 2});
+          }};
+}
+
+// Redness is trained, greenness is held out.
+inline finetune::Task tiny_task() {
+  finetune::Task task;
+  auto generator = at::detail::createCPUGenerator(1);
+  task.unet = diffusion::make_unet(tiny_unet_config(), generator);
+  task.latent_shape = {4, 8, 8};
+  task.encode = [](const std::vector<std::string>& prompts) {
+    std::vector<at::Tensor> rows;
+    for (const auto& prompt : prompts) {
+      auto own = at::detail::createCPUGenerator(std::hash<std::string>()(prompt));
+      rows.push_back(at::empty({3, 8}).normal_(0, 1, own));
+    }
+    return diffusion::TextCondition{at::stack(rows), {}};
+  };
+  task.uncondition = [encode = task.encode] { return encode({""}); };
+  task.decode_unclamped = [](const at::Tensor& latents) {
+    return 0.5 + 0.2 * latents.narrow(1, 0, 3);
+  };
+  task.decode = [raw = task.decode_unclamped](const at::Tensor& latents) {
+    return raw(latents).clamp(0, 1);
+  };
+  task.prompts = {"a", "b", "c", "d"};
+  task.seen = {"a", "b"};
+  task.unseen = {"y", "z"};
+  task.rewards = {channel_reward("redness", 0, true)};
+  task.watched = {channel_reward("greenness", 1, true)};
+  task.model = "tiny";
+  return task;
+}
+
+// Four epochs of eight images.
+inline finetune::FinetuneConfig tiny_config() {
+  finetune::FinetuneConfig config;
+  config.num_epochs = 4;
+  config.prompts_per_epoch = 2;
+  config.images_per_prompt = 4;
+  config.sample_num_steps = 3;
+  config.sigma_min = 0.1;
+  config.skip_sharp_steps = false;
+  config.sample_guidance_scale = 2;
+  config.sample_batch_size = 8;
+  config.train_batch_size = 8;
+  config.reward_weights = {1.0};
+  config.rank = 4;
+  config.learning_rate = 1e-2;
+  config.eval_every = 2;
+  config.eval_prompts = 2;
+  config.eval_images = 2;
+  config.checkpointing_steps = 2;
+  config.checkpoints_total_limit = 0;
+  return config;
+}
+
+inline finetune::RunOptions run_options(const std::filesystem::path& folder,
+                                        const std::string& kind,
+                                        int64_t seed,
+                                        const std::string& resume) {
+  finetune::RunOptions options;
+  options.folder = folder;
+  options.resume_from = resume;
+  options.record = {.kind = kind,
+                    .model = "tiny",
+                    .reward = "redness",
+                    .device = "cpu",
+                    .seed = seed,
+                    .synthetic = false};
+  return options;
+}
+
+// Keeps what is said, where it is asked for.
+inline finetune::Reporter reporter_into(std::vector<std::string>* said) {
+  finetune::Reporter reporter;
+  if (said) reporter.say = [said](const std::string& line) { said->push_back(line); };
+  return reporter;
+}
+
+// A run's lines of metrics, those of evaluations or the others.
+inline std::vector<nlohmann::json> metrics(const std::filesystem::path& folder, bool evaluation) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream text(data::read_file(folder / "metrics.jsonl"));
+  for (std::string line; std::getline(text, line);) {
+    lines.push_back(data::parse_json(line));
+    if (lines.back().value("evaluation", false) != evaluation) lines.pop_back();
+  }
+  return lines;
+}
+
+inline void expect_same_tensors(const std::filesystem::path& a, const std::filesystem::path& b) {
+  const auto first = data::read_safetensors(a), second = data::read_safetensors(b);
+  ASSERT_EQ(first.tensors.size(), second.tensors.size());
+  for (const auto& [name, tensor] : first.tensors)
+    EXPECT_TRUE(at::equal(tensor, second.tensors.at(name))) << name;
+}
+
+}  // namespace tests

@@ -1,0 +1,196 @@
+#include "tools/lora_choice.hpp"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/image_io.hpp"
+#include "data/safetensors.hpp"
+#include "tests/support/refusal.hpp"
+#include "tools/commands.hpp"
+#include "tools/sample_jobs.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+const std::string kLoras = (kGolden / "lora").string();
+
+fs::path fresh(const std::string& name) {
+  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_lora_" + name);
+  fs::remove_all(folder);
+  return folder;
+}
+
+// What a command printed on stdout; its notes on stderr are dropped.
+std::string quietly(int (*command)(const std::vector<std::string>&),
+                    const std::vector<std::string>& arguments) {
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  try {
+    EXPECT_EQ(command(arguments), 0);
+  } catch (...) {
+    testing::internal::GetCapturedStdout();
+    testing::internal::GetCapturedStderr();
+    throw;
+  }
+  testing::internal::GetCapturedStderr();
+  return testing::internal::GetCapturedStdout();
+}
+
+void sample(std::vector<std::string> arguments, const std::string& model = "") {
+  const std::vector<std::string> usual{
+      "-m", model.empty() ? (kGolden / "pipeline").string() : model, "--steps", "2", "--device",
+      "cpu"};
+  arguments.insert(arguments.begin(), usual.begin(), usual.end());
+  quietly(tools::cmd_sample, arguments);
+}
+
+TEST(LoraTags, AreTakenOutOfThePrompt) {
+  const auto tagged = tools::take_lora_tags(
+      "a cat <lora:kohya:0.8>, red<lora:peft> <lyco:loha:0.5:-1> <lora:lokr:unet=2:te=0>", kLoras,
+      "p");
+  EXPECT_EQ(tagged.prompt, "a cat , red");
+  ASSERT_EQ(tagged.loras.size(), 4u);
+  EXPECT_EQ(tagged.loras[0].file.filename(), "kohya.safetensors");
+  EXPECT_EQ(tagged.loras[0].unet_weight, 0.8);
+  EXPECT_EQ(tagged.loras[0].text_weight, 0.8);
+  EXPECT_EQ(tagged.loras[1].unet_weight, 1);
+  EXPECT_EQ(tagged.loras[2].text_weight, 0.5);  // AUTOMATIC1111's order
+  EXPECT_EQ(tagged.loras[2].unet_weight, -1);
+  EXPECT_EQ(tagged.loras[3].unet_weight, 2);
+  EXPECT_EQ(tagged.loras[3].text_weight, 0);
+  EXPECT_EQ(tools::take_lora_tags("a <b> c < lora:x>", "", "p").prompt, "a <b> c < lora:x>");
+}
+
+TEST(LoraTags, MistakesAreNamed) {
+  const auto expect = [](const std::string& prompt, const std::string& folder,
+                         const std::string& part) {
+    const std::string line = refusal([&] { tools::take_lora_tags(prompt, folder, "p.txt:3"); });
+    EXPECT_NE(line.find(part), std::string::npos) << line;
+  };
+  expect("<lora:missing:1>", kLoras, "holds no LoRA called 'missing'; it holds ");
+  expect("<lora:kohja:1>", kLoras, "it holds kohya, ");
+  expect("<lora:kohya:strong>", kLoras, "expected a weight such as 0.8, found 'strong'");
+  expect("<lora:kohya:11>", kLoras, "expected a weight within -10 .. 10, found 11");
+  expect("<lora:kohya:nan>", kLoras, "expected a weight");
+  expect("<lora:kohya:1:1:1>", kLoras, "up to two weights");
+  expect("<lora:kohya:clip=1>", kLoras, "unknown setting 'clip'");
+  expect("<lora::1>", kLoras, "expected the name");
+  expect("<lora:kohya:1>", "", "expected --lora_dir");
+  expect("<lora:kohya:1>", "/nonexistent", "expected a folder");
+}
+
+TEST(LoraChoices, FilesNamesAndWeights) {
+  const std::string file = kLoras + "/kohya.safetensors";
+  EXPECT_EQ(tools::parse_lora_choice(file, 0.5, "").unet_weight, 0.5);
+  EXPECT_EQ(tools::parse_lora_choice(file + "=-0.25", 0.5, "").text_weight, -0.25);
+  EXPECT_EQ(tools::parse_lora_choice("kohya=2", 1, kLoras).file, fs::path(file));
+  EXPECT_NE(refusal([&] { tools::parse_lora_choice(file + "=x", 1, ""); }).find("'x'"),
+            std::string::npos);
+  EXPECT_NE(
+      refusal([&] { tools::parse_lora_choice("/no.safetensors", 1, ""); }).find("no such file"),
+      std::string::npos);
+}
+
+TEST(SampleJobs, AreGroupedByTheirLoras) {
+  tools::SampleConfig config;
+  config.prompt = {"a <lora:kohya:1>", "b", "c <lora:kohya:1>", "d <lora:kohya:0.5>"};
+  config.lora_dir = kLoras;
+  const auto jobs = tools::plan_jobs(config, 0);
+  EXPECT_EQ(jobs[0].prompt, "a");
+  EXPECT_EQ(jobs[0].written_prompt, "a <lora:kohya:1>");
+  EXPECT_EQ(tools::group_jobs(jobs), (std::vector<std::vector<size_t>>{{0, 2}, {1}, {3}}));
+  config.negative_prompt = "bad <lora:kohya:1>";
+  EXPECT_NE(refusal([&] { tools::plan_jobs(config, 0); }).find("negative prompt"),
+            std::string::npos);
+}
+
+TEST(SampleWithLoras, ATagAFlagAndAMergedCheckpointAgree) {
+  const fs::path out = fresh("agree");
+  const std::string file = kLoras + "/kohya.safetensors", merged = (out / "merged").string();
+  sample({"a red circle", "a red circle <lora:kohya:0.8>", "a red circle <lora:peft:-0.5>",
+          "--lora_dir", kLoras, "-b", "1", "-o", (out / "tags").string()});
+  sample({"a red circle", "--lora", file + "=0.8", "-b", "1", "-o", (out / "flag").string()});
+  quietly(tools::cmd_merge, {"-m", (kGolden / "pipeline").string(), "--lora", file + "=0.8", "-o",
+                             merged, "--dtype", "fp32"});
+  sample({"a red circle", "-b", "1", "-o", (out / "merged_images").string()}, merged);
+  const auto image = [&](const std::string& name) { return data::read_image(out / name); };
+  const at::Tensor tagged = image("tags/00001-0.png");
+  EXPECT_FALSE(at::equal(tagged, image("tags/00000-0.png")));
+  EXPECT_FALSE(at::equal(tagged, image("tags/00002-0.png")));
+  EXPECT_TRUE(at::equal(tagged, image("flag/00000-0.png")));
+  EXPECT_LE((tagged - image("merged_images/00000-0.png")).abs().max().item<double>(), 1.01 / 255);
+  const std::string text = data::read_png_text(out / "tags/00001-0.png").at("parameters");
+  EXPECT_EQ(text.find("a red circle <lora:kohya:0.8>\nSteps"), 0u) << text;
+}
+
+// The single file has the folder's weights.
+TEST(Merge, ASingleFileStaysOne) {
+  const fs::path out = fresh("single");
+  const std::string folder = (kGolden / "pipeline").string(),
+                    target = (out / "m.safetensors").string(),
+                    file = (kGolden / "single_file/sd1/model.ckpt").string();
+  for (const auto& [model, to] : {std::pair{folder, (out / "m").string()}, {file, target}})
+    quietly(tools::cmd_merge, {"-m", model, "--lora", kLoras + "/kohya.safetensors=0.8", "--with",
+                               folder, "-o", to, "--dtype", "fp32"});
+  const auto merged = data::read_safetensors(target),
+             whole = data::read_safetensors(out / "m/unet/diffusion_pytorch_model.safetensors");
+  EXPECT_TRUE(at::equal(merged.tensors.at("model.diffusion_model.input_blocks.0.0.weight"),
+                        whole.tensors.at("conv_in.weight")));
+  EXPECT_TRUE(merged.tensors.contains("model_ema.decay"));
+  const auto again = [&](const std::string& to) {
+    return refusal([&] { quietly(tools::cmd_merge, {"-m", file, "--with", folder, "-o", to}); });
+  };
+  EXPECT_NE(again(target).find("is there already"), std::string::npos);
+  EXPECT_NE(again((out / "m.ckpt").string()).find("ends in .safetensors"), std::string::npos);
+}
+
+TEST(Merge, LorasIntoOneAndOutOfTwoCheckpoints) {
+  const fs::path out = fresh("merge");
+  const std::string base = (kGolden / "pipeline").string(), tuned = (out / "tuned").string(),
+                    one = (out / "one.safetensors").string(),
+                    drawn = (out / "drawn.safetensors").string();
+  const std::string said =
+      quietly(tools::cmd_merge, {"--lora", "kohya=0.5", "--lora", "peft=0.25", "--lora_dir", kLoras,
+                                 "-o", one, "--dtype", "fp16"});
+  EXPECT_NE(said.find("one.safetensors: LoRA, rank"), std::string::npos) << said;
+  const auto file = data::read_safetensors(one);
+  EXPECT_EQ(file.metadata.at("ss_network_module"), "networks.lora");
+  EXPECT_EQ(file.metadata.at("sshs_model_hash").size(), 64u);
+  EXPECT_NE(file.metadata.at("ss_training_comment").find("kohya.safetensors 0.5"),
+            std::string::npos);
+  quietly(tools::cmd_merge, {"-m", base, "--lora", one, "-o", tuned, "--dtype", "fp32"});
+  const std::string kept = quietly(tools::cmd_merge, {"-m", base, "--extract", tuned, "--rank", "5",
+                                                      "-o", drawn, "--format", "peft"});
+  EXPECT_NE(kept.find("kept 100 % of the squares"), std::string::npos) << kept;
+  EXPECT_TRUE(fs::exists(drawn));
+}
+
+TEST(Merge, MistakesTakeOneLine) {
+  const std::string base = (kGolden / "pipeline").string(), file = kLoras + "/kohya.safetensors";
+  const fs::path out = fresh("bad");
+  const auto expect = [&](std::vector<std::string> arguments, const std::string& part) {
+    arguments.insert(arguments.end(), {"-o", (out / "x.safetensors").string()});
+    const std::string line = refusal([&] { quietly(tools::cmd_merge, arguments); });
+    EXPECT_NE(line.find(part), std::string::npos) << line;
+  };
+  expect({}, "found nothing to merge");
+  expect({"-m", base}, "found nothing to merge");
+  expect({"--with", base}, "expected --model, found none");
+  expect({"-m", base, "--with", base, "--method", "add_difference"}, "expected --minus");
+  expect({"-m", base, "--with", base, "--minus", base}, "expected --method add_difference");
+  expect({"-m", base, "--extract", base}, "expected --rank or --energy");
+  expect({"-m", base, "--extract", base, "--rank", "4"}, "there is nothing to extract");
+  expect({"-m", base, "--extract", base, "--rank", "4", "--lora", file}, "expected no --lora");
+  expect({"-m", "/nonexistent", "--lora", file}, "/nonexistent");
+  expect({"--lora", kLoras + "/lokr.safetensors"}, "give --rank or --energy");
+  expect({"--lora", base + "/unet/diffusion_pytorch_model.safetensors"}, "a checkpoint's tensor");
+  EXPECT_FALSE(fs::exists(out));
+}
+
+}  // namespace

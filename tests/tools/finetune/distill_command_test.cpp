@@ -1,0 +1,97 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "data/files.hpp"
+#include "data/image_io.hpp"
+#include "data/safetensors.hpp"
+#include "finetune/distill_config.hpp"
+#include "tests/support/refusal.hpp"
+#include "tools/commands.hpp"
+#include "tools/distill_options.hpp"
+#include "tools/distilled_range.hpp"
+#include "tools/models.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string refused(std::vector<std::string> words) {
+  words.insert(words.end(), {"--images", "16", "--eval_prompts", "0"});
+  return refusal([&] { tools::cmd_distill(words); });
+}
+
+fs::path fresh(const std::string& name) {
+  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_cmd_distill_" + name);
+  fs::remove_all(folder);
+  return folder;
+}
+
+TEST(DistillCommand, BadInputIsOneLineThatSaysWhatToDo) {
+  EXPECT_NE(refused({"--num_ddim_timesteps", "48"}).find("take 40 or 50"), std::string::npos);
+  EXPECT_NE(refused({"--reward", "jpeg_compressibility"}).find("--latent_reward"),
+            std::string::npos);
+  EXPECT_NE(refused({"--train", "lora", "--unet_time_cond_proj_dim", "256"}).find("--train full"),
+            std::string::npos);
+  EXPECT_NE(refused({"--w_min", "9", "--w_max", "3"}).find("w_min"), std::string::npos);
+  EXPECT_NE(refused({"--guidance_scale", "90"}).find("[3, 15]"), std::string::npos);
+  EXPECT_NE(refused({"--reward", "aesthetic", "--caps", "clip_score=..3"}).find("clip_score"),
+            std::string::npos);
+  EXPECT_NE(refused({"--data", "/nowhere"}), "");
+  EXPECT_NE(refused({"extra"}).find("unexpected 'extra'"), std::string::npos);
+}
+
+TEST(DistillCommand, AStudentIsNoTeacher) {
+  const fs::path run = fresh("student");
+  testing::internal::CaptureStdout();
+  tools::cmd_distill({"--images", "16", "--eval_prompts", "0", "--max_train_steps", "1",
+                      "--train_batch_size", "2", "--output_dir", run.string()});
+  testing::internal::GetCapturedStdout();
+  EXPECT_TRUE(fs::exists(run / "model" / "scheduler" / "scheduler_config.json"));
+  EXPECT_NE(refused({"--model", (run / "model").string(), "--data", "world", "--prompts", "world"})
+                .find("distilled already"),
+            std::string::npos);
+  // Sampling outside the range that it learnt is warned of.
+  EXPECT_EQ(tools::guidance_warning(run / "model", 8.5), "");
+  EXPECT_NE(tools::guidance_warning(run / "model", 30).find("3 to 15"), std::string::npos);
+}
+
+TEST(DistillCommand, AFolderIsReadAtTheModelsOwnResolution) {
+  const fs::path place = fresh("folder");
+  for (const char* name : {"a", "b", "c"}) {
+    data::write_png(place / "images" / (std::string(name) + ".png"), at::rand({3, 80, 100}));
+    data::write_file(place / "images" / (std::string(name) + ".txt"), "a red circle\n");
+  }
+  testing::internal::CaptureStdout();
+  tools::cmd_distill({"--model", (tools::embedded_models() / "tiny-world").string(), "--data",
+                      (place / "images").string(), "--latents", (place / "latents").string(),
+                      "--eval_prompts", "0", "--max_train_steps", "1", "--train_batch_size", "2",
+                      "--output_dir", (place / "run").string()});
+  testing::internal::GetCapturedStdout();
+  const auto kept = data::read_safetensors(place / "latents");
+  EXPECT_EQ(kept.tensors.at("mean").sizes().slice(1), (std::vector<int64_t>{4, 8, 8}));
+}
+
+TEST(GuidanceWarning, OfAModelThatSaysNothingIsNone) {
+  EXPECT_EQ(tools::guidance_warning("/nowhere", 99), "");
+  const fs::path folder = fresh("fixed");
+  finetune::DistillConfig config;
+  config.time_cond_proj_dim = 0;
+  config.w = 4;
+  tools::write_distilled_range(folder, config, "teacher");
+  EXPECT_EQ(tools::guidance_warning(folder, 1), "");
+  EXPECT_NE(tools::guidance_warning(folder, 5).find("--cfg-scale 1"), std::string::npos);
+}
+
+TEST(DistillCommand, TheHelpFitsAScreen) {
+  testing::internal::CaptureStdout();
+  tools::cmd_distill({"--help"});
+  std::istringstream text(testing::internal::GetCapturedStdout());
+  int lines = 0;
+  for (std::string line; std::getline(text, line);) ++lines;
+  EXPECT_LE(lines, 50);
+}
+
+}  // namespace

@@ -1,0 +1,113 @@
+// `laurel finetune prdp` on each family of model: a few steps, a LoRA or the whole UNet.
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "diffusion/lora_weights.hpp"
+#include "tests/support/tiny_families.hpp"
+#include "tools/commands.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using diffusion::Pipeline;
+
+struct Family {
+  const char* name;
+  Pipeline (*make)();
+  bool full;
+};
+
+fs::path fresh_folder() {
+  std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
+  std::replace(test.begin(), test.end(), '/', '_');
+  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_finetune_families_" + test);
+  fs::remove_all(folder);
+  return folder;
+}
+
+void finetune(const fs::path& place, const Pipeline& pipeline, bool full) {
+  diffusion::save_pipeline(place / "model", pipeline, at::kFloat);
+  data::write_file(place / "prompts.txt", "a red circle\na blue square\na red square\na circle\n");
+  std::vector<std::string> arguments = {"prdp",
+                                        "--model=" + (place / "model").string(),
+                                        "--prompts=" + (place / "prompts.txt").string(),
+                                        "--output_dir=" + (place / "run").string(),
+                                        "--reward=jpeg_compressibility",
+                                        "--device=cpu",
+                                        "--num_epochs=2",
+                                        "--prompts_per_epoch=2",
+                                        "--images_per_prompt=2",
+                                        "--sample_num_steps=3",
+                                        "--eval_prompts=1",
+                                        "--eval_images=1",
+                                        "--eval_every=2",
+                                        "--checkpointing_steps=2",
+                                        "--learning_rate=0.01"};
+  if (full) arguments.push_back("--train=full");
+  EXPECT_EQ(tools::cmd_finetune(arguments), 0);
+}
+
+// The largest change of a weight by what the run left behind.
+double change_of(const fs::path& run, Pipeline pipeline, bool full) {
+  diffusion::UNet before = pipeline.unet, after = pipeline.unet;
+  if (full) {
+    after = diffusion::load_unet(run / "unet");
+  } else {
+    const auto lora = diffusion::read_lora(run / "pytorch_lora_weights.safetensors");
+    auto target = diffusion::lora_target(after);
+    diffusion::apply_loras(target, {{std::make_shared<diffusion::LoraWeights>(lora)}});
+  }
+  EXPECT_EQ(after.config.time_cond_proj_dim, before.config.time_cond_proj_dim);
+  EXPECT_EQ(after.config.addition_time_embed_dim, before.config.addition_time_embed_dim);
+  std::map<std::string, at::Tensor> tensors;
+  for_each_tensor(before, "", [&](const std::string& n, at::Tensor& t) { tensors[n] = t; });
+  double largest = 0;
+  for_each_tensor(after, "", [&](const std::string& name, at::Tensor& tensor) {
+    EXPECT_TRUE(tensor.isfinite().all().item<bool>()) << name;
+    largest = std::max(largest, (tensor - tensors.at(name)).abs().max().item<double>());
+  });
+  return largest;
+}
+
+class FinetuneFamily : public testing::TestWithParam<Family> {};
+
+TEST_P(FinetuneFamily, RunsAndChangesTheModel) {
+  const fs::path place = fresh_folder();
+  const Pipeline pipeline = GetParam().make();
+  finetune(place, pipeline, GetParam().full);
+  const double change = change_of(place / "run", pipeline, GetParam().full);
+  EXPECT_GT(change, 1e-3);
+  EXPECT_LT(change, 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families,
+                         FinetuneFamily,
+                         testing::Values(Family{"Sd1Lora", tests::tiny_pipeline, false},
+                                         Family{"Sd1Full", tests::tiny_pipeline, true},
+                                         Family{"Sd2vLora", tests::tiny_sd2v, false},
+                                         Family{"Sd2vFull", tests::tiny_sd2v, true},
+                                         Family{"SdxlLora", tests::tiny_sdxl, false},
+                                         Family{"SdxlFull", tests::tiny_sdxl, true},
+                                         Family{"LcmLora", tests::tiny_lcm, false},
+                                         Family{"LcmFull", tests::tiny_lcm, true}),
+                         [](const auto& family) { return std::string(family.param.name); });
+
+TEST(FinetuneFamilies, AnEditingModelIsRefusedBeforeAnythingIsWritten) {
+  const fs::path place = fresh_folder();
+  try {
+    finetune(place, tests::tiny_ip2p(), false);
+    FAIL();
+  } catch (const data::BadInput& error) {
+    const std::string said = error.what();
+    EXPECT_NE(said.find("laurel finetune edit"), std::string::npos) << said;
+    EXPECT_EQ(said.find('\n'), std::string::npos);
+  }
+  EXPECT_FALSE(fs::exists(place / "run"));
+}
+
+}  // namespace

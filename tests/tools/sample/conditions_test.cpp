@@ -1,0 +1,115 @@
+// What `laurel sample` reads beside prompts: a source image, sizes.
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/image_io.hpp"
+#include "tests/support/refusal.hpp"
+#include "tests/support/tiny_families.hpp"
+#include "tools/commands.hpp"
+#include "tools/sample_jobs.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path fresh_folder() {
+  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
+  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_conditions_" + test);
+  fs::remove_all(folder);
+  return folder;
+}
+
+TEST(SizeConditions, AreReadForSdxlAlone) {
+  tools::ConditionConfig config;
+  config.original_size = "64x48";
+  config.crop_top_left = "4,12";
+  const auto sdxl = tests::tiny_sdxl();
+  const auto sizes = tools::size_conditions(config, sdxl);
+  EXPECT_EQ(sizes.original_width, 64);
+  EXPECT_EQ(sizes.original_height, 48);
+  EXPECT_EQ(sizes.crop_top, 4);
+  EXPECT_EQ(sizes.crop_left, 12);
+  EXPECT_EQ(sizes.target_height, 0);
+  EXPECT_NE(refusal([&] { tools::size_conditions(config, tests::tiny_pipeline()); }).find("SDXL"),
+            std::string::npos);
+  for (const char* wrong : {"64", "64x", "x48", "64*48", "64x-1", "64x48x3"}) {
+    config.original_size = wrong;
+    const std::string said = refusal([&] { tools::size_conditions(config, sdxl); });
+    EXPECT_NE(said.find("--original_size: expected WIDTHxHEIGHT"), std::string::npos) << said;
+  }
+}
+
+TEST(SourceImage, GoesWithEditingModelsAlone) {
+  tools::ConditionConfig config;
+  EXPECT_FALSE(tools::source_image(config, tests::tiny_pipeline()).defined());
+  EXPECT_NE(refusal([&] { tools::source_image(config, tests::tiny_ip2p()); }).find("give --image"),
+            std::string::npos);
+  config.image = "somewhere.png";
+  EXPECT_NE(refusal([&] { tools::source_image(config, tests::tiny_sdxl()); }).find("leave it out"),
+            std::string::npos);
+  EXPECT_NE(refusal([&] { tools::source_image(config, tests::tiny_ip2p()); }).find(config.image),
+            std::string::npos);
+}
+
+TEST(SourceImage, DecidesTheSizeAndIsFitted) {
+  const auto pipeline = tests::tiny_ip2p();
+  const at::Tensor image = at::full({3, 19, 30}, 0.25);
+  tools::SampleConfig config;
+  tools::settle_family(config, {}, image, pipeline);
+  EXPECT_EQ(config.height, 18);  // multiples of the VAE's 2
+  EXPECT_EQ(config.width, 30);
+  EXPECT_EQ(config.steps, 20);
+  const at::Tensor fitted = tools::fitted_image(image, 18, 30);
+  EXPECT_EQ(fitted.sizes(), at::IntArrayRef({3, 18, 30}));
+  EXPECT_NEAR(fitted.mean().item<double>(), 0.25, 1e-5);
+  EXPECT_TRUE(tools::fitted_image(image, 19, 30).is_same(image));
+  EXPECT_FALSE(tools::fitted_image({}, 19, 30).defined());
+  EXPECT_EQ(tools::fitted_side(1, pipeline), 2);
+}
+
+TEST(SettleFamily, AnLcmTakesFourStepsUnlessToldOtherwise) {
+  const auto pipeline = tests::tiny_lcm();
+  tools::SampleConfig config;
+  tools::settle_family(config, {.steps = false, .cfg_scale = true}, {}, pipeline);
+  EXPECT_EQ(config.steps, 4);
+  EXPECT_EQ(config.cfg_scale, tools::SampleConfig().cfg_scale);
+  config.steps = 7;
+  tools::settle_family(config, {.steps = true, .cfg_scale = false}, {}, pipeline);
+  EXPECT_EQ(config.steps, 7);
+  EXPECT_EQ(config.cfg_scale, 8.5);
+}
+
+TEST(SampleCommand, EditsAnImage) {
+  const fs::path place = fresh_folder();
+  diffusion::save_pipeline(place / "model", tests::tiny_ip2p(), at::kFloat);
+  data::write_png(place / "in.png", at::full({3, 24, 16}, 0.5));
+  EXPECT_EQ(tools::cmd_sample({"--model=" + (place / "model").string(), "--prompt=make it red",
+                               "--image=" + (place / "in.png").string(), "--steps=2",
+                               "--image_guidance_scale=2", "--device=cpu",
+                               "--output_dir=" + (place / "out").string()}),
+            0);
+  const auto images = data::list_images((place / "out").string());
+  ASSERT_EQ(images.size(), 1u);
+  EXPECT_EQ(data::read_image(images[0]).sizes(), at::IntArrayRef({3, 24, 16}));
+  EXPECT_NE(data::read_file(images[0]).find("Image CFG scale: 2"), std::string::npos);
+}
+
+TEST(SampleCommand, MakesImagesWithSdxl) {
+  const fs::path place = fresh_folder();
+  diffusion::save_pipeline(place / "model", tests::tiny_sdxl(), at::kFloat);
+  EXPECT_EQ(tools::cmd_sample({"--model=" + (place / "model").string(), "--prompt=a red circle",
+                               "--steps=2", "--device=cpu", "--original_size=64x64",
+                               "--output_dir=" + (place / "out").string()}),
+            0);
+  const auto images = data::list_images((place / "out").string());
+  ASSERT_EQ(images.size(), 1u);
+  EXPECT_NE(data::read_file(images[0]).find("Original size: 64x64"), std::string::npos);
+}
+
+}  // namespace

@@ -1,0 +1,230 @@
+// laurel score at scale, rank, eval-pairs and bon-curve, as a user runs them.
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "data/files.hpp"
+#include "data/image_io.hpp"
+#include "data/json.hpp"
+#include "nlohmann/json.hpp"
+#include "tests/support/bad_input.hpp"
+#include "tests/support/refusal.hpp"
+#include "tools/image_stream.hpp"
+#include "tools/score_images.hpp"
+#include "tools/score_log.hpp"
+#include "tools/score_rows.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+void draw(const fs::path& path, double level, int64_t width = 8) {
+  data::write_png(path, at::full({3, 8, width}, level));
+}
+
+class Score : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) /
+              ("laurel_score_" + std::to_string(getpid()) +
+               testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::remove_all(folder_);
+    for (int i = 0; i < 10; ++i)
+      draw(folder_ / "in" / ("i" + std::to_string(i) + ".png"), i / 10.0, i % 3 ? 8 : 12);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  std::string at(const std::string& name) const { return (folder_ / name).string(); }
+  bad_input::Outcome run(const std::string& arguments) const {
+    return bad_input::run_laurel(arguments, folder_.string());
+  }
+  std::vector<std::string> files() const {
+    std::vector<std::string> names;
+    for (const auto& row : tools::read_scores(folder_ / "out.jsonl"))
+      names.push_back(fs::path(row.file).filename().string());
+    return names;
+  }
+  fs::path folder_;
+};
+
+TEST_F(Score, OutputDoesNotDependOnBatchesOrThreads) {
+  const std::string command = "score @/in -r brightness,colourfulness -f jsonl -o @/out.jsonl ";
+  ASSERT_EQ(run(command + "--batch-size 1 --decode-threads 1").exit_code, 0);
+  const auto one = tools::read_scores(folder_ / "out.jsonl");
+  for (const char* more : {"--batch-size 3 --decode-threads 4", "--batch-size 16"}) {
+    ASSERT_EQ(run(command + more).exit_code, 0);
+    const auto other = tools::read_scores(folder_ / "out.jsonl");
+    ASSERT_EQ(other.size(), one.size());
+    for (size_t i = 0; i < one.size(); ++i) {
+      EXPECT_EQ(other[i].file, one[i].file);
+      EXPECT_NEAR(other[i].rewards.at("total"), one[i].rewards.at("total"), 1e-6);
+    }
+  }
+  EXPECT_EQ(files().size(), 10u);
+  EXPECT_EQ(files()[7], "i7.png");
+  EXPECT_FALSE(fs::exists(folder_ / "out.jsonl.part"));
+}
+
+// The program kills laurel at its fourth image, once; each image that it is asked about leaves a
+// line.
+TEST_F(Score, AKilledRunGoesOn) {
+  const std::string script = R"sh(while read -r line; do
+  id=${line#*\"id\":}; id=${id%%,*}
+  echo x >> @/asked
+  if [ "$(wc -l < @/asked)" = 4 ] && [ ! -e @/killed ]; then
+    touch @/killed; kill -9 $PPID; exit; fi
+  echo "{\"id\": $id, \"score\": 1}"
+done
+)sh";
+  data::write_file(folder_ / "slow.sh", bad_input::with_folder(script, folder_.string()));
+  const std::string command =
+      "score @/in --define 'slow=program:exec sh @/slow.sh' -r slow --batch-size 1 -f jsonl -o "
+      "@/out.jsonl";
+  EXPECT_NE(run(command).exit_code, 0);
+  EXPECT_TRUE(fs::exists(folder_ / "out.jsonl.part"));
+  EXPECT_EQ(run("score @/in -r brightness -o @/out.jsonl").exit_code, 2);  // other rewards
+  const auto again = run(command);
+  EXPECT_EQ(again.exit_code, 0) << again.complaint;
+  EXPECT_NE(again.complaint.find("3 images are rated already"), std::string::npos)
+      << again.complaint;
+  EXPECT_EQ(files().size(), 10u);
+  EXPECT_EQ(data::read_file(folder_ / "asked").size(), 2u * 11);  // the fourth was asked twice
+  EXPECT_FALSE(fs::exists(folder_ / "out.jsonl.part"));
+}
+
+TEST(ScoreLog, KeepsRowsAndDropsACutLine) {
+  const fs::path path = fs::path(testing::TempDir()) / "laurel_score.part";
+  fs::remove(path);
+  {
+    tools::ScoreLog log(path, "r");
+    log.add("a.png", {"p", {1.5, std::nan("")}});
+    log.add("b.png", {"q", {2, 3}});
+  }
+  std::ofstream(path, std::ios::app) << "{\"file\":\"c.png\",\"pro";
+  tools::ScoreLog log(path, "r");
+  EXPECT_EQ(log.size(), 2u);
+  ASSERT_NE(log.find("a.png", "p"), nullptr);
+  EXPECT_EQ(log.find("a.png", "p")->raw[0], 1.5);
+  EXPECT_TRUE(std::isnan(log.find("a.png", "p")->raw[1]));
+  EXPECT_EQ(log.find("a.png", "another prompt"), nullptr);
+  EXPECT_EQ(log.find("c.png", "p"), nullptr);
+  log.add("c.png", {"p", {1, 1}});
+  EXPECT_EQ(tools::ScoreLog(path, "r").size(), 3u);
+  EXPECT_NE(refusal([&] { tools::ScoreLog(path, "other"); }).find("delete the file"),
+            std::string::npos);
+  log.remove();
+  EXPECT_FALSE(fs::exists(path));
+}
+
+TEST_F(Score, TheStreamHandsOutInOrderAndHoldsFew) {
+  std::vector<fs::path> paths;
+  for (int i = 0; i < 10; ++i) paths.push_back(at("in/i" + std::to_string(i) + ".png"));
+  paths.insert(paths.begin() + 4, at("none.png"));
+  tools::ImageStream stream(paths, 3, 2);
+  for (size_t i = 0; i < paths.size(); ++i) {
+    const auto image = stream.next();
+    ASSERT_TRUE(image);
+    EXPECT_EQ(image->index, i);
+    EXPECT_EQ(image->pixels.defined(), i != 4);
+    EXPECT_EQ(image->fault.empty(), i != 4);
+  }
+  EXPECT_FALSE(stream.next());
+  tools::ImageStream left(paths, 2, 2);  // destroyed with images waiting
+  left.next();
+}
+
+TEST_F(Score, NormalisersCapsAndAggregates) {
+  const std::string base =
+      "score @/in -r brightness,b2 --define 'b2=1-brightness' -f jsonl -o @/out.jsonl ";
+  const auto totals = [&](const std::string& more) {
+    EXPECT_EQ(run(base + more).exit_code, 0) << more;
+    std::vector<double> values;
+    for (const auto& row : tools::read_scores(folder_ / "out.jsonl"))
+      values.push_back(row.rewards.at("total"));
+    return values;
+  };
+  EXPECT_NEAR(totals("--normalise none --aggregate min")[2], 0.2, 0.01);
+  EXPECT_NEAR(totals("--normalise none --aggregate mean")[2], 0.5, 0.01);
+  EXPECT_NEAR(totals("--normalise none --caps brightness=..0.3")[9], 0.3 + 0.1, 0.01);
+  EXPECT_NEAR(totals("--normalise rank -p x")[0], 0.1 + 1, 1e-6);
+  ASSERT_EQ(run(base + "--save-statistics @/stats.json").exit_code, 0);
+  EXPECT_NEAR(totals("--normalise fixed --statistics @/stats.json")[9], 0, 1e-3);
+  ASSERT_EQ(run("score @/in -r brightness,b2 --define 'b2=1-brightness' -f jsonl -o @/base.jsonl")
+                .exit_code,
+            0);
+  EXPECT_NEAR(totals("--normalise none --baseline @/base.jsonl")[5], 0, 1e-6);  // a delta reward
+}
+
+TEST_F(Score, RankOrdersEachPrompt) {
+  data::write_file(folder_ / "in/i3.txt", "other");
+  const std::string command =
+      "OMP_NUM_THREADS=1 " LAUREL_BINARY " rank " + at("in") + " -r brightness > " + at("rank.txt");
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  const std::string text = data::read_file(folder_ / "rank.txt");
+  EXPECT_TRUE(text.starts_with("(no prompt)\n   1      0.9")) << text;
+  EXPECT_NE(text.find("other\n   1      0.2980"), std::string::npos) << text;
+}
+
+TEST_F(Score, EvalPairsReadsTheFieldsForms) {
+  data::write_file(folder_ / "in/pairs.jsonl",
+                   R"({"prompt":"x","a":"i9.png","b":"i1.png","winner":"a"}
+{"prompt":"x","pos_path":"i2.png","neg_path":"i8.png"}
+{"prompt":"y","generations":["i9.png","i5.png","i1.png"],"ranking":[1,2,2]}
+{"prompt":"z","file_path":["i1.png","i2.png"],"human_preference":[0,1]}
+{"caption":"w","image_0":"i1.png","image_1":"i1.png","label_0":0.5,"label_1":0.5}
+)");
+  ASSERT_EQ(run("eval-pairs @/in/pairs.jsonl -r brightness -o @/out.jsonl").exit_code, 0);
+  std::istringstream lines(data::read_file(folder_ / "out.jsonl"));
+  std::map<std::string, double> accuracy;
+  for (std::string line; std::getline(lines, line);) {
+    const auto json = data::parse_json(line);
+    accuracy[json["definition"].get<std::string>()] = json["accuracy"].get<double>();
+  }
+  EXPECT_NEAR(accuracy.at("imagereward"), 4.0 / 5, 1e-9);  // one wrong, two truth ties left out
+  EXPECT_NEAR(accuracy.at("hpsv2"), (0.5 + 1 + 1) / 3, 1e-9);
+  EXPECT_NEAR(accuracy.at("pickscore"), (4 + 0.5 + 1) / 7, 1e-9);
+  data::write_file(folder_ / "wrong.jsonl", "{\"prompt\":\"x\"}\n");
+  const auto refused = run("eval-pairs @/wrong.jsonl -r brightness");
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.complaint.find("wrong.jsonl:1: none of the known forms"), std::string::npos)
+      << refused.complaint;
+}
+
+TEST_F(Score, BonCurveSaysWhereGoldTurns) {
+  std::string lines;
+  for (const int proxy : {1, 2, 3, 4, 5}) {
+    const int gold = proxy == 5 ? -9 : proxy;
+    lines += "{\"file\":\"f\",\"prompt\":\"p\",\"rewards\":{\"proxy\":" + std::to_string(proxy) +
+             ",\"gold\":" + std::to_string(gold) + "}}\n";
+  }
+  data::write_file(folder_ / "scores.jsonl", lines);
+  ASSERT_EQ(run("bon-curve @/scores.jsonl --proxy proxy --gold gold -o @/curve.jsonl").exit_code,
+            0);
+  const std::string curve = data::read_file(folder_ / "curve.jsonl");
+  EXPECT_NE(curve.find("\"n\":5"), std::string::npos) << curve;
+  EXPECT_NE(run("bon-curve @/scores.jsonl --proxy none --gold gold").complaint.find("'none'"),
+            std::string::npos);
+}
+
+TEST_F(Score, TheDryRunListsTensors) {
+  const std::string clip =
+      LAUREL_SOURCE_DIR "/tests/golden/clip_layouts/open_clip_model.safetensors";
+  const std::string command =
+      "OMP_NUM_THREADS=1 " LAUREL_BINARY " score --dry-run -r x --define 'x=clip:" + clip +
+      ";tokenizer=" LAUREL_SOURCE_DIR "/models/tiny-world/tokenizer' > " + at("dry.txt") + " 2> " +
+      at("err.txt");
+  EXPECT_NE(std::system(command.c_str()), 0);  // the tokenizer is of another model
+  const std::string text = data::read_file(folder_ / "dry.txt");
+  EXPECT_NE(text.find("  mapped      vision_model.embeddings.class_embedding [64]"),
+            std::string::npos)
+      << text << data::read_file(folder_ / "err.txt");
+}
+
+}  // namespace

@@ -1,0 +1,115 @@
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "data/error.hpp"
+#include "data/files.hpp"
+#include "data/image_io.hpp"
+#include "data/json.hpp"
+#include "data/scene/scene.hpp"
+#include "rewards/registry.hpp"
+#include "tests/support/bad_input.hpp"
+#include "tools/commands.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Eight prompts with four pictures each, one of which shows what is asked for.
+void draw_pictures(const fs::path& folder) {
+  auto generator = at::detail::createCPUGenerator(1);
+  for (int prompt = 0; prompt < 8; ++prompt) {
+    const auto batch = scene::random_batch(4, scene::Split::kSeen, generator);
+    for (int picture = 0; picture < 4; ++picture) {
+      const auto stem = std::to_string(prompt) + "-" + std::to_string(picture);
+      data::write_png(folder / (stem + ".png"), batch.images[picture]);
+      data::write_file(folder / (stem + ".txt"), batch.captions[0]);
+    }
+  }
+}
+
+TEST(SocialCommands, FromPicturesToAReward) {
+  const fs::path folder = fs::path(testing::TempDir()) / ("social" + std::to_string(getpid()));
+  fs::remove_all(folder);
+  draw_pictures(folder / "pictures");
+  const std::string pictures = (folder / "pictures").string(), world = (folder / "log").string();
+  ASSERT_EQ(tools::cmd_world({"social-log", "--images", pictures, "--out", world, "--survey_pairs",
+                              "3", "--visits_a_prompt", "80"}),
+            0);
+  EXPECT_THROW(tools::cmd_world({"social-log", "--images", pictures, "--out", world}),
+               data::BadInput);
+  const std::string output = (folder / "run").string();
+  const std::vector<std::string> arguments = {"social",
+                                              "--log",
+                                              world + "/log.jsonl",
+                                              "--output_dir",
+                                              output,
+                                              "--exam",
+                                              world,
+                                              "--epochs",
+                                              "1",
+                                              "--min_deviations",
+                                              "0",
+                                              "--train_batch_size",
+                                              "8",
+                                              "--vision_layers",
+                                              "1",
+                                              "--text_layers",
+                                              "1"};
+  ASSERT_EQ(tools::cmd_train_reward(arguments), 0);
+  EXPECT_THROW(tools::cmd_train_reward(arguments), data::BadInput);  // the folder holds a run
+  const auto report = data::read_json_object(fs::path(output) / "reward" / "reward.json");
+  EXPECT_EQ(report["exams"]["log"]["pairs"].get<int>() > 10, true);
+  EXPECT_GE(report["exams"]["log"]["curated_rate"]["right"]["value"].get<double>(), 0.5);
+  EXPECT_EQ(report["position_factor"][1], 1);
+  rewards::RewardSources sources;
+  sources.social = fs::path(output) / "reward";
+  const auto reward = rewards::make_reward("social", sources);
+  const auto image = data::read_image(folder / "pictures" / "0-0.png").unsqueeze(0);
+  EXPECT_GT(
+      reward.score({image, {data::read_file(folder / "pictures" / "0-0.txt")}}).item<double>(), 20);
+}
+
+void write_fixtures(const fs::path& folder) {
+  data::write_file(folder / "empty.jsonl", "");
+  data::write_file(folder / "few.jsonl",
+                   R"({"time":1,"user":"u","prompt":"p","image":"a.png","action":"like"})");
+  data::write_png(folder / "a.png", at::full({3, 64, 64}, 0.5));
+  data::write_png(folder / "bare" / "a.png", at::full({3, 64, 64}, 0.5));
+}
+
+class SocialBadInput : public testing::TestWithParam<bad_input::Case> {};
+
+TEST_P(SocialBadInput, IsRefusedInOneLine) {
+  static const bad_input::Folder folder("social_bad", write_fixtures);
+  bad_input::expect_refused(GetParam(), folder.text());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases,
+    SocialBadInput,
+    testing::Values(
+        bad_input::Case{"NoLog", "train-reward social --output_dir @/run", {"--log"}},
+        bad_input::Case{"EmptyLog",
+                        "train-reward social --log @/empty.jsonl --output_dir @/run",
+                        {"empty.jsonl", "likes or reuses"}},
+        bad_input::Case{"TooFewPairs",
+                        "train-reward social --log @/few.jsonl --output_dir @/run",
+                        {"few.jsonl", "at least 10 pairs", "found 0"}},
+        bad_input::Case{
+            "NothingTrained",
+            "train-reward social --log @/few.jsonl --output_dir @/run --vision_layers 0 "
+            "--text_layers 0",
+            {"vision_layers"}},
+        bad_input::Case{"UnknownReward", "train-reward sozial", {"did you mean social?"}},
+        bad_input::Case{
+            "NoPrompt", "world social-log --images @/bare --out @/log", {"a.png", "prompt"}},
+        bad_input::Case{
+            "NoModel", "score @/a.png -r social --prompt p --social @/nothing", {"nothing"}}),
+    bad_input::case_name);
+
+}  // namespace
