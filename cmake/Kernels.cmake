@@ -7,7 +7,7 @@ if(NOT NVCC)
   message(WARNING "nvcc is missing: on a GPU, laurel will compute with libtorch's kernels alone")
   return()
 endif()
-file(GLOB kernel_files CONFIGURE_DEPENDS data/kernels/*.cu data/kernels/*.cuh data/kernels/abi.hpp)
+file(GLOB kernel_files CONFIGURE_DEPENDS data/nn/kernels/*.cu data/nn/kernels/*.cuh data/nn/kernels/abi.hpp)
 set(kernel_library ${CMAKE_BINARY_DIR}/bin/liblaurel_kernels.so)
 add_custom_command(
   OUTPUT ${kernel_library}

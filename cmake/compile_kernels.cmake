@@ -1,11 +1,11 @@
-# Compiles data/kernels/*.cu into one library for GPUs: machine code for sm_80 and sm_90, PTX for what is newer.
+# Compiles data/nn/kernels/*.cu into one library for GPUs: machine code for sm_80 and sm_90, PTX for what is newer.
 # cmake -DSOURCE_DIR=.. -DOUTPUT=.. [-DNVCC=..] -P compile_kernels.cmake; without nvcc it skips aloud.
 find_program(NVCC nvcc PATHS /usr/local/cuda/bin)
 if(NOT NVCC)
   message(STATUS "SKIPPED: nvcc (the CUDA toolkit) is not installed")
   return()
 endif()
-file(GLOB sources ${SOURCE_DIR}/data/kernels/*.cu)
+file(GLOB sources ${SOURCE_DIR}/data/nn/kernels/*.cu)
 # libtorch's own CUDA runtime, which is in the process already: one current device, one primary context.
 execute_process(
   COMMAND ${NVCC} -std=c++20 -O3 -I${SOURCE_DIR} -shared -cudart shared

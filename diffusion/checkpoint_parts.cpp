@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "data/error.hpp"
-#include "data/shape.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/weights/weight_files.hpp"
 #include "diffusion/original_layout.hpp"
 #include "diffusion/original_names.hpp"
 #include "diffusion/unet_config.hpp"

@@ -2,9 +2,9 @@
 
 #include <ATen/ATen.h>
 
-#include "data/error.hpp"
-#include "data/shape.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/weights/weight_files.hpp"
 
 using data::BadInput;
 

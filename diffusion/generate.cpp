@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "data/error.hpp"
-#include "data/precision.hpp"
-#include "data/shape.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/device/precision.hpp"
 #include "diffusion/keep.hpp"
 
 namespace diffusion {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "data/train/optim.hpp"
+#include "data/train/optimizers.hpp"
 #include "diffusion/unet.hpp"
 
 namespace diffusion {

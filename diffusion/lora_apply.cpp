@@ -1,8 +1,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "data/error.hpp"
-#include "data/shape.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
 #include "diffusion/lora.hpp"
 #include "diffusion/lora_weights.hpp"
 

@@ -2,9 +2,9 @@
 
 #include <ATen/ATen.h>
 
-#include "data/error.hpp"
-#include "data/shape.hpp"
-#include "data/weights.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/weights/tensor_map.hpp"
 
 namespace diffusion {
 namespace {

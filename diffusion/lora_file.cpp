@@ -7,11 +7,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/json.hpp"
-#include "data/parameters.hpp"
-#include "data/safetensors.hpp"
-#include "data/sha256.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/base/sha256.hpp"
+#include "data/images/generation_parameters.hpp"
+#include "data/weights/safetensors.hpp"
 
 namespace diffusion {
 namespace {

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
-#include "data/error.hpp"
-#include "data/shape.hpp"
-#include "data/weights.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/weights/tensor_map.hpp"
 
 namespace diffusion {
 namespace {

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "diffusion/original_names.hpp"
 
 namespace diffusion {

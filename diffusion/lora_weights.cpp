@@ -6,10 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/json.hpp"
-#include "data/shape.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/base/shape.hpp"
+#include "data/weights/weight_files.hpp"
 
 namespace diffusion {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/json.hpp"
-#include "data/parameters.hpp"
+#include "data/base/json.hpp"
+#include "data/images/generation_parameters.hpp"
 #include "diffusion/original_config.hpp"
 
 using nlohmann::json;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "data/weights.hpp"
+#include "data/weights/tensor_map.hpp"
 #include "diffusion/model_kind.hpp"
 
 namespace diffusion {

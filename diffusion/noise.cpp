@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "data/transfer.hpp"
+#include "data/device/transfer.hpp"
 
 namespace diffusion {
 

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "data/nn/clip_text.hpp"
-#include "data/weights.hpp"
+#include "data/weights/tensor_map.hpp"
 #include "diffusion/original_hints.hpp"
 #include "diffusion/original_layout.hpp"
 #include "diffusion/scheduler_config.hpp"

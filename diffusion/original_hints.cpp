@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
 
 using data::BadInput;
 using nlohmann::json;

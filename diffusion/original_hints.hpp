@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "data/weights.hpp"
+#include "data/weights/tensor_map.hpp"
 #include "diffusion/scheduler_config.hpp"
 
 namespace diffusion {

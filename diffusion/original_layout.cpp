@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "diffusion/model_kind.hpp"
 #include "diffusion/original_names.hpp"
 

@@ -7,7 +7,7 @@
 #include <map>
 #include <mutex>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "diffusion/prompt.hpp"
 
 using data::BadInput;

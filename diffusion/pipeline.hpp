@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "data/nn/clip_text.hpp"
-#include "data/tokenizer.hpp"
+#include "data/text/clip_tokenizer.hpp"
 #include "diffusion/guidance.hpp"
 #include "diffusion/model_index.hpp"
 #include "diffusion/scheduler_config.hpp"

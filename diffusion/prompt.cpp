@@ -8,9 +8,9 @@
 #include <optional>
 #include <string_view>
 
-#include "data/error.hpp"
-#include "data/text.hpp"
-#include "data/unicode.hpp"
+#include "data/base/error.hpp"
+#include "data/base/unicode.hpp"
+#include "data/base/utf8.hpp"
 
 using data::BadInput;
 

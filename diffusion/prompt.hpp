@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenizer.hpp"
+#include "data/text/clip_tokenizer.hpp"
 
 namespace diffusion {
 

@@ -5,8 +5,8 @@
 #include <iostream>
 #include <memory>
 
-#include "data/shape.hpp"
-#include "data/shared_library.hpp"
+#include "data/base/shape.hpp"
+#include "data/base/shared_library.hpp"
 
 namespace diffusion {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <ATen/ATen.h>
 
-#include "data/shape.hpp"
-#include "data/transfer.hpp"
+#include "data/base/shape.hpp"
+#include "data/device/transfer.hpp"
 #include "diffusion/unet_embedding.hpp"
 
 namespace diffusion {

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/json.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
 #include "diffusion/reward_branch.hpp"
 
 using data::BadInput;

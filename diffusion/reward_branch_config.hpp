@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "data/weights.hpp"
+#include "data/weights/tensor_map.hpp"
 
 namespace diffusion {
 

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <deque>
 
-#include "data/error.hpp"
-#include "data/parameters.hpp"
-#include "data/shape.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/images/generation_parameters.hpp"
 #include "diffusion/samplers_tables.hpp"
 #include "diffusion/step.hpp"
 

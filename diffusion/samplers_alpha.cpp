@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "diffusion/samplers_tables.hpp"
 
 namespace diffusion {

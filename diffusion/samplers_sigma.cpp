@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 namespace diffusion {
 namespace {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "diffusion/samplers_tables.hpp"
 
 namespace diffusion {

@@ -4,11 +4,11 @@
 
 #include <set>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/safetensors.hpp"
-#include "data/shape.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/shape.hpp"
+#include "data/weights/safetensors.hpp"
+#include "data/weights/weight_files.hpp"
 #include "diffusion/original_layout.hpp"
 #include "diffusion/original_names.hpp"
 

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "data/weights.hpp"
+#include "data/weights/tensor_map.hpp"
 #include "diffusion/lora_names.hpp"
 #include "diffusion/unet.hpp"
 

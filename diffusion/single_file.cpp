@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "data/error.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/weights/weight_files.hpp"
 #include "diffusion/model_kind.hpp"
 #include "diffusion/original_config.hpp"
 #include "diffusion/original_hints.hpp"

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/shape.hpp"
+#include "data/base/shape.hpp"
 
 namespace diffusion {
 namespace {

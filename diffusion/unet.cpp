@@ -2,10 +2,10 @@
 
 #include <ATen/ATen.h>
 
-#include "data/error.hpp"
-#include "data/meta_kernels.hpp"
-#include "data/safetensors.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/profile/meta_kernels.hpp"
+#include "data/weights/safetensors.hpp"
+#include "data/weights/weight_files.hpp"
 #include "diffusion/unet_shapes.hpp"
 
 namespace fs = std::filesystem;

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "data/weights.hpp"
+#include "data/weights/tensor_map.hpp"
 #include "diffusion/reward_branch.hpp"
 #include "diffusion/unet_blocks.hpp"
 #include "diffusion/unet_config.hpp"

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "data/nn/geglu.hpp"
-#include "data/train/recompute.hpp"
+#include "data/train/activation_checkpointing.hpp"
 
 namespace diffusion {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <functional>
 
-#include "data/error.hpp"
-#include "data/precision.hpp"
-#include "data/shape.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/device/precision.hpp"
 #include "diffusion/vae_tiles.hpp"
 
 namespace diffusion {

@@ -8,11 +8,11 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
-#include "data/safetensors.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/weights/safetensors.hpp"
+#include "data/weights/weight_files.hpp"
 #include "diffusion/original_names.hpp"
 #include "diffusion/vae.hpp"
 

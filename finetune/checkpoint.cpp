@@ -4,9 +4,9 @@
 
 #include <charconv>
 
-#include "data/error.hpp"
-#include "data/metrics.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/train/metrics.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/lora_file.hpp"
 #include "diffusion/save_like.hpp"
 #include "finetune/session.hpp"

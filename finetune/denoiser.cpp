@@ -4,7 +4,7 @@
 
 #include <map>
 
-#include "data/transfer.hpp"
+#include "data/device/transfer.hpp"
 
 namespace finetune {
 namespace {

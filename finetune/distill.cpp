@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <map>
 
-#include "data/metrics.hpp"
+#include "data/train/metrics.hpp"
 #include "diffusion/lora.hpp"
 #include "diffusion/samplers.hpp"
 #include "finetune/distill_step.hpp"

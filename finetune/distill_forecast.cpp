@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "data/device.hpp"
-#include "data/error.hpp"
-#include "data/memory.hpp"
+#include "data/base/error.hpp"
+#include "data/device/device.hpp"
+#include "data/device/memory.hpp"
 #include "finetune/distill_step.hpp"
 #include "finetune/measure.hpp"
 #include "finetune/memory.hpp"

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "data/error.hpp"
-#include "data/shape.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
 #include "finetune/epoch.hpp"
 
 namespace finetune {

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/error.hpp"
-#include "data/transfer.hpp"
+#include "data/base/error.hpp"
+#include "data/device/transfer.hpp"
 #include "finetune/distill.hpp"
 
 namespace finetune {

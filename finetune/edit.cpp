@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "data/metrics.hpp"
+#include "data/train/metrics.hpp"
 #include "diffusion/lora.hpp"
 #include "finetune/edit_evaluate.hpp"
 #include "finetune/scale.hpp"

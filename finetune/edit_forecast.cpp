@@ -3,8 +3,8 @@
 
 #include <cstdio>
 
-#include "data/device.hpp"
-#include "data/memory.hpp"
+#include "data/device/device.hpp"
+#include "data/device/memory.hpp"
 #include "diffusion/lora.hpp"
 #include "finetune/edit_evaluate.hpp"
 #include "finetune/measure.hpp"

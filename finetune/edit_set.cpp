@@ -7,12 +7,12 @@
 #include <memory>
 #include <unordered_map>
 
-#include "data/error.hpp"
-#include "data/image_folder.hpp"
-#include "data/safetensors.hpp"
-#include "data/sha256.hpp"
-#include "data/transfer.hpp"
-#include "data/upright.hpp"
+#include "data/base/error.hpp"
+#include "data/base/sha256.hpp"
+#include "data/device/transfer.hpp"
+#include "data/images/exif_orientation.hpp"
+#include "data/images/image_folder.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/edit_model.hpp"
 #include "finetune/latent_set.hpp"
 #include "finetune/pretrain_unet.hpp"

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "data/edit_triples.hpp"
+#include "data/images/edit_dataset.hpp"
 #include "diffusion/pipeline.hpp"
 #include "diffusion/schedule.hpp"
 #include "finetune/edit_config.hpp"

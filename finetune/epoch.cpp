@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
-#include "data/error.hpp"
-#include "data/splitmix.hpp"
-#include "data/transfer.hpp"
+#include "data/base/error.hpp"
+#include "data/base/splitmix.hpp"
+#include "data/device/transfer.hpp"
 
 namespace finetune {
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "data/device.hpp"
-#include "data/memory.hpp"
+#include "data/device/device.hpp"
+#include "data/device/memory.hpp"
 #include "finetune/measure.hpp"
 #include "finetune/memory.hpp"
 #include "finetune/probe.hpp"

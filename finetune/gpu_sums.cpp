@@ -1,6 +1,6 @@
 #include "finetune/gpu_sums.hpp"
 
-#include "data/shared_library.hpp"
+#include "data/base/shared_library.hpp"
 
 namespace finetune {
 

@@ -6,7 +6,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 namespace finetune {
 namespace {

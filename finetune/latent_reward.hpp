@@ -12,7 +12,7 @@
 #include <string>
 
 #include "data/nn/layers.hpp"
-#include "data/train/state.hpp"
+#include "data/train/train_state.hpp"
 
 namespace finetune {
 

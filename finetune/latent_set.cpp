@@ -7,8 +7,8 @@
 #include <sstream>
 #include <unordered_map>
 
-#include "data/error.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/weights/safetensors.hpp"
 #include "finetune/workers.hpp"
 
 namespace finetune {

@@ -3,7 +3,7 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 namespace finetune {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/train/state.hpp"
+#include "data/train/train_state.hpp"
 #include "finetune/config.hpp"
 #include "finetune/moments.hpp"
 

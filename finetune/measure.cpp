@@ -2,8 +2,8 @@
 
 #include <chrono>
 
-#include "data/device.hpp"
-#include "data/flops.hpp"
+#include "data/device/device.hpp"
+#include "data/profile/flops.hpp"
 
 namespace finetune {
 

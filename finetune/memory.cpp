@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <optional>
 
-#include "data/device.hpp"
-#include "data/error.hpp"
-#include "data/memory.hpp"
+#include "data/base/error.hpp"
+#include "data/device/device.hpp"
+#include "data/device/memory.hpp"
 #include "finetune/step_costs.hpp"
 #include "finetune/trainable.hpp"
 

@@ -4,7 +4,7 @@
 // Optimizations Toward Training Trillion Parameter Models" (2020), stage 1. Each parameter has one
 // rank that keeps its moments, takes its step, and sends the result to the others.
 
-#include "data/train/state.hpp"
+#include "data/train/train_state.hpp"
 #include "finetune/ranks.hpp"
 
 namespace finetune {

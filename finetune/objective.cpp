@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "data/transfer.hpp"
+#include "data/device/transfer.hpp"
 
 namespace finetune {
 namespace {

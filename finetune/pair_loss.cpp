@@ -5,7 +5,7 @@
 #include <cmath>
 #include <map>
 
-#include "data/shape.hpp"
+#include "data/base/shape.hpp"
 
 namespace finetune {
 namespace {

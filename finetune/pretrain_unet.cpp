@@ -8,7 +8,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "data/image_io.hpp"
+#include "data/images/image_io.hpp"
 #include "finetune/workers.hpp"
 
 namespace finetune {

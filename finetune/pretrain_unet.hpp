@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "data/train/loop.hpp"
+#include "data/train/training_loop.hpp"
 #include "diffusion/pipeline.hpp"
 #include "diffusion/schedule.hpp"
 #include "finetune/latent_set.hpp"

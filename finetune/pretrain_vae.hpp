@@ -9,7 +9,7 @@
 #include <functional>
 #include <string>
 
-#include "data/train/loop.hpp"
+#include "data/train/training_loop.hpp"
 #include "diffusion/vae.hpp"
 
 namespace finetune {

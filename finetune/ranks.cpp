@@ -14,7 +14,7 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "finetune/gpu_sums.hpp"
 #include "finetune/life_watch.hpp"
 #include "finetune/rendezvous.hpp"

@@ -8,7 +8,7 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 namespace finetune {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "data/error.hpp"
-#include "data/transfer.hpp"
+#include "data/base/error.hpp"
+#include "data/device/transfer.hpp"
 #include "diffusion/noise.hpp"
 
 namespace finetune {

@@ -9,12 +9,12 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/metrics.hpp"
-#include "data/parameters.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/generation_parameters.hpp"
+#include "data/images/image_io.hpp"
+#include "data/train/metrics.hpp"
 
 namespace finetune {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <cstdio>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "finetune/epoch.hpp"
 #include "finetune/objective.hpp"
 #include "finetune/pair_loss.hpp"

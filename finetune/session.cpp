@@ -2,9 +2,9 @@
 
 #include <ATen/ATen.h>
 
-#include "data/error.hpp"
-#include "data/memory.hpp"
-#include "data/metrics.hpp"
+#include "data/base/error.hpp"
+#include "data/device/memory.hpp"
+#include "data/train/metrics.hpp"
 #include "finetune/epoch.hpp"
 #include "finetune/scale.hpp"
 #include "finetune/trainable.hpp"

@@ -2,7 +2,7 @@
 
 // How the rows of a batch, trajectories or images, are shared among the ranks, and put together.
 
-#include "data/train/optim.hpp"
+#include "data/train/optimizers.hpp"
 #include "finetune/ranks.hpp"
 
 namespace finetune {

@@ -2,10 +2,10 @@
 
 #include <ATen/ATen.h>
 
-#include "data/flops.hpp"
-#include "data/memory.hpp"
-#include "data/meta_kernels.hpp"
-#include "data/transfer.hpp"
+#include "data/device/memory.hpp"
+#include "data/device/transfer.hpp"
+#include "data/profile/flops.hpp"
+#include "data/profile/meta_kernels.hpp"
 #include "finetune/probe.hpp"
 
 namespace finetune {

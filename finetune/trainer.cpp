@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
-#include "data/metrics.hpp"
+#include "data/train/metrics.hpp"
 #include "finetune/epoch.hpp"
 #include "finetune/pair_loss.hpp"
 #include "finetune/scale.hpp"

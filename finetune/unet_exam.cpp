@@ -4,7 +4,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
-#include "data/scene/oracle.hpp"
+#include "data/world/oracle.hpp"
 #include "diffusion/step.hpp"
 #include "finetune/workers.hpp"
 

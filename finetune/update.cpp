@@ -9,7 +9,7 @@
 #include <optional>
 #include <set>
 
-#include "data/transfer.hpp"
+#include "data/device/transfer.hpp"
 #include "finetune/advantage.hpp"
 #include "finetune/pair_loss.hpp"
 

@@ -7,7 +7,7 @@
 #include <functional>
 #include <vector>
 
-#include "data/train/optim.hpp"
+#include "data/train/optimizers.hpp"
 
 namespace finetune {
 

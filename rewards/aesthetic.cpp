@@ -4,9 +4,9 @@
 
 #include <array>
 
-#include "data/error.hpp"
-#include "data/shape.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/weights/weight_files.hpp"
 
 namespace rewards {
 namespace {

@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "data/shape.hpp"
+#include "data/base/shape.hpp"
 
 namespace rewards {
 namespace {

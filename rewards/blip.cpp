@@ -5,9 +5,9 @@
 
 #include <cmath>
 
-#include "data/error.hpp"
-#include "data/shape.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/weights/weight_files.hpp"
 
 namespace fs = std::filesystem;
 

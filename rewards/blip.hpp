@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "data/nn/layers.hpp"
-#include "data/wordpiece.hpp"
+#include "data/text/wordpiece.hpp"
 #include "rewards/aesthetic.hpp"
 #include "rewards/definition.hpp"
 #include "rewards/image_transform.hpp"

@@ -6,8 +6,8 @@
 #include <set>
 #include <utility>
 
-#include "data/scene/caption.hpp"
-#include "data/scene/random.hpp"
+#include "data/world/caption.hpp"
+#include "data/world/random_stream.hpp"
 
 namespace rewards {
 namespace {

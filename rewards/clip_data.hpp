@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "data/scene/scene.hpp"
+#include "data/world/scene.hpp"
 
 namespace rewards {
 

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "rewards/clip_layouts.hpp"
 
 namespace fs = std::filesystem;

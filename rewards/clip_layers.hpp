@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "data/train/optim.hpp"
+#include "data/train/optimizers.hpp"
 #include "rewards/clip.hpp"
 
 namespace rewards {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <string_view>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 namespace rewards {
 namespace {

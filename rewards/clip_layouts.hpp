@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "data/weights.hpp"
+#include "data/weights/tensor_map.hpp"
 #include "rewards/clip.hpp"
 
 namespace rewards {

@@ -5,11 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
 #include "data/nn/clip_config.hpp"
-#include "data/weight_files.hpp"
+#include "data/weights/weight_files.hpp"
 #include "rewards/clip_layouts.hpp"
 
 namespace fs = std::filesystem;

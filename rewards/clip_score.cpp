@@ -3,8 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "data/error.hpp"
-#include "data/shape.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
 
 namespace rewards {
 namespace {

@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "data/tokenizer.hpp"
+#include "data/text/clip_tokenizer.hpp"
 #include "rewards/aesthetic.hpp"
 #include "rewards/clip.hpp"
 #include "rewards/reward.hpp"

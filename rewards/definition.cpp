@@ -4,7 +4,7 @@
 #include <cctype>
 #include <sstream>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 namespace rewards {
 namespace {

@@ -9,11 +9,11 @@
 #include <regex>
 #include <thread>
 
-#include "data/base64.hpp"
-#include "data/error.hpp"
-#include "data/http.hpp"
-#include "data/json.hpp"
-#include "data/line_process.hpp"
+#include "data/base/base64.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/system/http.hpp"
+#include "data/system/line_subprocess.hpp"
 
 using data::BadInput;
 using nlohmann::json;

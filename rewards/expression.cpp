@@ -8,7 +8,7 @@
 #include <charconv>
 #include <map>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 namespace rewards {
 

@@ -7,10 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "data/base64.hpp"
-#include "data/error.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
+#include "data/base/base64.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
 #include "rewards/outside.hpp"
 
 namespace rewards {

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/image_io.hpp"
-#include "data/pillow_resize.hpp"
-#include "data/shape.hpp"
+#include "data/base/shape.hpp"
+#include "data/images/image_io.hpp"
+#include "data/images/pillow_resize.hpp"
 
 namespace rewards {
 namespace {

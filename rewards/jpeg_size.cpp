@@ -2,8 +2,8 @@
 
 #include <ATen/ATen.h>
 
-#include "data/image_io.hpp"
-#include "data/shape.hpp"
+#include "data/base/shape.hpp"
+#include "data/images/image_io.hpp"
 
 namespace rewards {
 

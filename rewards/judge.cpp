@@ -6,11 +6,11 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
-#include "data/base64.hpp"
-#include "data/error.hpp"
-#include "data/json.hpp"
-#include "data/sha256.hpp"
-#include "data/text.hpp"
+#include "data/base/base64.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/base/sha256.hpp"
+#include "data/base/utf8.hpp"
 
 using nlohmann::json;
 using nlohmann::ordered_json;

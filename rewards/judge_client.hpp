@@ -10,7 +10,7 @@
 #include <random>
 #include <string>
 
-#include "data/http.hpp"
+#include "data/system/http.hpp"
 #include "rewards/judge.hpp"
 
 namespace rewards {

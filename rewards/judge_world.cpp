@@ -7,11 +7,11 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
-#include "data/base64.hpp"
-#include "data/error.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/sha256.hpp"
+#include "data/base/base64.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/base/sha256.hpp"
+#include "data/images/image_io.hpp"
 #include "rewards/judge.hpp"
 #include "rewards/oracle_reward.hpp"
 #include "rewards/taste.hpp"

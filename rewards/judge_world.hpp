@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string>
 
-#include "data/http.hpp"
+#include "data/system/http.hpp"
 
 namespace rewards {
 

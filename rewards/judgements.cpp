@@ -6,9 +6,9 @@
 #include <numeric>
 #include <tuple>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;

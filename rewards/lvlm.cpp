@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "data/error.hpp"
-#include "data/shape.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
 
 namespace rewards {
 namespace {

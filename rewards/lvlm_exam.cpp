@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "data/shape.hpp"
+#include "data/base/shape.hpp"
 
 namespace rewards {
 namespace {

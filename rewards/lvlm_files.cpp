@@ -4,12 +4,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
-#include "data/safetensors.hpp"
-#include "data/sha256.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/base/sha256.hpp"
+#include "data/weights/safetensors.hpp"
+#include "data/weights/weight_files.hpp"
 #include "rewards/lvlm.hpp"
 
 namespace fs = std::filesystem;

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "data/shape.hpp"
+#include "data/base/shape.hpp"
 #include "rewards/lvlm.hpp"
 
 namespace rewards {

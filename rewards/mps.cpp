@@ -6,8 +6,8 @@
 #include <cmath>
 #include <limits>
 
-#include "data/error.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/weights/weight_files.hpp"
 #include "rewards/clip_layouts.hpp"
 
 namespace rewards {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/nn/layers.hpp"
-#include "data/weights.hpp"
+#include "data/weights/tensor_map.hpp"
 #include "rewards/clip.hpp"
 #include "rewards/clip_family.hpp"
 

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "data/scene/oracle.hpp"
+#include "data/world/oracle.hpp"
 
 namespace rewards {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "data/http.hpp"
+#include "data/system/http.hpp"
 #include "rewards/reward.hpp"
 
 namespace rewards {

@@ -6,9 +6,9 @@
 
 #include <functional>
 
-#include "data/draw_text.hpp"
-#include "data/image_io.hpp"
-#include "data/shape.hpp"
+#include "data/base/shape.hpp"
+#include "data/images/draw_text.hpp"
+#include "data/images/image_io.hpp"
 
 namespace rewards {
 namespace {

@@ -8,11 +8,11 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "data/base64.hpp"
-#include "data/error.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/line_process.hpp"
+#include "data/base/base64.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
+#include "data/system/line_subprocess.hpp"
 #include "rewards/outside.hpp"
 
 namespace rewards {

@@ -4,7 +4,7 @@
 #include <memory>
 #include <set>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "rewards/blip.hpp"
 #include "rewards/clip_score.hpp"
 #include "rewards/definition.hpp"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "data/combine.hpp"
+#include "rewards/combine/aggregate.hpp"
 
 namespace rewards {
 

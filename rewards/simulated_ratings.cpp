@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "data/shape.hpp"
+#include "data/base/shape.hpp"
 
 namespace rewards {
 namespace {

@@ -8,7 +8,7 @@
 
 #include <vector>
 
-#include "data/scene/scene.hpp"
+#include "data/world/scene.hpp"
 
 namespace rewards {
 

@@ -6,8 +6,8 @@
 #include <array>
 #include <cmath>
 
-#include "data/scene/random.hpp"
-#include "data/shape.hpp"
+#include "data/base/shape.hpp"
+#include "data/world/random_stream.hpp"
 #include "rewards/oracle_reward.hpp"
 #include "rewards/taste.hpp"
 

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <limits>
 
-#include "data/shape.hpp"
-#include "data/train/optim.hpp"
+#include "data/base/shape.hpp"
+#include "data/train/optimizers.hpp"
 
 namespace rewards {
 namespace {

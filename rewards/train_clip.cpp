@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <limits>
 
-#include "data/shape.hpp"
+#include "data/base/shape.hpp"
 #include "data/train/muon.hpp"
 
 namespace rewards {

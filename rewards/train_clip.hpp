@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenizer.hpp"
-#include "data/train/loop.hpp"
+#include "data/text/clip_tokenizer.hpp"
+#include "data/train/training_loop.hpp"
 #include "rewards/clip.hpp"
 #include "rewards/clip_data.hpp"
 

@@ -5,7 +5,7 @@
 
 #include <cstdio>
 
-#include "data/train/order.hpp"
+#include "data/train/epoch_order.hpp"
 #include "rewards/lvlm_loss.hpp"
 #include "rewards/train_clip.hpp"
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenizer.hpp"
-#include "data/train/loop.hpp"
+#include "data/text/clip_tokenizer.hpp"
+#include "data/train/training_loop.hpp"
 #include "rewards/clip_layers.hpp"
 #include "rewards/lvlm.hpp"
 

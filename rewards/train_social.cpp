@@ -7,8 +7,8 @@
 #include <cstdio>
 #include <map>
 
-#include "data/shape.hpp"
-#include "data/train/order.hpp"
+#include "data/base/shape.hpp"
+#include "data/train/epoch_order.hpp"
 #include "rewards/train_clip.hpp"
 
 namespace rewards {

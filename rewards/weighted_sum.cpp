@@ -7,8 +7,8 @@
 #include <map>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/shape.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
 
 using data::BadInput;
 

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "data/error.hpp"
-#include "data/scene/scene.hpp"
+#include "data/base/error.hpp"
+#include "data/world/scene.hpp"
 
 namespace tools {
 

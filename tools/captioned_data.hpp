@@ -6,7 +6,7 @@
 #include <functional>
 #include <string>
 
-#include "data/image_folder.hpp"
+#include "data/images/image_folder.hpp"
 #include "diffusion/vae.hpp"
 #include "finetune/latent_set.hpp"
 

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <iostream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
 #include "tools/bench/random_model.hpp"
 #include "tools/bench/shapes.hpp"
 #include "tools/bench/stages.hpp"

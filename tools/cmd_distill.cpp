@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <iostream>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "finetune/distill.hpp"
 #include "finetune/distill_forecast.hpp"
 #include "tools/captioned_data.hpp"

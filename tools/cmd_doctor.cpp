@@ -14,9 +14,9 @@
 #include <sstream>
 #include <thread>
 
-#include "data/error.hpp"
-#include "data/json.hpp"
-#include "data/kernels/kernels.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/nn/kernels/kernels.hpp"
 #include "finetune/gpu_sums.hpp"
 #include "tools/commands.hpp"
 #include "tools/gpu_facts.hpp"

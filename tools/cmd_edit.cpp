@@ -8,13 +8,13 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/memory.hpp"
-#include "data/parameters.hpp"
-#include "data/upright.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/device/memory.hpp"
+#include "data/images/exif_orientation.hpp"
+#include "data/images/generation_parameters.hpp"
+#include "data/images/image_io.hpp"
 #include "diffusion/generate.hpp"
 #include "tools/commands.hpp"
 #include "tools/edit_jobs.hpp"

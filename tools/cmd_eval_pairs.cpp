@@ -6,10 +6,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "data/combine.hpp"
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "rewards/combine/aggregate.hpp"
 #include "rewards/pair_accuracy.hpp"
 #include "tools/commands.hpp"
 #include "tools/device.hpp"

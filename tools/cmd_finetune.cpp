@@ -1,6 +1,6 @@
 #include <iostream>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "finetune/forecast.hpp"
 #include "finetune/memory.hpp"
 #include "finetune/trainer.hpp"

@@ -2,7 +2,7 @@
 #include <filesystem>
 #include <iostream>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "tools/commands.hpp"
 #include "tools/gallery/page.hpp"
 #include "tools/options.hpp"

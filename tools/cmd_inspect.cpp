@@ -9,11 +9,11 @@
 #include <set>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/shape.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/base/shape.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/weight_files.hpp"
 #include "diffusion/model_kind.hpp"
 #include "diffusion/model_traits.hpp"
 #include "diffusion/reward_branch_config.hpp"

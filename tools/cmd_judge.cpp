@@ -13,12 +13,12 @@
 #include <sstream>
 #include <thread>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/sha256.hpp"
-#include "data/text.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/base/sha256.hpp"
+#include "data/base/utf8.hpp"
+#include "data/images/image_io.hpp"
 #include "rewards/judge_client.hpp"
 #include "tools/commands.hpp"
 #include "tools/image_prompts.hpp"

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <iostream>
 
-#include "data/error.hpp"
-#include "data/parameters.hpp"
+#include "data/base/error.hpp"
+#include "data/images/generation_parameters.hpp"
 #include "diffusion/checkpoint_parts.hpp"
 #include "diffusion/lora_file.hpp"
 #include "diffusion/lora_merge.hpp"

@@ -2,7 +2,7 @@
 
 #include <iostream>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "tools/commands.hpp"
 
 namespace tools {

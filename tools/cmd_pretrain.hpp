@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "data/train/loop.hpp"
+#include "data/train/training_loop.hpp"
 #include "tools/options.hpp"
 
 namespace tools {

@@ -7,8 +7,8 @@
 #include <limits>
 #include <map>
 
-#include "data/error.hpp"
-#include "data/image_io.hpp"
+#include "data/base/error.hpp"
+#include "data/images/image_io.hpp"
 #include "tools/commands.hpp"
 #include "tools/device.hpp"
 #include "tools/image_prompts.hpp"

@@ -9,12 +9,12 @@
 #include <random>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/memory.hpp"
-#include "data/sha256.hpp"
-#include "data/shape.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/sha256.hpp"
+#include "data/base/shape.hpp"
+#include "data/device/memory.hpp"
+#include "data/weights/weight_files.hpp"
 #include "diffusion/prompt.hpp"
 #include "tools/commands.hpp"
 #include "tools/distilled_range.hpp"

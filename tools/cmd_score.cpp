@@ -7,10 +7,10 @@
 #include <memory>
 #include <optional>
 
-#include "data/combine.hpp"
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
+#include "rewards/combine/aggregate.hpp"
 #include "rewards/definition.hpp"
 #include "tools/combination_options.hpp"
 #include "tools/commands.hpp"

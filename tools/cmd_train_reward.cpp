@@ -1,6 +1,6 @@
 #include <iostream>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "tools/commands.hpp"
 #include "tools/train_reward.hpp"
 

@@ -6,12 +6,12 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/scene/check.hpp"
-#include "data/scene/scene.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
+#include "data/world/oracle_check.hpp"
+#include "data/world/scene.hpp"
 #include "tools/commands.hpp"
 #include "tools/options.hpp"
 #include "tools/world.hpp"

@@ -1,6 +1,6 @@
 #include "tools/combination_options.hpp"
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 namespace tools {
 

@@ -5,9 +5,9 @@
 
 #include <iostream>
 
-#include "data/device.hpp"
-#include "data/error.hpp"
-#include "data/memory.hpp"
+#include "data/base/error.hpp"
+#include "data/device/device.hpp"
+#include "data/device/memory.hpp"
 #include "tools/gpu_facts.hpp"
 
 using data::BadInput;

@@ -1,8 +1,8 @@
 #include "tools/distill_options.hpp"
 
-#include "data/error.hpp"
-#include "data/memory.hpp"
-#include "data/parameters.hpp"
+#include "data/base/error.hpp"
+#include "data/device/memory.hpp"
+#include "data/images/generation_parameters.hpp"
 
 namespace tools {
 namespace {

@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/files.hpp"
-#include "data/json.hpp"
-#include "data/parameters.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/generation_parameters.hpp"
 
 namespace tools {
 namespace {

@@ -2,10 +2,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/csv.hpp"
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
+#include "data/base/csv.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
 
 namespace tools {
 namespace {

@@ -8,11 +8,11 @@
 #include <cstdio>
 #include <optional>
 
-#include "data/error.hpp"
-#include "data/image_io.hpp"
-#include "data/parameters.hpp"
-#include "data/prompts.hpp"
-#include "data/text.hpp"
+#include "data/base/error.hpp"
+#include "data/base/utf8.hpp"
+#include "data/images/generation_parameters.hpp"
+#include "data/images/image_io.hpp"
+#include "data/text/prompt_file.hpp"
 #include "tools/edit_batch.hpp"
 #include "tools/sample_conditions.hpp"
 #include "tools/sample_jobs.hpp"

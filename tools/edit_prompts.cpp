@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <iostream>
 
-#include "data/error.hpp"
-#include "data/image_folder.hpp"
-#include "data/scene/edit_triple.hpp"
-#include "data/upright.hpp"
+#include "data/base/error.hpp"
+#include "data/images/exif_orientation.hpp"
+#include "data/images/image_folder.hpp"
+#include "data/world/edit_sample.hpp"
 #include "diffusion/edit_model.hpp"
 #include "rewards/weighted_sum.hpp"
 #include "tools/edit_jobs.hpp"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "data/edit_triples.hpp"
+#include "data/images/edit_dataset.hpp"
 #include "diffusion/pipeline.hpp"
 #include "finetune/task.hpp"
 #include "rewards/registry.hpp"

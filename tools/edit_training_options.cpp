@@ -1,6 +1,6 @@
 #include "tools/edit_training_options.hpp"
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 namespace tools {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/unicode.hpp"
+#include "data/base/error.hpp"
+#include "data/base/unicode.hpp"
 #include "diffusion/embedding.hpp"
 
 namespace fs = std::filesystem;

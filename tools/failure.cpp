@@ -2,8 +2,8 @@
 
 #include <c10/util/Exception.h>
 
-#include "data/error.hpp"
-#include "data/memory.hpp"
+#include "data/base/error.hpp"
+#include "data/device/memory.hpp"
 
 namespace tools {
 

@@ -9,8 +9,8 @@
 #include <iostream>
 #include <memory>
 
-#include "data/error.hpp"
-#include "data/image_folder.hpp"
+#include "data/base/error.hpp"
+#include "data/images/image_folder.hpp"
 #include "diffusion/edit_model.hpp"
 #include "finetune/edit.hpp"
 #include "rewards/registry.hpp"

@@ -3,8 +3,8 @@
 #include <charconv>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/memory.hpp"
+#include "data/base/error.hpp"
+#include "data/device/memory.hpp"
 #include "rewards/weighted_sum.hpp"
 
 namespace tools {

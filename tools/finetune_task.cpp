@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <memory>
 
-#include "data/error.hpp"
-#include "data/prompts.hpp"
-#include "data/scene/caption.hpp"
+#include "data/base/error.hpp"
+#include "data/text/prompt_file.hpp"
+#include "data/world/caption.hpp"
 #include "diffusion/pipeline.hpp"
 #include "finetune/epoch.hpp"
 #include "rewards/clip.hpp"

@@ -7,9 +7,9 @@
 #include <cmath>
 #include <iostream>
 
-#include "data/device.hpp"
-#include "data/error.hpp"
-#include "data/memory.hpp"
+#include "data/base/error.hpp"
+#include "data/device/device.hpp"
+#include "data/device/memory.hpp"
 
 namespace tools {
 namespace {

@@ -8,9 +8,9 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "data/device.hpp"
-#include "data/error.hpp"
-#include "data/shared_library.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shared_library.hpp"
+#include "data/device/device.hpp"
 
 using data::BadInput;
 

@@ -4,12 +4,12 @@
 #include <optional>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
-#include "data/png_text.hpp"
-#include "data/prompts.hpp"
-#include "data/text.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/base/utf8.hpp"
+#include "data/images/png_text.hpp"
+#include "data/text/prompt_file.hpp"
 #include "tools/score_report.hpp"
 
 using data::BadInput;

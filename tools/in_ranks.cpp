@@ -4,8 +4,8 @@
 
 #include <iostream>
 
-#include "data/error.hpp"
-#include "data/sha256.hpp"
+#include "data/base/error.hpp"
+#include "data/base/sha256.hpp"
 #include "tools/failure.hpp"
 
 namespace tools {

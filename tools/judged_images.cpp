@@ -6,8 +6,8 @@
 #include <map>
 #include <set>
 
-#include "data/image_io.hpp"
-#include "data/sha256.hpp"
+#include "data/base/sha256.hpp"
+#include "data/images/image_io.hpp"
 #include "tools/progress.hpp"
 
 namespace fs = std::filesystem;

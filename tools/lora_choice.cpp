@@ -6,8 +6,8 @@
 #include <regex>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/parameters.hpp"
+#include "data/base/error.hpp"
+#include "data/images/generation_parameters.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;

@@ -7,7 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "data/image_io.hpp"
+#include "data/images/image_io.hpp"
 #include "rewards/lvlm_exam.hpp"
 #include "rewards/probes.hpp"
 

@@ -3,8 +3,8 @@
 #include <exception>
 #include <iostream>
 
-#include "data/error.hpp"
-#include "data/op_times.hpp"
+#include "data/base/error.hpp"
+#include "data/profile/op_profiler.hpp"
 #include "tools/bench/measure.hpp"
 #include "tools/commands.hpp"
 #include "tools/failure.hpp"

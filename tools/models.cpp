@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "data/error.hpp"
-#include "data/hub_cache.hpp"
+#include "data/base/error.hpp"
+#include "data/weights/hub_cache.hpp"
 #include "diffusion/single_file.hpp"
 
 namespace fs = std::filesystem;

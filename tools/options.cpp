@@ -9,8 +9,8 @@
 #include <iostream>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
 
 using data::BadInput;
 

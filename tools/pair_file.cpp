@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::json;

@@ -8,9 +8,9 @@
 #include <memory>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_folder.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_folder.hpp"
 #include "rewards/train_clip.hpp"
 #include "tools/cmd_pretrain.hpp"
 #include "tools/options.hpp"

@@ -1,7 +1,7 @@
 #include <charconv>
 #include <limits>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "tools/cmd_pretrain.hpp"
 
 namespace tools {

@@ -6,10 +6,10 @@
 #include <limits>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_folder.hpp"
-#include "data/scene/scene.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_folder.hpp"
+#include "data/world/scene.hpp"
 #include "tools/captioned_data.hpp"
 #include "tools/cmd_pretrain.hpp"
 #include "tools/options.hpp"

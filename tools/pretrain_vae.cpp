@@ -9,11 +9,11 @@
 #include <iostream>
 #include <limits>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_folder.hpp"
-#include "data/scene/oracle.hpp"
-#include "data/scene/scene.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_folder.hpp"
+#include "data/world/oracle.hpp"
+#include "data/world/scene.hpp"
 #include "tools/cmd_pretrain.hpp"
 #include "tools/options.hpp"
 

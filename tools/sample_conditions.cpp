@@ -7,11 +7,11 @@
 #include <filesystem>
 #include <optional>
 
-#include "data/error.hpp"
-#include "data/image_io.hpp"
-#include "data/parameters.hpp"
-#include "data/safetensors.hpp"
-#include "data/shape.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/images/generation_parameters.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/safetensors.hpp"
 
 using data::BadInput;
 

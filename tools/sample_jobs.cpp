@@ -8,7 +8,7 @@
 #include <map>
 #include <tuple>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 namespace fs = std::filesystem;
 

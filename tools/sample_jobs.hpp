@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "data/prompts.hpp"
+#include "data/text/prompt_file.hpp"
 #include "tools/device.hpp"
 #include "tools/lora_choice.hpp"
 #include "tools/models.hpp"

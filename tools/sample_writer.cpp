@@ -5,10 +5,10 @@
 
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/image_io.hpp"
-#include "data/safetensors.hpp"
-#include "data/shape.hpp"
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/safetensors.hpp"
 
 namespace fs = std::filesystem;
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/parameters.hpp"
+#include "data/images/generation_parameters.hpp"
 #include "diffusion/generate.hpp"
 #include "rewards/reward.hpp"
 #include "tools/sample_jobs.hpp"

@@ -2,8 +2,8 @@
 
 #include <iostream>
 
-#include "data/error.hpp"
-#include "data/parameters.hpp"
+#include "data/base/error.hpp"
+#include "data/images/generation_parameters.hpp"
 
 namespace tools {
 

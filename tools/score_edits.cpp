@@ -11,12 +11,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "data/edit_triples.hpp"
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/upright.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/edit_dataset.hpp"
+#include "data/images/exif_orientation.hpp"
+#include "data/images/image_io.hpp"
 #include "rewards/edit_judge.hpp"
 #include "rewards/registry.hpp"
 #include "rewards/weighted_sum.hpp"

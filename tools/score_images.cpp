@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <map>
 
-#include "data/image_io.hpp"
+#include "data/images/image_io.hpp"
 #include "tools/image_stream.hpp"
 
 namespace tools {

@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/json.hpp"
-#include "data/text.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/base/utf8.hpp"
 
 namespace tools {
 namespace {

@@ -5,11 +5,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_folder.hpp"
-#include "data/json.hpp"
-#include "data/sha256.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/base/sha256.hpp"
+#include "data/images/image_folder.hpp"
 #include "tools/cmd_pretrain.hpp"
 #include "tools/lvlm_report.hpp"
 #include "tools/options.hpp"

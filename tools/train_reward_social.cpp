@@ -9,11 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_folder.hpp"
-#include "data/json.hpp"
-#include "data/sha256.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/base/sha256.hpp"
+#include "data/images/image_folder.hpp"
 #include "rewards/clip_score.hpp"
 #include "rewards/social_curate.hpp"
 #include "rewards/train_social.hpp"

@@ -7,11 +7,11 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/scene/edit_triple.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
+#include "data/world/edit_sample.hpp"
 #include "tools/options.hpp"
 #include "tools/progress.hpp"
 #include "tools/world.hpp"

@@ -11,8 +11,8 @@
 #include <random>
 #include <thread>
 
-#include "data/error.hpp"
-#include "data/json.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
 #include "rewards/judge_world.hpp"
 #include "tools/options.hpp"
 #include "tools/world.hpp"

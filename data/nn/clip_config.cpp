@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/json.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
 
 using nlohmann::json;
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "data/nn/layers.hpp"
-#include "data/weights.hpp"
+#include "data/weights/tensor_map.hpp"
 
 namespace nn {
 

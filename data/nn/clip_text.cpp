@@ -6,13 +6,13 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/base/shape.hpp"
 #include "data/nn/clip_config.hpp"
-#include "data/safetensors.hpp"
-#include "data/shape.hpp"
-#include "data/weight_files.hpp"
+#include "data/weights/safetensors.hpp"
+#include "data/weights/weight_files.hpp"
 
 namespace nn {
 namespace {

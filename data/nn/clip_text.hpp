@@ -10,7 +10,7 @@
 #include <string>
 
 #include "data/nn/clip_encoder.hpp"
-#include "data/weights.hpp"
+#include "data/weights/tensor_map.hpp"
 
 namespace nn {
 

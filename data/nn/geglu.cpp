@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "data/kernels/kernels.hpp"
+#include "data/nn/kernels/kernels.hpp"
 #include "data/nn/layers.hpp"
 
 namespace nn {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <optional>
 
-#include "data/kernels/kernels.hpp"
+#include "data/nn/kernels/kernels.hpp"
 
 namespace nn {
 namespace {

@@ -9,7 +9,7 @@
 
 #include <string>
 
-#include "data/weights.hpp"
+#include "data/weights/tensor_map.hpp"
 
 namespace nn {
 

@@ -2,7 +2,7 @@
 
 // Muon for the matrices of a network, AdamW for the rest (biases, norms).
 
-#include "data/train/optim.hpp"
+#include "data/train/optimizers.hpp"
 
 namespace train {
 

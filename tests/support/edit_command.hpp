@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "data/error.hpp"
-#include "data/image_io.hpp"
+#include "data/base/error.hpp"
+#include "data/images/image_io.hpp"
 #include "tests/support/edit_task.hpp"
 
 namespace tests {

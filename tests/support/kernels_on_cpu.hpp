@@ -7,8 +7,8 @@
 
 #include <limits>
 
-#include "data/kernels/kernels.hpp"
-#include "data/kernels/launch_shim.hpp"
+#include "data/nn/kernels/kernels.hpp"
+#include "data/nn/kernels/launch_on_cpu.hpp"
 
 namespace tests {
 

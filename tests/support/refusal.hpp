@@ -7,7 +7,7 @@
 #include <functional>
 #include <string>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 // The message of the BadInput that `act` throws, which is one line; "": it throws none.
 inline std::string refusal(const std::function<void()>& act) {

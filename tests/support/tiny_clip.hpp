@@ -8,7 +8,7 @@
 #include <map>
 #include <string>
 
-#include "data/tokenizer.hpp"
+#include "data/text/clip_tokenizer.hpp"
 #include "rewards/clip.hpp"
 
 struct TinyClip {

@@ -10,9 +10,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/files.hpp"
-#include "data/json.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/weights/safetensors.hpp"
 #include "finetune/run_folder.hpp"
 #include "finetune/session.hpp"
 #include "tests/support/tiny_pipeline.hpp"

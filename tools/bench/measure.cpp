@@ -12,9 +12,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "data/device.hpp"
-#include "data/flops.hpp"
-#include "data/json.hpp"
+#include "data/base/json.hpp"
+#include "data/device/device.hpp"
+#include "data/profile/flops.hpp"
 
 namespace bench {
 namespace {

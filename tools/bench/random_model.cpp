@@ -5,7 +5,7 @@
 
 #include <map>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 namespace bench {
 namespace {

@@ -6,8 +6,8 @@
 
 #include <memory>
 
-#include "data/image_io.hpp"
-#include "data/train/optim.hpp"
+#include "data/images/image_io.hpp"
+#include "data/train/optimizers.hpp"
 #include "diffusion/generate.hpp"
 #include "finetune/epoch.hpp"
 #include "finetune/trainable.hpp"

@@ -5,9 +5,9 @@
 #include <map>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/png_text.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/png_text.hpp"
 
 namespace fs = std::filesystem;
 

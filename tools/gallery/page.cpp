@@ -3,10 +3,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "data/base64.hpp"
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
+#include "data/base/base64.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
 #include "tools/gallery/assets.hpp"
 
 namespace fs = std::filesystem;

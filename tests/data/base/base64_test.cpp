@@ -1,4 +1,4 @@
-#include "data/base64.hpp"
+#include "data/base/base64.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,10 @@
-#include "data/files.hpp"
+#include "data/base/files.hpp"
 
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
-#include "data/splitmix.hpp"
+#include "data/base/splitmix.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

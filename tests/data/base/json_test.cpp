@@ -1,4 +1,4 @@
-#include "data/json.hpp"
+#include "data/base/json.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
 
 namespace {
 

@@ -1,9 +1,9 @@
-#include "data/memory.hpp"
+#include "data/device/memory.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 
 TEST(PeakTensorBytes, CountsWhatIsHeldAtOnce) {
   EXPECT_EQ(data::peak_tensor_bytes([] {

@@ -1,7 +1,8 @@
+#include "data/images/edit_dataset.hpp"
+
 #include <gtest/gtest.h>
 
-#include "data/edit_triples.hpp"
-#include "data/files.hpp"
+#include "data/base/files.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

@@ -1,10 +1,11 @@
+#include "data/images/exif_orientation.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "data/csv.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/upright.hpp"
+#include "data/base/csv.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

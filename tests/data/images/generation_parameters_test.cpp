@@ -1,9 +1,10 @@
+#include "data/images/generation_parameters.hpp"
+
 #include <gtest/gtest.h>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/parameters.hpp"
-#include "data/sha256.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/sha256.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "data/image_folder.hpp"
+#include "data/images/image_folder.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
 
 namespace {
 

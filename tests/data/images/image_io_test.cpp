@@ -1,13 +1,13 @@
-#include "data/image_io.hpp"
+#include "data/images/image_io.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/text.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/utf8.hpp"
 
 namespace fs = std::filesystem;
 

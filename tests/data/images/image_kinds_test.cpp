@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/safetensors.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 

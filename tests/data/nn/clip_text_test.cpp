@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <functional>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/weights/safetensors.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 

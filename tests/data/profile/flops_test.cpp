@@ -1,4 +1,4 @@
-#include "data/flops.hpp"
+#include "data/profile/flops.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,10 @@
+#include "data/profile/op_profiler.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <thread>
-
-#include "data/op_times.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "data/http.hpp"
+#include "data/system/http.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,3 +1,5 @@
+#include "data/text/clip_tokenizer.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -7,11 +9,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
-#include "data/tokenizer.hpp"
-#include "data/unicode.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/base/unicode.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 

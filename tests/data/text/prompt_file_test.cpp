@@ -1,8 +1,9 @@
+#include "data/text/prompt_file.hpp"
+
 #include <gtest/gtest.h>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/prompts.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
 
 namespace fs = std::filesystem;
 

@@ -1,9 +1,10 @@
+#include "data/train/activation_checkpointing.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
-#include "data/train/recompute.hpp"
 #include "gradient_check.hpp"
 
 namespace {

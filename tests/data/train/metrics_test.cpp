@@ -1,4 +1,4 @@
-#include "data/metrics.hpp"
+#include "data/train/metrics.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
 
 namespace {
 

@@ -1,3 +1,5 @@
+#include "data/train/optimizers.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -5,9 +7,8 @@
 #include <cmath>
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/train/optim.hpp"
-#include "data/train/state.hpp"
+#include "data/base/error.hpp"
+#include "data/train/train_state.hpp"
 
 namespace {
 

@@ -1,3 +1,5 @@
+#include "data/train/training_loop.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -5,9 +7,8 @@
 #include <filesystem>
 #include <limits>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/train/loop.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
 
 namespace {
 

@@ -1,12 +1,12 @@
-#include "data/hub_cache.hpp"
+#include "data/weights/hub_cache.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "data/safetensors.hpp"
+#include "data/weights/safetensors.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -7,8 +7,8 @@
 #include <limits>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
 
 namespace {
 

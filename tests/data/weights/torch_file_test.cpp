@@ -1,14 +1,14 @@
-#include "data/torch_file.hpp"
+#include "data/weights/torch_file.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/pickle.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/weights/pickle.hpp"
+#include "data/weights/safetensors.hpp"
 
 namespace {
 

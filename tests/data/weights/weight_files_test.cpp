@@ -1,13 +1,13 @@
-#include "data/weight_files.hpp"
+#include "data/weights/weight_files.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/weights/safetensors.hpp"
 
 namespace {
 

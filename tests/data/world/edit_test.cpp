@@ -5,11 +5,11 @@
 #include <array>
 #include <set>
 
-#include "data/image_io.hpp"
-#include "data/scene/caption.hpp"
-#include "data/scene/edit_triple.hpp"
-#include "data/scene/flat.hpp"
-#include "data/scene/oracle.hpp"
+#include "data/images/image_io.hpp"
+#include "data/world/caption.hpp"
+#include "data/world/edit_sample.hpp"
+#include "data/world/flat_world.hpp"
+#include "data/world/oracle.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

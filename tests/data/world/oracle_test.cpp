@@ -1,12 +1,12 @@
-#include "data/scene/oracle.hpp"
+#include "data/world/oracle.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
-#include "data/error.hpp"
-#include "data/scene/caption.hpp"
-#include "data/scene/check.hpp"
+#include "data/base/error.hpp"
+#include "data/world/caption.hpp"
+#include "data/world/oracle_check.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "data/scene/scene.hpp"
+#include "data/world/scene.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -8,9 +8,9 @@
 #include <array>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/scene/caption.hpp"
-#include "data/scene/grammar.hpp"
+#include "data/base/error.hpp"
+#include "data/world/caption.hpp"
+#include "data/world/grammar.hpp"
 
 namespace {
 

@@ -5,10 +5,10 @@
 
 #include <functional>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/safetensors.hpp"
-#include "data/weight_files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/weights/safetensors.hpp"
+#include "data/weights/weight_files.hpp"
 #include "diffusion/generate.hpp"
 #include "diffusion/model_traits.hpp"
 #include "diffusion/original_config.hpp"

@@ -5,8 +5,8 @@
 
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/lora.hpp"
 #include "diffusion/lora_file.hpp"
 #include "diffusion/lora_weights.hpp"

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "diffusion/lora_change.hpp"
 #include "diffusion/lora_names.hpp"
 #include "tests/support/refusal.hpp"

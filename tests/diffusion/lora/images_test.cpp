@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "data/safetensors.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/generate.hpp"
 #include "diffusion/lora_weights.hpp"
 #include "tests/support/golden.hpp"

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoint_parts.hpp"
 #include "diffusion/lora_file.hpp"
 #include "diffusion/lora_merge.hpp"

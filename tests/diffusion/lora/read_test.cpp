@@ -5,8 +5,8 @@
 
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/lora_weights.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/golden.hpp"

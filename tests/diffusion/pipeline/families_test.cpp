@@ -5,10 +5,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/generate.hpp"
 #include "diffusion/single_file.hpp"
 #include "tests/support/golden.hpp"

@@ -5,9 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/json.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/weights/safetensors.hpp"
 #include "tests/support/golden.hpp"
 
 namespace fs = std::filesystem;

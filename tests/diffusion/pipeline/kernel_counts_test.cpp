@@ -10,7 +10,7 @@
 #include <map>
 #include <string>
 
-#include "data/meta_kernels.hpp"
+#include "data/profile/meta_kernels.hpp"
 #include "diffusion/guidance.hpp"
 #include "diffusion/step.hpp"
 #include "diffusion/unet_shapes.hpp"

@@ -1,8 +1,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "data/error.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/embedding.hpp"
 #include "diffusion/prompt.hpp"
 #include "tests/support/refusal.hpp"

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "diffusion/step.hpp"
 
 namespace {

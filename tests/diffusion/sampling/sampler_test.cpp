@@ -5,9 +5,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/json.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/samplers_sigma.hpp"
 #include "diffusion/step.hpp"
 #include "tests/support/golden.hpp"

@@ -3,9 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/json.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/generate.hpp"
 #include "diffusion/pipeline.hpp"
 #include "diffusion/prompt.hpp"

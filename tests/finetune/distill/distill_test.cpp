@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/files.hpp"
-#include "data/json.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/lora_weights.hpp"
 #include "finetune/distill_forecast.hpp"
 #include "finetune/distill_step.hpp"

@@ -4,7 +4,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
-#include "data/safetensors.hpp"
+#include "data/weights/safetensors.hpp"
 #include "finetune/distill.hpp"
 #include "finetune/learner.hpp"
 #include "tests/support/golden.hpp"

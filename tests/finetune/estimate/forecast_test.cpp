@@ -4,7 +4,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
-#include "data/memory.hpp"
+#include "data/device/memory.hpp"
 #include "finetune/measure.hpp"
 #include "finetune/memory.hpp"
 #include "finetune/probe.hpp"

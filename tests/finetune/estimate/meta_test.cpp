@@ -6,9 +6,9 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
-#include "data/flops.hpp"
-#include "data/memory.hpp"
-#include "data/meta_kernels.hpp"
+#include "data/device/memory.hpp"
+#include "data/profile/flops.hpp"
+#include "data/profile/meta_kernels.hpp"
 #include "diffusion/guidance.hpp"
 #include "diffusion/unet_shapes.hpp"
 #include "diffusion/vae.hpp"

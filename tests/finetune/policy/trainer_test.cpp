@@ -9,10 +9,10 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/weights/safetensors.hpp"
 #include "finetune/watch.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_run.hpp"

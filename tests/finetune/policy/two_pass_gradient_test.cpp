@@ -7,8 +7,8 @@
 
 #include <numeric>
 
-#include "data/error.hpp"
-#include "data/train/optim.hpp"
+#include "data/base/error.hpp"
+#include "data/train/optimizers.hpp"
 #include "finetune/objective.hpp"
 #include "finetune/pair_loss.hpp"
 #include "tests/support/tiny_pipeline.hpp"

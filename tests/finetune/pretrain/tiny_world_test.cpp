@@ -5,7 +5,7 @@
 
 #include <sstream>
 
-#include "data/safetensors.hpp"
+#include "data/weights/safetensors.hpp"
 #include "finetune/unet_exam.hpp"
 
 namespace {

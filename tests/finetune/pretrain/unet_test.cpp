@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "finetune/pretrain_unet.hpp"
 #include "finetune/workers.hpp"
 #include "tests/support/tiny_pipeline.hpp"

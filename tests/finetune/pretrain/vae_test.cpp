@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <stdexcept>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/weights/safetensors.hpp"
 #include "finetune/pretrain_vae.hpp"
 
 namespace {

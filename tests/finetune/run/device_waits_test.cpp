@@ -9,8 +9,8 @@
 
 #include <atomic>
 
-#include "data/meta_kernels.hpp"
-#include "data/transfer.hpp"
+#include "data/device/transfer.hpp"
+#include "data/profile/meta_kernels.hpp"
 #include "diffusion/generate.hpp"
 #include "diffusion/sampler_names.hpp"
 #include "diffusion/unet_shapes.hpp"

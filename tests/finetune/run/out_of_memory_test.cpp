@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "data/memory.hpp"
+#include "data/device/memory.hpp"
 #include "finetune/distill_forecast.hpp"
 #include "finetune/memory.hpp"
 #include "finetune/trainer.hpp"

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/safetensors.hpp"
-#include "data/torch_file.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/weights/safetensors.hpp"
+#include "data/weights/torch_file.hpp"
 #include "rewards/aesthetic.hpp"
 #include "rewards/clip_layouts.hpp"
 #include "tests/support/golden.hpp"

@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <functional>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/weights/safetensors.hpp"
 #include "rewards/clip.hpp"
 #include "tests/support/refusal.hpp"
 

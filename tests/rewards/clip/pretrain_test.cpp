@@ -5,9 +5,9 @@
 #include <cmath>
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/scene/caption.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/world/caption.hpp"
 #include "rewards/train_clip.hpp"
 #include "tests/support/gradient_check.hpp"
 

@@ -1,3 +1,5 @@
+#include "rewards/combine/aggregate.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -5,9 +7,8 @@
 #include <filesystem>
 #include <limits>
 
-#include "data/combine.hpp"
-#include "data/error.hpp"
-#include "data/files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "data/base64.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
+#include "data/base/base64.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
 #include "rewards/outside.hpp"
 #include "tests/support/refusal.hpp"
 

@@ -2,7 +2,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
-#include "data/draw_text.hpp"
+#include "data/images/draw_text.hpp"
 #include "rewards/probes.hpp"
 
 namespace {

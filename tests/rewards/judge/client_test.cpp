@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "data/base64.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/scene/scene.hpp"
+#include "data/base/base64.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
+#include "data/world/scene.hpp"
 #include "rewards/judge_client.hpp"
 #include "rewards/judge_world.hpp"
 #include "tests/support/refusal.hpp"

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <nlohmann/json.hpp>
 
-#include "data/http.hpp"
-#include "data/json.hpp"
+#include "data/base/json.hpp"
+#include "data/system/http.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

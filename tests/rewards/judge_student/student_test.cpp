@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "data/files.hpp"
+#include "data/base/files.hpp"
 #include "rewards/lvlm.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"

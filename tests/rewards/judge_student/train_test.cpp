@@ -6,7 +6,7 @@
 
 #include <filesystem>
 
-#include "data/train/order.hpp"
+#include "data/train/epoch_order.hpp"
 #include "rewards/lvlm_exam.hpp"
 #include "rewards/lvlm_loss.hpp"
 #include "tests/support/refusal.hpp"

@@ -8,11 +8,11 @@
 #include <algorithm>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/image_io.hpp"
-#include "data/safetensors.hpp"
-#include "data/scene/caption.hpp"
-#include "data/scene/scene.hpp"
+#include "data/base/error.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/safetensors.hpp"
+#include "data/world/caption.hpp"
+#include "data/world/scene.hpp"
 #include "rewards/clip_score.hpp"
 #include "rewards/jpeg_size.hpp"
 #include "rewards/oracle_reward.hpp"

@@ -4,8 +4,8 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
-#include "data/error.hpp"
-#include "data/train/optim.hpp"
+#include "data/base/error.hpp"
+#include "data/train/optimizers.hpp"
 #include "tests/support/gradient_check.hpp"
 
 namespace {

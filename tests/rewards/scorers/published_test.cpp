@@ -6,11 +6,11 @@
 
 #include <filesystem>
 
-#include "data/files.hpp"
-#include "data/json.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
 #include "data/nn/clip_text.hpp"
-#include "data/safetensors.hpp"
-#include "data/wordpiece.hpp"
+#include "data/text/wordpiece.hpp"
+#include "data/weights/safetensors.hpp"
 #include "nlohmann/json.hpp"
 #include "rewards/blip.hpp"
 #include "rewards/clip_layouts.hpp"

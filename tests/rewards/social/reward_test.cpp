@@ -5,8 +5,8 @@
 
 #include <filesystem>
 
-#include "data/files.hpp"
-#include "data/scene/scene.hpp"
+#include "data/base/files.hpp"
+#include "data/world/scene.hpp"
 #include "rewards/agreement.hpp"
 #include "rewards/oracle_reward.hpp"
 #include "rewards/social_community.hpp"

@@ -2,7 +2,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
-#include "data/scene/scene.hpp"
+#include "data/world/scene.hpp"
 #include "rewards/simulated_ratings.hpp"
 #include "rewards/taste.hpp"
 

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/json.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
 #include "tools/bench/measure.hpp"
 #include "tools/bench/random_model.hpp"
 #include "tools/bench/shapes.hpp"

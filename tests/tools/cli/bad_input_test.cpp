@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "data/files.hpp"
-#include "data/image_io.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
 
 namespace {
 

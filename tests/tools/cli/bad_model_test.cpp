@@ -9,8 +9,8 @@
 #include <limits>
 #include <string>
 
-#include "data/files.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/files.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/pipeline.hpp"
 #include "diffusion/unet.hpp"
 #include "tests/support/bad_input.hpp"

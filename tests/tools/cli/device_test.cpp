@@ -1,4 +1,4 @@
-#include "data/device.hpp"
+#include "data/device/device.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -6,7 +6,7 @@
 
 #include <limits>
 
-#include "data/kernels/kernels.hpp"
+#include "data/nn/kernels/kernels.hpp"
 #include "finetune/gpu_sums.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/refusal.hpp"

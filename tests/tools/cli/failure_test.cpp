@@ -5,8 +5,8 @@
 
 #include <new>
 
-#include "data/error.hpp"
-#include "data/memory.hpp"
+#include "data/base/error.hpp"
+#include "data/device/memory.hpp"
 #include "tools/generate_memory.hpp"
 
 namespace {

@@ -5,10 +5,10 @@
 
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/safetensors.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/commands.hpp"
 #include "tools/sample_jobs.hpp"

@@ -14,10 +14,10 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/safetensors.hpp"
 
 namespace {
 

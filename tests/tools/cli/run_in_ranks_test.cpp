@@ -8,10 +8,10 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/base64.hpp"
-#include "data/files.hpp"
-#include "data/http.hpp"
-#include "data/image_io.hpp"
+#include "data/base/base64.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
+#include "data/system/http.hpp"
 #include "finetune/run_folder.hpp"
 #include "tests/support/rank_processes.hpp"
 #include "tests/support/tiny_run.hpp"

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/png_text.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
+#include "data/images/png_text.hpp"
 #include "tests/support/edit_command.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/commands.hpp"

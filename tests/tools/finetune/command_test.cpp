@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/weights/safetensors.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 #include "tools/finetune_options.hpp"
 #include "tools/finetune_task.hpp"

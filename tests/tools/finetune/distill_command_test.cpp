@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <sstream>
 
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/safetensors.hpp"
 #include "finetune/distill_config.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/commands.hpp"

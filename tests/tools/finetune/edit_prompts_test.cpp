@@ -8,10 +8,10 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/safetensors.hpp"
-#include "data/scene/edit_triple.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/safetensors.hpp"
+#include "data/world/edit_sample.hpp"
 #include "tests/support/edit_task.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/world.hpp"

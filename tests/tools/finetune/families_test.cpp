@@ -5,8 +5,8 @@
 
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
 #include "diffusion/lora_weights.hpp"
 #include "tests/support/tiny_families.hpp"
 #include "tools/commands.hpp"

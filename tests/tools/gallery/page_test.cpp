@@ -5,10 +5,10 @@
 
 #include <filesystem>
 
-#include "data/base64.hpp"
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
+#include "data/base/base64.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
 #include "tools/commands.hpp"
 
 namespace fs = std::filesystem;

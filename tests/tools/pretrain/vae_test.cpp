@@ -3,9 +3,9 @@
 
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
 #include "tools/cmd_pretrain.hpp"
 
 namespace {

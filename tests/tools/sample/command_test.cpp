@@ -4,10 +4,10 @@
 
 #include <cstdlib>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/safetensors.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/safetensors.hpp"
 #include "tools/commands.hpp"
 #include "tools/sample_jobs.hpp"
 #include "tools/sample_writer.hpp"

@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <functional>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_families.hpp"
 #include "tools/commands.hpp"

@@ -11,9 +11,9 @@
 #include <map>
 #include <sstream>
 
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
 #include "nlohmann/json.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/refusal.hpp"

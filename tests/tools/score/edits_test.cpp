@@ -4,8 +4,8 @@
 
 #include <cstdlib>
 
-#include "data/edit_triples.hpp"
-#include "data/files.hpp"
+#include "data/base/files.hpp"
+#include "data/images/edit_dataset.hpp"
 #include "tests/support/edit_command.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/commands.hpp"

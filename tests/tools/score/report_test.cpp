@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "tools/image_prompts.hpp"
 #include "tools/score_report.hpp"
 

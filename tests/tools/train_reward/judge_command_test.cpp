@@ -7,10 +7,10 @@
 #include <atomic>
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/scene/scene.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
+#include "data/world/scene.hpp"
 #include "rewards/judge_world.hpp"
 #include "rewards/registry.hpp"
 #include "tests/support/refusal.hpp"

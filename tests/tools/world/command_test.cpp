@@ -6,12 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/image_io.hpp"
-#include "data/json.hpp"
-#include "data/scene/edit_triple.hpp"
-#include "data/scene/oracle.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
+#include "data/world/edit_sample.hpp"
+#include "data/world/oracle.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/commands.hpp"
 

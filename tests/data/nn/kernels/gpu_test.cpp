@@ -4,7 +4,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "data/kernels/kernels.hpp"
+#include "data/nn/kernels/kernels.hpp"
 #include "tools/device.hpp"
 #include "tools/gpu_facts.hpp"
 

@@ -4,7 +4,7 @@
 
 #include <numeric>
 
-#include "data/kernels/launch.cuh"
+#include "data/nn/kernels/launch.cuh"
 #include "tests/support/kernels_on_cpu.hpp"
 
 namespace {

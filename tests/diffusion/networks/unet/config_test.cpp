@@ -6,10 +6,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
-#include "data/sha256.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/base/sha256.hpp"
 #include "diffusion/unet_shapes.hpp"
 
 namespace {

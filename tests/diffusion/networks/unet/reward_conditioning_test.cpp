@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "data/safetensors.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/edit_model.hpp"
 #include "diffusion/generate.hpp"
 #include "diffusion/model_kind.hpp"

@@ -10,12 +10,12 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/json.hpp"
-#include "data/memory.hpp"
-#include "data/safetensors.hpp"
-#include "data/train/optim.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/device/memory.hpp"
+#include "data/train/optimizers.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/lora.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/tiny_pipeline.hpp"

@@ -7,10 +7,10 @@
 
 #include <filesystem>
 
-#include "data/error.hpp"
-#include "data/files.hpp"
-#include "data/safetensors.hpp"
-#include "data/train/optim.hpp"
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/train/optimizers.hpp"
+#include "data/weights/safetensors.hpp"
 #include "diffusion/vae_tiles.hpp"
 #include "gradient_check.hpp"
 #include "tests/support/golden.hpp"

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "data/error.hpp"
+#include "data/base/error.hpp"
 #include "finetune/advantage.hpp"
 #include "finetune/combine.hpp"
 

@@ -1,0 +1,56 @@
+#include "data/base/csv.hpp"
+
+#include <cstdint>
+
+#include "data/base/error.hpp"
+
+namespace data {
+namespace {
+
+// One field from `at` on, which moves to the comma or line end after it.
+std::string take_field(std::string_view text,
+                       size_t& at,
+                       int64_t& line,
+                       const std::string& source) {
+  std::string field;
+  if (at >= text.size() || text[at] != '"') {
+    while (at < text.size() && text[at] != ',' && text[at] != '\n') field += text[at++];
+    if (!field.empty() && field.back() == '\r') field.pop_back();
+    return field;
+  }
+  const int64_t began = line;
+  for (++at; at < text.size(); ++at) {
+    if (text[at] == '\n') ++line;
+    if (text[at] != '"') {
+      field += text[at];
+    } else if (at + 1 < text.size() && text[at + 1] == '"') {
+      field += text[at++];
+    } else {
+      ++at;
+      while (at < text.size() && text[at] != ',' && text[at] != '\n') ++at;
+      return field;
+    }
+  }
+  throw BadInput(source + ":" + std::to_string(began) + ": a quote that does not end; add one");
+}
+
+}  // namespace
+
+std::vector<CsvLine> parse_csv(std::string_view text, const std::string& source) {
+  std::vector<CsvLine> lines;
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  int64_t number = 1;
+  for (size_t at = 0; at < text.size(); ++number) {
+    CsvLine line{number, {}};
+    line.fields.push_back(take_field(text, at, number, source));
+    while (at < text.size() && text[at] == ',') {
+      ++at;
+      line.fields.push_back(take_field(text, at, number, source));
+    }
+    ++at;  // the line's end
+    if (line.fields.size() > 1 || !line.fields[0].empty()) lines.push_back(line);
+  }
+  return lines;
+}
+
+}  // namespace data

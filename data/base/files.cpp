@@ -1,0 +1,120 @@
+#include "data/base/files.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "data/base/error.hpp"
+#include "data/base/utf8.hpp"
+
+namespace fs = std::filesystem;
+
+namespace data {
+namespace {
+
+// An open file descriptor that closes itself.
+class Descriptor {
+ public:
+  Descriptor(const fs::path& path, int flags)
+      : value_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
+  ~Descriptor() {
+    if (value_ >= 0) ::close(value_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return value_; }
+
+ private:
+  int value_;
+};
+
+[[noreturn]] void cannot_write(const fs::path& path, int error) {
+  std::string advice;
+  if (error == ENOSPC || error == EDQUOT) advice = "; free some space, nothing was overwritten";
+  if (error == EACCES || error == EROFS || error == EPERM)
+    advice = "; choose a folder that you may write to";
+  throw BadInput(path.string() + ": cannot be written: " + std::strerror(error) + advice);
+}
+
+void write_all(int descriptor, const void* bytes, size_t count, const fs::path& path) {
+  const char* next = static_cast<const char*>(bytes);
+  while (count > 0) {
+    const ssize_t written = ::write(descriptor, next, count);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) cannot_write(path, errno);
+    next += written;
+    count -= static_cast<size_t>(written);
+  }
+}
+
+void make_parent(const fs::path& path) {
+  std::error_code error;
+  if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
+  if (error) cannot_write(path.parent_path(), error.value());
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path) {
+  std::error_code error;
+  const auto status = fs::status(path, error);
+  if (!fs::exists(status)) throw BadInput(path.string() + ": no such file; check the path");
+  if (fs::is_directory(status)) throw BadInput(path.string() + ": expected a file, found a folder");
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) throw BadInput(path.string() + ": cannot be read: " + std::strerror(errno));
+  std::ostringstream bytes;
+  bytes << stream.rdbuf();
+  return std::move(bytes).str();
+}
+
+void write_file_in_pieces(const fs::path& path, const std::function<void(const Append&)>& fill) {
+  make_parent(path);
+  const fs::path temporary = path.string() + ".tmp";
+  try {
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    if (file.get() < 0) cannot_write(path, errno);
+    fill([&](const void* bytes, size_t count) { write_all(file.get(), bytes, count, path); });
+    if (::fsync(file.get()) != 0) cannot_write(path, errno);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(temporary.c_str());
+    cannot_write(path, error);
+  }
+}
+
+int64_t for_each_line(
+    const fs::path& path,
+    const std::function<void(const std::string& line, const std::string& where)>& take) {
+  std::istringstream lines(read_file(path));
+  int64_t number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (!trimmed(line).empty()) take(line, path.string() + ":" + std::to_string(number));
+  }
+  return number;
+}
+
+void write_file(const fs::path& path, std::string_view bytes) {
+  write_file_in_pieces(path, [&](const Append& append) { append(bytes.data(), bytes.size()); });
+}
+
+void append_bytes(const fs::path& path, std::string_view bytes) {
+  make_parent(path);
+  const Descriptor file(path, O_WRONLY | O_CREAT | O_APPEND);
+  if (file.get() < 0) cannot_write(path, errno);
+  write_all(file.get(), bytes.data(), bytes.size(), path);
+}
+
+void append_line(const fs::path& path, std::string_view line) {
+  append_bytes(path, std::string(line) + "\n");
+}
+
+}  // namespace data

@@ -1,9 +1,0 @@
-#include "data/kernels/launch.cuh"
-
-namespace {
-
-__global__ void nothing() {}
-
-}  // namespace
-
-const char* laurel_kernels_problem() { return kernels::unusable(nothing); }

@@ -1,0 +1,120 @@
+#include "data/profile/flops.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/record_function.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <string_view>
+
+namespace data {
+namespace {
+
+std::atomic<int64_t> g_flops{0};
+
+using Inputs = c10::ArrayRef<const c10::IValue>;
+
+// What each output element of a convolution sums over. weight: [out, in / groups, ...]
+int64_t reach(const at::Tensor& weight) { return weight.numel() / weight.size(0); }
+
+// (input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
+int64_t convolution(Inputs in) {
+  const at::Tensor input = in[0].toTensor(), weight = in[1].toTensor();
+  const auto stride = in[3].toIntVector(), padding = in[4].toIntVector(),
+             dilation = in[5].toIntVector();
+  if (in[6].toBool()) return 2 * input.numel() * reach(weight);
+  int64_t outputs = input.size(0) * weight.size(0);
+  for (int64_t k = 0; k + 2 < input.dim(); ++k) {
+    const auto at = [k](const std::vector<int64_t>& list) {
+      return list[list.size() == 1 ? 0 : static_cast<size_t>(k)];
+    };
+    const int64_t window = at(dilation) * (weight.size(k + 2) - 1) + 1;
+    outputs *= (input.size(k + 2) + 2 * at(padding) - window) / at(stride) + 1;
+  }
+  return 2 * outputs * reach(weight);
+}
+
+// (grad_output, input, weight, ..., output_mask): the gradients asked for of input and weight.
+int64_t convolution_backward(Inputs in) {
+  const auto mask = in[in.size() - 1].toBoolList();
+  const int64_t parts = static_cast<int64_t>(mask.get(0)) + static_cast<int64_t>(mask.get(1));
+  return parts * 2 * in[0].toTensor().numel() * reach(in[2].toTensor());
+}
+
+// a: [..., M, K], b: [..., K, N], at places `first` and `first` + 1
+int64_t product(Inputs in, size_t first) {
+  const at::Tensor a = in[first].toTensor(), b = in[first + 1].toTensor();
+  return 2 * a.numel() * b.size(-1);
+}
+
+// query: [B, N, L, D] at place `first`, then key: [B, N, S, D]. `products` of L x S x D.
+int64_t attention(Inputs in, size_t first, int64_t products) {
+  return products * 2 * in[first].toTensor().numel() * in[first + 1].toTensor().size(-2);
+}
+
+// The fused attention of each kind of machine; "_backward" follows.
+constexpr std::string_view kAttentions[] = {"aten::_scaled_dot_product_flash_attention_for_cpu",
+                                            "aten::_scaled_dot_product_flash_attention",
+                                            "aten::_scaled_dot_product_efficient_attention",
+                                            "aten::_scaled_dot_product_cudnn_attention"};
+
+bool is_backward_of(std::string_view attends, std::string_view name) {
+  return name.starts_with(attends) && name.substr(attends.size()) == "_backward";
+}
+
+struct Counted {
+  std::string_view name;
+  int64_t (*flops)(Inputs in);
+};
+constexpr Counted kCounted[] = {
+    {"aten::convolution", convolution},
+    {"aten::convolution_backward", convolution_backward},
+    {"aten::mm", [](Inputs in) { return product(in, 0); }},
+    {"aten::bmm", [](Inputs in) { return product(in, 0); }},
+    {"aten::addmm", [](Inputs in) { return product(in, 1); }},
+    {"aten::baddbmm", [](Inputs in) { return product(in, 1); }},
+};
+
+int64_t flops_of(std::string_view name, Inputs in) {
+  for (const Counted& counted : kCounted) {
+    if (name == counted.name) return counted.flops(in);
+  }
+  for (const std::string_view attends : kAttentions) {
+    if (name == attends) return attention(in, 0, 2);
+    // The scores again, and two gradients of each product.
+    if (is_backward_of(attends, name)) return attention(in, 1, 5);
+  }
+  return 0;
+}
+
+std::unique_ptr<at::ObserverContext> on_call(const at::RecordFunction& call) {
+  g_flops += flops_of(call.name(), call.inputs());
+  return nullptr;
+}
+
+}  // namespace
+
+int64_t count_flops(const std::function<void()>& work) {
+  g_flops = 0;
+  const auto handle = at::addGlobalCallback(
+      at::RecordFunctionCallback(on_call).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
+  try {
+    work();
+  } catch (...) {
+    at::removeCallback(handle);
+    throw;
+  }
+  at::removeCallback(handle);
+  return g_flops;
+}
+
+bool is_product(std::string_view name) {
+  return std::any_of(std::begin(kCounted), std::end(kCounted),
+                     [&](const Counted& counted) { return name == counted.name; }) ||
+         std::any_of(std::begin(kAttentions), std::end(kAttentions), [&](auto attends) {
+           return name == attends || is_backward_of(attends, name);
+         });
+}
+
+}  // namespace data

@@ -1,0 +1,192 @@
+#include "data/text/prompt_file.hpp"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/base/utf8.hpp"
+
+using nlohmann::json;
+
+namespace data {
+namespace {
+
+constexpr int64_t kMaxSide = 8192;
+constexpr int64_t kMaxSteps = 1000;
+constexpr double kMaxGuidance = 1000;
+
+template <class T>
+T parsed(const std::string& text, const std::string& where, T low, T high) {
+  T value{};
+  const auto end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, value);
+  if (result.ec != std::errc() || result.ptr != end || !(value >= low && value <= high)) {
+    std::ostringstream range;
+    range << "[" << low << ", " << high << "]";
+    throw BadInput(where + ": expected a " + (std::is_integral_v<T> ? "whole " : "") +
+                   "number in " + range.str() + ", found '" + text + "'");
+  }
+  return value;
+}
+
+// The keys of a JSON line; `short_name` is kohya's letter.
+struct Field {
+  const char* name;
+  char short_name;
+};
+constexpr Field kFields[] = {{"negative_prompt", 'n'}, {"width", 'w'},
+                             {"height", 'h'},          {"seed", 'd'},
+                             {"cfg_scale", 'l'},       {"steps", 's'}};
+
+void set_field(PromptLine& line, char field, const std::string& value, const std::string& where) {
+  switch (field) {
+    case 'n':
+      line.negative_prompt = value;
+      break;
+    case 'w':
+      line.width = parsed<int64_t>(value, where, 1, kMaxSide);
+      break;
+    case 'h':
+      line.height = parsed<int64_t>(value, where, 1, kMaxSide);
+      break;
+    case 'd':
+      line.seed = static_cast<uint64_t>(parsed<int64_t>(value, where, 0, INT64_MAX));
+      break;
+    case 'l':
+      line.cfg_scale = parsed<double>(value, where, 0, kMaxGuidance);
+      break;
+    case 's':
+      line.steps = parsed<int64_t>(value, where, 1, kMaxSteps);
+      break;
+  }
+}
+
+void check_not_empty(const PromptLine& line) {
+  if (line.prompt.empty()) {
+    throw BadInput(line.where + ": expected a prompt, found none; write one or delete the line");
+  }
+}
+
+// Where the next option (" --x" or "--x" at the start) begins.
+size_t next_option(const std::string& text, size_t from) {
+  for (size_t at = text.find("--", from); at != std::string::npos; at = text.find("--", at + 1)) {
+    const bool starts = at == 0 || text[at - 1] == ' ' || text[at - 1] == '\t';
+    if (starts && at + 2 < text.size() && std::isalpha(static_cast<unsigned char>(text[at + 2])))
+      return at;
+  }
+  return text.size();
+}
+
+// "prompt", else "text", else "caption"
+std::string prompt_of(const json& object, const std::string& where) {
+  for (const char* key : {"prompt", "text", "caption"}) {
+    const auto found = object.find(key);
+    if (found == object.end()) continue;
+    if (!found->is_string())
+      throw BadInput(where + ": " + key + ": expected a text, found " + to_text(*found));
+    return trimmed(found->get<std::string>());
+  }
+  throw BadInput(where + ": expected a key \"prompt\", found none");
+}
+
+void check_spelling(const json& object, const std::string& where) {
+  std::vector<std::string> known{"prompt"};
+  for (const auto& field : kFields) known.emplace_back(field.name);
+  for (const auto& [key, value] : object.items()) {
+    const std::string near = nearest(key, known);
+    if (!near.empty() && near != key) {
+      throw BadInput(where + ": unknown key \"" + key + "\"; did you mean \"" + near + "\"?");
+    }
+  }
+}
+
+PromptLine parse_json_line(const std::string& text, const std::string& where) {
+  const json object = parse_json(text);
+  if (!object.is_object())
+    throw BadInput(where + ": expected a JSON object, found '" + text.substr(0, 60) + "'");
+  check_spelling(object, where);
+  PromptLine line{.prompt = prompt_of(object, where),
+                  .negative_prompt = {},
+                  .seed = {},
+                  .width = {},
+                  .height = {},
+                  .steps = {},
+                  .cfg_scale = {},
+                  .where = where};
+  for (const auto& field : kFields) {
+    const auto found = object.find(field.name);
+    if (found == object.end() || found->is_null()) continue;
+    if (found->is_string() != (field.short_name == 'n')) {
+      throw BadInput(where + ": " + field.name + ": value of the wrong type: found " +
+                     to_text(*found));
+    }
+    const std::string value = found->is_string() ? found->get<std::string>() : to_text(*found);
+    set_field(line, field.short_name, value, where + ": " + field.name);
+  }
+  return line;
+}
+
+bool is_json_lines(const std::filesystem::path& path) {
+  return path.extension() == ".jsonl" || path.extension() == ".ndjson";
+}
+
+}  // namespace
+
+std::string checked_prompt(const std::string& prompt, const std::string& where) {
+  if (!is_utf8(prompt)) {
+    throw BadInput(where + ": expected UTF-8 text, found other bytes; convert it (iconv -t UTF-8)");
+  }
+  return trimmed(prompt);
+}
+
+PromptLine parse_prompt_line(const std::string& text, const std::string& where) {
+  size_t at = next_option(text, 0);
+  PromptLine line{.prompt = trimmed(text.substr(0, at)),
+                  .negative_prompt = {},
+                  .seed = {},
+                  .width = {},
+                  .height = {},
+                  .steps = {},
+                  .cfg_scale = {},
+                  .where = where};
+  while (at < text.size()) {
+    const size_t end = next_option(text, at + 2);
+    const std::string option = trimmed(text.substr(at, end - at));
+    const size_t space = option.find_first_of(" \t");
+    const std::string name = option.substr(0, space);
+    const bool known = name.size() == 3 && std::string("nwhdls").find(name[2]) != std::string::npos;
+    if (!known) {
+      throw BadInput(
+          where + ": unknown option " + name +
+          "; a prompt line knows --n negative --w width --h height --d seed --l cfg --s steps");
+    }
+    const std::string value = space == std::string::npos ? "" : trimmed(option.substr(space));
+    set_field(line, name[2], value, where + ": " + name);
+    at = end;
+  }
+  check_not_empty(line);
+  return line;
+}
+
+std::vector<PromptLine> read_prompts(const std::filesystem::path& path) {
+  std::string text = read_file(path);
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // byte order mark
+  std::istringstream stream(text);
+  std::vector<PromptLine> lines;
+  std::string raw;
+  for (size_t number = 1; std::getline(stream, raw); ++number) {
+    const std::string where = path.string() + ":" + std::to_string(number);
+    const std::string line = checked_prompt(raw, where);
+    if (line.empty() || line[0] == '#') continue;
+    lines.push_back(is_json_lines(path) ? parse_json_line(line, where)
+                                        : parse_prompt_line(line, where));
+    check_not_empty(lines.back());
+  }
+  if (lines.empty()) throw BadInput(path.string() + ": expected a prompt a line, found none");
+  return lines;
+}
+
+}  // namespace data

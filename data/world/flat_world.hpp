@@ -1,0 +1,47 @@
+#pragma once
+
+// The smallest world for edits: 16 x 16 pixels, no anti-aliasing, nine colours, two objects of
+// different shape and colour, and two operations (recolour, remove). Small enough that a model of
+// its pixels learns to edit in minutes on one core.
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <string>
+
+#include "data/world/edit_score.hpp"
+
+namespace scene {
+
+constexpr int64_t kFlatCanvas = 16;
+constexpr double kFlatNoise = 0.15;  // the strongest; above it greys are taken for other colours
+
+struct FlatObject {
+  Kind kind = Kind::kCircle;        // no rings
+  Colour colour = Colour::kRed;     // no orange; a corner of the RGB cube
+  int64_t reach = 2, x = 0, y = 0;  // pixels; the shape lies in [x - reach, x + reach]
+};
+struct FlatScene {
+  Tone background = Tone::kWhite;  // white, grey or black
+  std::array<FlatObject, 2> objects;
+  std::array<bool, 2> shown = {true, true};
+};
+
+struct FlatEdit {
+  FlatScene source, target;
+  Operation operation = Operation::kRecolour;
+  size_t object = 0;
+};
+
+FlatEdit random_flat_edit(Random& random, Split split);
+
+// The source with its other object or its background changed.
+FlatScene disturb_flat(const FlatEdit& edit, Random& random);
+
+// [3, 16, 16]
+at::Tensor render_flat(const FlatScene& scene);
+
+std::string instruction(const FlatEdit& edit);  // "make the circle red", "remove the square"
+EditView view_of(const FlatEdit& edit);
+
+}  // namespace scene

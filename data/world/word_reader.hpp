@@ -1,0 +1,40 @@
+#pragma once
+
+// Reads a text of a closed grammar word by word, for captions and for instructions.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/world/words.hpp"
+#include "data/world/world.hpp"
+
+namespace scene {
+
+class Reader {
+ public:
+  // `what` names the text in messages: "caption".
+  Reader(std::string what, const std::string& text);
+
+  bool done() const { return next_ == words_.size(); }
+
+  // Takes the longest wording of any value of the table; nothing where none stands here.
+  std::optional<int64_t> take(const WordTable& table);
+
+  // The same, or BadInput that says `what` was expected.
+  int64_t require(const WordTable& table, const std::string& what);
+
+  [[noreturn]] void fail(const std::string& what, const std::vector<std::string>& candidates) const;
+
+  // "on a white background", "against a .. background", ", .. background"
+  std::optional<Tone> take_background();
+
+ private:
+  std::string what_;
+  std::vector<std::string> words_;
+  size_t next_ = 0;
+
+  size_t length_if_here(const std::vector<std::string>& wanted) const;
+};
+
+}  // namespace scene
