@@ -8,7 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "rewards/best_of.hpp"
+#include "rewards/evaluation/best_of.hpp"
 #include "tools/commands.hpp"
 #include "tools/options.hpp"
 #include "tools/score_rows.hpp"

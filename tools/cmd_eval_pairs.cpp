@@ -10,7 +10,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "rewards/combine/aggregate.hpp"
-#include "rewards/pair_accuracy.hpp"
+#include "rewards/evaluation/pair_accuracy.hpp"
 #include "tools/commands.hpp"
 #include "tools/device.hpp"
 #include "tools/pair_file.hpp"

@@ -19,7 +19,7 @@
 #include "data/base/sha256.hpp"
 #include "data/base/utf8.hpp"
 #include "data/images/image_io.hpp"
-#include "rewards/judge_client.hpp"
+#include "rewards/judge/client.hpp"
 #include "tools/commands.hpp"
 #include "tools/image_prompts.hpp"
 #include "tools/options.hpp"

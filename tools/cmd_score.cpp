@@ -11,7 +11,7 @@
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
 #include "rewards/combine/aggregate.hpp"
-#include "rewards/definition.hpp"
+#include "rewards/custom/reward_spec.hpp"
 #include "tools/combination_options.hpp"
 #include "tools/commands.hpp"
 #include "tools/device.hpp"

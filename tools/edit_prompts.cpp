@@ -11,7 +11,7 @@
 #include "data/images/image_folder.hpp"
 #include "data/world/edit_sample.hpp"
 #include "diffusion/edit_model.hpp"
-#include "rewards/weighted_sum.hpp"
+#include "rewards/combine/weighted_sum.hpp"
 #include "tools/edit_jobs.hpp"
 
 namespace tools {

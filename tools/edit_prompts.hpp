@@ -10,7 +10,7 @@
 #include "data/images/edit_dataset.hpp"
 #include "diffusion/pipeline.hpp"
 #include "finetune/task.hpp"
-#include "rewards/registry.hpp"
+#include "rewards/registry/registry.hpp"
 #include "tools/training_options.hpp"
 
 namespace tools {

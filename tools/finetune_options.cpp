@@ -5,7 +5,7 @@
 
 #include "data/base/error.hpp"
 #include "data/device/memory.hpp"
-#include "rewards/weighted_sum.hpp"
+#include "rewards/combine/weighted_sum.hpp"
 
 namespace tools {
 namespace {

@@ -12,9 +12,9 @@
 #include "data/world/caption.hpp"
 #include "diffusion/pipeline.hpp"
 #include "finetune/epoch.hpp"
-#include "rewards/clip.hpp"
-#include "rewards/registry.hpp"
-#include "rewards/weighted_sum.hpp"
+#include "rewards/clip/model.hpp"
+#include "rewards/combine/weighted_sum.hpp"
+#include "rewards/registry/registry.hpp"
 #include "tools/edit_prompts.hpp"
 #include "tools/models.hpp"
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "rewards/clip_score.hpp"
-#include "rewards/train_lvlm.hpp"
+#include "rewards/clip/embedder.hpp"
+#include "rewards/judge_student/train.hpp"
 
 namespace tools {
 

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "data/images/image_io.hpp"
-#include "rewards/lvlm_exam.hpp"
-#include "rewards/probes.hpp"
+#include "rewards/evaluation/robustness_probes.hpp"
+#include "rewards/judge_student/evaluate.hpp"
 
 namespace fs = std::filesystem;
 

@@ -11,7 +11,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_folder.hpp"
-#include "rewards/train_clip.hpp"
+#include "rewards/clip/pretrain.hpp"
 #include "tools/cmd_pretrain.hpp"
 #include "tools/options.hpp"
 

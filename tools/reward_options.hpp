@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "rewards/registry.hpp"
+#include "rewards/registry/registry.hpp"
 #include "tools/options.hpp"
 
 namespace tools {

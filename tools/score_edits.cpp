@@ -17,9 +17,9 @@
 #include "data/images/edit_dataset.hpp"
 #include "data/images/exif_orientation.hpp"
 #include "data/images/image_io.hpp"
-#include "rewards/edit_judge.hpp"
-#include "rewards/registry.hpp"
-#include "rewards/weighted_sum.hpp"
+#include "rewards/combine/weighted_sum.hpp"
+#include "rewards/judge/edit_judge.hpp"
+#include "rewards/registry/registry.hpp"
 #include "tools/progress.hpp"
 
 namespace fs = std::filesystem;

@@ -13,8 +13,8 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
-#include "rewards/agreement.hpp"
-#include "rewards/social.hpp"
+#include "rewards/evaluation/agreement.hpp"
+#include "rewards/social/reward.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;

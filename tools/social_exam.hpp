@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 
-#include "rewards/registry.hpp"
-#include "rewards/social_curate.hpp"
+#include "rewards/registry/registry.hpp"
+#include "rewards/social/preference_pairs.hpp"
 
 namespace tools {
 

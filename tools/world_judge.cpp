@@ -13,7 +13,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
-#include "rewards/judge_world.hpp"
+#include "rewards/world/simulated_judge.hpp"
 #include "tools/options.hpp"
 #include "tools/world.hpp"
 

@@ -13,7 +13,7 @@
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "data/world/world.hpp"
-#include "rewards/social_community.hpp"
+#include "rewards/world/simulated_community.hpp"
 #include "tools/image_prompts.hpp"
 #include "tools/options.hpp"
 #include "tools/progress.hpp"

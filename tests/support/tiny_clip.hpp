@@ -9,7 +9,7 @@
 #include <string>
 
 #include "data/text/clip_tokenizer.hpp"
-#include "rewards/clip.hpp"
+#include "rewards/clip/model.hpp"
 
 struct TinyClip {
   rewards::Clip clip;

@@ -4,7 +4,7 @@
 
 #include <ATen/ATen.h>
 
-#include "rewards/lvlm.hpp"
+#include "rewards/judge_student/student.hpp"
 
 inline at::Tensor unit(const at::Tensor& x) { return x / x.norm(2, {-1}, true); }
 

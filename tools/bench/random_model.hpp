@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "diffusion/pipeline.hpp"
-#include "rewards/clip.hpp"
+#include "rewards/clip/model.hpp"
 
 namespace bench {
 

@@ -12,7 +12,7 @@
 #include "finetune/epoch.hpp"
 #include "finetune/trainable.hpp"
 #include "finetune/update.hpp"
-#include "rewards/clip_score.hpp"
+#include "rewards/clip/embedder.hpp"
 #include "tools/bench/bench_task.hpp"
 #include "tools/bench/distill_stages.hpp"
 #include "tools/bench/random_model.hpp"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "diffusion/pipeline.hpp"
-#include "rewards/clip.hpp"
+#include "rewards/clip/model.hpp"
 #include "tools/bench/measure.hpp"
 
 namespace bench {

@@ -1,3 +1,5 @@
+#include "rewards/clip/layouts.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -10,8 +12,7 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/torch_file.hpp"
-#include "rewards/aesthetic.hpp"
-#include "rewards/clip_layouts.hpp"
+#include "rewards/scorers/aesthetic.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"

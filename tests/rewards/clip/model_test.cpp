@@ -1,3 +1,5 @@
+#include "rewards/clip/model.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -9,7 +11,6 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
-#include "rewards/clip.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

@@ -1,3 +1,5 @@
+#include "rewards/clip/pretrain.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -8,7 +10,6 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/world/caption.hpp"
-#include "rewards/train_clip.hpp"
 #include "tests/support/gradient_check.hpp"
 
 namespace {

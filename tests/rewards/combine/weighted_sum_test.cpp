@@ -1,10 +1,10 @@
-#include "rewards/weighted_sum.hpp"
+#include "rewards/combine/weighted_sum.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "data/base/error.hpp"
-#include "rewards/image_stats.hpp"
+#include "rewards/scorers/image_stats.hpp"
 
 namespace {
 

@@ -1,12 +1,12 @@
-#include "rewards/expression.hpp"
+#include "rewards/custom/expression.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "rewards/definition.hpp"
-#include "rewards/registry.hpp"
+#include "rewards/custom/reward_spec.hpp"
+#include "rewards/registry/registry.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
 

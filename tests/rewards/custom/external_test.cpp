@@ -1,3 +1,5 @@
+#include "rewards/custom/external.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +11,6 @@
 #include "data/base/base64.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
-#include "rewards/outside.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

@@ -1,13 +1,13 @@
 // Reward models examined: pairwise accuracy under its five definitions, best-of-n.
 
-#include "rewards/best_of.hpp"
+#include "rewards/evaluation/best_of.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 
-#include "rewards/pair_accuracy.hpp"
+#include "rewards/evaluation/pair_accuracy.hpp"
 
 namespace {
 

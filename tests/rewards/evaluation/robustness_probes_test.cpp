@@ -1,9 +1,10 @@
+#include "rewards/evaluation/robustness_probes.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include "data/images/draw_text.hpp"
-#include "rewards/probes.hpp"
 
 namespace {
 

@@ -1,3 +1,5 @@
+#include "rewards/judge/client.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -11,8 +13,7 @@
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "data/world/scene.hpp"
-#include "rewards/judge_client.hpp"
-#include "rewards/judge_world.hpp"
+#include "rewards/world/simulated_judge.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

@@ -1,4 +1,4 @@
-#include "rewards/edit_judge.hpp"
+#include "rewards/judge/edit_judge.hpp"
 
 #include <gtest/gtest.h>
 

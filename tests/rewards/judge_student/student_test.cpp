@@ -1,3 +1,5 @@
+#include "rewards/judge_student/student.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -6,7 +8,6 @@
 #include <filesystem>
 
 #include "data/base/files.hpp"
-#include "rewards/lvlm.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_lvlm.hpp"

@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include "data/train/epoch_order.hpp"
-#include "rewards/lvlm_exam.hpp"
-#include "rewards/lvlm_loss.hpp"
+#include "rewards/judge_student/evaluate.hpp"
+#include "rewards/judge_student/loss.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_clip.hpp"
 #include "tests/support/tiny_lvlm.hpp"

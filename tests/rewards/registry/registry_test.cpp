@@ -1,4 +1,4 @@
-#include "rewards/registry.hpp"
+#include "rewards/registry/registry.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -13,9 +13,9 @@
 #include "data/weights/safetensors.hpp"
 #include "data/world/caption.hpp"
 #include "data/world/scene.hpp"
-#include "rewards/clip_score.hpp"
-#include "rewards/jpeg_size.hpp"
-#include "rewards/oracle_reward.hpp"
+#include "rewards/clip/embedder.hpp"
+#include "rewards/scorers/jpeg_size.hpp"
+#include "rewards/world/oracle_reward.hpp"
 #include "tests/support/gradient_check.hpp"
 
 namespace {

@@ -1,4 +1,4 @@
-#include "rewards/aesthetic.hpp"
+#include "rewards/scorers/aesthetic.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>

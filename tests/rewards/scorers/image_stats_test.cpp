@@ -1,4 +1,4 @@
-#include "rewards/image_stats.hpp"
+#include "rewards/scorers/image_stats.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,10 @@
-#include "rewards/train_aesthetic.hpp"
+#include "rewards/scorers/train_aesthetic.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
-#include "rewards/agreement.hpp"
+#include "rewards/evaluation/agreement.hpp"
 
 namespace {
 

@@ -7,10 +7,10 @@
 
 #include "data/base/files.hpp"
 #include "data/world/scene.hpp"
-#include "rewards/agreement.hpp"
-#include "rewards/oracle_reward.hpp"
-#include "rewards/social_community.hpp"
-#include "rewards/social_curate.hpp"
+#include "rewards/evaluation/agreement.hpp"
+#include "rewards/social/preference_pairs.hpp"
+#include "rewards/world/oracle_reward.hpp"
+#include "rewards/world/simulated_community.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

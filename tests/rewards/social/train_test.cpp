@@ -1,3 +1,5 @@
+#include "rewards/social/train.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -5,7 +7,6 @@
 
 #include <filesystem>
 
-#include "rewards/train_social.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_clip.hpp"

@@ -1,10 +1,11 @@
+#include "rewards/world/rater_preference.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include "data/world/scene.hpp"
-#include "rewards/simulated_ratings.hpp"
-#include "rewards/taste.hpp"
+#include "rewards/world/simulated_ratings.hpp"
 
 namespace {
 

@@ -11,8 +11,8 @@
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/world/scene.hpp"
-#include "rewards/judge_world.hpp"
-#include "rewards/registry.hpp"
+#include "rewards/registry/registry.hpp"
+#include "rewards/world/simulated_judge.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/commands.hpp"
 

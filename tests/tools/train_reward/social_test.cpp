@@ -11,7 +11,7 @@
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "data/world/scene.hpp"
-#include "rewards/registry.hpp"
+#include "rewards/registry/registry.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tools/commands.hpp"
 

@@ -1,0 +1,193 @@
+#include "rewards/clip/pretrain.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+#include "data/base/shape.hpp"
+#include "data/train/muon.hpp"
+
+namespace rewards {
+namespace {
+
+const double kMaxLogitScale = std::log(100.0);  // Radford et al. 2021, section 2.5
+constexpr double kBeta2 = 0.98;                 // the same, table 19
+
+struct Run {
+  const TrainClipOptions& options;
+  const data::Tokenizer& tokenizer;
+  train::Loop loop;
+  Clip clip;
+};
+
+// Warm-up by steps, then a cosine over the whole.
+double learning_rate(const train::Loop& loop) {
+  return train::warm_rate(loop) * train::cosine_decay(train::progress(loop));
+}
+
+bool is_tower_matrix(const train::Param& param) {
+  return param.value.dim() == 2 && param.name.find(".encoder.layers.") != std::string::npos;
+}
+
+// Muon on the matrices inside the towers, AdamW on embeddings, projections, norms and biases.
+void muon_update(train::Params& params, train::AdamWState& state, double weight_decay, double lr) {
+  train::Params inner, outer;
+  train::AdamWState inner_state{.step = state.step.clone(), .exp_avg = {}, .exp_avg_sq = {}};
+  train::AdamWState outer_state{.step = state.step, .exp_avg = {}, .exp_avg_sq = {}};
+  for (size_t i = 0; i < params.size(); ++i) {
+    const bool in = is_tower_matrix(params[i]);
+    (in ? inner : outer).push_back(params[i]);
+    (in ? inner_state : outer_state).exp_avg.push_back(state.exp_avg[i]);
+    (in ? inner_state : outer_state).exp_avg_sq.push_back(state.exp_avg_sq[i]);
+  }
+  const train::AdamWOptions adamw{.beta2 = kBeta2, .weight_decay = weight_decay};
+  train::muon_step(inner, inner_state, {.weight_decay = weight_decay, .adamw = adamw}, lr);
+  train::adamw_step(outer, outer_state, adamw, lr);
+}
+
+struct StepFigures {
+  double loss = 0, accuracy = 0, grad_norm = 0, lr = 0;
+};
+
+void optimizer_step(Run& run, double lr) {
+  train::TrainState& state = run.loop.state;
+  const double weight_decay = run.options.loop.weight_decay;
+  if (run.options.optimizer == "muon") {
+    muon_update(state.params, state.adamw, weight_decay, lr);
+  } else {
+    train::adamw_step(state.params, state.adamw, {.beta2 = kBeta2, .weight_decay = weight_decay},
+                      lr);
+  }
+  run.clip.logit_scale.detach().clamp_(0.0, kMaxLogitScale);
+}
+
+StepFigures update(Run& run, const ClipSource& source) {
+  train::Loop& loop = run.loop;
+  StepFigures figures{.lr = learning_rate(loop)};
+  const int64_t count = run.options.loop.train_batch_size;
+  const CaptionedImages batch = source.draw(count, loop.state.generator);
+  train::zero_grad(loop.state.params);
+  const at::Tensor image = image_features(run.clip, batch.images);
+  const at::Tensor text = text_features(run.clip, trimmed_ids(run.tokenizer, batch.captions));
+  const at::Tensor loss = clip_loss(image, text, run.clip.logit_scale, batch.also_true);
+  loss.backward();
+  figures.loss = loss.item<double>();
+  const at::Tensor best =
+      image.detach().matmul(text.detach().t()).masked_fill(batch.also_true, -2).argmax(1);
+  figures.accuracy = best.eq(at::arange(best.size(0))).to(at::kFloat).mean().item<double>();
+  figures.grad_norm = train::finish_update(loop, static_cast<double>(count),
+                                           [&] { optimizer_step(run, figures.lr); });
+  return figures;
+}
+
+Run start(const TrainClipOptions& options, const data::Tokenizer& tokenizer) {
+  Run run{options, tokenizer, train::new_loop(options.loop), {}};
+  run.clip = make_clip(options.model, run.loop.state.generator);
+  run.loop.settings = {{"optimizer", options.optimizer}};
+  train::take_weights(run.loop, run.clip);
+  return run;
+}
+
+std::string percent(double fraction) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.1f %%", 100 * fraction);
+  return text;
+}
+
+// Examines the average, writes it out and records what it can do; `report` gets a piece of a line.
+std::vector<Retrieval> validate(Run& run, const std::vector<ExamSet>& exams, std::string& report) {
+  const Clip clip = train::averaged(run.loop, run.clip);
+  std::vector<Retrieval> results;
+  std::vector<std::pair<std::string, double>> figures;
+  for (const ExamSet& exam : exams) {
+    const Retrieval result = retrieval_top1(clip, run.tokenizer, exam.groups);
+    figures.push_back({exam.name + "/image_to_text", result.image_to_text});
+    figures.push_back({exam.name + "/text_to_image", result.text_to_image});
+    report += "  " + exam.name + " " + percent(result.image_to_text) + " / " +
+              percent(result.text_to_image);
+    results.push_back(result);
+  }
+  train::record(run.loop, true, figures);
+  save_clip(run.options.loop.output_dir / "clip", clip, at::kHalf);
+  nn::save_clip_text(run.options.loop.output_dir / "text_encoder", clip.text, at::kHalf);
+  return results;
+}
+
+std::string report(const Run& run, const StepFigures& now) {
+  const double rate = train::images_per_second(run.loop);
+  train::record(run.loop, false,
+                {{"loss", now.loss},
+                 {"accuracy", now.accuracy},
+                 {"grad_norm", now.grad_norm},
+                 {"learning_rate", now.lr},
+                 {"logit_scale", run.clip.logit_scale.exp().item<double>()},
+                 {"pairs_per_second", rate}});
+  char text[160];
+  std::snprintf(text, sizeof text, "  loss %.4f  top-1 of batch %5.1f %%  lr %.1e  %.0f pairs/s",
+                now.loss, 100 * now.accuracy, now.lr, rate);
+  return train::progress_text(run.loop) + text;
+}
+
+}  // namespace
+
+at::Tensor trimmed_ids(const data::Tokenizer& tokenizer, const std::vector<std::string>& captions) {
+  const at::Tensor ids = data::encode(tokenizer, captions).ids;
+  const int64_t longest = ids.eq(tokenizer.eos).to(at::kInt).argmax(-1).max().item<int64_t>() + 1;
+  return ids.slice(1, 0, longest);
+}
+
+at::Tensor clip_loss(const at::Tensor& image,
+                     const at::Tensor& text,
+                     const at::Tensor& logit_scale,
+                     const at::Tensor& also_true) {
+  data::check_shape(image, {-1, -1}, "clip_loss: image");
+  data::check_shape(text, {image.size(0), image.size(1)}, "clip_loss: text");
+  at::Tensor logits = logit_scale.exp() * image.matmul(text.t());  // [B images, B texts]
+  if (also_true.defined())
+    logits = logits.masked_fill(also_true, -std::numeric_limits<double>::infinity());
+  return -(logits.log_softmax(1).diagonal().mean() + logits.log_softmax(0).diagonal().mean()) / 2;
+}
+
+Retrieval retrieval_top1(const Clip& clip,
+                         const data::Tokenizer& tokenizer,
+                         const std::vector<CaptionedImages>& groups) {
+  const at::NoGradGuard no_grad;
+  TORCH_CHECK(!groups.empty(), "retrieval_top1: expected at least one group");
+  Retrieval sum;
+  for (const CaptionedImages& group : groups) {
+    const at::Tensor image = image_features(clip, group.images);
+    const at::Tensor scores =
+        image.matmul(text_features(clip, trimmed_ids(tokenizer, group.captions)).t());
+    const at::Tensor own = at::arange(scores.size(0));
+    sum.image_to_text += scores.argmax(1).eq(own).to(at::kDouble).mean().item<double>();
+    sum.text_to_image += scores.argmax(0).eq(own).to(at::kDouble).mean().item<double>();
+  }
+  const auto count = static_cast<double>(groups.size());
+  return {sum.image_to_text / count, sum.text_to_image / count};
+}
+
+TrainClipResult train_clip(const TrainClipOptions& options,
+                           const data::Tokenizer& tokenizer,
+                           const ClipSource& source,
+                           const std::vector<ExamSet>& exams,
+                           const std::function<void(const std::string&)>& print) {
+  Run run = start(options, tokenizer);
+  StepFigures now;
+  std::string examined;
+  train::run(run.loop, {.update = [&] { now = update(run, source); },
+                        .validate = [&] { validate(run, exams, examined); },
+                        .report =
+                            [&] {
+                              print(report(run, now) + examined);
+                              examined.clear();
+                            }});
+  TrainClipResult result{
+      train::averaged(run.loop, run.clip), run.loop.step, train::minutes(run.loop), {}};
+  result.exams = validate(run, exams, examined);
+  return result;
+}
+
+}  // namespace rewards

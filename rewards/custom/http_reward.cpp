@@ -1,0 +1,99 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "data/base/base64.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
+#include "rewards/custom/external.hpp"
+
+namespace rewards {
+namespace {
+
+constexpr double kLongestWait = 60;  // seconds between two attempts
+constexpr int kQuietAttempts = 3;    // before the user is told
+
+std::string request_text(const RewardBatch& batch) {
+  nlohmann::ordered_json request;
+  request["prompts"] = batch.prompts;
+  request["images"] = nlohmann::ordered_json::array();
+  for (int64_t i = 0; i < batch.images.size(0); ++i)
+    request["images"].push_back(data::base64(data::encode_png(batch.images[i])));
+  return data::to_text(request);
+}
+
+struct Scores {
+  std::vector<double> values;
+  std::string fault;  // empty: they are there
+};
+
+Scores read_scores(const data::HttpReply& reply, int64_t count) {
+  if (reply.status == 0) return {{}, reply.error};
+  if (reply.status != 200) return {{}, "status " + std::to_string(reply.status)};
+  const auto json = data::parse_json(reply.body);
+  const auto list = json.is_object() ? json.value("scores", nlohmann::json()) : nlohmann::json();
+  const std::string expected = "expected {\"scores\": [" + std::to_string(count) +
+                               " numbers or null]}, found '" + reply.body.substr(0, 80) + "'";
+  if (!list.is_array() || static_cast<int64_t>(list.size()) != count) return {{}, expected};
+  Scores scores;
+  for (const auto& value : list) {
+    if (!value.is_number() && !value.is_null()) return {{}, expected};
+    scores.values.push_back(value.is_null() ? std::numeric_limits<double>::quiet_NaN()
+                                            : value.get<double>());
+  }
+  return scores;
+}
+
+// Repeats until the answer is one, or patience ends.
+std::vector<double> ask(const std::string& name,
+                        const data::Url& url,
+                        const OutsideOptions& options,
+                        const RewardBatch& batch) {
+  const std::string body = request_text(batch);
+  const auto started = std::chrono::steady_clock::now();
+  double wait = options.first_wait;
+  for (int attempt = 1;; ++attempt) {
+    const data::HttpReply reply = data::http_post(url, body, {.seconds = options.seconds});
+    const Scores scores = read_scores(reply, batch.images.size(0));
+    if (scores.fault.empty()) return scores.values;
+    const std::string what = "reward " + name + ": " + url.scheme + "://" + url.host + ":" +
+                             std::to_string(url.port) + url.path + ": " + scores.fault;
+    if (data::is_refusal(reply.status))
+      throw data::BadInput(what + "; check the address and the server");
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
+    if (spent.count() > options.patience)
+      throw data::BadInput(what + ", for " + std::to_string(static_cast<int64_t>(spent.count())) +
+                           " s; a run goes on from its last checkpoint when the server is well");
+    if (attempt == kQuietAttempts || (attempt > kQuietAttempts && wait >= kLongestWait))
+      std::cerr << "laurel: " << what << "; waiting for it\n";
+    const double asked = data::retry_after(reply);
+    std::this_thread::sleep_for(std::chrono::duration<double>(asked >= 0 ? asked : wait));
+    wait = std::min(2 * wait, kLongestWait);
+  }
+}
+
+}  // namespace
+
+Reward http_reward(const std::string& name, const data::Url& url, const OutsideOptions& options) {
+  if (!options.any_host && !data::is_loopback(url))
+    throw data::BadInput("reward " + name + ": images would be sent to " + url.host +
+                         ", another machine; allow it with --allow-remote");
+  const auto score = [=](const RewardBatch& batch) {
+    const RewardBatch local{batch.images.detach().cpu(), batch.prompts};
+    const auto scores = ask(name, url, options, local);
+    return at::tensor(scores, at::kDouble).to(at::kFloat).to(batch.images.device());
+  };
+  return {.info = {.name = name,
+                   .unit = "its own",
+                   .needs_prompt = false,
+                   .description = "the server at " + url.host + ":" + std::to_string(url.port)},
+          .score = score};
+}
+
+}  // namespace rewards

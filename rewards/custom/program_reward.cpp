@@ -1,0 +1,134 @@
+#include <ATen/ATen.h>
+
+#include <atomic>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "data/base/base64.hpp"
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
+#include "data/system/line_subprocess.hpp"
+#include "rewards/custom/external.hpp"
+
+namespace rewards {
+namespace {
+
+constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
+constexpr int kMostFailures = 3;  // images in a row
+
+// The programs of one reward. Restarted ones keep their place.
+struct Pool {
+  std::string name, command;
+  OutsideOptions options;
+  std::vector<std::unique_ptr<data::LineProcess>> programs;
+  std::atomic<int64_t> next_id = 0;
+};
+
+std::string question(int64_t id, const at::Tensor& image, const std::string& prompt) {
+  nlohmann::ordered_json line;
+  line["id"] = id;
+  line["prompt"] = prompt;
+  line["png"] = data::base64(data::encode_png(image));
+  return data::to_text(line);
+}
+
+struct Answer {
+  bool understood = false;
+  double score = kMissing;
+  std::string fault;
+};
+
+Answer read_answer(const std::optional<std::string>& line, int64_t id) {
+  if (!line) return {.fault = "no answer: it died or was late"};
+  const auto json = data::parse_json(*line);
+  const bool ours = json.is_object() && json.contains("id") && json["id"].is_number_integer() &&
+                    json["id"].get<int64_t>() == id;
+  if (ours && json.contains("score") && json["score"].is_number())
+    return {.understood = true, .score = json["score"].get<double>(), .fault = ""};
+  if (ours && json.contains("error")) return {.understood = true, .fault = ""};
+  return {.fault = "expected {\"id\": " + std::to_string(id) + ", \"score\": NUMBER}, found '" +
+                   line->substr(0, 80) + "'"};
+}
+
+Answer ask(Pool& pool, size_t place, const at::Tensor& image, const std::string& prompt) {
+  Answer answer;
+  for (int attempt = 0; attempt < 2 && !answer.understood; ++attempt) {
+    auto& program = pool.programs[place];
+    if (!program) program = std::make_unique<data::LineProcess>(pool.command);
+    const int64_t id = pool.next_id++;
+    const auto deadline =
+        std::chrono::steady_clock::now() +
+        std::chrono::milliseconds(static_cast<int64_t>(pool.options.seconds * 1000));
+    const bool sent = program->write_line(question(id, image, prompt), deadline);
+    answer = read_answer(sent ? program->read_line(deadline) : std::nullopt, id);
+    if (!answer.understood) program.reset();  // what else it may say belongs to no question
+  }
+  return answer;
+}
+
+// One worker's share: the next image that nobody has taken.
+void work(Pool& pool,
+          size_t place,
+          const RewardBatch& batch,
+          std::atomic<int64_t>& next,
+          std::vector<double>& scores) {
+  int failures = 0;
+  for (int64_t i = next++; i < batch.images.size(0); i = next++) {
+    const auto row = static_cast<size_t>(i);
+    const std::string prompt = batch.prompts.empty() ? "" : batch.prompts[row];
+    const Answer answer = ask(pool, place, batch.images[i], prompt);
+    scores[row] = answer.score;
+    failures = answer.understood ? 0 : failures + 1;
+    if (failures == kMostFailures) {
+      throw data::BadInput("reward " + pool.name + ": the program '" + pool.command +
+                           "' failed on " + std::to_string(kMostFailures) +
+                           " images in a row: " + answer.fault + "; try it by hand");
+    }
+  }
+}
+
+at::Tensor score(Pool& pool, const RewardBatch& batch) {
+  std::vector<double> scores(static_cast<size_t>(batch.images.size(0)), kMissing);
+  const RewardBatch local{batch.images.detach().cpu(), batch.prompts};
+  std::atomic<int64_t> next = 0;
+  std::exception_ptr fault;
+  std::mutex guard;
+  std::vector<std::thread> threads;
+  for (size_t place = 0; place < pool.programs.size(); ++place) {
+    threads.emplace_back([&, place] {
+      try {
+        work(pool, place, local, next, scores);
+      } catch (...) {
+        const std::lock_guard lock(guard);
+        fault = std::current_exception();
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  if (fault) std::rethrow_exception(fault);
+  return at::tensor(scores, at::kDouble).to(at::kFloat).to(batch.images.device());
+}
+
+}  // namespace
+
+Reward program_reward(const std::string& name,
+                      const std::string& command,
+                      const OutsideOptions& options) {
+  const auto pool = std::make_shared<Pool>();
+  pool->name = name;
+  pool->command = command;
+  pool->options = options;
+  pool->programs.resize(static_cast<size_t>(options.workers));
+  return {.info = {.name = name,
+                   .unit = "its own",
+                   .needs_prompt = false,
+                   .description = "the program " + command},
+          .score = [pool](const RewardBatch& batch) { return score(*pool, batch); }};
+}
+
+}  // namespace rewards

@@ -1,0 +1,130 @@
+#include "rewards/scorers/aesthetic.hpp"
+
+#include <ATen/ATen.h>
+
+#include <array>
+
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/weights/weight_files.hpp"
+
+namespace rewards {
+namespace {
+
+constexpr std::array<int64_t, 5> kOutputs = {1024, 128, 64, 16, 1};
+constexpr std::array<double, 3> kDropout = {0.2, 0.2, 0.1};  // after layers 0, 1, 2
+
+// Names of the layers: positions in the original's nn.Sequential, where dropouts and activations
+// count.
+std::vector<std::string> layer_names(AestheticForm form, const std::string& prefix) {
+  if (form == AestheticForm::kLinear) return {prefix};
+  std::vector<std::string> names;
+  for (const int position :
+       form == AestheticForm::kLinearMlp ? std::array{0, 2, 4, 6, 7} : std::array{0, 3, 6, 9, 11}) {
+    names.push_back(prefix + "layers." + std::to_string(position) + ".");
+  }
+  return names;
+}
+
+nn::Linear take_layer(const data::Weights& weights,
+                      const std::string& name,
+                      int64_t out,
+                      int64_t in) {
+  return {.weight = data::take(weights, name + "weight", {out, in}),
+          .bias = data::take(weights, name + "bias", {out}),
+          .lora = {}};
+}
+
+AestheticForm form_of(const data::Weights& weights) {
+  if (data::has(weights, "layers.7.weight")) return AestheticForm::kLinearMlp;
+  if (data::has(weights, "layers.11.weight")) return AestheticForm::kReluMlp;
+  if (data::has(weights, "weight")) return AestheticForm::kLinear;
+  throw data::BadInput(weights.source +
+                       ": not an aesthetic head (expected tensors layers.{0,2,4,6,7}.weight, "
+                       "layers.{0,3,6,9,11}.weight or weight); `laurel inspect` tells what it is");
+}
+
+at::Tensor drop(const at::Tensor& x, double probability, at::Generator& generator) {
+  return x * at::empty_like(x).bernoulli_(1 - probability, generator) / (1 - probability);
+}
+
+at::Tensor forward(const AestheticHead& head, const at::Tensor& embedding, at::Generator* dropout) {
+  data::check_shape(embedding, {-1, embedding_width(head)}, "aesthetic_forward: embedding");
+  at::Tensor x = embedding;  // [B, D]
+  for (size_t i = 0; i < head.layers.size(); ++i) {
+    x = nn::linear(head.layers[i], x);
+    const bool hidden =
+        i + 2 < head.layers.size();  // the last two layers follow each other directly
+    if (hidden && head.form == AestheticForm::kReluMlp) x = x.relu();
+    if (hidden && dropout) x = drop(x, kDropout[i], *dropout);
+  }
+  return x.squeeze(1);
+}
+
+}  // namespace
+
+AestheticHead take_aesthetic(const data::Weights& weights) {
+  AestheticHead head{.form = form_of(weights), .layers = {}};
+  const auto names = layer_names(head.form, "");
+  int64_t in = -1;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const int64_t out = names.size() == 1 ? 1 : kOutputs[i];
+    head.layers.push_back(take_layer(weights, names[i], out, in));
+    in = out;
+  }
+  return head;
+}
+
+AestheticHead load_aesthetic(const std::filesystem::path& path) {
+  return take_aesthetic(data::read_weights_file(path));
+}
+
+AestheticHead make_aesthetic(AestheticForm form, int64_t width, at::Generator& generator) {
+  AestheticHead head{.form = form, .layers = {}};
+  if (form == AestheticForm::kLinear) {
+    head.layers.push_back(nn::make_linear(1, width, true, generator));
+    return head;
+  }
+  for (const int64_t out : kOutputs) {
+    head.layers.push_back(nn::make_linear(out, width, true, generator));
+    width = out;
+  }
+  return head;
+}
+
+void for_each_tensor(AestheticHead& head,
+                     const std::string& prefix,
+                     const data::TensorVisitor& visit) {
+  const auto names = layer_names(head.form, prefix);
+  for (size_t i = 0; i < head.layers.size(); ++i) {
+    visit(names[i] + "weight", head.layers[i].weight);
+    visit(names[i] + "bias", head.layers[i].bias);
+  }
+}
+
+AestheticHead folded(const AestheticHead& head) {
+  if (head.form != AestheticForm::kLinearMlp) return head;
+  at::Tensor weight = head.layers[0].weight.to(at::kDouble);  // [out, D]
+  at::Tensor bias = head.layers[0].bias.to(at::kDouble);      // [out]
+  for (size_t i = 1; i < head.layers.size(); ++i) {
+    const at::Tensor next = head.layers[i].weight.to(at::kDouble);
+    weight = next.mm(weight);
+    bias = next.mv(bias) + head.layers[i].bias.to(at::kDouble);
+  }
+  const at::ScalarType dtype = head.layers[0].weight.scalar_type();
+  return {.form = AestheticForm::kLinear, .layers = {{weight.to(dtype), bias.to(dtype), {}}}};
+}
+
+int64_t embedding_width(const AestheticHead& head) { return head.layers.front().weight.size(1); }
+
+at::Tensor aesthetic_forward(const AestheticHead& head, const at::Tensor& embedding) {
+  return forward(head, embedding, nullptr);
+}
+
+at::Tensor aesthetic_forward_training(const AestheticHead& head,
+                                      const at::Tensor& embedding,
+                                      at::Generator& generator) {
+  return forward(head, embedding, &generator);
+}
+
+}  // namespace rewards

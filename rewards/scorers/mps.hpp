@@ -1,0 +1,57 @@
+#pragma once
+
+// MPS, the overall score (Zhang et al., "Learning multi-dimensional human preference for
+// text-to-image generation", 2024): a CLIP H whose image tokens are looked at by the prompt through
+// four cross blocks, masked to the prompt's words that matter for a list of attributes.
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "data/nn/layers.hpp"
+#include "data/weights/tensor_map.hpp"
+#include "rewards/clip/model.hpp"
+#include "rewards/scorers/clip_family.hpp"
+
+namespace rewards {
+
+struct MpsCross {  // the image's tokens look at the text's; a feed-forward beside it
+  nn::Norm norm;
+  nn::Linear to_q, to_kv, to_out, ff_in, ff_out;
+};
+struct MpsSelf {  // parallel attention and feed-forward from one projection, rotary places
+  nn::Norm norm;
+  nn::Linear fused, attn_out, ff_out;
+  at::Tensor inv_freq;  // [d / 2]
+};
+struct MpsLayer {
+  MpsCross cross;
+  MpsSelf self;
+};
+struct Mps {
+  Clip clip;
+  std::vector<MpsLayer> layers;
+  double threshold = 0.3;  // of the mask: the official evaluation's; the model's own forward: 0.01
+};
+
+// "cross_model.*" with or without "mps." before it.
+std::vector<MpsLayer> take_mps_layers(const data::Weights& weights, int64_t width);
+
+// query: [B, Q, D]; context: [B, L, D]; mask: [B, L] added to the scores -> [B, Q, D]
+at::Tensor mps_cross_forward(const std::vector<MpsLayer>& layers,
+                             const at::Tensor& query,
+                             const at::Tensor& context,
+                             const at::Tensor& mask);
+
+// x: [B, 3, S, S] preprocessed; ids: [B, L] of the prompts; condition: [1, L] of the attributes ->
+// [B]. The mask divides each similarity by the largest of its own image, so that no image depends
+// on its neighbours (the release divides by the batch's largest).
+at::Tensor mps_forward(const Mps& w,
+                       const at::Tensor& x,
+                       const at::Tensor& ids,
+                       const at::Tensor& condition);
+
+// mps: one file with the CLIP and cross_model.*; ;threshold=0.01 for the model's own.
+Reward mps_reward(const Definition& definition, const FamilyOptions& options);
+
+}  // namespace rewards

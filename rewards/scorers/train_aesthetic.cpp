@@ -1,0 +1,96 @@
+#include "rewards/scorers/train_aesthetic.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <cmath>
+#include <limits>
+
+#include "data/base/shape.hpp"
+#include "data/train/optimizers.hpp"
+
+namespace rewards {
+namespace {
+
+struct Examples {
+  at::Tensor embeddings;  // [N, D]
+  at::Tensor ratings;     // [N]
+};
+
+Examples rows_of(const Examples& examples, const at::Tensor& rows) {
+  return {examples.embeddings.index_select(0, rows), examples.ratings.index_select(0, rows)};
+}
+
+double error_of(const AestheticHead& head, const Examples& examples) {
+  const at::NoGradGuard no_grad;
+  return (aesthetic_forward(head, examples.embeddings) - examples.ratings)
+      .square()
+      .mean()
+      .item<double>();
+}
+
+AestheticHead copy_of(AestheticHead head) {
+  for_each_tensor(head, "",
+                  [](const std::string&, at::Tensor& tensor) { tensor = tensor.detach().clone(); });
+  return head;
+}
+
+double train_epoch(const AestheticHead& head,
+                   const Examples& examples,
+                   const train::Params& params,
+                   train::AdamWState& adamw,
+                   const AestheticTraining& options,
+                   double rate,
+                   at::Generator& generator) {
+  const auto order = at::randperm(examples.ratings.size(0), generator, at::kLong);
+  double sum = 0;
+  for (int64_t start = 0; start < order.size(0); start += options.batch_size) {
+    const Examples batch = rows_of(examples, order.slice(0, start, start + options.batch_size));
+    train::zero_grad(params);
+    const auto loss =
+        (aesthetic_forward_training(head, batch.embeddings, generator) - batch.ratings)
+            .square()
+            .mean();
+    loss.backward();
+    train::adamw_step(params, adamw, {.weight_decay = options.weight_decay}, rate);
+    sum += loss.item<double>() * static_cast<double>(batch.ratings.size(0));
+  }
+  return sum / static_cast<double>(order.size(0));
+}
+
+}  // namespace
+
+TrainedAesthetic train_aesthetic(const at::Tensor& embeddings,
+                                 const at::Tensor& ratings,
+                                 const AestheticTraining& options,
+                                 at::Generator& generator,
+                                 const EpochReport& report) {
+  data::check_shape(embeddings, {ratings.size(0), -1}, "train_aesthetic: embeddings");
+  const int64_t count = ratings.size(0);
+  TORCH_CHECK(count >= 20, "train_aesthetic: expected at least 20 ratings, got ", count);
+  const auto order = at::randperm(count, generator, at::kLong);
+  const auto held =
+      std::max<int64_t>(1, std::llround(options.validation_share * static_cast<double>(count)));
+  const Examples all{embeddings, ratings};
+  const Examples validation = rows_of(all, order.slice(0, 0, held)),
+                 training = rows_of(all, order.slice(0, held));
+
+  AestheticHead head = make_aesthetic(options.form, embeddings.size(1), generator);
+  head.layers.back().bias = training.ratings.mean().view({1});  // start from the mean rating
+  const auto params = train::parameters_of(head, "");
+  auto adamw = train::make_adamw(params);
+  TrainedAesthetic best{.head = copy_of(head),
+                        .validation_error = std::numeric_limits<double>::infinity()};
+  for (int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
+    const double factor =
+        train::lr_factor(train::LrSchedule::kCosine, epoch - 1, 0, options.epochs);
+    const double error = train_epoch(head, training, params, adamw, options,
+                                     factor * options.learning_rate, generator);
+    const double held_error = error_of(head, validation);
+    if (held_error < best.validation_error) best = {copy_of(head), epoch, held_error};
+    report(epoch, error, held_error);
+  }
+  return best;
+}
+
+}  // namespace rewards

@@ -1,0 +1,37 @@
+#pragma once
+
+// Fits an aesthetic head to mean ratings of images, on their CLIP embeddings.
+
+#include <functional>
+
+#include "rewards/scorers/aesthetic.hpp"
+
+namespace rewards {
+
+// The defaults are those of the original's training (Adam, lr 1e-3, batches of 256, mean squared
+// error, a twentieth held back), with a weight decay and fewer epochs.
+struct AestheticTraining {
+  AestheticForm form = AestheticForm::kLinearMlp;
+  int64_t epochs = 30;
+  int64_t batch_size = 256;
+  double learning_rate = 1e-3;
+  double weight_decay = 1e-4;
+  double validation_share = 0.05;  // held back to choose the best epoch
+};
+
+struct TrainedAesthetic {
+  AestheticHead head;           // of the best epoch
+  int64_t best_epoch = 0;       // from 1
+  double validation_error = 0;  // mean squared, points^2
+};
+
+// embeddings: [N, D] unit norm, ratings: [N] 1-10, N >= 20. `report` hears of each epoch.
+using EpochReport =
+    std::function<void(int64_t epoch, double training_error, double validation_error)>;
+TrainedAesthetic train_aesthetic(const at::Tensor& embeddings,
+                                 const at::Tensor& ratings,
+                                 const AestheticTraining& options,
+                                 at::Generator& generator,
+                                 const EpochReport& report);
+
+}  // namespace rewards
