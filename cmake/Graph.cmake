@@ -4,7 +4,7 @@ find_path(CUDA_INCLUDE cuda_runtime_api.h PATHS "${LAUREL_TORCH}/../nvidia/cu13/
 if(NOT CUDA_INCLUDE)
   return()
 endif()
-add_library(laurel_graph MODULE diffusion/graph/record_graph.cpp)
+add_library(laurel_graph MODULE diffusion/pipeline/graph/library.cpp)
 target_include_directories(laurel_graph SYSTEM PRIVATE "${CUDA_INCLUDE}")
 target_link_libraries(laurel_graph PRIVATE laurel::torch)
 set_target_properties(laurel_graph PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)

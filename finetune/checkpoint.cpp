@@ -7,8 +7,8 @@
 #include "data/base/error.hpp"
 #include "data/train/metrics.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/lora_file.hpp"
-#include "diffusion/save_like.hpp"
+#include "diffusion/checkpoints/save_in_source_format.hpp"
+#include "diffusion/lora/write.hpp"
 #include "finetune/session.hpp"
 
 namespace finetune {

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "diffusion/guidance.hpp"
+#include "diffusion/pipeline/guidance.hpp"
 
 namespace finetune {
 

@@ -7,8 +7,8 @@
 #include <map>
 
 #include "data/train/metrics.hpp"
-#include "diffusion/lora.hpp"
-#include "diffusion/samplers.hpp"
+#include "diffusion/lora/adapters.hpp"
+#include "diffusion/sampling/sampler.hpp"
 #include "finetune/distill_step.hpp"
 #include "finetune/epoch.hpp"
 #include "finetune/scale.hpp"

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "data/train/metrics.hpp"
-#include "diffusion/lora.hpp"
+#include "diffusion/lora/adapters.hpp"
 #include "finetune/edit_evaluate.hpp"
 #include "finetune/scale.hpp"
 #include "finetune/trainable.hpp"

@@ -3,8 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "diffusion/generate.hpp"
-#include "diffusion/noise.hpp"
+#include "diffusion/pipeline/generate.hpp"
+#include "diffusion/sampling/random_noise.hpp"
 
 namespace finetune {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "data/device/device.hpp"
 #include "data/device/memory.hpp"
-#include "diffusion/lora.hpp"
+#include "diffusion/lora/adapters.hpp"
 #include "finetune/edit_evaluate.hpp"
 #include "finetune/measure.hpp"
 #include "finetune/memory.hpp"

@@ -13,7 +13,7 @@
 #include "data/images/exif_orientation.hpp"
 #include "data/images/image_folder.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/edit_model.hpp"
+#include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/latent_set.hpp"
 #include "finetune/pretrain_unet.hpp"
 

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "data/images/edit_dataset.hpp"
-#include "diffusion/pipeline.hpp"
-#include "diffusion/schedule.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
+#include "diffusion/sampling/noise_schedule.hpp"
 #include "finetune/edit_config.hpp"
 
 namespace finetune {

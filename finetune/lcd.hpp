@@ -9,8 +9,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "diffusion/guidance.hpp"
-#include "diffusion/schedule.hpp"
+#include "diffusion/pipeline/guidance.hpp"
+#include "diffusion/sampling/noise_schedule.hpp"
 
 namespace finetune {
 

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "data/train/training_loop.hpp"
-#include "diffusion/pipeline.hpp"
-#include "diffusion/schedule.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
+#include "diffusion/sampling/noise_schedule.hpp"
 #include "finetune/latent_set.hpp"
 #include "finetune/unet_exam.hpp"
 

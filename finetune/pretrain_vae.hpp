@@ -10,7 +10,7 @@
 #include <string>
 
 #include "data/train/training_loop.hpp"
-#include "diffusion/vae.hpp"
+#include "diffusion/networks/vae/vae.hpp"
 
 namespace finetune {
 

@@ -7,7 +7,7 @@
 
 #include "data/base/error.hpp"
 #include "data/device/transfer.hpp"
-#include "diffusion/noise.hpp"
+#include "diffusion/sampling/random_noise.hpp"
 
 namespace finetune {
 namespace {

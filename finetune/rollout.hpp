@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "diffusion/step.hpp"
+#include "diffusion/sampling/gaussian_step.hpp"
 #include "finetune/config.hpp"
 #include "finetune/denoiser.hpp"
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/scheduler_config.hpp"
-#include "diffusion/unet.hpp"
+#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/sampling/scheduler_config.hpp"
 #include "finetune/denoiser.hpp"
 #include "finetune/ranks.hpp"
 #include "rewards/reward.hpp"

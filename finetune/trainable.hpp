@@ -1,6 +1,6 @@
 #pragma once
 
-#include "diffusion/lora.hpp"
+#include "diffusion/lora/adapters.hpp"
 #include "finetune/config.hpp"
 
 namespace finetune {

@@ -5,7 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "data/world/oracle.hpp"
-#include "diffusion/step.hpp"
+#include "diffusion/sampling/gaussian_step.hpp"
 #include "finetune/workers.hpp"
 
 namespace finetune {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/pipeline.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 
 namespace finetune {
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "data/images/image_folder.hpp"
-#include "diffusion/vae.hpp"
+#include "diffusion/networks/vae/vae.hpp"
 #include "finetune/latent_set.hpp"
 
 namespace tools {

@@ -15,7 +15,7 @@
 #include "data/images/exif_orientation.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_io.hpp"
-#include "diffusion/generate.hpp"
+#include "diffusion/pipeline/generate.hpp"
 #include "tools/commands.hpp"
 #include "tools/edit_jobs.hpp"
 #include "tools/failure.hpp"

@@ -8,9 +8,9 @@
 
 #include "data/base/error.hpp"
 #include "data/images/generation_parameters.hpp"
-#include "diffusion/checkpoint_parts.hpp"
-#include "diffusion/lora_file.hpp"
-#include "diffusion/lora_merge.hpp"
+#include "diffusion/lora/checkpoint_parts.hpp"
+#include "diffusion/lora/merge.hpp"
+#include "diffusion/lora/write.hpp"
 #include "tools/commands.hpp"
 #include "tools/lora_choice.hpp"
 #include "tools/models.hpp"

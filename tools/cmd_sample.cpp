@@ -15,7 +15,7 @@
 #include "data/base/shape.hpp"
 #include "data/device/memory.hpp"
 #include "data/weights/weight_files.hpp"
-#include "diffusion/prompt.hpp"
+#include "diffusion/text/prompt_weighting.hpp"
 #include "tools/commands.hpp"
 #include "tools/distilled_range.hpp"
 #include "tools/embeddings.hpp"

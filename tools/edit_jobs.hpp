@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/pipeline.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 #include "tools/edit_options.hpp"
 
 namespace tools {

@@ -1,6 +1,6 @@
 #include "tools/edit_options.hpp"
 
-#include "diffusion/sampler_names.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 
 namespace tools {
 namespace {

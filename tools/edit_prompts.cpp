@@ -10,7 +10,7 @@
 #include "data/images/exif_orientation.hpp"
 #include "data/images/image_folder.hpp"
 #include "data/world/edit_sample.hpp"
-#include "diffusion/edit_model.hpp"
+#include "diffusion/pipeline/edit_conditioning.hpp"
 #include "rewards/combine/weighted_sum.hpp"
 #include "tools/edit_jobs.hpp"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data/images/edit_dataset.hpp"
-#include "diffusion/pipeline.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 #include "finetune/task.hpp"
 #include "rewards/registry/registry.hpp"
 #include "tools/training_options.hpp"

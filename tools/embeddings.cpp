@@ -5,7 +5,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/unicode.hpp"
-#include "diffusion/embedding.hpp"
+#include "diffusion/pipeline/textual_inversion.hpp"
 
 namespace fs = std::filesystem;
 

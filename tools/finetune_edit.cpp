@@ -11,7 +11,7 @@
 
 #include "data/base/error.hpp"
 #include "data/images/image_folder.hpp"
-#include "diffusion/edit_model.hpp"
+#include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/edit.hpp"
 #include "rewards/combine/weighted_sum.hpp"
 #include "rewards/registry/registry.hpp"

@@ -10,7 +10,7 @@
 #include "data/base/error.hpp"
 #include "data/text/prompt_file.hpp"
 #include "data/world/caption.hpp"
-#include "diffusion/pipeline.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 #include "finetune/epoch.hpp"
 #include "rewards/clip/model.hpp"
 #include "rewards/combine/weighted_sum.hpp"

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "diffusion/generate.hpp"
+#include "diffusion/pipeline/generate.hpp"
 
 namespace tools {
 

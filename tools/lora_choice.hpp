@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/lora_weights.hpp"
+#include "diffusion/lora/read.hpp"
 
 namespace tools {
 

@@ -7,7 +7,7 @@
 
 #include "data/base/error.hpp"
 #include "data/weights/hub_cache.hpp"
-#include "diffusion/single_file.hpp"
+#include "diffusion/checkpoints/single_file.hpp"
 
 namespace fs = std::filesystem;
 

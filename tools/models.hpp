@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string>
 
-#include "diffusion/pipeline.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 #include "tools/options.hpp"
 
 namespace tools {

@@ -7,7 +7,7 @@
 
 #include <string>
 
-#include "diffusion/generate.hpp"
+#include "diffusion/pipeline/generate.hpp"
 #include "tools/options.hpp"
 
 namespace tools {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "data/images/generation_parameters.hpp"
-#include "diffusion/generate.hpp"
+#include "diffusion/pipeline/generate.hpp"
 #include "rewards/reward.hpp"
 #include "tools/sample_jobs.hpp"
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "diffusion/pipeline.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 
 namespace tools {
 

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "diffusion/edit_model.hpp"
+#include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/edit.hpp"
 #include "tests/support/tiny_families.hpp"
 #include "tests/support/tiny_run.hpp"

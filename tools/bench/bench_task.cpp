@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "diffusion/generate.hpp"
+#include "diffusion/pipeline/generate.hpp"
 
 namespace bench {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "diffusion/pipeline.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 #include "finetune/task.hpp"
 
 namespace bench {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/pipeline.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 #include "rewards/clip/model.hpp"
 
 namespace bench {

@@ -8,7 +8,7 @@
 
 #include "data/images/image_io.hpp"
 #include "data/train/optimizers.hpp"
-#include "diffusion/generate.hpp"
+#include "diffusion/pipeline/generate.hpp"
 #include "finetune/epoch.hpp"
 #include "finetune/trainable.hpp"
 #include "finetune/update.hpp"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/pipeline.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 #include "rewards/clip/model.hpp"
 #include "tools/bench/measure.hpp"
 

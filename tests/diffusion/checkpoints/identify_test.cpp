@@ -1,7 +1,7 @@
+#include "diffusion/checkpoints/identify.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
-
-#include "diffusion/model_kind.hpp"
 
 namespace {
 

@@ -1,3 +1,5 @@
+#include "diffusion/checkpoints/save_in_source_format.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -5,9 +7,8 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
-#include "diffusion/pipeline.hpp"
-#include "diffusion/save_like.hpp"
-#include "diffusion/single_file.hpp"
+#include "diffusion/checkpoints/single_file.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "diffusion/single_file.hpp"
+#include "diffusion/checkpoints/single_file.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -9,10 +9,10 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
-#include "diffusion/generate.hpp"
-#include "diffusion/model_traits.hpp"
-#include "diffusion/original_config.hpp"
-#include "diffusion/save_like.hpp"
+#include "diffusion/checkpoints/ldm_config.hpp"
+#include "diffusion/checkpoints/save_in_source_format.hpp"
+#include "diffusion/checkpoints/traits.hpp"
+#include "diffusion/pipeline/generate.hpp"
 #include "tests/support/golden.hpp"
 
 namespace {

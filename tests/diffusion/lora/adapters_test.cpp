@@ -1,3 +1,5 @@
+#include "diffusion/lora/adapters.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
@@ -7,9 +9,8 @@
 
 #include "data/base/error.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/lora.hpp"
-#include "diffusion/lora_file.hpp"
-#include "diffusion/lora_weights.hpp"
+#include "diffusion/lora/read.hpp"
+#include "diffusion/lora/write.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
 namespace {

@@ -1,11 +1,12 @@
+#include "diffusion/lora/forms.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "data/base/error.hpp"
-#include "diffusion/lora_change.hpp"
-#include "diffusion/lora_names.hpp"
+#include "diffusion/lora/names.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "data/weights/safetensors.hpp"
-#include "diffusion/generate.hpp"
-#include "diffusion/lora_weights.hpp"
+#include "diffusion/lora/read.hpp"
+#include "diffusion/pipeline/generate.hpp"
 #include "tests/support/golden.hpp"
 
 namespace {

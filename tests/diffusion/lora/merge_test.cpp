@@ -1,3 +1,5 @@
+#include "diffusion/lora/merge.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
@@ -8,9 +10,8 @@
 
 #include "data/base/error.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/checkpoint_parts.hpp"
-#include "diffusion/lora_file.hpp"
-#include "diffusion/lora_merge.hpp"
+#include "diffusion/lora/checkpoint_parts.hpp"
+#include "diffusion/lora/write.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {

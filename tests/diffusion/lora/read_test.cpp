@@ -1,3 +1,5 @@
+#include "diffusion/lora/read.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
@@ -7,7 +9,6 @@
 
 #include "data/base/error.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/lora_weights.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/tiny_pipeline.hpp"

@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
+#include "diffusion/naming/ldm_names.hpp"
 
-#include "diffusion/original_names.hpp"
+#include <gtest/gtest.h>
 
 namespace {
 

@@ -2,7 +2,7 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
-#include "diffusion/generate.hpp"
+#include "diffusion/pipeline/generate.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
 namespace {

@@ -1,4 +1,4 @@
-#include "diffusion/generate.hpp"
+#include "diffusion/pipeline/generate.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,13 +1,14 @@
 // Chains that begin at an image, and images that keep a part.
 
+#include "diffusion/pipeline/inpaint_mask.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "diffusion/generate.hpp"
-#include "diffusion/keep.hpp"
+#include "diffusion/pipeline/generate.hpp"
 #include "tests/support/edit_task.hpp"
 
 namespace {

@@ -11,10 +11,10 @@
 #include <string>
 
 #include "data/profile/meta_kernels.hpp"
-#include "diffusion/guidance.hpp"
-#include "diffusion/step.hpp"
-#include "diffusion/unet_shapes.hpp"
-#include "diffusion/vae.hpp"
+#include "diffusion/networks/unet/meta.hpp"
+#include "diffusion/networks/vae/vae.hpp"
+#include "diffusion/pipeline/guidance.hpp"
+#include "diffusion/sampling/gaussian_step.hpp"
 #include "tools/bench/random_model.hpp"
 
 namespace {

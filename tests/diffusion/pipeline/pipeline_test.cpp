@@ -1,4 +1,4 @@
-#include "diffusion/pipeline.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,11 @@
+#include "diffusion/pipeline/textual_inversion.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "data/base/error.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/embedding.hpp"
-#include "diffusion/prompt.hpp"
+#include "diffusion/text/prompt_weighting.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 

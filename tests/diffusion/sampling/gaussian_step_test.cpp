@@ -1,3 +1,5 @@
+#include "diffusion/sampling/gaussian_step.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
@@ -5,7 +7,6 @@
 #include <cmath>
 
 #include "data/base/error.hpp"
-#include "diffusion/step.hpp"
 
 namespace {
 

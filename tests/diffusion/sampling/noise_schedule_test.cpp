@@ -1,3 +1,5 @@
+#include "diffusion/sampling/noise_schedule.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -7,8 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "diffusion/guidance.hpp"
-#include "diffusion/schedule.hpp"
+#include "diffusion/pipeline/guidance.hpp"
 
 namespace fs = std::filesystem;
 

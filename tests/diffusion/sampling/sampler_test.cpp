@@ -8,8 +8,8 @@
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/samplers_sigma.hpp"
-#include "diffusion/step.hpp"
+#include "diffusion/sampling/gaussian_step.hpp"
+#include "diffusion/sampling/sigma_schedule.hpp"
 #include "tests/support/golden.hpp"
 
 namespace fs = std::filesystem;

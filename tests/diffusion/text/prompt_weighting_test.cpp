@@ -1,3 +1,5 @@
+#include "diffusion/text/prompt_weighting.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -6,9 +8,8 @@
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/generate.hpp"
-#include "diffusion/pipeline.hpp"
-#include "diffusion/prompt.hpp"
+#include "diffusion/pipeline/generate.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 

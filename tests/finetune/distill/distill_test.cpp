@@ -11,7 +11,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/lora_weights.hpp"
+#include "diffusion/lora/read.hpp"
 #include "finetune/distill_forecast.hpp"
 #include "finetune/distill_step.hpp"
 #include "finetune/trainable.hpp"

@@ -5,7 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
-#include "diffusion/generate.hpp"
+#include "diffusion/pipeline/generate.hpp"
 #include "finetune/denoiser.hpp"
 #include "tests/support/edit_task.hpp"
 #include "tests/support/refusal.hpp"

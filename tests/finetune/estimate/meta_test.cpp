@@ -1,6 +1,8 @@
 // The networks on the meta device, where tensors have shapes and no values: the operations of real
 // sizes are counted in milliseconds, and most tensors made on another device are errors.
 
+#include "diffusion/networks/unet/meta.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
@@ -9,9 +11,8 @@
 #include "data/device/memory.hpp"
 #include "data/profile/flops.hpp"
 #include "data/profile/meta_kernels.hpp"
-#include "diffusion/guidance.hpp"
-#include "diffusion/unet_shapes.hpp"
-#include "diffusion/vae.hpp"
+#include "diffusion/networks/vae/vae.hpp"
+#include "diffusion/pipeline/guidance.hpp"
 #include "finetune/denoiser.hpp"
 #include "finetune/lcd.hpp"
 #include "finetune/objective.hpp"

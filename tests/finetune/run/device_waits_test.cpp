@@ -11,9 +11,9 @@
 
 #include "data/device/transfer.hpp"
 #include "data/profile/meta_kernels.hpp"
-#include "diffusion/generate.hpp"
-#include "diffusion/sampler_names.hpp"
-#include "diffusion/unet_shapes.hpp"
+#include "diffusion/networks/unet/meta.hpp"
+#include "diffusion/pipeline/generate.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 #include "finetune/lcd.hpp"
 #include "finetune/objective.hpp"
 #include "tests/support/edit_task.hpp"

@@ -11,8 +11,8 @@
 
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/pipeline.hpp"
-#include "diffusion/unet.hpp"
+#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 #include "tests/support/bad_input.hpp"
 
 namespace {

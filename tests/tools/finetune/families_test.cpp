@@ -7,7 +7,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "diffusion/lora_weights.hpp"
+#include "diffusion/lora/read.hpp"
 #include "tests/support/tiny_families.hpp"
 #include "tools/commands.hpp"
 

@@ -1,3 +1,5 @@
+#include "diffusion/networks/unet/reward_conditioning.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -5,10 +7,9 @@
 #include <cmath>
 
 #include "data/weights/safetensors.hpp"
-#include "diffusion/edit_model.hpp"
-#include "diffusion/generate.hpp"
-#include "diffusion/model_kind.hpp"
-#include "diffusion/reward_branch.hpp"
+#include "diffusion/checkpoints/identify.hpp"
+#include "diffusion/pipeline/edit_conditioning.hpp"
+#include "diffusion/pipeline/generate.hpp"
 #include "tests/support/edit_task.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"

@@ -1,4 +1,4 @@
-#include "diffusion/unet.hpp"
+#include "diffusion/networks/unet/unet.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -16,7 +16,7 @@
 #include "data/device/memory.hpp"
 #include "data/train/optimizers.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/lora.hpp"
+#include "diffusion/lora/adapters.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 

@@ -1,4 +1,4 @@
-#include "diffusion/vae.hpp"
+#include "diffusion/networks/vae/vae.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -11,7 +11,7 @@
 #include "data/base/files.hpp"
 #include "data/train/optimizers.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/vae_tiles.hpp"
+#include "diffusion/networks/vae/tiling.hpp"
 #include "gradient_check.hpp"
 #include "tests/support/golden.hpp"
 

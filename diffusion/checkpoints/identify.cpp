@@ -1,0 +1,294 @@
+#include "diffusion/checkpoints/identify.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+namespace diffusion {
+namespace {
+
+using data::Weights;
+
+bool ends_any(const Weights& weights, const std::string& end) {
+  return std::any_of(weights.tensors.begin(), weights.tensors.end(),
+                     [&](auto& entry) { return entry.first.ends_with(end); });
+}
+
+// Size of `axis` of the first tensor whose name starts and ends so; -1 when there is none.
+int64_t size_of(const Weights& weights,
+                const std::string& start,
+                const std::string& end,
+                int64_t axis) {
+  for (auto found = weights.tensors.lower_bound(start);
+       found != weights.tensors.end() && found->first.starts_with(start); ++found) {
+    if (found->first.ends_with(end) && found->second.dim() > axis) return found->second.size(axis);
+  }
+  return -1;
+}
+
+void add(ModelKind& kind, const std::string& name, int64_t value) {
+  if (value > 0) kind.details.push_back({name, std::to_string(value)});
+}
+
+// The family by the width of the text that the UNet attends to.
+std::string family_of(int64_t context, bool added_embedding) {
+  if (added_embedding)
+    return context == 2048 ? "SDXL" : context == 1280 ? "SDXL refiner" : "SDXL's form";
+  if (context == 768) return "Stable Diffusion 1";
+  if (context == 1024) return "Stable Diffusion 2";
+  return "Stable Diffusion's form";
+}
+
+std::string purpose_of(int64_t in_channels) {
+  if (in_channels == 9) return ", inpainting";
+  if (in_channels == 8) return ", image editing (InstructPix2Pix)";
+  return "";
+}
+
+// `base`: where the UNet's tensors start, in diffusers' names or the original ones.
+ModelKind unet(const Weights& weights, const std::string& base, bool diffusers) {
+  const int64_t context = size_of(weights, base, "attn2.to_k.weight", 1);
+  // The published reward branch has tensors of SDXL's name.
+  const bool published = data::has(weights, "proj_deal.proj_in.weight");
+  const bool added =
+      !published && data::has_prefix(weights, base + (diffusers ? "add_embedding." : "label_emb."));
+  const std::string first = base + (diffusers ? "conv_in" : "input_blocks.0.0");
+  const int64_t in_channels = size_of(weights, first, ".weight", 1);
+  ModelKind kind;
+  kind.kind = (diffusers ? "UNet of " : "checkpoint of ") + family_of(context, added) +
+              purpose_of(in_channels) + (diffusers ? ", diffusers' names" : ", original names");
+  add(kind, "input channels", in_channels);
+  add(kind, "first width", size_of(weights, first, ".weight", 0));
+  add(kind, "cross attention width", context);
+  if (published || data::has_prefix(weights, "reward_embedding."))
+    kind.details.push_back({"reads a reward", published ? "published layout" : "native layout"});
+  if (diffusers && data::has(weights, "v_pred"))
+    kind.details.push_back({"prediction", "v_prediction (marked by the tensor v_pred)"});
+  else if (diffusers && context == 768 && !added)
+    kind.details.push_back({"prediction", "epsilon (as all of this family)"});
+  else if (diffusers && context == 1024)
+    kind.details.push_back(
+        {"prediction", "v_prediction at 768 px, epsilon at 512 px: not in the weights"});
+  if (!diffusers) {
+    const bool vae = data::has_prefix(weights, "first_stage_model.");
+    const bool text =
+        data::has_prefix(weights, "cond_stage_model.") || data::has_prefix(weights, "conditioner.");
+    kind.details.push_back(
+        {"holds", std::string("UNet") + (vae ? ", VAE" : "") + (text ? ", text encoder" : "")});
+    if (data::has_prefix(weights, "model_ema."))
+      kind.details.push_back({"EMA", "yes: twice the size that sampling needs"});
+  }
+  return kind;
+}
+
+ModelKind vae(const Weights& weights) {
+  const bool diffusers = data::has_prefix(weights, "decoder.up_blocks.");
+  ModelKind kind{.kind = diffusers ? "VAE (AutoencoderKL), diffusers' names"
+                                   : "VAE (AutoencoderKL), original names",
+                 .details = {}};
+  add(kind, "latent channels", size_of(weights, "decoder.conv_in", ".weight", 1));
+  const int64_t levels =
+      data::count_numbered(weights, diffusers ? "decoder.up_blocks." : "decoder.up.");
+  add(kind, "levels", levels);
+  if (levels > 0) add(kind, "pixels per latent, a side", int64_t{1} << (levels - 1));
+  return kind;
+}
+
+ModelKind clip(const Weights& weights, bool text, bool vision) {
+  ModelKind kind;
+  kind.kind = text && vision ? "CLIP (text and vision)"
+              : text         ? "CLIP text encoder"
+                             : "CLIP vision tower";
+  const std::string prefix = data::has_prefix(weights, "text_model.") || !text ? "text_model." : "";
+  if (text) {
+    add(kind, "text width", size_of(weights, prefix + "embeddings.token_embedding", "", 1));
+    add(kind, "text layers", data::count_numbered(weights, prefix + "encoder.layers."));
+    add(kind, "vocabulary", size_of(weights, prefix + "embeddings.token_embedding", "", 0));
+    add(kind, "tokens", size_of(weights, prefix + "embeddings.position_embedding", "", 0));
+  }
+  if (vision) {
+    add(kind, "vision width", size_of(weights, "vision_model.embeddings.patch_embedding", "", 0));
+    add(kind, "vision layers", data::count_numbered(weights, "vision_model.encoder.layers."));
+    add(kind, "patch", size_of(weights, "vision_model.embeddings.patch_embedding", "", 2));
+    add(kind, "embedding", size_of(weights, "visual_projection.", "", 0));
+  }
+  return kind;
+}
+
+// Adapters differ in the ends of their names: kohya, PEFT, diffusers' older ones, LyCORIS. `factor`
+// is [rank, in, ...].
+struct LoraNames {
+  const char* factor;
+  const char* title;
+};
+constexpr LoraNames kLoraNames[] = {
+    {".lora_down.weight", "LoRA, kohya's names"},
+    {".lora_A.weight", "LoRA, PEFT's names"},
+    {".lora_A.default.weight", "LoRA, PEFT's names, with the adapter's"},
+    {".lora.down.weight", "LoRA, diffusers' older names"},
+    {".hada_w1_b", "LoHa (LyCORIS)"}};
+
+std::string joined(const std::set<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+// "lora_unet_down_blocks_0_..." or "unet.down_blocks.0...": which model it changes.
+std::string part_of(const std::string& name) {
+  if (name.starts_with("lora_te2") || name.starts_with("text_encoder_2."))
+    return "second text encoder";
+  if (name.starts_with("lora_te") || name.starts_with("text_encoder.")) return "text encoder";
+  return "UNet";
+}
+
+std::string alpha_text(const Weights& weights, const std::string& module) {
+  const auto found = weights.tensors.find(module + ".alpha");
+  if (found == weights.tensors.end() || found->second.numel() != 1) return "";
+  const double alpha = found->second.to(at::kFloat).item<double>();
+  std::string text = std::to_string(alpha);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.ends_with('.')) text.pop_back();
+  return text;
+}
+
+// What is told of an adapter's layers.
+struct AdapterLayers {
+  std::set<std::string> ranks{}, alphas{}, parts{};
+  int64_t count = 0, context = -1;  // width of the text that the layers read
+};
+
+// `inputs`: of the layer's weight.
+void add_layer(AdapterLayers& layers,
+               const Weights& weights,
+               const std::string& module,
+               const std::string& rank,
+               int64_t inputs) {
+  ++layers.count;
+  layers.ranks.insert(rank);
+  layers.parts.insert(part_of(module));
+  const std::string alpha = alpha_text(weights, module);
+  if (!alpha.empty()) layers.alphas.insert(alpha);
+  if (module.ends_with("attn2_to_k") || module.ends_with("attn2.to_k")) layers.context = inputs;
+}
+
+ModelKind adapter_kind(const std::string& title, const AdapterLayers& layers) {
+  ModelKind kind{.kind = title, .details = {}};
+  if (layers.context > 0)
+    kind.details.push_back({"made for", family_of(layers.context, layers.context == 2048)});
+  kind.details.push_back({"rank", joined(layers.ranks)});
+  kind.details.push_back({"alpha", layers.alphas.empty() ? "not in the file: equal to the rank"
+                                                         : joined(layers.alphas)});
+  add(kind, "changed layers", layers.count);
+  kind.details.push_back({"changes", joined(layers.parts)});
+  return kind;
+}
+
+ModelKind lora(const Weights& weights, const LoraNames& names) {
+  AdapterLayers layers;
+  for (const auto& [name, tensor] : weights.tensors) {
+    if (!name.ends_with(names.factor) || tensor.dim() < 2) continue;
+    const std::string module = name.substr(0, name.size() - std::string(names.factor).size());
+    add_layer(layers, weights, module, std::to_string(tensor.size(0)), tensor.size(1));
+  }
+  return adapter_kind(names.title, layers);
+}
+
+// Either factor is whole, or a product with a rank.
+ModelKind lokr(const Weights& weights) {
+  const auto found = [&](const std::string& name) -> const at::Tensor* {
+    const auto tensor = weights.tensors.find(name);
+    return tensor == weights.tensors.end() || tensor->second.dim() < 2 ? nullptr : &tensor->second;
+  };
+  AdapterLayers layers;
+  for (const auto& [name, tensor] : weights.tensors) {
+    const std::string module = name.substr(0, name.find(".lokr_"));
+    const bool first = name.ends_with(".lokr_w1") || name.ends_with(".lokr_w1_a");
+    if (!first || tensor.dim() < 2) continue;
+    int64_t inputs = 1;
+    std::string rank = "whole";
+    for (const std::string factor : {".lokr_w1", ".lokr_w2"}) {
+      const at::Tensor* whole = found(module + factor);
+      const at::Tensor* right = found(module + factor + "_b");
+      if (!whole && right) rank = std::to_string(right->size(0));
+      if (whole || right) inputs *= (whole ? whole : right)->size(1);
+    }
+    add_layer(layers, weights, module, rank, inputs);
+  }
+  return adapter_kind("LoKr (LyCORIS)", layers);
+}
+
+std::optional<ModelKind> adapter(const Weights& weights) {
+  for (const auto& names : kLoraNames) {
+    if (ends_any(weights, names.factor)) return lora(weights, names);
+  }
+  if (ends_any(weights, ".lokr_w1") || ends_any(weights, ".lokr_w1_a")) return lokr(weights);
+  if (data::has_prefix(weights, "controlnet_cond_embedding.") ||
+      data::has_prefix(weights, "control_model."))
+    return ModelKind{"ControlNet: laurel does not read it", {}};
+  if (data::has(weights, "emb_params") || data::has(weights, "clip_l"))
+    return ModelKind{"textual inversion embedding (give it to sample --embedding)", {}};
+  return std::nullopt;
+}
+
+std::optional<ModelKind> transformer(const Weights& weights) {
+  const auto any = [&](const std::string& start) {
+    return data::has_prefix(weights, start) ||
+           data::has_prefix(weights, "model.diffusion_model." + start) ||
+           data::has_prefix(weights, "transformer." + start);
+  };
+  if (any("joint_blocks."))
+    return ModelKind{"Stable Diffusion 3 transformer: laurel does not read it", {}};
+  if (any("double_blocks.")) return ModelKind{"Flux transformer: laurel does not read it", {}};
+  if (any("transformer_blocks."))
+    return ModelKind{"diffusion transformer: laurel does not read it", {}};
+  return std::nullopt;
+}
+
+std::optional<ModelKind> reward_head(const Weights& weights) {
+  const bool linear = data::has(weights, "layers.7.weight"),
+             relu = data::has(weights, "layers.11.weight");
+  const auto first = weights.tensors.find(linear || relu ? "layers.0.weight" : "weight");
+  if (first == weights.tensors.end() || first->second.dim() != 2) return std::nullopt;
+  if (!linear && !relu && (first->second.size(0) != 1 || !data::has(weights, "bias")))
+    return std::nullopt;
+  ModelKind kind{.kind = linear ? "aesthetic head (LAION v2, linear layers)"
+                         : relu ? "aesthetic head (LAION v2, ReLU)"
+                                : "aesthetic head (LAION v1, linear)",
+                 .details = {}};
+  add(kind, "CLIP embedding", first->second.size(1));
+  return kind;
+}
+
+std::optional<ModelKind> training_state(const Weights& weights) {
+  if (!data::has(weights, "generator") || !data::has_prefix(weights, "param.")) return std::nullopt;
+  ModelKind kind{.kind = "laurel's training state (to resume from)", .details = {}};
+  const auto step = weights.metadata.find("step");
+  if (step != weights.metadata.end()) kind.details.push_back({"step", step->second});
+  kind.details.push_back({"moving average", data::has_prefix(weights, "ema.") ? "yes" : "no"});
+  return kind;
+}
+
+}  // namespace
+
+ModelKind identify(const Weights& weights) {
+  if (const auto kind = training_state(weights)) return *kind;
+  if (const auto kind = adapter(weights)) return *kind;
+  if (const auto kind = transformer(weights)) return *kind;
+  if (data::has_prefix(weights, "model.diffusion_model.input_blocks."))
+    return unet(weights, "model.diffusion_model.", false);
+  if (data::has_prefix(weights, "down_blocks.") && data::has_prefix(weights, "time_embedding."))
+    return unet(weights, "", true);
+  if (data::has(weights, "decoder.conv_in.weight")) return vae(weights);
+  const bool text = data::has(weights, "text_model.embeddings.token_embedding.weight") ||
+                    data::has(weights, "embeddings.token_embedding.weight");
+  const bool vision = data::has_prefix(weights, "vision_model.embeddings.");
+  if (text || vision) return clip(weights, text, vision);
+  if (const auto kind = reward_head(weights)) return *kind;
+  if (data::has(weights, "latents")) return {"initial latents", {}};
+  return {"unknown", {}};
+}
+
+}  // namespace diffusion

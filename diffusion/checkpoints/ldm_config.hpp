@@ -1,0 +1,41 @@
+#pragma once
+
+// The settings of networks told from the shapes of their tensors, as single files hold no
+// config.json. What shapes cannot tell follows the family's rule, or a hint.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "data/nn/clip_text.hpp"
+#include "data/weights/tensor_map.hpp"
+#include "diffusion/checkpoints/ldm_hints.hpp"
+#include "diffusion/checkpoints/ldm_layout.hpp"
+#include "diffusion/networks/unet/config.hpp"
+#include "diffusion/networks/vae/vae.hpp"
+#include "diffusion/sampling/scheduler_config.hpp"
+
+namespace diffusion {
+
+// `part`: the tensors of one part in diffusers' names (take_part). Each throws BadInput, naming the
+// tensor, when one that tells the structure is missing. `pooled_width`: of SDXL's pooled text; 0:
+// that of OpenCLIP-bigG.
+UNetConfig unet_config_of(const data::Weights& part,
+                          Family family,
+                          const OriginalHints& hints,
+                          int64_t pooled_width = 0);
+// What depends on how the UNet predicts: the size that it was trained at, and the upcast attention
+// of Stable Diffusion 2.1.
+void settle_prediction(UNetConfig& config, Family family, const OriginalHints& hints);
+// Of the VAE that the family was trained with.
+double scaling_factor_of(Family family, const OriginalHints& hints);
+VaeConfig vae_config_of(const data::Weights& part, Family family, const OriginalHints& hints);
+// `open_clip`: it was OpenCLIP's tower (GELU by erf). `heads`: 0: the width by 64.
+nn::ClipTextConfig text_config_of(const data::Weights& part, bool open_clip, int64_t heads);
+
+// The schedule that the family was trained with and the sampler that its diffusers folder names.
+SchedulerConfig scheduler_config_of(const UNetConfig& unet,
+                                    Family family,
+                                    const OriginalHints& hints);
+
+}  // namespace diffusion

@@ -1,0 +1,134 @@
+#include "diffusion/checkpoints/model_index.hpp"
+
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+
+using data::BadInput;
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace diffusion {
+namespace {
+
+const char* kExpected =
+    "expected a diffusers folder of Stable Diffusion 1, 2 or XL (model_index.json, unet/, vae/, "
+    "text_encoder/, tokenizer/, scheduler/)";
+
+const std::vector<ModelClass>& known_classes() {
+  static const std::vector<ModelClass> classes = {
+      {.name = "StableDiffusionPipeline"},
+      {.name = "StableDiffusionImg2ImgPipeline"},
+      {.name = "StableDiffusionInpaintPipeline"},
+      {.name = "StableDiffusionXLPipeline", .xl = true},
+      {.name = "StableDiffusionXLImg2ImgPipeline", .xl = true},
+      {.name = "StableDiffusionInstructPix2PixPipeline", .edits = true},
+      {.name = "LatentConsistencyModelPipeline", .embeds_guidance = true},
+      {.name = "LatentConsistencyModelImg2ImgPipeline", .embeds_guidance = true}};
+  return classes;
+}
+
+// What a path is that is no diffusers folder, and what to do.
+std::string what_it_is(const fs::path& path) {
+  if (!fs::exists(path)) return "found nothing there; check the path";
+  if (!fs::is_directory(path)) {
+    const std::string ending = path.extension().string();
+    if (ending == ".safetensors" || ending == ".ckpt" || ending == ".bin") {
+      return "found a single file; convert it with diffusers' scripts, or name the folder that it "
+             "came from";
+    }
+    return "found a file; name the folder";
+  }
+  const fs::path absolute = fs::absolute(path).lexically_normal();
+  const fs::path parent =
+      (absolute.has_filename() ? absolute : absolute.parent_path()).parent_path();
+  if (fs::exists(parent / "model_index.json"))
+    return "found a part of one; name " + parent.string();
+  if (fs::exists(path / "config.json"))
+    return "found a single network (config.json); name a whole checkpoint";
+  if (fs::is_empty(path)) return "found an empty folder; the download may have failed";
+  return "found a folder without model_index.json; the download may be incomplete";
+}
+
+void check_parts(const fs::path& folder, const ModelClass& kind) {
+  std::vector<std::string> parts = {"unet", "vae", "scheduler", "text_encoder", "tokenizer"};
+  if (kind.xl) parts.insert(parts.end(), {"text_encoder_2", "tokenizer_2"});
+  for (const auto& part : parts) {
+    if (fs::is_directory(folder / part)) continue;
+    throw BadInput((folder / part).string() + ": expected a part of " + kind.name +
+                   ", found nothing there; the download may be incomplete, or model_index.json is "
+                   "of another kind of model");
+  }
+}
+
+}  // namespace
+
+const ModelClass& model_class(const std::string& class_name, const std::string& source) {
+  std::string names;
+  for (const auto& known : known_classes()) {
+    if (class_name == known.name) return known;
+    names += (names.empty() ? "" : ", ") + std::string(known.name);
+  }
+  throw BadInput(source + ": _class_name: expected one of " + names + "; found \"" + class_name +
+                 "\"; this kind of model is not supported");
+}
+
+ModelIndex read_model_index(const fs::path& folder) {
+  const fs::path file = folder / "model_index.json";
+  if (!fs::exists(file))
+    throw BadInput(folder.string() + ": " + kExpected + ", " + what_it_is(folder));
+  const json object = data::read_json_object(file);
+  const auto text = [](const json& value) {
+    return value.is_string() ? value.get<std::string>() : data::to_text(value);
+  };
+  const auto flag = [&](const char* key) { return object.value(key, json()) == true; };
+  const auto part_class = [&](const char* part, const std::string& absent) {
+    const json entry = object.value(part, json());
+    return entry.is_array() && entry.size() == 2 && entry[1].is_string()
+               ? entry[1].get<std::string>()
+               : absent;
+  };
+  ModelIndex index;
+  index.class_name = text(object.value("_class_name", json()));
+  const ModelClass& kind = model_class(index.class_name, file.string());
+  if (flag("requires_aesthetics_score")) {
+    throw BadInput(file.string() +
+                   ": requires_aesthetics_score: this is SDXL's refiner, which is " +
+                   "not supported; name the base model");
+  }
+  index.force_zeros_for_empty_prompt = kind.xl && flag("force_zeros_for_empty_prompt");
+  index.scheduler = part_class("scheduler", index.scheduler);
+  index.text_encoder = part_class("text_encoder", index.text_encoder);
+  check_parts(folder, kind);
+  return index;
+}
+
+void write_model_index(const fs::path& folder, const ModelIndex& index) {
+  const json absent = {nullptr, nullptr};
+  const ModelClass& kind = model_class(index.class_name, folder.string());
+  json object = {
+      {"_class_name", index.class_name},
+      {"_diffusers_version", "0.42.1"},
+      {"feature_extractor", absent},
+      {"image_encoder", absent},
+      {"scheduler", {"diffusers", index.scheduler}},
+      {"text_encoder", {"transformers", index.text_encoder}},
+      {"tokenizer", {"transformers", "CLIPTokenizer"}},
+      {"unet", {"diffusers", "UNet2DConditionModel"}},
+      {"vae", {"diffusers", "AutoencoderKL"}},
+  };
+  if (kind.xl) {
+    object["text_encoder_2"] = {"transformers", "CLIPTextModelWithProjection"};
+    object["tokenizer_2"] = {"transformers", "CLIPTokenizer"};
+    object["force_zeros_for_empty_prompt"] = index.force_zeros_for_empty_prompt;
+  } else {
+    object["safety_checker"] = absent;
+    object["requires_safety_checker"] = false;
+  }
+  data::write_file(folder / "model_index.json", data::to_text(object, 2) + "\n");
+}
+
+}  // namespace diffusion

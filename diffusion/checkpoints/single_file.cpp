@@ -1,0 +1,215 @@
+#include "diffusion/checkpoints/single_file.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
+#include "data/base/error.hpp"
+#include "data/weights/weight_files.hpp"
+#include "diffusion/checkpoints/identify.hpp"
+#include "diffusion/checkpoints/ldm_config.hpp"
+#include "diffusion/checkpoints/ldm_hints.hpp"
+#include "diffusion/checkpoints/ldm_layout.hpp"
+#include "diffusion/naming/ldm_names.hpp"
+
+using data::BadInput;
+namespace fs = std::filesystem;
+
+namespace diffusion {
+namespace {
+
+struct Source {
+  data::Weights file;
+  OriginalLayout layout;
+  OriginalHints hints;
+};
+
+void check_parts(const Source& source, const SingleFileOptions& options) {
+  const auto missing = [&](const std::string& what, const std::string& advice) {
+    throw BadInput(source.file.source + ": this checkpoint of " +
+                   family_name(source.layout.family) + " holds no " + what + "; " + advice);
+  };
+  if (source.layout.vae.empty() && options.vae.empty())
+    missing("VAE (first_stage_model.*)", "name one with --vae");
+  if (source.layout.text.empty())
+    missing("text encoder (cond_stage_model.* or conditioner.*)", "take one that is whole");
+  if (source.layout.family == Family::kSdxl && source.layout.text_2.empty())
+    missing("second text encoder (conditioner.embedders.1.*)", "take one that is whole");
+}
+
+bool is_tokenizer(const fs::path& folder) {
+  return fs::exists(folder / "vocab.json") || fs::exists(folder / "tokenizer.json");
+}
+
+// `name`: "tokenizer" or, of SDXL's second encoder, "tokenizer_2".
+data::Tokenizer tokenizer_of(const Source& source,
+                             const SingleFileOptions& options,
+                             const std::string& name,
+                             const nn::ClipText& text) {
+  const fs::path beside = fs::path(source.file.source).parent_path() / name;
+  const bool own = !options.tokenizer.empty() || is_tokenizer(beside);
+  const fs::path folder = !options.tokenizer.empty() ? options.tokenizer
+                          : own                      ? beside
+                                                     : options.clip_tokenizer;
+  if (folder.empty())
+    throw BadInput(source.file.source +
+                   ": a single file holds no tokenizer; name a folder with --tokenizer");
+  data::Tokenizer tokenizer = data::load_tokenizer(folder);
+  const auto known = static_cast<int64_t>(tokenizer.vocab.size());
+  if (known > text.config.vocab_size)
+    throw BadInput(folder.string() + ": the tokenizer knows " + std::to_string(known) +
+                   " symbols, the text encoder in " + source.file.source + " " +
+                   std::to_string(text.config.vocab_size) +
+                   "; name the model's own folder with --tokenizer");
+  // OpenCLIP pads with 0, which is "!"; CLIP-L with the end token.
+  const bool zero = text.config.encoder.hidden_act == nn::Activation::kGelu;
+  if (!own && zero) {
+    tokenizer.pad_token = "!";
+    tokenizer.pad = 0;
+  }
+  return tokenizer;
+}
+
+nn::ClipText text_encoder_of(const Source& source, Part part) {
+  const data::Weights weights = take_part(source.file, source.layout, part);
+  const bool second = part == Part::kText2;
+  const bool open_clip = second || source.layout.family == Family::kSd2;
+  const nn::ClipTextConfig config = text_config_of(
+      weights, open_clip, second ? source.hints.text_2_heads : source.hints.text_heads);
+  nn::ClipText text = nn::take_clip_text(weights, config);
+  text.text_projection = nn::take_text_projection(weights, config);
+  return text;
+}
+
+// The text encoder and its tokenizer, which knows the end token.
+void load_text(const Source& source, const SingleFileOptions& options, Pipeline& pipeline) {
+  pipeline.text_encoder = text_encoder_of(source, Part::kText);
+  pipeline.tokenizer = tokenizer_of(source, options, "tokenizer", pipeline.text_encoder);
+  pipeline.text_encoder.config.eos_token_id = pipeline.tokenizer.eos;
+  if (source.layout.family != Family::kSdxl) return;
+  pipeline.text_encoder_2 = text_encoder_of(source, Part::kText2);
+  pipeline.tokenizer_2 = tokenizer_of(source, options, "tokenizer_2", *pipeline.text_encoder_2);
+  pipeline.text_encoder_2->config.eos_token_id = pipeline.tokenizer_2->eos;
+  pipeline.force_zeros_for_empty_prompt = true;
+}
+
+// The class of diffusers' pipeline.
+std::string class_of(Family family, const UNetConfig& unet) {
+  if (family == Family::kSdxl) return "StableDiffusionXLPipeline";
+  if (unet.time_cond_proj_dim > 0) return "LatentConsistencyModelPipeline";
+  return unet.in_channels == 2 * unet.out_channels ? "StableDiffusionInstructPix2PixPipeline"
+                                                   : "StableDiffusionPipeline";
+}
+
+// Stable Diffusion 2 came as both, under the same names. A UNet that predicts noise answers noise
+// with about itself; one that predicts v answers far below (AUTOMATIC1111's test).
+bool predicts_v(const UNet& unet) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor x = at::full({1, unet.config.in_channels, 8, 8}, 0.5);
+  const at::Tensor text = at::full({1, 2, unet.config.cross_attention_dim}, 0.5);
+  const at::Tensor answer = unet_forward(unet, x, at::full({1}, 999), text);
+  return (answer - 0.5).mean().item<double>() < -1;
+}
+
+void settle_sd2(Source& source, UNet& unet, std::vector<std::string>& notes) {
+  if (source.layout.family != Family::kSd2 || source.hints.prediction) return;
+  const bool v = predicts_v(unet);
+  source.hints.prediction = v ? Prediction::kV : Prediction::kEpsilon;
+  settle_prediction(unet.config, source.layout.family, source.hints);
+  notes.push_back("the UNet's answer to noise says that it predicts " +
+                  prediction_name(*source.hints.prediction) + "; --prediction_type overrides");
+}
+
+void check_channels(const UNetConfig& config, const data::Weights& file) {
+  const int64_t out = config.out_channels;
+  if (config.in_channels == out || config.in_channels == 2 * out) return;
+  throw BadInput(file.source + ": found a " + identify(file).kind + ", whose UNet reads " +
+                 std::to_string(config.in_channels) + " channels; expected " + std::to_string(out) +
+                 ", or " + std::to_string(2 * out) +
+                 " of InstructPix2Pix; other kinds are not supported");
+}
+
+void read_unet(Source& source, SingleFile& loaded) {
+  Pipeline& pipeline = loaded.pipeline;
+  const Family family = source.layout.family;
+  const data::Weights weights = take_part(source.file, source.layout, Part::kUNet);
+  const int64_t pooled = pooled_width(source.file, source.layout);
+  const UNetConfig config = unet_config_of(weights, family, source.hints, pooled);
+  check_channels(config, source.file);
+  pipeline.unet = unet_from_weights(weights, config);
+  settle_sd2(source, pipeline.unet, loaded.notes);
+  pipeline.scheduler = scheduler_config_of(pipeline.unet.config, family, source.hints);
+  pipeline.class_name = class_of(family, pipeline.unet.config);
+}
+
+void note_averages(const data::Weights& file, std::vector<std::string>& notes) {
+  const auto averages = std::count_if(file.tensors.begin(), file.tensors.end(), [](auto& entry) {
+    return entry.first.starts_with("model_ema.");
+  });
+  if (averages > 0)
+    notes.push_back(
+        "model_ema.*: " + std::to_string(averages) +
+        " tensors of a moving average are passed over; the weights themselves are used");
+}
+
+Source open_source(const fs::path& path, const SingleFileOptions& options) {
+  Source source{.file = data::read_weights_file(path), .layout = {}, .hints = {}};
+  source.layout = original_layout(source.file);
+  check_parts(source, options);
+  source.hints = read_hints(source.file);
+  if (!options.prediction_type.empty()) {
+    source.hints.prediction = prediction_from_name(options.prediction_type, "--prediction_type");
+    source.hints.prediction_from = "--prediction_type";
+  }
+  return source;
+}
+
+Vae vae_of(const Source& source, const SingleFileOptions& options) {
+  const Family family = source.layout.family;
+  if (!options.vae.empty())
+    return load_vae_alone(options.vae, scaling_factor_of(family, source.hints));
+  const data::Weights weights = take_part(source.file, source.layout, Part::kVae);
+  return vae_from_weights(weights, vae_config_of(weights, family, source.hints));
+}
+
+}  // namespace
+
+SingleFile load_single_file(const fs::path& path, const SingleFileOptions& options) {
+  Source source = open_source(path, options);
+  SingleFile loaded;
+  Pipeline& pipeline = loaded.pipeline;
+  note_averages(source.file, loaded.notes);
+  load_text(source, options, pipeline);
+  pipeline.vae = vae_of(source, options);
+  read_unet(source, loaded);
+  pipeline.source = path;
+  pipeline.cache = make_prompt_cache();
+  check_fit(pipeline, path.string());
+  return loaded;
+}
+
+Vae load_vae_alone(const fs::path& path, double scaling_factor) {
+  if (fs::is_directory(path)) return load_vae(path);
+  const data::Weights file = data::read_weights_file(path);
+  const std::string start =
+      data::has_prefix(file, "first_stage_model.") ? "first_stage_model." : "";
+  const bool original = data::has_prefix(file, start + "decoder.up.");
+  if (!original && !data::has_prefix(file, start + "decoder.up_blocks."))
+    throw BadInput(path.string() + ": expected a VAE, found " + identify(file).kind);
+  data::Weights whole;  // as it stands in a whole checkpoint
+  whole.source = file.source;
+  for (const auto& [name, tensor] : file.tensors) {
+    const std::string bare = name.starts_with(start) ? name.substr(start.size()) : name;
+    whole.tensors[original ? "first_stage_model." + bare : current_vae_name(bare)] = tensor;
+  }
+  OriginalHints hints = read_hints(file);
+  if (hints.scaling_factor == 0) hints.scaling_factor = scaling_factor;
+  OriginalLayout layout;
+  layout.vae = "first_stage_model.";
+  layout.vae_levels = data::count_numbered(whole, "first_stage_model.decoder.up.");
+  const data::Weights weights = original ? take_part(whole, layout, Part::kVae) : whole;
+  return vae_from_weights(weights, vae_config_of(weights, layout.family, hints));
+}
+
+}  // namespace diffusion

@@ -1,0 +1,34 @@
+#pragma once
+
+// A whole checkpoint in one file with the original code's names (.safetensors, .ckpt): Stable
+// Diffusion 1, 2 and XL, LCM distillates, InstructPix2Pix.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "diffusion/pipeline/pipeline.hpp"
+
+namespace diffusion {
+
+struct SingleFileOptions {
+  std::filesystem::path clip_tokenizer{};  // CLIP's own vocabulary, as such files hold none
+  std::filesystem::path tokenizer{};       // a folder to take instead; "": the folder "tokenizer"
+                                           // beside the file where there is one
+  std::filesystem::path vae{};             // a folder or file to take in place of the file's VAE
+  std::string prediction_type{};           // epsilon | v_prediction; "": told from the file
+};
+struct SingleFile {
+  Pipeline pipeline;
+  std::vector<std::string> notes;  // what the user should know: averages passed over, guesses
+};
+
+// Throws BadInput when the file is of another kind (which is named), lacks a part, or its tensors
+// do not fit together.
+SingleFile load_single_file(const std::filesystem::path& path, const SingleFileOptions& options);
+
+// A VAE alone: a diffusers folder, or a file with the original code's or diffusers' names.
+// `scaling_factor` is of a file, which does not hold it.
+Vae load_vae_alone(const std::filesystem::path& path, double scaling_factor);
+
+}  // namespace diffusion

@@ -1,0 +1,218 @@
+#include "diffusion/lora/write.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/base/sha256.hpp"
+#include "data/images/generation_parameters.hpp"
+#include "data/weights/safetensors.hpp"
+
+namespace diffusion {
+namespace {
+
+namespace fs = std::filesystem;
+using data::BadInput;
+
+// A file's name of a module, without the ends of its tensors.
+std::string written_name(const std::string& part, const std::string& module, LoraFormat format) {
+  const bool text = part != kUnetPart;
+  const std::string full = (text && module != "text_projection" ? "text_model." : "") + module;
+  if (format == LoraFormat::kPeft) return part + "." + full;
+  std::string flat = full;
+  std::replace(flat.begin(), flat.end(), '.', '_');
+  return (!text ? "lora_unet_" : part == kText2Part ? "lora_te2_" : "lora_te_") + flat;
+}
+
+const LowRank& low_rank_of(const LoraWeights& lora,
+                           const std::string& module,
+                           const LoraChange& change) {
+  const auto* pair = std::get_if<LowRank>(&change.form);
+  if (pair) return *pair;
+  throw BadInput(lora.source + ": layer " + module + " is a " + change_name(change) +
+                 ", which has no form in a LoRA file; give --rank to approximate it");
+}
+
+// The values that the layers of a part, or of all, have in common; more than one where they differ.
+struct Common {
+  std::set<int64_t> ranks;
+  std::set<double> alphas;
+};
+void collect(const std::map<std::string, LoraChange>& modules, Common& common) {
+  for (const auto& [module, change] : modules) {
+    const int64_t rank = change_rank(change);
+    common.ranks.insert(rank);
+    common.alphas.insert(change.scale * static_cast<double>(rank));
+  }
+}
+Common common_of(const LoraWeights& lora) {
+  Common common;
+  for (const auto& [part, modules] : lora.parts) collect(modules, common);
+  return common;
+}
+
+// The alpha of every layer in kohya's form. Where they differ, the scales go into the upper
+// factors: diffusers takes the alphas of a file with several for the wrong layers.
+double one_alpha(const Common& common) {
+  return common.alphas.size() == 1 ? *common.alphas.begin()
+                                   : static_cast<double>(*common.ranks.rbegin());
+}
+
+// Adds one part's entries of lora_adapter_metadata; false where one rank and alpha do not do.
+bool add_adapter_metadata(const std::string& part,
+                          const std::map<std::string, LoraChange>& modules,
+                          nlohmann::json& json) {
+  Common common;
+  collect(modules, common);
+  if (common.ranks.size() != 1 || common.alphas.size() != 1) return false;
+  std::vector<std::string> targets;
+  for (const auto& [module, change] : modules) targets.push_back(module);
+  json[part + ".r"] = *common.ranks.begin();
+  json[part + ".lora_alpha"] = *common.alphas.begin();
+  json[part + ".target_modules"] = targets;
+  json[part + ".init_lora_weights"] = true;
+  json[part + ".bias"] = "none";
+  return true;
+}
+
+struct Model {
+  std::string version, architecture;
+};
+Model model_of(const LoraWeights& lora) {
+  const std::string family = lora_family(lora);
+  if (family == family_of_width(2048))
+    return {"sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"};
+  if (family == family_of_width(1024)) return {"sd_v2", "stable-diffusion-v2-512/lora"};
+  return {"sd_v1", "stable-diffusion-v1/lora"};
+}
+
+// As kohya's tools write it: a number, or Dynamic where the layers differ.
+template <class Value>
+std::string common_text(const std::set<Value>& values) {
+  return values.size() == 1 ? data::short_number(static_cast<double>(*values.begin())) : "Dynamic";
+}
+
+std::string date_text(double seconds) {
+  const auto time = static_cast<std::time_t>(seconds);
+  std::tm parts{};
+  gmtime_r(&time, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  return text;
+}
+
+// SHA-256 of what follows the header of the file.
+std::string tensors_hash(const data::Weights& file) {
+  std::string bytes;
+  for (const auto& [name, tensor] : file.tensors) {
+    const at::Tensor values = tensor.contiguous();
+    bytes.append(static_cast<const char*>(values.data_ptr()), values.nbytes());
+  }
+  return data::sha256(bytes);
+}
+
+// The upper factor is multiplied by `scale`; kohya's form gets the alpha.
+void add_pair(data::Weights& file,
+              const std::string& name,
+              const LowRank& pair,
+              double scale,
+              std::optional<double> alpha,
+              at::ScalarType dtype) {
+  const auto put = [&](const std::string& end, const at::Tensor& tensor) {
+    file.tensors[name + end] = tensor.detach().to(at::kCPU, dtype);
+  };
+  put(alpha ? ".lora_down.weight" : ".lora_A.weight", pair.down);
+  put(alpha ? ".lora_up.weight" : ".lora_B.weight", scale * pair.up.detach());
+  if (alpha) file.tensors[name + ".alpha"] = at::full({}, *alpha, at::kFloat);
+}
+
+}  // namespace
+
+LoraWeights adapters_of(UNet& unet) {
+  LoraWeights lora;
+  lora.source = "the UNet";
+  for_each_lora_site(unet, [&](const LoraSite& site) {
+    if (!site.lora.down.defined()) return;
+    lora.parts[kUnetPart][site.name] = {LowRank{site.lora.down, site.lora.up}, site.lora.scale};
+  });
+  TORCH_CHECK(!lora.parts.empty(), "adapters_of: the UNet carries no adapter");
+  return lora;
+}
+
+void write_lora(const fs::path& path,
+                const LoraWeights& lora,
+                LoraFormat format,
+                at::ScalarType dtype,
+                const std::map<std::string, std::string>& metadata) {
+  TORCH_CHECK(count_changes(lora) > 0, "write_lora: no adapter");
+  data::Weights file;
+  file.metadata = metadata;
+  file.metadata["format"] = "pt";
+  auto adapter = nlohmann::json::object();
+  bool uniform = true;
+  for (const auto& [part, modules] : lora.parts)
+    uniform = uniform && add_adapter_metadata(part, modules, adapter);
+  if (format == LoraFormat::kPeft && uniform)
+    file.metadata["lora_adapter_metadata"] = data::to_text(adapter);
+  const Common common = common_of(lora);
+  std::optional<double> alpha;
+  if (format == LoraFormat::kKohya) alpha = one_alpha(common);
+  for (const auto& [part, modules] : lora.parts) {
+    for (const auto& [module, change] : modules) {
+      // PEFT's scale is the metadata's; 1 without.
+      const bool kept = alpha ? common.alphas.size() == 1 : uniform;
+      const double written = alpha ? *alpha / static_cast<double>(change_rank(change)) : 1.0;
+      add_pair(file, written_name(part, module, format), low_rank_of(lora, module, change),
+               kept ? 1.0 : change.scale / written, alpha, dtype);
+    }
+  }
+  if (format == LoraFormat::kKohya) file.metadata["sshs_model_hash"] = tensors_hash(file);
+  data::write_safetensors(path, file);
+}
+
+std::map<std::string, std::string> merged_metadata(const LoraWeights& lora,
+                                                   const std::string& title,
+                                                   const std::string& comment) {
+  const Common common = common_of(lora);
+  const Model model = model_of(lora);
+  return {{"ss_network_module", "networks.lora"},
+          {"ss_network_dim", common_text(common.ranks)},
+          {"ss_network_alpha", data::short_number(one_alpha(common))},
+          {"ss_base_model_version", model.version},
+          {"ss_output_name", title},
+          {"ss_training_comment", comment},
+          {"modelspec.sai_model_spec", "1.0.0"},
+          {"modelspec.architecture", model.architecture},
+          {"modelspec.implementation", "diffusers"},
+          {"modelspec.title", title}};
+}
+
+std::map<std::string, std::string> kohya_metadata(const LoraWeights& lora, const LoraCard& card) {
+  const std::string resolution =
+      std::to_string(card.resolution) + "x" + std::to_string(card.resolution);
+  auto metadata = merged_metadata(lora, card.title, card.comment);
+  metadata.merge(
+      std::map<std::string, std::string>{{"ss_sd_model_name", card.base_model},
+                                         {"ss_steps", std::to_string(card.steps)},
+                                         {"ss_num_epochs", std::to_string(card.epochs)},
+                                         {"ss_epoch", std::to_string(card.epochs)},
+                                         {"ss_learning_rate", std::to_string(card.learning_rate)},
+                                         {"ss_unet_lr", std::to_string(card.learning_rate)},
+                                         {"ss_optimizer", "AdamW"},
+                                         {"ss_seed", std::to_string(card.seed)},
+                                         {"ss_resolution", resolution},
+                                         {"ss_mixed_precision", "no"},
+                                         {"ss_training_started_at", std::to_string(card.started)},
+                                         {"ss_training_finished_at", std::to_string(card.finished)},
+                                         {"modelspec.date", date_text(card.finished)},
+                                         {"modelspec.resolution", resolution},
+                                         {"modelspec.prediction_type", card.prediction_type}});
+  return metadata;
+}
+
+}  // namespace diffusion

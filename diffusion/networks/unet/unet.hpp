@@ -1,0 +1,101 @@
+#pragma once
+
+// Stable Diffusion's UNet (1, 2, XL): diffusers' UNet2DConditionModel.
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/weights/tensor_map.hpp"
+#include "diffusion/networks/unet/blocks.hpp"
+#include "diffusion/networks/unet/config.hpp"
+#include "diffusion/networks/unet/embedding.hpp"
+#include "diffusion/networks/unet/reward_conditioning.hpp"
+
+namespace diffusion {
+
+// One level on the way down or up, or the middle. Resnets and attentions take turns, resnets first.
+struct UNetBlock {
+  std::vector<ResnetBlock> resnets;
+  std::vector<Transformer> attentions;  // empty in DownBlock2D and UpBlock2D
+  nn::Conv2d resample;  // "downsamplers.0.conv" or "upsamplers.0.conv"; undefined at the last level
+};
+
+struct UNet {
+  UNetConfig config;
+  nn::Conv2d conv_in;
+  nn::Linear time_linear_1, time_linear_2;  // "time_embedding.linear_1", "time_embedding.linear_2"
+  nn::Linear time_cond_proj;  // "time_embedding.cond_proj"; undefined without time_cond_proj_dim
+  nn::Linear add_linear_1, add_linear_2;  // "add_embedding.linear_1", ".linear_2"; SDXL's alone
+  RewardBranch reward;                    // undefined layers without one in the config
+  std::vector<UNetBlock> down_blocks;
+  UNetBlock mid_block;
+  std::vector<UNetBlock> up_blocks;  // coarsest first
+  nn::Norm conv_norm_out;
+  nn::Conv2d conv_out;
+  // A backward pass recomputes each block's activations: about a third more time, a fraction of the
+  // memory, the same gradients bit for bit.
+  bool gradient_checkpointing = false;
+};
+
+// From a diffusers folder: config.json and diffusion_pytorch_model.safetensors or
+// diffusion_pytorch_model.fp16.safetensors. Throws BadInput naming the file and the key or tensor:
+// missing, not supported, of another shape, or left over.
+UNet load_unet(const std::filesystem::path& folder);
+// From tensors of diffusers' names. Throws BadInput naming `weights.source` and the tensor.
+UNet unet_from_weights(const data::Weights& weights, const UNetConfig& config);
+// Writes such a folder, the weights cast to `dtype` (LoRA not included).
+void save_unet(const std::filesystem::path& folder, UNet& unet, at::ScalarType dtype);
+// Random weights, as PyTorch initialises the layers; a reward branch is silent.
+UNet make_unet(const UNetConfig& config, at::Generator& generator);
+
+// The keys and values of the text in every text attention, in the network's order. A sampler
+// computes them once; in training they must be recomputed when the weights or the LoRA of to_k and
+// to_v have changed.
+using ContextKeys = std::vector<KeyValue>;
+ContextKeys context_keys(const UNet& unet,
+                         const at::Tensor& context);  // context: [B, L, cross_attention_dim]
+
+// What some networks read beside the text; each undefined where the config has no such part.
+struct AddedConditions {
+  at::Tensor text_embeds;    // [B, P] SDXL: the second text encoder's pooled, projected output
+  at::Tensor time_ids;       // [B, 6] SDXL: original height, width, crop top, left, target h., w.
+  at::Tensor timestep_cond;  // [B, time_cond_proj_dim] LCM: guidance_embedding
+  RewardCondition reward;    // of a UNet with a reward branch; undefined: nothing is asked for
+};
+
+// The network's output, whatever it predicts (eps, v, x0).
+// x: [B, in_channels, H, W]; t: [B], any number type, 0 .. 999; context: [B, L,
+// cross_attention_dim]
+// -> [B, out_channels, H, W]
+at::Tensor unet_forward(const UNet& unet,
+                        const at::Tensor& x,
+                        const at::Tensor& t,
+                        const at::Tensor& context,
+                        const AddedConditions& added = {});
+at::Tensor unet_forward(const UNet& unet,
+                        const at::Tensor& x,
+                        const at::Tensor& t,
+                        const ContextKeys& keys,
+                        const AddedConditions& added = {});
+
+void for_each_tensor(UNet& unet, const std::string& prefix, const data::TensorVisitor& visit);
+
+// The same network with the weights of its convolutions and linear layers in `type`, for runs that
+// compute in it and do not train: they are not converted at every use. Norms stay fp32.
+UNet with_products_in(const UNet& unet, at::ScalarType type);
+
+// Every layer that may carry a LoRA, by its module path
+// ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"). The caller chooses among them by
+// name; diffusers' usual choice is the suffixes to_q, to_k, to_v and to_out.0.
+struct LoraVisitor {
+  std::function<void(const std::string& name, nn::Linear& layer)> linear;
+  std::function<void(const std::string& name, nn::Conv2d& layer)> conv2d;
+};
+void for_each_lora(UNet& unet, const LoraVisitor& visit);
+
+}  // namespace diffusion

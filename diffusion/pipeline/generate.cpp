@@ -1,0 +1,262 @@
+#include "diffusion/pipeline/generate.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/device/precision.hpp"
+#include "diffusion/pipeline/inpaint_mask.hpp"
+
+namespace diffusion {
+namespace {
+
+constexpr int64_t kRecordedRows = 4;
+
+// Requests `first` .. `first + count` of which the last is repeated where they end before.
+std::vector<ImageRequest> filled(const std::vector<ImageRequest>& requests,
+                                 size_t first,
+                                 size_t count) {
+  std::vector<ImageRequest> batch;
+  for (size_t i = 0; i < count; ++i)
+    batch.push_back(requests[std::min(first + i, requests.size() - 1)]);
+  return batch;
+}
+
+std::vector<uint64_t> seeds_of(const std::vector<ImageRequest>& requests) {
+  std::vector<uint64_t> seeds;
+  for (const auto& request : requests) seeds.push_back(request.seed);
+  return seeds;
+}
+
+// Given latents, or the generators' first draw; a given one leaves its generator untouched.
+at::Tensor initial_noise(const std::vector<ImageRequest>& batch,
+                         std::vector<at::Generator>& generators,
+                         at::IntArrayRef shape) {
+  std::vector<at::Tensor> rows;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (batch[i].latents.defined()) {
+      data::check_shape(batch[i].latents, {shape[0], shape[1], shape[2]}, "generate: latents");
+      rows.push_back(batch[i].latents.cpu().to(at::kFloat).unsqueeze(0));
+    } else {
+      std::vector<at::Generator> own{generators[i]};  // shares the generator's state
+      rows.push_back(draw_noise(own, shape, at::kCPU));
+    }
+  }
+  return at::cat(rows);
+}
+
+std::vector<std::string> texts_of(const std::vector<ImageRequest>& batch,
+                                  std::string ImageRequest::*text) {
+  std::vector<std::string> texts;
+  for (const auto& request : batch) texts.push_back(request.*text);
+  return texts;
+}
+
+std::vector<RewardRequest> requests_of(const std::vector<ImageRequest>& batch,
+                                       RewardRequest ImageRequest::*reward) {
+  std::vector<RewardRequest> requests;
+  for (const auto& request : batch) requests.push_back(request.*reward);
+  return requests;
+}
+
+// As many chunks for each text of the batch as the longest needs.
+TextOptions text_options(const Pipeline& pipeline,
+                         const std::vector<ImageRequest>& batch,
+                         const GenerateOptions& options) {
+  TextOptions text{.clip_skip = options.clip_skip, .weighting = options.prompt_weighting};
+  if (!text.weighting) return text;
+  for (const auto& request : batch) {
+    text.chunks = std::max({text.chunks, chunk_count(pipeline, request.prompt),
+                            chunk_count(pipeline, request.negative_prompt)});
+  }
+  return text;
+}
+
+at::Tensor sources_of(const std::vector<ImageRequest>& batch) {
+  std::vector<at::Tensor> images;
+  for (const auto& request : batch) images.push_back(request.source.to(at::kFloat));
+  return at::stack(images);
+}
+
+// Ones for the images of a batch that are edited everywhere; undefined when all are.
+at::Tensor changes_of(const std::vector<ImageRequest>& batch) {
+  std::vector<at::Tensor> changes;
+  bool any = false;
+  for (const auto& request : batch) {
+    any = any || request.change.defined();
+    if (!request.source.defined()) continue;
+    changes.push_back(request.change.defined() ? request.change
+                                               : at::ones_like(request.source.slice(0, 0, 1)));
+  }
+  return any ? at::stack(changes) : at::Tensor();
+}
+
+// The mode of the source images' latents, without scaling_factor: as InstructPix2Pix was trained.
+at::Tensor source_latents(const Pipeline& pipeline,
+                          const std::vector<ImageRequest>& batch,
+                          at::IntArrayRef pixels) {
+  for (const auto& request : batch) {
+    if (!request.source.defined()) {
+      throw data::BadInput("prompt \"" + request.prompt + "\": " + pipeline.class_name +
+                           " changes an image: expected one, found none; give --image FILE");
+    }
+    data::check_shape(request.source, {3, pixels[0], pixels[1]}, "generate: source");
+  }
+  const at::Device device = pipeline.unet.conv_in.weight.device();
+  return vae_encode(pipeline.vae, sources_of(batch).to(device) * 2 - 1).mean;
+}
+
+DenoiserConditions conditions_of(const Pipeline& pipeline,
+                                 const std::vector<ImageRequest>& batch,
+                                 const GenerateOptions& options,
+                                 at::IntArrayRef pixels) {
+  const at::Device device = pipeline.unet.conv_in.weight.device();
+  const TextOptions text = text_options(pipeline, batch, options);
+  DenoiserConditions conditions;
+  conditions.text =
+      sent(encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), text), device);
+  if (branches_of(pipeline.unet.config, options.guidance) != Branches::kPrompt) {
+    conditions.negative = sent(
+        encode_negatives(pipeline, texts_of(batch, &ImageRequest::negative_prompt), text), device);
+  }
+  if (is_xl(pipeline)) {
+    conditions.time_ids = time_ids(options.sizes, pixels[0], pixels[1])
+                              .expand({static_cast<int64_t>(batch.size()), kTimeIds})
+                              .to(device);
+  }
+  if (edits_images(pipeline)) conditions.image_latents = source_latents(pipeline, batch, pixels);
+  if (reads_reward(pipeline.unet.config.reward)) {
+    conditions.reward = reward_condition(pipeline, requests_of(batch, &ImageRequest::reward));
+    conditions.reward_low =
+        reward_condition(pipeline, requests_of(batch, &ImageRequest::reward_low));
+  }
+  return conditions;
+}
+
+// CUDA graphs pay where launching the network's operations takes longer than their arithmetic: in
+// small batches. A graph keeps the memory of its activations for as long as it lives.
+Recorder recorder_for(const Pipeline& pipeline, size_t batch, const GuidanceOptions& guidance) {
+  const int64_t rows =
+      static_cast<int64_t>(batch) * branch_count(branches_of(pipeline.unet.config, guidance));
+  return rows <= kRecordedRows ? cuda_recorder(pipeline.unet.conv_in.weight.device()) : Recorder();
+}
+
+GeneratedBatch generate_batch(const Pipeline& pipeline,
+                              const NoiseSchedule& schedule,
+                              const std::vector<ImageRequest>& batch,
+                              const GenerateOptions& options) {
+  const at::Device device = pipeline.unet.conv_in.weight.device();
+  const auto shape = latent_shape(pipeline, options.height, options.width);
+  const int64_t factor = vae_factor(pipeline.vae.config);
+  auto generators = image_generators(seeds_of(batch));
+  const at::Tensor initial = initial_noise(batch, generators, shape);  // [B, C, h, w]
+  const DenoiserConditions conditions =
+      conditions_of(pipeline, batch, options, {shape[1] * factor, shape[2] * factor});
+  Denoiser denoiser = guided_denoiser(pipeline.unet, conditions, options.guidance,
+                                      recorder_for(pipeline, batch.size(), options.guidance));
+  const at::Tensor change = changes_of(batch);  // [B, 1, H, W]
+  Start start{.latents = {}, .strength = options.strength};
+  if (change.defined() || options.strength < 1)
+    start.latents = scaled_latents(pipeline.vae.config, conditions.image_latents);
+  if (change.defined()) {
+    const at::Tensor small = at::adaptive_avg_pool2d(change.to(device), {shape[1], shape[2]});
+    denoiser = kept_denoiser(denoiser, schedule, {small, start.latents});
+  }
+  if (options.strength >= 1) start.latents.reset();
+  const at::Tensor x0 =
+      sample_from(start, denoiser, initial.to(device), schedule, generators, options.sampler);
+  at::Tensor images = latents_to_images(pipeline.vae, x0.to(at::kFloat)).to(at::kFloat).cpu();
+  if (change.defined()) images = change * images + (1 - change) * sources_of(batch);
+  return {.first = 0, .initial = initial, .latents = x0.cpu(), .images = images};
+}
+
+void check_sources(const Pipeline& pipeline, const std::vector<ImageRequest>& requests) {
+  if (edits_images(pipeline)) return;
+  for (const auto& request : requests) {
+    if (!request.source.defined()) continue;
+    throw data::BadInput("--image: " + pipeline.class_name +
+                         " makes images from text alone; leave it out, or name an InstructPix2Pix "
+                         "model");
+  }
+}
+
+}  // namespace
+
+std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int64_t width) {
+  const int64_t factor = vae_factor(pipeline.vae.config);
+  const int64_t native = native_size(pipeline);
+  const int64_t rows = height == 0 ? native : height, columns = width == 0 ? native : width;
+  if (rows < factor || columns < factor || rows % factor != 0 || columns % factor != 0) {
+    throw data::BadInput("size: expected multiples of " + std::to_string(factor) +
+                         " pixels, found " + std::to_string(columns) + "x" + std::to_string(rows));
+  }
+  return {pipeline.vae.config.latent_channels, rows / factor, columns / factor};
+}
+
+Denoiser guided_denoiser(const UNet& unet,
+                         const DenoiserConditions& conditions,
+                         const GuidanceOptions& guidance,
+                         const Recorder& recorder) {
+  const Branches branches = branches_of(unet.config, guidance);
+  const int64_t count = branch_count(branches);
+  const int64_t rows = count * conditions.text.hidden.size(0);
+  const auto in_all = [&](const at::Tensor& x) {  // the same in every branch
+    return x.defined() ? x.repeat({count, 1}) : x;
+  };
+  BranchInputs inputs;
+  inputs.branches = branches;
+  inputs.keys =
+      context_keys(unet, branch_rows(branches, conditions.text.hidden, conditions.negative.hidden));
+  if (conditions.text.pooled.defined()) {
+    inputs.added.text_embeds =
+        branch_rows(branches, conditions.text.pooled, conditions.negative.pooled);
+  }
+  inputs.added.time_ids = in_all(conditions.time_ids);
+  if (embeds_guidance(unet)) {
+    const at::Tensor w = at::full({rows}, guidance.scale - 1, conditions.text.hidden.options());
+    inputs.added.timestep_cond = guidance_embedding(w, unet.config.time_cond_proj_dim);
+  }
+  const at::Tensor& source = conditions.image_latents;
+  if (source.defined()) inputs.image_latents = branch_images(branches, source);
+  if (reads_reward(unet.config.reward)) {
+    const int64_t batch = conditions.text.hidden.size(0);
+    inputs.added.reward =
+        branch_rewards(branches, completed(unet.config.reward, conditions.reward, batch),
+                       completed(unet.config.reward, conditions.reward_low, batch));
+  }
+  const TensorFunction predict = replayed(
+      [&unet, inputs, guidance](const std::vector<at::Tensor>& in) {
+        return guided_forward(unet, in[0], in[1], inputs, guidance);
+      },
+      recorder);
+  return [predict, rows](const at::Tensor& x, double timestep) {
+    return predict({x, at::full({rows}, timestep, x.options().dtype(at::kFloat))});
+  };
+}
+
+void generate(const Pipeline& pipeline,
+              const std::vector<ImageRequest>& requests,
+              const GenerateOptions& options,
+              const OnBatch& on_batch) {
+  TORCH_CHECK(options.micro_batch >= 1, "generate: micro_batch must be >= 1, got ",
+              options.micro_batch);
+  check_sources(pipeline, requests);
+  const at::NoGradGuard no_grad;
+  const NoiseSchedule schedule = make_schedule(pipeline.scheduler);
+  const auto type = data::product_type(pipeline.unet.conv_in.weight.device().type());
+  Pipeline typed = pipeline;
+  if (type != at::kFloat) typed.unet = with_products_in(pipeline.unet, type);
+  const auto size = static_cast<size_t>(options.micro_batch);
+  for (size_t first = 0; first < requests.size(); first += size) {
+    GeneratedBatch batch = generate_batch(typed, schedule, filled(requests, first, size), options);
+    const auto count = static_cast<int64_t>(std::min(size, requests.size() - first));
+    batch.first = first;
+    for (at::Tensor* tensor : {&batch.initial, &batch.latents, &batch.images}) {
+      *tensor = tensor->slice(0, 0, count);
+    }
+    on_batch(batch);
+  }
+}
+
+}  // namespace diffusion

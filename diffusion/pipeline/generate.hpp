@@ -1,0 +1,78 @@
+#pragma once
+
+// Prompts and seeds in, images out.
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "diffusion/pipeline/cuda_graph.hpp"
+#include "diffusion/pipeline/edit_conditioning.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
+#include "diffusion/sampling/sampler.hpp"
+
+namespace diffusion {
+
+struct ImageRequest {
+  std::string prompt;
+  std::string negative_prompt;  // in place of the empty prompt of guidance
+  uint64_t seed = 0;
+  at::Tensor
+      latents;  // [C, h, w] initial noise, standard normal, or undefined: drawn from the seed
+  at::Tensor source{};  // [3, H, W] in [0, 1] the image to edit; for editing models alone
+  // [1, H, W] of the source: 1 where it is edited, 0 where it is kept; undefined: edited everywhere
+  at::Tensor change{};
+  RewardRequest reward{};      // what the edit should earn, and what reward guidance pushes away
+  RewardRequest reward_low{};  // from; of models that read it
+};
+
+struct GenerateOptions {
+  SamplerOptions sampler{};
+  GuidanceOptions guidance{};
+  double strength = 1;            // below 1: an edit begins at its source, see sample_from
+  SizeConditions sizes{};         // SDXL
+  int64_t height = 0, width = 0;  // pixels, multiples of the VAE's factor; 0: the model's own
+  int64_t micro_batch = 8;        // images computed together, 1..
+  int64_t clip_skip = 0;          // last layers of the text encoder left out
+  bool prompt_weighting = false;  // prompts are read as A1111 does: see diffusion/prompt.hpp
+};
+
+struct GeneratedBatch {
+  size_t first = 0;    // of the requests
+  at::Tensor initial;  // [b, C, h, w] the noise that the chains began with, standard normal
+  at::Tensor latents;  // [b, C, h, w] x0, unit variance
+  at::Tensor images;   // [b, 3, H, W] in [0, 1]
+};
+// Called for each micro-batch, in order; its tensors are on the CPU.
+using OnBatch = std::function<void(const GeneratedBatch& batch)>;
+
+// Generates an image a request. As in diffusers' StableDiffusionPipeline with
+// generator=[torch.Generator().manual_seed(seed), ...], the same weights, seed and settings give
+// the same image. An image depends on its own request alone: the last micro-batch is filled up with
+// copies, so that its kernels see the same shapes, and at one micro-batch size the bits are the
+// same wherever a request stands. Throws BadInput for sizes that do not fit the model, a source
+// image that an editing model lacks or another model has no use for.
+void generate(const Pipeline& pipeline,
+              const std::vector<ImageRequest>& requests,
+              const GenerateOptions& options,
+              const OnBatch& on_batch);
+
+// {C, h, w} of the latents of such an image. Throws BadInput as above.
+std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int64_t width);
+
+// What conditions B images.
+struct DenoiserConditions {
+  TextCondition text;
+  TextCondition negative;    // undefined tensors where branches_of() says that it is not used
+  at::Tensor time_ids;       // [B, 6] SDXL
+  at::Tensor image_latents;  // [B, C, h, w] InstructPix2Pix: raw latents of the source images
+  RewardCondition reward, reward_low;  // of a UNet with a reward branch
+};
+// The UNet under guidance. The keys and values of the text are computed here, once. `recorder`: of
+// its calls (see replay.hpp); empty: none.
+Denoiser guided_denoiser(const UNet& unet,
+                         const DenoiserConditions& conditions,
+                         const GuidanceOptions& guidance,
+                         const Recorder& recorder = {});
+
+}  // namespace diffusion

@@ -1,0 +1,95 @@
+#pragma once
+
+// A Stable Diffusion checkpoint (1, 2, XL, an LCM of one, InstructPix2Pix) in diffusers' folder
+// layout.
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/nn/clip_text.hpp"
+#include "data/text/clip_tokenizer.hpp"
+#include "diffusion/checkpoints/model_index.hpp"
+#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/networks/vae/vae.hpp"
+#include "diffusion/pipeline/guidance.hpp"
+#include "diffusion/sampling/scheduler_config.hpp"
+
+namespace diffusion {
+
+struct PromptCache;
+std::shared_ptr<PromptCache> make_prompt_cache();  // for a pipeline that is put together by hand
+
+struct Pipeline {
+  std::string class_name = "StableDiffusionPipeline";  // diffusers' name of the family
+  UNet unet;
+  Vae vae;
+  nn::ClipText text_encoder;
+  data::Tokenizer tokenizer;
+  std::optional<nn::ClipText> text_encoder_2;  // SDXL's, with a projection
+  std::optional<data::Tokenizer> tokenizer_2;  // SDXL's
+  bool force_zeros_for_empty_prompt = false;   // SDXL: guidance starts from zeros, see below
+  SchedulerConfig scheduler;
+  std::filesystem::path source;  // the folder that it was read from
+  std::shared_ptr<PromptCache>
+      cache;  // of encode_prompts; shared by copies, dropped where the text encoder changes
+};
+
+bool is_xl(const Pipeline& pipeline);
+// The UNet reads the latent of a source image beside its own, as InstructPix2Pix.
+bool edits_images(const Pipeline& pipeline);
+// The guidance scale is an input of the UNet, as in an LCM: no double batch.
+bool embeds_guidance(const UNet& unet);
+
+// <folder>/{model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/}, SDXL also
+// {text_encoder_2/, tokenizer_2/}; .fp16 variants of weights accepted. Throws BadInput: when the
+// path is something else it says what, and what was expected; when parts are missing or do not fit
+// together it names them.
+Pipeline load_pipeline(const std::filesystem::path& folder);
+// Throws BadInput when the parts are not of one family or their sizes differ; `source` is named.
+void check_fit(const Pipeline& pipeline, const std::string& source);
+
+// The same without the UNet: all that pretraining one needs. Folders of their own; "" for
+// text_encoder's tokenizer means the folder "tokenizer" beside it.
+struct PipelineParts {
+  std::filesystem::path vae, text_encoder, tokenizer;
+};
+Pipeline load_parts(const PipelineParts& parts);
+
+// Writes such a folder. `dtype` of all weights: at::kHalf or at::kFloat.
+void save_pipeline(const std::filesystem::path& folder,
+                   const Pipeline& pipeline,
+                   at::ScalarType dtype);
+
+// How prompts are read. `weighting`: as A1111 does (diffusion/prompt.hpp), the rows of every chunk
+// one after the other, so L is a multiple of the encoder's length; an empty chunk fills up to at
+// least `chunks`.
+struct TextOptions {
+  int64_t clip_skip = 0;  // last layers of the text encoder left out: A1111's "Clip skip" minus 1
+  bool weighting = false;
+  int64_t chunks = 1;
+};
+// Each prompt is encoded alone, so that its rows are the same bits in every company, and kept for
+// the next call. Without weighting, truncation is silent: see data::truncation_warnings.
+TextCondition encode_prompts(const Pipeline& pipeline,
+                             const std::vector<std::string>& prompts,
+                             const TextOptions& options);
+TextCondition encode_prompts(const Pipeline& pipeline,
+                             const std::vector<std::string>& prompts,
+                             int64_t clip_skip = 0);
+// Chunks of a prompt that is read with weighting.
+int64_t chunk_count(const Pipeline& pipeline, const std::string& prompt);
+// What guidance starts from: negative prompts, without clip_skip as in diffusers, but with it under
+// weighting, as in A1111. An empty one is all zeros under force_zeros_for_empty_prompt.
+TextCondition encode_negatives(const Pipeline& pipeline,
+                               const std::vector<std::string>& prompts,
+                               const TextOptions& options = {});
+
+// Pixels of a side that the UNet was trained at.
+int64_t native_size(const Pipeline& pipeline);
+
+}  // namespace diffusion

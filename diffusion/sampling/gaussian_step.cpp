@@ -1,0 +1,111 @@
+#include "diffusion/sampling/gaussian_step.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "data/base/shape.hpp"
+
+namespace diffusion {
+namespace {
+
+// The weight of epsilon in the mean, sqrt(1 - abar' - sigma^2); 0 where a floor of sigma asks for
+// more than there is.
+double direction(double alpha_bar_previous, double sigma) {
+  return std::sqrt(std::max(1 - alpha_bar_previous - sigma * sigma, 0.0));
+}
+
+StepCoefficients coefficients_of(double alpha_bar,
+                                 double alpha_bar_previous,
+                                 double eta,
+                                 double sigma_min) {
+  const double a = alpha_bar, b = alpha_bar_previous;
+  const double sigma =
+      std::max(eta * std::sqrt(std::max((1 - b) / (1 - a) * (1 - a / b), 0.0)), sigma_min);
+  const double kappa = -std::sqrt(b * (1 - a) / a) + direction(b, sigma);
+  return {.alpha_bar = a, .alpha_bar_previous = b, .sigma = sigma, .kappa = kappa};
+}
+
+at::Tensor mean_of(const StepCoefficients& c,
+                   Prediction prediction,
+                   const at::Tensor& model_output,
+                   const at::Tensor& x) {
+  data::check_shape(x, {-1, -1, -1, -1}, "ddim step: x");
+  TORCH_CHECK(model_output.sizes() == x.sizes(), "ddim step: model_output is ",
+              data::shape_text(model_output.sizes()), ", x is ", data::shape_text(x.sizes()));
+  const Predicted predicted = predict(prediction, c.alpha_bar, model_output, x);
+  return std::sqrt(c.alpha_bar_previous) * predicted.x0 +
+         direction(c.alpha_bar_previous, c.sigma) * predicted.epsilon;
+}
+
+// x: [B, ...] -> [B] fp64
+at::Tensor sum_per_sample(const at::Tensor& x) { return x.flatten(1).sum(1, false, at::kDouble); }
+
+Step step_to(const StepCoefficients& c, const at::Tensor& mean, const at::Tensor& next) {
+  if (c.sigma == 0) return {.mean = mean, .next = next, .log_prob = {}};
+  const auto dimensions = static_cast<double>(mean[0].numel());
+  const double log_norm = dimensions * (std::log(c.sigma) + 0.5 * std::log(2 * M_PI));
+  const at::Tensor squares = sum_per_sample((next - mean).square());  // [B]
+  return {.mean = mean, .next = next, .log_prob = squares / (-2 * c.sigma * c.sigma) - log_norm};
+}
+
+}  // namespace
+
+std::vector<StepCoefficients> ddim_steps(const NoiseSchedule& schedule,
+                                         int64_t num_inference_steps,
+                                         double eta,
+                                         double sigma_min) {
+  TORCH_CHECK(eta >= 0 && eta <= 1, "ddim_steps: eta must be in [0, 1], got ", eta);
+  TORCH_CHECK(sigma_min >= 0, "ddim_steps: sigma_min must be >= 0, got ", sigma_min);
+  const auto timesteps = inference_timesteps(schedule.config, num_inference_steps);
+  const int64_t stride = schedule.config.num_train_timesteps / num_inference_steps;
+  const auto& bars = schedule.alphas_cumprod;
+  std::vector<StepCoefficients> steps;
+  for (const int64_t timestep : timesteps) {
+    int64_t previous = timestep - stride;
+    if (previous < 0) previous = schedule.config.set_alpha_to_one ? -1 : 0;
+    const double bar_previous = previous < 0 ? 1.0 : bars[static_cast<size_t>(previous)];
+    steps.push_back(
+        coefficients_of(bars[static_cast<size_t>(timestep)], bar_previous, eta, sigma_min));
+    steps.back().timestep = timestep;
+    steps.back().previous = previous;
+  }
+  return steps;
+}
+
+Step ddim_sample(const StepCoefficients& coefficients,
+                 Prediction prediction,
+                 const at::Tensor& model_output,
+                 const at::Tensor& x,
+                 const at::Tensor& noise) {
+  const at::Tensor mean = mean_of(coefficients, prediction, model_output, x);
+  return step_to(coefficients, mean,
+                 coefficients.sigma == 0 ? mean : mean + coefficients.sigma * noise);
+}
+
+Step ddim_score(const StepCoefficients& coefficients,
+                Prediction prediction,
+                const at::Tensor& model_output,
+                const at::Tensor& x,
+                const at::Tensor& next) {
+  TORCH_CHECK(next.sizes() == x.sizes(), "ddim_score: next is ", data::shape_text(next.sizes()),
+              ", x is ", data::shape_text(x.sizes()));
+  return step_to(coefficients, mean_of(coefficients, prediction, model_output, x), next);
+}
+
+at::Tensor log_ratio(const at::Tensor& mean_a,
+                     const at::Tensor& mean_b,
+                     const at::Tensor& next,
+                     double sigma) {
+  TORCH_CHECK(sigma > 0, "log_ratio: sigma must be > 0, got ", sigma);
+  const at::Tensor both = (next - mean_a) + (next - mean_b);  // differences of near numbers: exact
+  return sum_per_sample((mean_a - mean_b) * both) / (2 * sigma * sigma);
+}
+
+at::Tensor step_kl(const at::Tensor& mean_a, const at::Tensor& mean_b, double sigma) {
+  TORCH_CHECK(sigma > 0, "step_kl: sigma must be > 0, got ", sigma);
+  return sum_per_sample((mean_a - mean_b).square()) / (2 * sigma * sigma);
+}
+
+}  // namespace diffusion

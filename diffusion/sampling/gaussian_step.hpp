@@ -1,0 +1,61 @@
+#pragma once
+
+// One step of the reverse chain and its log-probability: the Gaussian of Song et al. 2021 ("DDIM"),
+// eq. 12 and 16; at eta = 1 its mean and variance are the DDPM posterior's (Ho et al. 2020, eq. 7).
+
+#include "diffusion/sampling/noise_schedule.hpp"
+
+namespace diffusion {
+
+struct StepCoefficients {
+  int64_t timestep = 0;  // t
+  int64_t previous = 0;  // t' < t, or -1 where abar_t' is 1 (set_alpha_to_one)
+  double alpha_bar = 0;
+  double alpha_bar_previous = 0;
+  double sigma = 0;  // standard deviation of the step
+  double kappa =
+      0;  // d mean / d epsilon, negative; a change e of epsilon costs kappa^2 e^2 / 2 sigma^2 nats
+};
+
+// The steps of a chain, [0] the noisiest, timesteps spaced as diffusers' DDIM spaces them. A t'
+// below 0 has abar of timestep 0, or 1 with set_alpha_to_one.
+// eta in [0, 1]; sigma_min: a floor of sigma, of sampling and scoring alike, 0: none.
+std::vector<StepCoefficients> ddim_steps(const NoiseSchedule& schedule,
+                                         int64_t num_inference_steps,
+                                         double eta,
+                                         double sigma_min);
+
+struct Step {
+  at::Tensor mean;      // [B, C, H, W]
+  at::Tensor next;      // [B, C, H, W]
+  at::Tensor log_prob;  // [B] fp64, nats, the sum over C H W; undefined where sigma is 0
+};
+
+// next = mean + sigma noise. noise may be undefined where sigma is 0.
+// model_output (guided), x and noise: [B, C, H, W], of one dtype and device.
+Step ddim_sample(const StepCoefficients& coefficients,
+                 Prediction prediction,
+                 const at::Tensor& model_output,
+                 const at::Tensor& x,
+                 const at::Tensor& noise);
+
+// The same step with a given `next`: how probable it was. Gradients flow to model_output.
+Step ddim_score(const StepCoefficients& coefficients,
+                Prediction prediction,
+                const at::Tensor& model_output,
+                const at::Tensor& x,
+                const at::Tensor& next);
+
+// log N(next; mean_a, sigma) - log N(next; mean_b, sigma), in nats, without subtracting two large
+// numbers: <mean_a - mean_b, 2 next - mean_a - mean_b> / (2 sigma^2), summed in fp64.
+// mean_a, mean_b, next: [B, C, H, W] -> [B] fp64. sigma > 0.
+at::Tensor log_ratio(const at::Tensor& mean_a,
+                     const at::Tensor& mean_b,
+                     const at::Tensor& next,
+                     double sigma);
+
+// KL(N(mean_a, sigma) || N(mean_b, sigma)) in nats, the expectation of log_ratio under mean_a.
+// -> [B] fp64
+at::Tensor step_kl(const at::Tensor& mean_a, const at::Tensor& mean_b, double sigma);
+
+}  // namespace diffusion

@@ -1,0 +1,165 @@
+#include "diffusion/sampling/noise_schedule.hpp"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+
+namespace diffusion {
+namespace {
+
+// Nichol and Dhariwal 2021, eq. 17, with betas cut at 0.999.
+at::Tensor cosine_betas(int64_t count) {
+  const auto alpha_bar = [](double t) {
+    const double c = std::cos((t + 0.008) / 1.008 * M_PI / 2);
+    return c * c;
+  };
+  std::vector<double> betas;
+  const auto total = static_cast<double>(count);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto step = static_cast<double>(i);
+    betas.push_back(std::min(1 - alpha_bar((step + 1) / total) / alpha_bar(step / total), 0.999));
+  }
+  return at::tensor(betas).to(at::kFloat);
+}
+
+// [num_train_timesteps] fp32
+at::Tensor betas_of(const SchedulerConfig& config) {
+  const int64_t count = config.num_train_timesteps;
+  if (!config.trained_betas.empty()) return at::tensor(config.trained_betas).to(at::kFloat);
+  if (config.beta_schedule == "linear")
+    return at::linspace(config.beta_start, config.beta_end, count);
+  if (config.beta_schedule == "scaled_linear") {
+    return at::linspace(std::sqrt(config.beta_start), std::sqrt(config.beta_end), count).square();
+  }
+  TORCH_CHECK(config.beta_schedule == "squaredcos_cap_v2", "make_schedule: unknown beta_schedule ",
+              config.beta_schedule);
+  return cosine_betas(count);
+}
+
+// Lin et al. 2023, algorithm 1: shifts sqrt(abar) so that the last is 0 and the first stays.
+at::Tensor with_zero_terminal_snr(const at::Tensor& betas) {
+  const at::Tensor root = (1 - betas).cumprod(0).sqrt();
+  const at::Tensor first = root[0], last = root[-1];
+  const at::Tensor alphas_bar = ((root - last) * (first / (first - last))).square();
+  const at::Tensor alphas =
+      at::cat({alphas_bar.slice(0, 0, 1), alphas_bar.slice(0, 1) / alphas_bar.slice(0, 0, -1)});
+  return 1 - alphas;
+}
+
+// abar at t: [B] -> [B, 1, 1, 1] in the dtype of `like`
+at::Tensor alpha_bar_at(const NoiseSchedule& schedule,
+                        const at::Tensor& t,
+                        const at::Tensor& like) {
+  data::check_shape(t, {like.size(0)}, "alpha_bar_at: t");
+  const at::Tensor table = at::tensor(schedule.alphas_cumprod).to(like.options());
+  return table.index_select(0, t.to(like.device())).view({-1, 1, 1, 1});
+}
+
+// x = signal x0 + spread epsilon, for one noise level or [B, 1, 1, 1] of them.
+template <class Level>
+Predicted meanings(Prediction prediction,
+                   const Level& signal,
+                   const Level& spread,
+                   const at::Tensor& output,
+                   const at::Tensor& x) {
+  switch (prediction) {
+    case Prediction::kEpsilon:
+      return {.x0 = (x - spread * output) / signal, .epsilon = output};
+    case Prediction::kSample:
+      return {.x0 = output, .epsilon = (x - signal * output) / spread};
+    case Prediction::kV:
+      break;
+  }
+  return {.x0 = signal * x - spread * output, .epsilon = signal * output + spread * x};
+}
+
+}  // namespace
+
+NoiseSchedule make_schedule(const SchedulerConfig& config) {
+  at::Tensor betas = betas_of(config);
+  if (config.rescale_betas_zero_snr) {
+    if (config.prediction_type == Prediction::kEpsilon) {
+      throw data::BadInput(
+          "scheduler: rescale_betas_zero_snr: expected prediction_type v_prediction or sample, "
+          "found "
+          "epsilon, which says nothing at zero signal");
+    }
+    betas = with_zero_terminal_snr(betas);
+  }
+  const at::Tensor bars = (1 - betas).cumprod(0).to(at::kDouble).contiguous();
+  const double* first = bars.const_data_ptr<double>();
+  return {.config = config, .alphas_cumprod = {first, first + bars.numel()}};
+}
+
+std::vector<int64_t> inference_timesteps(const SchedulerConfig& config, int64_t steps) {
+  const int64_t total = config.num_train_timesteps;
+  const auto range = static_cast<double>(total);
+  if (steps < 1 || steps > total) {
+    throw data::BadInput("steps: expected a value in [1, " + std::to_string(total) + "], found " +
+                         std::to_string(steps));
+  }
+  std::vector<int64_t> timesteps;
+  for (int64_t i = 0; i < steps; ++i) {
+    const auto from_end = static_cast<double>(steps - 1 - i);
+    int64_t t = 0;
+    if (config.timestep_spacing == Spacing::kLinspace) {
+      const auto gaps = static_cast<double>(std::max<int64_t>(steps - 1, 1));
+      t = std::llrint(from_end * ((range - 1) / gaps));
+    } else if (config.timestep_spacing == Spacing::kTrailing) {
+      t = std::llrint(range - static_cast<double>(i) * (range / static_cast<double>(steps))) - 1;
+    } else {
+      t = (steps - 1 - i) * (total / steps) + config.steps_offset;
+    }
+    timesteps.push_back(t);
+  }
+  if (timesteps.front() >= total) {
+    throw data::BadInput("steps: " + std::to_string(steps) + " with steps_offset " +
+                         std::to_string(config.steps_offset) + " begins at timestep " +
+                         std::to_string(timesteps.front()) + " of " + std::to_string(total) +
+                         "; take fewer steps or trailing spacing");
+  }
+  return timesteps;
+}
+
+at::Tensor add_noise(const NoiseSchedule& schedule,
+                     const at::Tensor& x0,
+                     const at::Tensor& noise,
+                     const at::Tensor& t) {
+  return add_noise(alpha_bar_at(schedule, t, x0), x0, noise);
+}
+
+at::Tensor add_noise(const at::Tensor& alpha_bar, const at::Tensor& x0, const at::Tensor& noise) {
+  const auto type = x0.scalar_type();
+  return alpha_bar.sqrt().to(type) * x0 + (1 - alpha_bar).sqrt().to(type) * noise;
+}
+
+at::Tensor training_target(const NoiseSchedule& schedule,
+                           const at::Tensor& x0,
+                           const at::Tensor& noise,
+                           const at::Tensor& t) {
+  if (schedule.config.prediction_type == Prediction::kEpsilon) return noise;
+  if (schedule.config.prediction_type == Prediction::kSample) return x0;
+  const at::Tensor alpha_bar = alpha_bar_at(schedule, t, x0);  // [B, 1, 1, 1]
+  return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0;
+}
+
+Predicted predict(Prediction prediction,
+                  double alpha_bar,
+                  const at::Tensor& model_output,
+                  const at::Tensor& x) {
+  return meanings(prediction, std::sqrt(alpha_bar), std::sqrt(1 - alpha_bar),
+                  model_output.to(x.scalar_type()), x);
+}
+
+Predicted predict(Prediction prediction,
+                  const at::Tensor& alpha_bar,
+                  const at::Tensor& model_output,
+                  const at::Tensor& x) {
+  return meanings(prediction, alpha_bar.sqrt().to(x.scalar_type()),
+                  (1 - alpha_bar).sqrt().to(x.scalar_type()), model_output.to(x.scalar_type()), x);
+}
+
+}  // namespace diffusion

@@ -1,0 +1,321 @@
+#include "diffusion/sampling/scheduler_config.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+
+using data::BadInput;
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace diffusion {
+namespace {
+
+template <class T>
+struct Named {
+  const char* name;
+  T value;
+};
+
+constexpr Named<Prediction> kPredictions[] = {{"epsilon", Prediction::kEpsilon},
+                                              {"v_prediction", Prediction::kV},
+                                              {"sample", Prediction::kSample}};
+constexpr Named<Spacing> kSpacings[] = {{"leading", Spacing::kLeading},
+                                        {"trailing", Spacing::kTrailing},
+                                        {"linspace", Spacing::kLinspace}};
+constexpr Named<Sigmas> kSigmas[] = {{"use_karras_sigmas", Sigmas::kKarras},
+                                     {"use_exponential_sigmas", Sigmas::kExponential},
+                                     {"use_beta_sigmas", Sigmas::kBeta}};
+// Those with a solver_order.
+constexpr auto kSolvers = {Sampler::kDpmpp2m, Sampler::kDpmpp2mSde, Sampler::kDpmpp2s,
+                           Sampler::kUniPc};
+constexpr const char* kSde = "sde-dpmsolver++";
+// Classes that have no sampler here; their noise schedules are the same.
+constexpr const char* kOtherClasses[] = {"LMSDiscreteScheduler", "DEISMultistepScheduler",
+                                         "KDPM2DiscreteScheduler",
+                                         "KDPM2AncestralDiscreteScheduler"};
+
+BadInput unknown_name(const std::string& name,
+                      const std::vector<std::string>& names,
+                      const std::string& where) {
+  std::string all;
+  for (const auto& one : names) all += (all.empty() ? "" : ", ") + one;
+  const std::string near = data::nearest(name, names);
+  return BadInput(where + ": expected one of " + all + ", found '" + name + "'" +
+                  (near.empty() ? "" : "; did you mean " + near + "?"));
+}
+
+template <class T, size_t N>
+T value_of(const Named<T> (&table)[N], const std::string& name, const std::string& where) {
+  std::vector<std::string> names;
+  for (const auto& row : table) {
+    if (name == row.name) return row.value;
+    names.push_back(row.name);
+  }
+  throw unknown_name(name, names, where);
+}
+
+template <class T, size_t N>
+std::string name_of(const Named<T> (&table)[N], T value) {
+  for (const auto& row : table) {
+    if (row.value == value) return row.name;
+  }
+  return "";
+}
+
+// diffusers writes Infinity (of lambda_min_clipped), which is not JSON: read as null.
+std::string without_infinities(std::string text) {
+  for (const std::string word : {"-Infinity", "Infinity", "NaN"}) {
+    for (size_t at = text.find(word); at != std::string::npos; at = text.find(word)) {
+      text.replace(at, word.size(), "null");
+    }
+  }
+  return text;
+}
+
+// Sets `target` from `key` where it is there and not null.
+template <class T>
+void read(const json& object, const char* key, T& target, const std::string& source) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return;
+  try {
+    target = found->get<T>();
+  } catch (const json::exception&) {
+    throw BadInput(source + ": " + key + ": value of the wrong type: found " +
+                   data::to_text(*found));
+  }
+}
+
+void check(bool good,
+           const std::string& where,
+           const std::string& expected,
+           const std::string& found) {
+  if (!good) throw BadInput(where + ": expected " + expected + ", found " + found);
+}
+
+bool is_one_of(Sampler sampler, std::initializer_list<Sampler> several) {
+  return std::find(several.begin(), several.end(), sampler) != several.end();
+}
+
+// What a class of diffusers takes where its file lacks a key, which is not always SD's value.
+void set_class_defaults(SchedulerConfig& config) {
+  const bool distilled = is_one_of(config.sampler, {Sampler::kLcm, Sampler::kTcd});
+  const bool sd_betas =
+      is_one_of(config.sampler, {Sampler::kHeun, Sampler::kDpmppSde, Sampler::kLcm, Sampler::kTcd});
+  if (!sd_betas) {
+    config.beta_start = 0.0001;
+    config.beta_end = 0.02;
+  }
+  if (!distilled) config.beta_schedule = "linear";
+  config.set_alpha_to_one = distilled || config.class_name == "DDIMScheduler";
+  config.skip_prk_steps = config.sampler != Sampler::kPndm;
+  config.lower_order_final = config.sampler != Sampler::kDpmpp2s;
+}
+
+// Settings of diffusers that would change the images and are not here.
+void check_unsupported(const json& object, const std::string& source) {
+  const auto refuse_flag = [&](const char* key, bool refused, const std::string& why) {
+    bool value = !refused;
+    read(object, key, value, source);
+    const char* const words[] = {"false", "true"};
+    check(value != refused, source + ": " + key, words[!refused] + why, words[refused]);
+  };
+  refuse_flag("thresholding", true, " (it is for pixel models)");
+  refuse_flag("use_lu_lambdas", true, " (take exponential sigmas)");
+  refuse_flag("use_flow_sigmas", true, " (flow matching is not here)");
+  refuse_flag("predict_x0", false, "");
+  for (const auto& [key, only] :
+       {std::pair{"variance_type", "fixed_small"}, std::pair{"interpolation_type", "linear"},
+        std::pair{"timestep_type", "discrete"}}) {
+    std::string value = only;
+    read(object, key, value, source);
+    check(value == only, source + ": " + key, only, value);
+  }
+  for (const char* key : {"sigma_min", "sigma_max", "solver_p", "lambda_min_clipped"}) {
+    const auto found = object.find(key);
+    check(found == object.end() || found->is_null(), source + ": " + key, "none",
+          found == object.end() ? "" : data::to_text(*found));
+  }
+}
+
+void check_solver(const SchedulerConfig& config, const std::string& source) {
+  check(config.solver_order >= 1 && config.solver_order <= 3, source + ": solver_order",
+        "1, 2 or 3", std::to_string(config.solver_order));
+  constexpr Named<int> kSolverTypes[] = {
+      {"midpoint", 0}, {"heun", 1}, {"bh1", 2}, {"bh2", 3}, {"logrho", 4}};
+  if (!config.solver_type.empty())
+    value_of(kSolverTypes, config.solver_type, source + ": solver_type");
+  const std::string& final_sigma = config.final_sigmas_type;
+  check(final_sigma == "zero" || final_sigma == "sigma_min", source + ": final_sigmas_type",
+        "zero or sigma_min", final_sigma);
+}
+
+void check_ranges(const SchedulerConfig& config, const std::string& source) {
+  check(config.num_train_timesteps >= 1 && config.num_train_timesteps <= 1'000'000,
+        source + ": num_train_timesteps", "a value in [1, 1000000]",
+        std::to_string(config.num_train_timesteps));
+  check(config.beta_start > 0 && config.beta_start < 1, source + ": beta_start",
+        "a value between 0 and 1", std::to_string(config.beta_start));
+  check(config.beta_end > 0 && config.beta_end < 1, source + ": beta_end",
+        "a value between 0 and 1", std::to_string(config.beta_end));
+  check(config.trained_betas.empty() ||
+            static_cast<int64_t>(config.trained_betas.size()) == config.num_train_timesteps,
+        source + ": trained_betas", "num_train_timesteps values",
+        std::to_string(config.trained_betas.size()));
+  check(config.original_inference_steps >= 1 &&
+            config.original_inference_steps <= config.num_train_timesteps,
+        source + ": original_inference_steps",
+        "a value in [1, num_train_timesteps = " + std::to_string(config.num_train_timesteps) + "]",
+        std::to_string(config.original_inference_steps));
+  check(config.timestep_scaling > 0, source + ": timestep_scaling", "a value above 0",
+        std::to_string(config.timestep_scaling));
+  constexpr Named<int> kBetas[] = {{"linear", 0}, {"scaled_linear", 1}, {"squaredcos_cap_v2", 2}};
+  value_of(kBetas, config.beta_schedule, source + ": beta_schedule");
+  check_solver(config, source);
+}
+
+Sampler sampler_of(const std::string& class_name, const json& object, const std::string& source) {
+  const auto found = sampler_of_class(class_name);
+  if (!found) {
+    for (const char* other : kOtherClasses) {
+      if (class_name == other) return Sampler::kDdim;
+    }
+    std::vector<std::string> known = sampler_classes();
+    known.insert(known.end(), std::begin(kOtherClasses), std::end(kOtherClasses));
+    throw unknown_name(class_name, known, source + ": _class_name");
+  }
+  if (*found != Sampler::kDpmpp2m && *found != Sampler::kDpmpp2s) return *found;
+  std::string algorithm = "dpmsolver++";
+  read(object, "algorithm_type", algorithm, source);
+  const bool sde = *found == Sampler::kDpmpp2m && algorithm == kSde;
+  check(algorithm == "dpmsolver++" || sde, source + ": algorithm_type",
+        *found == Sampler::kDpmpp2m ? "dpmsolver++ or sde-dpmsolver++" : "dpmsolver++", algorithm);
+  return sde ? Sampler::kDpmpp2mSde : *found;
+}
+
+Sigmas sigmas_of(const json& object, const std::string& source) {
+  Sigmas sigmas = Sigmas::kPlain;
+  for (const auto& row : kSigmas) {
+    bool wanted = false;
+    read(object, row.name, wanted, source);
+    if (!wanted) continue;
+    check(sigmas == Sigmas::kPlain, source + ": " + row.name,
+          "one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas", "two");
+    sigmas = row.value;
+  }
+  return sigmas;
+}
+
+void read_solver(const json& object, SchedulerConfig& config, const std::string& source) {
+  if (is_one_of(config.sampler, kSolvers)) {
+    read(object, "solver_order", config.solver_order, source);
+    read(object, "solver_type", config.solver_type, source);
+  }
+  read(object, "lower_order_final", config.lower_order_final, source);
+  read(object, "euler_at_final", config.euler_at_final, source);
+  read(object, "final_sigmas_type", config.final_sigmas_type, source);
+  read(object, "disable_corrector", config.disable_corrector, source);
+  read(object, "skip_prk_steps", config.skip_prk_steps, source);
+  read(object, "original_inference_steps", config.original_inference_steps, source);
+  read(object, "timestep_scaling", config.timestep_scaling, source);
+  config.sigmas = sigmas_of(object, source);
+}
+
+SchedulerConfig from_json(const json& object, const std::string& source) {
+  SchedulerConfig config;
+  std::string prediction = "epsilon", spacing;
+  read(object, "_class_name", config.class_name, source);
+  config.sampler = sampler_of(config.class_name, object, source);
+  set_class_defaults(config);
+  read(object, "num_train_timesteps", config.num_train_timesteps, source);
+  read(object, "beta_start", config.beta_start, source);
+  read(object, "beta_end", config.beta_end, source);
+  read(object, "beta_schedule", config.beta_schedule, source);
+  read(object, "trained_betas", config.trained_betas, source);
+  read(object, "prediction_type", prediction, source);
+  read(object, "timestep_spacing", spacing, source);
+  read(object, "set_alpha_to_one", config.set_alpha_to_one, source);
+  read(object, "rescale_betas_zero_snr", config.rescale_betas_zero_snr, source);
+  read_solver(object, config, source);
+  config.prediction_type = prediction_from_name(prediction, source + ": prediction_type");
+  if (!spacing.empty()) {
+    config.timestep_spacing = spacing_from_name(spacing, source + ": timestep_spacing");
+  }
+  return config;
+}
+
+// The keys that only some classes have.
+void add_solver(json& object, const SchedulerConfig& config) {
+  if (config.sigmas != Sigmas::kPlain) object[name_of(kSigmas, config.sigmas)] = true;
+  if (config.final_sigmas_type != "zero") object["final_sigmas_type"] = config.final_sigmas_type;
+  if (is_one_of(config.sampler, kSolvers)) {
+    object["solver_order"] = config.solver_order;
+    object["lower_order_final"] = config.lower_order_final;
+    if (!config.solver_type.empty()) object["solver_type"] = config.solver_type;
+  }
+  if (is_one_of(config.sampler, {Sampler::kDpmpp2m, Sampler::kDpmpp2mSde})) {
+    object["euler_at_final"] = config.euler_at_final;
+    if (config.sampler == Sampler::kDpmpp2mSde) object["algorithm_type"] = kSde;
+  }
+  if (!config.disable_corrector.empty()) object["disable_corrector"] = config.disable_corrector;
+  if (config.sampler == Sampler::kPndm) object["skip_prk_steps"] = config.skip_prk_steps;
+  if (is_one_of(config.sampler, {Sampler::kLcm, Sampler::kTcd})) {
+    object["original_inference_steps"] = config.original_inference_steps;
+    object["timestep_scaling"] = config.timestep_scaling;
+  }
+}
+
+json to_json(const SchedulerConfig& config) {
+  json object = {{"_class_name", config.class_name},
+                 {"_diffusers_version", "0.42.1"},
+                 {"num_train_timesteps", config.num_train_timesteps},
+                 {"beta_start", config.beta_start},
+                 {"beta_end", config.beta_end},
+                 {"beta_schedule", config.beta_schedule},
+                 {"trained_betas", nullptr},
+                 {"prediction_type", prediction_name(config.prediction_type)},
+                 {"steps_offset", config.steps_offset},
+                 {"set_alpha_to_one", config.set_alpha_to_one},
+                 {"clip_sample", false}};
+  if (!config.trained_betas.empty()) object["trained_betas"] = config.trained_betas;
+  if (config.timestep_spacing != Spacing::kClassDefault) {
+    object["timestep_spacing"] = spacing_name(config.timestep_spacing);
+  }
+  if (config.rescale_betas_zero_snr) object["rescale_betas_zero_snr"] = true;
+  add_solver(object, config);
+  return object;
+}
+
+}  // namespace
+
+SchedulerConfig read_scheduler_config(const fs::path& folder_or_file) {
+  std::error_code error;
+  const bool folder = fs::is_directory(folder_or_file, error);
+  const fs::path path = folder ? folder_or_file / "scheduler_config.json" : folder_or_file;
+  const json object = data::parse_json(without_infinities(data::read_file(path)));
+  if (!object.is_object()) {
+    throw BadInput(path.string() + ": expected a JSON object of scheduler settings, found none");
+  }
+  const SchedulerConfig config = from_json(object, path.string());
+  check_ranges(config, path.string());
+  check_unsupported(object, path.string());
+  return config;
+}
+
+void write_scheduler_config(const fs::path& folder, const SchedulerConfig& config) {
+  data::write_file(folder / "scheduler_config.json", data::to_text(to_json(config), 2) + "\n");
+}
+
+Spacing spacing_from_name(const std::string& name, const std::string& where) {
+  return value_of(kSpacings, name, where);
+}
+std::string spacing_name(Spacing spacing) { return name_of(kSpacings, spacing); }
+Prediction prediction_from_name(const std::string& name, const std::string& where) {
+  return value_of(kPredictions, name, where);
+}
+std::string prediction_name(Prediction prediction) { return name_of(kPredictions, prediction); }
+
+}  // namespace diffusion
