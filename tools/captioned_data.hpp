@@ -8,7 +8,7 @@
 
 #include "data/images/image_folder.hpp"
 #include "diffusion/networks/vae/vae.hpp"
-#include "finetune/latent_set.hpp"
+#include "finetune/datasets/latents.hpp"
 
 namespace tools {
 

@@ -4,8 +4,8 @@
 #include <iostream>
 
 #include "data/base/error.hpp"
-#include "finetune/distill.hpp"
-#include "finetune/distill_forecast.hpp"
+#include "finetune/distill/distill.hpp"
+#include "finetune/distill/estimate.hpp"
 #include "tools/captioned_data.hpp"
 #include "tools/commands.hpp"
 #include "tools/distill_options.hpp"

@@ -17,7 +17,7 @@
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "data/nn/kernels/kernels.hpp"
-#include "finetune/gpu_sums.hpp"
+#include "finetune/distributed/nccl_loader.hpp"
 #include "tools/commands.hpp"
 #include "tools/gpu_facts.hpp"
 #include "tools/models.hpp"

@@ -1,9 +1,9 @@
 #include <iostream>
 
 #include "data/base/error.hpp"
-#include "finetune/forecast.hpp"
-#include "finetune/memory.hpp"
-#include "finetune/trainer.hpp"
+#include "finetune/estimate/forecast.hpp"
+#include "finetune/estimate/memory.hpp"
+#include "finetune/policy/trainer.hpp"
 #include "tools/commands.hpp"
 #include "tools/finetune_edit.hpp"
 #include "tools/finetune_options.hpp"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "finetune/distill_config.hpp"
+#include "finetune/distill/config.hpp"
 #include "tools/training_options.hpp"
 
 namespace tools {

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-#include "finetune/distill_config.hpp"
+#include "finetune/distill/config.hpp"
 
 namespace tools {
 

@@ -9,7 +9,7 @@
 
 #include "data/images/edit_dataset.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
-#include "finetune/task.hpp"
+#include "finetune/run/training_task.hpp"
 #include "rewards/registry/registry.hpp"
 #include "tools/training_options.hpp"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "finetune/edit_config.hpp"
+#include "finetune/edit/config.hpp"
 #include "tools/training_options.hpp"
 
 namespace tools {

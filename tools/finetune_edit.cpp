@@ -12,7 +12,7 @@
 #include "data/base/error.hpp"
 #include "data/images/image_folder.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
-#include "finetune/edit.hpp"
+#include "finetune/edit/edit.hpp"
 #include "rewards/combine/weighted_sum.hpp"
 #include "rewards/registry/registry.hpp"
 #include "tools/cmd_pretrain.hpp"

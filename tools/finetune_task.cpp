@@ -11,7 +11,7 @@
 #include "data/text/prompt_file.hpp"
 #include "data/world/caption.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
-#include "finetune/epoch.hpp"
+#include "finetune/policy/epoch.hpp"
 #include "rewards/clip/model.hpp"
 #include "rewards/combine/weighted_sum.hpp"
 #include "rewards/registry/registry.hpp"

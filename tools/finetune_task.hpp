@@ -1,6 +1,6 @@
 #pragma once
 
-#include "finetune/task.hpp"
+#include "finetune/run/training_task.hpp"
 #include "tools/training_options.hpp"
 
 namespace tools {

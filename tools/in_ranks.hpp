@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "finetune/ranks.hpp"
+#include "finetune/distributed/process_group.hpp"
 
 namespace tools {
 

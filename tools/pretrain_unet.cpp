@@ -1,5 +1,3 @@
-#include "finetune/pretrain_unet.hpp"
-
 #include <ATen/ATen.h>
 
 #include <iostream>
@@ -10,6 +8,7 @@
 #include "data/base/files.hpp"
 #include "data/images/image_folder.hpp"
 #include "data/world/scene.hpp"
+#include "finetune/pretrain/unet.hpp"
 #include "tools/captioned_data.hpp"
 #include "tools/cmd_pretrain.hpp"
 #include "tools/options.hpp"

@@ -1,5 +1,3 @@
-#include "finetune/pretrain_vae.hpp"
-
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
@@ -14,6 +12,7 @@
 #include "data/images/image_folder.hpp"
 #include "data/world/oracle.hpp"
 #include "data/world/scene.hpp"
+#include "finetune/pretrain/vae.hpp"
 #include "tools/cmd_pretrain.hpp"
 #include "tools/options.hpp"
 

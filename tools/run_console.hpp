@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "finetune/session.hpp"
+#include "finetune/run/training_run.hpp"
 #include "tools/progress.hpp"
 
 namespace tools {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "finetune/config.hpp"
-#include "finetune/ranks.hpp"
+#include "finetune/distributed/process_group.hpp"
+#include "finetune/run/training_config.hpp"
 #include "tools/device.hpp"
 #include "tools/models.hpp"
 #include "tools/options.hpp"

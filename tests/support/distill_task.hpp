@@ -5,7 +5,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
-#include "finetune/distill.hpp"
+#include "finetune/distill/distill.hpp"
 #include "tests/support/tiny_run.hpp"
 
 namespace tests {

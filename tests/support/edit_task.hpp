@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "diffusion/pipeline/edit_conditioning.hpp"
-#include "finetune/edit.hpp"
+#include "finetune/edit/edit.hpp"
 #include "tests/support/tiny_families.hpp"
 #include "tests/support/tiny_run.hpp"
 

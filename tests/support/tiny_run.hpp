@@ -13,8 +13,8 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
-#include "finetune/run_folder.hpp"
-#include "finetune/session.hpp"
+#include "finetune/run/run_folder.hpp"
+#include "finetune/run/training_run.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
 namespace tests {

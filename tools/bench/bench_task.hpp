@@ -1,7 +1,7 @@
 #pragma once
 
 #include "diffusion/pipeline/pipeline.hpp"
-#include "finetune/task.hpp"
+#include "finetune/run/training_task.hpp"
 
 namespace bench {
 

@@ -6,9 +6,9 @@
 
 #include <memory>
 
-#include "finetune/distill.hpp"
-#include "finetune/distill_step.hpp"
-#include "finetune/trainable.hpp"
+#include "finetune/distill/distill.hpp"
+#include "finetune/distill/step.hpp"
+#include "finetune/run/trained_parameters.hpp"
 #include "tools/bench/bench_task.hpp"
 #include "tools/bench/random_model.hpp"
 

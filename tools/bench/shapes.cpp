@@ -6,8 +6,8 @@
 
 #include <memory>
 
-#include "finetune/trainable.hpp"
-#include "finetune/update.hpp"
+#include "finetune/policy/update.hpp"
+#include "finetune/run/trained_parameters.hpp"
 #include "tools/bench/random_model.hpp"
 
 namespace bench {

@@ -1,4 +1,4 @@
-#include "finetune/distill.hpp"
+#include "finetune/distill/distill.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -12,9 +12,9 @@
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/lora/read.hpp"
-#include "finetune/distill_forecast.hpp"
-#include "finetune/distill_step.hpp"
-#include "finetune/trainable.hpp"
+#include "finetune/distill/estimate.hpp"
+#include "finetune/distill/step.hpp"
+#include "finetune/run/trained_parameters.hpp"
 #include "tests/support/distill_task.hpp"
 #include "tests/support/refusal.hpp"
 

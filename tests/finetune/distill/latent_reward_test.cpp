@@ -1,4 +1,4 @@
-#include "finetune/latent_reward.hpp"
+#include "finetune/distill/latent_reward.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>

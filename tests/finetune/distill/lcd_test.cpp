@@ -1,12 +1,12 @@
-#include "finetune/lcd.hpp"
+#include "finetune/distill/lcd.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include "data/weights/safetensors.hpp"
-#include "finetune/distill.hpp"
-#include "finetune/learner.hpp"
+#include "finetune/distill/distill.hpp"
+#include "finetune/run/optimizer.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"

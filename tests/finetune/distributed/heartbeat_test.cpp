@@ -1,11 +1,11 @@
+#include "finetune/distributed/heartbeat.hpp"
+
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <map>
 #include <memory>
 #include <thread>
-
-#include "finetune/life_watch.hpp"
 
 namespace {
 

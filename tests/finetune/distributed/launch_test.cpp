@@ -1,4 +1,4 @@
-#include "finetune/launch.hpp"
+#include "finetune/distributed/launch.hpp"
 
 #include <gtest/gtest.h>
 

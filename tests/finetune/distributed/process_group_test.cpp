@@ -3,8 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "finetune/trainable.hpp"
-#include "finetune/trainer.hpp"
+#include "finetune/policy/trainer.hpp"
+#include "finetune/run/trained_parameters.hpp"
 #include "tests/support/distill_task.hpp"
 #include "tests/support/rank_processes.hpp"
 #include "tests/support/refusal.hpp"

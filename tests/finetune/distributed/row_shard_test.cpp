@@ -1,10 +1,11 @@
+#include "finetune/distributed/row_shard.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <set>
 
-#include "finetune/epoch.hpp"
-#include "finetune/share.hpp"
+#include "finetune/policy/epoch.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_run.hpp"
 

@@ -1,7 +1,7 @@
+#include "finetune/distributed/zero_optimizer.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
-
-#include "finetune/moments.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "finetune/edit.hpp"
+#include "finetune/edit/edit.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "diffusion/pipeline/generate.hpp"
-#include "finetune/denoiser.hpp"
+#include "finetune/policy/guided_policy.hpp"
 #include "tests/support/edit_task.hpp"
 #include "tests/support/refusal.hpp"
 

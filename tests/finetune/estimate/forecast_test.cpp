@@ -1,14 +1,14 @@
-#include "finetune/forecast.hpp"
+#include "finetune/estimate/forecast.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include "data/device/memory.hpp"
-#include "finetune/measure.hpp"
-#include "finetune/memory.hpp"
-#include "finetune/probe.hpp"
-#include "finetune/step_costs.hpp"
+#include "finetune/estimate/measure.hpp"
+#include "finetune/estimate/memory.hpp"
+#include "finetune/estimate/step_costs.hpp"
+#include "finetune/estimate/trial_run.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_run.hpp"
 

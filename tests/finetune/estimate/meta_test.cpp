@@ -13,9 +13,9 @@
 #include "data/profile/meta_kernels.hpp"
 #include "diffusion/networks/vae/vae.hpp"
 #include "diffusion/pipeline/guidance.hpp"
-#include "finetune/denoiser.hpp"
-#include "finetune/lcd.hpp"
-#include "finetune/objective.hpp"
+#include "finetune/distill/lcd.hpp"
+#include "finetune/policy/guided_policy.hpp"
+#include "finetune/policy/two_pass_gradient.hpp"
 #include "tests/support/edit_task.hpp"
 #include "tools/bench/random_model.hpp"
 

@@ -1,4 +1,4 @@
-#include "finetune/trainer.hpp"
+#include "finetune/policy/trainer.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -13,7 +13,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
-#include "finetune/watch.hpp"
+#include "finetune/run/reward_hacking.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_run.hpp"
 

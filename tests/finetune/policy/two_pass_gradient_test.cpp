@@ -1,3 +1,5 @@
+#include "finetune/policy/two_pass_gradient.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
@@ -9,8 +11,7 @@
 
 #include "data/base/error.hpp"
 #include "data/train/optimizers.hpp"
-#include "finetune/objective.hpp"
-#include "finetune/pair_loss.hpp"
+#include "finetune/policy/methods/prdp_loss.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
 namespace {

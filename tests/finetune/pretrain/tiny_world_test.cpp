@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "data/weights/safetensors.hpp"
-#include "finetune/unet_exam.hpp"
+#include "finetune/pretrain/unet_evaluate.hpp"
 
 namespace {
 

@@ -1,3 +1,5 @@
+#include "finetune/pretrain/unet.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
@@ -5,8 +7,7 @@
 #include <cmath>
 
 #include "data/base/error.hpp"
-#include "finetune/pretrain_unet.hpp"
-#include "finetune/workers.hpp"
+#include "finetune/datasets/workers.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
 namespace {

@@ -1,3 +1,5 @@
+#include "finetune/pretrain/vae.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -9,7 +11,6 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
-#include "finetune/pretrain_vae.hpp"
 
 namespace {
 

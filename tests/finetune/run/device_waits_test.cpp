@@ -14,8 +14,8 @@
 #include "diffusion/networks/unet/meta.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
-#include "finetune/lcd.hpp"
-#include "finetune/objective.hpp"
+#include "finetune/distill/lcd.hpp"
+#include "finetune/policy/two_pass_gradient.hpp"
 #include "tests/support/edit_task.hpp"
 
 namespace {

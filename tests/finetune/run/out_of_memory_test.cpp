@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "data/device/memory.hpp"
-#include "finetune/distill_forecast.hpp"
-#include "finetune/memory.hpp"
-#include "finetune/trainer.hpp"
+#include "finetune/distill/estimate.hpp"
+#include "finetune/estimate/memory.hpp"
+#include "finetune/policy/trainer.hpp"
 #include "tests/support/distill_task.hpp"
 #include "tests/support/refusal.hpp"
 

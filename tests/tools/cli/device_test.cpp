@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "data/nn/kernels/kernels.hpp"
-#include "finetune/gpu_sums.hpp"
+#include "finetune/distributed/nccl_loader.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/device.hpp"

@@ -7,7 +7,7 @@
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
-#include "finetune/distill_config.hpp"
+#include "finetune/distill/config.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/commands.hpp"
 #include "tools/distill_options.hpp"

@@ -1,3 +1,5 @@
+#include "finetune/policy/methods/ddpo_loss.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -6,8 +8,7 @@
 #include <limits>
 
 #include "data/base/error.hpp"
-#include "finetune/advantage.hpp"
-#include "finetune/combine.hpp"
+#include "rewards/combine/epoch_combiner.hpp"
 
 namespace {
 

@@ -1,11 +1,11 @@
+#include "finetune/policy/methods/prdp_loss.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
-
-#include "finetune/pair_loss.hpp"
 
 namespace {
 

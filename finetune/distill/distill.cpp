@@ -1,0 +1,311 @@
+#include "finetune/distill/distill.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <map>
+
+#include "data/train/metrics.hpp"
+#include "diffusion/lora/adapters.hpp"
+#include "diffusion/sampling/sampler.hpp"
+#include "finetune/distill/step.hpp"
+#include "finetune/policy/calibration.hpp"
+#include "finetune/policy/epoch.hpp"
+
+namespace finetune {
+namespace {
+
+constexpr int64_t kMostLost = 3;
+constexpr int64_t kKeepGoodEvery = 20;  // steps: a copy of all that is trained
+constexpr int64_t kReportEvery = 10;    // steps between lines of metrics
+constexpr int64_t kStepsToChooseBeta = 8;
+constexpr size_t kSpreadPrompts = 8, kSpreadImages = 4;  // of the teacher's own spread
+constexpr int64_t kSpreadSteps = 25;
+
+struct Run {
+  const DistillConfig& config;
+  Session session;
+  Distillation distillation;
+  std::map<std::string, double> sums{};  // of figures since the last line of metrics
+  std::vector<std::string> names{};
+  int64_t summed = 0;
+  int64_t lost = 0;  // steps, since the parameters were last kept
+  double since = data::now();
+};
+
+// Images by an ordinary sampler. scale: guidance; 1: none, or none beside the student's own.
+DrawLatents sampler_drawer(const Task& task,
+                           const Denoiser& policy,
+                           const diffusion::SchedulerConfig& scheduler,
+                           const diffusion::SamplerOptions& options) {
+  const diffusion::NoiseSchedule schedule = diffusion::make_schedule(scheduler);
+  return [&task, policy, schedule, options](const Draw& draw) {
+    auto generators = diffusion::image_generators(draw.seeds);
+    const at::Tensor noise = diffusion::draw_noise(generators, task.latent_shape, task.device);
+    const auto denoiser = [&](const at::Tensor& x, double timestep) {
+      return policy(x, static_cast<int64_t>(timestep), draw.prompt_ids);
+    };
+    const at::Tensor latents = diffusion::sample(denoiser, noise, schedule, generators, options);
+    return DrawnLatents{latents, at::zeros({latents.size(0), 0}, at::kDouble)};
+  };
+}
+
+Evaluation evaluate_with(const Run& run, const DrawLatents& draw) {
+  return evaluate(run.session.task, run.session.eval_set, draw, at::zeros({0}, at::kDouble),
+                  run.config.sample_batch_size, run.session.options.ranks);
+}
+
+Evaluation evaluate_teacher(const Run& run) {
+  const Task& task = run.session.task;
+  return evaluate_with(
+      run, sampler_drawer(task,
+                          policy_on(task, run.distillation.teacher, run.session.eval_set.prompts,
+                                    run.config.w + 1, run.session.options.ranks),
+                          task.scheduler, {.steps = run.config.teacher_steps}));
+}
+
+diffusion::Sampler eval_sampler(const DistillConfig& config) {
+  return diffusion::sampler_from_name(config.eval_sampler, "eval_sampler").sampler;
+}
+
+Evaluation evaluate_student(const Run& run) {
+  const Task& task = run.session.task;
+  const double scale = run.config.time_cond_proj_dim > 0 ? run.config.w + 1 : 1;
+  return evaluate_with(
+      run, sampler_drawer(task,
+                          policy_on(task, run.session.unet, run.session.eval_set.prompts, scale,
+                                    run.session.options.ranks),
+                          student_scheduler(task.scheduler, run.config),
+                          {.sampler = eval_sampler(run.config), .steps = run.config.eval_steps}));
+}
+
+void add_figures(Run& run, const Figures& figures) {
+  for (const auto& [name, value] : figures) {
+    if (run.sums.emplace(name, 0).second) run.names.push_back(name);
+    run.sums[name] += value;
+  }
+  ++run.summed;
+}
+
+void report(Run& run) {
+  Figures figures;
+  for (const auto& name : run.names)
+    figures.emplace_back(name, run.sums[name] / static_cast<double>(run.summed));
+  const double now = data::now();
+  figures.insert(figures.end(),
+                 {{"beta", run.session.progress.beta},
+                  {"queries", static_cast<double>(run.session.progress.queries)},
+                  {"seconds/step", (now - run.since) / static_cast<double>(run.summed)}});
+  log_figures(run.session, figures, false);
+  std::string text = line("step %.0f: loss %.5f", static_cast<double>(run.session.learner.step),
+                          run.sums["loss"] / static_cast<double>(run.summed));
+  if (run.sums.count("reward_mean") > 0) {
+    text += line(", reward %.4f, its gradient %.2f of the distillation's",
+                 run.sums["reward_mean"] / static_cast<double>(run.summed),
+                 run.sums["gradient/reward"] / run.sums["gradient/lcd"]);
+  }
+  run.session.reporter.say(
+      text + line(", %.2f s a step", (now - run.since) / static_cast<double>(run.summed)));
+  run.sums.clear();
+  run.names.clear();
+  run.summed = 0;
+  run.since = now;
+}
+
+// beta so that the reward's gradient is `reward_share` of the distillation's, over a few batches.
+// The student is not changed.
+void choose_beta(Run& run) {
+  RunProgress& progress = run.session.progress;
+  if (run.session.task.rewards.empty() || progress.beta > 0 || !follows_reward(run.distillation))
+    return;
+  progress.beta = run.config.beta;
+  if (progress.beta > 0) return;
+  double share = 0;
+  at::Generator& generator = run.session.learner.state.generator;
+  for (int64_t i = 0; i < kStepsToChooseBeta; ++i) {
+    const DrawnBatch drawn = draw_batch(run.distillation, generator);
+    share += accumulate_terms(run.distillation, run.session.unet, drawn, 0, generator).share /
+             static_cast<double>(kStepsToChooseBeta);
+    train::zero_grad(run.session.learner.state.params);
+  }
+  progress.beta = share > 0 ? run.config.reward_share / share : 1;
+  run.session.reporter.say(
+      line("beta %.4g: the reward's gradient begins at %.2f of the "
+           "distillation's",
+           progress.beta, run.config.reward_share));
+}
+
+void lose_step(Run& run, const std::string& what) {
+  Session& session = run.session;
+  back_to_good(session, faulty_value(session.learner.state.params).value_or(what));
+  train::zero_grad(session.learner.state.params);
+  if (++run.lost >= kMostLost) {
+    throw std::runtime_error("distill: " + what + " was not finite in " +
+                             std::to_string(kMostLost) + " of " + std::to_string(kKeepGoodEvery) +
+                             " steps; lower the learning rate");
+  }
+}
+
+// Images rated by the trained rewards.
+int64_t queries_of_a_step(const Run& run) {
+  if (run.session.task.rewards.empty()) return 0;
+  return (run.distillation.proxy ? 3 : 1) * rated_rows(run.config);
+}
+
+void train_step(Run& run) {
+  Session& session = run.session;
+  choose_beta(run);
+  at::Generator& generator = session.learner.state.generator;
+  const DrawnBatch drawn = draw_batch(run.distillation, generator);
+  TermReport terms =
+      accumulate_terms(run.distillation, session.unet, drawn, session.progress.beta, generator);
+  ++session.progress.epoch;
+  if (!terms.fault.empty()) return lose_step(run, terms.fault);
+  const Ranks& ranks = session.options.ranks;
+  add_up_gradients(ranks, session.learner.state.params);
+  RatedExamples examples;
+  if (run.distillation.proxy) examples = rate_examples(run.distillation, terms.examples);
+  if (!session.good || session.learner.step % kKeepGoodEvery == 0) {
+    keep_good(session);
+    run.lost = 0;
+  }
+  const StepResult step = take_step(session.learner);
+  session.progress.queries += queries_of_a_step(run);
+  if (run.distillation.proxy) {
+    const Figures learnt = update_proxy(run.distillation, examples);
+    terms.figures.insert(terms.figures.end(), learnt.begin(), learnt.end());
+  }
+  if (!step.fault.empty()) {
+    session.reporter.say(line("step %.0f: ", static_cast<double>(session.progress.epoch)) +
+                         step.fault + " is not finite: step skipped");
+    ++session.result.skipped_steps;
+    return;
+  }
+  terms.figures.insert(terms.figures.end(),
+                       {{"grad_norm", step.grad_norm}, {"lr", step.learning_rate}});
+  add_figures(run, terms.figures);
+  session.reporter.progress("steps", session.progress.epoch, run.config.max_train_steps);
+  if (session.progress.epoch % kReportEvery == 0 ||
+      session.progress.epoch == run.config.max_train_steps)
+    report(run);
+}
+
+Run make_run(const Task& task,
+             const EncodedImages& data,
+             const DistillConfig& config,
+             const RunOptions& options,
+             const Reporter& reporter) {
+  Session session = make_session(task, config, options, reporter, config.max_train_steps);
+  Distillation distillation =
+      make_distillation(task, data, config, session.unet, session.learner, options.ranks);
+  Run run{.config = config, .session = std::move(session), .distillation = std::move(distillation)};
+  run.session.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
+  run.session.command = "laurel distill";
+  run.session.memory_options =
+      line("--train_batch_size (now %.0f), ", static_cast<double>(config.train_batch_size)) +
+      line("--reward_chunk (now %.0f)", static_cast<double>(config.reward_chunk));
+  const std::string name = std::filesystem::path(task.model).filename().string();
+  run.session.words = {name, config.eval_sampler == "tcd" ? "TCD" : "LCM", config.eval_steps,
+                       config.time_cond_proj_dim > 0 ? config.w + 1 : 1};
+  run.session.base_name = "the teacher";
+  run.session.base_words = {name, "DDIM", config.teacher_steps, config.w + 1};
+  return run;
+}
+
+// The reward on latents is kept with every checkpoint.
+void keep_proxy(Run& run) {
+  auto& proxy = run.distillation.proxy;
+  run.session.save_more = [&proxy](const std::filesystem::path& folder) {
+    save_latent_reward(folder, *proxy);
+  };
+  run.session.load_more = [&proxy](const std::filesystem::path& folder) {
+    load_latent_reward(folder, *proxy);
+  };
+}
+
+// How far apart the teacher's own images of a prompt lie, without guidance.
+double teacher_spread(const Run& run) {
+  const at::NoGradGuard no_gradient;
+  const Task& task = run.session.task;
+  const auto prompts = std::min<size_t>(kSpreadPrompts, task.prompts.size());
+  Draw draw;
+  for (size_t i = 0; i < prompts * kSpreadImages; ++i) {
+    draw.prompt_ids.push_back(static_cast<int64_t>(i / kSpreadImages));
+    draw.seeds.push_back(static_cast<uint64_t>(run.config.eval_seed) + i);
+  }
+  const std::vector<std::string> texts(task.prompts.begin(),
+                                       task.prompts.begin() + static_cast<int64_t>(prompts));
+  const auto drawn =
+      sampler_drawer(task, policy_on(task, run.distillation.teacher, texts, 1.0), task.scheduler,
+                     {.steps = std::min<int64_t>(kSpreadSteps, run.config.teacher_steps)})(draw);
+  const double spread = mean_distance(drawn.latents, kSpreadImages);
+  run.session.reporter.say(
+      line("diversity: the teacher's images of a prompt are %.3f apart without guidance", spread));
+  return spread;
+}
+
+}  // namespace
+
+diffusion::UNet make_student(const diffusion::UNet& teacher, int64_t time_cond_proj_dim) {
+  TORCH_CHECK(teacher.config.time_cond_proj_dim == 0, "make_student: the teacher reads w itself");
+  diffusion::UNet student = teacher;
+  student.config.time_cond_proj_dim = time_cond_proj_dim;
+  if (time_cond_proj_dim > 0) {
+    const at::Tensor& first = teacher.time_linear_1.weight;  // [time_width, C]
+    student.time_cond_proj.weight = at::zeros({first.size(1), time_cond_proj_dim}, first.options());
+  }
+  return student;
+}
+
+diffusion::UNet averaged_unet(const diffusion::UNet& student, const Learner& learner) {
+  const auto& shadow = learner.state.ema.shadow;
+  diffusion::UNet average = student;
+  if (shadow.empty()) return average;
+  std::map<std::string, at::Tensor> by_name;
+  for (size_t i = 0; i < shadow.size(); ++i) by_name[learner.state.params[i].name] = shadow[i];
+  const auto replace = [&](const std::string& name, at::Tensor& tensor) {
+    const auto found = by_name.find(name);
+    if (found != by_name.end()) tensor = found->second;
+  };
+  for_each_tensor(average, "", replace);
+  diffusion::for_each_lora_site(average, [&](const diffusion::LoraSite& site) {
+    replace(site.name + ".lora_A.weight", site.lora.down);
+    replace(site.name + ".lora_B.weight", site.lora.up);
+  });
+  return average;
+}
+
+diffusion::SchedulerConfig student_scheduler(const diffusion::SchedulerConfig& teacher,
+                                             const DistillConfig& config) {
+  diffusion::SchedulerConfig scheduler = teacher;
+  scheduler.class_name = "LCMScheduler";
+  scheduler.sampler = diffusion::Sampler::kLcm;
+  scheduler.timestep_spacing = diffusion::Spacing::kLeading;
+  scheduler.set_alpha_to_one = true;
+  scheduler.original_inference_steps = config.num_ddim_timesteps;
+  scheduler.timestep_scaling = config.timestep_scaling;
+  return scheduler;
+}
+
+RunResult run_distill(const Task& task,
+                      const EncodedImages& data,
+                      const DistillConfig& config,
+                      const RunOptions& options,
+                      const Reporter& reporter) {
+  if (!config.latent_reward) check_differentiable(task);
+  Run run = make_run(task, data, config, options, reporter);
+  if (run.distillation.proxy) keep_proxy(run);
+  if (config.diversity_beta > 0) run.distillation.diversity_floor = teacher_spread(run);
+  run.session.draw_base = [&] { return evaluate_teacher(run); };
+  run.session.draw_now = [&] { return evaluate_student(run); };
+  if (config.train_full && task.save_pipeline) {
+    run.session.export_full = [&](const std::filesystem::path& folder) {
+      task.save_pipeline(folder / "model", run.session.unet,
+                         student_scheduler(task.scheduler, config));
+    };
+  }
+  return run_session(run.session, config.max_train_steps, [&] { train_step(run); });
+}
+
+}  // namespace finetune

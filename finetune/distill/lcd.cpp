@@ -1,0 +1,178 @@
+#include "finetune/distill/lcd.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/device/transfer.hpp"
+
+namespace finetune {
+namespace {
+
+constexpr double kSigmaData = 0.5;
+
+// abar at t: [B] int64 -> [B, 1, 1, 1] fp64, on the device of t
+at::Tensor alpha_bar_at(const LcdSchedule& schedule, const at::Tensor& t) {
+  return data::sent(schedule.alphas_cumprod, t.device()).index_select(0, t).view({-1, 1, 1, 1});
+}
+
+// The largest and the smallest divisor of `total` beside `n`: "40 or 50".
+std::string near_divisors(int64_t total, int64_t n) {
+  int64_t below = 0, above = 0;
+  for (int64_t d = 1; d <= total; ++d) {
+    if (total % d != 0) continue;
+    if (d < n) below = d;
+    if (d > n && above == 0) above = d;
+  }
+  if (below == 0 || above == 0) return std::to_string(below + above);
+  return std::to_string(below) + " or " + std::to_string(above);
+}
+
+at::Tensor expanded(const at::Tensor& one, int64_t count) {
+  auto shape = one.sizes().vec();
+  shape[0] = count;
+  return one.expand(shape);
+}
+
+diffusion::AddedConditions added_of(const LcdConditions& conditions, int64_t rows) {
+  diffusion::AddedConditions added;
+  added.text_embeds = conditions.text.pooled;
+  if (conditions.time_ids.defined()) added.time_ids = expanded(conditions.time_ids, rows);
+  return added;
+}
+
+// Keys and values for [uncond; cond]: the empty prompt's are computed for one row.
+diffusion::ContextKeys both_keys(const diffusion::UNet& teacher, const LcdConditions& conditions) {
+  const int64_t rows = conditions.text.hidden.size(0);
+  diffusion::ContextKeys keys = diffusion::context_keys(
+      teacher, at::cat({conditions.uncondition.hidden, conditions.text.hidden}));
+  const at::Tensor place =
+      data::sent(at::cat({at::zeros({rows}, at::kLong), at::arange(1, rows + 1, at::kLong)}),
+                 conditions.text.hidden.device());
+  for (auto& text : keys) {
+    text.key = text.key.index_select(0, place);
+    text.value = text.value.index_select(0, place);
+  }
+  return keys;
+}
+
+}  // namespace
+
+LcdSchedule lcd_schedule(const diffusion::NoiseSchedule& schedule,
+                         int64_t num_ddim_timesteps,
+                         double timestep_scaling) {
+  const int64_t total = schedule.config.num_train_timesteps;
+  if (num_ddim_timesteps < 1 || num_ddim_timesteps > total || total % num_ddim_timesteps != 0) {
+    throw data::BadInput("num_ddim_timesteps: expected a divisor of the schedule's " +
+                         std::to_string(total) + " timesteps, found " +
+                         std::to_string(num_ddim_timesteps) + "; take " +
+                         near_divisors(total, num_ddim_timesteps));
+  }
+  const int64_t k = total / num_ddim_timesteps;
+  const at::Tensor t = at::arange(1, num_ddim_timesteps + 1, at::kLong) * k - 1;
+  return {.prediction = schedule.config.prediction_type,
+          .timestep_scaling = timestep_scaling,
+          .alphas_cumprod = at::tensor(schedule.alphas_cumprod, at::kDouble),
+          .t = t,
+          .previous = (t - k).clamp_min(0)};
+}
+
+Boundary boundary_scalings(const at::Tensor& t, double timestep_scaling) {
+  const at::Tensor u = t.to(at::kDouble).view({-1, 1, 1, 1}) * timestep_scaling;
+  const at::Tensor norm = u.square() + kSigmaData * kSigmaData;
+  return {.skip = kSigmaData * kSigmaData / norm, .out = u / norm.sqrt()};
+}
+
+at::Tensor consistency_output(const LcdSchedule& schedule,
+                              const at::Tensor& output,
+                              const at::Tensor& x,
+                              const at::Tensor& t) {
+  const Boundary boundary = boundary_scalings(t, schedule.timestep_scaling);
+  const at::Tensor x0 =
+      diffusion::predict(schedule.prediction, alpha_bar_at(schedule, t), output, x).x0;
+  return boundary.skip.to(x.scalar_type()) * x + boundary.out.to(x.scalar_type()) * x0;
+}
+
+at::Tensor consistency(const diffusion::UNet& student,
+                       const LcdSchedule& schedule,
+                       const at::Tensor& x,
+                       const at::Tensor& t,
+                       const LcdConditions& conditions) {
+  data::check_shape(t, {x.size(0)}, "consistency: t");
+  diffusion::AddedConditions added = added_of(conditions, x.size(0));
+  const int64_t width = student.config.time_cond_proj_dim;
+  if (width > 0) {
+    added.timestep_cond = diffusion::guidance_embedding(data::sent(conditions.w, x.device()), width)
+                              .to(x.scalar_type());
+  }
+  const at::Tensor output =
+      diffusion::unet_forward(student, x, t, conditions.text.hidden, added).to(x.scalar_type());
+  return consistency_output(schedule, output, x, t);
+}
+
+at::Tensor solver_step(const LcdSchedule& schedule,
+                       const at::Tensor& output,
+                       const at::Tensor& x,
+                       const at::Tensor& index,
+                       const at::Tensor& w) {
+  const auto at_index = [&](const at::Tensor& points) {
+    return alpha_bar_at(schedule, data::sent(points, index.device()).index_select(0, index));
+  };
+  const at::Tensor scale = data::sent(w, x.device()).to(x.scalar_type()).view({-1, 1, 1, 1}),
+                   bar = at_index(schedule.t), bar_previous = at_index(schedule.previous);
+  const auto halves = output.to(x.scalar_type()).chunk(2);
+  const auto without = diffusion::predict(schedule.prediction, bar, halves[0], x);
+  const auto with = diffusion::predict(schedule.prediction, bar, halves[1], x);
+  const at::Tensor x0 = with.x0 + scale * (with.x0 - without.x0);
+  const at::Tensor epsilon = with.epsilon + scale * (with.epsilon - without.epsilon);
+  return diffusion::add_noise(bar_previous, x0, epsilon);
+}
+
+at::Tensor teacher_step(const diffusion::UNet& teacher,
+                        const LcdSchedule& schedule,
+                        const at::Tensor& x,
+                        const at::Tensor& index,
+                        const LcdConditions& conditions) {
+  const at::NoGradGuard no_gradient;
+  diffusion::AddedConditions added = added_of(conditions, 2 * x.size(0));
+  if (added.text_embeds.defined()) {
+    added.text_embeds =
+        at::cat({expanded(conditions.uncondition.pooled, x.size(0)), conditions.text.pooled});
+  }
+  const at::Tensor t = data::sent(schedule.t, index.device()).index_select(0, index);
+  const at::Tensor output = diffusion::unet_forward(teacher, at::cat({x, x}), at::cat({t, t}),
+                                                    both_keys(teacher, conditions), added);
+  return solver_step(schedule, output, x, index, conditions.w);
+}
+
+at::Tensor lcd_loss(const at::Tensor& predicted,
+                    const at::Tensor& target,
+                    LcdLoss loss,
+                    double huber_c) {
+  const at::Tensor squares = (predicted - target).square();
+  if (loss == LcdLoss::kL2) return squares.mean();
+  return ((squares + huber_c * huber_c).sqrt() - huber_c).mean();
+}
+
+LcdPrediction lcd_predict(const diffusion::UNet& student,
+                          const diffusion::UNet& target,
+                          const diffusion::UNet& teacher,
+                          const LcdSchedule& schedule,
+                          const LcdBatch& batch) {
+  const at::Tensor t = data::sent(schedule.t, batch.index.device()).index_select(0, batch.index);
+  const at::Tensor bar = alpha_bar_at(schedule, t);
+  const at::Tensor noisy = diffusion::add_noise(bar, batch.latents, batch.noise);
+  LcdPrediction result;
+  {
+    const at::NoGradGuard no_gradient;
+    const at::Tensor nearer = teacher_step(teacher, schedule, noisy, batch.index, batch.conditions);
+    const at::Tensor previous =
+        data::sent(schedule.previous, batch.index.device()).index_select(0, batch.index);
+    result.target = consistency(target, schedule, nearer, previous, batch.conditions);
+  }
+  result.predicted = consistency(student, schedule, noisy, t, batch.conditions);
+  return result;
+}
+
+}  // namespace finetune

@@ -1,0 +1,114 @@
+#include "finetune/distill/reward_gradient.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "finetune/policy/epoch.hpp"
+
+namespace finetune {
+namespace {
+
+// The corner of a crop, the same for a whole batch.
+struct Window {
+  int64_t top = 0, left = 0;
+};
+
+Window draw_window(const DistillConfig& config,
+                   const at::Tensor& latents,
+                   at::Generator& generator) {
+  if (config.reward_view != RewardView::kCrop) return {};
+  const auto corner = [&](int64_t side) {
+    return at::randint(side - side / 2 + 1, {1}, generator, at::kLong).item<int64_t>();
+  };
+  const int64_t top = corner(latents.size(2));
+  return {top, corner(latents.size(3))};
+}
+
+// What the reward sees of latents. -> [B, C, h or h / 2, w or w / 2]
+at::Tensor seen(RewardView view, const at::Tensor& latents, const Window& window) {
+  if (view == RewardView::kWhole) return latents;
+  const int64_t rows = latents.size(2) / 2, columns = latents.size(3) / 2;
+  if (view == RewardView::kHalf) return at::adaptive_avg_pool2d(latents, {rows, columns});
+  return latents.narrow(2, window.top, rows).narrow(3, window.left, columns);
+}
+
+// Gradient of -sum of R over the images, without what leads out of [0, 1]. image: [B, 3, H, W] as
+// decoded
+at::Tensor image_gradient(const Task& task,
+                          const DistillConfig& config,
+                          const at::Tensor& image,
+                          const std::vector<std::string>& prompts,
+                          RewardGradient& sums) {
+  const at::Tensor leaf = image.detach().clamp(0, 1).requires_grad_(true);
+  std::vector<at::Tensor> columns;
+  for (const auto& reward : task.rewards) columns.push_back(reward.score({leaf, prompts}));
+  const at::Tensor raw = at::stack(columns, 1);
+  const at::Tensor total = weighted_reward(raw, config).sum();
+  (-total).backward();
+  const at::Tensor gradient = leaf.grad();
+  sums.raw = sums.raw.defined() ? at::cat({sums.raw, raw.detach().cpu().to(at::kDouble)})
+                                : raw.detach().cpu().to(at::kDouble);
+  sums.combined += total.item<double>();
+  const at::Tensor values = image.detach(), above = values > 1, below = values < 0;
+  sums.saturated +=
+      (above | below).to(at::kFloat).mean().item<double>() * static_cast<double>(prompts.size());
+  return gradient.masked_fill((above & (gradient < 0)) | (below & (gradient > 0)), 0);
+}
+
+}  // namespace
+
+at::Tensor weighted_reward(const at::Tensor& raw, const TrainingConfig& config) {
+  const CombineOptions options = combine_options(config);
+  data::check_shape(raw, {-1, static_cast<int64_t>(options.weights.size())}, "weighted_reward");
+  const at::Tensor within = options.caps.empty() ? raw : data::capped(raw, options.caps);
+  return within.mv(at::tensor(options.weights, raw.options()));
+}
+
+RewardGradient reward_gradient(const Task& task,
+                               const DistillConfig& config,
+                               const at::Tensor& latents,
+                               const std::vector<std::string>& prompts,
+                               at::Generator& generator) {
+  const int64_t count = latents.size(0);
+  const Window window = draw_window(config, latents, generator);
+  RewardGradient result;
+  std::vector<at::Tensor> gradients;
+  for (int64_t start = 0; start < count; start += config.reward_chunk) {
+    const int64_t rows = std::min(config.reward_chunk, count - start);
+    const std::vector<std::string> texts(prompts.begin() + start, prompts.begin() + start + rows);
+    const at::Tensor leaf = latents.detach().narrow(0, start, rows).clone().requires_grad_(true);
+    const auto decoded = [&] {
+      return task.decode_unclamped(seen(config.reward_view, leaf, window));
+    };
+    at::Tensor image;
+    if (config.two_pass) {
+      const at::NoGradGuard no_gradient;
+      image = decoded();
+    } else {
+      image = decoded();
+    }
+    const at::Tensor at_image = image_gradient(task, config, image, texts, result);
+    if (config.two_pass) image = decoded();
+    image.backward(at_image);
+    gradients.push_back(leaf.grad() / static_cast<double>(count));
+  }
+  result.gradient = at::cat(gradients);
+  result.combined /= static_cast<double>(count);
+  result.saturated /= static_cast<double>(count);
+  return result;
+}
+
+void check_differentiable(const Task& task) {
+  for (const auto& reward : task.rewards) {
+    if (reward.info.differentiable) continue;
+    throw data::BadInput("reward: " + reward.info.name +
+                         ": expected a differentiable reward, found one that is not; add "
+                         "--latent_reward, which learns it on latents, or choose another");
+  }
+}
+
+}  // namespace finetune

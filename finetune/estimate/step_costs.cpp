@@ -1,0 +1,58 @@
+#include "finetune/estimate/step_costs.hpp"
+
+#include <ATen/ATen.h>
+
+#include "data/device/memory.hpp"
+#include "data/device/transfer.hpp"
+#include "data/profile/flops.hpp"
+#include "data/profile/meta_kernels.hpp"
+#include "finetune/estimate/trial_run.hpp"
+
+namespace finetune {
+namespace {
+
+// The task with a network of shapes alone, all fp32: libtorch's autocast does not know the meta
+// device. Prompts and source images are encoded as ever.
+Task of_shapes(const Task& task) {
+  data::use_meta_kernels();
+  Task shapes = task;
+  shapes.device = at::kMeta;
+  for_each_tensor(shapes.unet, "", [](const std::string&, at::Tensor& tensor) {
+    tensor = at::empty_like(tensor, tensor.options().device(at::kMeta).dtype(at::kFloat));
+  });
+  if (!task.edit) return shapes;
+  shapes.edit = [edit = task.edit](const std::vector<std::string>& prompts) {
+    EditCondition condition = edit(prompts);
+    for (at::Tensor* tensor : {&condition.image_latents, &condition.reward.scores,
+                               &condition.reward.valid, &condition.reward.text}) {
+      if (tensor->defined()) *tensor = data::sent(*tensor, at::kMeta);
+    }
+    return condition;
+  };
+  return shapes;
+}
+
+}  // namespace
+
+StepCosts step_costs(const Task& task, const FinetuneConfig& config, int64_t images) {
+  FinetuneConfig whole = config;  // one micro-batch
+  whole.sample_batch_size = whole.train_batch_size = images;
+  const Task shapes = of_shapes(task);
+  Probe probe = make_probe(shapes, whole, {images, 1, task.latent_shape});
+  const auto count = static_cast<double>(probe.plan.draw.seeds.size());
+  const auto cost = [&](const std::function<void()>& work) {
+    const auto flops = data::count_flops(work);
+    train::zero_grad(probe.learner.state.params);
+    int64_t device = 0;  // and noise, which is the CPU's own
+    const int64_t host = data::peak_tensor_bytes([&] { device = data::peak_meta_bytes(work); });
+    return StepCost{static_cast<double>(flops) / count,
+                    static_cast<double>(device + (task.device.is_cpu() ? host : 0))};
+  };
+  Trajectories drawn;
+  StepCosts costs;
+  costs.draw = cost([&] { drawn = draw(probe); });
+  costs.update = cost([&] { add_gradient(probe, drawn); });
+  return costs;
+}
+
+}  // namespace finetune

@@ -1,0 +1,63 @@
+#include "finetune/estimate/trial_run.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "finetune/policy/two_pass_gradient.hpp"
+#include "finetune/run/trained_parameters.hpp"
+
+namespace finetune {
+namespace {
+
+std::vector<int64_t> counted(size_t count) {
+  std::vector<int64_t> numbers(count);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return numbers;
+}
+
+}  // namespace
+
+Probe make_probe(const Task& task, const FinetuneConfig& config, const ProbeSize& size) {
+  Probe probe{.task = task,
+              .config = config,
+              .chain = make_chain(config, task.scheduler, size.latent_shape, task.device),
+              .unet = task.unet,
+              .learner = {},
+              .plan = {},
+              .policy = {}};
+  const auto steps = std::min(probe.chain.steps.size(), static_cast<size_t>(size.steps));
+  probe.chain.steps.resize(steps);
+  probe.chain.mask = at::ones({static_cast<int64_t>(steps)}, at::kDouble);
+  probe.learner = make_learner(config, trained_parameters(probe.unet, config), 1);
+  probe.plan = plan_epoch(task.prompts, config, 0, probe.learner.state.generator);
+  Draw& images = probe.plan.draw;
+  const auto count = std::min(images.seeds.size(), static_cast<size_t>(size.images));
+  images.prompt_ids.resize(count);
+  images.seeds.resize(count);
+  images.noise_seeds.clear();
+  probe.policy = policy_on(task, probe.unet, probe.plan.prompts, config.sample_guidance_scale);
+  return probe;
+}
+
+Trajectories draw(const Probe& probe) {
+  return rollout(probe.policy, {}, probe.plan.draw, probe.chain, probe.config.sample_batch_size);
+}
+
+void rate(const Probe& probe, const Trajectories& drawn) {
+  rate(probe.task, probe.plan, drawn, probe.config.sample_batch_size);
+}
+
+void add_gradient(const Probe& probe, const Trajectories& drawn) {
+  accumulate_gradient(probe.policy, drawn, counted(drawn.prompt_ids.size()),
+                      counted(probe.chain.steps.size()), probe.chain, probe.config.train_batch_size,
+                      [](int64_t, int64_t, const at::Tensor& u) { return at::ones_like(u); });
+}
+
+void train(Probe& probe, const Trajectories& drawn) {
+  add_gradient(probe, drawn);
+  take_step(probe.learner);
+}
+
+}  // namespace finetune

@@ -1,0 +1,51 @@
+#pragma once
+
+// One epoch's images: whose, from which seeds, and what they earn.
+
+#include <string>
+#include <vector>
+
+#include "finetune/distributed/row_shard.hpp"
+#include "finetune/policy/rollout.hpp"
+#include "finetune/run/training_task.hpp"
+#include "rewards/combine/epoch_combiner.hpp"
+
+namespace finetune {
+
+// The prompts of an epoch, and the seeds of their images.
+struct EpochPlan {
+  std::vector<std::string> prompts;  // N
+  Draw draw;                         // N x images_per_prompt, a prompt's images side by side
+};
+// Prompts without replacement (all of them before one comes twice), ordered by `generator`; seeds
+// that depend on config.seed, the epoch and the place in it.
+EpochPlan plan_epoch(const std::vector<std::string>& prompts,
+                     const FinetuneConfig& config,
+                     int64_t epoch,
+                     at::Generator& generator);
+
+// The ranks' shares of an epoch's images: stretches; where an update takes few of the prompts, each
+// prompt's images are dealt among the ranks. Throws BadInput when there are fewer images than
+// ranks.
+Share share_of(const Ranks& ranks, const FinetuneConfig& config);
+// The plan's images of this share; all of its prompts.
+EpochPlan part_of(const EpochPlan& plan, const Share& share);
+
+// Decodes and rates trajectories' final latents, `batch` at a time. -> [P, M] fp64 raw
+at::Tensor rate(const Task& task,
+                const EpochPlan& plan,
+                const Trajectories& trajectories,
+                int64_t batch,
+                const Ranks& ranks = {});
+
+CombineOptions combine_options(const TrainingConfig& config);
+
+// A policy on these prompts: the UNet, guided as the configuration says. Each call of it is a piece
+// of the rank's work.
+Denoiser policy_on(const Task& task,
+                   const diffusion::UNet& unet,
+                   const std::vector<std::string>& prompts,
+                   double scale,
+                   const Ranks& ranks = {});
+
+}  // namespace finetune

@@ -1,0 +1,46 @@
+#include "finetune/policy/methods/ddpo_loss.hpp"
+
+#include <ATen/ATen.h>
+
+#include "data/base/shape.hpp"
+#include "finetune/policy/methods/prdp_loss.hpp"
+
+namespace finetune {
+
+at::Tensor prompt_advantages(const at::Tensor& rewards,
+                             const std::vector<int64_t>& prompt_ids,
+                             double limit) {
+  data::check_shape(rewards, {static_cast<int64_t>(prompt_ids.size())},
+                    "prompt_advantages: rewards");
+  const at::Tensor reward = rewards.to(at::kCPU, at::kDouble);
+  at::Tensor advantages = at::zeros_like(reward);
+  for (const auto& members : prompt_groups(reward, prompt_ids)) {
+    if (members.size() < 2) continue;
+    const at::Tensor rows = at::tensor(members, at::kLong);
+    const at::Tensor group = reward.index_select(0, rows);
+    const at::Tensor deviation = group.std(/*unbiased=*/false) + 1e-6;
+    advantages.index_copy_(0, rows, ((group - group.mean()) / deviation).clamp(-limit, limit));
+  }
+  return advantages;
+}
+
+SurrogateWeights surrogate_weights(const at::Tensor& log_ratio,
+                                   const at::Tensor& log_ratio_old,
+                                   const at::Tensor& advantages,
+                                   double clip_range) {
+  data::check_shape(log_ratio_old, {log_ratio.size(0), log_ratio.size(1)},
+                    "surrogate_weights: log_ratio_old");
+  data::check_shape(advantages, {log_ratio.size(0)}, "surrogate_weights: advantages");
+  const at::Tensor ratio = (log_ratio - log_ratio_old).detach().to(at::kDouble).exp();
+  const at::Tensor advantage = advantages.to(ratio.options()).unsqueeze(1);
+  const at::Tensor open = -advantage * ratio;
+  const at::Tensor clipped = -advantage * ratio.clamp(1.0 - clip_range, 1.0 + clip_range);
+  SurrogateWeights result;
+  result.weights =
+      at::where(clipped.gt(open), at::zeros_like(open), open);  // d rho / d log_ratio = rho
+  result.loss = at::maximum(open, clipped).sum();
+  result.clip_fraction = ((ratio - 1.0).abs() > clip_range).to(at::kDouble).mean();
+  return result;
+}
+
+}  // namespace finetune

@@ -1,0 +1,160 @@
+#include "finetune/policy/methods/prdp_loss.hpp"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <map>
+
+#include "data/base/shape.hpp"
+
+namespace finetune {
+namespace {
+
+// One prompt's share of the loss: n trajectories.
+struct Group {
+  at::Tensor weights;  // [n, T] d loss / d u
+  double loss = 0;
+  int64_t pairs = 0;
+  double clipped_pairs = 0;  // a count
+  double squared_error = 0,
+         squared = 0;  // of beta times the prediction, and of the reward differences
+};
+
+at::Tensor differences(const at::Tensor& x) {
+  return x.unsqueeze(1) - x.unsqueeze(0);
+}  // [n] -> [n, n]
+
+// u, u_old: [n, T] fp64, masked steps zero; rewards: [n] fp64, finite.
+Group group_loss(const at::Tensor& u,
+                 const at::Tensor& u_old,
+                 const at::Tensor& rewards,
+                 const PairLossOptions& options) {
+  const at::Tensor clipped =
+      at::minimum(at::maximum(u, u_old - options.clip_range), u_old + options.clip_range);  // eq. 9
+  const at::Tensor reward_difference = differences(rewards);
+  const at::Tensor counted =
+      reward_difference.gt(0).to(at::kDouble);  // each unordered pair once, ties not at all
+  Group group;
+  group.pairs = counted.sum().item<int64_t>();
+  if (group.pairs == 0) return group;
+  const double pairs = static_cast<double>(group.pairs);
+  const at::Tensor predicted = differences(u.sum(1));
+  const at::Tensor error = predicted - reward_difference / options.beta;  // eq. 5
+  const at::Tensor error_clipped = differences(clipped.sum(1)) - reward_difference / options.beta;
+  const at::Tensor square = error.square(), square_clipped = error_clipped.square();
+  group.loss =
+      (counted * at::maximum(square, square_clipped)).sum().item<double>() / pairs;  // eq. 10
+  group.clipped_pairs = (counted * square_clipped.gt(square)).sum().item<double>();
+  const at::Tensor share =
+      square.gt(square_clipped).to(at::kDouble) + 0.5 * square.eq(square_clipped);
+  const at::Tensor slope = 2.0 / pairs * counted * share * error;  // [n, n] d loss / d predicted
+  const at::Tensor slope_clipped = 2.0 / pairs * counted * (1.0 - share) * error_clipped;
+  const at::Tensor by_sum = slope.sum(1) - slope.sum(0);  // [n] d loss / d sum of u
+  const at::Tensor by_clipped =
+      slope_clipped.sum(1) - slope_clipped.sum(0);          // [n] d loss / d sum of clipped
+  const at::Tensor inside = clipped.eq(u).to(at::kDouble);  // the closed interval
+  group.weights = by_sum.unsqueeze(1) + by_clipped.unsqueeze(1) * inside;
+  group.squared_error = (counted * (options.beta * error).square()).sum().item<double>();
+  group.squared = (counted * reward_difference.square()).sum().item<double>();
+  return group;
+}
+
+}  // namespace
+
+std::vector<std::vector<int64_t>> prompt_groups(const at::Tensor& rewards,
+                                                const std::vector<int64_t>& prompt_ids) {
+  const at::Tensor finite = rewards.isfinite().to(at::kCPU).contiguous();
+  std::map<int64_t, size_t> place;
+  std::vector<std::vector<int64_t>> groups;
+  for (size_t i = 0; i < prompt_ids.size(); ++i) {
+    const auto [found, added] = place.emplace(prompt_ids[i], groups.size());
+    if (added) groups.emplace_back();
+    if (finite.data_ptr<bool>()[i]) groups[found->second].push_back(static_cast<int64_t>(i));
+  }
+  return groups;
+}
+
+PairWeights pair_weights(const at::Tensor& log_ratio,
+                         const at::Tensor& log_ratio_old,
+                         const at::Tensor& rewards,
+                         const std::vector<int64_t>& prompt_ids,
+                         const PairLossOptions& options,
+                         const at::Tensor& step_mask) {
+  const auto count = static_cast<int64_t>(prompt_ids.size());
+  data::check_shape(log_ratio, {count, -1}, "pair_weights: log_ratio");
+  data::check_shape(log_ratio_old, {count, log_ratio.size(1)}, "pair_weights: log_ratio_old");
+  data::check_shape(rewards, {count}, "pair_weights: rewards");
+  TORCH_CHECK(options.beta > 0, "pair_weights: beta must be > 0, got ", options.beta);
+  TORCH_CHECK(options.clip_range > 0, "pair_weights: clip_range must be > 0, got ",
+              options.clip_range);
+  const at::Tensor mask =
+      step_mask.defined() ? step_mask.to(at::kDouble) : at::ones({log_ratio.size(1)}, at::kDouble);
+  const at::Tensor u = log_ratio.detach().to(at::kCPU, at::kDouble) * mask;
+  const at::Tensor u_old = log_ratio_old.detach().to(at::kCPU, at::kDouble) * mask;
+  const at::Tensor reward = rewards.detach().to(at::kCPU, at::kDouble);
+
+  PairWeights result{at::zeros_like(u), {}};
+  PairStatistics& statistics = result.statistics;
+  double clipped_pairs = 0, squared_error = 0, squared = 0;
+  int64_t kept = 0;
+  for (const auto& members : prompt_groups(reward, prompt_ids)) {
+    kept += static_cast<int64_t>(members.size());
+    const at::Tensor rows = at::tensor(members, at::kLong);
+    const Group group = members.size() < 2
+                            ? Group{}
+                            : group_loss(u.index_select(0, rows), u_old.index_select(0, rows),
+                                         reward.index_select(0, rows), options);
+    statistics.degenerate += group.pairs == 0;
+    if (group.pairs == 0) continue;
+    ++statistics.prompts;
+    statistics.pairs += group.pairs;
+    statistics.loss += group.loss;
+    clipped_pairs += group.clipped_pairs;
+    squared_error += group.squared_error;
+    squared += group.squared;
+    result.weights.index_copy_(0, rows, group.weights * mask);
+  }
+  statistics.dropped = count - kept;
+  const double moved = ((u - u_old).abs() > options.clip_range).sum().item<double>();
+  statistics.clip_fraction =
+      moved / std::max(1.0, mask.sum().item<double>() * static_cast<double>(count));
+  if (statistics.prompts == 0) return result;
+  result.weights /= static_cast<double>(statistics.prompts);
+  statistics.loss /= static_cast<double>(statistics.prompts);
+  statistics.clipped_pairs = clipped_pairs / static_cast<double>(statistics.pairs);
+  statistics.explained_variance = 1.0 - squared_error / squared;
+  return result;
+}
+
+double spread_within_prompts(const at::Tensor& rewards, const std::vector<int64_t>& prompt_ids) {
+  double variances = 0;
+  int64_t prompts = 0;
+  for (const auto& members : prompt_groups(rewards, prompt_ids)) {
+    if (members.size() < 2) continue;
+    const at::Tensor group =
+        rewards.to(at::kCPU, at::kDouble).index_select(0, at::tensor(members, at::kLong));
+    variances += at::var(group, /*unbiased=*/true).item<double>();
+    ++prompts;
+  }
+  return prompts == 0 ? 0.0 : std::sqrt(variances / static_cast<double>(prompts));
+}
+
+double beta_for_kl(double spread, double target_kl) {
+  TORCH_CHECK(target_kl > 0, "beta_for_kl: target_kl must be > 0, got ", target_kl);
+  return spread / std::sqrt(2.0 * target_kl);
+}
+
+double beta_from_mean_units(double beta, int64_t steps, int64_t dimensions) {
+  return beta / static_cast<double>(steps * dimensions);
+}
+double clip_range_from_mean_units(double clip_range, int64_t dimensions) {
+  return clip_range * static_cast<double>(dimensions);
+}
+double beta_to_mean_units(double beta_nat, int64_t steps, int64_t dimensions) {
+  return beta_nat * static_cast<double>(steps * dimensions);
+}
+double clip_range_to_mean_units(double clip_range_nat, int64_t dimensions) {
+  return clip_range_nat / static_cast<double>(dimensions);
+}
+
+}  // namespace finetune

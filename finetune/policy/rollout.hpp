@@ -1,0 +1,70 @@
+#pragma once
+
+// Trajectories of the current model, with everything that the objective needs of them.
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "diffusion/sampling/gaussian_step.hpp"
+#include "finetune/policy/guided_policy.hpp"
+#include "finetune/run/training_config.hpp"
+
+namespace finetune {
+
+// The sampler that rollout and training share.
+struct Chain {
+  std::vector<diffusion::StepCoefficients> steps;  // T, [0] the noisiest
+  diffusion::Prediction prediction = diffusion::Prediction::kEpsilon;
+  std::vector<int64_t> latent_shape;  // {C, H, W}
+  at::Tensor mask;                    // [T] fp64, 1 where the step is in the objective
+  at::Device device = at::kCPU;
+};
+
+// Throws BadInput when a skipped step does not exist, or none is left. Steps without noise (sigma
+// 0) are masked.
+Chain make_chain(const FinetuneConfig& config,
+                 const diffusion::SchedulerConfig& scheduler,
+                 const std::vector<int64_t>& latent_shape,
+                 at::Device device);
+// The steps whose (kappa / sigma)^2, what a change of the network's output costs in nats, is more
+// than 8 times the median. With Stable Diffusion's schedule that is the step that lands at timestep
+// 1: 86 % of the whole at 10 steps, 49 % at 50.
+std::vector<int64_t> sharp_steps(const std::vector<diffusion::StepCoefficients>& steps);
+int64_t active_steps(const Chain& chain);
+int64_t latent_dimensions(const Chain& chain);  // C H W
+
+// On the CPU, whatever the chain's device: an epoch's latents would fill a GPU.
+struct Trajectories {
+  at::Tensor
+      latents;  // [P, T + 1, C, H, W] fp32; [:, 0] the initial noise, [:, T] the clean latent
+  at::Tensor reference_means;  // [P, T, C, H, W] fp32
+  at::Tensor log_ratio;  // [P, T] fp64 nats, log pi / pi_ref of what was drawn; 0 where sigma is 0
+  at::Tensor
+      kl;  // [P, T] fp64 nats, of each step's Gaussian from the reference's; 0 where sigma is 0
+  std::vector<int64_t> prompt_ids;  // P
+};
+
+// Whose images are drawn: one a seed, each from its own generator.
+struct Draw {
+  std::vector<int64_t> prompt_ids;  // P
+  std::vector<uint64_t> seeds;      // P
+  std::vector<uint64_t>
+      noise_seeds;  // of the initial noise: P, or empty for the same generator as the steps
+};
+
+// Draws trajectories from `policy`, `batch` at a time. An empty `reference` says that the policy is
+// the reference.
+Trajectories rollout(const Denoiser& policy,
+                     const Denoiser& reference,
+                     const Draw& draw,
+                     const Chain& chain,
+                     int64_t batch);
+
+// The clean latents: [P, C, H, W]
+at::Tensor final_latents(const Trajectories& trajectories);
+
+// All trajectories of several rollouts; the prompt ids of the second count on from `prompt_offset`.
+Trajectories joined(const Trajectories& first, const Trajectories& second, int64_t prompt_offset);
+
+}  // namespace finetune

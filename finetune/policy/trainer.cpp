@@ -1,0 +1,241 @@
+#include "finetune/policy/trainer.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "data/train/metrics.hpp"
+#include "finetune/policy/calibration.hpp"
+#include "finetune/policy/epoch.hpp"
+#include "finetune/policy/methods/prdp_loss.hpp"
+#include "finetune/policy/update.hpp"
+
+namespace finetune {
+namespace {
+
+constexpr int64_t kMostLostInARow = 3;
+
+struct EpochData {
+  EpochPlan plan;
+  Share share;                // of the P images
+  Trajectories trajectories;  // of this rank's
+  at::Tensor rewards;         // [P, M] raw, of all
+  at::Tensor kl;              // [P, T] nats, of all
+};
+
+struct Run {
+  const FinetuneConfig& config;
+  Session session;
+  Chain chain;
+  diffusion::UNet reference;
+  std::vector<EpochData> offline{};  // drawn once
+  double clip_range = 0;             // nats
+  bool tested = false;               // log-probabilities can be replayed
+  int64_t lost_in_a_row = 0;
+};
+
+const Ranks& ranks_of(const Run& run) { return run.session.options.ranks; }
+
+Denoiser policy_of(const Run& run,
+                   const diffusion::UNet& unet,
+                   const std::vector<std::string>& prompts) {
+  return policy_on(run.session.task, unet, prompts, run.config.sample_guidance_scale,
+                   ranks_of(run));
+}
+
+EpochData draw_epoch(Run& run,
+                     const EpochPlan& plan,
+                     const diffusion::UNet& unet,
+                     bool is_reference) {
+  EpochData data;
+  data.plan = plan;
+  data.share = share_of(ranks_of(run), run.config);
+  const EpochPlan own = part_of(plan, data.share);
+  const Denoiser reference =
+      is_reference ? Denoiser() : policy_of(run, run.reference, plan.prompts);
+  data.trajectories = rollout(policy_of(run, unet, plan.prompts), reference, own.draw, run.chain,
+                              run.config.sample_batch_size);
+  data.rewards = gathered(data.share, rate(run.session.task, own, data.trajectories,
+                                           run.config.sample_batch_size, ranks_of(run)));
+  data.kl = gathered(data.share, data.trajectories.kl);
+  return data;
+}
+
+// What the starting model draws, before anything is trained.
+void draw_offline(Run& run) {
+  auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(run.config.seed) + 1);
+  for (int64_t i = 0; i < run.config.offline_epochs; ++i) {
+    const EpochPlan plan = plan_epoch(run.session.task.prompts, run.config, i, generator);
+    run.offline.push_back(draw_epoch(run, plan, run.reference, true));
+    run.session.reporter.progress("offline images", i + 1, run.config.offline_epochs);
+  }
+}
+
+EpochData epoch_data(Run& run) {
+  const int64_t images = run.config.prompts_per_epoch * run.config.images_per_prompt;
+  if (!run.config.offline) {
+    const EpochPlan plan =
+        plan_epoch(run.session.task.prompts, run.config, run.session.progress.epoch,
+                   run.session.learner.state.generator);
+    run.session.progress.queries += images;
+    return draw_epoch(run, plan, run.session.unet, run.session.learner.step == 0);
+  }
+  if (run.offline.empty()) draw_offline(run);
+  run.session.progress.queries = static_cast<int64_t>(run.offline.size()) * images;
+  EpochData data =
+      run.offline[static_cast<size_t>(run.session.progress.epoch) % run.offline.size()];
+  const Denoiser policy = policy_of(run, run.session.unet, data.plan.prompts);
+  const auto own = static_cast<int64_t>(data.share.rows.size());
+  data.trajectories.log_ratio = log_ratios(policy, data.trajectories, whole(own).rows, run.chain,
+                                           run.config.train_batch_size);
+  return data;
+}
+
+// False when the images are not finite: the parameters are put back to where they were good.
+bool check_epoch(Run& run, const EpochData& data) {
+  const bool finite = data.trajectories.latents.isfinite().all().item<bool>();
+  if (!on_any(ranks_of(run), !finite)) {
+    keep_good(run.session);
+    run.lost_in_a_row = 0;
+    return true;
+  }
+  const std::string where =
+      faulty_value(run.session.learner.state.params).value_or("the network's output");
+  back_to_good(run.session, where);
+  if (++run.lost_in_a_row >= kMostLostInARow) {
+    throw std::runtime_error("finetune: " + where + " was not finite in " +
+                             std::to_string(kMostLostInARow) +
+                             " epochs in a row; lower the learning rate");
+  }
+  return false;
+}
+
+Figures reward_figures(const Run& run, const EpochData& data, const at::Tensor& combined) {
+  Figures figures{
+      {"reward_mean", combined.masked_select(combined.isfinite()).mean().item<double>()},
+      {"reward_std", spread_within_prompts(combined, data.plan.draw.prompt_ids)}};
+  for (size_t m = 0; m < run.session.task.rewards.size(); ++m) {
+    const at::Tensor column = data.rewards.select(1, static_cast<int64_t>(m));
+    figures.emplace_back("reward/" + run.session.task.rewards[m].info.name,
+                         column.masked_select(column.isfinite()).mean().item<double>());
+  }
+  for (const auto& [name, value] : numbers_of(run.session.progress.combine)) {
+    if (name.starts_with("multiplier.")) figures.emplace_back(name, value);
+  }
+  figures.emplace_back("kl_nats", data.kl.mv(run.chain.mask).mean().item<double>());
+  figures.emplace_back("queries", static_cast<double>(run.session.progress.queries));
+  return figures;
+}
+
+// What the ranks exchanged since `before`, where there are several.
+Figures exchange_figures(const Run& run, const Exchanged& before) {
+  if (ranks_of(run).count == 1) return {};
+  const Exchanged after = exchanged(ranks_of(run));
+  return {{"seconds/exchange", after.seconds - before.seconds},
+          {"bytes/exchange", after.bytes - before.bytes}};
+}
+
+// The rewards as one, [P]; the first time, beta and the rewards' scales are chosen.
+at::Tensor combine_epoch(Run& run, const EpochData& data) {
+  const auto& prompt_ids = data.plan.draw.prompt_ids;
+  if (run.session.progress.beta == 0) {
+    const Scale scale =
+        choose_scale(data.rewards, prompt_ids, run.config, run.chain, run.session.reporter);
+    run.session.progress.beta = scale.beta;
+    run.session.progress.spreads = scale.spreads;
+  }
+  const CombineOptions combine = combine_options(run.config);
+  run.session.progress.combine.spreads = run.session.progress.spreads;
+  const at::Tensor combined =
+      combine_rewards(data.rewards, prompt_ids, run.session.progress.combine, combine);
+  observe(run.session.progress.combine, data.rewards, combine);
+  return combined;
+}
+
+void train_epoch(Run& run) {
+  const double started = data::now();
+  const Exchanged before_exchange = exchanged(ranks_of(run));
+  const EpochData data = epoch_data(run);
+  const double drawn = data::now();
+  ++run.session.progress.epoch;
+  if (!check_epoch(run, data)) return;
+  const Denoiser policy = policy_of(run, run.session.unet, data.plan.prompts);
+  if (!run.tested)
+    self_test(policy, data.trajectories, run.config, run.chain, run.session.reporter);
+  run.tested = true;
+  const at::Tensor combined = combine_epoch(run, data);
+  const int64_t updates = updates_per_epoch(run.config),
+                before = (run.session.progress.epoch - 1) * updates;
+  int64_t done = before;
+  const UpdateReport report = update(
+      {policy, data.trajectories, combined, run.chain, run.session.progress.beta, run.clip_range,
+       data.share},
+      run.config, run.session.learner,
+      [&] { run.session.reporter.progress("updates", ++done, run.config.num_epochs * updates); });
+  for (const auto& fault : report.faults) {
+    run.session.reporter.say(line("epoch %.0f: ", static_cast<double>(run.session.progress.epoch)) +
+                             fault + " is not finite: step skipped");
+  }
+  run.session.result.skipped_steps += static_cast<int64_t>(report.faults.size());
+  Figures figures = reward_figures(run, data, combined);
+  figures.insert(figures.end(), report.values.begin(), report.values.end());
+  figures.insert(figures.end(), {{"beta", run.session.progress.beta},
+                                 {"seconds/draw", drawn - started},
+                                 {"seconds/update", data::now() - drawn}});
+  const Figures exchange = exchange_figures(run, before_exchange);
+  figures.insert(figures.end(), exchange.begin(), exchange.end());
+  log_figures(run.session, figures, false);
+  run.session.reporter.say(
+      line("epoch %.0f: reward %.4f", static_cast<double>(run.session.progress.epoch),
+           figures[0].second) +
+      line(" (spread %.3f)", figures[1].second) +
+      line(", KL %.3f nats, %.1f s", data.kl.mv(run.chain.mask).mean().item<double>(),
+           data::now() - started));
+}
+
+// Draws and rates the evaluation's images. An undefined `reference`: the UNet is the reference.
+Evaluation evaluate_unet(const Run& run, const diffusion::UNet& unet, bool is_reference) {
+  const Session& session = run.session;
+  const auto on = [&](const diffusion::UNet& network) {
+    return policy_of(run, network, session.eval_set.prompts);
+  };
+  const int64_t batch = run.config.sample_batch_size;
+  return evaluate(
+      session.task, session.eval_set,
+      chain_drawer(on(unet), is_reference ? Denoiser() : on(run.reference), run.chain, batch),
+      run.chain.mask, batch, ranks_of(run));
+}
+
+Run make_run(const Task& task,
+             const FinetuneConfig& config,
+             const RunOptions& options,
+             const Reporter& reporter) {
+  Run run{.config = config,
+          .session = make_session(task, config, options, reporter,
+                                  config.num_epochs * updates_per_epoch(config)),
+          .chain = make_chain(config, task.scheduler, task.latent_shape, task.device),
+          .reference = task.unet};
+  run.clip_range = clip_range_in_nats(config, run.chain);
+  run.session.command =
+      config.method == Method::kPrdp ? "laurel finetune prdp" : "laurel finetune ddpo";
+  run.session.memory_options =
+      line("--train_batch_size (now %.0f), ", static_cast<double>(config.train_batch_size)) +
+      line("--sample_batch_size (now %.0f)", static_cast<double>(config.sample_batch_size));
+  run.session.words = {std::filesystem::path(task.model).filename().string(), "DDIM",
+                       config.sample_num_steps, config.sample_guidance_scale};
+  run.session.base_words = run.session.words;
+  return run;
+}
+
+}  // namespace
+
+RunResult run_finetune(const Task& task,
+                       const FinetuneConfig& config,
+                       const RunOptions& options,
+                       const Reporter& reporter) {
+  Run run = make_run(task, config, options, reporter);
+  run.session.draw_base = [&] { return evaluate_unet(run, run.reference, true); };
+  run.session.draw_now = [&] { return evaluate_unet(run, run.session.unet, false); };
+  return run_session(run.session, config.num_epochs, [&] { train_epoch(run); });
+}
+
+}  // namespace finetune

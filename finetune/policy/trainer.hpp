@@ -1,0 +1,20 @@
+#pragma once
+
+// The loop: draw, rate, update; evaluate, watch, save. PRDP's algorithm 1, and DDPO on the same
+// rollout and step.
+
+#include "finetune/run/training_config.hpp"
+#include "finetune/run/training_run.hpp"
+#include "finetune/run/training_task.hpp"
+
+namespace finetune {
+
+// Throws BadInput as open_run, load_checkpoint, make_chain and attach_lora do; when
+// log-probabilities cannot be replayed within the clip range; and when the reward does not vary
+// within any prompt of the first epoch.
+RunResult run_finetune(const Task& task,
+                       const FinetuneConfig& config,
+                       const RunOptions& options,
+                       const Reporter& reporter);
+
+}  // namespace finetune

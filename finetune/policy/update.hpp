@@ -1,0 +1,45 @@
+#pragma once
+
+// An epoch's inner updates: K passes over the trajectories, one optimiser step for each group of
+// prompts.
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "finetune/distributed/row_shard.hpp"
+#include "finetune/policy/two_pass_gradient.hpp"
+#include "finetune/run/optimizer.hpp"
+
+namespace finetune {
+
+struct UpdateInput {
+  Denoiser policy;
+  const Trajectories& trajectories;  // those of `share`
+  at::Tensor rewards;  // [P] fp64, combined, of all; not finite: the trajectory is left out
+  const Chain& chain;
+  double beta = 1;        // per nat
+  double clip_range = 1;  // nats
+  Share share{};          // of the P trajectories
+};
+
+struct UpdateReport {
+  std::vector<std::pair<std::string, double>>
+      values;  // means over the steps taken: loss, grad_norm, clipfrac, ...
+  int64_t steps = 0;
+  std::vector<std::string> faults;  // one a step that was skipped
+};
+
+// Optimiser steps that an epoch takes.
+int64_t updates_per_epoch(const FinetuneConfig& config);
+
+// The trajectories' log_ratio must be that of the policy as it is now. `progress` is told about
+// each step. Every rank computes all weights of the objective, from log-ratios of all trajectories,
+// and the gradient of its own; the gradients are summed.
+UpdateReport update(const UpdateInput& input,
+                    const FinetuneConfig& config,
+                    Learner& learner,
+                    const std::function<void()>& progress);
+
+}  // namespace finetune

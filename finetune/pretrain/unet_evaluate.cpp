@@ -1,0 +1,104 @@
+#include "finetune/pretrain/unet_evaluate.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
+
+#include "data/world/oracle.hpp"
+#include "diffusion/sampling/gaussian_step.hpp"
+#include "finetune/datasets/workers.hpp"
+
+namespace finetune {
+namespace {
+
+constexpr int64_t kExamSeed = 20240607;  // of the choice of prompts
+
+at::Tensor first_noise(const diffusion::Pipeline& pipeline,
+                       int64_t begin,
+                       int64_t end,
+                       int64_t seed) {
+  const int64_t size = pipeline.unet.config.sample_size;
+  std::vector<at::Tensor> noise;
+  for (int64_t i = begin; i < end; ++i) {
+    auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(seed + i));
+    noise.push_back(
+        at::randn({1, pipeline.unet.config.in_channels, size, size}, generator, at::kFloat));
+  }
+  return at::cat(noise);
+}
+
+// hidden: [B, L, D] -> latents [B, C, h, w]
+at::Tensor denoise(const diffusion::Pipeline& pipeline,
+                   at::Tensor x,
+                   const at::Tensor& hidden,
+                   const ExamOptions& options) {
+  const auto schedule = diffusion::make_schedule(pipeline.scheduler);
+  const at::Tensor empty = diffusion::encode_prompts(pipeline, {""}).hidden.expand_as(hidden);
+  const auto keys = diffusion::context_keys(pipeline.unet, at::cat({empty, hidden}));
+  for (const auto& step : diffusion::ddim_steps(schedule, options.num_inference_steps, 0.0, 0.0)) {
+    const at::Tensor t = at::full({2 * x.size(0)}, step.timestep, at::kLong);
+    const at::Tensor output = diffusion::unet_forward(pipeline.unet, at::cat({x, x}), t, keys);
+    const at::Tensor guided = diffusion::guide(output, options.guidance_scale);
+    x = diffusion::ddim_sample(step, pipeline.scheduler.prediction_type, guided, x, {}).next;
+  }
+  return x;
+}
+
+}  // namespace
+
+at::Tensor sample_prompts(const diffusion::Pipeline& pipeline,
+                          const std::vector<std::string>& prompts,
+                          const ExamOptions& options) {
+  TORCH_CHECK(!prompts.empty(), "sample_prompts: expected at least one prompt");
+  const auto count = static_cast<int64_t>(prompts.size());
+  const int64_t workers = std::min(options.num_workers, count);
+  std::vector<at::Tensor> parts(workers);
+  in_parallel(workers, [&](int64_t i) {
+    const at::NoGradGuard no_grad;
+    const int64_t begin = count * i / workers, end = count * (i + 1) / workers;
+    const at::Tensor hidden =
+        diffusion::encode_prompts(pipeline, {prompts.begin() + begin, prompts.begin() + end})
+            .hidden;
+    const at::Tensor noise = first_noise(pipeline, begin, end, options.seed);
+    parts[i] =
+        diffusion::latents_to_images(pipeline.vae, denoise(pipeline, noise, hidden, options));
+  });
+  return at::cat(parts);
+}
+
+ExamResult examine(const diffusion::Pipeline& pipeline,
+                   const ExamSet& set,
+                   const ExamOptions& options) {
+  ExamResult result;
+  result.images = sample_prompts(pipeline, set.prompts, options);
+  const double share = 1.0 / static_cast<double>(set.prompts.size());
+  for (const auto& match : scene::caption_matches(result.images, set.prompts)) {
+    result.exact += match.exact ? share : 0.0;
+    result.fraction += match.fraction * share;
+  }
+  return result;
+}
+
+std::vector<ExamSet> world_exams(int64_t count) {
+  std::vector<ExamSet> sets{{"seen", {}}, {"unseen", {}}};
+  for (auto& set : sets) {
+    const auto all =
+        scene::all_captions(set.name == "seen" ? scene::Split::kSeen : scene::Split::kUnseen);
+    auto generator = at::detail::createCPUGenerator(kExamSeed);
+    const at::Tensor order = at::randperm(static_cast<int64_t>(all.size()), generator, at::kLong);
+    const int64_t size = std::min<int64_t>(count, order.size(0));
+    for (int64_t i = 0; i < size; ++i) set.prompts.push_back(all[order[i].item<int64_t>()]);
+  }
+  return sets;
+}
+
+at::Tensor contact_sheet(const at::Tensor& images, int64_t columns) {
+  std::vector<at::Tensor> rows;
+  for (const auto& row : images.split(columns)) {
+    const at::Tensor line = at::cat(row.unbind(0), 2);  // [3, H, columns W]
+    rows.push_back(at::constant_pad_nd(line, {0, columns * images.size(3) - line.size(2)}, 1.0));
+  }
+  return at::cat(rows, 1);
+}
+
+}  // namespace finetune

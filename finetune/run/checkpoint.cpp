@@ -1,0 +1,177 @@
+#include "finetune/run/checkpoint.hpp"
+
+#include <ATen/ATen.h>
+
+#include <charconv>
+
+#include "data/base/error.hpp"
+#include "data/train/metrics.hpp"
+#include "data/weights/safetensors.hpp"
+#include "diffusion/checkpoints/save_in_source_format.hpp"
+#include "diffusion/lora/write.hpp"
+#include "finetune/run/training_run.hpp"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What may differ between a run and its continuation.
+const std::vector<std::string> kFreeKeys = {"output_dir",
+                                            "resume_from_checkpoint",
+                                            "num_epochs",
+                                            "max_train_steps",
+                                            "eval_every",
+                                            "stop_after_hacking",
+                                            "checkpointing_steps",
+                                            "checkpoints_total_limit",
+                                            "dry_run",
+                                            "max_memory",
+                                            "gradient_checkpointing",
+                                            "model",
+                                            "pretrained_model_name_or_path",
+                                            "latents",
+                                            "rendezvous_timeout",
+                                            "rank_timeout",
+                                            "shard_optimizer",
+                                            "device"};
+
+std::string exact(double value) {  // reads back to the same bits
+  char buffer[32];
+  return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
+}
+double number(const std::map<std::string, std::string>& notes, const std::string& key) {
+  const auto found = notes.find(key);
+  if (found == notes.end())
+    throw data::BadInput("checkpoint: expected the entry " + key +
+                         ", found none; use an older one");
+  return std::stod(found->second);
+}
+int64_t whole(const std::map<std::string, std::string>& notes, const std::string& key) {
+  return static_cast<int64_t>(number(notes, key));
+}
+
+CombineState restored_combination(const std::map<std::string, std::string>& notes,
+                                  int64_t rewards) {
+  const std::string prefix = "combine.";
+  std::map<std::string, double> numbers;
+  int64_t constraints = 0;
+  for (const auto& [name, value] : notes) {
+    if (!name.starts_with(prefix)) continue;
+    numbers[name.substr(prefix.size())] = number(notes, name);
+    constraints += name.starts_with(prefix + "multiplier.");
+  }
+  CombineState state;
+  restore_numbers(state, numbers, rewards, constraints);
+  return state;
+}
+
+std::map<std::string, std::string> notes_of(const Task& task,
+                                            const Learner& learner,
+                                            const RunProgress& progress) {
+  std::map<std::string, std::string> notes{{"config", task.config_text},
+                                           {"step", std::to_string(learner.step)},
+                                           {"epoch", std::to_string(progress.epoch)},
+                                           {"queries", std::to_string(progress.queries)},
+                                           {"beta", exact(progress.beta)},
+                                           {"best_step", std::to_string(progress.watch.best_step)},
+                                           {"best_trained", exact(progress.watch.best.trained)},
+                                           {"best_held_out", exact(progress.watch.best.held_out)},
+                                           {"in_a_row", std::to_string(progress.watch.in_a_row)},
+                                           {"started", exact(progress.started)}};
+  for (size_t m = 0; m < task.rewards.size(); ++m) {
+    notes["spread." + std::to_string(m)] =
+        progress.spreads.defined() ? exact(progress.spreads[static_cast<int64_t>(m)].item<double>())
+                                   : "1";
+  }
+  for (const auto& [name, value] : numbers_of(progress.combine))
+    notes["combine." + name] = exact(value);
+  return notes;
+}
+
+}  // namespace
+
+void export_model(const fs::path& folder, Session& session) {
+  const TrainingConfig& config = session.config;
+  const Task& task = session.task;
+  const std::string name = fs::absolute(session.options.folder).filename().string();
+  train::swap_ema(session.learner.state.ema, session.learner.state.params);
+  if (session.export_full) {
+    session.export_full(folder);
+  } else if (config.train_full && config.save_whole) {
+    const bool file = fs::is_regular_file(task.model);
+    diffusion::save_like(task.model, folder / (file ? name + ".safetensors" : name),
+                         {{diffusion::kUnetPart, diffusion::tensors_of(session.unet)}});
+  } else if (config.train_full) {
+    diffusion::save_unet(folder / "unet", session.unet, at::kHalf);
+  } else {
+    const diffusion::LoraCard card{
+        .title = name,
+        .base_model = task.model,
+        .comment = session.command + (task.synthetic ? ", synthetic world" : ""),
+        .prediction_type = diffusion::prediction_name(task.scheduler.prediction_type),
+        .steps = session.learner.step,
+        .epochs = session.progress.epoch,
+        .resolution = 8 * task.latent_shape[1],
+        .seed = config.seed,
+        .learning_rate = config.learning_rate,
+        .started = session.progress.started,
+        .finished = data::now()};
+    const diffusion::LoraWeights lora = diffusion::adapters_of(session.unet);
+    const auto metadata = diffusion::kohya_metadata(lora, card);
+    diffusion::write_lora(folder / "pytorch_lora_weights.safetensors", lora,
+                          diffusion::LoraFormat::kPeft, at::kFloat, {});
+    diffusion::write_lora(folder / (name + ".safetensors"), lora, diffusion::LoraFormat::kKohya,
+                          at::kFloat, metadata);
+  }
+  train::swap_ema(session.learner.state.ema, session.learner.state.params);
+}
+
+fs::path save_checkpoint(Session& session) {
+  Learner& learner = session.learner;
+  const fs::path path = session.options.folder / ("checkpoint-" + std::to_string(learner.step));
+  const fs::path temporary = path.string() + ".tmp";
+  fs::remove_all(temporary);
+  learner.state.notes = notes_of(session.task, learner, session.progress);
+  train::save_state(temporary / "state.safetensors", learner.state);
+  if (session.save_more) session.save_more(temporary);
+  export_model(temporary, session);
+  fs::remove_all(path);
+  fs::rename(temporary, path);
+  prune_checkpoints(session.options.folder, session.config.checkpoints_total_limit);
+  return path;
+}
+
+void load_checkpoint(const fs::path& checkpoint, Session& session) {
+  const fs::path file = checkpoint / "state.safetensors";
+  const Task& task = session.task;
+  Learner& learner = session.learner;
+  const auto stored = data::read_safetensors(file).metadata;
+  const auto config = stored.find("config");
+  if (config == stored.end())
+    throw data::BadInput(file.string() + ": expected a checkpoint of " + session.command +
+                         ", found another");
+  check_same_config(task.config_text, config->second, kFreeKeys, checkpoint.string());
+  make_whole(learner.moments, learner.state.params, learner.state.adamw);
+  train::load_state(file, learner.state);
+  drop_others(learner.moments, learner.state.adamw);
+  const auto& notes = learner.state.notes;
+  learner.step = whole(notes, "step");
+  RunProgress& progress = session.progress;
+  progress = {};
+  progress.epoch = whole(notes, "epoch");
+  progress.queries = whole(notes, "queries");
+  progress.beta = number(notes, "beta");
+  progress.started = number(notes, "started");
+  progress.watch.best = {number(notes, "best_trained"), number(notes, "best_held_out")};
+  progress.watch.best_step = whole(notes, "best_step");
+  progress.watch.in_a_row = whole(notes, "in_a_row");
+  progress.spreads = at::ones({static_cast<int64_t>(task.rewards.size())}, at::kDouble);
+  for (size_t m = 0; m < task.rewards.size(); ++m) {
+    progress.spreads[static_cast<int64_t>(m)] = number(notes, "spread." + std::to_string(m));
+  }
+  progress.combine = restored_combination(notes, static_cast<int64_t>(task.rewards.size()));
+  if (session.load_more) session.load_more(checkpoint);
+}
+
+}  // namespace finetune

@@ -1,0 +1,216 @@
+#include "finetune/run/evaluate.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <map>
+
+#include "data/device/transfer.hpp"
+
+namespace finetune {
+namespace {
+
+void add_prompts(const std::vector<std::string>& from,
+                 int64_t count,
+                 const char* split,
+                 int64_t images,
+                 uint64_t& seed,
+                 EvalSet& set) {
+  for (size_t i = 0; i < std::min(from.size(), static_cast<size_t>(count)); ++i) {
+    const auto id = static_cast<int64_t>(set.prompts.size());
+    set.prompts.push_back(from[i]);
+    for (int64_t image = 0; image < images; ++image)
+      set.items.push_back({from[i], seed++, split, id});
+  }
+}
+
+std::vector<int64_t> items_of(const EvalSet& set, const std::string& split) {
+  std::vector<int64_t> rows;
+  for (size_t i = 0; i < set.items.size(); ++i) {
+    if (set.items[i].split == split) rows.push_back(static_cast<int64_t>(i));
+  }
+  return rows;
+}
+
+double finite_mean(const at::Tensor& x) {
+  const at::Tensor kept = x.masked_select(x.isfinite());
+  return kept.numel() == 0 ? 0.0 : kept.mean().item<double>();
+}
+
+Draw draw_of(const EvalSet& set, int64_t start, int64_t count) {
+  Draw draw;
+  for (int64_t i = start; i < start + count; ++i) {
+    draw.prompt_ids.push_back(set.items[static_cast<size_t>(i)].prompt_id);
+    draw.seeds.push_back(set.items[static_cast<size_t>(i)].seed);
+  }
+  return draw;
+}
+
+// The batches of one rank as one tensor, then those of all ranks.
+at::Tensor put_together(const Share& share, const std::vector<at::Tensor>& batches) {
+  return gathered(share, batches.empty() ? at::Tensor() : at::cat(batches));
+}
+
+at::Tensor combined(const Task& task,
+                    const EvalSet& set,
+                    const Evaluation& evaluation,
+                    const at::Tensor& spreads,
+                    CombineOptions options) {
+  // A comparison of two models: nothing that depends on what else a prompt's images earn.
+  if (options.normalise != Normalise::kNone && options.normalise != Normalise::kFixed)
+    options.normalise = Normalise::kPooled;
+  options.aggregate = {};
+  std::vector<int64_t> ids;
+  for (const auto& item : set.items) ids.push_back(item.prompt_id);
+  return combine_rewards(evaluation.rewards.narrow(1, 0, static_cast<int64_t>(task.rewards.size())),
+                         ids, spreads, options);
+}
+
+std::vector<std::string> reward_names(const Task& task) {
+  std::vector<std::string> names;
+  for (const auto& reward : task.rewards) names.push_back(reward.info.name);
+  for (const auto& reward : task.watched) names.push_back(reward.info.name);
+  return names;
+}
+
+}  // namespace
+
+at::Tensor score_images(const std::vector<rewards::Reward>& rewards,
+                        const at::Tensor& images,
+                        const std::vector<std::string>& prompts,
+                        const Ranks& ranks) {
+  const at::NoGradGuard no_gradient;
+  const Outside outside(ranks);  // a reward may ask a server
+  std::vector<at::Tensor> columns;
+  for (const auto& reward : rewards)
+    columns.push_back(reward.score({images, prompts}).to(at::kCPU, at::kDouble));
+  return columns.empty() ? at::zeros({images.size(0), 0}, at::kDouble) : at::stack(columns, 1);
+}
+
+EvalSet make_eval_set(const Task& task, int64_t prompts, int64_t images, int64_t first_seed) {
+  EvalSet set;
+  auto seed = static_cast<uint64_t>(first_seed);
+  add_prompts(task.seen, prompts, "seen", images, seed, set);
+  add_prompts(task.unseen, prompts, "unseen", images, seed, set);
+  return set;
+}
+
+DrawLatents chain_drawer(const Denoiser& policy,
+                         const Denoiser& reference,
+                         const Chain& chain,
+                         int64_t batch) {
+  return [=](const Draw& draw) {
+    const Trajectories drawn = rollout(policy, reference, draw, chain, batch);
+    return DrawnLatents{final_latents(drawn), drawn.kl};
+  };
+}
+
+Evaluation evaluate(const Task& task,
+                    const EvalSet& set,
+                    const DrawLatents& draw,
+                    const at::Tensor& mask,
+                    int64_t batch,
+                    const Ranks& ranks) {
+  const at::NoGradGuard no_gradient;
+  std::vector<at::Tensor> scores, kl, features, pictures;
+  const Share share = stretch_of(ranks, static_cast<int64_t>(set.items.size()));
+  const int64_t first = share.rows.empty() ? 0 : share.rows[0],
+                end = first + static_cast<int64_t>(share.rows.size());
+  for (int64_t start = first; start < end; start += batch) {
+    const Draw wanted = draw_of(set, start, std::min(batch, end - start));
+    const DrawnLatents drawn = draw(wanted);
+    const at::Tensor images = task.decode(data::sent(drawn.latents, task.device));
+    std::vector<std::string> prompts;
+    for (const int64_t id : wanted.prompt_ids)
+      prompts.push_back(set.prompts[static_cast<size_t>(id)]);
+    scores.push_back(at::cat({score_images(task.rewards, images, prompts, ranks),
+                              score_images(task.watched, images, prompts, ranks)},
+                             1));
+    kl.push_back(drawn.kl);
+    features.push_back((task.embed ? task.embed(images) : images.flatten(1)).cpu());
+    pictures.push_back(images.cpu());
+  }
+  return {put_together(share, scores), put_together(share, kl), mask, put_together(share, features),
+          put_together(share, pictures)};
+}
+
+double diversity(const at::Tensor& features, const std::vector<int64_t>& prompt_ids) {
+  std::map<int64_t, std::vector<int64_t>> groups;
+  for (size_t i = 0; i < prompt_ids.size(); ++i)
+    groups[prompt_ids[i]].push_back(static_cast<int64_t>(i));
+  double sum = 0, prompts = 0;
+  for (const auto& [id, rows] : groups) {
+    if (rows.size() < 2) continue;
+    const at::Tensor group = features.index_select(0, at::tensor(rows, at::kLong)).to(at::kDouble);
+    const at::Tensor unit = group / group.norm(2, {1}, true).clamp_min(1e-12);
+    const double n = static_cast<double>(rows.size());
+    sum += 1.0 - (unit.mm(unit.t()).sum().item<double>() - n) / (n * (n - 1.0));
+    ++prompts;
+  }
+  return prompts == 0 ? 0.0 : sum / prompts;
+}
+
+double win_rate(const at::Tensor& scores, const at::Tensor& base) {
+  const at::Tensor wins = scores.gt(base).to(at::kDouble) + 0.5 * scores.eq(base).to(at::kDouble);
+  return wins.numel() == 0 ? 0.0 : wins.mean().item<double>();
+}
+
+std::vector<std::pair<std::string, double>> evaluation_figures(const Task& task,
+                                                               const EvalSet& set,
+                                                               const Evaluation& now,
+                                                               const Evaluation& base,
+                                                               const CombineOptions& combine) {
+  std::vector<std::pair<std::string, double>> figures;
+  std::vector<int64_t> ids;
+  for (const auto& item : set.items) ids.push_back(item.prompt_id);
+  const auto trained = static_cast<int64_t>(task.rewards.size());
+  const at::Tensor spreads = pooled_spreads(base.rewards.narrow(1, 0, trained), ids);
+  const at::Tensor score = combined(task, set, now, spreads, combine),
+                   score_base = combined(task, set, base, spreads, combine);
+  const auto names = reward_names(task);
+  for (const std::string split : {"seen", "unseen"}) {
+    const auto list = items_of(set, split);
+    if (list.empty()) continue;
+    const at::Tensor rows = at::tensor(list, at::kLong);
+    const at::Tensor rewards = now.rewards.index_select(0, rows);
+    for (size_t m = 0; m < names.size(); ++m) {
+      figures.emplace_back(split + "/" + names[m],
+                           finite_mean(rewards.select(1, static_cast<int64_t>(m))));
+    }
+    std::vector<int64_t> split_ids;
+    for (const int64_t row : list) split_ids.push_back(ids[static_cast<size_t>(row)]);
+    if (now.mask.size(0) > 0) {
+      figures.emplace_back(split + "/kl_nats",
+                           now.kl.index_select(0, rows).mv(now.mask).mean().item<double>());
+    }
+    figures.emplace_back(split + "/diversity",
+                         diversity(now.features.index_select(0, rows), split_ids));
+    figures.emplace_back(split + "/win_rate",
+                         win_rate(score.index_select(0, rows), score_base.index_select(0, rows)));
+  }
+  const at::Tensor by_step = now.kl.mean(0);
+  for (int64_t k = 0; k < by_step.size(0); ++k) {
+    figures.emplace_back("kl_step/" + std::to_string(k), by_step[k].item<double>());
+  }
+  return figures;
+}
+
+Standing standing(const Task& task,
+                  const EvalSet& set,
+                  const Evaluation& now,
+                  const Evaluation& base) {
+  const at::Tensor scale = base.rewards.std(0, /*unbiased=*/false).clamp_min(1e-12);
+  const at::Tensor gain = (now.rewards - base.rewards) / scale;  // [I, M]
+  const auto trained = static_cast<int64_t>(task.rewards.size()), watched = gain.size(1) - trained;
+  Standing result{.trained = finite_mean(gain.narrow(1, 0, trained)), .held_out = 0};
+  if (watched > 0) {
+    result.held_out = finite_mean(gain.narrow(1, trained, watched));
+  } else {
+    const at::Tensor rows = at::tensor(items_of(set, "unseen"), at::kLong);
+    result.held_out = finite_mean(gain.index_select(0, rows).narrow(1, 0, trained));
+  }
+  return result;
+}
+
+}  // namespace finetune

@@ -1,0 +1,83 @@
+#pragma once
+
+// The same prompts and seeds, drawn from the model as it is and compared with the starting model.
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "finetune/distributed/row_shard.hpp"
+#include "finetune/policy/rollout.hpp"
+#include "finetune/run/training_task.hpp"
+#include "rewards/combine/epoch_combiner.hpp"
+
+namespace finetune {
+
+struct EvalItem {
+  std::string prompt;
+  uint64_t seed = 0;
+  std::string split;      // "seen", "unseen"
+  int64_t prompt_id = 0;  // row of EvalSet::prompts
+};
+struct EvalSet {
+  std::vector<EvalItem> items;
+  std::vector<std::string> prompts;
+};
+// `images` of each prompt, with seeds from `first_seed` on, in order.
+EvalSet make_eval_set(const Task& task, int64_t prompts, int64_t images, int64_t first_seed);
+
+struct Evaluation {
+  at::Tensor rewards;   // [I, M] fp64, raw, the trained ones first, then the watched
+  at::Tensor kl;        // [I, T] fp64 nats; T is 0 where the images' steps have no probability
+  at::Tensor mask;      // [T] of the chain: the steps that kl_nats sums
+  at::Tensor features;  // [I, D]
+  at::Tensor images;    // [I, 3, H, W] fp32 [0, 1]
+};
+// How a model draws images: prompts by their rows of the set, one image a seed.
+struct DrawnLatents {
+  at::Tensor latents;  // [P, C, H, W] clean
+  at::Tensor kl;       // [P, T] as above
+};
+using DrawLatents = std::function<DrawnLatents(const Draw& draw)>;
+// By the chain that PRDP trains. An empty `reference` says that the policy is the starting model.
+DrawLatents chain_drawer(const Denoiser& policy,
+                         const Denoiser& reference,
+                         const Chain& chain,
+                         int64_t batch);
+// Draws, decodes and rates `batch` images at a time, each rank a stretch of them. mask: [T]
+Evaluation evaluate(const Task& task,
+                    const EvalSet& set,
+                    const DrawLatents& draw,
+                    const at::Tensor& mask,
+                    int64_t batch,
+                    const Ranks& ranks = {});
+
+// Mean over prompts of the mean pairwise 1 - cosine of an image's features; 0 with one image a
+// prompt. features: [I, D]
+double diversity(const at::Tensor& features, const std::vector<int64_t>& prompt_ids);
+
+// Share of the images whose score is above the base's at the same prompt and seed; ties count half.
+// Both: [I]
+double win_rate(const at::Tensor& scores, const at::Tensor& base);
+
+// "seen/aesthetic", "unseen/clip_score", "seen/kl_nats", "seen/diversity", "seen/win_rate", ...,
+// "kl_step/0", ... The win rate is that of the trained rewards, combined.
+std::vector<std::pair<std::string, double>> evaluation_figures(const Task& task,
+                                                               const EvalSet& set,
+                                                               const Evaluation& now,
+                                                               const Evaluation& base,
+                                                               const CombineOptions& combine);
+
+// How far the trained rewards, and the held-out ones, stand above the base: the mean over rewards
+// and images of the difference over the base's standard deviation. Without held-out rewards: the
+// trained ones on unseen prompts.
+struct Standing {
+  double trained = 0, held_out = 0;
+};
+Standing standing(const Task& task,
+                  const EvalSet& set,
+                  const Evaluation& now,
+                  const Evaluation& base);
+
+}  // namespace finetune

@@ -1,0 +1,59 @@
+#pragma once
+
+// The folder of a run: what it is, its checkpoints, its evaluation images.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "finetune/run/evaluate.hpp"
+
+namespace finetune {
+
+struct RunRecord {     // run.json
+  std::string kind;    // "prdp", "ddpo"
+  std::string model;   // path of the starting model
+  std::string reward;  // the specification of the trained rewards
+  std::string device;
+  int64_t seed = 0;
+  bool synthetic = false;
+};
+
+// Prepares a folder: makes it, refuses one that holds another run (BadInput; `resume` allows a run
+// of the same kind), and writes config.toml and run.json for a new run. Half-written checkpoints
+// are removed.
+void open_run(const std::filesystem::path& folder,
+              const RunRecord& record,
+              const std::string& config_text,
+              bool resume);
+
+// checkpoint-<step> folders, oldest first.
+std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& folder);
+// "latest": the newest, absent when there is none yet; else this folder, as it is or inside
+// `folder`. Throws BadInput when it is not a checkpoint.
+std::optional<std::filesystem::path> find_checkpoint(const std::filesystem::path& folder,
+                                                     const std::string& name);
+// Removes the oldest until `limit` are left; 0: keeps all.
+void prune_checkpoints(const std::filesystem::path& folder, int64_t limit);
+
+// `key = value` a line. Throws BadInput that names the first key whose value differs, unless it is
+// among `free`.
+void check_same_config(const std::string& now,
+                       const std::string& then,
+                       const std::vector<std::string>& free,
+                       const std::string& where);
+
+// Evaluation images: <folder>/0000.png ..., with the web UIs' `parameters` text, and scores.jsonl.
+struct SampleText {
+  std::string model, sampler;
+  int64_t steps = 0;
+  double guidance_scale = 1;
+};
+void write_samples(const std::filesystem::path& folder,
+                   const Task& task,
+                   const EvalSet& set,
+                   const Evaluation& evaluation,
+                   const SampleText& text);
+
+}  // namespace finetune

@@ -1,0 +1,95 @@
+#pragma once
+
+// A training run around its rounds: the folder, checkpoints, metrics, evaluation against the base,
+// the watch for a reward that is gamed, and the way back from values that are not finite.
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "finetune/distributed/process_group.hpp"
+#include "finetune/run/checkpoint.hpp"
+#include "finetune/run/optimizer.hpp"
+#include "finetune/run/run_folder.hpp"
+#include "finetune/run/training_config.hpp"
+#include "finetune/run/training_task.hpp"
+
+namespace finetune {
+
+using Figures = std::vector<std::pair<std::string, double>>;
+
+struct RunOptions {
+  std::filesystem::path folder;
+  std::string resume_from;  // "", "latest", a checkpoint
+  RunRecord record;
+  std::function<bool()> stop_requested = [] {
+    return false;
+  };              // asked after each round: save and stop
+  Ranks ranks{};  // rank 0 alone writes; all read
+};
+
+struct RunResult {
+  int64_t epochs = 0, steps = 0;
+  int64_t skipped_steps = 0, lost_epochs = 0;  // for values that were not finite
+  int64_t best_step = 0;                       // of the best held-out standing; 0: the start
+  bool evaluated = false;                      // `last` and `best` say something
+  Standing last, best;
+  std::string stopped;  // why, when before the last round
+};
+
+struct Session {
+  const Task& task;
+  const TrainingConfig& config;
+  const RunOptions& options;
+  const Reporter& reporter;
+  std::string command;           // "laurel finetune prdp"
+  std::string memory_options{};  // whose lower values take less memory, with their values now
+  diffusion::UNet unet;          // in training
+  Learner learner;
+  RunProgress progress{};
+  EvalSet eval_set{};
+  Evaluation base{};               // without its images
+  std::optional<Snapshot> good{};  // parameters that have drawn finite images
+  std::filesystem::path events{};
+  bool kept_since_round = false;  // `good` is of the round that is going on
+  bool evaluated = false;         // since the last update
+  RunResult result{};
+
+  // What the method says: images of the base and of the model as it is, and the words beside them.
+  std::function<Evaluation()> draw_base{}, draw_now{};
+  SampleText base_words{}, words{};
+  std::string base_name = "the start";  // in what is said
+  // Where there is more to keep than the learner, and a model to export in a form of its own; both
+  // may be empty.
+  std::function<void(const std::filesystem::path&folder)> save_more{}, load_more{};
+  std::function<void(const std::filesystem::path& folder)> export_full{};
+};
+
+// `updates`: optimiser steps of the whole run, for the learning rate's schedule. Throws BadInput as
+// attach_lora.
+Session make_session(const Task& task,
+                     const TrainingConfig& config,
+                     const RunOptions& options,
+                     const Reporter& reporter,
+                     int64_t updates);
+
+// To metrics.jsonl and the event file, at the learner's step.
+void log_figures(Session& session, const Figures& figures, bool evaluation);
+
+// The parameters are good: kept to go back to.
+void keep_good(Session& session);
+// Back to them. Throws BadInput when there are none: the starting model itself is faulty in
+// `where`.
+void back_to_good(Session& session, const std::string& where);
+
+// Opens the folder (throws BadInput as open_run and load_checkpoint, and when the ranks do not see
+// the same checkpoint and weights), evaluates the base, then rounds until `rounds` are done, the
+// reward is gamed or a stop is asked for; evaluates, saves. Where a rank is lost, the rounds done
+// are saved by one that is left, and RankLost says where; where memory runs out, they are saved and
+// BadInput says where, and what to lower.
+RunResult run_session(Session& session, int64_t rounds, const std::function<void()>& round);
+
+}  // namespace finetune
