@@ -9,8 +9,8 @@
 #include "finetune/distill/distill.hpp"
 #include "finetune/distill/step.hpp"
 #include "finetune/run/trained_parameters.hpp"
-#include "tools/bench/bench_task.hpp"
 #include "tools/bench/random_model.hpp"
+#include "tools/bench/task.hpp"
 
 namespace bench {
 namespace {

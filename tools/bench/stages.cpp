@@ -13,9 +13,9 @@
 #include "finetune/policy/update.hpp"
 #include "finetune/run/trained_parameters.hpp"
 #include "rewards/clip/embedder.hpp"
-#include "tools/bench/bench_task.hpp"
 #include "tools/bench/distill_stages.hpp"
 #include "tools/bench/random_model.hpp"
+#include "tools/bench/task.hpp"
 
 namespace bench {
 namespace {

@@ -9,7 +9,7 @@
 #include "tests/support/rank_processes.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_run.hpp"
-#include "tools/in_ranks.hpp"
+#include "tools/cli/run_in_ranks.hpp"
 
 namespace {
 

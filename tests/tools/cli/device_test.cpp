@@ -10,8 +10,8 @@
 #include "finetune/distributed/nccl_loader.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/refusal.hpp"
-#include "tools/device.hpp"
-#include "tools/gpu_facts.hpp"
+#include "tools/cli/device.hpp"
+#include "tools/cli/gpu_diagnosis.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "tools/failure.hpp"
+#include "tools/cli/failure.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 
 #include "data/base/error.hpp"
 #include "data/device/memory.hpp"
-#include "tools/generate_memory.hpp"
+#include "tools/sample/memory_fit.hpp"
 
 namespace {
 

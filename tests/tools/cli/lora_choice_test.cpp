@@ -1,4 +1,4 @@
-#include "tools/lora_choice.hpp"
+#include "tools/cli/lora_choice.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 #include "data/weights/safetensors.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/commands.hpp"
-#include "tools/sample_jobs.hpp"
+#include "tools/sample/jobs.hpp"
 
 namespace {
 

@@ -13,8 +13,8 @@
 #include "tests/support/edit_command.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/commands.hpp"
-#include "tools/edit_batch.hpp"
-#include "tools/edit_jobs.hpp"
+#include "tools/edit/batch_file.hpp"
+#include "tools/edit/jobs.hpp"
 
 namespace {
 

@@ -10,8 +10,8 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "tests/support/tiny_pipeline.hpp"
-#include "tools/finetune_options.hpp"
-#include "tools/finetune_task.hpp"
+#include "tools/finetune/policy_options.hpp"
+#include "tools/finetune/task.hpp"
 
 namespace {
 

@@ -9,10 +9,10 @@
 #include "data/weights/safetensors.hpp"
 #include "finetune/distill/config.hpp"
 #include "tests/support/refusal.hpp"
+#include "tools/cli/models.hpp"
 #include "tools/commands.hpp"
-#include "tools/distill_options.hpp"
-#include "tools/distilled_range.hpp"
-#include "tools/models.hpp"
+#include "tools/finetune/distill_options.hpp"
+#include "tools/sample/distilled_range.hpp"
 
 namespace {
 

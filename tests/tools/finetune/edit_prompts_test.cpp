@@ -1,6 +1,6 @@
 // Edits in the place of prompts: laurel finetune prdp --edits.
 
-#include "tools/edit_prompts.hpp"
+#include "tools/finetune/edit_prompts.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 #include "data/world/edit_sample.hpp"
 #include "tests/support/edit_task.hpp"
 #include "tests/support/refusal.hpp"
-#include "tools/world.hpp"
+#include "tools/world/subcommands.hpp"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
-#include "tools/cmd_pretrain.hpp"
+#include "tools/pretrain/command.hpp"
 
 namespace {
 

@@ -9,8 +9,8 @@
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
 #include "tools/commands.hpp"
-#include "tools/sample_jobs.hpp"
-#include "tools/sample_writer.hpp"
+#include "tools/sample/jobs.hpp"
+#include "tools/sample/writer.hpp"
 
 namespace fs = std::filesystem;
 

@@ -12,7 +12,7 @@
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_families.hpp"
 #include "tools/commands.hpp"
-#include "tools/sample_jobs.hpp"
+#include "tools/sample/jobs.hpp"
 
 namespace {
 

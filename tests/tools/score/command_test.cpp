@@ -17,10 +17,10 @@
 #include "nlohmann/json.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/refusal.hpp"
-#include "tools/image_stream.hpp"
-#include "tools/score_images.hpp"
-#include "tools/score_log.hpp"
-#include "tools/score_rows.hpp"
+#include "tools/score/image_stream.hpp"
+#include "tools/score/images.hpp"
+#include "tools/score/log.hpp"
+#include "tools/score/rows.hpp"
 
 namespace {
 

@@ -1,5 +1,7 @@
 // laurel score --edit, as a user runs it.
 
+#include "tools/score/edits.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -9,7 +11,6 @@
 #include "tests/support/edit_command.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/commands.hpp"
-#include "tools/score_edits.hpp"
 
 namespace {
 

@@ -1,11 +1,12 @@
+#include "tools/score/report.hpp"
+
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "data/base/error.hpp"
-#include "tools/image_prompts.hpp"
-#include "tools/score_report.hpp"
+#include "tools/score/image_prompts.hpp"
 
 namespace {
 

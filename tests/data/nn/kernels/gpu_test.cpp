@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "data/nn/kernels/kernels.hpp"
-#include "tools/device.hpp"
-#include "tools/gpu_facts.hpp"
+#include "tools/cli/device.hpp"
+#include "tools/cli/gpu_diagnosis.hpp"
 
 namespace {
 

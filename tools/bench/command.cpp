@@ -1,0 +1,184 @@
+// laurel bench: speed and memory of each stage on this machine.
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "tools/bench/random_model.hpp"
+#include "tools/bench/shapes.hpp"
+#include "tools/bench/stages.hpp"
+#include "tools/cli/device.hpp"
+#include "tools/cli/models.hpp"
+#include "tools/cli/options.hpp"
+#include "tools/commands.hpp"
+
+namespace fs = std::filesystem;
+
+namespace tools {
+namespace {
+
+constexpr int64_t kCeilingRepeats = 5;
+
+struct BenchConfig {
+  ModelConfig checkpoint;
+  std::string output;
+  std::vector<std::string> only;
+  int64_t repeats = 5, threads = 0;
+  bench::StageOptions stages;
+  std::string shape;  // full-size networks of random weights instead of a checkpoint
+  int64_t resolution = 0;
+  std::string save_model;
+  bool cold = false;  // the first run is timed
+  DeviceConfig device;
+};
+
+void declare(Options& options, BenchConfig& config) {
+  declare_model(options, config.checkpoint);
+  options.list("only", config.only, "a stage's name or its beginning; may be given several times");
+  options.alias("stage", "only");
+  options.integer("repeats", config.repeats, "timed runs of each stage, after one to warm up", 1,
+                  1000);
+  options.integer("threads", config.threads, "CPU threads, 0: libtorch's choice", 0, 1024);
+  options.integer("images", config.stages.images, "of end-to-end sampling and of the update", 2,
+                  1024);
+  options.integer("steps", config.stages.steps, "of sampling", 1, 1000);
+  options.integer("update_steps", config.stages.update_steps, "of the update's trajectories", 1,
+                  1000);
+  options.number("cfg_scale", config.stages.guidance, "classifier-free guidance of both", 1, 100);
+  options.text("shape", config.shape,
+               "sd15, sd21 or sdxl with random weights: unet, vae, prdp; with --only any stage");
+  options.integer("resolution", config.resolution, "pixels, with --shape; 0: the shape's own", 0,
+                  4096);
+  options.text("save_model", config.save_model, "writes what --shape names to a folder, and ends");
+  options.flag("gradient_checkpointing", config.stages.gradient_checkpointing,
+               "of training stages [with --shape: true]");
+  declare_device(options, config.device);
+  options.text("output", config.output, "writes the figures as JSON too");
+  options.short_name("output", 'o');
+}
+
+bool is_wanted(const std::string& name, const std::vector<std::string>& only) {
+  if (only.empty()) return true;
+  return std::any_of(only.begin(), only.end(),
+                     [&](const auto& start) { return name.starts_with(start); });
+}
+
+void check_names(const std::vector<bench::StagePlan>& plans, const std::vector<std::string>& only) {
+  for (const auto& start : only) {
+    std::string names;
+    bool found = false;
+    for (const auto& plan : plans) {
+      found = found || plan.name.starts_with(start);
+      if (names.find(plan.name) == std::string::npos)
+        names += (names.empty() ? "" : ", ") + plan.name;
+    }
+    if (!found)
+      throw data::BadInput("--only: expected one of " + names + ", found '" + start + "'");
+  }
+}
+
+using Results = std::vector<bench::Measurement>;
+
+Results measured(const std::vector<bench::StagePlan>& plans, const BenchConfig& config) {
+  check_names(plans, config.only);
+  Results results;
+  for (const auto& plan : plans) {
+    if (!is_wanted(plan.name, config.only)) continue;
+    results.push_back(bench::measure(
+        plan.make(),
+        {.repeats = config.repeats, .cold = config.cold, .device = config.stages.device}));
+    std::cerr << "." << std::flush;
+  }
+  std::cerr << "\n";
+  return results;
+}
+
+void move_clip(rewards::Clip& clip, at::Device device) {
+  for_each_tensor(clip, "", [&](const std::string&, at::Tensor& t) { t = t.to(device); });
+}
+
+Results of_checkpoint(const BenchConfig& config) {
+  auto pipeline = open_model(config.checkpoint);
+  const fs::path& folder = pipeline.source;
+  move_to(pipeline, config.stages.device);
+  std::optional<rewards::Clip> clip;
+  if (fs::exists(folder / "clip" / "config.json")) {
+    clip = rewards::load_clip(folder / "clip");
+    move_clip(*clip, config.stages.device);
+  }
+  return measured(bench::make_stages(pipeline, clip, config.stages), config);
+}
+
+// The networks alone, each made when its turn comes; or stages of a whole random model, where
+// --only names one.
+Results of_shape(const BenchConfig& config) {
+  auto plans = bench::make_shape_stages(
+      {.shape = config.shape,
+       .resolution = config.resolution > 0 ? config.resolution
+                                           : bench::shape_by_name(config.shape).vae.sample_size,
+       .update_steps = config.stages.update_steps,
+       .gradient_checkpointing = config.stages.gradient_checkpointing,
+       .device = config.stages.device});
+  const bool alone = std::all_of(config.only.begin(), config.only.end(), [&](const auto& start) {
+    return std::any_of(plans.begin(), plans.end(),
+                       [&](const auto& plan) { return plan.name.starts_with(start); });
+  });
+  if (alone) return measured(plans, config);
+  auto model = bench::make_random_model(config.shape, config.resolution);
+  move_to(model.pipeline, config.stages.device);
+  move_clip(model.clip, config.stages.device);
+  const std::optional<rewards::Clip> clip = model.clip;
+  for (auto& plan : bench::make_stages(model.pipeline, clip, config.stages)) plans.push_back(plan);
+  return measured(plans, config);
+}
+
+void settle(const Options& options, BenchConfig& config) {
+  if (!config.shape.empty() && !config.checkpoint.model.empty())
+    throw data::BadInput("bench: expected --model or --shape, found both; leave one out");
+  if (config.shape.empty() && !config.save_model.empty())
+    throw data::BadInput("save_model: expected a --shape to write, found none");
+  if (config.threads > 0) at::set_num_threads(static_cast<int>(config.threads));
+  if (config.shape.empty()) return;
+  config.cold = !options.given("repeats");  // seconds to minutes each
+  if (config.cold) config.repeats = 1;
+  if (!options.given("update_steps")) config.stages.update_steps = 1;
+  if (!options.given("gradient_checkpointing")) config.stages.gradient_checkpointing = true;
+}
+
+}  // namespace
+
+int cmd_bench(const std::vector<std::string>& arguments) {
+  BenchConfig config;
+  Options options(
+      "bench",
+      "Measures each stage: time, GFLOP/s, share of a plain matrix product's, peak memory.");
+  declare(options, config);
+  const auto parsed = options.parse(arguments);
+  if (!parsed.proceed) return 0;
+  if (!parsed.positional.empty()) {
+    throw data::BadInput("laurel bench: unexpected '" + parsed.positional[0] +
+                         "' (a model is given as --model)");
+  }
+  settle(options, config);
+  if (!config.save_model.empty()) {
+    bench::save_random_model(config.save_model,
+                             bench::make_random_model(config.shape, config.resolution));
+    std::cout << "random weights: " << config.save_model << "\n";
+    return 0;
+  }
+  const Placement placement = open_device(config.device);
+  const PrecisionScope precision(placement);
+  config.stages.device = placement.device;
+  auto machine = bench::this_machine(placement.name, config.device.precision);
+  const auto results = config.shape.empty() ? of_checkpoint(config) : of_shape(config);
+  machine.ceiling = bench::matmul_ceiling(placement.device, placement.compute, kCeilingRepeats);
+  std::cout << bench::table(machine, results);
+  if (!config.output.empty()) data::write_file(config.output, bench::json(machine, results));
+  return 0;
+}
+
+}  // namespace tools

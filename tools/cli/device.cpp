@@ -1,0 +1,88 @@
+#include "tools/cli/device.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+
+#include <iostream>
+
+#include "data/base/error.hpp"
+#include "data/device/device.hpp"
+#include "data/device/memory.hpp"
+#include "tools/cli/gpu_diagnosis.hpp"
+
+using data::BadInput;
+
+namespace tools {
+namespace {
+
+at::ScalarType parse_precision(const std::string& word) {
+  if (word == "fp32") return at::kFloat;
+  if (word == "bf16") return at::kBFloat16;
+  if (word == "fp16") return at::kHalf;
+  throw BadInput("--precision: expected one of fp32, bf16, fp16, found '" + word + "'");
+}
+
+// Takes the GPU that `device` names. "auto": where none can be used, the CPU; what is wrong with
+// one that is there is said.
+void open_gpu(const std::string& device, int64_t local_rank, Placement& placement) {
+  const bool asked = device != "auto";
+  named_gpu(device);  // refuses a word that is not known
+  GpuFacts facts = probe_gpu();
+  const auto count = static_cast<int64_t>(facts.gpus.size());
+  std::string trouble = describe_gpu_trouble(facts);
+  if (trouble.empty()) {
+    const int64_t index = gpu_index(device, local_rank, count);
+    ask_torch(facts, index);
+    trouble = describe_gpu_trouble(facts);
+    if (trouble.empty()) {
+      placement.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+      placement.name = facts.gpus[static_cast<size_t>(index)].name;
+      // fp32 means fp32: images must agree with the CPU's.
+      at::globalContext().setAllowTF32CuDNN(false);
+      return;
+    }
+  }
+  if (asked) throw BadInput("--device " + device + ": " + trouble);
+  if (count > 0) std::cerr << "laurel: computing on the CPU: " << trouble << "\n";
+}
+
+}  // namespace
+
+void declare_device(Options& options, DeviceConfig& config) {
+  options.text("device", config.device, "auto, cpu, cuda, or cuda:<number>: where to compute");
+  options.choice("precision", config.precision, {"fp32", "bf16", "fp16"}, "of matrix products");
+}
+
+Placement open_device(const DeviceConfig& config, int64_t local_rank) {
+  Placement placement;
+  placement.compute = parse_precision(config.precision);
+  if (config.device != "cpu") open_gpu(config.device, local_rank, placement);
+  if (placement.device.is_cpu() && placement.compute == at::kHalf) {
+    throw BadInput("--precision fp16: the CPU has no fp16 arithmetic; use --precision fp32");
+  }
+  if (placement.device.is_cpu() && placement.compute == at::kBFloat16) {
+    std::cerr << "laurel: --precision bf16 is usually slower than fp32 on a CPU (`laurel doctor` "
+                 "measures it)\n";
+  }
+  return placement;
+}
+
+double memory_limit(const std::string& max_memory, at::Device device) {
+  return max_memory.empty() ? data::memory_within_reach(device)
+                            : data::parse_bytes(max_memory, "max_memory");
+}
+
+PrecisionScope::PrecisionScope(const Placement& placement) : placement_(placement) {
+  if (placement_.compute == at::kFloat) return;
+  at::autocast::set_autocast_dtype(placement_.device.type(), placement_.compute);
+  at::autocast::set_autocast_enabled(placement_.device.type(), true);
+  at::autocast::set_autocast_cache_enabled(false);
+}
+
+PrecisionScope::~PrecisionScope() {
+  if (placement_.compute == at::kFloat) return;
+  at::autocast::set_autocast_enabled(placement_.device.type(), false);
+  at::autocast::set_autocast_cache_enabled(true);
+}
+
+}  // namespace tools

@@ -1,0 +1,217 @@
+#include "tools/cli/gpu_diagnosis.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <dlfcn.h>
+
+#include <charconv>
+#include <cstdlib>
+
+#include "data/base/error.hpp"
+#include "data/base/shared_library.hpp"
+#include "data/device/device.hpp"
+
+using data::BadInput;
+
+namespace tools {
+namespace {
+
+const std::string kOrCpu = ", or use --device cpu";
+
+// The few functions of the CUDA driver that a probe needs, as cuda.h declares them.
+struct Driver {
+  int (*init)(unsigned flags) = nullptr;
+  int (*version)(int* version) = nullptr;
+  int (*count)(int* count) = nullptr;
+  int (*device)(int* device, int ordinal) = nullptr;
+  int (*name)(char* name, int length, int device) = nullptr;
+  int (*memory)(size_t* bytes, int device) = nullptr;
+};
+
+bool load_driver(Driver& driver) {
+  void* library =
+      dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);  // kept: the driver stays in the process
+  return library && data::find_function(library, "cuInit", driver.init) &&
+         data::find_function(library, "cuDriverGetVersion", driver.version) &&
+         data::find_function(library, "cuDeviceGetCount", driver.count) &&
+         data::find_function(library, "cuDeviceGet", driver.device) &&
+         data::find_function(library, "cuDeviceGetName", driver.name) &&
+         data::find_function(library, "cuDeviceTotalMem_v2", driver.memory);
+}
+
+// libtorch_cuda.so of the folder from which libtorch_cpu was loaded; empty when it has none.
+std::filesystem::path find_torch_cuda() {
+  Dl_info info{};
+  if (!dladdr(reinterpret_cast<void*>(&at::globalContext), &info) || !info.dli_fname) return {};
+  const auto path = std::filesystem::path(info.dli_fname).parent_path() / "libtorch_cuda.so";
+  return std::filesystem::exists(path) ? path : std::filesystem::path();
+}
+
+void list_gpus(const Driver& driver, GpuFacts& facts) {
+  int count = 0;
+  driver.version(&facts.driver_cuda);
+  facts.init_status = driver.init(0);
+  if (facts.init_status != 0 || driver.count(&count) != 0) return;
+  for (int i = 0; i < count; ++i) {
+    int device = 0;
+    char name[256] = "";
+    size_t bytes = 0;
+    if (driver.device(&device, i) != 0) continue;
+    driver.name(name, sizeof name, device);
+    driver.memory(&bytes, device);
+    facts.gpus.push_back({.name = name, .memory_bytes = static_cast<int64_t>(bytes)});
+  }
+}
+
+// By the codes of cuda.h.
+std::string init_trouble(const GpuFacts& facts) {
+  const std::string code = " (cuInit: " + std::to_string(facts.init_status) + ")";
+  switch (facts.init_status) {
+    case 34:
+      return "the libcuda.so.1 that is found is the CUDA toolkit's stub, not the driver" + code +
+             "; take its folder out of LD_LIBRARY_PATH" + kOrCpu;
+    case 802:
+      return "the GPUs are not ready" + code + "; start nvidia-fabricmanager" + kOrCpu;
+    case 803:
+      return "the NVIDIA driver's library and its kernel module are of different versions" + code +
+             "; restart the machine after an update of the driver, in a container use the "
+             "machine's libcuda" +
+             kOrCpu;
+    case 804:
+      return "CUDA's forward-compatibility libcuda does not serve this GPU" + code +
+             "; take it out of LD_LIBRARY_PATH" + kOrCpu;
+    default:
+      return "the NVIDIA driver finds no GPU" + code + "; check `nvidia-smi`" +
+             (facts.hidden ? ", CUDA_VISIBLE_DEVICES" : "") +
+             " and, in a container, that the GPU is passed in" + kOrCpu;
+  }
+}
+
+// The oldest NVIDIA driver that serves a CUDA (its release notes); "" where that is not known here.
+std::string least_driver(int cuda) {
+  switch (cuda / 1000) {
+    case 11:
+      return " to 450 or newer";
+    case 12:
+      return " to 525 or newer";
+    case 13:
+      return " to 580 or newer";
+    default:
+      return "";
+  }
+}
+
+std::string torch_trouble(const GpuFacts& facts) {
+  if (!facts.load_error.empty()) {
+    return "cannot load libtorch's CUDA part: " + facts.load_error + "; run tools/setup --gpu" +
+           kOrCpu;
+  }
+  const std::string versions = "the NVIDIA driver serves CUDA " + cuda_text(facts.driver_cuda) +
+                               ", libtorch was built for CUDA " + cuda_text(facts.torch_cuda);
+  // A driver serves every minor version of its own CUDA and all that is older.
+  if (facts.driver_cuda / 1000 < facts.torch_cuda / 1000) {
+    return versions + "; update the driver" + least_driver(facts.torch_cuda) +
+           ", give -DLAUREL_TORCH=<a libtorch for CUDA " + cuda_text(facts.driver_cuda) + ">" +
+           kOrCpu;
+  }
+  if (!facts.torch_finds) {
+    return "libtorch finds no GPU that it can use, though the driver lists one (" + versions +
+           "); check `nvidia-smi`" + (facts.hidden ? ", CUDA_VISIBLE_DEVICES" : "") + kOrCpu;
+  }
+  if (!facts.compute_error.empty()) {
+    return "a first product on the GPU failed: " + facts.compute_error + " (" + versions +
+           "); check with `nvidia-smi` that it is free, and that this libtorch serves it" + kOrCpu;
+  }
+  return "";
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+std::string try_product(at::Device device) {
+  try {
+    const at::Tensor a = at::ones({8, 8}, at::TensorOptions(device));
+    at::mm(a, a);
+    data::synchronize(device);
+  } catch (const c10::Error& error) {
+    return first_line(error.what_without_backtrace());
+  }
+  return "";
+}
+
+bool load_torch(GpuFacts& facts) {
+  static void* library = nullptr;  // kept
+  if (!library) library = dlopen(facts.torch_library.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  if (!library) facts.load_error = first_line(dlerror());
+  return library != nullptr;
+}
+
+}  // namespace
+
+std::string cuda_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+std::string describe_gpu_trouble(const GpuFacts& facts) {
+  if (!facts.driver)
+    return "no NVIDIA driver (libcuda.so.1 is missing or lacks functions); install it" + kOrCpu;
+  if (facts.init_status != 0 || facts.gpus.empty()) return init_trouble(facts);
+  if (facts.torch_library.empty())
+    return "this libtorch has no CUDA part (libtorch_cuda.so); run tools/setup --gpu" + kOrCpu;
+  if (!facts.load_error.empty() || facts.torch_cuda > 0) return torch_trouble(facts);
+  return "";
+}
+
+std::optional<int64_t> named_gpu(const std::string& device) {
+  if (device == "auto" || device == "cuda") return std::nullopt;
+  const std::string number = device.starts_with("cuda:") ? device.substr(5) : "";
+  int64_t index = -1;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), index);
+  if (error == std::errc() && end == number.data() + number.size() && index >= 0) return index;
+  throw BadInput("--device: expected one of auto, cpu, cuda, cuda:<number>, found '" + device +
+                 "'");
+}
+
+int64_t gpu_index(const std::string& device, int64_t local_rank, int64_t gpus) {
+  const std::optional<int64_t> named = named_gpu(device);
+  const std::string found = ", found " + std::to_string(gpus) + (gpus == 1 ? " GPU" : " GPUs");
+  if (named && local_rank > 0) {
+    throw BadInput("--device " + device +
+                   ": expected `cuda` for several processes of a machine, each of which takes the "
+                   "GPU of its local rank, found a number");
+  }
+  if (named && *named >= gpus) {
+    throw BadInput("--device " + device + ": expected a number from 0 to " +
+                   std::to_string(gpus - 1) + found + " (`laurel doctor` lists them)");
+  }
+  if (local_rank >= gpus) {
+    throw BadInput("--device cuda: expected a GPU for each process of this machine" + found +
+                   " for local rank " + std::to_string(local_rank) + "; start at most " +
+                   std::to_string(gpus) + " here");
+  }
+  return named.value_or(local_rank);
+}
+
+GpuFacts probe_gpu() {
+  GpuFacts facts;
+  facts.torch_library = find_torch_cuda();
+  facts.hidden = std::getenv("CUDA_VISIBLE_DEVICES") != nullptr;
+  Driver driver;
+  facts.driver = load_driver(driver);
+  if (facts.driver) list_gpus(driver, facts);
+  return facts;
+}
+
+void ask_torch(GpuFacts& facts, int64_t index) {
+  if (!describe_gpu_trouble(facts).empty() || !load_torch(facts)) return;
+  facts.torch_cuda = static_cast<int>(at::detail::getCUDAHooks().versionCUDART());
+  if (!describe_gpu_trouble(facts).empty()) return;  // libtorch would warn of it in many lines
+  facts.torch_finds = at::globalContext().hasCUDA();
+  if (!facts.torch_finds) return;
+  at::globalContext().lazyInitDevice(at::kCUDA);
+  const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+  c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(device);  // nothing of this process on another
+  facts.compute_error = try_product(device);
+}
+
+}  // namespace tools

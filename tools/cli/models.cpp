@@ -1,0 +1,97 @@
+#include "tools/cli/models.hpp"
+
+#include <ATen/ATen.h>
+
+#include <cstdlib>
+#include <iostream>
+
+#include "data/base/error.hpp"
+#include "data/weights/hub_cache.hpp"
+#include "diffusion/checkpoints/single_file.hpp"
+
+namespace fs = std::filesystem;
+
+namespace tools {
+
+fs::path embedded_models() {
+  if (const char* named = std::getenv("LAUREL_MODELS"))
+    return fs::is_directory(named) ? named : fs::path();
+  std::error_code error;
+  const fs::path bin = fs::read_symlink("/proc/self/exe", error).parent_path();
+  const fs::path packaged = bin.parent_path() / "share" / "laurel" / "models";
+  const fs::path built =
+      bin.parent_path().parent_path().parent_path() / "models";  // <source>/build/<preset>/bin
+  for (const auto& folder : {packaged, built}) {
+    if (fs::is_directory(folder, error)) return folder;
+  }
+  return {};
+}
+
+fs::path checkpoint_path(const std::string& named) {
+  if (!named.empty()) {
+    std::error_code error;
+    const bool on_hub = !fs::exists(named, error) && data::is_hub_name(named);
+    return on_hub ? data::find_in_hub_cache(named) : fs::path(named);
+  }
+  const fs::path models = embedded_models();
+  if (models.empty()) {
+    throw data::BadInput(
+        "model: expected a folder, found none: the embedded models are not beside the program; "
+        "give --model FOLDER, or set LAUREL_MODELS to their folder");
+  }
+  return models / "tiny-world";
+}
+
+std::string model_name(const fs::path& path) {
+  if (fs::is_regular_file(path)) return path.stem().string();
+  const fs::path whole = fs::absolute(path / "").lexically_normal().parent_path();
+  const fs::path snapshots = whole.parent_path();
+  const std::string repository = snapshots.parent_path().filename().string();
+  if (snapshots.filename() != "snapshots" || !repository.starts_with("models--"))
+    return whole.filename().string();
+  return repository.substr(repository.rfind("--") + 2);
+}
+
+void declare_model(Options& options, ModelConfig& config) {
+  options.text("model", config.model,
+               "folder, .safetensors, .ckpt, org/name in the HF cache [embedded tiny-world]");
+  options.short_name("model", 'm');
+  options.text("vae", config.vae, "VAE in place of the model's: folder or file");
+  options.text("tokenizer", config.tokenizer, "folder in place of the model's");
+  options.text("prediction_type", config.prediction_type,
+               "epsilon or v_prediction [told from the model]");
+  options.alias("pretrained_model_name_or_path", "model");
+  options.rarely({"vae", "tokenizer", "prediction_type"});
+}
+
+diffusion::Pipeline open_model(const ModelConfig& config) {
+  const fs::path path = checkpoint_path(config.model);
+  if (fs::is_regular_file(path)) {
+    const fs::path clip = embedded_models() / "clip-tokenizer";
+    auto loaded = diffusion::load_single_file(
+        path, {.clip_tokenizer = fs::is_directory(clip) ? clip : fs::path(),
+               .tokenizer = config.tokenizer,
+               .vae = config.vae,
+               .prediction_type = config.prediction_type});
+    for (const auto& note : loaded.notes) std::cerr << "note: " << note << "\n";
+    return loaded.pipeline;
+  }
+  diffusion::Pipeline pipeline = diffusion::load_pipeline(path);
+  if (!config.vae.empty())
+    pipeline.vae = diffusion::load_vae_alone(config.vae, pipeline.vae.config.scaling_factor);
+  if (!config.tokenizer.empty()) pipeline.tokenizer = data::load_tokenizer(config.tokenizer);
+  if (!config.prediction_type.empty())
+    pipeline.scheduler.prediction_type =
+        diffusion::prediction_from_name(config.prediction_type, "--prediction_type");
+  return pipeline;
+}
+
+void move_to(diffusion::Pipeline& pipeline, at::Device device) {
+  const auto move = [device](const std::string&, at::Tensor& tensor) {
+    tensor = tensor.to(device);
+  };
+  for_each_tensor(pipeline.unet, "", move);
+  for_each_tensor(pipeline.vae, "", move);
+}
+
+}  // namespace tools

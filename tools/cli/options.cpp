@@ -1,0 +1,356 @@
+#define CXXOPTS_VECTOR_DELIMITER '\0'  // a comma inside a prompt does not split it
+#include "tools/cli/options.hpp"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cxxopts.hpp>
+#include <iostream>
+#include <sstream>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+
+using data::BadInput;
+
+namespace tools {
+namespace {
+
+std::string joined(const std::vector<std::string>& words, const std::string& between) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : between) + word;
+  return text;
+}
+
+std::string canonical(std::string key) {
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+template <class T>
+T parse_number(const std::string& text, const std::string& where, const char* kind) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw BadInput(where + ": expected " + kind + ", found '" + text + "'");
+  }
+  return value;
+}
+
+template <class T>
+void check_range(T value, T min, T max, const std::string& where, const std::string& range) {
+  if (!(value >= min && value <= max)) {
+    std::ostringstream found;
+    found << value;
+    throw BadInput(where + ": expected a value in " + range + ", found " + found.str());
+  }
+}
+
+std::string number_text(double value) {
+  char buffer[32];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
+  std::string text(buffer, end);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text;
+}
+
+std::string toml_string(const std::string& value) {
+  std::ostringstream out;
+  out << toml::value<std::string>(value);
+  return out.str();
+}
+
+template <class T>
+std::string range_text(T min, T max) {
+  std::ostringstream out;
+  out << "[";
+  if (min == std::numeric_limits<T>::lowest())
+    out << "-inf";
+  else
+    out << min;
+  out << ", ";
+  if (max == std::numeric_limits<T>::max() || max == std::numeric_limits<T>::infinity())
+    out << "inf";
+  else
+    out << max;
+  out << "]";
+  return out.str();
+}
+
+// A TOML value as the words that a flag would carry.
+std::vector<std::string> words_of(const toml::node& node, const std::string& where) {
+  if (const auto* text = node.as_string()) return {text->get()};
+  if (const auto* integer = node.as_integer()) return {std::to_string(integer->get())};
+  if (const auto* number = node.as_floating_point()) return {number_text(number->get())};
+  if (const auto* flag = node.as_boolean()) return {flag->get() ? "true" : "false"};
+  if (const auto* array = node.as_array()) {
+    std::vector<std::string> words;
+    for (const auto& element : *array) {
+      const auto inner = words_of(element, where);
+      words.insert(words.end(), inner.begin(), inner.end());
+    }
+    return words;
+  }
+  throw BadInput(where + ": expected a text, a number, true, false or an array of them");
+}
+
+constexpr size_t kHelpColumn = 32, kHelpWidth = 120;
+
+// Broken between words so that no line passes kHelpWidth; each but the first begins at kHelpColumn.
+std::string wrapped(const std::string& text) {
+  std::string lines;
+  size_t start = 0;
+  while (text.size() - start > kHelpWidth - kHelpColumn) {
+    size_t end = text.rfind(' ', start + kHelpWidth - kHelpColumn);
+    if (end == std::string::npos || end <= start) break;
+    lines += text.substr(start, end - start) + "\n" + std::string(kHelpColumn, ' ');
+    start = end + 1;
+  }
+  return lines + text.substr(start);
+}
+
+}  // namespace
+
+Options::Options(std::string command, std::string summary, std::string positional_help)
+    : command_(std::move(command)),
+      summary_(std::move(summary)),
+      positional_help_(std::move(positional_help)) {}
+
+void Options::group(const std::string& title) { group_ = title; }
+
+Options::Entry& Options::add(const std::string& key, Kind kind, const std::string& help) {
+  entries_.push_back({.key = key,
+                      .group = group_,
+                      .help = help,
+                      .range = "",
+                      .kind = kind,
+                      .set = {},
+                      .toml = {}});
+  return entries_.back();
+}
+
+void Options::integer(
+    const std::string& key, int64_t& target, const std::string& help, int64_t min, int64_t max) {
+  Entry& entry = add(key, Kind::kInteger, help);
+  const std::string range = range_text(min, max);
+  entry.set = [&target, min, max, range](const auto& values, const std::string& where) {
+    const auto value = parse_number<int64_t>(values.back(), where, "a whole number");
+    check_range(value, min, max, where, range);
+    target = value;
+  };
+  entry.toml = [&target] { return std::to_string(target); };
+}
+
+void Options::number(
+    const std::string& key, double& target, const std::string& help, double min, double max) {
+  Entry& entry = add(key, Kind::kNumber, help);
+  const std::string range = range_text(min, max);
+  entry.set = [&target, min, max, range](const auto& values, const std::string& where) {
+    const auto value = parse_number<double>(values.back(), where, "a number");
+    check_range(value, min, max, where, range);
+    target = value;
+  };
+  entry.toml = [&target] { return number_text(target); };
+}
+
+void Options::text(const std::string& key, std::string& target, const std::string& help) {
+  Entry& entry = add(key, Kind::kText, help);
+  entry.set = [&target](const auto& values, const std::string&) { target = values.back(); };
+  entry.toml = [&target] { return toml_string(target); };
+}
+
+void Options::choice(const std::string& key,
+                     std::string& target,
+                     const std::vector<std::string>& allowed,
+                     const std::string& help) {
+  Entry& entry = add(key, Kind::kText, help + " (" + joined(allowed, " | ") + ")");
+  entry.set = [&target, allowed](const auto& values, const std::string& where) {
+    if (std::find(allowed.begin(), allowed.end(), values.back()) == allowed.end()) {
+      const std::string near = data::nearest(values.back(), allowed);
+      throw BadInput(where + ": expected one of " + joined(allowed, ", ") + ", found '" +
+                     values.back() + "'" + (near.empty() ? "" : "; did you mean " + near + "?"));
+    }
+    target = values.back();
+  };
+  entry.toml = [&target] { return toml_string(target); };
+}
+
+void Options::flag(const std::string& key, bool& target, const std::string& help) {
+  Entry& entry = add(key, Kind::kFlag, help);
+  entry.set = [&target](const auto& values, const std::string& where) {
+    const std::string& value = values.back();
+    if (value != "true" && value != "false")
+      throw BadInput(where + ": expected true or false, found '" + value + "'");
+    target = value == "true";
+  };
+  entry.toml = [&target] { return target ? "true" : "false"; };
+}
+
+void Options::list(const std::string& key,
+                   std::vector<std::string>& target,
+                   const std::string& help) {
+  Entry& entry = add(key, Kind::kList, help);
+  entry.set = [&target](const auto& values, const std::string&) { target = values; };
+  entry.toml = [&target] {
+    std::vector<std::string> words;
+    for (const auto& value : target) words.push_back(toml_string(value));
+    return "[" + joined(words, ", ") + "]";
+  };
+}
+
+void Options::short_name(const std::string& key, char letter) {
+  require(key, "short_name").letter = letter;
+}
+
+void Options::rarely(const std::vector<std::string>& keys) {
+  for (const auto& key : keys) require(key, "rarely: " + key).rare = true;
+}
+
+void Options::alias(const std::string& other, const std::string& key) {
+  aliases_.emplace_back(other, key);
+}
+
+Options::Entry* Options::find(const std::string& key) {
+  std::string wanted = canonical(key);
+  for (const auto& [other, known] : aliases_) {
+    if (other == wanted) wanted = known;
+  }
+  for (auto& entry : entries_) {
+    if (entry.key == wanted) return &entry;
+  }
+  return nullptr;
+}
+
+Options::Entry& Options::require(const std::string& key, const std::string& where) {
+  if (Entry* entry = find(key)) return *entry;
+  std::vector<std::string> keys{"config", "help"};
+  for (const auto& entry : entries_) keys.push_back(entry.key);
+  const std::string near = data::nearest(canonical(key), keys);
+  throw BadInput(where + ": unknown" + (near.empty() ? "" : "; did you mean " + near + "?") +
+                 " (`laurel " + command_ + " --help` lists all)");
+}
+
+void Options::read_toml(const std::filesystem::path& path) {
+  const std::string source = data::read_file(path);
+  toml::table table;
+  try {
+    table = toml::parse(source, path.string());
+  } catch (const toml::parse_error& error) {
+    throw BadInput(path.string() + ":" + std::to_string(error.source().begin.line) + ": " +
+                   std::string(error.description()));
+  }
+  for (const auto& [key, node] : table) {
+    const std::string where = path.string() + ":" + std::to_string(node.source().begin.line) +
+                              ": " + std::string(key.str());
+    Entry& entry = require(std::string(key.str()), where);
+    const auto words = words_of(node, where);
+    if (node.is_array() && entry.kind != Kind::kList)
+      throw BadInput(where + ": expected one value, found an array");
+    if (entry.kind == Kind::kText && !node.is_string())
+      throw BadInput(where + ": expected a text in quotes");
+    entry.set(words, where);
+    entry.given = true;
+  }
+}
+
+std::vector<std::string> Options::read_flags(const std::vector<std::string>& arguments) {
+  cxxopts::Options parser("laurel " + command_);
+  auto declare = parser.add_options();
+  declare("config", "", cxxopts::value<std::string>())("help", "");
+  for (const auto& entry : entries_) {
+    const std::string names = (entry.letter ? std::string(1, entry.letter) + "," : "") + entry.key;
+    if (entry.kind == Kind::kFlag)
+      declare(names, "", cxxopts::value<std::string>()->implicit_value("true"));
+    else if (entry.kind == Kind::kList)
+      declare(names, "", cxxopts::value<std::vector<std::string>>());
+    else
+      declare(names, "", cxxopts::value<std::string>());
+  }
+  parser.add_options()("positional", "", cxxopts::value<std::vector<std::string>>());
+  parser.parse_positional("positional");
+
+  std::vector<const char*> argv{"laurel"};
+  for (const auto& argument : arguments) argv.push_back(argument.c_str());
+  try {
+    const auto result = parser.parse(static_cast<int>(argv.size()), argv.data());
+    if (result.count("config")) read_toml(result["config"].as<std::string>());
+    for (auto& entry : entries_) {
+      if (!result.count(entry.key)) continue;
+      entry.set(entry.kind == Kind::kList
+                    ? result[entry.key].as<std::vector<std::string>>()
+                    : std::vector<std::string>{result[entry.key].as<std::string>()},
+                "--" + entry.key);
+      entry.given = true;
+    }
+    return result.count("positional") ? result["positional"].as<std::vector<std::string>>()
+                                      : std::vector<std::string>{};
+  } catch (const cxxopts::exceptions::exception& error) {
+    throw BadInput("laurel " + command_ + ": " + error.what());
+  }
+}
+
+Options::Parsed Options::parse(const std::vector<std::string>& arguments) {
+  std::vector<std::string> normal;
+  bool only_positional = false;
+  for (const auto& argument : arguments) {
+    if (argument == "--") only_positional = true;
+    if (only_positional || !argument.starts_with("--") || argument == "--") {
+      normal.push_back(argument);
+      continue;
+    }
+    if (argument == "--help" || argument == "--help-all") {
+      std::cout << help(argument == "--help-all");
+      return {.proceed = false, .positional = {}};
+    }
+    const size_t equals = argument.find('=');
+    const std::string key =
+        canonical(argument.substr(2, equals == std::string::npos ? equals : equals - 2));
+    const std::string value = equals == std::string::npos ? "" : argument.substr(equals);
+    normal.push_back("--" + (key == "config" ? key : require(key, "--" + key).key) + value);
+  }
+  return {.proceed = true, .positional = read_flags(normal)};
+}
+
+bool Options::given(const std::string& key) const {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [&](auto& entry) { return entry.key == key && entry.given; });
+}
+
+std::string Options::resolved() const {
+  std::string text;
+  for (const auto& entry : entries_) text += entry.key + " = " + entry.toml() + "\n";
+  return text;
+}
+
+std::string Options::help(bool all) const {
+  std::string text = "laurel " + command_ +
+                     (positional_help_.empty() ? "" : " " + positional_help_) + " [options]\n" +
+                     summary_ + "\n";
+  std::string group = "\n";
+  int64_t left_out = 0;
+  for (const auto& entry : entries_) {
+    if (entry.rare && !all) {
+      ++left_out;
+      continue;
+    }
+    if (entry.group != group) text += "\n" + (entry.group.empty() ? "" : entry.group + ":\n");
+    group = entry.group;
+    std::string left = std::string("  ") +
+                       (entry.letter ? std::string("-") + entry.letter + ", " : "") + "--" +
+                       entry.key;
+    std::replace(left.begin(), left.end(), '_', '-');
+    left.resize(std::max<size_t>(left.size() + 2, kHelpColumn), ' ');
+    std::string value =
+        entry.toml();  // shown as it is typed: without quotes, a list without brackets
+    std::erase_if(value, [](char c) { return c == '"' || c == '\'' || c == '[' || c == ']'; });
+    const bool silent = value.empty() || value == "false";
+    text += left + wrapped(entry.help + (silent ? "" : " [" + value + "]")) + "\n";
+  }
+  text += "\n  --config FILE                 the same keys from a TOML file; flags win\n";
+  if (left_out)
+    text += "  --help-all                    " + std::to_string(left_out) + " more options\n";
+  return text;
+}
+
+}  // namespace tools

@@ -1,0 +1,128 @@
+#include "tools/cli/progress.hpp"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+
+namespace tools {
+namespace {
+
+constexpr double kBarInterval = 0.1;     // seconds between two drawings
+constexpr double kPlainInterval = 10.0;  // seconds between two lines of a log
+constexpr size_t kWidestBar = 30;
+
+size_t terminal_columns() {
+  winsize size{};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  return 80;
+}
+
+double fraction_of(const ProgressState& state) {
+  if (state.total <= 0) return 0;
+  return std::clamp(static_cast<double>(state.done) / static_cast<double>(state.total), 0.0, 1.0);
+}
+
+std::string rate_text(const ProgressState& state) {
+  if (state.done == 0 || state.seconds <= 0) return "?" + state.unit + "/s";
+  const double rate = static_cast<double>(state.done) / state.seconds;
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f", rate >= 1 ? rate : 1 / rate);
+  return text + (rate >= 1 ? state.unit + "/s" : "s/" + state.unit);
+}
+
+std::string left_text(const ProgressState& state) {
+  if (state.done == 0) return "?";
+  const auto remaining = static_cast<double>(std::max<int64_t>(state.total - state.done, 0));
+  return clock_text(state.seconds / static_cast<double>(state.done) * remaining);
+}
+
+std::string percent_text(const ProgressState& state) {
+  return std::to_string(static_cast<int>(100 * fraction_of(state))) + "%";
+}
+
+// `width` columns, in eighths of a column.
+std::string blocks(double fraction, size_t width) {
+  static const char* const kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const auto eighths = static_cast<size_t>(fraction * 8 * static_cast<double>(width));
+  std::string bar;
+  for (size_t i = 0; i < eighths / 8; ++i) bar += "█";
+  bar += kEighths[eighths % 8];
+  const size_t used = eighths / 8 + (eighths % 8 ? 1 : 0);
+  return bar + std::string(width - std::min(used, width), ' ');
+}
+
+}  // namespace
+
+std::string clock_text(double seconds) {
+  const auto total = static_cast<int64_t>(std::llround(std::max(seconds, 0.0)));
+  char text[32];
+  if (total < 3600) {
+    std::snprintf(text, sizeof text, "%02d:%02d", static_cast<int>(total / 60),
+                  static_cast<int>(total % 60));
+  } else {
+    std::snprintf(text, sizeof text, "%lld:%02d:%02d", static_cast<long long>(total / 3600),
+                  static_cast<int>(total / 60 % 60), static_cast<int>(total % 60));
+  }
+  return text;
+}
+
+std::string bar_text(const ProgressState& state, size_t columns) {
+  const std::string percent = percent_text(state);
+  const std::string left =
+      state.title + ": " + std::string(4 - std::min<size_t>(4, percent.size()), ' ') + percent;
+  std::string right = " " + std::to_string(state.done) + "/" + std::to_string(state.total) + " [" +
+                      clock_text(state.seconds) + "<" + left_text(state) + ", " + rate_text(state) +
+                      (state.note.empty() ? "" : ", " + state.note) + "]";
+  const size_t used = left.size() + right.size() + 2;
+  if (used + 3 > columns) return (left + right).substr(0, columns);
+  return left + "|" + blocks(fraction_of(state), std::min(kWidestBar, columns - used)) + "|" +
+         right;
+}
+
+std::string plain_text(const ProgressState& state) {
+  return state.title + ": " + std::to_string(state.done) + "/" + std::to_string(state.total) +
+         " (" + percent_text(state) + "), " + rate_text(state) + ", " + left_text(state) + " left" +
+         (state.note.empty() ? "" : ", " + state.note);
+}
+
+Progress::Progress(std::string title, int64_t total, std::string unit)
+    : state_{.title = std::move(title), .unit = std::move(unit), .total = total, .note = ""},
+      start_(std::chrono::steady_clock::now()),
+      terminal_(::isatty(STDERR_FILENO) == 1) {}
+
+Progress::~Progress() {
+  if (!terminal_ || shown_at_ < 0) return;
+  show(true);
+  std::cerr << std::endl;
+}
+
+void Progress::advance(int64_t count, const std::string& note) {
+  state_.done += count;
+  state_.note = note;
+  show(state_.done >= state_.total);
+}
+
+void Progress::print(const std::string& line) {
+  if (terminal_ && shown_at_ >= 0) std::cerr << "\r\033[K";
+  std::cerr << line << std::endl;
+  if (terminal_ && shown_at_ >= 0) show(true);
+}
+
+void Progress::show(bool last) {
+  state_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  const double interval = terminal_ ? kBarInterval : kPlainInterval;
+  const bool due = state_.seconds - std::max(shown_at_, terminal_ ? -1.0 : 0.0) >= interval;
+  if (!last && !due) return;
+  shown_at_ = state_.seconds;
+  if (terminal_) {
+    std::cerr << '\r' << bar_text(state_, terminal_columns() - 1) << "\033[K" << std::flush;
+  } else {
+    std::cerr << plain_text(state_) << std::endl;
+  }
+}
+
+}  // namespace tools

@@ -1,0 +1,68 @@
+#include "tools/cli/run_in_ranks.hpp"
+
+#include <ATen/Version.h>
+
+#include <iostream>
+
+#include "data/base/error.hpp"
+#include "data/base/sha256.hpp"
+#include "tools/cli/failure.hpp"
+
+namespace tools {
+namespace {
+
+// Of the running program's file.
+std::string program_digest() { return data::sha256_of_file("/proc/self/exe").substr(0, 16); }
+
+std::string facts_of(const finetune::Launch& launch, const std::string& configuration) {
+  return "laurel = " LAUREL_VERSION "\nprogram = " + program_digest() +
+         "\nranks = " + std::to_string(launch.count) + "\n" + configuration;
+}
+
+// Ends all ranks; the user is told by rank 0, or by this one where rank 0 cannot know.
+[[noreturn]] void fail(const finetune::Ranks& ranks, const std::string& what, int exit_code) {
+  if (ranks.rank == 0) std::cerr << "laurel: " << what << std::endl;
+  finetune::end_all(ranks, what, exit_code);
+}
+
+int run_together(const finetune::Ranks& ranks,
+                 const std::function<int(const finetune::Ranks&)>& body) {
+  try {
+    return body(ranks);
+  } catch (const finetune::RankLost& lost) {
+    if (lost.deputy) std::cerr << "laurel: " << lost.what() << std::endl;
+    finetune::end_all(ranks, lost.what(), lost.exit_code);
+  } catch (const std::exception& error) {
+    const Failure failure = failure_of(error);
+    fail(ranks, failure.what, failure.exit_code);
+  }
+}
+
+}  // namespace
+
+int in_ranks(const std::string& configuration,
+             const finetune::RankLimits& limits,
+             const std::function<int(const finetune::Ranks& ranks)>& body) {
+  const finetune::Launch launch = finetune::read_launch(finetune::from_process);
+  if (launch.count == 1) return body({});
+  finetune::Ranks ranks;
+  try {
+    ranks = finetune::meet(launch, facts_of(launch, configuration), limits);
+  } catch (const finetune::RankLost& lost) {
+    return lost.exit_code;  // rank 0 says why
+  }
+  const int code = run_together(ranks, body);
+  finetune::leave(ranks);
+  return code;
+}
+
+void expect_alone(const std::string& command) {
+  const finetune::Launch launch = finetune::read_launch(finetune::from_process);
+  if (launch.count == 1) return;
+  throw data::BadInput(command + ": expected one process, found " + std::to_string(launch.count) +
+                       " started by " + launch.by +
+                       "; laurel finetune prdp, ddpo and laurel distill share a run among "
+                       "processes, this command does not: start it alone");
+}
+
+}  // namespace tools

@@ -1,0 +1,293 @@
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <torch/headeronly/version.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iomanip>
+#include <iostream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "data/nn/kernels/kernels.hpp"
+#include "finetune/distributed/nccl_loader.hpp"
+#include "tools/cli/gpu_diagnosis.hpp"
+#include "tools/cli/models.hpp"
+#include "tools/cli/options.hpp"
+#include "tools/commands.hpp"
+
+namespace fs = std::filesystem;
+
+namespace tools {
+
+namespace {
+
+enum class Verdict { kGood, kNote, kProblem };
+
+struct Finding {
+  std::string name{}, value{};
+  Verdict verdict = Verdict::kGood;
+  std::string advice{};  // what to do, or what it means
+};
+
+constexpr double kGigabyte = 1e9;
+constexpr double kLeastMemory =
+    3e9;  // free bytes that the embedded models' finetuning needs, with room
+constexpr double kLeastDisk = 2e9;
+constexpr double kProbeSeconds = 0.3;
+constexpr int kNoDevice = 100;  // cuInit's answer where there is a driver and no GPU
+
+std::string rounded(double value, int digits) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(digits) << value;
+  return text.str();
+}
+
+// The value behind `key` in /proc/cpuinfo or /proc/meminfo: "model name : X" -> "X". Empty when it
+// is not there.
+std::string proc_value(const char* file, const std::string& key) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    const size_t colon = line.find(':');
+    if (!line.starts_with(key) || colon == std::string::npos || colon + 2 > line.size()) continue;
+    const size_t start = line.find_first_not_of(" \t", colon + 1);
+    return start == std::string::npos ? "" : line.substr(start);
+  }
+  return "";
+}
+
+// "12345 kB" -> bytes
+double proc_bytes(const std::string& key) {
+  const std::string value = proc_value("/proc/meminfo", key);
+  return value.empty() ? 0 : std::strtod(value.c_str(), nullptr) * 1024;
+}
+
+// A container's limit minus its use; infinite where there is none.
+double container_memory() {
+  double limit = 0, used = 0;
+  std::ifstream max("/sys/fs/cgroup/memory.max"), current("/sys/fs/cgroup/memory.current");
+  if (!(max >> limit) || !(current >> used)) return std::numeric_limits<double>::infinity();
+  return limit - used;
+}
+
+Finding processor() {
+  const std::string flags = " " + proc_value("/proc/cpuinfo", "flags") + " ";
+  std::string simd;
+  for (const char* name : {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}) {
+    if (flags.find(" " + std::string(name) + " ") != std::string::npos)
+      simd += std::string(" ") + name;
+  }
+  const std::string model = proc_value("/proc/cpuinfo", "model name");
+  Finding finding{.name = "processor", .value = (model.empty() ? "unknown" : model) + "," + simd};
+#if defined(__x86_64__)
+  if (simd.find("avx2") == std::string::npos) {
+    finding.verdict = Verdict::kProblem;
+    finding.advice = "without AVX2 libtorch is many times slower; use a machine from 2015 or later";
+  }
+#endif
+  return finding;
+}
+
+Finding threads() {
+  return {.name = "threads",
+          .value = std::to_string(at::get_num_threads()) + " used of " +
+                   std::to_string(std::thread::hardware_concurrency()),
+          .advice = "set OMP_NUM_THREADS to change"};
+}
+
+Finding memory() {
+  const double free = std::min(proc_bytes("MemAvailable"), container_memory());
+  Finding finding{.name = "memory",
+                  .value = rounded(free / kGigabyte, 1) + " GB free of " +
+                           rounded(proc_bytes("MemTotal") / kGigabyte, 1) + " GB"};
+  if (free < kLeastMemory) {
+    finding.verdict = Verdict::kProblem;
+    finding.advice = "under " + rounded(kLeastMemory / kGigabyte, 0) +
+                     " GB finetuning may be killed: close other programs, or lower --batch-size";
+  }
+  return finding;
+}
+
+Finding disk() {
+  std::error_code error;
+  const auto space = fs::space(fs::current_path(), error);
+  const auto free = static_cast<double>(space.available);
+  Finding finding{
+      .name = "disk",
+      .value = error ? error.message() : rounded(free / kGigabyte, 1) + " GB free here"};
+  if (error || free < kLeastDisk) {
+    finding.verdict = Verdict::kProblem;
+    finding.advice =
+        "runs write checkpoints and images: free some space, or work in another folder";
+  }
+  return finding;
+}
+
+// GFLOP/s of work that takes `operations` a call.
+double rate_of(double operations, const std::function<void()>& work) {
+  work();  // warms up
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  double seconds = 0, done = 0;
+  while (seconds < kProbeSeconds) {
+    work();
+    done += operations;
+    seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  }
+  return done / seconds / 1e9;
+}
+
+// Square matrix products.
+double matmul_rate(at::ScalarType type) {
+  constexpr int64_t kSize = 1024;
+  const auto a = at::ones({kSize, kSize}, at::TensorOptions(type));
+  return rate_of(2.0 * kSize * kSize * kSize, [&] { at::mm(a, a); });
+}
+
+// A 3x3 convolution forward and backward, of the sizes that training the embedded UNet has: where
+// bf16 on a CPU is often slow though its matrix product is fast.
+double convolution_rate(at::ScalarType type) {
+  constexpr int64_t kBatch = 16, kWidth = 96, kSide = 8;
+  const auto x =
+      at::ones({kBatch, kWidth, kSide, kSide}, at::TensorOptions(type)).requires_grad_(true);
+  const auto w = at::ones({kWidth, kWidth, 3, 3}, at::TensorOptions(type)).requires_grad_(true);
+  const double forward = 2.0 * 9 * kBatch * kWidth * kWidth * kSide * kSide;
+  return rate_of(3 * forward, [&] { at::conv2d(x, w, {}, 1, 1).sum().backward(); });
+}
+
+std::vector<Finding> speed() {
+  const double product = matmul_rate(at::kFloat), half_product = matmul_rate(at::kBFloat16);
+  const double fp32 = convolution_rate(at::kFloat), bf16 = convolution_rate(at::kBFloat16);
+  const auto text = [](double matmul, double convolution) {
+    return rounded(matmul, 1) + " GFLOP/s matmul, " + rounded(convolution, 1) +
+           " training a convolution";
+  };
+  Finding half{.name = "bf16", .value = text(half_product, bf16)};
+  half.verdict = bf16 < fp32 ? Verdict::kNote : Verdict::kGood;
+  half.advice =
+      bf16 < fp32
+          ? rounded(fp32 / bf16, 1) + " times slower to train than fp32 here: keep --precision fp32"
+          : rounded(bf16 / fp32, 1) + " times faster than fp32 here: --precision bf16 may pay";
+  return {{.name = "fp32", .value = text(product, fp32)}, half};
+}
+
+// A library of the cuda preset, and what takes its place where it cannot be used.
+Finding part_of_gpus(const std::string& name,
+                     const std::string& trouble,
+                     const std::string& with,
+                     const std::string& without) {
+  return {.name = name,
+          .value = trouble.empty() ? with : without,
+          .verdict = trouble.empty() ? Verdict::kGood : Verdict::kNote,
+          .advice = trouble};
+}
+
+// With libtorch's CUDA part loaded, where a driver is there.
+std::vector<Finding> gpu() {
+  GpuFacts facts = probe_gpu();
+  ask_torch(facts, 0);
+  Finding finding{.name = "GPU"};
+  for (const auto& device : facts.gpus) {
+    finding.value += (finding.value.empty() ? "" : ", ") + device.name + " " +
+                     rounded(static_cast<double>(device.memory_bytes) / kGigabyte, 0) + " GB";
+  }
+  if (facts.gpus.empty()) finding.value = "none";
+  if (facts.driver_cuda > 0) finding.value += "; driver for CUDA " + cuda_text(facts.driver_cuda);
+  if (facts.torch_cuda > 0) finding.value += ", libtorch for " + cuda_text(facts.torch_cuda);
+  finding.advice = describe_gpu_trouble(facts);
+  const bool none = facts.gpus.empty() && (!facts.driver || facts.init_status == kNoDevice);
+  if (!finding.advice.empty()) finding.verdict = none ? Verdict::kNote : Verdict::kProblem;
+  std::vector<Finding> findings{finding};
+  if (!facts.gpus.empty())
+    findings.push_back(
+        part_of_gpus("kernels", kernels::trouble_beside_program(), "laurel's own", "libtorch's"));
+  if (facts.gpus.size() > 1)
+    findings.push_back(
+        part_of_gpus("sums of GPUs", finetune::nccl_trouble(), "NCCL", "through host memory"));
+  return findings;
+}
+
+Finding libtorch() {
+  const bool cuda = !probe_gpu().torch_library.empty();
+  return {.name = "libtorch",
+          .value = std::string(TORCH_VERSION) + (cuda ? ", CPU and CUDA" : ", CPU only"),
+          .advice = "SIMD in use: " + at::get_cpu_capability()};
+}
+
+Finding models() {
+  const fs::path folder = embedded_models();
+  Finding finding{.name = "models", .value = folder.empty() ? "none" : folder.string()};
+  std::string missing;
+  for (const char* part : {"tiny-world/unet", "tiny-world/vae", "tiny-world/text_encoder",
+                           "tiny-world/clip", "rewards/aesthetic.safetensors"}) {
+    if (!fs::exists(folder / part)) missing += (missing.empty() ? "" : ", ") + std::string(part);
+  }
+  if (folder.empty() || !missing.empty()) {
+    finding.verdict = Verdict::kProblem;
+    finding.advice =
+        (folder.empty() ? "the models that come with laurel are not found"
+                        : "missing: " + missing) +
+        "; keep the binary in its tree or archive, or set LAUREL_MODELS to the models folder";
+  }
+  return finding;
+}
+
+std::vector<Finding> examine() {
+  std::vector<Finding> findings{processor(), threads(), memory(), disk(), libtorch()};
+  for (const auto& finding : speed()) findings.push_back(finding);
+  for (const auto& finding : gpu()) findings.push_back(finding);
+  findings.push_back(models());
+  return findings;
+}
+
+const char* word(Verdict verdict) {
+  return verdict == Verdict::kGood ? "ok" : verdict == Verdict::kNote ? "note" : "problem";
+}
+
+void print(const std::vector<Finding>& findings) {
+  for (const auto& [name, value, verdict, advice] : findings) {
+    std::cout << std::left << std::setw(9) << word(verdict) << std::setw(13) << name << value
+              << "\n";
+    if (!advice.empty())
+      std::cout << std::string(22, ' ') << (verdict == Verdict::kProblem ? "-> " : "") << advice
+                << "\n";
+  }
+}
+
+void print_json(const std::vector<Finding>& findings) {
+  auto list = nlohmann::ordered_json::array();
+  for (const auto& [name, value, verdict, advice] : findings)
+    list.push_back(
+        {{"name", name}, {"value", value}, {"verdict", word(verdict)}, {"advice", advice}});
+  std::cout << data::to_text(list, 2) << "\n";
+}
+
+}  // namespace
+
+int cmd_doctor(const std::vector<std::string>& arguments) {
+  bool json = false;
+  Options options("doctor",
+                  "Says what this machine can do, what is missing and how to put it right.\nExit "
+                  "code 1: a problem.");
+  options.flag("json", json, "print JSON");
+  const auto parsed = options.parse(arguments);
+  if (!parsed.proceed) return 0;
+  if (!parsed.positional.empty())
+    throw data::BadInput("laurel doctor: takes no argument, found '" + parsed.positional[0] + "'");
+  const auto findings = examine();
+  json ? print_json(findings) : print(findings);
+  const auto problems = std::count_if(findings.begin(), findings.end(),
+                                      [](auto& f) { return f.verdict == Verdict::kProblem; });
+  if (!json)
+    std::cout << (problems ? std::to_string(problems) + " to put right\n" : "all is well\n");
+  return problems ? 1 : 0;
+}
+
+}  // namespace tools

@@ -1,0 +1,81 @@
+#include <iostream>
+
+#include "data/base/error.hpp"
+#include "finetune/estimate/forecast.hpp"
+#include "finetune/estimate/memory.hpp"
+#include "finetune/policy/trainer.hpp"
+#include "tools/cli/run_console.hpp"
+#include "tools/cli/run_in_ranks.hpp"
+#include "tools/commands.hpp"
+#include "tools/finetune/edit_command.hpp"
+#include "tools/finetune/policy_options.hpp"
+#include "tools/finetune/task.hpp"
+
+namespace tools {
+namespace {
+
+// One process of the run, or all of it.
+int finetune_in(const finetune::Ranks& ranks,
+                FinetuneCommand& command,
+                const std::string& method,
+                const Options& options) {
+  const Placement placement = open_device(command.device, ranks.local_rank);
+  const PrecisionScope precision(placement);
+  finetune::Task task = make_task(command, command.config, placement, options.resolved());
+  if (!command.config.train_full && placement.compute != at::kFloat)
+    task.unet = diffusion::with_products_in(task.unet, placement.compute);
+  Console console;
+  const finetune::Reporter reporter = ranks.rank == 0 ? console.reporter() : finetune::Reporter();
+  if (!command.max_memory.empty()) {
+    command.config = finetune::fit_memory(task, command.config,
+                                          memory_limit(command.max_memory, task.device), reporter);
+    task.config_text = options.resolved();
+  } else if (!task.device.is_cpu()) {
+    finetune::expect_memory(task, command.config, memory_limit("", task.device));
+  }
+  if (command.dry_run) {
+    if (ranks.rank == 0)
+      std::cout << finetune::forecast_text(finetune::forecast(task, command.config));
+    return 0;
+  }
+  finetune::RunOptions run;
+  run.folder = command.output_dir;
+  run.resume_from = command.resume_from_checkpoint;
+  run.record = {
+      method,        task.model, command.reward, placement.device.str(), command.config.seed,
+      task.synthetic};
+  run.stop_requested = stop_on_interrupt(ranks.count > 1);
+  run.ranks = ranks;
+  const auto result = finetune::run_finetune(task, command.config, run, reporter);
+  if (ranks.rank == 0) print_result(result, "epochs", "start", command.output_dir);
+  return 0;
+}
+
+}  // namespace
+
+int cmd_finetune(const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && arguments[0] == "edit")
+    return finetune_edit({arguments.begin() + 1, arguments.end()});
+  FinetuneCommand command;
+  Options options("finetune",
+                  "Teaches the UNet to earn more reward: prdp (proximal reward difference "
+                  "prediction), or ddpo, the control.",
+                  "prdp|ddpo (`finetune edit --help`: editing models)");
+  declare_finetune(options, command);
+  const auto parsed = options.parse(arguments);
+  if (!parsed.proceed) return 0;
+  if (parsed.positional.size() != 1 ||
+      (parsed.positional[0] != "prdp" && parsed.positional[0] != "ddpo")) {
+    throw data::BadInput(
+        "laurel finetune: expected prdp, ddpo or edit, found " +
+        (parsed.positional.empty() ? "nothing" : "'" + parsed.positional[0] + "'") +
+        "; write `laurel finetune prdp`");
+  }
+  const std::string method = parsed.positional[0];
+  resolve_finetune(command, method);
+  return in_ranks(options.resolved(), command.ranks, [&](const finetune::Ranks& ranks) {
+    return finetune_in(ranks, command, method, options);
+  });
+}
+
+}  // namespace tools

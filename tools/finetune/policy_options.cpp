@@ -1,0 +1,154 @@
+#include "tools/finetune/policy_options.hpp"
+
+#include <charconv>
+#include <sstream>
+
+#include "data/base/error.hpp"
+#include "data/device/memory.hpp"
+#include "rewards/combine/weighted_sum.hpp"
+
+namespace tools {
+namespace {
+
+constexpr double kHuge = 1e300;
+
+void declare_combination(Options& options, FinetuneCommand& command) {
+  auto& config = command.config;
+  options.choice("normalise_rewards", config.normalise_rewards,
+                 {"none", "pooled", "prompt", "rank", "running", "fixed"},
+                 "one scale before weighting");
+  options.choice("aggregate", config.aggregate,
+                 {"sum", "mean", "min", "soft_min", "mean_std", "uncertainty"},
+                 "of several rewards");
+  options.number("soft_min_temperature", config.soft_min_temperature, "of soft_min", 1e-6, kHuge);
+  options.number("aggregate_k", config.aggregate_k, "of mean_std and uncertainty", 0, kHuge);
+  options.text("reward_statistics", config.reward_statistics,
+               "of fixed: laurel score --save-statistics");
+  options.text("caps", config.caps, "limits in raw units: imagereward=..2");
+  options.text("constraints", config.constraints, "kept by Lagrange multipliers: clip_score>=25");
+  options.number("constraint_rate", config.constraint_rate, "of the multipliers, an epoch", 0,
+                 kHuge);
+}
+
+void declare_edits(Options& options, FinetuneCommand& command) {
+  options.text("edits", command.edits, "models that edit, in place of prompts: folder or JSONL");
+  options.text("validation_edits", command.validation_edits, "the same, not trained on");
+  options.text("request", command.request, "what the edits are to earn; auto: the most");
+  options.number("image_guidance_scale", command.image_guidance_scale, "1: none", 0, 100);
+}
+
+void declare_sampling(Options& options, FinetuneCommand& command) {
+  auto& config = command.config;
+  options.group("sampling (the same in training)");
+  options.integer("sample_num_steps", config.sample_num_steps, "steps of the chain", 1, 1000);
+  options.alias("steps", "sample_num_steps");
+  options.number("sample_eta", config.sample_eta, "1: DDPM's noise", 0, 1);
+  options.number("sample_guidance_scale", config.sample_guidance_scale, "1: no guidance", 0, 100);
+  options.alias("guidance_scale", "sample_guidance_scale");
+  options.alias("cfg_scale", "sample_guidance_scale");
+  options.number("sigma_min", config.sigma_min, "floor of a step's noise", 0, 10);
+  options.integer("sample_batch_size", config.sample_batch_size, "images at once", 1, 65536);
+  options.flag("share_noise", config.share_noise, "a prompt's images start at the same noise");
+}
+
+void declare_epoch(Options& options, FinetuneCommand& command) {
+  auto& config = command.config;
+  options.group("epochs");
+  options.integer("num_epochs", config.num_epochs, "draw, rate, update", 1, 1000000);
+  options.alias("num_train_epochs", "num_epochs");
+  options.integer("prompts_per_epoch", config.prompts_per_epoch, "prompts", 1, 65536);
+  options.integer("images_per_prompt", config.images_per_prompt, "images of each", 2, 65536);
+  options.integer("num_inner_epochs", config.num_inner_epochs, "K: passes over an epoch's images",
+                  1, 10000);
+  options.alias("train_num_inner_epochs", "num_inner_epochs");
+  options.integer("prompts_per_update", config.prompts_per_update, "an optimiser step sees; 0: all",
+                  0, 65536);
+  options.flag("offline", config.offline, "draw once, from the starting model");
+  options.integer("offline_epochs", config.offline_epochs, "epochs of images to draw then", 1,
+                  1000000);
+}
+
+void declare_objective(Options& options, FinetuneCommand& command) {
+  auto& config = command.config;
+  options.group("objective");
+  options.number("beta", config.beta, "reward a nat of KL costs; 0: spread / sqrt(2 target_kl)", 0,
+                 kHuge);
+  options.alias("kl_beta", "beta");
+  options.number("target_kl", config.target_kl, "nats of a trajectory at the optimum", 1e-6, kHuge);
+  options.number("clip_range", config.clip_range, "nats a step", 1e-12, kHuge);
+  options.alias("train_clip_range", "clip_range");
+  options.choice("units", command.units, {"nat", "mean"},
+                 "of beta and clip_range; mean: the paper's");
+  options.number("adv_clip_max", config.adv_clip_max, "DDPO: largest advantage", 1e-6, kHuge);
+  options.alias("train_adv_clip_max", "adv_clip_max");
+  options.number("timestep_fraction", config.timestep_fraction,
+                 "share of the steps with a gradient", 1e-6, 1);
+  options.alias("train_timestep_fraction", "timestep_fraction");
+  options.text("skip_steps", command.skip_steps,
+               "steps that leave the objective: auto, none, or 8,9");
+}
+
+std::vector<int64_t> numbers_of(const std::string& text) {
+  std::vector<int64_t> numbers;
+  std::istringstream words(text);
+  for (std::string word; std::getline(words, word, ',');) {
+    int64_t value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc() || end != word.data() + word.size()) {
+      throw data::BadInput(
+          "skip_steps: expected auto, none or whole numbers separated by commas, found '" + text +
+          "'");
+    }
+    numbers.push_back(value);
+  }
+  return numbers;
+}
+
+}  // namespace
+
+void declare_finetune(Options& options, FinetuneCommand& command) {
+  declare_run(options, command, command.config);
+  options.text("max_memory", command.max_memory,
+               "chooses batch sizes, checkpointing, tiling so that the run fits: 12GB");
+  declare_prompts(options, command);
+  declare_edits(options, command);
+  declare_combination(options, command);
+  declare_sampling(options, command);
+  declare_epoch(options, command);
+  declare_objective(options, command);
+  declare_training(options, command, command.config);
+  options.integer("train_batch_size", command.config.train_batch_size,
+                  "trajectories at once: memory alone", 1, 65536);
+  declare_records(options, command, command.config, "epochs");
+  declare_ranks(options, command, command.config);
+  options.rarely(rare_training_options());
+  options.rarely({"aggregate", "sample_eta", "soft_min_temperature", "aggregate_k",
+                  "reward_statistics", "caps", "constraints", "constraint_rate", "sigma_min",
+                  "share_noise", "prompts_per_update", "offline_epochs", "validation_edits",
+                  "request", "image_guidance_scale", "units", "adv_clip_max", "timestep_fraction",
+                  "skip_steps"});
+}
+
+void resolve_finetune(FinetuneCommand& command, const std::string& method) {
+  auto& config = command.config;
+  config.method = method == "ddpo" ? finetune::Method::kDdpo : finetune::Method::kPrdp;
+  config.train_full = command.train == "full";
+  config.mean_units = command.units == "mean";
+  config.skip_sharp_steps = command.skip_steps == "auto";
+  const bool listed = command.skip_steps != "auto" && command.skip_steps != "none";
+  config.skip_steps = listed ? numbers_of(command.skip_steps) : std::vector<int64_t>();
+  rewards::parse_reward_weights(command.reward);  // refuses an empty one
+  if ((config.normalise_rewards == "fixed") == config.reward_statistics.empty())
+    throw data::BadInput(
+        "reward_statistics: goes with normalise_rewards = fixed, a file of laurel score "
+        "--save-statistics; found only one of them");
+  if (command.output_dir.empty()) command.output_dir = "runs/" + method;
+  if (!command.max_memory.empty()) data::parse_bytes(command.max_memory, "max_memory");
+  if (config.prompts_per_update > config.prompts_per_epoch) {
+    throw data::BadInput("prompts_per_update: expected at most prompts_per_epoch (" +
+                         std::to_string(config.prompts_per_epoch) + "), found " +
+                         std::to_string(config.prompts_per_update));
+  }
+}
+
+}  // namespace tools

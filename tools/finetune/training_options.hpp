@@ -1,0 +1,53 @@
+#pragma once
+
+// What every training command is told beside the training itself: model, prompts, rewards, places.
+
+#include <string>
+#include <vector>
+
+#include "finetune/distributed/process_group.hpp"
+#include "finetune/run/training_config.hpp"
+#include "tools/cli/device.hpp"
+#include "tools/cli/models.hpp"
+#include "tools/cli/options.hpp"
+#include "tools/cli/reward_options.hpp"
+
+namespace tools {
+
+struct TrainingCommand {
+  ModelConfig checkpoint;
+  std::string output_dir;             // empty: runs/<method>
+  std::string prompts;                // a prompt file; "world": the built-in captions
+  std::vector<std::string> captions;  // in place of a prompt file that is not named
+  std::string validation_prompts;     // a prompt file, not trained on
+  std::string negative_prompt;
+  // Of a model that edits, in place of prompts: folders or JSONL files, see data/edit_triples.hpp.
+  std::string edits, validation_edits;
+  std::string request = "auto";     // what the edits should earn, as `laurel edit --request`
+  double image_guidance_scale = 1;  // 1: none
+  int64_t max_train_prompts = 0;    // 0: all
+  int64_t resolution = 0;           // pixels; 0: the model's own
+  std::string reward = "aesthetic=1,clip_score=0.1";
+  std::string eval_rewards = "auto";
+  std::string train = "lora";
+  std::string save_as = "auto";  // what a full training writes: auto | unet | whole
+  std::string resume_from_checkpoint;
+  bool dry_run = false;
+  RewardSourceConfig sources;
+  DeviceConfig device;
+  finetune::RankLimits ranks;
+};
+
+// Groups of options. Each says what it declares by its title in --help.
+void declare_run(Options& options, TrainingCommand& command, finetune::TrainingConfig& config);
+void declare_prompts(Options& options, TrainingCommand& command);
+void declare_training(Options& options, TrainingCommand& command, finetune::TrainingConfig& config);
+void declare_records(Options& options,
+                     TrainingCommand& command,
+                     finetune::TrainingConfig& config,
+                     const std::string& round);  // "epochs": what eval_every counts
+void declare_ranks(Options& options, TrainingCommand& command, finetune::TrainingConfig& config);
+// Those of them that most runs leave alone.
+std::vector<std::string> rare_training_options();
+
+}  // namespace tools

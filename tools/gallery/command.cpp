@@ -1,0 +1,81 @@
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+
+#include "data/base/error.hpp"
+#include "tools/cli/options.hpp"
+#include "tools/commands.hpp"
+#include "tools/gallery/page.hpp"
+
+namespace tools {
+namespace {
+
+constexpr int kWarningsShown = 8;
+
+std::string utc_now() {
+  char text[32];
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+void print_warnings(const gallery::Collection& all) {
+  int count = 0;
+  for (const auto& run : all.runs) {
+    for (const auto& warning : run.warnings) {
+      if (++count <= kWarningsShown) std::cerr << "laurel: warning: " << warning << "\n";
+    }
+  }
+  if (count > kWarningsShown) {
+    std::cerr << "laurel: " << count - kWarningsShown
+              << " more warnings, all listed under Settings in the page\n";
+  }
+}
+
+std::string count_text(size_t count, const std::string& word) {
+  return std::to_string(count) + " " + word + (count == 1 ? "" : "s");
+}
+
+}  // namespace
+
+int cmd_gallery(const std::vector<std::string>& arguments) {
+  gallery::PageOptions page{
+      .output = "gallery.html", .title = "", .version = LAUREL_VERSION, .created = utc_now()};
+  gallery::PictureOptions pictures_options;
+  std::string output = "gallery.html";
+  Options options("gallery", "Makes one offline HTML page of runs or folders of images.",
+                  "RUN_OR_FOLDER...");
+  options.text("output", output, "the page");
+  options.short_name("output", 'o');
+  options.text("title", page.title, "its heading; else the names of the runs");
+  options.flag("link", page.link, "the large view opens the files where they lie, beside the page");
+  options.flag("smooth", page.smooth, "start with smooth pixels when enlarging; else sharp");
+  options.integer("thumbnail", pictures_options.thumbnail,
+                  "longest side of an embedded thumbnail, pixels", 16, 4096);
+  options.integer("quality", pictures_options.quality, "JPEG quality of thumbnails", 1, 100);
+  options.integer("original_kb", pictures_options.original_kb,
+                  "files up to this size are embedded as they are, kB", 0, 100000);
+  options.integer("originals_total_mb", pictures_options.originals_total_mb,
+                  "unless all of them exceed this, MB: then thumbnails", 0, 2000);
+  const auto parsed = options.parse(arguments);
+  if (!parsed.proceed) return 0;
+  if (parsed.positional.empty()) {
+    throw data::BadInput(
+        "laurel gallery: expected a run folder or a folder of images, found none (`laurel gallery "
+        "--help`)");
+  }
+  page.output = output;
+  auto all = gallery::collect(parsed.positional);
+  auto pictures = gallery::make_pictures(all, pictures_options);
+  gallery::drop_unreadable(all, pictures);
+  gallery::write_page(all, pictures, page);
+  print_warnings(all);
+  std::cout << page.output.string() << ": " << count_text(all.images.size(), "image") << " in "
+            << count_text(all.sets.size(), "set") << " of " << count_text(all.runs.size(), "run")
+            << ", " << std::filesystem::file_size(page.output) / 1000 << " kB\n";
+  return 0;
+}
+
+}  // namespace tools

@@ -1,0 +1,198 @@
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <limits>
+#include <memory>
+#include <sstream>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_folder.hpp"
+#include "rewards/clip/pretrain.hpp"
+#include "tools/cli/options.hpp"
+#include "tools/pretrain/command.hpp"
+
+namespace fs = std::filesystem;
+
+namespace tools {
+namespace {
+
+constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+constexpr int64_t kExamSeed = 20211;  // of the held-out scenes, the same for every run
+
+struct Settings {
+  rewards::TrainClipOptions train;
+  std::string output_dir, data, hidden_act = "gelu";
+  int64_t width = 128, heads = 4, mlp = 512, text_layers = 3, vision_layers = 3, text_length = 32,
+          vocab_size = 1024;
+  int64_t exam_groups = 8, exam_size = 64;
+  int64_t held_out = 256;
+  double variants = 0.5;
+};
+
+void declare_model(Options& options, Settings& s) {
+  options.group("model");
+  options.integer("width", s.width, "of both towers and of the joint space", 8, 4096);
+  options.integer("num_attention_heads", s.heads, "", 1, 64);
+  options.integer("intermediate_size", s.mlp, "", 8, 16384);
+  options.integer("text_layers", s.text_layers, "", 1, 48);
+  options.integer("vision_layers", s.vision_layers, "", 1, 48);
+  options.integer("patch_size", s.train.model.vision.patch_size, "pixels", 1, 64);
+  options.integer("image_size", s.train.model.vision.image_size, "pixels", 8, 1024);
+  options.integer("text_length", s.text_length, "ids a caption", 3, 1024);
+  options.integer("vocab_size", s.vocab_size, "at most; byte-level BPE learnt from the captions",
+                  514, 65536);
+  options.choice("hidden_act", s.hidden_act, {"gelu", "quick_gelu"}, "");
+}
+
+void declare_training(Options& options, Settings& s) {
+  options.group("training");
+  declare_schedule(options, s.train.loop);
+  options.number("variants", s.variants, "part of a batch of scenes that is a near-copy of another",
+                 0, 0.75);
+  options.choice("optimizer", s.train.optimizer, {"adamw", "muon"}, "");
+  declare_progress(options, s.train.loop);
+  options.integer("exam_groups", s.exam_groups, "groups of the retrieval exams", 1, 1024);
+  options.integer("exam_size", s.exam_size, "pairs of a group", 2, 4096);
+}
+
+void declare(Options& options, Settings& s) {
+  options.group("data and output");
+  options.text("output_dir", s.output_dir, "folder for the model, metrics and training state");
+  options.text("data", s.data, "folder of captioned images; without it scenes are drawn");
+  options.integer("held_out", s.held_out, "images of the folder kept for the exam", 2, kMax);
+  options.integer("seed", s.train.loop.seed, "of weights, scenes and captions", 0, kMax);
+  declare_model(options, s);
+  declare_training(options, s);
+}
+
+rewards::ClipConfig model_config(const Settings& s, const data::Tokenizer& tokenizer) {
+  rewards::ClipConfig config = s.train.model;
+  nn::EncoderConfig tower{.hidden_size = s.width,
+                          .intermediate_size = s.mlp,
+                          .num_hidden_layers = s.text_layers,
+                          .num_attention_heads = s.heads};
+  tower.hidden_act = nn::activation_by_name(s.hidden_act, "--hidden_act");
+  config.text.encoder = tower;
+  config.text.vocab_size = static_cast<int64_t>(tokenizer.vocab.size());
+  config.text.max_position_embeddings = s.text_length;
+  config.text.projection_dim = config.projection_dim = s.width;
+  config.text.bos_token_id = tokenizer.bos;
+  config.text.eos_token_id = tokenizer.eos;
+  config.text.pad_token_id = tokenizer.pad;
+  tower.num_hidden_layers = s.vision_layers;
+  config.vision.encoder = tower;
+  return config;
+}
+
+// What to learn from, and what to be examined on.
+struct Material {
+  rewards::ClipSource source;
+  std::vector<rewards::ExamSet> exams;
+};
+
+Material scenes(const Settings& s) {
+  auto generator = at::detail::createCPUGenerator(kExamSeed);
+  Material material{.source = rewards::scene_source(s.variants), .exams = {}};
+  for (const auto split : {scene::Split::kSeen, scene::Split::kUnseen}) {
+    material.exams.push_back(
+        {split == scene::Split::kSeen ? "seen" : "unseen",
+         rewards::retrieval_groups(s.exam_groups, s.exam_size, split, generator)});
+  }
+  return material;
+}
+
+Material folder(const Settings& s) {
+  const auto opened = std::make_shared<data::ImageFolder>(data::open_image_folder(
+      s.data, {.resolution = s.train.model.vision.image_size, .require_captions = true}));
+  const rewards::CaptionedSet set{opened->captions, [opened](const at::Tensor& rows) {
+                                    return data::folder_images(*opened, rows);
+                                  }};
+  const auto split = data::split_folder(static_cast<int64_t>(set.captions.size()), s.held_out);
+  const std::string name = std::to_string(split.train.size(0)) + " captioned images";
+  Material material{.source = rewards::captioned_source(name, set, split.train), .exams = {}};
+  const auto learnt = split.train.slice(0, 0, split.held_out.size(0));
+  material.exams.push_back({"learnt", rewards::groups_of(set, learnt, s.exam_size)});
+  material.exams.push_back({"held-out", rewards::groups_of(set, split.held_out, s.exam_size)});
+  return material;
+}
+
+std::string percent(double fraction) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.1f %%", 100 * fraction);
+  return text;
+}
+
+// The model card: what it is, what it can do, how it was made.
+std::string model_card(const Settings& s,
+                       const std::string& data,
+                       const rewards::TrainClipResult& result,
+                       const std::vector<rewards::ExamSet>& exams,
+                       const std::string& config) {
+  std::ostringstream card;
+  card << "---\nlibrary_name: transformers\npipeline_tag: zero-shot-image-classification\n"
+          "tags: [clip, "
+       << (s.data.empty() ? "synthetic, " : "")
+       << "laurel]\n---\n\n"
+          "# A small CLIP, learnt from "
+       << data
+       << "\n\nTrained from nothing by `laurel pretrain clip`; it knows nothing else. `clip/` "
+          "loads as transformers' "
+          "CLIPModel, `text_encoder/` (the same text tower) as CLIPTextModel, `tokenizer/` as "
+          "CLIPTokenizer.\n\n"
+          "Top-1 retrieval among "
+       << s.exam_size << " pairs whose captions each fit their own image alone, the mean of "
+       << exams[0].groups.size()
+       << " groups:\n\n| pairs | image to text | text to image |\n|---|---|---|\n";
+  for (size_t i = 0; i < exams.size(); ++i) {
+    card << "| " << exams[i].name << " | " << percent(result.exams[i].image_to_text) << " | "
+         << percent(result.exams[i].text_to_image) << " |\n";
+  }
+  card << "\n"
+       << result.steps << " updates in " << std::llround(result.minutes)
+       << " minutes, the moving average of the weights. Settings:\n\n```toml\n"
+       << config << "```\n";
+  return card.str();
+}
+
+}  // namespace
+
+int pretrain_clip(const std::vector<std::string>& arguments) {
+  Settings s;
+  s.train.model.vision.image_size = 64;
+  s.train.model.vision.patch_size = 8;
+  Options options("pretrain clip", "Trains a CLIP and its tokenizer, from nothing.");
+  declare(options, s);
+  options.rarely({"intermediate_size", "text_length", "hidden_act", "variants", "lr_warmup_steps",
+                  "weight_decay", "max_grad_norm", "ema_decay", "exam_groups", "exam_size"});
+  if (!options.parse(arguments).proceed) return 0;
+  require_folder("pretrain clip", "output_dir", s.output_dir);
+  if (s.width % s.heads)
+    throw data::BadInput(
+        "laurel pretrain clip: num_attention_heads: expected a divisor of width, found " +
+        std::to_string(s.heads));
+  s.train.loop.output_dir = s.output_dir;
+  const Material material = s.data.empty() ? scenes(s) : folder(s);
+  const data::Tokenizer tokenizer =
+      data::train_bpe(material.source.texts, s.vocab_size, s.text_length);
+  data::save_tokenizer(s.train.loop.output_dir / "tokenizer", tokenizer);
+  data::write_file(s.train.loop.output_dir / "config.toml", options.resolved());
+  s.train.model = model_config(s, tokenizer);
+  const auto& exams = material.exams;
+  const auto result =
+      rewards::train_clip(s.train, tokenizer, material.source, exams,
+                          [](const std::string& line) { std::cout << line << std::endl; });
+  data::write_file(s.train.loop.output_dir / "README.md",
+                   model_card(s, material.source.name, result, exams, options.resolved()));
+  for (size_t i = 0; i < result.exams.size(); ++i) {
+    std::cout << "top-1 of " << s.exam_size << ", " << exams[i].name << ": image to text "
+              << percent(result.exams[i].image_to_text) << ", text to image "
+              << percent(result.exams[i].text_to_image) << "\n";
+  }
+  return 0;
+}
+
+}  // namespace tools

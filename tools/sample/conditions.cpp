@@ -1,0 +1,129 @@
+#include "tools/sample/conditions.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/images/generation_parameters.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/safetensors.hpp"
+
+using data::BadInput;
+
+namespace tools {
+namespace {
+
+std::optional<int64_t> whole(const std::string& text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0) return {};
+  return value;
+}
+
+}  // namespace
+
+TwoNumbers two_numbers(const std::string& text, char between, const char* key, const char* form) {
+  if (text.empty()) return {};
+  const size_t place = text.find(between);
+  if (place != std::string::npos) {
+    const auto first = whole(text.substr(0, place)), second = whole(text.substr(place + 1));
+    if (first && second) return {*first, *second};
+  }
+  throw BadInput("--" + std::string(key) + ": expected " + form + ", found '" + text + "'");
+}
+
+void declare_conditions(Options& options, ConditionConfig& c) {
+  options.text("image", c.image, "file: the image that an InstructPix2Pix model changes");
+  options.number("image_guidance_scale", c.image_guidance_scale,
+                 "InstructPix2Pix: how closely to keep to --image", 0, 100);
+  options.number("guidance_rescale", c.guidance_rescale,
+                 "0..1, against washed-out v-prediction images", 0, 1);
+  options.text("original_size", c.original_size,
+               "SDXL: as if cut from an image of WIDTHxHEIGHT [the image's own]");
+  options.text("target_size", c.target_size, "SDXL: the size aimed at [the image's own]");
+  options.text("crop_top_left", c.crop_top_left, "SDXL: where it was cut, TOP,LEFT [0,0]");
+  options.alias("image_cfg_scale", "image_guidance_scale");
+  options.alias("crops_coords_top_left", "crop_top_left");
+  options.rarely({"guidance_rescale", "original_size", "target_size", "crop_top_left"});
+}
+
+diffusion::SizeConditions size_conditions(const ConditionConfig& c,
+                                          const diffusion::Pipeline& pipeline) {
+  const TwoNumbers original = two_numbers(c.original_size, 'x', "original_size", "WIDTHxHEIGHT");
+  const TwoNumbers target = two_numbers(c.target_size, 'x', "target_size", "WIDTHxHEIGHT");
+  const TwoNumbers crop = two_numbers(c.crop_top_left, ',', "crop_top_left", "TOP,LEFT");
+  const bool given = !c.original_size.empty() || !c.target_size.empty() || !c.crop_top_left.empty();
+  if (given && !diffusion::is_xl(pipeline)) {
+    throw BadInput("--original_size, --target_size, --crop_top_left: " + pipeline.class_name +
+                   " does not read them; leave them out, or name an SDXL model");
+  }
+  return {.original_height = original.second,
+          .original_width = original.first,
+          .crop_top = crop.first,
+          .crop_left = crop.second,
+          .target_height = target.second,
+          .target_width = target.first};
+}
+
+at::Tensor source_image(const ConditionConfig& c, const diffusion::Pipeline& pipeline) {
+  const bool edits = diffusion::edits_images(pipeline);
+  if (c.image.empty()) {
+    if (!edits) return {};
+    throw BadInput("--image: " + pipeline.class_name +
+                   " changes an image: expected one, found none; give --image FILE");
+  }
+  if (!edits) {
+    throw BadInput("--image: " + pipeline.class_name +
+                   " makes images from text alone; leave it out, or name an InstructPix2Pix model");
+  }
+  return data::read_image(c.image);
+}
+
+at::Tensor read_latents(const std::string& path, int64_t channels) {
+  const data::Weights file = data::read_safetensors(path);
+  const std::string name = file.tensors.size() == 1 ? file.tensors.begin()->first : "latents";
+  if (!data::has(file, name)) throw BadInput(path + ": expected a tensor 'latents', found none");
+  const at::Tensor latents = file.tensors.at(name);
+  if (latents.dim() != 4 || latents.size(1) != channels || !latents.is_floating_point()) {
+    throw BadInput(path + ": " + name + ": expected [images, " + std::to_string(channels) +
+                   ", height, width] floating-point noise, found " +
+                   data::shape_text(latents.sizes()));
+  }
+  return latents.to(at::kFloat);
+}
+
+int64_t fitted_side(int64_t pixels, const diffusion::Pipeline& pipeline) {
+  const int64_t factor = diffusion::vae_factor(pipeline.vae.config);
+  return std::max<int64_t>(pixels / factor, 1) * factor;
+}
+
+at::Tensor fitted_image(const at::Tensor& image, int64_t height, int64_t width) {
+  if (!image.defined() || (image.size(1) == height && image.size(2) == width)) return image;
+  const bool shrinks = height <= image.size(1) && width <= image.size(2);
+  return data::resize(image, height, width,
+                      shrinks ? data::ResizeKind::kArea : data::ResizeKind::kBicubic);
+}
+
+std::vector<std::pair<std::string, std::string>> condition_notes(
+    const ConditionConfig& c, const diffusion::Pipeline& pipeline) {
+  std::vector<std::pair<std::string, std::string>> notes;
+  if (diffusion::edits_images(pipeline)) {
+    notes.emplace_back("Image CFG scale", data::short_number(c.image_guidance_scale));
+    notes.emplace_back("Image", std::filesystem::path(c.image).filename().string());
+  }
+  if (c.guidance_rescale > 0)
+    notes.emplace_back("CFG rescale", data::short_number(c.guidance_rescale));
+  for (const auto& [name, value] :
+       {std::pair{"Original size", &c.original_size}, std::pair{"Target size", &c.target_size},
+        std::pair{"Crop top left", &c.crop_top_left}}) {
+    if (!value->empty()) notes.emplace_back(name, *value);
+  }
+  return notes;
+}
+
+}  // namespace tools

@@ -1,0 +1,126 @@
+#include "tools/sample/jobs.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <tuple>
+
+#include "data/base/error.hpp"
+
+namespace fs = std::filesystem;
+
+namespace tools {
+namespace {
+
+std::vector<data::PromptLine> prompts_of(const SampleConfig& config) {
+  std::vector<data::PromptLine> lines;
+  for (const auto& prompt : config.prompt) {
+    data::PromptLine line;
+    line.prompt = data::checked_prompt(prompt, "--prompt");
+    line.where = "--prompt";
+    lines.push_back(line);
+  }
+  if (!config.prompts.empty()) {
+    const auto from_file = data::read_prompts(config.prompts);
+    lines.insert(lines.end(), from_file.begin(), from_file.end());
+  }
+  if (lines.empty()) {
+    throw data::BadInput(
+        "laurel sample: expected a prompt, found none; give -p PROMPT or --prompts FILE");
+  }
+  return lines;
+}
+
+}  // namespace
+
+void settle_family(SampleConfig& config,
+                   const GivenOptions& given,
+                   const at::Tensor& image,
+                   const diffusion::Pipeline& pipeline) {
+  if (image.defined()) {
+    if (config.height == 0) config.height = fitted_side(image.size(1), pipeline);
+    if (config.width == 0) config.width = fitted_side(image.size(2), pipeline);
+  }
+  if (!diffusion::embeds_guidance(pipeline.unet)) return;
+  if (!given.steps) config.steps = 4;
+  if (!given.cfg_scale) config.cfg_scale = 8.5;
+}
+
+int64_t micro_batch_of(const SampleConfig& config, size_t requests) {
+  if (config.batch_size > 0) return config.batch_size;
+  return std::min<int64_t>(kMicroBatch, static_cast<int64_t>(requests));
+}
+
+std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_seed) {
+  const std::string negative = data::checked_prompt(config.negative_prompt, "--negative_prompt");
+  const uint64_t base = config.seed < 0 ? random_seed : static_cast<uint64_t>(config.seed);
+  std::vector<SampleJob> jobs;
+  for (const auto& line : prompts_of(config)) {
+    const TaggedPrompt tagged = take_lora_tags(line.prompt, config.lora_dir, line.where);
+    SampleJob job{.prompt = tagged.prompt,
+                  .negative_prompt = line.negative_prompt.value_or(negative),
+                  .height = line.height.value_or(config.height),
+                  .width = line.width.value_or(config.width),
+                  .steps = line.steps.value_or(config.steps),
+                  .cfg_scale = line.cfg_scale.value_or(config.cfg_scale),
+                  .written_prompt = line.prompt,
+                  .loras = tagged.loras};
+    if (!take_lora_tags(job.negative_prompt, config.lora_dir, line.where).loras.empty())
+      throw data::BadInput(line.where +
+                           ": a <lora:...> tag in the negative prompt; LoRAs act on the whole "
+                           "image, put it into the prompt");
+    for (int64_t i = 0; i < config.count; ++i) {
+      job.seed = line.seed.value_or(base) + static_cast<uint64_t>(i * config.best_of);
+      jobs.push_back(job);
+    }
+  }
+  return jobs;
+}
+
+std::vector<std::string> texts_of(const std::vector<SampleJob>& jobs) {
+  std::vector<std::string> texts;
+  for (const auto& job : jobs) {
+    for (const auto& text : {job.prompt, job.negative_prompt}) {
+      if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(text);
+    }
+  }
+  return texts;
+}
+
+std::vector<std::vector<size_t>> group_jobs(const std::vector<SampleJob>& jobs) {
+  std::vector<std::vector<size_t>> groups;
+  std::map<std::tuple<int64_t, int64_t, int64_t, double, int64_t, std::vector<LoraChoice>>, size_t>
+      known;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const auto key = std::make_tuple(jobs[i].height, jobs[i].width, jobs[i].steps,
+                                     jobs[i].cfg_scale, jobs[i].chunks, jobs[i].loras);
+    const auto [place, added] = known.emplace(key, groups.size());
+    if (added) groups.emplace_back();
+    groups[place->second].push_back(i);
+  }
+  return groups;
+}
+
+int64_t next_number(const std::string& folder) {
+  int64_t next = 0;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const size_t digits = name.find_first_not_of("0123456789");
+    if (digits == 0 || digits > 9 || digits == std::string::npos || name[digits] != '-') continue;
+    if (entry.path().extension() == ".png") next = std::max<int64_t>(next, std::stoll(name) + 1);
+  }
+  return next;
+}
+
+std::string image_name(int64_t number, uint64_t seed) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%05lld-%llu.png", static_cast<long long>(number),
+                static_cast<unsigned long long>(seed));
+  return text;
+}
+
+}  // namespace tools

@@ -1,0 +1,118 @@
+#include "tools/sample/memory_fit.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+
+#include "data/base/error.hpp"
+#include "data/device/device.hpp"
+#include "data/device/memory.hpp"
+
+namespace tools {
+namespace {
+
+constexpr int64_t kPixelUnit = 64;     // of the sizes that are told
+constexpr int64_t kLargePixels = 256;  // images beyond that are measured at half their sides
+
+// Bytes that making images takes at its most, beside what is resident before.
+struct Need {
+  double tensors = 0;  // of tensors
+  double beside = 0;   // of the matrix libraries, as far as the process grew
+};
+
+at::Device device_of(const diffusion::Pipeline& pipeline) {
+  return pipeline.unet.conv_in.weight.device();
+}
+
+// Of `images` images of one step, `shrink` times smaller.
+Need need_of(const diffusion::Pipeline& pipeline,
+             diffusion::GenerateOptions options,
+             diffusion::ImageRequest request,
+             int64_t images,
+             int64_t shrink) {
+  options.height /= shrink;
+  options.width /= shrink;
+  options.micro_batch = images;
+  options.strength = 1;
+  options.sampler = {.sampler = diffusion::Sampler::kDdim, .steps = 1};
+  if (diffusion::edits_images(pipeline))
+    request.source = at::zeros({3, options.height, options.width});
+  request.change.reset();
+  request.latents.reset();
+  const std::vector<diffusion::ImageRequest> requests(static_cast<size_t>(images), request);
+  const at::Device device = device_of(pipeline);
+  data::reset_peak_memory();
+  const double resident = data::resident_memory();
+  const auto tensors = static_cast<double>(data::peak_bytes(device, [&] {
+    diffusion::generate(pipeline, requests, options, [](const diffusion::GeneratedBatch&) {});
+  }));
+  if (!device.is_cpu()) return {tensors, data::kMatrixBuffers};
+  return {tensors, std::max(data::kMatrixBuffers, data::peak_memory() - resident - tensors)};
+}
+
+[[noreturn]] void refuse(const diffusion::GenerateOptions& asked,
+                         double limit,
+                         double least,
+                         double fixed,
+                         double image) {
+  throw data::BadInput("max_memory: expected at least " + data::bytes_text(1.02 * least) +
+                       " for one image of " + std::to_string(asked.width) + "x" +
+                       std::to_string(asked.height) + ", found " + data::bytes_text(limit) + "; " +
+                       size_that_fits(asked.width, asked.height, (limit - fixed) / image));
+}
+
+}  // namespace
+
+std::string size_that_fits(int64_t width, int64_t height, double share) {
+  const double side = std::sqrt(std::max(0.0, std::min(share, 1.0)));
+  const auto smaller = [&](int64_t pixels) {
+    return static_cast<int64_t>(side * static_cast<double>(pixels)) / kPixelUnit * kPixelUnit;
+  };
+  const int64_t w = smaller(width), h = smaller(height);
+  if (w <= 0 || h <= 0) return "no smaller image fits either: allow more, or a smaller model";
+  return "what would fit: about " + std::to_string(w) + "x" + std::to_string(h);
+}
+
+MemoryFit fit_generation(diffusion::Pipeline& pipeline,
+                         diffusion::GenerateOptions options,
+                         diffusion::ImageRequest request,
+                         const MemoryLimit& limit) {
+  const auto shape = diffusion::latent_shape(pipeline, options.height, options.width);
+  options.height = shape[1] * diffusion::vae_factor(pipeline.vae.config);
+  options.width = shape[2] * diffusion::vae_factor(pipeline.vae.config);
+  const bool large = std::min(options.height, options.width) > kLargePixels && shape[1] % 16 == 0 &&
+                     shape[2] % 16 == 0;
+  const int64_t shrink = large ? 2 : 1;
+  const double resident = data::used_memory(device_of(pipeline));
+  const Need one = need_of(pipeline, options, request, 1, shrink),
+             two = need_of(pipeline, options, request, 2, shrink);
+  const double each = std::max(0.0, two.tensors - one.tensors);
+  const double area = static_cast<double>(shrink * shrink);
+  const double fixed =
+      resident + std::max(0.0, one.tensors - each) + area * std::max(one.beside, two.beside);
+  const auto total = [&](int64_t batch) {
+    return fixed + area * each * static_cast<double>(batch);
+  };
+  const bool tiled = pipeline.vae.tile_size > 0;
+  MemoryFit fit{.batch_size = limit.batch_size, .tiled = tiled};
+  while (fit.batch_size > 1 && total(fit.batch_size) > limit.bytes) fit.batch_size /= 2;
+  fit.peak = total(fit.batch_size);
+  if (fit.peak > limit.bytes && !fit.tiled) {
+    diffusion::enable_tiling(pipeline.vae, limit.tile_size);
+    fit.tiled = true;
+    const Need whole = need_of(pipeline, options, request, 1, 1);
+    fit.peak = resident + whole.tensors + whole.beside;
+  }
+  if (fit.peak > limit.bytes) refuse(options, limit.bytes, fit.peak, fixed, area * each);
+  const bool as_asked = !limit.told && fit.batch_size == limit.batch_size && fit.tiled == tiled;
+  if (as_asked) return fit;
+  std::cerr << "max_memory " << data::bytes_text(limit.bytes) << ": batch_size " << fit.batch_size
+            << (fit.tiled ? ", tiled decoding" : "") << "; forecast peak "
+            << data::bytes_text(fit.peak) << "\n";
+  return fit;
+}
+
+}  // namespace tools

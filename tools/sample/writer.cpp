@@ -1,0 +1,117 @@
+#include "tools/sample/writer.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <filesystem>
+
+#include "data/base/error.hpp"
+#include "data/base/shape.hpp"
+#include "data/images/image_io.hpp"
+#include "data/weights/safetensors.hpp"
+
+namespace fs = std::filesystem;
+
+namespace tools {
+namespace {
+
+// Best candidate and its raw scores.
+struct Choice {
+  int64_t index = 0;
+  at::Tensor scores;  // [M], undefined without rewards
+};
+
+Choice choose(const std::vector<rewards::WeightedReward>& rewards,
+              const at::Tensor& images,  // [n, 3, H, W]
+              const std::string& prompt) {
+  if (rewards.empty()) return {};
+  const at::NoGradGuard no_grad;
+  const std::vector<std::string> prompts(static_cast<size_t>(images.size(0)), prompt);
+  const at::Tensor raw = rewards::score_all(rewards, {.images = images, .prompts = prompts}).cpu();
+  const auto scored = rewards::combine(rewards, raw, prompts, {});
+  const int64_t best = scored.total.argmax().item<int64_t>();
+  return {.index = best, .scores = raw[best]};
+}
+
+}  // namespace
+
+SampleWriter::SampleWriter(std::vector<SampleJob> jobs, WriterOptions options)
+    : jobs_(std::move(jobs)), options_(std::move(options)) {}
+
+void SampleWriter::take(size_t job, int64_t candidate, Candidate value) {
+  auto& candidates = waiting_[job];
+  candidates[candidate] = std::move(value);
+  if (static_cast<int64_t>(candidates.size()) == options_.best_of) write(job);
+}
+
+void SampleWriter::write(size_t job) {
+  const SampleJob& asked = jobs_[job];
+  std::vector<at::Tensor> images;
+  for (const auto& [index, candidate] : waiting_[job]) images.push_back(candidate.image);
+  // Scored as they will be read: rounded to 8 bits.
+  const at::Tensor pixels = data::from_uint8(data::to_uint8(at::stack(images)));
+  const Choice best = choose(options_.rewards, pixels, asked.prompt);
+  Kept kept{.value = waiting_[job][best.index],
+            .seed = asked.seed + static_cast<uint64_t>(best.index),
+            .scores = best.scores};
+  waiting_.erase(job);
+
+  data::ImageParameters parameters = options_.base;
+  parameters.prompt = asked.loras.empty() ? asked.prompt : asked.written_prompt;
+  parameters.negative_prompt = asked.negative_prompt;
+  parameters.steps = asked.steps;
+  parameters.cfg_scale = asked.cfg_scale;
+  parameters.seed = kept.seed;
+  parameters.height = kept.value.image.size(1);
+  parameters.width = kept.value.image.size(2);
+  std::vector<data::ImageParameters::Extra> scores;
+  if (options_.best_of > 1) scores.push_back({"Best of", std::to_string(options_.best_of)});
+  for (size_t m = 0; m < options_.rewards.size(); ++m) {
+    const double score = kept.scores[static_cast<int64_t>(m)].item<double>();
+    scores.push_back({options_.rewards[m].reward.info.name + " Score", data::short_number(score)});
+  }
+  parameters.extra.insert(parameters.extra.begin(), scores.begin(), scores.end());
+  const int64_t number = options_.first_number + static_cast<int64_t>(job);
+  data::write_png(fs::path(options_.output_dir) / image_name(number, kept.seed), kept.value.image,
+                  {{"parameters", data::parameters_text(parameters)}});
+  kept.value.image.reset();
+  kept_[job] = std::move(kept);
+}
+
+void SampleWriter::save_latents(const std::string& path) const {
+  std::vector<at::Tensor> initial, latents;
+  std::string seeds;
+  for (const auto& [job, kept] : kept_) {
+    if (!initial.empty() && kept.value.initial.sizes() != initial[0].sizes()) {
+      throw data::BadInput(
+          path + ": --save_latents: expected images of one size, found latents of " +
+          data::shape_text(initial[0].sizes()) + " and " +
+          data::shape_text(kept.value.initial.sizes()) + "; save them in two runs");
+    }
+    initial.push_back(kept.value.initial);
+    latents.push_back(kept.value.latents);
+    seeds += (seeds.empty() ? "" : ",") + std::to_string(kept.seed);
+  }
+  data::Weights file;
+  file.tensors["latents"] = at::stack(initial);
+  file.tensors["x0"] = at::stack(latents);
+  file.metadata = {{"seeds", seeds},
+                   {"about",
+                    "latents: initial noise, as --latents and diffusers' latents= take it; "
+                    "x0: the final latents, unit variance"}};
+  data::write_safetensors(path, file);
+}
+
+std::string SampleWriter::score_summary() const {
+  std::string line;
+  for (size_t m = 0; m < options_.rewards.size() && !kept_.empty(); ++m) {
+    double sum = 0;
+    for (const auto& [job, kept] : kept_)
+      sum += kept.scores[static_cast<int64_t>(m)].item<double>();
+    line += (line.empty() ? "" : ", ") + options_.rewards[m].reward.info.name + " " +
+            data::short_number(sum / static_cast<double>(kept_.size()));
+  }
+  return line.empty() ? "" : "mean score: " + line;
+}
+
+}  // namespace tools

@@ -1,0 +1,332 @@
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/images/image_io.hpp"
+#include "rewards/combine/aggregate.hpp"
+#include "rewards/custom/reward_spec.hpp"
+#include "tools/cli/combination_options.hpp"
+#include "tools/cli/device.hpp"
+#include "tools/cli/progress.hpp"
+#include "tools/cli/reward_options.hpp"
+#include "tools/commands.hpp"
+#include "tools/score/edits.hpp"
+#include "tools/score/image_prompts.hpp"
+#include "tools/score/images.hpp"
+#include "tools/score/log.hpp"
+#include "tools/score/report.hpp"
+#include "tools/score/rows.hpp"
+
+using data::BadInput;
+namespace fs = std::filesystem;
+
+namespace tools {
+namespace {
+
+struct ScoreConfig {
+  std::string rewards = "aesthetic,clip_score";
+  CombinationConfig combination;
+  PromptSources prompts;
+  std::string prompts_file, baseline;
+  std::string format = "table";
+  std::string output, save_statistics;
+  std::string sort = "file";
+  int64_t top = 0;  // 0: all
+  int64_t batch_size = 16, decode_threads = 2;
+  bool write_png = false, list = false, dry_run = false;
+  ScoreEditsConfig edits;
+  RewardSourceConfig sources;
+  DeviceConfig device;
+};
+
+void declare(Options& options, ScoreConfig& config) {
+  options.text("rewards", config.rewards, "names, or name=weight for a weighted total");
+  options.short_name("rewards", 'r');
+  options.flag("list", config.list, "show the rewards with unit, range and meaning");
+  options.flag("dry_run", config.dry_run, "load the models only; list each tensor that is mapped");
+  declare_combination(options, config.combination);
+  options.text("baseline", config.baseline,
+               "JSONL of earlier scores: rewards count from there, file by file");
+  options.text("save_statistics", config.save_statistics, "write each reward's mean and spread");
+  options.group("prompts (else NAME.txt, metadata.jsonl or the PNG's own text)");
+  options.text("prompt", config.prompts.prompt, "one prompt for all images");
+  options.short_name("prompt", 'p');
+  options.text("prompts", config.prompts_file, "file with a prompt a line, in order of names");
+  options.group("output");
+  options.choice("format", config.format, {"table", "jsonl", "csv"}, "of the result");
+  options.short_name("format", 'f');
+  options.text("output", config.output, "file instead of printing; a killed run goes on");
+  options.short_name("output", 'o');
+  options.text("sort", config.sort, "file, total or a reward (largest first)");
+  options.integer("top", config.top, "only the first N; 0: all", 0);
+  options.flag("write_png", config.write_png, "add the scores to each PNG's parameters text");
+  options.group("models and machine");
+  declare_reward_sources(options, config.sources);
+  options.integer("batch_size", config.batch_size, "images at once", 1, 4096);
+  options.integer("decode_threads", config.decode_threads, "that read images meanwhile", 1, 256);
+  declare_device(options, config.device);
+  declare_score_edits(options, config.edits);
+  options.rarely({"decode_threads"});
+}
+
+void print_list() {
+  for (const auto& info : rewards::reward_infos()) {
+    std::cout << info.name << "\n    " << info.description << "\n    unit " << info.unit
+              << ", usually " << info.low << " to " << info.high
+              << (info.needs_prompt ? ", needs a prompt" : "")
+              << (info.differentiable ? ", differentiable" : "") << "\n";
+  }
+  std::cout << "with --define NAME=FAMILY:PATH\n";
+  for (const auto& family : rewards::families())
+    std::cout << "  " << family.name << "\n    " << family.description << "\n";
+}
+
+std::vector<fs::path> collect(const std::vector<std::string>& places) {
+  if (places.empty()) throw BadInput("score: expected images, folders or patterns, found nothing");
+  auto images = data::list_images(places);
+  std::sort(images.begin(), images.end());
+  images.erase(std::unique(images.begin(), images.end()), images.end());
+  return images;
+}
+
+using Rewards = std::vector<rewards::WeightedReward>;
+
+// What is rated: the images in order of their names, without those that could not be read.
+struct Work {
+  std::vector<std::string> files, prompts;
+  at::Tensor raw;  // [N, M] fp64
+  int64_t failed = 0;
+};
+
+std::vector<std::string> names_of(const Rewards& rewards) {
+  std::vector<std::string> names;
+  for (const auto& part : rewards) names.push_back(part.reward.info.name);
+  return names;
+}
+
+// What makes two runs the same: the rewards and where they come from.
+std::string identity(const ScoreConfig& config, const Rewards& rewards) {
+  std::string text;
+  for (const auto& part : rewards)
+    text +=
+        part.reward.info.name + " " + part.reward.info.description + part.reward.info.model + ";";
+  return text + config.sources.clip + ";" + config.sources.aesthetic + ";" +
+         std::to_string(config.sources.jpeg_quality);
+}
+
+std::unique_ptr<ScoreLog> open_log(const ScoreConfig& config, const Rewards& rewards) {
+  if (config.output.empty()) return nullptr;
+  auto log = std::make_unique<ScoreLog>(config.output + ".part", identity(config, rewards));
+  if (log->size())
+    std::cerr << "laurel: " << log->size() << " images are rated already, going on\n";
+  return log;
+}
+
+// One row for each path; empty: not rated.
+using Rows = std::vector<std::vector<double>>;
+
+Rows score_missing(const std::vector<fs::path>& paths,
+                   const std::vector<std::string>& prompts,
+                   const Rewards& rewards,
+                   const ScoringOptions& options,
+                   ScoreLog* log) {
+  Rows rows(paths.size());
+  std::vector<fs::path> files;
+  std::vector<std::string> own;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    const auto* row = log ? log->find(paths[i].string(), prompts[i]) : nullptr;
+    if (row) {
+      rows[i] = row->raw;
+      continue;
+    }
+    files.push_back(paths[i]);
+    own.push_back(prompts[i]);
+    places.push_back(i);
+  }
+  constexpr size_t kWorthABar = 200;
+  std::optional<Progress> progress;
+  if (files.size() >= kWorthABar) progress.emplace("Scoring", static_cast<int64_t>(files.size()));
+  const ScoringHooks hooks{.rated =
+                               [&](size_t at, const std::vector<double>& raw) {
+                                 rows[places[at]] = raw;
+                                 if (log) log->add(files[at].string(), {own[at], raw});
+                                 if (progress) progress->advance();
+                               },
+                           .failed =
+                               [&](size_t, const std::string& fault) {
+                                 if (paths.size() == 1) throw BadInput(fault);
+                                 std::cerr << "laurel: " << fault << "\n";
+                                 if (progress) progress->advance();
+                               }};
+  score_files(files, own, rewards, options, hooks);
+  return rows;
+}
+
+Work collect_rows(const std::vector<fs::path>& paths,
+                  const std::vector<std::string>& prompts,
+                  const Rows& rows,
+                  size_t rewards) {
+  Work work;
+  std::vector<double> values;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    if (rows[i].size() != rewards) {
+      ++work.failed;
+      continue;
+    }
+    work.files.push_back(paths[i].string());
+    work.prompts.push_back(prompts[i]);
+    values.insert(values.end(), rows[i].begin(), rows[i].end());
+  }
+  if (work.files.empty()) throw BadInput("score: none of the images could be scored, see above");
+  work.raw = at::tensor(values, at::kDouble).view({-1, static_cast<int64_t>(rewards)});
+  return work;
+}
+
+// The raw values of earlier scores for the same file names. -> [N, M]
+at::Tensor read_baseline(const fs::path& path,
+                         const std::vector<std::string>& files,
+                         const std::vector<std::string>& names) {
+  std::map<std::string, std::vector<double>> earlier;
+  for (const auto& row : read_scores(path)) {
+    auto& values = earlier[fs::path(row.file).filename().string()];
+    for (const auto& name : names) {
+      const auto found = row.rewards.find(name);
+      if (found == row.rewards.end())
+        throw BadInput(path.string() + ": expected the reward " + name + " of " + row.file +
+                       ", found none; score both folders with the same rewards");
+      values.push_back(found->second);
+    }
+  }
+  std::vector<double> values;
+  for (const auto& file : files) {
+    const auto found = earlier.find(fs::path(file).filename().string());
+    if (found == earlier.end())
+      throw BadInput(path.string() + ": expected a score of " + fs::path(file).filename().string() +
+                     ", found none");
+    values.insert(values.end(), found->second.begin(), found->second.end());
+  }
+  return at::tensor(values, at::kDouble).view({-1, static_cast<int64_t>(names.size())});
+}
+
+ScoreReport report_of(const Rewards& rewards,
+                      const Work& work,
+                      const rewards::ScoredBatch& scored) {
+  ScoreReport report;
+  for (const auto& part : rewards) report.rewards.push_back(part.reward.info);
+  for (size_t i = 0; i < work.files.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    ScoredImage image{work.files[i], work.prompts[i], {}, {}, scored.total[row].item<double>()};
+    for (size_t m = 0; m < rewards.size(); ++m) {
+      image.raw.push_back(scored.raw[row][static_cast<int64_t>(m)].item<double>());
+      image.normalised.push_back(scored.normalised[row][static_cast<int64_t>(m)].item<double>());
+    }
+    report.images.push_back(image);
+  }
+  return report;
+}
+
+void write_into_pngs(const ScoreReport& report) {
+  for (const auto& image : report.images) {
+    if (fs::path(image.file).extension() != ".png") {
+      std::cerr << "laurel: " << image.file << ": not a PNG: its scores are not written into it\n";
+      continue;
+    }
+    const auto text = data::read_png_text(image.file);
+    const auto found = text.find("parameters");
+    const std::string before = found == text.end() ? image.prompt : found->second;
+    data::update_png_text(image.file, {{"parameters", with_scores(before, report, image)}});
+  }
+}
+
+void deliver(const ScoreReport& report, const ScoreConfig& config) {
+  const std::string text = config.format == "table"   ? table_text(report)
+                           : config.format == "jsonl" ? jsonl_text(report)
+                                                      : csv_text(report);
+  if (config.output.empty())
+    std::cout << text;
+  else
+    data::write_file(config.output, text);
+}
+
+int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
+  const Placement placement = open_device(config.device);
+  const PrecisionScope precision(placement);
+  const auto rewards =
+      rewards::make_rewards(config.rewards, reward_sources(config.sources, placement.device));
+  rewards::CombineOptions combine = combination(config.combination, names_of(rewards));
+  using rewards::Normaliser;
+  bool need_prompt =
+      combine.normaliser == Normaliser::kPrompt || combine.normaliser == Normaliser::kRank;
+  for (const auto& part : rewards) need_prompt |= part.reward.info.needs_prompt;
+  const auto prompts = prompts_of_images(paths, config.prompts);
+  const auto log = open_log(config, rewards);
+  const Rows rows = score_missing(paths, prompts, rewards,
+                                  {.batch_size = config.batch_size,
+                                   .decode_threads = config.decode_threads,
+                                   .need_prompt = need_prompt,
+                                   .device = placement.device},
+                                  log.get());
+  const Work work = collect_rows(paths, prompts, rows, rewards.size());
+  if (!config.baseline.empty())
+    combine.baseline = read_baseline(config.baseline, work.files, names_of(rewards));
+  if (!config.save_statistics.empty())
+    data::write_file(config.save_statistics,
+                     data::statistics_text(data::measure_statistics(names_of(rewards), work.raw)));
+  ScoreReport report =
+      report_of(rewards, work, rewards::combine(rewards, work.raw, work.prompts, combine));
+  sort_by(report, config.sort);
+  if (config.write_png) write_into_pngs(report);
+  if (config.top > 0 && report.images.size() > static_cast<size_t>(config.top))
+    report.images.resize(static_cast<size_t>(config.top));
+  deliver(report, config);
+  if (log) log->remove();
+  if (work.failed)
+    std::cerr << "laurel: " << work.failed << " of " << paths.size()
+              << " images not scored, see above\n";
+  return work.failed ? 2 : 0;
+}
+
+int dry_run(const ScoreConfig& config) {
+  const Placement placement = open_device(config.device);
+  auto sources = reward_sources(config.sources, placement.device);
+  sources.trace = [](const std::string& line) { std::cout << "  " << line << "\n"; };
+  for (const auto& part : rewards::make_rewards(config.rewards, sources)) {
+    const auto& info = part.reward.info;
+    std::cout << info.name << ": " << info.description
+              << (info.model.empty() ? "" : "; " + info.model) << "\n";
+  }
+  return 0;
+}
+
+}  // namespace
+
+int cmd_score(const std::vector<std::string>& arguments) {
+  ScoreConfig config;
+  Options options("score", "Rates images with rewards; higher is better.",
+                  "IMAGE|FOLDER|PATTERN...");
+  declare(options, config);
+  const auto parsed = options.parse(arguments);
+  if (!parsed.proceed) return 0;
+  if (config.list) {
+    print_list();
+    return 0;
+  }
+  if (config.dry_run) return dry_run(config);
+  if (config.edits.edit) {
+    config.edits.rewards = options.given("rewards") ? config.rewards : "";
+    config.edits.output = config.output;
+    return score_edits(parsed.positional, config.edits, config.sources, config.device);
+  }
+  config.prompts.prompts = config.prompts_file;
+  return score(collect(parsed.positional), config);
+}
+
+}  // namespace tools

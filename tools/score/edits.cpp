@@ -1,0 +1,267 @@
+#include "tools/score/edits.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/edit_dataset.hpp"
+#include "data/images/exif_orientation.hpp"
+#include "data/images/image_io.hpp"
+#include "rewards/combine/weighted_sum.hpp"
+#include "rewards/judge/edit_judge.hpp"
+#include "rewards/registry/registry.hpp"
+#include "tools/cli/progress.hpp"
+
+namespace fs = std::filesystem;
+using data::BadInput;
+using nlohmann::ordered_json;
+
+namespace tools {
+namespace {
+
+constexpr double kHighest = 5;  // of an edit's score
+
+struct Scorer {
+  std::vector<rewards::WeightedReward> rewards;
+  std::vector<RewardAxis> axes;
+  rewards::EditJudge judge;  // may be empty
+  at::Device device = at::kCPU;
+  std::string settings;  // what the scores depend on, for runs that go on
+};
+
+Scorer make_scorer(const ScoreEditsConfig& config,
+                   const RewardSourceConfig& sources,
+                   at::Device device) {
+  Scorer scorer;
+  scorer.device = device;
+  scorer.settings = data::to_text(ordered_json{{"judge", config.judge},
+                                               {"model", config.judge_model},
+                                               {"axes", config.axes},
+                                               {"axis", config.axis},
+                                               {"rewards", config.rewards}});
+  std::vector<std::string> wanted;
+  const auto want = [&](const std::string& name) {
+    if (std::find(wanted.begin(), wanted.end(), name) == wanted.end()) wanted.push_back(name);
+  };
+  for (const auto& text : config.axis) {
+    scorer.axes.push_back(parse_reward_axis(text));
+    want(scorer.axes.back().reward);
+  }
+  if (!config.rewards.empty()) {
+    for (const auto& one : rewards::parse_reward_weights(config.rewards)) want(one.name);
+  }
+  if (wanted.empty() && config.judge.empty()) {
+    throw BadInput(
+        "laurel score --edit: expected --judge, --axis NAME=REWARD:LOW..HIGH or --rewards to rate "
+        "with, found none");
+  }
+  std::string names;
+  for (const auto& name : wanted) names += (names.empty() ? "" : ",") + name;
+  if (!names.empty())
+    scorer.rewards = rewards::make_rewards(names, reward_sources(sources, device));
+  if (config.judge.empty()) return scorer;
+  rewards::EditJudgeOptions options{.axes = {},
+                                    .model = config.judge_model,
+                                    .seconds = config.judge_timeout,
+                                    .retries = config.judge_retries,
+                                    .allow_remote = sources.allow_remote};
+  for (const auto& text : config.axes) options.axes.push_back(rewards::edit_axis(text));
+  if (options.axes.empty()) {
+    for (const char* name : {"instruction_following", "detail_preserving", "generation_quality"})
+      options.axes.push_back(rewards::edit_axis(name));
+  }
+  scorer.judge = rewards::make_edit_judge(config.judge, options);
+  return scorer;
+}
+
+std::string joined(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const auto& text : texts) all += (all.empty() ? "" : "; ") + text;
+  return all;
+}
+
+struct Rated {
+  std::map<std::string, double> scores, raw;
+  std::string feedback;
+};
+
+// An edit's line with its scores; its images are named as seen from the output's folder.
+std::string rated_line(const data::EditTriple& edit, const Rated& rated, const fs::path& output) {
+  const auto name = [&](const fs::path& image) {
+    const fs::path whole = fs::absolute(image);
+    return output.empty() ? whole.string()
+                          : fs::proximate(whole, fs::absolute(output).parent_path()).string();
+  };
+  ordered_json line = data::renamed_line(edit, name(edit.source), name(edit.edited));
+  if (!rated.scores.empty()) {
+    ordered_json scores = line.value("scores", ordered_json::object());
+    for (const auto& [axis, score] : rated.scores) scores[axis] = score;
+    line["scores"] = scores;
+  }
+  if (!rated.feedback.empty()) line["feedback"] = rated.feedback;
+  if (!rated.raw.empty()) line["rewards"] = rated.raw;
+  return data::to_text(line);
+}
+
+// Throws BadInput when the judge has no answer for it.
+void ask_judge(const Scorer& scorer, const data::EditTriple& edit, Rated& rated) {
+  const auto png = [](const fs::path& image) {
+    return data::encode_png(data::read_upright(image));
+  };
+  const auto verdict = scorer.judge({png(edit.source), png(edit.edited), edit.instruction});
+  if (!verdict.problem.empty()) throw BadInput(edit.where + ": the judge: " + verdict.problem);
+  for (const auto& [axis, score] : verdict.scores) rated.scores[axis] = score;
+  rated.feedback = joined(verdict.feedback);
+}
+
+Rated rate(const Scorer& scorer, const data::EditTriple& edit) {
+  Rated rated;
+  if (!scorer.rewards.empty()) {
+    // As the file holds it: in 8 bits.
+    const rewards::RewardBatch batch{
+        .images = data::read_upright(edit.edited).unsqueeze(0).to(scorer.device),
+        .prompts = {edit.instruction}};
+    const at::Tensor raw = rewards::score_all(scorer.rewards, batch).cpu();  // [1, M]
+    for (size_t m = 0; m < scorer.rewards.size(); ++m) {
+      const double value = raw[0][static_cast<int64_t>(m)].item<double>();
+      rated.raw[scorer.rewards[m].reward.info.name] = value;
+    }
+    for (const auto& axis : scorer.axes) {
+      const double value = rated.raw.at(axis.reward);
+      if (std::isfinite(value)) rated.scores[axis.axis] = score_on_axis(axis, value);
+    }
+  }
+  if (scorer.judge) ask_judge(scorer, edit, rated);
+  return rated;
+}
+
+// The lines that a run with these settings has left when it was killed, by the edits' places.
+std::map<std::string, std::string> earlier_lines(const fs::path& part,
+                                                 const std::string& settings) {
+  std::map<std::string, std::string> lines;
+  if (!fs::exists(part)) return lines;
+  data::for_each_line(part, [&](const std::string& text, const std::string&) {
+    const auto line = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (line.is_discarded() || line.value("settings", "") != settings) return;  // the last is torn
+    lines[line.value("where", "")] = line.value("line", "");
+  });
+  return lines;
+}
+
+struct Result {
+  std::string text;
+  int64_t failed = 0;
+};
+
+Result rate_all(const Scorer& scorer,
+                const std::vector<data::EditTriple>& edits,
+                const fs::path& output) {
+  const fs::path part = output.string() + ".part";
+  const auto earlier =
+      output.empty() ? std::map<std::string, std::string>() : earlier_lines(part, scorer.settings);
+  if (!earlier.empty())
+    std::cerr << "laurel: " << earlier.size() << " edits are rated already, going on\n";
+  Progress progress("Scoring edits", static_cast<int64_t>(edits.size()));
+  Result result;
+  for (const auto& edit : edits) {
+    progress.advance();
+    const auto known = earlier.find(edit.where);
+    if (known != earlier.end()) {
+      result.text += known->second + "\n";
+      continue;
+    }
+    std::string line;
+    try {
+      line = rated_line(edit, rate(scorer, edit), output);
+      if (!output.empty())
+        data::append_line(
+            part, data::to_text(ordered_json{
+                      {"settings", scorer.settings}, {"where", edit.where}, {"line", line}}));
+    } catch (const BadInput& error) {
+      std::cerr << "laurel: " << error.what() << "\n";
+      line = rated_line(edit, {}, output);
+      ++result.failed;
+    }
+    result.text += line + "\n";
+  }
+  return result;
+}
+
+}  // namespace
+
+void declare_score_edits(Options& options, ScoreEditsConfig& config) {
+  options.group("edits: a folder or JSONL of source, instruction and edited image");
+  options.flag("edit", config.edit, "rate edits; their lines again with scores, to train on");
+  options.text("judge", config.judge, "http://HOST/v1 or program:COMMAND: 0 to 5 and feedback");
+  options.text("judge_model", config.judge_model, "its name on the server [the first]");
+  options.list("axes", config.axes, "that the judge rates, or name=question [the usual three]");
+  options.list("axis", config.axis, "a reward on an axis: generation_quality=aesthetic:3..8");
+  options.number("judge_timeout", config.judge_timeout, "seconds for an answer", 0.01, 36000);
+  options.integer("judge_retries", config.judge_retries, "after 429, 5xx, no answer", 0, 100);
+  options.rarely({"judge_timeout", "judge_retries", "judge_model", "axes"});
+}
+
+RewardAxis parse_reward_axis(const std::string& text) {
+  const auto refuse = [&] {
+    return BadInput(
+        "--axis: expected AXIS=REWARD:LOW..HIGH, such as "
+        "generation_quality=aesthetic:3..8, found '" +
+        text + "'");
+  };
+  const size_t equals = text.find('='), colon = text.rfind(':'), dots = text.rfind("..");
+  if (equals == std::string::npos || colon == std::string::npos || dots == std::string::npos ||
+      equals > colon || colon > dots)
+    throw refuse();
+  const auto number = [&](const std::string& word) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc() || end != word.data() + word.size()) throw refuse();
+    return value;
+  };
+  const RewardAxis axis{text.substr(0, equals), text.substr(equals + 1, colon - equals - 1),
+                        number(text.substr(colon + 1, dots - colon - 1)),
+                        number(text.substr(dots + 2))};
+  if (axis.axis.empty() || axis.reward.empty() || axis.low == axis.high) throw refuse();
+  return axis;
+}
+
+double score_on_axis(const RewardAxis& axis, double raw) {
+  return kHighest * std::clamp((raw - axis.low) / (axis.high - axis.low), 0.0, 1.0);
+}
+
+int score_edits(const std::vector<std::string>& places,
+                const ScoreEditsConfig& config,
+                const RewardSourceConfig& sources,
+                const DeviceConfig& device) {
+  if (places.size() != 1)
+    throw BadInput("laurel score --edit: expected a folder or JSONL file of edits, found " +
+                   std::to_string(places.size()) + " of them");
+  const auto edits = data::read_edit_triples(places[0]);
+  const Placement placement = open_device(device);
+  const PrecisionScope precision(placement);
+  const at::NoGradGuard no_grad;
+  const Scorer scorer = make_scorer(config, sources, placement.device);
+  const Result result = rate_all(scorer, edits, config.output);
+  if (config.output.empty()) {
+    std::cout << result.text;
+  } else {
+    data::write_file(config.output, result.text);
+    fs::remove(config.output + ".part");
+  }
+  if (result.failed == 0) return 0;
+  std::cerr << "laurel: " << result.failed << " of " << edits.size()
+            << " edits not rated, see above\n";
+  return 2;
+}
+
+}  // namespace tools

@@ -1,0 +1,143 @@
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "rewards/combine/aggregate.hpp"
+#include "rewards/evaluation/pair_accuracy.hpp"
+#include "tools/cli/device.hpp"
+#include "tools/cli/reward_options.hpp"
+#include "tools/commands.hpp"
+#include "tools/score/images.hpp"
+#include "tools/score/pair_file.hpp"
+
+using data::BadInput;
+namespace fs = std::filesystem;
+
+namespace tools {
+namespace {
+
+struct EvalConfig {
+  std::string rewards = "aesthetic,clip_score";
+  std::string tune;  // another file of pairs
+  double tie_threshold = 0;
+  std::string output;
+  int64_t batch_size = 16;
+  RewardSourceConfig sources;
+  DeviceConfig device;
+};
+
+using Key = std::pair<std::string, std::string>;  // prompt, file
+using Scores = std::map<Key, std::vector<double>>;
+
+// Each image once for each prompt that it stands under.
+Scores score_pairs(const std::vector<PreferencePair>& pairs,
+                   const std::vector<rewards::WeightedReward>& rewards,
+                   const ScoringOptions& options) {
+  Scores scores;
+  for (const auto& pair : pairs) {
+    scores[{pair.prompt, pair.a.string()}] = {};
+    scores[{pair.prompt, pair.b.string()}] = {};
+  }
+  std::vector<fs::path> files;
+  std::vector<std::string> prompts;
+  for (const auto& [key, none] : scores) {
+    prompts.push_back(key.first);
+    files.push_back(key.second);
+  }
+  score_files(files, prompts, rewards, options,
+              {.rated =
+                   [&](size_t i, const std::vector<double>& raw) {
+                     scores[{prompts[i], files[i].string()}] = raw;
+                   },
+               .failed = [&](size_t, const std::string& fault) { throw BadInput(fault); }});
+  return scores;
+}
+
+std::vector<rewards::ScoredPair> column(const std::vector<PreferencePair>& pairs,
+                                        const Scores& scores,
+                                        size_t reward) {
+  std::vector<std::string> prompts;
+  for (const auto& pair : pairs) prompts.push_back(pair.prompt);
+  const auto groups = data::ids_of_texts(prompts);
+  std::vector<rewards::ScoredPair> scored;
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const auto& pair = pairs[i];
+    scored.push_back({groups[i], scores.at({pair.prompt, pair.a.string()})[reward],
+                      scores.at({pair.prompt, pair.b.string()})[reward], pair.label});
+  }
+  return scored;
+}
+
+// One line a definition; its JSON goes to `lines`.
+void report(const std::string& name,
+            const std::vector<rewards::ScoredPair>& pairs,
+            double threshold,
+            std::string& lines) {
+  std::cout << name << "\n";
+  for (const auto& rule : rewards::published_rules(threshold)) {
+    const auto accuracy = rewards::pair_accuracy(pairs, rule);
+    char text[120];
+    std::snprintf(text, sizeof text, "  %-12s %6.2f %%  [%.2f, %.2f]  %5lld pairs  ",
+                  rule.name.c_str(), 100 * accuracy.value, 100 * accuracy.low, 100 * accuracy.high,
+                  static_cast<long long>(accuracy.pairs));
+    std::cout << text << rewards::text_of(rule) << "\n";
+    nlohmann::ordered_json line;
+    line["reward"] = name;
+    line["definition"] = rule.name;
+    line["rule"] = rewards::text_of(rule);
+    line["accuracy"] = accuracy.value;
+    line["interval"] = {accuracy.low, accuracy.high};
+    line["pairs"] = accuracy.pairs;
+    lines += data::to_text(line) + "\n";
+  }
+}
+
+}  // namespace
+
+int cmd_eval_pairs(const std::vector<std::string>& arguments) {
+  EvalConfig config;
+  Options options("eval-pairs",
+                  "Agreement with people's choices, under each of the field's five definitions.",
+                  "PAIRS.jsonl");
+  options.text("rewards", config.rewards, "names; each is examined by itself");
+  options.short_name("rewards", 'r');
+  options.number("tie_threshold", config.tie_threshold,
+                 "PickScore's: a tie is predicted within it, of probabilities", 0, 1);
+  options.text("tune", config.tune, "other pairs, on which that threshold is chosen");
+  options.text("output", config.output, "JSONL of the figures");
+  options.short_name("output", 'o');
+  declare_reward_sources(options, config.sources);
+  options.integer("batch_size", config.batch_size, "images at once", 1, 4096);
+  declare_device(options, config.device);
+  const auto parsed = options.parse(arguments);
+  if (!parsed.proceed) return 0;
+  if (parsed.positional.size() != 1)
+    throw BadInput("eval-pairs: expected one file of pairs, found " +
+                   std::to_string(parsed.positional.size()));
+  const auto pairs = read_pairs(parsed.positional[0]);
+  const auto other = config.tune.empty() ? std::vector<PreferencePair>() : read_pairs(config.tune);
+  const Placement placement = open_device(config.device);
+  const PrecisionScope precision(placement);
+  const auto rewards =
+      rewards::make_rewards(config.rewards, reward_sources(config.sources, placement.device));
+  const ScoringOptions scoring{.batch_size = config.batch_size, .device = placement.device};
+  const Scores scores = score_pairs(pairs, rewards, scoring);
+  const Scores tuning = score_pairs(other, rewards, scoring);
+  std::string lines;
+  for (size_t m = 0; m < rewards.size(); ++m) {
+    const double threshold =
+        other.empty() ? config.tie_threshold : rewards::tuned_threshold(column(other, tuning, m));
+    report(rewards[m].reward.info.name, column(pairs, scores, m), threshold, lines);
+  }
+  if (!config.output.empty()) data::write_file(config.output, lines);
+  return 0;
+}
+
+}  // namespace tools

@@ -1,0 +1,78 @@
+#include "tools/score/log.hpp"
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+
+namespace fs = std::filesystem;
+
+namespace tools {
+namespace {
+
+bool is_row(const nlohmann::json& json) {
+  return json.is_object() && json.contains("file") && json["file"].is_string() &&
+         json.contains("prompt") && json["prompt"].is_string() && json.contains("raw") &&
+         json["raw"].is_array();
+}
+
+}  // namespace
+
+ScoreLog::ScoreLog(fs::path path, const std::string& rewards) : path_(std::move(path)) {
+  nlohmann::ordered_json head;
+  head["rewards"] = rewards;
+  const std::string first = data::to_text(head);
+  if (!fs::exists(path_)) {
+    data::append_line(path_, first);
+    return;
+  }
+  std::string text = data::read_file(path_);
+  const size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
+  if (whole < text.size()) {  // killed inside a line
+    text.resize(whole);
+    data::write_file(path_, text);
+  }
+  if (text.empty()) {
+    data::append_line(path_, first);
+    return;
+  }
+  if (text.substr(0, text.find('\n')) != first)
+    throw data::BadInput(path_.string() +
+                         ": an unfinished run with other rewards or models stands here; go on with "
+                         "the same, or delete the file to start anew");
+  for (size_t at = text.find('\n') + 1; at < text.size();) {
+    const size_t end = text.find('\n', at);
+    const auto json = data::parse_json(std::string_view(text).substr(at, end - at));
+    at = end + 1;
+    if (!is_row(json)) continue;
+    Row row{json["prompt"].get<std::string>(), {}};
+    for (const auto& value : json["raw"])
+      row.raw.push_back(value.is_number() ? value.get<double>()
+                                          : std::numeric_limits<double>::quiet_NaN());
+    rows_[json["file"].get<std::string>()] = std::move(row);
+  }
+}
+
+const ScoreLog::Row* ScoreLog::find(const std::string& file, const std::string& prompt) const {
+  const auto found = rows_.find(file);
+  return found == rows_.end() || found->second.prompt != prompt ? nullptr : &found->second;
+}
+
+void ScoreLog::add(const std::string& file, const Row& row) {
+  nlohmann::ordered_json line;
+  line["file"] = file;
+  line["prompt"] = row.prompt;
+  line["raw"] = row.raw;
+  data::append_line(path_, data::to_text(line));
+  rows_[file] = row;
+}
+
+void ScoreLog::remove() {
+  std::error_code ignored;
+  fs::remove(path_, ignored);
+}
+
+}  // namespace tools

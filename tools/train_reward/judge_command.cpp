@@ -1,0 +1,354 @@
+// `laurel judge`: asks a vision-language server about images.
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/base/sha256.hpp"
+#include "data/base/utf8.hpp"
+#include "data/images/image_io.hpp"
+#include "rewards/judge/client.hpp"
+#include "tools/cli/options.hpp"
+#include "tools/cli/progress.hpp"
+#include "tools/commands.hpp"
+#include "tools/score/image_prompts.hpp"
+
+namespace fs = std::filesystem;
+using data::BadInput;
+
+namespace tools {
+namespace {
+
+struct Settings {
+  std::string server = "http://127.0.0.1:8080/v1", model, api_key_env, output, cache,
+              mode = "point";
+  std::vector<std::string> axes;
+  PromptSources sources;
+  std::string prompt, prompts;
+  bool remote = false;
+  int64_t pairs = 4, seed = 0, max_side = 1024, concurrency = 8;
+  double timeout = 120;
+  rewards::JudgePolicy policy;
+};
+
+void declare(Options& options, Settings& s) {
+  options.text("server", s.server, "base URL of an OpenAI-compatible server (vLLM, llama.cpp, ..)");
+  options.text("model", s.model, "its name there [the server's first]");
+  options.text("output", s.output, "JSONL of judgements; an existing one is gone on with");
+  options.short_name("output", 'o');
+  options.choice("mode", s.mode, {"point", "pair"},
+                 "a score for each image, or the better of two, asked in both orders");
+  options.list("axes", s.axes,
+               "alignment, quality, overall, or name=question; several "
+               "[alignment and quality; pairs: overall]");
+  options.text("prompt", s.prompt, "of every image [beside each: NAME.txt, metadata.jsonl, PNG]");
+  options.text("prompts", s.prompts, "file: a prompt an image, in order of names");
+  options.integer("pairs", s.pairs, "pair mode: random pairs a prompt", 1, 100000);
+  options.integer("seed", s.seed, "of the server's sampling and of the pairs", 0);
+  options.integer("max_side", s.max_side, "larger images are sent at this size, pixels", 16, 16384);
+  options.group("how it asks");
+  options.integer("concurrency", s.concurrency, "requests at a time", 1, 256);
+  options.number("timeout", s.timeout, "seconds for an answer", 0.1, 36000);
+  options.integer("retries", s.policy.retries, "after 429, 5xx, no answer", 0, 100);
+  options.number("backoff", s.policy.backoff_seconds, "seconds before the first; doubles", 0, 3600);
+  options.number("rate", s.policy.requests_a_minute, "requests a minute; 0: no limit", 0, 1e6);
+  options.integer("max_requests", s.policy.max_requests, "budget; 0: no limit", 0, 1000000000);
+  options.integer("max_tokens", s.policy.max_tokens, "budget, as the server counts; 0: no limit", 0,
+                  1000000000000);
+  options.integer("pause_after", s.policy.pause_after, "unusable answers in a row", 1, 1000000);
+  options.number("pause", s.policy.pause_seconds, "seconds of the first pause; doubles", 0, 86400);
+  options.number("max_pause", s.policy.max_pause_seconds, "seconds of pauses; then it ends", 0,
+                 1e7);
+  options.text("cache", s.cache, "JSONL of raw replies, to share between outputs [OUTPUT.cache]");
+  options.flag("remote", s.remote, "allow a server on another machine: images leave this one");
+  options.text("api_key_env", s.api_key_env, "environment variable that holds the key");
+  options.rarely({"pause_after", "pause", "max_pause", "max_side", "backoff"});
+}
+
+// One line of the output to be: an image, or a pair in one order; each with its axes.
+struct Item {
+  std::string prompt;
+  std::vector<size_t> images;  // rows of the files, in the order of asking
+  bool a_first = true;
+};
+
+std::vector<Item> point_items(const std::vector<std::string>& prompts) {
+  std::vector<Item> items;
+  for (size_t i = 0; i < prompts.size(); ++i) items.push_back({prompts[i], {i}});
+  return items;
+}
+
+std::vector<Item> pair_items(const std::vector<std::string>& prompts, const Settings& s) {
+  std::map<std::string, std::vector<size_t>> of_prompt;
+  for (size_t i = 0; i < prompts.size(); ++i) of_prompt[prompts[i]].push_back(i);
+  std::mt19937_64 chance(static_cast<uint64_t>(s.seed));
+  std::vector<Item> items;
+  for (const auto& [prompt, rows] : of_prompt) {
+    std::vector<std::pair<size_t, size_t>> all;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      for (size_t j = i + 1; j < rows.size(); ++j) all.emplace_back(rows[i], rows[j]);
+    }
+    for (size_t i = all.size(); i > 1; --i) std::swap(all[i - 1], all[chance() % i]);
+    all.resize(std::min(all.size(), static_cast<size_t>(s.pairs)));
+    for (const auto& [a, b] : all) {
+      items.push_back({prompt, {a, b}, true});
+      items.push_back({prompt, {b, a}, false});
+    }
+  }
+  if (items.empty())
+    throw BadInput(
+        "laurel judge: --mode pair: expected several images of a prompt, found one of "
+        "each");
+  return items;
+}
+
+std::string picture(const fs::path& file, int64_t max_side) {
+  at::Tensor image = data::read_image(file);
+  const int64_t longer = std::max(image.size(1), image.size(2));
+  if (longer > max_side) {
+    const auto side = [&](int64_t size) { return std::max<int64_t>(1, size * max_side / longer); };
+    image = data::resize(image, side(image.size(1)), side(image.size(2)), data::ResizeKind::kArea);
+  }
+  return data::encode_png(image);
+}
+
+struct Run {
+  const Settings& s;
+  std::vector<fs::path> files;
+  std::vector<rewards::JudgeAxis> axes;
+  rewards::JudgeSampling sampling;
+  rewards::JudgeClient& client;
+  std::set<std::string> done;  // ids that the output holds, usable
+  std::mutex& mutex;           // of the output, the progress and what follows
+  int64_t unreadable = 0;
+};
+
+rewards::JudgedItem judge(Run& run, const Item& item) {
+  const fs::path folder = fs::absolute(run.s.output).parent_path();
+  rewards::JudgeQuestion question{.axis = {}, .prompt = item.prompt, .images = {}};
+  rewards::JudgedItem judged{.id = {},
+                             .prompt = item.prompt,
+                             .judge = run.sampling.model,
+                             .paths = {},
+                             .digests = {},
+                             .a_first = item.a_first,
+                             .axes = {}};
+  for (const size_t row : item.images) {
+    question.images.push_back(picture(run.files[row], run.s.max_side));
+    judged.paths.push_back(fs::absolute(run.files[row]).lexically_proximate(folder).string());
+    judged.digests.push_back(data::sha256(question.images.back()));
+  }
+  if (!item.a_first) {
+    std::swap(judged.paths[0], judged.paths[1]);
+    std::swap(judged.digests[0], judged.digests[1]);
+  }
+  std::string keys;
+  for (const auto& axis : run.axes) {
+    question.axis = axis;
+    keys += rewards::judge_key(question, run.sampling);
+  }
+  judged.id = data::sha256(keys);
+  if (run.done.count(judged.id)) return judged;  // no axes: nothing to write
+  for (const auto& axis : run.axes) {
+    question.axis = axis;
+    judged.axes.push_back({axis.name, run.client.ask(question, run.sampling)});
+  }
+  return judged;
+}
+
+// The ids of the lines that need not be asked again: every axis has its answer.
+std::set<std::string> ids_in(const fs::path& output) {
+  std::set<std::string> ids;
+  if (!fs::exists(output)) return ids;
+  std::istringstream lines(data::read_file(output));
+  for (std::string text; std::getline(lines, text);) {
+    const auto line = data::parse_json(text);  // a line that was cut off is asked again
+    const auto axes = line.is_object() ? line.value("axes", nlohmann::json()) : nlohmann::json();
+    const auto missing = [](const nlohmann::json& axis) { return axis.is_null(); };
+    if (axes.is_object() && std::none_of(axes.begin(), axes.end(), missing))
+      ids.insert(line.value("id", ""));
+  }
+  return ids;
+}
+
+// Closes a line that a killed run left open.
+void mend(const fs::path& output) {
+  if (!fs::exists(output)) return;
+  const std::string text = data::read_file(output);
+  const size_t end = text.find_last_of('\n') + 1;
+  if (end != text.size()) data::write_file(output, text.substr(0, end));
+}
+
+void work(Run& run, const std::vector<Item>& items, std::atomic<size_t>& next, Progress& progress) {
+  for (size_t i = next++; i < items.size(); i = next++) {
+    try {
+      const auto judged = judge(run, items[i]);
+      const std::lock_guard lock(run.mutex);
+      if (!judged.axes.empty()) data::append_line(run.s.output, rewards::judgement_line(judged));
+      progress.advance();
+    } catch (const BadInput& error) {
+      const std::lock_guard lock(run.mutex);
+      ++run.unreadable;
+      progress.print(error.what());
+    }
+  }
+}
+
+// Returns why it ended early; "" at the end.
+std::string ask_all(Run& run, const std::vector<Item>& items, Progress& progress) {
+  std::atomic<size_t> next{0};
+  std::string stopped;
+  std::vector<std::thread> threads;
+  for (int64_t i = 0; i < run.s.concurrency; ++i) {
+    threads.emplace_back([&] {
+      try {
+        work(run, items, next, progress);
+      } catch (const std::exception& error) {
+        next = items.size();
+        const std::lock_guard lock(run.mutex);
+        if (stopped.empty()) stopped = error.what();
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  return stopped;
+}
+
+struct Server {
+  data::Url chat;
+  data::HttpOptions http;
+};
+
+Server open_server(const Settings& s) {
+  Server server{.chat = data::parse_url(s.server, "--server"), .http = {}};
+  if (!data::is_loopback(server.chat) && !s.remote)
+    throw BadInput("--server " + s.server +
+                   ": expected a server on this machine; the images are "
+                   "sent there, so say --remote to allow another");
+  while (server.chat.path.ends_with('/')) server.chat.path.pop_back();
+  if (server.chat.path.empty()) server.chat.path = "/v1";
+  server.http.seconds = s.timeout;
+  if (!s.api_key_env.empty()) {
+    const char* key = std::getenv(s.api_key_env.c_str());
+    if (!key)
+      throw BadInput("--api_key_env: expected a variable of the environment, found no " +
+                     s.api_key_env);
+    server.http.headers["authorization"] = std::string("Bearer ") + key;
+  }
+  return server;
+}
+
+std::string first_model(const Server& server) {
+  data::Url url = server.chat;
+  url.path += "/models";
+  const auto reply = data::http_get(url, server.http);
+  const auto body = data::parse_json(reply.body);
+  if (reply.status == 200 && body.is_object() && body.value("data", nlohmann::json()).is_array() &&
+      !body["data"].empty() && body["data"][0].value("id", nlohmann::json()).is_string())
+    return body["data"][0]["id"];
+  throw BadInput("--server " + url.scheme + "://" + url.host + ":" + std::to_string(url.port) +
+                 url.path + ": expected a list of models, found " +
+                 (reply.status == 0 ? reply.error : "status " + std::to_string(reply.status)) +
+                 "; is the server up? (--model names one)");
+}
+
+void report(const rewards::JudgeCounts& counts, const Run& run) {
+  std::printf(
+      "%lld requests (%lld of them again, %lld told to slow down), %lld answers from the cache, "
+      "%lld unusable, %lld tokens, %lld pauses, %lld images unreadable\n",
+      static_cast<long long>(counts.requests), static_cast<long long>(counts.retries),
+      static_cast<long long>(counts.rate_limited), static_cast<long long>(counts.cached),
+      static_cast<long long>(counts.unusable), static_cast<long long>(counts.tokens),
+      static_cast<long long>(counts.pauses), static_cast<long long>(run.unreadable));
+}
+
+Settings parsed(Settings s, const std::vector<std::string>& positional) {
+  if (positional.empty())
+    throw BadInput("laurel judge: expected images, folders or patterns, found none");
+  if (s.output.empty())
+    throw BadInput("laurel judge: --output: expected a file for the judgements, found none");
+  if (s.axes.empty())
+    s.axes = s.mode == "pair" ? std::vector<std::string>{"overall"}
+                              : std::vector<std::string>{"alignment", "quality"};
+  if (s.cache.empty()) s.cache = s.output + ".cache";
+  s.sources = {s.prompt, s.prompts};
+  return s;
+}
+
+// The images that were named, and a prompt for each.
+struct Material {
+  std::vector<fs::path> files;
+  std::vector<std::string> prompts;
+};
+Material material_of(const Settings& s, const std::vector<std::string>& words) {
+  Material material{.files = data::list_images(words), .prompts = {}};
+  material.prompts = prompts_of_images(material.files, s.sources);
+  for (size_t i = 0; i < material.files.size(); ++i) {
+    if (material.prompts[i].empty())
+      throw BadInput(material.files[i].string() + ": expected a prompt, found none; give --prompt");
+  }
+  return material;
+}
+
+int run_judge(const Settings& s, const Material& material, const std::vector<Item>& items) {
+  std::vector<rewards::JudgeAxis> axes;
+  for (const auto& axis : s.axes) axes.push_back(rewards::judge_axis(axis));
+  const Server server = open_server(s);
+  const std::string model = s.model.empty() ? first_model(server) : s.model;
+  mend(s.output);
+  mend(s.cache);
+  rewards::JudgeCache cache(s.cache);
+  Progress progress("Judging", static_cast<int64_t>(items.size()),
+                    s.mode == "pair" ? "order" : "img");
+  data::Url url = server.chat;
+  url.path += "/chat/completions";
+  std::mutex mutex;  // of the output and the progress
+  rewards::JudgeClient client(
+      [&](const std::string& body) { return data::http_post(url, body, server.http); }, s.policy,
+      rewards::real_clock(), cache,
+      [&](const std::string& line) {
+        const std::lock_guard lock(mutex);
+        progress.print(line);
+      });
+  Run run{.s = s,
+          .files = material.files,
+          .axes = axes,
+          .sampling = {.model = model, .seed = s.seed},
+          .client = client,
+          .done = ids_in(s.output),
+          .mutex = mutex};
+  const std::string stopped = ask_all(run, items, progress);
+  report(client.counts(), run);
+  if (!stopped.empty()) throw BadInput("laurel judge: " + stopped);
+  return run.unreadable > 0 ? 2 : 0;
+}
+
+}  // namespace
+
+int cmd_judge(const std::vector<std::string>& arguments) {
+  Settings s;
+  Options options("judge", "Asks a vision-language server about images; writes its judgements.",
+                  "IMAGES...");
+  declare(options, s);
+  const auto given = options.parse(arguments);
+  if (!given.proceed) return 0;
+  s = parsed(s, given.positional);
+  const Material material = material_of(s, given.positional);
+  return run_judge(
+      s, material,
+      s.mode == "pair" ? pair_items(material.prompts, s) : point_items(material.prompts));
+}
+
+}  // namespace tools

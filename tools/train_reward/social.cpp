@@ -1,0 +1,221 @@
+// `laurel train-reward social`: a community's log -> pairs -> a finetuned CLIP.
+
+#include <ATen/ATen.h>
+
+#include <array>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/base/sha256.hpp"
+#include "data/images/image_folder.hpp"
+#include "rewards/clip/embedder.hpp"
+#include "rewards/social/preference_pairs.hpp"
+#include "rewards/social/train.hpp"
+#include "tools/cli/options.hpp"
+#include "tools/cli/reward_options.hpp"
+#include "tools/pretrain/command.hpp"
+#include "tools/train_reward/social_evaluate.hpp"
+#include "tools/train_reward/subcommands.hpp"
+
+namespace fs = std::filesystem;
+using data::BadInput;
+
+namespace tools {
+namespace {
+
+struct Settings {
+  std::string log, output_dir, correction = "all";
+  std::vector<std::string> exams;
+  RewardSourceConfig sources;
+  rewards::CurateOptions curate;
+  rewards::TrainSocialOptions train;
+  int64_t epochs = 10;
+  double validation_share = 0.1;
+};
+
+constexpr std::array<const char*, 4> kCorrections = {"counts", "views", "position", "all"};
+
+void declare_curation(Options& options, Settings& s) {
+  options.group("from the log to pairs");
+  options.choice("correction", s.correction, {kCorrections.begin(), kCorrections.end()},
+                 "counts: of people; views: per view; position: per view of its position's worth; "
+                 "all: and of the popularity on show");
+  options.integer("min_users", s.curate.min_users, "who saw an image, for it to count", 1, 1000000);
+  options.number("max_positive_share", s.curate.max_positive_share,
+                 "people who act on more of what they see are left out", 0, 1);
+  options.integer("min_views_of_user", s.curate.min_views_of_user, "from which that is judged", 1,
+                  1000000);
+  options.number("reuse_weight", s.curate.reuse_weight, "of a reuse; a like counts 1", 1, 1000);
+  options.number("min_ratio", s.curate.min_ratio, "of the two rates of a pair", 1, 1000);
+  options.number("min_deviations", s.curate.min_deviations, "of that ratio's logarithm", 0, 100);
+  options.integer("pairs_a_prompt", s.curate.pairs_a_prompt, "the surest ones", 1, 1000000);
+}
+
+void declare(Options& options, Settings& s) {
+  options.text("log", s.log,
+               "JSONL: time, user, prompt, image, action, position (docs/rewards.md)");
+  options.text("output_dir", s.output_dir, "folder for reward/, its report and the training state");
+  options.text("clip", s.sources.clip, "CLIP folder to start from [embedded]");
+  options.list("exam", s.exams, "folder with survey.jsonl (and log.jsonl) to judge by; several");
+  declare_curation(options, s);
+  options.group("training");
+  options.integer("epochs", s.epochs, "passes over the pairs", 1, 100000);
+  options.integer("train_batch_size", s.train.loop.train_batch_size, "pairs of an update", 1,
+                  65536);
+  options.number("learning_rate", s.train.loop.learning_rate, "", 0, 1);
+  options.choice("lr_scheduler", s.train.lr_scheduler, {"constant", "linear", "cosine"}, "");
+  options.integer("lr_warmup_steps", s.train.loop.lr_warmup_steps, "updates", 0, 1000000000);
+  options.number("weight_decay", s.train.loop.weight_decay, "of AdamW", 0, 10);
+  options.number("max_grad_norm", s.train.loop.max_grad_norm, "gradients are clipped to it", 1e-9,
+                 1e9);
+  options.number("ema_decay", s.train.loop.ema_decay, "0: the last weights are kept", 0, 0.999999);
+  options.number("margin", s.train.margin, "of the triplet loss; a cosine margin of its half", 0,
+                 4);
+  options.integer("vision_layers", s.train.layers.vision, "last ones trained; -1: the whole tower",
+                  -1, 1000);
+  options.integer("text_layers", s.train.layers.text, "last ones trained; -1: the whole tower", -1,
+                  1000);
+  options.number("validation_share", s.validation_share, "of the prompts, held out", 0, 0.9);
+  options.integer("seed", s.train.loop.seed, "of the order of the pairs", 0);
+  declare_progress(options, s.train.loop);
+  options.rarely({"max_positive_share", "min_views_of_user", "reuse_weight", "min_ratio",
+                  "min_deviations", "lr_warmup_steps", "weight_decay", "max_grad_norm"});
+}
+
+// Held out by the prompt itself, so that no prompt stands on both sides, whatever the log's order.
+bool held_out(const std::string& prompt, double share) {
+  return std::stoull(data::sha256(prompt).substr(0, 8), nullptr, 16) < share * 4294967296.0;
+}
+
+rewards::TripletSet triplets_of(const rewards::SocialLog& log,
+                                const rewards::CuratedLog& curated,
+                                int64_t resolution,
+                                double validation_share) {
+  std::vector<fs::path> files;
+  for (const auto& image : log.images) files.push_back(image.file);
+  const auto folder =
+      std::make_shared<data::ImageFolder>(data::open_images(std::move(files), resolution));
+  rewards::TripletSet set{.prompts = log.prompts, .images = [folder](const at::Tensor& rows) {
+                            return data::folder_images(*folder, rows);
+                          }};
+  std::ostringstream text;
+  for (const auto& pair : curated.pairs) {
+    const std::string& prompt = log.prompts[static_cast<size_t>(pair.prompt)];
+    (held_out(prompt, validation_share) ? set.validation : set.training)
+        .push_back({pair.prompt, pair.preferred, pair.other});
+    text << prompt << '\t' << log.images[static_cast<size_t>(pair.preferred)].file << '\t'
+         << log.images[static_cast<size_t>(pair.other)].file << '\n';
+  }
+  set.digest = data::sha256(text.str());
+  return set;
+}
+
+void print_curation(const rewards::SocialLog& log, const rewards::CuratedLog& curated) {
+  std::printf(
+      "%zu events, %zu people (%lld left out: they act on nearly everything), %lld repeats not "
+      "counted\n%zu images (%lld seen by too few), %zu prompts, %zu pairs\n",
+      log.events.size(), log.users.size(), static_cast<long long>(curated.users_left_out),
+      static_cast<long long>(curated.repeats), log.images.size(),
+      static_cast<long long>(curated.images_left_out), log.prompts.size(), curated.pairs.size());
+  std::printf("a view's worth at position 1, 2, ..:");
+  for (size_t i = 1; i <= 8; ++i) std::printf(" %.2f", curated.position_factor[i]);
+  std::printf("\na view's worth with 0, 1, 2-3, 4-7, .. earlier actions:");
+  for (size_t i = 0; i < 8; ++i) std::printf(" %.2f", curated.popularity_factor[i]);
+  std::printf("\n");
+  std::fflush(stdout);
+}
+
+void save(const fs::path& folder,
+          const rewards::TrainSocialResult& result,
+          const data::Tokenizer& tokenizer,
+          const nlohmann::ordered_json& report) {
+  rewards::save_clip(folder, result.clip, at::kHalf);
+  data::save_tokenizer(folder, tokenizer);
+  data::write_file(folder / "reward.json", data::to_text(report, 2) + "\n");
+}
+
+nlohmann::ordered_json report_of(const Settings& s,
+                                 const rewards::SocialLog& log,
+                                 const rewards::CuratedLog& curated,
+                                 const rewards::TripletSet& set,
+                                 const rewards::TrainSocialResult& result) {
+  return {{"kind", "social"},
+          {"events", log.events.size()},
+          {"people", log.users.size()},
+          {"images", log.images.size()},
+          {"prompts", log.prompts.size()},
+          {"correction", s.correction},
+          {"position_factor", curated.position_factor},
+          {"popularity_factor", curated.popularity_factor},
+          {"training_pairs", set.training.size()},
+          {"validation_pairs", set.validation.size()},
+          {"data_digest", set.digest},
+          {"updates", result.steps},
+          {"minutes", result.minutes},
+          {"validation_accuracy_before", result.accuracy_before},
+          {"validation_accuracy", result.accuracy}};
+}
+
+void check(const Settings& s) {
+  require_folder("train-reward social", "output_dir", s.output_dir);
+  if (s.log.empty())
+    throw BadInput(
+        "train-reward social: --log: expected a community's log (JSONL), found none; "
+        "`laurel world social-log` simulates one");
+  if (s.train.layers.vision == 0 && s.train.layers.text == 0)
+    throw BadInput("train-reward social: vision_layers and text_layers: expected one above 0");
+}
+
+}  // namespace
+
+int train_reward_social(const std::vector<std::string>& arguments) {
+  Settings s;
+  Options options("train-reward social",
+                  "Finetunes a CLIP on what a community liked and reused, corrected for where and "
+                  "how popular it stood.");
+  declare(options, s);
+  if (!options.parse(arguments).proceed) return 0;
+  check(s);
+  const fs::path output = s.output_dir;
+  s.train.loop.output_dir = output;
+  s.curate.correction = static_cast<rewards::SocialCorrection>(
+      std::find(kCorrections.begin(), kCorrections.end(), s.correction) - kCorrections.begin());
+  const auto sources = reward_sources(s.sources, at::kCPU);
+  if (sources.clip.empty()) throw BadInput("--clip: no embedded CLIP found; name a CLIP folder");
+  const rewards::Clip clip = rewards::load_clip(sources.clip);
+  const auto tokenizer = rewards::load_clip_tokenizer(sources.clip);
+  const auto log = rewards::with_views(rewards::read_social_log(s.log));
+  const auto curated = rewards::curate(log, s.curate);
+  print_curation(log, curated);
+  const auto set = triplets_of(log, curated, clip.transform.size, s.validation_share);
+  if (set.training.size() < 10)
+    throw BadInput(s.log + ": expected at least 10 pairs to learn from, found " +
+                   std::to_string(set.training.size()) +
+                   "; the log is too small, or min_users and min_deviations are too strict");
+  const auto batch =
+      std::min(s.train.loop.train_batch_size, static_cast<int64_t>(set.training.size()));
+  s.train.loop.max_train_steps = s.epochs * (static_cast<int64_t>(set.training.size()) / batch);
+  data::write_file(output / "config.toml", options.resolved());
+  const auto result =
+      rewards::train_social(s.train, clip, tokenizer, set,
+                            [](const std::string& line) { std::cout << line << std::endl; });
+  auto report = report_of(s, log, curated, set, result);
+  std::printf("held-out pairs right: %.1f %% before, %.1f %% after %lld updates\n",
+              100 * result.accuracy_before, 100 * result.accuracy,
+              static_cast<long long>(result.steps));
+  save(output / "reward", result, tokenizer, report);
+  for (const auto& exam : s.exams)
+    report["exams"][fs::path(exam).filename().string()] =
+        social_exam(exam, output / "reward", sources, s.curate);
+  if (!s.exams.empty()) save(output / "reward", result, tokenizer, report);
+  std::cout << "wrote " << (output / "reward").string() << "\n";
+  return 0;
+}
+
+}  // namespace tools

@@ -1,0 +1,118 @@
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
+#include "data/world/oracle_check.hpp"
+#include "data/world/scene.hpp"
+#include "tools/cli/options.hpp"
+#include "tools/commands.hpp"
+#include "tools/world/subcommands.hpp"
+
+namespace tools {
+namespace {
+
+struct WorldConfig {
+  std::string out;
+  std::string split = "seen";
+  int64_t count = 16;
+  int64_t seed = 0;
+  bool check = false;
+};
+
+std::string share(double value) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%8.2f", 100 * value);
+  return text;
+}
+
+void print_row(const std::string& name, const scene::OracleAccuracy& row) {
+  std::cout << name << share(row.count) << share(row.kind) << share(row.colour) << share(row.size)
+            << share(row.background) << share(row.true_captions) << share(row.false_captions)
+            << std::endl;
+}
+
+// The table of docs/world.md.
+void check(const WorldConfig& config) {
+  std::cout << "per cent right of " << config.count << " scenes\n"
+            << "blur  noise   count    kind  colour    size backgr.  true c. false c.\n";
+  double milliseconds = 0;
+  for (const scene::Disturbance& disturbance : std::initializer_list<scene::Disturbance>{
+           {0, 0}, {0.5, 0}, {1, 0}, {1.5, 0}, {2, 0}, {0, 0.02}, {0, 0.05}, {0, 0.1}, {1, 0.05}}) {
+    auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(config.seed));
+    const auto row = scene::check_oracle(config.count, disturbance, generator);
+    char name[16];
+    std::snprintf(name, sizeof name, "%4.1f %6.2f", disturbance.blur, disturbance.noise);
+    print_row(name, row);
+    if (disturbance.blur + disturbance.noise == 0) milliseconds = row.milliseconds;
+  }
+  std::printf("%.2f ms an image (clean)\n", milliseconds);
+}
+
+// NAME.png and NAME.txt (the captions as kohya's trainers read them) and metadata.jsonl (as Hugging
+// Face reads them).
+void draw(const WorldConfig& config) {
+  const std::filesystem::path folder = config.out;
+  if (std::filesystem::exists(folder / "metadata.jsonl")) {
+    throw data::BadInput("--out " + config.out +
+                         ": expected an empty or new folder, found metadata.jsonl; name another");
+  }
+  const auto split = config.split == "seen" ? scene::Split::kSeen : scene::Split::kUnseen;
+  auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(config.seed));
+  std::string metadata;
+  for (int64_t index = 0; index < config.count; ++index) {
+    const scene::SceneBatch one = scene::random_batch(1, split, generator);
+    char name[16];
+    std::snprintf(name, sizeof name, "%06d", static_cast<int>(index));
+    data::write_png(folder / (std::string(name) + ".png"), one.images[0]);
+    data::write_file(folder / (std::string(name) + ".txt"), one.captions[0] + "\n");
+    const nlohmann::json line{{"file_name", std::string(name) + ".png"}, {"text", one.captions[0]}};
+    metadata += data::to_text(line) + "\n";
+  }
+  data::write_file(folder / "metadata.jsonl", metadata);
+  std::cout << config.count << " scenes with captions in " << config.out << "\n";
+}
+
+}  // namespace
+
+int cmd_world(const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && arguments[0] == "social-log")
+    return world_social_log({arguments.begin() + 1, arguments.end()});
+  if (!arguments.empty() && arguments[0] == "judge-server")
+    return world_judge_server({arguments.begin() + 1, arguments.end()});
+  if (!arguments.empty() && arguments[0] == "edits")
+    return world_edits({arguments.begin() + 1, arguments.end()});
+  if (!arguments.empty() && arguments[0] == "edit-scores")
+    return world_edit_scores({arguments.begin() + 1, arguments.end()});
+  WorldConfig config;
+  Options options("world",
+                  "Draws captioned scenes of the built-in (synthetic) world, or checks its oracle.",
+                  "[social-log | judge-server | edits | edit-scores]");
+  options.text("out", config.out, "folder for the pictures and captions");
+  options.integer("count", config.count, "scenes to draw, or to check in each row", 1, 1000000);
+  options.choice("split", config.split, {"seen", "unseen"},
+                 "which combinations of colour and shape");
+  options.integer("seed", config.seed, "equal seeds draw equal scenes", 0);
+  options.flag("check", config.check, "print how well the oracle reads clean and disturbed scenes");
+  const auto parsed = options.parse(arguments);
+  if (!parsed.proceed) return 0;
+  if (!parsed.positional.empty()) {
+    throw data::BadInput("laurel world: expected options only, found '" + parsed.positional[0] +
+                         "'");
+  }
+  if (config.out.empty() && !config.check) {
+    throw data::BadInput("laurel world: expected --out FOLDER or --check, found neither");
+  }
+  if (config.check) check(config);
+  if (!config.out.empty()) draw(config);
+  return 0;
+}
+
+}  // namespace tools

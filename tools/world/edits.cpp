@@ -1,0 +1,221 @@
+// `laurel world edits`: imperfect edits of the built-in world with exact scores;
+// `laurel world edit-scores`: the exact scores of pictures that somebody edited.
+
+#include <ATen/ATen.h>
+
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "data/base/error.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "data/images/image_io.hpp"
+#include "data/world/edit_sample.hpp"
+#include "tools/cli/options.hpp"
+#include "tools/cli/progress.hpp"
+#include "tools/world/subcommands.hpp"
+
+namespace fs = std::filesystem;
+using data::BadInput;
+using nlohmann::ordered_json;
+
+namespace tools {
+namespace {
+
+struct Settings {
+  std::string out, split = "seen";
+  int64_t count = 20000, seed = 0;
+  double well_scored = 4.5;
+  bool flat = false, flawless = false;
+};
+
+void declare(Options& options, Settings& s) {
+  options.text("out", s.out, "folder for source/, edited/, metadata.jsonl and well_scored.jsonl");
+  options.integer("count", s.count, "triples", 1, 1000000);
+  options.choice("split", s.split, {"seen", "unseen"},
+                 "unseen: instructions about held-out combinations of colour and shape");
+  options.integer("seed", s.seed, "equal seeds draw equal triples", 0);
+  options.flag("flat", s.flat, "16 x 16 pixels in nine colours, recolour and remove alone");
+  options.flag("flawless", s.flawless, "every edited picture is the exact target");
+  options.number("well_scored", s.well_scored,
+                 "least score on every axis of the lines repeated in well_scored.jsonl", 0, 5);
+}
+
+// Not flushed to the disk one by one: a folder counts once its metadata.jsonl is there.
+void write_image(const fs::path& path, const at::Tensor& image) {
+  const std::string bytes = data::encode_png(image);
+  std::ofstream file(path, std::ios::binary);
+  if (!file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())).flush())
+    throw BadInput(path.string() + ": could not be written; is the disk full or read-only?");
+}
+
+ordered_json scores_of(const scene::EditScores& scores) {
+  ordered_json values;
+  for (size_t axis = 0; axis < scores.values.size(); ++axis)
+    values[scene::kAxisNames[axis]] = scores.values[axis];
+  return values;
+}
+
+ordered_json line_of(const scene::EditTriple& triple,
+                     const scene::TripleOptions& options,
+                     int64_t index,
+                     const std::string& file) {
+  return {{"id", triple.id},
+          {"file_name", "source/" + file},
+          {"edit_prompt", triple.instruction},
+          {"edited_file_name", "edited/" + file},
+          {"scores", scores_of(triple.scores)},
+          {"feedback", triple.scores.sentence()},
+          {"operation", triple.operation},
+          {"world",
+           {{"seed", options.seed},
+            {"index", index},
+            {"split", options.split == scene::Split::kSeen ? "seen" : "unseen"},
+            {"flat", options.flat}}}};
+}
+
+struct Means {
+  std::array<double, scene::kAxes> sums = {};
+  int64_t count = 0;
+  void add(const scene::EditScores& scores) {
+    for (size_t axis = 0; axis < sums.size(); ++axis) sums[axis] += scores.values[axis];
+    count += 1;
+  }
+};
+
+void print_means(const std::string& name, const Means& means) {
+  std::printf("%-16s", name.c_str());
+  for (const double sum : means.sums)
+    std::printf("%8.3f", sum / static_cast<double>(std::max<int64_t>(1, means.count)));
+  std::printf("\n");
+}
+
+bool all_reach(const scene::EditScores& scores, double least) {
+  return std::all_of(scores.values.begin(), scores.values.end(),
+                     [&](double value) { return value >= least; });
+}
+
+void write_triples(const Settings& s, const scene::TripleOptions& drawn) {
+  const fs::path folder = s.out;
+  fs::create_directories(folder / "source");
+  fs::create_directories(folder / "edited");
+  std::string all, well;
+  int64_t well_count = 0;
+  Means means;
+  Progress progress("Drawing", s.count, "edit");
+  for (int64_t index = 0; index < s.count; ++index) {
+    const scene::EditTriple triple = scene::draw_triple(drawn, index);
+    char file[24];
+    std::snprintf(file, sizeof file, "%06lld.png", static_cast<long long>(index));
+    write_image(folder / "source" / file, triple.source);
+    write_image(folder / "edited" / file, triple.edited);
+    const std::string line = data::to_text(line_of(triple, drawn, index, file)) + "\n";
+    all += line;
+    if (all_reach(triple.scores, s.well_scored)) {
+      well += line;
+      well_count += 1;
+    }
+    means.add(triple.scores);
+    progress.advance();
+  }
+  data::write_file(folder / "well_scored.jsonl", well);
+  data::write_file(folder / "metadata.jsonl", all);
+  std::printf(
+      "%lld edits in %s, %lld of them with %.2f or more on every axis\nmean of "
+      "following, preserving, quality (0 to 5):\n",
+      static_cast<long long>(s.count), s.out.c_str(), static_cast<long long>(well_count),
+      s.well_scored);
+  print_means("scores", means);
+}
+
+struct ScoreSettings {
+  std::string edits, images, out;
+};
+
+void print_baselines(const std::vector<scene::EditView>& views) {
+  Means copy, target, grey, blend;
+  for (const scene::EditView& view : views) {
+    copy.add(scene::score_edit(view, view.source));
+    target.add(scene::score_edit(view, view.target));
+    grey.add(scene::score_edit(view, at::full_like(view.source, 0.5)));
+    blend.add(scene::score_edit(view, (view.source + view.target) / 2));
+  }
+  print_means("exact target", target);
+  print_means("copy of source", copy);
+  print_means("plain grey", grey);
+  print_means("half and half", blend);
+}
+
+void score_images(const ScoreSettings& s, const std::vector<scene::EditView>& views) {
+  const auto files = data::list_images(s.images);
+  if (files.size() != views.size()) {
+    throw BadInput("--images " + s.images + ": expected an image for each of the " +
+                   std::to_string(views.size()) +
+                   " lines of --edits, in the order of their names; "
+                   "found " +
+                   std::to_string(files.size()));
+  }
+  std::string lines;
+  Means means;
+  for (size_t i = 0; i < files.size(); ++i) {
+    const at::Tensor image = data::read_image(files[i]);
+    if (image.sizes() != views[i].source.sizes())
+      throw BadInput(files[i].string() +
+                     ": expected the size of the source, found another; edit at "
+                     "the source's own size");
+    const scene::EditScores scores = scene::score_edit(views[i], image);
+    means.add(scores);
+    lines += data::to_text(ordered_json{{"image", files[i].filename().string()},
+                                        {"scores", scores_of(scores)},
+                                        {"feedback", scores.sentence()}}) +
+             "\n";
+  }
+  print_means("these images", means);
+  if (!s.out.empty()) data::write_file(s.out, lines);
+}
+
+}  // namespace
+
+int world_edits(const std::vector<std::string>& arguments) {
+  Settings s;
+  Options options("world edits",
+                  "Draws imperfect edits of the built-in world with exact scores (synthetic).");
+  declare(options, s);
+  if (!options.parse(arguments).proceed) return 0;
+  if (s.out.empty()) throw BadInput("laurel world edits: expected --out FOLDER, found none");
+  if (fs::exists(fs::path(s.out) / "metadata.jsonl")) {
+    throw BadInput("--out " + s.out +
+                   ": expected an empty or new folder, found metadata.jsonl; name another");
+  }
+  write_triples(s, {.seed = static_cast<uint64_t>(s.seed),
+                    .split = s.split == "seen" ? scene::Split::kSeen : scene::Split::kUnseen,
+                    .flat = s.flat,
+                    .flawless = s.flawless});
+  return 0;
+}
+
+int world_edit_scores(const std::vector<std::string>& arguments) {
+  ScoreSettings s;
+  Options options("world edit-scores",
+                  "Exact scores of pictures edited from `laurel world edits` (synthetic), beside "
+                  "what doing nothing and other baselines earn.");
+  options.text("edits", s.edits, "metadata.jsonl of `laurel world edits`, or some of its lines");
+  options.text("images", s.images,
+               "edited pictures, a name-sorted one for each line; none: "
+               "baselines alone");
+  options.text("out", s.out, "JSON Lines with each picture's scores and feedback");
+  if (!options.parse(arguments).proceed) return 0;
+  if (s.edits.empty())
+    throw BadInput("laurel world edit-scores: expected --edits FILE, found none");
+  std::vector<scene::EditView> views;
+  data::for_each_line(s.edits, [&](const std::string& line, const std::string& where) {
+    views.push_back(scene::view_of_line(line, where));
+  });
+  std::printf("%-16s%8s%8s%8s\n", "0 to 5, means", "follow", "keep", "quality");
+  print_baselines(views);
+  if (!s.images.empty()) score_images(s, views);
+  return 0;
+}
+
+}  // namespace tools

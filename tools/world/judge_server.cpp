@@ -1,0 +1,125 @@
+// `laurel world judge-server`: a stand-in for a vision-language model's server.
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <iostream>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <thread>
+
+#include "data/base/error.hpp"
+#include "data/base/json.hpp"
+#include "rewards/world/simulated_judge.hpp"
+#include "tools/cli/options.hpp"
+#include "tools/world/subcommands.hpp"
+
+namespace tools {
+namespace {
+
+struct Settings {
+  rewards::WorldJudge judge;
+  std::string host = "127.0.0.1";
+  bool no_constraints = false;
+  int64_t port = 8080, seed = 0, nonsense_from = 0, nonsense_until = 0;
+  double rate_limited = 0, broken = 0, malformed = 0, talkative = 0, hanging = 0, hang_seconds = 5;
+};
+
+void declare(Options& options, Settings& s) {
+  options.text("host", s.host, "to listen on");
+  options.integer("port", s.port, "0: any free one", 0, 65535);
+  options.integer("seed", s.seed, "of the faults", 0);
+  options.group("how it judges");
+  options.number("noise", s.judge.noise, "deviation of a level from one seed to another", 0, 5);
+  options.number("uncertainty", s.judge.uncertainty, "deviation of the levels it answers", 0.05, 5);
+  options.number("position_bias", s.judge.position_bias, "log-odds for the first of two", -10, 10);
+  options.group("its faults, as shares of the requests");
+  options.number("rate_limited", s.rate_limited, "429, with Retry-After", 0, 1);
+  options.number("broken", s.broken, "500", 0, 1);
+  options.number("malformed", s.malformed, "JSON that is cut off", 0, 1);
+  options.number("talkative", s.talkative, "a sentence without log-probabilities", 0, 1);
+  options.number("hanging", s.hanging, "an answer that comes too late", 0, 1);
+  options.number("hang_seconds", s.hang_seconds, "how late", 0, 3600);
+  options.integer("nonsense_from", s.nonsense_from, "request from which it talks nonsense", 0);
+  options.integer("nonsense_until", s.nonsense_until, "and to which", 0);
+  options.flag("no_constraints", s.no_constraints, "refuses structured_outputs");
+}
+
+// The answer in words, where a server gives no log-probabilities.
+std::string in_words(const std::string& body) {
+  auto reply = data::parse_json(body);
+  if (!reply.is_object() || !reply.contains("choices")) return body;
+  auto& choice = reply["choices"][0];
+  const std::string symbol = choice["message"]["content"];
+  const bool digit = std::isdigit(static_cast<unsigned char>(symbol[0]));
+  choice["message"]["content"] = digit ? "Looking closely, I would say **" + symbol + "**/5."
+                                       : "The better image is " + symbol;
+  choice.erase("logprobs");
+  return data::to_text(reply);
+}
+
+class FaultyJudge {
+ public:
+  explicit FaultyJudge(const Settings& s) : s_(s), chance_(static_cast<uint64_t>(s.seed)) {}
+
+  data::HttpReply answer(const data::HttpRequest& request) {
+    auto reply = rewards::world_judge_reply(s_.judge, request);
+    if (request.method != "POST" || reply.status != 200) return reply;
+    const int64_t number = ++requests_;
+    if (number >= s_.nonsense_from && number < s_.nonsense_until) {
+      reply.body = R"({"choices":[{"message":{"content":"As a large model I love pictures."}}]})";
+      return reply;
+    }
+    double draw = drawn();
+    const auto falls_in = [&](double share) {
+      const bool falls = draw >= 0 && draw < share;
+      draw -= share;
+      return falls;
+    };
+    if (falls_in(s_.rate_limited))
+      return {.status = 429, .body = "slow down", .headers = {{"retry-after", "1"}}, .error = {}};
+    if (falls_in(s_.broken))
+      return {.status = 500, .body = "out of memory", .headers = {}, .error = {}};
+    if (falls_in(s_.hanging))
+      std::this_thread::sleep_for(std::chrono::duration<double>(s_.hang_seconds));
+    else if (falls_in(s_.malformed))
+      reply.body.resize(reply.body.size() / 2);
+    else if (falls_in(s_.talkative))
+      reply.body = in_words(reply.body);
+    return reply;
+  }
+
+ private:
+  double drawn() {
+    const std::lock_guard lock(mutex_);
+    return std::uniform_real_distribution<double>(0, 1)(chance_);
+  }
+  const Settings& s_;
+  std::mutex mutex_;
+  std::mt19937_64 chance_;
+  std::atomic<int64_t> requests_{0};
+};
+
+}  // namespace
+
+int world_judge_server(const std::vector<std::string>& arguments) {
+  Settings s;
+  Options options("world judge-server",
+                  "A stand-in for a vision-language model's server, for the built-in world "
+                  "(synthetic).");
+  declare(options, s);
+  if (!options.parse(arguments).proceed) return 0;
+  s.judge.constraints = !s.no_constraints;
+  FaultyJudge judge(s);
+  data::HttpServer server(s.host, static_cast<int>(s.port),
+                          [&](const data::HttpRequest& request) { return judge.answer(request); });
+  std::cout << "a stand-in for a judge (synthetic) at http://" << s.host << ":" << server.port()
+            << "/v1" << std::endl;
+  server.wait();
+  return 0;
+}
+
+}  // namespace tools
