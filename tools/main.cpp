@@ -8,6 +8,7 @@
 #include "tools/bench/measure.hpp"
 #include "tools/cli/failure.hpp"
 #include "tools/commands.hpp"
+#include "tools/version.hpp"
 
 // libtorch's matrix products and attention on the CPU are MKL's, which asks this function of its
 // own whether the processor is Intel's, and takes the kernels without AVX-512 where it is not. What
@@ -37,7 +38,7 @@ int run(const std::vector<std::string>& arguments) {
     return arguments.empty() ? tools::kBadInput : 0;
   }
   if (arguments[0] == "--version") {
-    std::cout << "laurel " << LAUREL_VERSION << "\n";
+    std::cout << "laurel " << tools::kVersion << "\n";
     return 0;
   }
   std::vector<std::string> names;

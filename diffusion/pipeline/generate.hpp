@@ -34,7 +34,8 @@ struct GenerateOptions {
   int64_t height = 0, width = 0;  // pixels, multiples of the VAE's factor; 0: the model's own
   int64_t micro_batch = 8;        // images computed together, 1..
   int64_t clip_skip = 0;          // last layers of the text encoder left out
-  bool prompt_weighting = false;  // prompts are read as A1111 does: see diffusion/prompt.hpp
+  bool prompt_weighting =
+      false;  // prompts are read as A1111 does: see diffusion/text/prompt_weighting.hpp
 };
 
 struct GeneratedBatch {

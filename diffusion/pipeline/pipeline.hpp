@@ -65,9 +65,9 @@ void save_pipeline(const std::filesystem::path& folder,
                    const Pipeline& pipeline,
                    at::ScalarType dtype);
 
-// How prompts are read. `weighting`: as A1111 does (diffusion/prompt.hpp), the rows of every chunk
-// one after the other, so L is a multiple of the encoder's length; an empty chunk fills up to at
-// least `chunks`.
+// How prompts are read. `weighting`: as A1111 does (diffusion/text/prompt_weighting.hpp), the rows
+// of every chunk one after the other, so L is a multiple of the encoder's length; an empty chunk
+// fills up to at least `chunks`.
 struct TextOptions {
   int64_t clip_skip = 0;  // last layers of the text encoder left out: A1111's "Clip skip" minus 1
   bool weighting = false;

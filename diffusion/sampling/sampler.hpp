@@ -4,7 +4,7 @@
 //
 // All of them are linear in what they see: the state x, the network's outputs and fresh noise. So a
 // method is a table with a row of coefficients for each call of the network, and one loop runs them
-// all; DDIM runs by diffusion/step.hpp, whose log-probability finetuning needs.
+// all; DDIM runs by diffusion/sampling/gaussian_step.hpp, whose log-probability finetuning needs.
 
 #include <functional>
 #include <vector>

@@ -59,7 +59,7 @@ struct JudgeAnswer {
 // "Score: **4**/5"; for a pair A, B, C, "tie". Never throws.
 JudgeAnswer judge_answer(const std::string& body, bool pair);
 
-// One line of the judgements' file (rewards/judgements.hpp).
+// One line of the judgements' file (rewards/judge/judgements.hpp).
 struct JudgedAxis {
   std::string name;
   JudgeAnswer answer;

@@ -1,8 +1,8 @@
 #pragma once
 
-// Trains the student (rewards/lvlm.hpp) on a judge's judgements: first its members on embeddings of
-// a CLIP that stays as it is, each image and prompt embedded once; then, if wanted, the CLIP's last
-// layers with them.
+// Trains the student (rewards/judge_student/student.hpp) on a judge's judgements: first its members
+// on embeddings of a CLIP that stays as it is, each image and prompt embedded once; then, if
+// wanted, the CLIP's last layers with them.
 
 #include <functional>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
 
 // The Social Reward: cosine of prompt and image by a CLIP that a community's choices finetuned
-// (rewards/train_social.hpp).
+// (rewards/social/train.hpp).
 
 #include <filesystem>
 #include <memory>

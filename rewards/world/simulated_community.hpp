@@ -30,8 +30,9 @@ struct CommunityOptions {
 //   bold     0.30 fit + 0.20 contrast + 0.20 saturation + 0.15 size + 0.15 clarity    55 %
 //   moody    0.30 fit + 0.35 (1 - ground) + 0.20 clarity + 0.15 balance               25 %
 //   literal  0.70 fit + 0.30 clarity                                                  20 %
-// `fit` is the share of the claims about count, shape and colour that hold (rewards/oracle_reward);
-// the other parts are those of rewards/taste.hpp. images: [B, 3, H, W] -> [B, 3]
+// `fit` is the share of the claims about count, shape and colour that hold
+// (rewards/world/oracle_reward); the other parts are those of rewards/world/rater_preference.hpp.
+// images: [B, 3, H, W] -> [B, 3]
 at::Tensor community_appeals(const at::Tensor& images, const std::vector<std::string>& prompts);
 // The mean over the community. appeals: [B, 3] -> [B]
 at::Tensor mean_appeal(const at::Tensor& appeals);

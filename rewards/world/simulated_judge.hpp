@@ -23,12 +23,12 @@ struct WorldJudge {
 
 // What it thinks of an image, before noise: [0, 1].
 //   alignment  the share of the claims about count, shape and colour that hold (oracle_objects)
-//   quality    0.6 clarity + 0.4 contrast of rewards/taste.hpp
+//   quality    0.6 clarity + 0.4 contrast of rewards/world/rater_preference.hpp
 //   overall    0.6 alignment + 0.4 quality
 double world_judgement(const std::string& axis, const at::Tensor& image, const std::string& prompt);
 
 // Answers GET /v1/models, /health and POST /v1/chat/completions, whose text must be laurel's
-// (rewards/judge.hpp). The same request gets the same answer.
+// (rewards/judge/question.hpp). The same request gets the same answer.
 data::HttpReply world_judge_reply(const WorldJudge& judge, const data::HttpRequest& request);
 
 }  // namespace rewards

@@ -1,7 +1,7 @@
 #pragma once
 
-// Ratings of the built-in world by simulated raters (rewards/taste.hpp): synthetic data, for models
-// that teach and test.
+// Ratings of the built-in world by simulated raters (rewards/world/rater_preference.hpp): synthetic
+// data, for models that teach and test.
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>

@@ -1,6 +1,6 @@
 #pragma once
 
-// The CUDA kernels as g++ compiles them for these tests (data/kernels/launch_shim.hpp).
+// The CUDA kernels as g++ compiles them for these tests (data/nn/kernels/launch_on_cpu.hpp).
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

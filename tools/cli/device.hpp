@@ -29,10 +29,9 @@ struct Placement {
 };
 
 // Resolves the choice and, for a GPU, loads libtorch_cuda. Throws BadInput when cuda is asked for
-// and cannot be had (tools/gpu_facts.hpp says why), when a word is not known, and for fp16 on the
-// CPU. bf16 on the CPU is allowed
-// with a warning: it is slower there. `local_rank`: which of the machine's processes this is; each
-// takes a GPU of its own.
+// and cannot be had (tools/cli/gpu_diagnosis.hpp says why), when a word is not known, and for fp16
+// on the CPU. bf16 on the CPU is allowed with a warning: it is slower there. `local_rank`: which of
+// the machine's processes this is; each takes a GPU of its own.
 Placement open_device(const DeviceConfig& config, int64_t local_rank = 0);
 
 // Bytes that a run may hold on the device: --max_memory's, "" for what a GPU has free (infinite for

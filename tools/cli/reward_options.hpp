@@ -16,7 +16,7 @@ struct RewardSourceConfig {
   std::string lvlm{};     // empty: the embedded one
   std::string social{};   // empty: the embedded one
   int64_t jpeg_quality = 95;
-  std::vector<std::string> define{};  // NAME=..., see rewards/definition.hpp
+  std::vector<std::string> define{};  // NAME=..., see rewards/custom/reward_spec.hpp
   int64_t outside_workers = 1;
   double outside_timeout = 120, outside_patience = 3600;  // seconds
   bool allow_remote = false;

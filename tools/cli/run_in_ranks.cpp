@@ -7,6 +7,7 @@
 #include "data/base/error.hpp"
 #include "data/base/sha256.hpp"
 #include "tools/cli/failure.hpp"
+#include "tools/version.hpp"
 
 namespace tools {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 std::string program_digest() { return data::sha256_of_file("/proc/self/exe").substr(0, 16); }
 
 std::string facts_of(const finetune::Launch& launch, const std::string& configuration) {
-  return "laurel = " LAUREL_VERSION "\nprogram = " + program_digest() +
+  return "laurel = " + std::string(kVersion) + "\nprogram = " + program_digest() +
          "\nranks = " + std::to_string(launch.count) + "\n" + configuration;
 }
 

@@ -26,6 +26,7 @@
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/memory_fit.hpp"
 #include "tools/sample/sampler_choice.hpp"
+#include "tools/version.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -191,7 +192,7 @@ data::ImageParameters parameters_of(const Session& session,
   if (job.request_scale != 1) note("Low reward", request_text(job.request_low, axes));
   note("CFG rescale", unless(session.config.guidance_rescale, 0));
   note("Eta", unless(session.config.eta, 0));
-  note("laurel", LAUREL_VERSION);
+  note("laurel", kVersion);
   return p;
 }
 
@@ -329,11 +330,9 @@ void write_gallery(const Session& session) {
   auto all = gallery::collect({folder.string()});
   auto pictures = gallery::make_pictures(all, {});
   gallery::drop_unreadable(all, pictures);
-  gallery::write_page(all, pictures,
-                      {.output = folder / "gallery.html",
-                       .title = "Edits",
-                       .version = LAUREL_VERSION,
-                       .created = ""});
+  gallery::write_page(
+      all, pictures,
+      {.output = folder / "gallery.html", .title = "Edits", .version = kVersion, .created = ""});
   std::cout << "gallery: " << (folder / "gallery.html").string() << "\n";
 }
 

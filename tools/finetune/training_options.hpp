@@ -21,7 +21,8 @@ struct TrainingCommand {
   std::vector<std::string> captions;  // in place of a prompt file that is not named
   std::string validation_prompts;     // a prompt file, not trained on
   std::string negative_prompt;
-  // Of a model that edits, in place of prompts: folders or JSONL files, see data/edit_triples.hpp.
+  // Of a model that edits, in place of prompts: folders or JSONL files, see
+  // data/images/edit_dataset.hpp.
   std::string edits, validation_edits;
   std::string request = "auto";     // what the edits should earn, as `laurel edit --request`
   double image_guidance_scale = 1;  // 1: none

@@ -6,6 +6,7 @@
 #include "tools/cli/options.hpp"
 #include "tools/commands.hpp"
 #include "tools/gallery/page.hpp"
+#include "tools/version.hpp"
 
 namespace tools {
 namespace {
@@ -42,7 +43,7 @@ std::string count_text(size_t count, const std::string& word) {
 
 int cmd_gallery(const std::vector<std::string>& arguments) {
   gallery::PageOptions page{
-      .output = "gallery.html", .title = "", .version = LAUREL_VERSION, .created = utc_now()};
+      .output = "gallery.html", .title = "", .version = kVersion, .created = utc_now()};
   gallery::PictureOptions pictures_options;
   std::string output = "gallery.html";
   Options options("gallery", "Makes one offline HTML page of runs or folders of images.",

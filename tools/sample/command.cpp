@@ -26,6 +26,7 @@
 #include "tools/sample/memory_fit.hpp"
 #include "tools/sample/sampler_choice.hpp"
 #include "tools/sample/writer.hpp"
+#include "tools/version.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -282,7 +283,7 @@ WriterOptions writer_options(const Session& session, at::Device device) {
   if (!loras.empty()) options.base.extra.push_back({"Lora", loras});
   for (const auto& [name, value] : condition_notes(config.conditions, session.pipeline))
     options.base.extra.push_back({name, value});
-  options.base.extra.push_back({"laurel", LAUREL_VERSION});
+  options.base.extra.push_back({"laurel", kVersion});
   return options;
 }
 

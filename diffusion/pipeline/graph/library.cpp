@@ -1,5 +1,5 @@
 // CUDA graphs: a library of its own (liblaurel_graph.so), because it needs libtorch_cuda, which
-// laurel loads only when a GPU is used. diffusion/replay.cpp opens it.
+// laurel loads only when a GPU is used. diffusion/pipeline/cuda_graph.cpp opens it.
 
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAFunctions.h>

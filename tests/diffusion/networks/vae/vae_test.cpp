@@ -12,8 +12,8 @@
 #include "data/train/optimizers.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/networks/vae/tiling.hpp"
-#include "gradient_check.hpp"
 #include "tests/support/golden.hpp"
+#include "tests/support/gradient_check.hpp"
 
 namespace {
 
