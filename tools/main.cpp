@@ -7,8 +7,8 @@
 #include "data/profile/op_profiler.hpp"
 #include "tools/bench/measure.hpp"
 #include "tools/cli/failure.hpp"
+#include "tools/cli/version.hpp"
 #include "tools/commands.hpp"
-#include "tools/version.hpp"
 
 // libtorch's matrix products and attention on the CPU are MKL's, which asks this function of its
 // own whether the processor is Intel's, and takes the kernels without AVX-512 where it is not. What

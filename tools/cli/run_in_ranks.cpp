@@ -7,7 +7,7 @@
 #include "data/base/error.hpp"
 #include "data/base/sha256.hpp"
 #include "tools/cli/failure.hpp"
-#include "tools/version.hpp"
+#include "tools/cli/version.hpp"
 
 namespace tools {
 namespace {

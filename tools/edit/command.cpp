@@ -19,6 +19,7 @@
 #include "tools/cli/failure.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/progress.hpp"
+#include "tools/cli/version.hpp"
 #include "tools/commands.hpp"
 #include "tools/edit/jobs.hpp"
 #include "tools/gallery/page.hpp"
@@ -26,7 +27,6 @@
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/memory_fit.hpp"
 #include "tools/sample/sampler_choice.hpp"
-#include "tools/version.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;

@@ -4,9 +4,9 @@
 
 #include "data/base/error.hpp"
 #include "tools/cli/options.hpp"
+#include "tools/cli/version.hpp"
 #include "tools/commands.hpp"
 #include "tools/gallery/page.hpp"
-#include "tools/version.hpp"
 
 namespace tools {
 namespace {

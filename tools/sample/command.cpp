@@ -19,6 +19,7 @@
 #include "tools/cli/failure.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/progress.hpp"
+#include "tools/cli/version.hpp"
 #include "tools/commands.hpp"
 #include "tools/sample/distilled_range.hpp"
 #include "tools/sample/embeddings.hpp"
@@ -26,7 +27,6 @@
 #include "tools/sample/memory_fit.hpp"
 #include "tools/sample/sampler_choice.hpp"
 #include "tools/sample/writer.hpp"
-#include "tools/version.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
