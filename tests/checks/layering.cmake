@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.25)
 # A folder includes only what stands to its left: data <- diffusion, rewards <- finetune <- tools.
 # finetune knows a reward only as rewards/reward.hpp and rewards/combine. Inside a folder, a room includes only
 # itself and the rooms that the second table gives it. The slow headers of libtorch are banned.
