@@ -12,17 +12,17 @@ namespace data {
 
 // A tensor on `device`; the CPU goes on at once (to a GPU: by page-locked memory). A tensor that is
 // there already is returned itself.
-at::Tensor sent(const at::Tensor& tensor, at::Device device);
+at::Tensor to_device(const at::Tensor& tensor, at::Device device);
 // Row numbers, [R] int64.
-at::Tensor sent(const std::vector<int64_t>& rows, at::Device device);
+at::Tensor to_device(const std::vector<int64_t>& rows, at::Device device);
 
 // A tensor on the CPU, once its device has computed it and all that came before. Of the meta
 // device, which has nothing to fetch: itself.
-at::Tensor fetched(const at::Tensor& tensor);
+at::Tensor to_host(const at::Tensor& tensor);
 
 // Memory on the CPU that a device can fill without anybody waiting; uninitialised. What was copied
 // into it (with non_blocking) may be read after anything that was computed later is fetched. For
 // the meta device: on the meta device.
-at::Tensor landing(at::IntArrayRef shape, at::ScalarType dtype, at::Device device);
+at::Tensor pinned_empty(at::IntArrayRef shape, at::ScalarType dtype, at::Device device);
 
 }  // namespace data

@@ -14,8 +14,8 @@
 namespace nn {
 
 // A low-rank change of a layer (Hu et al., "LoRA", 2021, eq. 3): y += scale * up(down(x)), scale =
-// alpha / rank. Absent when `down` is undefined. It is visited by for_each_lora, never by
-// for_each_tensor.
+// alpha / rank. Absent when `down` is undefined. It is visited by for_each_adaptable_layer, never
+// by for_each_tensor.
 struct Lora {
   at::Tensor down;  // [rank, in] or [rank, in, k, k]
   at::Tensor up;    // [out, rank] or [out, rank, 1, 1]

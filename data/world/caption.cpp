@@ -8,7 +8,7 @@
 #include "data/world/random_stream.hpp"
 #include "data/world/words.hpp"
 
-namespace scene {
+namespace world {
 namespace {
 
 // How often a true caption says more than colour and shape.
@@ -210,4 +210,4 @@ Reading truth(const Scene& scene) {
   return reading;
 }
 
-}  // namespace scene
+}  // namespace world

@@ -10,7 +10,7 @@
 
 #include "data/world/scene.hpp"
 
-namespace scene {
+namespace world {
 
 enum class ClaimKind { kCount, kKind, kColour, kSize, kPlace, kRelation, kBackground };
 
@@ -63,4 +63,4 @@ struct Match {
 };
 Match match(const std::vector<Claim>& claims, const Reading& reading);
 
-}  // namespace scene
+}  // namespace world

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace scene {
+namespace world {
 namespace {
 
 constexpr int kTries = 12;          // edits of one scene, before another scene is drawn
@@ -194,4 +194,4 @@ std::optional<Edit> other_edit(const SceneEdit& drawn, Random& random) {
   return std::nullopt;
 }
 
-}  // namespace scene
+}  // namespace world

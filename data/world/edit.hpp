@@ -14,7 +14,7 @@
 #include "data/world/random_stream.hpp"
 #include "data/world/scene.hpp"
 
-namespace scene {
+namespace world {
 
 enum class Operation { kRecolour, kMove, kAdd, kRemove, kResize, kSwap, kBackground };
 enum class Direction { kLeft, kRight, kUp, kDown };
@@ -65,4 +65,4 @@ std::string subject(const Scene& source, const Edit& edit);
 std::string deed(Operation operation);
 std::string name(Operation operation);  // "recolour"
 
-}  // namespace scene
+}  // namespace world

@@ -15,7 +15,7 @@
 #include "data/images/image_io.hpp"
 #include "data/world/flat_world.hpp"
 
-namespace scene {
+namespace world {
 namespace {
 
 constexpr double kTurn = 2 * std::numbers::pi;
@@ -187,4 +187,4 @@ EditView view_of_line(const std::string& line, const std::string& where) {
   return draw_triple(drawn->options, drawn->index).view;
 }
 
-}  // namespace scene
+}  // namespace world

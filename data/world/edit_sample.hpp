@@ -13,7 +13,7 @@
 
 #include "data/world/edit_score.hpp"
 
-namespace scene {
+namespace world {
 
 // How an edit fails. Pixels are taken in the order of a direction across the picture, so that a
 // share of them is one side of a line.
@@ -61,4 +61,4 @@ std::optional<DrawnLine> drawn_line(const std::string& line, const std::string& 
 // The view of such a line. Throws data::BadInput for a line of other edits.
 EditView view_of_line(const std::string& line, const std::string& where);
 
-}  // namespace scene
+}  // namespace world

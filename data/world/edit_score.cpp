@@ -9,7 +9,7 @@
 #include "data/base/shape.hpp"
 #include "data/world/grammar.hpp"
 
-namespace scene {
+namespace world {
 namespace {
 
 using Pixel = std::array<float, 3>;
@@ -207,4 +207,4 @@ EditScores score_edit(const EditView& view, const at::Tensor& image) {
   return scores;
 }
 
-}  // namespace scene
+}  // namespace world

@@ -20,7 +20,7 @@
 
 #include "data/world/edit.hpp"
 
-namespace scene {
+namespace world {
 
 constexpr int64_t kAxes = 3;
 constexpr std::array<const char*, kAxes> kAxisNames = {"instruction_following", "detail_preserving",
@@ -58,4 +58,4 @@ EditView view_of(const SceneEdit& edit);
 // image: [3, N, N] in [0, 1], the size of the view's pictures.
 EditScores score_edit(const EditView& view, const at::Tensor& image);
 
-}  // namespace scene
+}  // namespace world

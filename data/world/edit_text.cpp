@@ -3,7 +3,7 @@
 #include "data/world/grammar.hpp"
 #include "data/world/word_reader.hpp"
 
-namespace scene {
+namespace world {
 namespace {
 
 enum Verb { kMake, kMove, kAdd, kRemove, kSwap };
@@ -171,4 +171,4 @@ std::string deed(Operation operation) {
   return deeds[static_cast<size_t>(operation)];
 }
 
-}  // namespace scene
+}  // namespace world

@@ -7,7 +7,7 @@
 
 #include "data/world/grammar.hpp"
 
-namespace scene {
+namespace world {
 namespace {
 
 constexpr std::array<Colour, 6> kFlatColours = {Colour::kRed,  Colour::kYellow, Colour::kGreen,
@@ -193,4 +193,4 @@ EditView view_of(const FlatEdit& edit) {
   return view;
 }
 
-}  // namespace scene
+}  // namespace world

@@ -11,7 +11,7 @@
 
 #include "data/world/edit_score.hpp"
 
-namespace scene {
+namespace world {
 
 constexpr int64_t kFlatCanvas = 16;
 constexpr double kFlatNoise = 0.15;  // the strongest; above it greys are taken for other colours
@@ -44,4 +44,4 @@ at::Tensor render_flat(const FlatScene& scene);
 std::string instruction(const FlatEdit& edit);  // "make the circle red", "remove the square"
 EditView view_of(const FlatEdit& edit);
 
-}  // namespace scene
+}  // namespace world

@@ -6,7 +6,7 @@
 #include "data/world/word_reader.hpp"
 #include "data/world/words.hpp"
 
-namespace scene {
+namespace world {
 namespace {
 
 const std::string& plain(const WordTable& table, int64_t value) {
@@ -121,4 +121,4 @@ std::string name(Relation relation) {
   return plain(relation_words(), static_cast<int64_t>(relation));
 }
 
-}  // namespace scene
+}  // namespace world

@@ -10,7 +10,7 @@
 #include "data/world/words.hpp"
 #include "data/world/world.hpp"
 
-namespace scene {
+namespace world {
 
 // "two small red circles", "a red circle in the top left corner"
 struct Phrase {
@@ -52,4 +52,4 @@ std::string name(Tone tone);
 std::string name(Place place);
 std::string name(Relation relation);
 
-}  // namespace scene
+}  // namespace world

@@ -2,7 +2,7 @@
 
 #include "data/world/caption.hpp"
 
-namespace scene {
+namespace world {
 namespace {
 
 // For each object of the caption, the index of the picture's object that it is paired with; -1:
@@ -75,4 +75,4 @@ Match match(const std::vector<Claim>& claims, const Reading& reading) {
           best == all && all > 0};
 }
 
-}  // namespace scene
+}  // namespace world

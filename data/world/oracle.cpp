@@ -10,7 +10,7 @@
 
 #include "data/base/shape.hpp"
 
-namespace scene {
+namespace world {
 namespace {
 
 constexpr int kSide = static_cast<int>(kCanvas);
@@ -321,4 +321,4 @@ std::vector<Match> caption_matches(const at::Tensor& images,
   return matches;
 }
 
-}  // namespace scene
+}  // namespace world

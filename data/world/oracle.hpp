@@ -10,7 +10,7 @@
 
 #include "data/world/caption.hpp"
 
-namespace scene {
+namespace world {
 
 // image: [3, H, W] floating point in [0, 1], any device; other sizes than 64x64 are resized.
 // Objects are sorted by area, the largest first; specks are left out, anything else that stands out
@@ -24,4 +24,4 @@ Match caption_match(const at::Tensor& image, const std::string& caption);
 std::vector<Match> caption_matches(const at::Tensor& images,
                                    const std::vector<std::string>& captions);
 
-}  // namespace scene
+}  // namespace world

@@ -14,7 +14,7 @@
 #include "data/world/oracle.hpp"
 #include "data/world/random_stream.hpp"
 
-namespace scene {
+namespace world {
 namespace {
 
 // Another value of the field, any of `count`.
@@ -132,4 +132,4 @@ OracleAccuracy check_oracle(int64_t scenes,
           .milliseconds = 1e3 * static_cast<double>(spent) / CLOCKS_PER_SEC / all};
 }
 
-}  // namespace scene
+}  // namespace world

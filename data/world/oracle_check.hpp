@@ -9,7 +9,7 @@
 
 #include "data/world/scene.hpp"
 
-namespace scene {
+namespace world {
 
 // A caption of which one word is false of the scene.
 std::string false_caption(const Scene& scene, at::Generator& generator);
@@ -35,4 +35,4 @@ OracleAccuracy check_oracle(int64_t scenes,
                             const Disturbance& disturbance,
                             at::Generator& generator);
 
-}  // namespace scene
+}  // namespace world

@@ -5,7 +5,7 @@
 
 #include <mutex>
 
-namespace scene {
+namespace world {
 namespace {
 
 uint64_t draw(at::Generator& generator) {
@@ -28,4 +28,4 @@ int64_t Random::below(int64_t count) {
 
 bool Random::chance(double probability) { return uniform(0, 1) < probability; }
 
-}  // namespace scene
+}  // namespace world

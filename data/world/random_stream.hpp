@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <random>
 
-namespace scene {
+namespace world {
 
 // A fast stream of numbers, seeded by one draw from `generator`: equal generator states give equal
 // streams, and a generator moves on by exactly one draw for each Random made.
@@ -20,4 +20,4 @@ class Random {
   std::mt19937_64 engine_;
 };
 
-}  // namespace scene
+}  // namespace world

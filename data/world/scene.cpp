@@ -10,7 +10,7 @@
 #include "data/world/caption.hpp"
 #include "data/world/random_stream.hpp"
 
-namespace scene {
+namespace world {
 namespace {
 
 constexpr double kMargin = 2;  // pixels between a shape and the edge of the canvas
@@ -231,4 +231,4 @@ SceneBatch random_batch(int64_t count, Split split, at::Generator& generator) {
   return batch;
 }
 
-}  // namespace scene
+}  // namespace world

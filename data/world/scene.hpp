@@ -12,7 +12,7 @@
 
 #include "data/world/world.hpp"
 
-namespace scene {
+namespace world {
 
 struct Object {
   Kind kind = Kind::kCircle;
@@ -54,4 +54,4 @@ struct SceneBatch {
 // Fresh scenes with a caption each; equal generator states give equal batches.
 SceneBatch random_batch(int64_t count, Split split, at::Generator& generator);
 
-}  // namespace scene
+}  // namespace world

@@ -4,7 +4,7 @@
 
 #include "data/base/error.hpp"
 
-namespace scene {
+namespace world {
 namespace {
 
 // The words of a text; a comma is a word.
@@ -88,4 +88,4 @@ size_t Reader::length_if_here(const std::vector<std::string>& wanted) const {
   return here ? wanted.size() : 0;
 }
 
-}  // namespace scene
+}  // namespace world

@@ -9,7 +9,7 @@
 #include "data/world/words.hpp"
 #include "data/world/world.hpp"
 
-namespace scene {
+namespace world {
 
 class Reader {
  public:
@@ -37,4 +37,4 @@ class Reader {
   size_t length_if_here(const std::vector<std::string>& wanted) const;
 };
 
-}  // namespace scene
+}  // namespace world

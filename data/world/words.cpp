@@ -1,6 +1,6 @@
 #include "data/world/words.hpp"
 
-namespace scene {
+namespace world {
 
 const WordTable& colour_words() {
   static const WordTable table = {
@@ -76,4 +76,4 @@ const WordTable& background_words() {
   return table;
 }
 
-}  // namespace scene
+}  // namespace world

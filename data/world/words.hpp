@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace scene {
+namespace world {
 
 struct Wordings {
   std::vector<std::string> texts;
@@ -26,4 +26,4 @@ const WordTable& count_words();       // 0: "a" and "an", 1: "two", 2: "three"
 const WordTable& opening_words();     // before the sentence; the plain one is empty
 const WordTable& background_words();  // before the tone; "background" follows
 
-}  // namespace scene
+}  // namespace world

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-namespace scene {
+namespace world {
 
 const std::array<HsvRange, kColours> kColourRanges = {{
     {358, 6, .75, .95, .78, .95},   // red
@@ -149,4 +149,4 @@ double far_reach(Kind kind, double scale) {
   return 0;
 }
 
-}  // namespace scene
+}  // namespace world

@@ -6,7 +6,7 @@
 #include <array>
 #include <cstdint>
 
-namespace scene {
+namespace world {
 
 constexpr int64_t kCanvas = 64;  // pixels a side
 
@@ -79,4 +79,4 @@ double area(Kind kind, double scale);  // square pixels
 double far_reach(Kind kind,
                  double scale);  // distance of the farthest corner from the centre of mass
 
-}  // namespace scene
+}  // namespace world

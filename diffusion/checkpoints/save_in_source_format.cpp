@@ -183,10 +183,10 @@ void check_target(const fs::path& source, const fs::path& target) {
                    "written in that form");
 }
 
-void save_like(const fs::path& source,
-               const fs::path& target,
-               const PartWeights& parts,
-               std::optional<at::ScalarType> dtype) {
+void save_in_source_format(const fs::path& source,
+                           const fs::path& target,
+                           const PartWeights& parts,
+                           std::optional<at::ScalarType> dtype) {
   check_target(source, target);
   if (fs::is_directory(source))
     save_folder(source, target, parts, dtype);

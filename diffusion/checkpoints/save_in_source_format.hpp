@@ -27,10 +27,10 @@ data::Weights tensors_of(const UNet& unet);
 // it; without, they keep theirs, and every tensor that has not changed, known or not, and the
 // metadata keep their bytes. Written under a temporary name and renamed. Throws BadInput where
 // check_target does, and when a part has tensors that the source has no place for.
-void save_like(const std::filesystem::path& source,
-               const std::filesystem::path& target,
-               const PartWeights& parts,
-               std::optional<at::ScalarType> dtype = {});
+void save_in_source_format(const std::filesystem::path& source,
+                           const std::filesystem::path& target,
+                           const PartWeights& parts,
+                           std::optional<at::ScalarType> dtype = {});
 // Throws BadInput when the target is there already, or is no .safetensors for a single file.
 void check_target(const std::filesystem::path& source, const std::filesystem::path& target);
 

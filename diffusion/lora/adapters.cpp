@@ -35,7 +35,7 @@ void for_each_lora_site(UNet& unet, const std::function<void(const LoraSite&)>& 
   const auto each = [&](const std::string& name, auto& layer) {
     visit({name, layer.weight, layer.lora});
   };
-  for_each_lora(unet, {each, each});
+  for_each_adaptable_layer(unet, {each, each});
 }
 
 void attach_lora(UNet& unet, const LoraOptions& options, at::Generator& generator) {

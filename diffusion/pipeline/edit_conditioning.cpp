@@ -25,7 +25,7 @@ UNet with_reward_branch(const UNet& unet,
   check_unet_config(result.config, "reward branch");
   const int64_t width = unet.config.block_out_channels[0];
   result.reward = build_reward_branch(random_layers(generator), config, {width, 4 * width});
-  silence(result.reward);
+  zero_init_outputs(result.reward);
   const auto move = [&](const auto&, auto& layer) {
     layer.weight = layer.weight.to(unet.conv_in.weight.options());
     layer.bias = layer.bias.to(unet.conv_in.weight.options());

@@ -115,9 +115,9 @@ DenoiserConditions conditions_of(const Pipeline& pipeline,
   const TextOptions text = text_options(pipeline, batch, options);
   DenoiserConditions conditions;
   conditions.text =
-      sent(encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), text), device);
-  if (branches_of(pipeline.unet.config, options.guidance) != Branches::kPrompt) {
-    conditions.negative = sent(
+      to_device(encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), text), device);
+  if (guidance_batch(pipeline.unet.config, options.guidance) != GuidanceBatch::kPrompt) {
+    conditions.negative = to_device(
         encode_negatives(pipeline, texts_of(batch, &ImageRequest::negative_prompt), text), device);
   }
   if (is_xl(pipeline)) {
@@ -138,7 +138,7 @@ DenoiserConditions conditions_of(const Pipeline& pipeline,
 // small batches. A graph keeps the memory of its activations for as long as it lives.
 Recorder recorder_for(const Pipeline& pipeline, size_t batch, const GuidanceOptions& guidance) {
   const int64_t rows =
-      static_cast<int64_t>(batch) * branch_count(branches_of(pipeline.unet.config, guidance));
+      static_cast<int64_t>(batch) * branch_count(guidance_batch(pipeline.unet.config, guidance));
   return rows <= kRecordedRows ? cuda_recorder(pipeline.unet.conv_in.weight.device()) : Recorder();
 }
 
@@ -161,7 +161,7 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
     start.latents = scaled_latents(pipeline.vae.config, conditions.image_latents);
   if (change.defined()) {
     const at::Tensor small = at::adaptive_avg_pool2d(change.to(device), {shape[1], shape[2]});
-    denoiser = kept_denoiser(denoiser, schedule, {small, start.latents});
+    denoiser = masked_denoiser(denoiser, schedule, {small, start.latents});
   }
   if (options.strength >= 1) start.latents.reset();
   const at::Tensor x0 =
@@ -198,7 +198,7 @@ Denoiser guided_denoiser(const UNet& unet,
                          const DenoiserConditions& conditions,
                          const GuidanceOptions& guidance,
                          const Recorder& recorder) {
-  const Branches branches = branches_of(unet.config, guidance);
+  const GuidanceBatch branches = guidance_batch(unet.config, guidance);
   const int64_t count = branch_count(branches);
   const int64_t rows = count * conditions.text.hidden.size(0);
   const auto in_all = [&](const at::Tensor& x) {  // the same in every branch
@@ -246,7 +246,7 @@ void generate(const Pipeline& pipeline,
   const NoiseSchedule schedule = make_schedule(pipeline.scheduler);
   const auto type = data::product_type(pipeline.unet.conv_in.weight.device().type());
   Pipeline typed = pipeline;
-  if (type != at::kFloat) typed.unet = with_products_in(pipeline.unet, type);
+  if (type != at::kFloat) typed.unet = with_compute_dtype(pipeline.unet, type);
   const auto size = static_cast<size_t>(options.micro_batch);
   for (size_t first = 0; first < requests.size(); first += size) {
     GeneratedBatch batch = generate_batch(typed, schedule, filled(requests, first, size), options);

@@ -64,7 +64,7 @@ std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int6
 // What conditions B images.
 struct DenoiserConditions {
   TextCondition text;
-  TextCondition negative;    // undefined tensors where branches_of() says that it is not used
+  TextCondition negative;    // undefined tensors where guidance_batch() says that it is not used
   at::Tensor time_ids;       // [B, 6] SDXL
   at::Tensor image_latents;  // [B, C, h, w] InstructPix2Pix: raw latents of the source images
   RewardCondition reward, reward_low;  // of a UNet with a reward branch

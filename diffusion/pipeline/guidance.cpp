@@ -19,9 +19,9 @@ at::Tensor spread(const at::Tensor& x) { return x.flatten(1).std(1).view({-1, 1,
 
 }  // namespace
 
-TextCondition sent(const TextCondition& text, at::Device device) {
-  return {data::sent(text.hidden, device),
-          text.pooled.defined() ? data::sent(text.pooled, device) : text.pooled};
+TextCondition to_device(const TextCondition& text, at::Device device) {
+  return {data::to_device(text.hidden, device),
+          text.pooled.defined() ? data::to_device(text.pooled, device) : text.pooled};
 }
 
 at::Tensor time_ids(const SizeConditions& sizes, int64_t height, int64_t width) {
@@ -34,53 +34,53 @@ at::Tensor time_ids(const SizeConditions& sizes, int64_t height, int64_t width) 
       .view({1, kTimeIds});
 }
 
-Branches branches_of(const UNetConfig& unet, const GuidanceOptions& options) {
+GuidanceBatch guidance_batch(const UNetConfig& unet, const GuidanceOptions& options) {
   const bool reward = reads_reward(unet.reward) && options.reward_scale != 1;
-  const Branches plain = reward ? Branches::kPromptReward : Branches::kPrompt;
+  const GuidanceBatch plain = reward ? GuidanceBatch::kPromptReward : GuidanceBatch::kPrompt;
   if (unet.time_cond_proj_dim > 0 || options.scale <= 1) return plain;
-  if (!reads_image(unet)) return Branches::kUnconditionalPrompt;
+  if (!reads_image(unet)) return GuidanceBatch::kUnconditionalPrompt;
   if (options.image_scale < 1) return plain;
-  return reward ? Branches::kPromptImageNoneReward : Branches::kPromptImageNone;
+  return reward ? GuidanceBatch::kPromptImageNoneReward : GuidanceBatch::kPromptImageNone;
 }
 
-int64_t branch_count(Branches branches) {
+int64_t branch_count(GuidanceBatch branches) {
   switch (branches) {
-    case Branches::kPrompt:
+    case GuidanceBatch::kPrompt:
       return 1;
-    case Branches::kUnconditionalPrompt:
-    case Branches::kPromptReward:
+    case GuidanceBatch::kUnconditionalPrompt:
+    case GuidanceBatch::kPromptReward:
       return 2;
-    case Branches::kPromptImageNone:
+    case GuidanceBatch::kPromptImageNone:
       return 3;
-    case Branches::kPromptImageNoneReward:
+    case GuidanceBatch::kPromptImageNoneReward:
       break;
   }
   return 4;
 }
 
-at::Tensor branch_rows(Branches branches, const at::Tensor& text, const at::Tensor& negative) {
-  if (branches == Branches::kPrompt) return text;
-  if (branches == Branches::kPromptReward) return at::cat({text, text});
+at::Tensor branch_rows(GuidanceBatch branches, const at::Tensor& text, const at::Tensor& negative) {
+  if (branches == GuidanceBatch::kPrompt) return text;
+  if (branches == GuidanceBatch::kPromptReward) return at::cat({text, text});
   TORCH_CHECK(negative.defined() && negative.sizes() == text.sizes(),
               "branch_rows: text and negative of different shapes");
-  if (branches == Branches::kUnconditionalPrompt) return at::cat({negative, text});
-  return branches == Branches::kPromptImageNone ? at::cat({text, negative, negative})
-                                                : at::cat({text, negative, negative, text});
+  if (branches == GuidanceBatch::kUnconditionalPrompt) return at::cat({negative, text});
+  return branches == GuidanceBatch::kPromptImageNone ? at::cat({text, negative, negative})
+                                                     : at::cat({text, negative, negative, text});
 }
 
-at::Tensor branch_images(Branches branches, const at::Tensor& source) {
-  if (branches == Branches::kPrompt) return source;
-  if (branches == Branches::kPromptReward) return at::cat({source, source});
+at::Tensor branch_images(GuidanceBatch branches, const at::Tensor& source) {
+  if (branches == GuidanceBatch::kPrompt) return source;
+  if (branches == GuidanceBatch::kPromptReward) return at::cat({source, source});
   const at::Tensor nothing = at::zeros_like(source);
-  return branches == Branches::kPromptImageNone ? at::cat({source, source, nothing})
-                                                : at::cat({source, source, nothing, source});
+  return branches == GuidanceBatch::kPromptImageNone ? at::cat({source, source, nothing})
+                                                     : at::cat({source, source, nothing, source});
 }
 
-RewardCondition branch_rewards(Branches branches,
+RewardCondition branch_rewards(GuidanceBatch branches,
                                const RewardCondition& reward,
                                const RewardCondition& low) {
   const bool guided =
-      branches == Branches::kPromptReward || branches == Branches::kPromptImageNoneReward;
+      branches == GuidanceBatch::kPromptReward || branches == GuidanceBatch::kPromptImageNoneReward;
   std::vector<RewardCondition> rows(static_cast<size_t>(branch_count(branches)), reward);
   if (guided) rows.back() = low;
   return joined(rows);
@@ -96,9 +96,9 @@ at::Tensor guided_forward(const UNet& unet,
       count == 1 ? x : at::cat(std::vector<at::Tensor>(static_cast<size_t>(count), x));
   if (inputs.image_latents.defined()) input = at::cat({input, inputs.image_latents}, 1);
   const at::Tensor output = unet_forward(unet, input, t, inputs.keys, inputs.added).to(at::kFloat);
-  if (inputs.branches == Branches::kPrompt) return output;
+  if (inputs.branches == GuidanceBatch::kPrompt) return output;
   const auto parts = output.chunk(count);
-  const bool uncond = inputs.branches == Branches::kUnconditionalPrompt;
+  const bool uncond = inputs.branches == GuidanceBatch::kUnconditionalPrompt;
   at::Tensor guided = uncond      ? guide(output, options.scale)
                       : count > 2 ? guide_edit(output.narrow(0, 0, 3 * x.size(0)), options.scale,
                                                options.image_scale)

@@ -14,7 +14,7 @@ struct TextCondition {
   at::Tensor pooled;  // [B, P] SDXL: the second encoder's projected output; undefined otherwise
 };
 // The same on `device`, where the CPU does not wait for it (data::sent).
-TextCondition sent(const TextCondition& text, at::Device device);
+TextCondition to_device(const TextCondition& text, at::Device device);
 
 // SDXL's micro-conditioning (Podell et al. 2023, 2.2), in pixels: as if the image had been cut from
 // one of the original size. 0: the image's own size.
@@ -35,29 +35,29 @@ struct GuidanceOptions {
 
 // The UNet's batches of one step. Guidance wants the network's output at several conditions; a
 // branch is a batch of B rows under one of them.
-enum class Branches {
+enum class GuidanceBatch {
   kPrompt,                // [text]: no guidance, or a UNet that embeds its scale
   kUnconditionalPrompt,   // [uncond; text]: classifier-free guidance
   kPromptImageNone,       // [text; image alone; nothing]: InstructPix2Pix
   kPromptReward,          // [text; text at the low reward]
   kPromptImageNoneReward  // [text; image alone; nothing; text at the low reward]
 };
-int64_t branch_count(Branches branches);
-Branches branches_of(const UNetConfig& unet, const GuidanceOptions& options);
+int64_t branch_count(GuidanceBatch branches);
+GuidanceBatch guidance_batch(const UNetConfig& unet, const GuidanceOptions& options);
 // The rows of every branch, from one a branch: in [text; image; nothing] the negative text twice.
-at::Tensor branch_rows(Branches branches, const at::Tensor& text, const at::Tensor& negative);
+at::Tensor branch_rows(GuidanceBatch branches, const at::Tensor& text, const at::Tensor& negative);
 // The source image's latents in every branch: zeros where there is nothing.
-at::Tensor branch_images(Branches branches, const at::Tensor& source);
+at::Tensor branch_images(GuidanceBatch branches, const at::Tensor& source);
 // The reward asked for in every branch but the low one.
-RewardCondition branch_rewards(Branches branches,
+RewardCondition branch_rewards(GuidanceBatch branches,
                                const RewardCondition& reward,
                                const RewardCondition& low);
 
 // All that the UNet reads beside x and the timestep, for R = B x branches rows.
 struct BranchInputs {
-  Branches branches = Branches::kPrompt;
+  GuidanceBatch branches = GuidanceBatch::kPrompt;
   ContextKeys keys;
-  AddedConditions added;
+  ExtraConditions added;
   at::Tensor image_latents;  // [R, C, h, w] of source images, raw; undefined: none
 };
 // x: [B, C, h, w]; t: [R] fp32, the timestep -> [B, C, h, w] fp32. The network may run in reduced

@@ -20,7 +20,9 @@ at::Tensor output_for(Prediction prediction,
 
 }  // namespace
 
-Denoiser kept_denoiser(const Denoiser& denoiser, const NoiseSchedule& schedule, const Kept& kept) {
+Denoiser masked_denoiser(const Denoiser& denoiser,
+                         const NoiseSchedule& schedule,
+                         const InpaintMask& kept) {
   return [=](const at::Tensor& x, double timestep) {
     const at::Tensor wanted = output_for(schedule.config.prediction_type,
                                          alpha_bar_between(schedule, timestep), x, kept.latents);

@@ -8,11 +8,13 @@
 
 namespace diffusion {
 
-struct Kept {
+struct InpaintMask {
   at::Tensor change;   // [B, 1, h, w] 1: drawn freely, 0: kept, and between
   at::Tensor latents;  // [B, C, h, w] of the source images, unit variance
 };
 // Where the image is kept, the network says what leads to the source: every method ends there.
-Denoiser kept_denoiser(const Denoiser& denoiser, const NoiseSchedule& schedule, const Kept& kept);
+Denoiser masked_denoiser(const Denoiser& denoiser,
+                         const NoiseSchedule& schedule,
+                         const InpaintMask& kept);
 
 }  // namespace diffusion

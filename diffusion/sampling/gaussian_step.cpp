@@ -84,11 +84,11 @@ Step ddim_sample(const StepCoefficients& coefficients,
                  coefficients.sigma == 0 ? mean : mean + coefficients.sigma * noise);
 }
 
-Step ddim_score(const StepCoefficients& coefficients,
-                Prediction prediction,
-                const at::Tensor& model_output,
-                const at::Tensor& x,
-                const at::Tensor& next) {
+Step ddim_log_prob(const StepCoefficients& coefficients,
+                   Prediction prediction,
+                   const at::Tensor& model_output,
+                   const at::Tensor& x,
+                   const at::Tensor& next) {
   TORCH_CHECK(next.sizes() == x.sizes(), "ddim_score: next is ", data::shape_text(next.sizes()),
               ", x is ", data::shape_text(x.sizes()));
   return step_to(coefficients, mean_of(coefficients, prediction, model_output, x), next);

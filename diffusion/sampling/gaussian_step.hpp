@@ -40,11 +40,11 @@ Step ddim_sample(const StepCoefficients& coefficients,
                  const at::Tensor& noise);
 
 // The same step with a given `next`: how probable it was. Gradients flow to model_output.
-Step ddim_score(const StepCoefficients& coefficients,
-                Prediction prediction,
-                const at::Tensor& model_output,
-                const at::Tensor& x,
-                const at::Tensor& next);
+Step ddim_log_prob(const StepCoefficients& coefficients,
+                   Prediction prediction,
+                   const at::Tensor& model_output,
+                   const at::Tensor& x,
+                   const at::Tensor& next);
 
 // log N(next; mean_a, sigma) - log N(next; mean_b, sigma), in nats, without subtracting two large
 // numbers: <mean_a - mean_b, 2 next - mean_a - mean_b> / (2 sigma^2), summed in fp64.

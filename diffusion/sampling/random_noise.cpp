@@ -21,7 +21,7 @@ at::Tensor draw_noise(std::vector<at::Generator>& generators,
   for (auto& generator : generators) {
     rows.push_back(at::randn({1, shape[0], shape[1], shape[2]}, generator));
   }
-  return data::sent(at::cat(rows), device);
+  return data::to_device(at::cat(rows), device);
 }
 
 }  // namespace diffusion

@@ -25,7 +25,7 @@ constexpr int64_t kSpreadSteps = 25;
 
 struct Run {
   const DistillConfig& config;
-  Session session;
+  TrainingRun session;
   Distillation distillation;
   std::map<std::string, double> sums{};  // of figures since the last line of metrics
   std::vector<std::string> names{};
@@ -40,7 +40,7 @@ DrawLatents sampler_drawer(const Task& task,
                            const diffusion::SchedulerConfig& scheduler,
                            const diffusion::SamplerOptions& options) {
   const diffusion::NoiseSchedule schedule = diffusion::make_schedule(scheduler);
-  return [&task, policy, schedule, options](const Draw& draw) {
+  return [&task, policy, schedule, options](const SampleRequests& draw) {
     auto generators = diffusion::image_generators(draw.seeds);
     const at::Tensor noise = diffusion::draw_noise(generators, task.latent_shape, task.device);
     const auto denoiser = [&](const at::Tensor& x, double timestep) {
@@ -80,7 +80,7 @@ Evaluation evaluate_student(const Run& run) {
                           {.sampler = eval_sampler(run.config), .steps = run.config.eval_steps}));
 }
 
-void add_figures(Run& run, const Figures& figures) {
+void add_figures(Run& run, const MetricValues& figures) {
   for (const auto& [name, value] : figures) {
     if (run.sums.emplace(name, 0).second) run.names.push_back(name);
     run.sums[name] += value;
@@ -89,7 +89,7 @@ void add_figures(Run& run, const Figures& figures) {
 }
 
 void report(Run& run) {
-  Figures figures;
+  MetricValues figures;
   for (const auto& name : run.names)
     figures.emplace_back(name, run.sums[name] / static_cast<double>(run.summed));
   const double now = data::now();
@@ -97,8 +97,8 @@ void report(Run& run) {
                  {{"beta", run.session.progress.beta},
                   {"queries", static_cast<double>(run.session.progress.queries)},
                   {"seconds/step", (now - run.since) / static_cast<double>(run.summed)}});
-  log_figures(run.session, figures, false);
-  std::string text = line("step %.0f: loss %.5f", static_cast<double>(run.session.learner.step),
+  log_metrics(run.session, figures, false);
+  std::string text = line("step %.0f: loss %.5f", static_cast<double>(run.session.optimizer.step),
                           run.sums["loss"] / static_cast<double>(run.summed));
   if (run.sums.count("reward_mean") > 0) {
     text += line(", reward %.4f, its gradient %.2f of the distillation's",
@@ -122,12 +122,12 @@ void choose_beta(Run& run) {
   progress.beta = run.config.beta;
   if (progress.beta > 0) return;
   double share = 0;
-  at::Generator& generator = run.session.learner.state.generator;
+  at::Generator& generator = run.session.optimizer.state.generator;
   for (int64_t i = 0; i < kStepsToChooseBeta; ++i) {
     const DrawnBatch drawn = draw_batch(run.distillation, generator);
     share += accumulate_terms(run.distillation, run.session.unet, drawn, 0, generator).share /
              static_cast<double>(kStepsToChooseBeta);
-    train::zero_grad(run.session.learner.state.params);
+    train::zero_grad(run.session.optimizer.state.params);
   }
   progress.beta = share > 0 ? run.config.reward_share / share : 1;
   run.session.reporter.say(
@@ -137,9 +137,9 @@ void choose_beta(Run& run) {
 }
 
 void lose_step(Run& run, const std::string& what) {
-  Session& session = run.session;
-  back_to_good(session, faulty_value(session.learner.state.params).value_or(what));
-  train::zero_grad(session.learner.state.params);
+  TrainingRun& session = run.session;
+  restore_snapshot(session, faulty_value(session.optimizer.state.params).value_or(what));
+  train::zero_grad(session.optimizer.state.params);
   if (++run.lost >= kMostLost) {
     throw std::runtime_error("distill: " + what + " was not finite in " +
                              std::to_string(kMostLost) + " of " + std::to_string(kKeepGoodEvery) +
@@ -154,26 +154,26 @@ int64_t queries_of_a_step(const Run& run) {
 }
 
 void train_step(Run& run) {
-  Session& session = run.session;
+  TrainingRun& session = run.session;
   choose_beta(run);
-  at::Generator& generator = session.learner.state.generator;
+  at::Generator& generator = session.optimizer.state.generator;
   const DrawnBatch drawn = draw_batch(run.distillation, generator);
   TermReport terms =
       accumulate_terms(run.distillation, session.unet, drawn, session.progress.beta, generator);
   ++session.progress.epoch;
   if (!terms.fault.empty()) return lose_step(run, terms.fault);
-  const Ranks& ranks = session.options.ranks;
-  add_up_gradients(ranks, session.learner.state.params);
+  const ProcessGroup& ranks = session.options.ranks;
+  all_reduce_gradients(ranks, session.optimizer.state.params);
   RatedExamples examples;
   if (run.distillation.proxy) examples = rate_examples(run.distillation, terms.examples);
-  if (!session.good || session.learner.step % kKeepGoodEvery == 0) {
-    keep_good(session);
+  if (!session.good || session.optimizer.step % kKeepGoodEvery == 0) {
+    save_snapshot(session);
     run.lost = 0;
   }
-  const StepResult step = take_step(session.learner);
+  const StepResult step = take_step(session.optimizer);
   session.progress.queries += queries_of_a_step(run);
   if (run.distillation.proxy) {
-    const Figures learnt = update_proxy(run.distillation, examples);
+    const MetricValues learnt = update_proxy(run.distillation, examples);
     terms.figures.insert(terms.figures.end(), learnt.begin(), learnt.end());
   }
   if (!step.fault.empty()) {
@@ -196,9 +196,9 @@ Run make_run(const Task& task,
              const DistillConfig& config,
              const RunOptions& options,
              const Reporter& reporter) {
-  Session session = make_session(task, config, options, reporter, config.max_train_steps);
+  TrainingRun session = make_training_run(task, config, options, reporter, config.max_train_steps);
   Distillation distillation =
-      make_distillation(task, data, config, session.unet, session.learner, options.ranks);
+      make_distillation(task, data, config, session.unet, session.optimizer, options.ranks);
   Run run{.config = config, .session = std::move(session), .distillation = std::move(distillation)};
   run.session.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
   run.session.command = "laurel distill";
@@ -209,7 +209,7 @@ Run make_run(const Task& task,
   run.session.words = {name, config.eval_sampler == "tcd" ? "TCD" : "LCM", config.eval_steps,
                        config.time_cond_proj_dim > 0 ? config.w + 1 : 1};
   run.session.base_name = "the teacher";
-  run.session.base_words = {name, "DDIM", config.teacher_steps, config.w + 1};
+  run.session.base_caption = {name, "DDIM", config.teacher_steps, config.w + 1};
   return run;
 }
 
@@ -229,7 +229,7 @@ double teacher_spread(const Run& run) {
   const at::NoGradGuard no_gradient;
   const Task& task = run.session.task;
   const auto prompts = std::min<size_t>(kSpreadPrompts, task.prompts.size());
-  Draw draw;
+  SampleRequests draw;
   for (size_t i = 0; i < prompts * kSpreadImages; ++i) {
     draw.prompt_ids.push_back(static_cast<int64_t>(i / kSpreadImages));
     draw.seeds.push_back(static_cast<uint64_t>(run.config.eval_seed) + i);
@@ -258,12 +258,12 @@ diffusion::UNet make_student(const diffusion::UNet& teacher, int64_t time_cond_p
   return student;
 }
 
-diffusion::UNet averaged_unet(const diffusion::UNet& student, const Learner& learner) {
-  const auto& shadow = learner.state.ema.shadow;
+diffusion::UNet averaged_unet(const diffusion::UNet& student, const Optimizer& optimizer) {
+  const auto& shadow = optimizer.state.ema.shadow;
   diffusion::UNet average = student;
   if (shadow.empty()) return average;
   std::map<std::string, at::Tensor> by_name;
-  for (size_t i = 0; i < shadow.size(); ++i) by_name[learner.state.params[i].name] = shadow[i];
+  for (size_t i = 0; i < shadow.size(); ++i) by_name[optimizer.state.params[i].name] = shadow[i];
   const auto replace = [&](const std::string& name, at::Tensor& tensor) {
     const auto found = by_name.find(name);
     if (found != by_name.end()) tensor = found->second;
@@ -305,7 +305,7 @@ RunResult run_distill(const Task& task,
                          student_scheduler(task.scheduler, config));
     };
   }
-  return run_session(run.session, config.max_train_steps, [&] { train_step(run); });
+  return run_training(run.session, config.max_train_steps, [&] { train_step(run); });
 }
 
 }  // namespace finetune

@@ -14,16 +14,16 @@ namespace finetune {
 // so that it begins as the teacher. Throws c10::Error when the teacher reads w itself.
 diffusion::UNet make_student(const diffusion::UNet& teacher, int64_t time_cond_proj_dim);
 
-// The student with the learner's moving average for weights (views of it: it follows the updates);
-// the student itself where there is none.
-diffusion::UNet averaged_unet(const diffusion::UNet& student, const Learner& learner);
+// The student with the optimizer's moving average for weights (views of it: it follows the
+// updates); the student itself where there is none.
+diffusion::UNet averaged_unet(const diffusion::UNet& student, const Optimizer& optimizer);
 
 // How the student is sampled by others: LCM's scheduler on the teacher's schedule.
 diffusion::SchedulerConfig student_scheduler(const diffusion::SchedulerConfig& teacher,
                                              const DistillConfig& config);
 
 // `data`: latents of captioned images; the reward rates the student's images of these captions.
-// Without trained rewards in the task nothing is decoded. Throws BadInput as run_session, as
+// Without trained rewards in the task nothing is decoded. Throws BadInput as run_training, as
 // lcd_schedule, and when a reward is not differentiable.
 RunResult run_distill(const Task& task,
                       const EncodedImages& data,

@@ -26,15 +26,15 @@ struct Costs {
 Costs measure(const Task& task, const EncodedImages& data, const DistillConfig& config) {
   data::reset_peak_memory(task.device);
   diffusion::UNet student = task.unet;
-  Learner learner = make_learner(config, trained_parameters(student, config), 1);
-  Distillation run = make_distillation(task, data, config, student, learner);
-  at::Generator& generator = learner.state.generator;
+  Optimizer optimizer = make_optimizer(config, trained_parameters(student, config), 1);
+  Distillation run = make_distillation(task, data, config, student, optimizer);
+  at::Generator& generator = optimizer.state.generator;
   DrawnBatch drawn;
   const auto step = [&] {
     drawn = draw_batch(run, generator);
     const TermReport report = accumulate_terms(run, student, drawn, 1e-6, generator);
     if (run.proxy) update_proxy(run, rate_examples(run, report.examples));
-    take_step(learner);
+    take_step(optimizer);
   };
   Costs costs;
   measured(task.device, step);  // to warm up
@@ -49,9 +49,9 @@ Costs measure(const Task& task, const EncodedImages& data, const DistillConfig& 
     score_images(task.rewards, images, drawn.prompts);
     score_images(task.watched, images, drawn.prompts);
   });
-  for (const auto& param : learner.state.params) costs.trained_values += param.value.numel();
+  for (const auto& param : optimizer.state.params) costs.trained_values += param.value.numel();
   // A run keeps one more copy of what is trained, to go back to.
-  costs.peak_bytes = data::peak_memory(task.device) + learner_bytes(config, costs.trained_values);
+  costs.peak_bytes = data::peak_memory(task.device) + optimizer_bytes(config, costs.trained_values);
   return costs;
 }
 
@@ -62,16 +62,16 @@ double peak_of(const Task& task, const EncodedImages& data, DistillConfig config
   int64_t trained = 0;
   const auto steps = static_cast<double>(data::peak_bytes(task.device, [&] {
     diffusion::UNet student = task.unet;
-    Learner learner = make_learner(config, trained_parameters(student, config), 1);
-    Distillation run = make_distillation(task, data, config, student, learner);
+    Optimizer optimizer = make_optimizer(config, trained_parameters(student, config), 1);
+    Distillation run = make_distillation(task, data, config, student, optimizer);
     for (int i = 0; i < 2; ++i) {
-      const DrawnBatch drawn = draw_batch(run, learner.state.generator);
-      accumulate_terms(run, student, drawn, 1e-6, learner.state.generator);
-      take_step(learner);
+      const DrawnBatch drawn = draw_batch(run, optimizer.state.generator);
+      accumulate_terms(run, student, drawn, 1e-6, optimizer.state.generator);
+      take_step(optimizer);
     }
-    for (const auto& param : learner.state.params) trained += param.value.numel();
+    for (const auto& param : optimizer.state.params) trained += param.value.numel();
   }));
-  return before + data::kMatrixBuffers + steps + learner_bytes(config, trained);
+  return before + data::kMatrixBuffers + steps + optimizer_bytes(config, trained);
 }
 
 // A step's peak by its rows. Those beyond reward_chunk are never decoded at the same time.

@@ -14,7 +14,9 @@ constexpr double kSigmaData = 0.5;
 
 // abar at t: [B] int64 -> [B, 1, 1, 1] fp64, on the device of t
 at::Tensor alpha_bar_at(const LcdSchedule& schedule, const at::Tensor& t) {
-  return data::sent(schedule.alphas_cumprod, t.device()).index_select(0, t).view({-1, 1, 1, 1});
+  return data::to_device(schedule.alphas_cumprod, t.device())
+      .index_select(0, t)
+      .view({-1, 1, 1, 1});
 }
 
 // The largest and the smallest divisor of `total` beside `n`: "40 or 50".
@@ -35,8 +37,8 @@ at::Tensor expanded(const at::Tensor& one, int64_t count) {
   return one.expand(shape);
 }
 
-diffusion::AddedConditions added_of(const LcdConditions& conditions, int64_t rows) {
-  diffusion::AddedConditions added;
+diffusion::ExtraConditions added_of(const LcdConditions& conditions, int64_t rows) {
+  diffusion::ExtraConditions added;
   added.text_embeds = conditions.text.pooled;
   if (conditions.time_ids.defined()) added.time_ids = expanded(conditions.time_ids, rows);
   return added;
@@ -48,8 +50,8 @@ diffusion::ContextKeys both_keys(const diffusion::UNet& teacher, const LcdCondit
   diffusion::ContextKeys keys = diffusion::context_keys(
       teacher, at::cat({conditions.uncondition.hidden, conditions.text.hidden}));
   const at::Tensor place =
-      data::sent(at::cat({at::zeros({rows}, at::kLong), at::arange(1, rows + 1, at::kLong)}),
-                 conditions.text.hidden.device());
+      data::to_device(at::cat({at::zeros({rows}, at::kLong), at::arange(1, rows + 1, at::kLong)}),
+                      conditions.text.hidden.device());
   for (auto& text : keys) {
     text.key = text.key.index_select(0, place);
     text.value = text.value.index_select(0, place);
@@ -100,11 +102,12 @@ at::Tensor consistency(const diffusion::UNet& student,
                        const at::Tensor& t,
                        const LcdConditions& conditions) {
   data::check_shape(t, {x.size(0)}, "consistency: t");
-  diffusion::AddedConditions added = added_of(conditions, x.size(0));
+  diffusion::ExtraConditions added = added_of(conditions, x.size(0));
   const int64_t width = student.config.time_cond_proj_dim;
   if (width > 0) {
-    added.timestep_cond = diffusion::guidance_embedding(data::sent(conditions.w, x.device()), width)
-                              .to(x.scalar_type());
+    added.timestep_cond =
+        diffusion::guidance_embedding(data::to_device(conditions.w, x.device()), width)
+            .to(x.scalar_type());
   }
   const at::Tensor output =
       diffusion::unet_forward(student, x, t, conditions.text.hidden, added).to(x.scalar_type());
@@ -117,9 +120,9 @@ at::Tensor solver_step(const LcdSchedule& schedule,
                        const at::Tensor& index,
                        const at::Tensor& w) {
   const auto at_index = [&](const at::Tensor& points) {
-    return alpha_bar_at(schedule, data::sent(points, index.device()).index_select(0, index));
+    return alpha_bar_at(schedule, data::to_device(points, index.device()).index_select(0, index));
   };
-  const at::Tensor scale = data::sent(w, x.device()).to(x.scalar_type()).view({-1, 1, 1, 1}),
+  const at::Tensor scale = data::to_device(w, x.device()).to(x.scalar_type()).view({-1, 1, 1, 1}),
                    bar = at_index(schedule.t), bar_previous = at_index(schedule.previous);
   const auto halves = output.to(x.scalar_type()).chunk(2);
   const auto without = diffusion::predict(schedule.prediction, bar, halves[0], x);
@@ -135,12 +138,12 @@ at::Tensor teacher_step(const diffusion::UNet& teacher,
                         const at::Tensor& index,
                         const LcdConditions& conditions) {
   const at::NoGradGuard no_gradient;
-  diffusion::AddedConditions added = added_of(conditions, 2 * x.size(0));
+  diffusion::ExtraConditions added = added_of(conditions, 2 * x.size(0));
   if (added.text_embeds.defined()) {
     added.text_embeds =
         at::cat({expanded(conditions.uncondition.pooled, x.size(0)), conditions.text.pooled});
   }
-  const at::Tensor t = data::sent(schedule.t, index.device()).index_select(0, index);
+  const at::Tensor t = data::to_device(schedule.t, index.device()).index_select(0, index);
   const at::Tensor output = diffusion::unet_forward(teacher, at::cat({x, x}), at::cat({t, t}),
                                                     both_keys(teacher, conditions), added);
   return solver_step(schedule, output, x, index, conditions.w);
@@ -160,7 +163,8 @@ LcdPrediction lcd_predict(const diffusion::UNet& student,
                           const diffusion::UNet& teacher,
                           const LcdSchedule& schedule,
                           const LcdBatch& batch) {
-  const at::Tensor t = data::sent(schedule.t, batch.index.device()).index_select(0, batch.index);
+  const at::Tensor t =
+      data::to_device(schedule.t, batch.index.device()).index_select(0, batch.index);
   const at::Tensor bar = alpha_bar_at(schedule, t);
   const at::Tensor noisy = diffusion::add_noise(bar, batch.latents, batch.noise);
   LcdPrediction result;
@@ -168,7 +172,7 @@ LcdPrediction lcd_predict(const diffusion::UNet& student,
     const at::NoGradGuard no_gradient;
     const at::Tensor nearer = teacher_step(teacher, schedule, noisy, batch.index, batch.conditions);
     const at::Tensor previous =
-        data::sent(schedule.previous, batch.index.device()).index_select(0, batch.index);
+        data::to_device(schedule.previous, batch.index.device()).index_select(0, batch.index);
     result.target = consistency(target, schedule, nearer, previous, batch.conditions);
   }
   result.predicted = consistency(student, schedule, noisy, t, batch.conditions);

@@ -15,7 +15,7 @@ namespace {
 
 // Some rows of a batch's conditions, in any order. rows: [R] int64, on the CPU
 LcdConditions chosen(const LcdConditions& conditions, const at::Tensor& rows) {
-  const at::Tensor place = data::sent(rows, conditions.text.hidden.device());
+  const at::Tensor place = data::to_device(rows, conditions.text.hidden.device());
   LcdConditions result = conditions;
   result.text.hidden = conditions.text.hidden.index_select(0, place);
   if (conditions.text.pooled.defined())
@@ -25,37 +25,37 @@ LcdConditions chosen(const LcdConditions& conditions, const at::Tensor& rows) {
 }
 
 // The sum over the ranks.
-double added(const Ranks& ranks, double here) {
+double added(const ProcessGroup& ranks, double here) {
   if (ranks.count == 1) return here;
   const at::Tensor sum = at::full({1}, here, at::kDouble);
-  add_up(ranks, sum);
+  all_reduce_sum(ranks, sum);
   return sum.item<double>();
 }
 
 // Norm of what the ranks hold together.
-double norm_of(const Ranks& ranks, const at::Tensor& x) {
+double norm_of(const ProcessGroup& ranks, const at::Tensor& x) {
   const double norm = x.norm().item<double>();
   return ranks.count == 1 ? norm : std::sqrt(added(ranks, norm * norm));
 }
 
 // This rank's part of a batch: what a mean over its rows counts in the mean over all.
-double part(const Share& share) {
+double part(const RowShard& share) {
   return static_cast<double>(share.rows.size()) / static_cast<double>(share.total);
 }
 
 // The first `total` of the rows that are shared.
-Share first_of(const Share& share, int64_t total) {
-  Share first{share.ranks, {}, total};
+RowShard first_of(const RowShard& share, int64_t total) {
+  RowShard first{share.ranks, {}, total};
   for (const int64_t row : share.rows) {
     if (row < total) first.rows.push_back(row);
   }
   return first;
 }
-int64_t count(const Share& share) { return static_cast<int64_t>(share.rows.size()); }
+int64_t count(const RowShard& share) { return static_cast<int64_t>(share.rows.size()); }
 
 // `times` neighbours for each row.
-Share repeated(const Share& share, int64_t times) {
-  Share all{share.ranks, {}, share.total * times};
+RowShard repeated(const RowShard& share, int64_t times) {
+  RowShard all{share.ranks, {}, share.total * times};
   for (const int64_t row : share.rows) {
     for (int64_t i = 0; i < times; ++i) all.rows.push_back(row * times + i);
   }
@@ -81,7 +81,7 @@ struct Step {
   const DrawnBatch& drawn;
   at::Generator& generator;
   TermReport report{};
-  const Ranks& ranks() const { return run.share.ranks; }
+  const ProcessGroup& ranks() const { return run.share.ranks; }
 };
 
 int64_t blended_rows(const DistillConfig& config) {
@@ -100,7 +100,7 @@ void blend_captions(diffusion::TextCondition& text, int64_t rows, at::Generator&
   const at::Tensor own = hidden.narrow(0, first, rows),
                    next = hidden.roll(-1, 0).narrow(0, first, rows);
   text.hidden = at::cat(
-      {hidden.narrow(0, 0, first), at::where(data::sent(other, hidden.device()), next, own)});
+      {hidden.narrow(0, 0, first), at::where(data::to_device(other, hidden.device()), next, own)});
 }
 
 std::vector<std::string> rated_prompts(const Step& step) {
@@ -124,7 +124,7 @@ at::Tensor on_policy_output(Step& step) {
 // by their proxy.
 at::Tensor rated_gradient(Step& step, const at::Tensor& output) {
   const Distillation& run = step.run;
-  Figures& figures = step.report.figures;
+  MetricValues& figures = step.report.figures;
   const double weight = part(step.drawn.rated);
   const auto mean = [&](double own) { return added(step.ranks(), own * weight); };
   if (run.proxy) {
@@ -166,7 +166,7 @@ void add_reward(
 void add_diversity(Step& step, double lcd_norm) {
   const Distillation& run = step.run;
   const DistillConfig& config = run.config;
-  const Share prompts =
+  const RowShard prompts =
       first_of(run.share, std::min(config.diversity_prompts, config.train_batch_size));
   const at::Tensor rows =
       at::arange(count(prompts), at::kLong).repeat_interleave(config.diversity_images);
@@ -215,7 +215,7 @@ void keep_own(const Distillation& run, DrawnBatch& drawn) {
   if (run.share.ranks.count == 1) return;
   LcdBatch& batch = drawn.batch;
   const at::Tensor rows = at::tensor(run.share.rows, at::kLong),
-                   there = data::sent(rows, run.task.device);
+                   there = data::to_device(rows, run.task.device);
   for (auto* tensor : {&batch.latents, &batch.noise, &batch.index})
     *tensor = tensor->index_select(0, there);
   batch.conditions = chosen(batch.conditions, rows);
@@ -231,7 +231,7 @@ at::Tensor pair_distances(const at::Tensor& latents, int64_t images) {
               "diversity: expected whole groups of two or more images");
   const at::Tensor groups = latents.flatten(1).view({latents.size(0) / images, images, -1});
   const at::Tensor unit = groups / groups.norm(2, {2}, true).clamp_min(1e-12);
-  const at::Tensor places = data::sent(at::triu_indices(images, images, 1), latents.device());
+  const at::Tensor places = data::to_device(at::triu_indices(images, images, 1), latents.device());
   const at::Tensor cosines = unit.bmm(unit.transpose(1, 2));  // [prompts, images, images]
   return 1 - cosines.flatten(1).index_select(1, places[0] * images + places[1]);
 }
@@ -242,8 +242,8 @@ Distillation make_distillation(const Task& task,
                                const EncodedImages& data,
                                const DistillConfig& config,
                                const diffusion::UNet& student,
-                               Learner& learner,
-                               const Ranks& ranks) {
+                               Optimizer& optimizer,
+                               const ProcessGroup& ranks) {
   const int64_t fewest = task.rewards.empty() ? config.train_batch_size : rated_rows(config);
   if (fewest < ranks.count) {
     throw data::BadInput(
@@ -251,16 +251,16 @@ Distillation make_distillation(const Task& task,
         std::to_string(ranks.count) + " ranks, found " + std::to_string(fewest) +
         "; raise them, or start fewer ranks");
   }
-  learner.state.ema.ramp = false;  // as published: the average begins as the student
+  optimizer.state.ema.ramp = false;  // as published: the average begins as the student
   Distillation run{.task = task,
                    .data = data,
                    .config = config,
                    .schedule = lcd_schedule(diffusion::make_schedule(task.scheduler),
                                             config.num_ddim_timesteps, config.timestep_scaling),
                    .teacher = task.teacher,
-                   .target = averaged_unet(student, learner),
-                   .uncondition = diffusion::sent(task.uncondition(), task.device),
-                   .share = comb_of(ranks, config.train_batch_size)};
+                   .target = averaged_unet(student, optimizer),
+                   .uncondition = diffusion::to_device(task.uncondition(), task.device),
+                   .share = strided_shard(ranks, config.train_batch_size)};
   if (config.latent_reward && !task.rewards.empty()) {
     run.proxy = make_latent_reward(task.latent_shape[0], task.unet.config.cross_attention_dim,
                                    task.device, config.seed);
@@ -283,10 +283,10 @@ DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
                    std = run.data.std.index_select(0, rows).to(at::kFloat);
   DrawnBatch drawn;
   LcdBatch& batch = drawn.batch;
-  batch.latents = data::sent(mean + std * at::randn(mean.sizes(), generator), device);
-  batch.noise = data::sent(at::randn(mean.sizes(), generator), device);
+  batch.latents = data::to_device(mean + std * at::randn(mean.sizes(), generator), device);
+  batch.noise = data::to_device(at::randn(mean.sizes(), generator), device);
   batch.index =
-      data::sent(at::randint(run.schedule.t.size(0), {count}, generator, at::kLong), device);
+      data::to_device(at::randint(run.schedule.t.size(0), {count}, generator, at::kLong), device);
   const at::Tensor place = at::rand({count}, generator);
   batch.conditions.w = config.time_cond_proj_dim > 0
                            ? config.w_min + (config.w_max - config.w_min) * place
@@ -294,11 +294,11 @@ DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
   for (int64_t i = 0; i < count; ++i)
     drawn.prompts.push_back(run.data.captions[static_cast<size_t>(rows[i].item<int64_t>())]);
   const at::NoGradGuard no_gradient;
-  batch.conditions.text = diffusion::sent(run.task.encode(drawn.prompts), device);
+  batch.conditions.text = diffusion::to_device(run.task.encode(drawn.prompts), device);
   blend_captions(batch.conditions.text, blended_rows(config), generator);
   batch.conditions.uncondition = run.uncondition;
   if (run.task.time_ids.defined())
-    batch.conditions.time_ids = data::sent(run.task.time_ids, device);
+    batch.conditions.time_ids = data::to_device(run.task.time_ids, device);
   keep_own(run, drawn);
   return drawn;
 }
@@ -308,15 +308,16 @@ ChainState last_step_state(const Distillation& run,
                            const LcdConditions& conditions,
                            int64_t steps,
                            at::Generator& generator,
-                           const Share& share) {
+                           const RowShard& share) {
   const at::NoGradGuard no_gradient;
   const int64_t rows = conditions.text.hidden.size(0), points = run.schedule.t.size(0);
-  const Share own = share.total > 0 ? share : whole(rows);
+  const RowShard own = share.total > 0 ? share : whole(rows);
   std::vector<int64_t> shape = run.task.latent_shape;
   shape.insert(shape.begin(), own.total);
   const auto noise = [&] {
-    return data::sent(at::randn(shape, generator).index_select(0, at::tensor(own.rows, at::kLong)),
-                      run.task.device);
+    return data::to_device(
+        at::randn(shape, generator).index_select(0, at::tensor(own.rows, at::kLong)),
+        run.task.device);
   };
   ChainState state{noise(), {}};
   for (int64_t i = 0; i < steps; ++i) {
@@ -324,10 +325,10 @@ ChainState last_step_state(const Distillation& run,
     if (i > 0) {
       const at::Tensor clean = consistency(student, run.schedule, state.x, state.t, conditions);
       const at::Tensor bar = run.schedule.alphas_cumprod.index_select(0, run.schedule.t[point]);
-      state.x =
-          diffusion::add_noise(data::sent(bar.view({1, 1, 1, 1}), run.task.device), clean, noise());
+      state.x = diffusion::add_noise(data::to_device(bar.view({1, 1, 1, 1}), run.task.device),
+                                     clean, noise());
     }
-    state.t = data::sent(run.schedule.t[point], run.task.device).expand({rows});
+    state.t = data::to_device(run.schedule.t[point], run.task.device).expand({rows});
   }
   return state;
 }
@@ -340,8 +341,8 @@ TermReport accumulate_terms(const Distillation& run,
   Step step{run, student, drawn, generator};
   const LcdPrediction prediction =
       lcd_predict(student, run.target, run.teacher, run.schedule, drawn.batch);
-  note_work(step.ranks());
-  if (on_any(step.ranks(), !prediction.predicted.isfinite().all().item<bool>())) {
+  heartbeat(step.ranks());
+  if (any_rank(step.ranks(), !prediction.predicted.isfinite().all().item<bool>())) {
     step.report.fault = "the student's output";
     return step.report;
   }
@@ -373,11 +374,12 @@ RatedExamples rate_examples(const Distillation& run, const Examples& examples) {
                      run.share.ranks),
         run.config));
   }
-  return {gathered(examples.share, examples.latents), gathered(examples.share, examples.hidden),
-          gathered(examples.share, at::cat(values))};
+  return {all_gather_rows(examples.share, examples.latents),
+          all_gather_rows(examples.share, examples.hidden),
+          all_gather_rows(examples.share, at::cat(values))};
 }
 
-Figures update_proxy(Distillation& run, const RatedExamples& examples) {
+MetricValues update_proxy(Distillation& run, const RatedExamples& examples) {
   const LatentUpdate update =
       update_latent_reward(*run.proxy, examples.latents, examples.hidden, examples.values,
                            run.config.latent_reward_learning_rate);

@@ -26,18 +26,18 @@ struct Distillation {
   diffusion::TextCondition uncondition;  // 1 row
   std::optional<LatentReward> proxy{};   // in place of the trained rewards
   double diversity_floor = 0;
-  Share share{};  // of a batch's rows
+  RowShard share{};  // of a batch's rows
 };
 
-// `learner` trains `student`, which begins as task.unet. With `latent_reward` and rewards in the
+// `optimizer` trains `student`, which begins as task.unet. With `latent_reward` and rewards in the
 // task it has a proxy. Throws BadInput as lcd_schedule, and when a rank would have no row, or none
 // that is rated.
 Distillation make_distillation(const Task& task,
                                const EncodedImages& data,
                                const DistillConfig& config,
                                const diffusion::UNet& student,
-                               Learner& learner,
-                               const Ranks& ranks = {});
+                               Optimizer& optimizer,
+                               const ProcessGroup& ranks = {});
 
 // Latents of a step that the rewards rate: its first ones.
 int64_t rated_rows(const DistillConfig& config);
@@ -46,7 +46,7 @@ int64_t rated_rows(const DistillConfig& config);
 struct DrawnBatch {
   LcdBatch batch;
   std::vector<std::string> prompts;  // B
-  Share rated;                       // of the rows of the whole batch that are rated
+  RowShard rated;                    // of the rows of the whole batch that are rated
 };
 // Every rank draws the whole batch, alike, and keeps its rows.
 DrawnBatch draw_batch(const Distillation& run, at::Generator& generator);
@@ -56,7 +56,7 @@ struct Examples {
   at::Tensor latents;  // [E, C, h, w]
   at::Tensor hidden;   // [E, L, D]
   std::vector<std::string> prompts;
-  Share share{};  // which of all ranks' examples these are
+  RowShard share{};  // which of all ranks' examples these are
 };
 // Those of all ranks, rated.
 struct RatedExamples {
@@ -64,10 +64,10 @@ struct RatedExamples {
 };
 
 struct TermReport {
-  Figures figures;    // loss, reward/..., gradient/lcd, gradient/reward, saturated
-  std::string fault;  // what was not finite in a student's output; no gradient was left then
-  double share = 0;   // norm of the reward's gradient over LCD's at beta = 1
-  Examples examples;  // with a latent reward: the student's, the target's and the real latents
+  MetricValues figures;  // loss, reward/..., gradient/lcd, gradient/reward, saturated
+  std::string fault;     // what was not finite in a student's output; no gradient was left then
+  double share = 0;      // norm of the reward's gradient over LCD's at beta = 1
+  Examples examples;     // with a latent reward: the student's, the target's and the real latents
 };
 // Leaves this rank's part of the gradient of all terms in the student's parameters: the whole
 // batch's is the sum over the ranks. The figures are those of the whole batch. `beta`: of the
@@ -83,7 +83,7 @@ bool follows_reward(const Distillation& run);
 RatedExamples rate_examples(const Distillation& run, const Examples& examples);
 // One update of the latent reward by what the trained rewards say of these images. To be called
 // after the student's step: what it learns here, the student meets on other images.
-Figures update_proxy(Distillation& run, const RatedExamples& examples);
+MetricValues update_proxy(Distillation& run, const RatedExamples& examples);
 
 // Mean over pairs within a prompt of max(0, floor - d), d = 1 - cosine. latents: [prompts x images,
 // C, h, w], a prompt's side by side -> []
@@ -103,6 +103,6 @@ ChainState last_step_state(const Distillation& run,
                            const LcdConditions& conditions,
                            int64_t steps,
                            at::Generator& generator,
-                           const Share& share = {});
+                           const RowShard& share = {});
 
 }  // namespace finetune

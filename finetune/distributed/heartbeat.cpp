@@ -20,14 +20,14 @@ double now() {
 
 std::string seconds_text(double seconds) { return std::to_string(std::lround(seconds)) + " s"; }
 
-std::string packed(const Loss& loss) {
+std::string packed(const RankFailure& loss) {
   return std::to_string(loss.rank) + " " + std::to_string(loss.exit_code) + " " +
          std::to_string(loss.told) + " " + loss.what;
 }
 
-Loss unpacked(const std::string& text) {
+RankFailure unpacked(const std::string& text) {
   std::istringstream words(text);
-  Loss loss;
+  RankFailure loss;
   words >> loss.rank >> loss.exit_code >> loss.told;
   words.get();
   std::getline(words, loss.what, '\0');
@@ -36,16 +36,16 @@ Loss unpacked(const std::string& text) {
 
 }  // namespace
 
-LifeWatch::LifeWatch(SharedStore store, Signs signs)
+HeartbeatMonitor::HeartbeatMonitor(SharedStore store, HeartbeatOptions signs)
     : store_(std::move(store)),
       signs_(std::move(signs)),
       seen_(static_cast<size_t>(signs_.count), Seen{{}, {}, now(), now()}),
       looked_at_(now()),
       thread_([this] { run(); }) {}
 
-LifeWatch::~LifeWatch() { stop(); }
+HeartbeatMonitor::~HeartbeatMonitor() { stop(); }
 
-void LifeWatch::stop() {
+void HeartbeatMonitor::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -54,32 +54,33 @@ void LifeWatch::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-std::optional<Loss> LifeWatch::loss() const {
+std::optional<RankFailure> HeartbeatMonitor::loss() const {
   const std::lock_guard lock(mutex_);
   if (loss_ || signs_.rank == 0 || now() - looked_at_ <= signs_.silence) return loss_;
-  return Loss{0, name_of(0) + " was lost: no sign of life for " + seconds_text(now() - looked_at_) +
-                     "; it was stopped, or its machine is gone"};
+  return RankFailure{0, name_of(0) + " was lost: no sign of life for " +
+                            seconds_text(now() - looked_at_) +
+                            "; it was stopped, or its machine is gone"};
 }
 
-void LifeWatch::settle(const Loss& loss) {
+void HeartbeatMonitor::settle(const RankFailure& loss) {
   const std::lock_guard lock(mutex_);
   if (!loss_) loss_ = loss;
 }
 
-std::string LifeWatch::name_of(int64_t rank) const {
+std::string HeartbeatMonitor::name_of(int64_t rank) const {
   const auto at = static_cast<size_t>(rank);
   return "rank " + std::to_string(rank) + " of " + std::to_string(signs_.count) +
          (at < signs_.places.size() ? " (" + signs_.places[at] + ")" : "");
 }
 
-void LifeWatch::fail(const std::string& what, int exit_code) {
+void HeartbeatMonitor::fail(const std::string& what, int exit_code) {
   std::unique_lock lock(mutex_);
-  failure_ = Loss{signs_.rank, what, exit_code, true};
+  failure_ = RankFailure{signs_.rank, what, exit_code, true};
   wake_.notify_all();
   wake_.wait_for(lock, kTimeToFail, [this] { return done_; });
 }
 
-void LifeWatch::publish_failure() {
+void HeartbeatMonitor::publish_failure() {
   if (signs_.rank == 0)
     store_.set(kVerdict, packed(*failure_));
   else
@@ -88,7 +89,7 @@ void LifeWatch::publish_failure() {
 
 // "<life> <work> <hurry>": counters that go up while the process lives, and while it works or has
 // nothing to do.
-std::string LifeWatch::sign() {
+std::string HeartbeatMonitor::sign() {
   ++life_;
   const int64_t works = works_;
   if (working_ == 0 || waiting_ > 0 || works != works_before_) ++work_;
@@ -97,7 +98,7 @@ std::string LifeWatch::sign() {
 }
 
 // False when there is nothing more to watch.
-bool LifeWatch::step() {
+bool HeartbeatMonitor::step() {
   bool failed = false;
   {
     const std::lock_guard lock(mutex_);
@@ -119,7 +120,7 @@ bool LifeWatch::step() {
   return true;
 }
 
-void LifeWatch::run() {
+void HeartbeatMonitor::run() {
   while (step()) {
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, kBetweenSigns, [this] { return stopping_ || failure_; });
@@ -129,7 +130,7 @@ void LifeWatch::run() {
   wake_.notify_all();
 }
 
-void LifeWatch::look() {
+void HeartbeatMonitor::look() {
   if (store_.has(kVerdict)) return settle(unpacked(store_.get({kVerdict})[0]));
   std::vector<std::string> keys{key_of(0)};
   if (signs_.rank == 0) {
@@ -141,7 +142,7 @@ void LifeWatch::look() {
 }
 
 // What a sign of life that does not change says; none: nothing yet.
-std::optional<Loss> LifeWatch::silence_of(int64_t rank, const std::string& sign) {
+std::optional<RankFailure> HeartbeatMonitor::silence_of(int64_t rank, const std::string& sign) {
   std::istringstream words(sign);
   std::string life, work, hurry;
   words >> life >> work >> hurry;
@@ -154,19 +155,19 @@ std::optional<Loss> LifeWatch::silence_of(int64_t rank, const std::string& sign)
   seen.life = life;
   seen.work = work;
   if (time - seen.life_at > patience) {
-    return Loss{rank, name_of(rank) + " was lost: no sign of life for " +
-                          seconds_text(time - seen.life_at) +
-                          "; it was killed or stopped, or its machine is gone"};
+    return RankFailure{rank, name_of(rank) + " was lost: no sign of life for " +
+                                 seconds_text(time - seen.life_at) +
+                                 "; it was killed or stopped, or its machine is gone"};
   }
   if (time - seen.work_at <= signs_.silence) return std::nullopt;
-  return Loss{rank, name_of(rank) + " was lost: it lives, but has done nothing for " +
-                        seconds_text(time - seen.work_at) +
-                        "; if it only needs longer, raise --rank_timeout"};
+  return RankFailure{rank, name_of(rank) + " was lost: it lives, but has done nothing for " +
+                               seconds_text(time - seen.work_at) +
+                               "; if it only needs longer, raise --rank_timeout"};
 }
 
-void LifeWatch::look_at(int64_t rank, const std::string& sign) {
+void HeartbeatMonitor::look_at(int64_t rank, const std::string& sign) {
   if (rank == signs_.rank) return;
-  std::optional<Loss> found;
+  std::optional<RankFailure> found;
   if (sign.starts_with(kFailed)) {
     found = unpacked(sign.substr(std::string(kFailed).size() + 1));
     found->what = name_of(rank) + ": " + found->what;

@@ -22,25 +22,25 @@ struct SharedStore {
   std::function<bool(const std::string& key)> has;
 };
 
-struct Loss {
+struct RankFailure {
   int64_t rank = 0;  // -1: not known
   std::string what;  // "rank 2 of 4 (node7, process 4711): no sign of life for 45 s: ..."
   int exit_code = 1;
   bool told = false;  // the lost rank lived to say so
 };
 
-struct Signs {
+struct HeartbeatOptions {
   int64_t rank = 0, count = 1;
   double silence = 45;              // seconds
   std::vector<std::string> places;  // of each rank: "node7, process 4711"; rank 0's at least
 };
 
-class LifeWatch {
+class HeartbeatMonitor {
  public:
-  LifeWatch(SharedStore store, Signs signs);
-  ~LifeWatch();  // stops
+  HeartbeatMonitor(SharedStore store, HeartbeatOptions signs);
+  ~HeartbeatMonitor();  // stops
 
-  void note_work() { ++works_; }
+  void heartbeat() { ++works_; }
   void begin_work() { ++working_; }
   void end_work() { --working_; }
   void begin_wait() { ++waiting_; }
@@ -48,7 +48,7 @@ class LifeWatch {
   void hurry() { hurried_ = true; }  // a connection broke: somebody must be gone
   void stop();
 
-  std::optional<Loss> loss() const;
+  std::optional<RankFailure> loss() const;
   // This rank ends for a fault of its own: tells the others, within seconds, and stops.
   void fail(const std::string& what, int exit_code);
 
@@ -62,19 +62,19 @@ class LifeWatch {
   void publish_failure();
   std::string sign();
   void look();
-  std::optional<Loss> silence_of(int64_t rank, const std::string& sign);
+  std::optional<RankFailure> silence_of(int64_t rank, const std::string& sign);
   void look_at(int64_t rank, const std::string& sign);
-  void settle(const Loss& loss);
+  void settle(const RankFailure& loss);
   std::string name_of(int64_t rank) const;
 
   SharedStore store_;
-  Signs signs_;
+  HeartbeatOptions signs_;
   std::vector<Seen> seen_;
   std::atomic<int64_t> works_{0}, working_{0}, waiting_{0};
   std::atomic<bool> hurried_{false};
   bool hurry_seen_ = false;
   int64_t life_ = 0, work_ = 0, works_before_ = -1;
-  std::optional<Loss> loss_, failure_;
+  std::optional<RankFailure> loss_, failure_;
   double looked_at_;  // when the store last answered
   bool stopping_ = false, done_ = false;
   mutable std::mutex mutex_;  // of the five above

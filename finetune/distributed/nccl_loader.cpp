@@ -25,6 +25,6 @@ Nccl load() {
 
 OpenNccl find_nccl() { return load().open; }
 
-std::string nccl_trouble() { return load().trouble; }
+std::string nccl_problem() { return load().trouble; }
 
 }  // namespace finetune

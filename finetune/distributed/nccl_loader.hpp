@@ -16,6 +16,6 @@ using OpenNccl = c10d::Backend* (*)(c10d::Store* store, int rank, int count);
 // Null where the library is not there. To be called when libtorch_cuda is loaded.
 OpenNccl find_nccl();
 // Why it is not, and what follows from it, in a line; "": it is.
-std::string nccl_trouble();
+std::string nccl_problem();
 
 }  // namespace finetune

@@ -24,10 +24,10 @@ namespace finetune {
 // Declared in the order in which they are needed: the sums go first, the store last.
 struct Group {
   Launch launch;
-  RankLimits limits;
+  ProcessGroupTimeouts limits;
   c10::intrusive_ptr<c10d::Store> store;
-  std::unique_ptr<LifeWatch> watch;
-  Exchanged exchanged{};
+  std::unique_ptr<HeartbeatMonitor> watch;
+  CommunicationStats exchanged{};
   c10::intrusive_ptr<c10d::Backend> gloo;
   c10::intrusive_ptr<c10d::Backend> nccl;  // of tensors on GPUs; null: they go through the host
   bool nccl_sought = false;
@@ -57,13 +57,13 @@ SharedStore shared(const StorePointer& store) {
       .has = [store](const std::string& key) { return store->check({key}); }};
 }
 
-std::unique_ptr<LifeWatch> begin_watch(const Group& group) {
+std::unique_ptr<HeartbeatMonitor> begin_watch(const Group& group) {
   const Launch& launch = group.launch;
-  Signs signs{launch.rank, launch.count, group.limits.silence, {}};
+  HeartbeatOptions signs{launch.rank, launch.count, group.limits.silence, {}};
   for (const auto& place :
        group.store->multiGet(keys_of("place", launch.rank == 0 ? launch.count : 1)))
     signs.places.push_back(text_of(place));
-  return std::make_unique<LifeWatch>(shared(group.store->clone()), signs);
+  return std::make_unique<HeartbeatMonitor>(shared(group.store->clone()), signs);
 }
 
 // GLOO_SOCKET_IFNAME names the network, as in PyTorch.
@@ -75,14 +75,14 @@ std::shared_ptr<gloo::transport::Device> network(const Launch& launch) {
   return c10d::ProcessGroupGloo::createDefaultDevice();
 }
 
-[[noreturn]] void throw_loss(const Ranks& ranks, const Loss& loss) {
+[[noreturn]] void throw_loss(const ProcessGroup& ranks, const RankFailure& loss) {
   const int64_t teller = loss.rank == 0 && !loss.told ? 1 : 0;
-  throw RankLost(loss.what, loss.exit_code, ranks.rank == teller && loss.rank != ranks.rank);
+  throw RankFailed(loss.what, loss.exit_code, ranks.rank == teller && loss.rank != ranks.rank);
 }
 
 // A connection broke: waits for the watch to say whose.
-[[noreturn]] void blame(const Ranks& ranks, const std::string& message) {
-  LifeWatch& watch = *ranks.group->watch;
+[[noreturn]] void blame(const ProcessGroup& ranks, const std::string& message) {
+  HeartbeatMonitor& watch = *ranks.group->watch;
   watch.hurry();
   const auto end = std::chrono::steady_clock::now() +
                    milliseconds(std::max(kSecondsToBlame, ranks.group->limits.silence));
@@ -108,8 +108,8 @@ struct Waiting {
   double since = now();
 };
 
-void finish(const Ranks& ranks, const c10::intrusive_ptr<c10d::Work>& work) {
-  LifeWatch& watch = *ranks.group->watch;
+void finish(const ProcessGroup& ranks, const c10::intrusive_ptr<c10d::Work>& work) {
+  HeartbeatMonitor& watch = *ranks.group->watch;
   const Waiting waiting(*ranks.group);
   while (!work->isCompleted()) {
     if (const auto loss = watch.loss()) throw_loss(ranks, *loss);
@@ -124,20 +124,20 @@ void finish(const Ranks& ranks, const c10::intrusive_ptr<c10d::Work>& work) {
 }
 
 // NCCL where every rank has it.
-void seek_nccl(const Ranks& ranks) {
+void seek_nccl(const ProcessGroup& ranks) {
   Group& group = *ranks.group;
   if (group.nccl_sought) return;
   group.nccl_sought = true;
   const OpenNccl open = find_nccl();
-  if (!open) std::cerr << "laurel: rank " << ranks.rank << ": " << nccl_trouble() << std::endl;
-  if (on_any(ranks, open == nullptr)) return;
+  if (!open) std::cerr << "laurel: rank " << ranks.rank << ": " << nccl_problem() << std::endl;
+  if (any_rank(ranks, open == nullptr)) return;
   const auto store = c10::make_intrusive<c10d::PrefixStore>("nccl", group.store);
   group.nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(
       open(store.get(), static_cast<int>(ranks.rank), static_cast<int>(ranks.count)));
 }
 
 // The tensor where a backend reaches it: itself, or a copy on the host.
-at::Tensor reachable(const Ranks& ranks, const at::Tensor& tensor) {
+at::Tensor reachable(const ProcessGroup& ranks, const at::Tensor& tensor) {
   TORCH_CHECK(tensor.is_contiguous(), "ranks: expected a contiguous tensor");
   if (!tensor.is_cpu()) seek_nccl(ranks);
   return ranks.group->nccl ? tensor : tensor.cpu();
@@ -147,12 +147,12 @@ void copy_back(const at::Tensor& reached, const at::Tensor& tensor) {
   if (!reached.is_same(tensor)) at::Tensor(tensor).copy_(reached);
 }
 
-c10d::Backend& backend_of(const Ranks& ranks, const at::Tensor& reached) {
+c10d::Backend& backend_of(const ProcessGroup& ranks, const at::Tensor& reached) {
   ranks.group->exchanged.bytes += static_cast<double>(reached.nbytes());
   return reached.is_cpu() ? *ranks.group->gloo : *ranks.group->nccl;
 }
 
-c10::intrusive_ptr<c10d::Work> begin_sum(const Ranks& ranks, const at::Tensor& tensor) {
+c10::intrusive_ptr<c10d::Work> begin_sum(const ProcessGroup& ranks, const at::Tensor& tensor) {
   std::vector<at::Tensor> list{tensor};
   c10d::AllreduceOptions options;
   options.timeout = std::chrono::duration_cast<Milliseconds>(kNever);
@@ -160,19 +160,19 @@ c10::intrusive_ptr<c10d::Work> begin_sum(const Ranks& ranks, const at::Tensor& t
 }
 
 // The headers and the library of c10d are not of one build: what is used must work.
-void test_collectives(const Ranks& ranks) {
+void test_collectives(const ProcessGroup& ranks) {
   const double expected =
       static_cast<double>(ranks.count) * static_cast<double>(ranks.count + 1) / 2;
   for (const auto type : {at::kFloat, at::kDouble, at::kLong, at::kByte}) {
     const bool small = type == at::kByte;
     const at::Tensor sum =
         at::full({5}, small ? ranks.rank == 0 : ranks.rank + 1, at::TensorOptions().dtype(type));
-    add_up(ranks, sum);
+    all_reduce_sum(ranks, sum);
     if (!(sum.to(at::kDouble) == (small ? 1.0 : expected)).all().item<bool>())
       throw std::runtime_error("self-test: sums over the ranks are wrong in this libtorch");
   }
   const at::Tensor sent = at::full({5}, static_cast<double>(ranks.rank));
-  send_from(ranks, ranks.count - 1, sent);
+  broadcast(ranks, ranks.count - 1, sent);
   if (!(sent == static_cast<double>(ranks.count - 1)).all().item<bool>())
     throw std::runtime_error("self-test: sending among the ranks is wrong in this libtorch");
 }
@@ -190,7 +190,7 @@ void wait_for_readers(const Group& group, int64_t readers) {
   std::this_thread::sleep_for(Milliseconds(100));
 }
 
-void part_with_others(const Ranks& ranks, const std::string& what, int exit_code) {
+void part_with_others(const ProcessGroup& ranks, const std::string& what, int exit_code) {
   Group& group = *ranks.group;
   const auto loss = group.watch->loss();
   if (loss && loss->rank == 0 && !loss->told) return;  // a stopped store answers nobody
@@ -208,11 +208,13 @@ void part_with_others(const Ranks& ranks, const std::string& what, int exit_code
 
 }  // namespace
 
-Ranks meet(const Launch& launch, const std::string& facts, const RankLimits& limits) {
+ProcessGroup init_process_group(const Launch& launch,
+                                const std::string& facts,
+                                const ProcessGroupTimeouts& limits) {
   if (launch.count == 1) return {};
   // What c10d warns of, with a stack each time, is said here in a line.
   if (from_process("TORCH_CPP_LOG_LEVEL").empty()) FLAGS_caffe2_log_level = kFatalOnly;
-  Ranks ranks{launch.rank, launch.count, std::make_shared<Group>(), launch.local_rank};
+  ProcessGroup ranks{launch.rank, launch.count, std::make_shared<Group>(), launch.local_rank};
   Group& group = *ranks.group;
   group.launch = launch;
   group.limits = limits;
@@ -228,9 +230,9 @@ Ranks meet(const Launch& launch, const std::string& facts, const RankLimits& lim
   return ranks;
 }
 
-void leave(Ranks& ranks) {
+void destroy_process_group(ProcessGroup& ranks) {
   if (!ranks.group) return;
-  on_any(ranks, false);  // all are done
+  any_rank(ranks, false);  // all are done
   Group& group = *ranks.group;
   group.watch->stop();
   put(*group.store, key_of("left", ranks.rank), "");
@@ -247,16 +249,18 @@ void leave(Ranks& ranks) {
   ranks.group.reset();
 }
 
-void end_all(const Ranks& ranks, const std::string& what, int exit_code) {
+void abort_process_group(const ProcessGroup& ranks, const std::string& what, int exit_code) {
   std::cout.flush();
   if (ranks.group) part_with_others(ranks, what, exit_code);
   // Threads of the connections may still wait for the rank that was lost.
   std::_Exit(exit_code);
 }
 
-void add_up(const Ranks& ranks, const at::Tensor& tensor) { add_up_all(ranks, {tensor}); }
+void all_reduce_sum(const ProcessGroup& ranks, const at::Tensor& tensor) {
+  all_reduce_sum_each(ranks, {tensor});
+}
 
-void add_up_all(const Ranks& ranks, const std::vector<at::Tensor>& tensors) {
+void all_reduce_sum_each(const ProcessGroup& ranks, const std::vector<at::Tensor>& tensors) {
   if (!ranks.group) return;
   std::vector<at::Tensor> reached;
   std::vector<c10::intrusive_ptr<c10d::Work>> works;
@@ -270,7 +274,7 @@ void add_up_all(const Ranks& ranks, const std::vector<at::Tensor>& tensors) {
   }
 }
 
-void send_from(const Ranks& ranks, int64_t from, const at::Tensor& tensor) {
+void broadcast(const ProcessGroup& ranks, int64_t from, const at::Tensor& tensor) {
   if (!ranks.group) return;
   const at::Tensor reached = reachable(ranks, tensor.contiguous());
   std::vector<at::Tensor> list{reached};
@@ -281,20 +285,20 @@ void send_from(const Ranks& ranks, int64_t from, const at::Tensor& tensor) {
   copy_back(reached, tensor);
 }
 
-bool on_any(const Ranks& ranks, bool here) {
+bool any_rank(const ProcessGroup& ranks, bool here) {
   const at::Tensor count = at::full({1}, here ? 1 : 0, at::kLong);
-  add_up(ranks, count);
+  all_reduce_sum(ranks, count);
   return count.item<int64_t>() > 0;
 }
 
-std::vector<std::string> texts_of(const Ranks& ranks, const std::string& here) {
+std::vector<std::string> all_gather_text(const ProcessGroup& ranks, const std::string& here) {
   const at::Tensor sizes = at::zeros({ranks.count}, at::kLong);
   sizes[ranks.rank] = static_cast<int64_t>(here.size());
-  add_up(ranks, sizes);
+  all_reduce_sum(ranks, sizes);
   const at::Tensor bytes =
       at::zeros({ranks.count, std::max<int64_t>(1, sizes.max().item<int64_t>())}, at::kByte);
   std::copy(here.begin(), here.end(), bytes[ranks.rank].data_ptr<uint8_t>());
-  add_up(ranks, bytes);
+  all_reduce_sum(ranks, bytes);
   std::vector<std::string> texts;
   for (int64_t rank = 0; rank < ranks.count; ++rank) {
     const auto* first = reinterpret_cast<const char*>(bytes[rank].data_ptr<uint8_t>());
@@ -303,12 +307,12 @@ std::vector<std::string> texts_of(const Ranks& ranks, const std::string& here) {
   return texts;
 }
 
-void expect_same(const Ranks& ranks,
-                 const std::string& what,
-                 const std::string& here,
-                 const std::string& remedy) {
+void check_equal_on_ranks(const ProcessGroup& ranks,
+                          const std::string& what,
+                          const std::string& here,
+                          const std::string& remedy) {
   if (!ranks.group) return;
-  const auto texts = texts_of(ranks, here);
+  const auto texts = all_gather_text(ranks, here);
   for (int64_t rank = 1; rank < ranks.count; ++rank) {
     const std::string& found = texts[static_cast<size_t>(rank)];
     if (found == texts[0]) continue;
@@ -317,31 +321,31 @@ void expect_same(const Ranks& ranks,
   }
 }
 
-Exchanged exchanged(const Ranks& ranks) {
-  return ranks.group ? ranks.group->exchanged : Exchanged{};
+CommunicationStats communication_stats(const ProcessGroup& ranks) {
+  return ranks.group ? ranks.group->exchanged : CommunicationStats{};
 }
 
-void note_work(const Ranks& ranks) {
-  if (ranks.group) ranks.group->watch->note_work();
+void heartbeat(const ProcessGroup& ranks) {
+  if (ranks.group) ranks.group->watch->heartbeat();
 }
 
-Outside::Outside(const Ranks& ranks) : group_(ranks.group) {
+WaitGuard::WaitGuard(const ProcessGroup& ranks) : group_(ranks.group) {
   if (group_) group_->watch->begin_wait();
 }
 
-Outside::~Outside() {
+WaitGuard::~WaitGuard() {
   if (!group_) return;
-  group_->watch->note_work();
+  group_->watch->heartbeat();
   group_->watch->end_wait();
 }
 
-Working::Working(const Ranks& ranks) : group_(ranks.group) {
+ActivityGuard::ActivityGuard(const ProcessGroup& ranks) : group_(ranks.group) {
   if (!group_) return;
-  group_->watch->note_work();
+  group_->watch->heartbeat();
   group_->watch->begin_work();
 }
 
-Working::~Working() {
+ActivityGuard::~ActivityGuard() {
   if (group_) group_->watch->end_work();
 }
 

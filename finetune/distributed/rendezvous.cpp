@@ -46,7 +46,7 @@ std::string first_difference(const std::string& expected, const std::string& fou
 std::string complaint(c10d::Store& store,
                       const Launch& launch,
                       const std::string& facts,
-                      const RankLimits& limits) {
+                      const ProcessGroupTimeouts& limits) {
   const auto end = std::chrono::steady_clock::now() + milliseconds(limits.meeting);
   const auto keys = keys_of("facts", launch.count);
   while (!store.check(keys) && std::chrono::steady_clock::now() < end)
@@ -121,7 +121,7 @@ StorePointer open_store(const Launch& launch, double seconds) {
 void check_in(c10d::Store& store,
               const Launch& launch,
               const std::string& facts,
-              const RankLimits& limits) {
+              const ProcessGroupTimeouts& limits) {
   if (store.add(key_of("claim", launch.rank), 1) != 1) {
     throw BadInput("rendezvous: expected one process of " + rank_name(launch.rank, launch.count) +
                    ", found two at " + launch.host + ":" + std::to_string(launch.port) +
@@ -145,7 +145,7 @@ void check_in(c10d::Store& store,
                    ", found none; look at the log of rank 0");
   }
   const std::string found = text_of(store.get(kMeeting));
-  if (found != "ok") throw RankLost(found, 2, false);
+  if (found != "ok") throw RankFailed(found, 2, false);
 }
 
 }  // namespace finetune

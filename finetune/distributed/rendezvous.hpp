@@ -31,6 +31,6 @@ StorePointer open_store(const Launch& launch, double seconds);
 void check_in(c10d::Store& store,
               const Launch& launch,
               const std::string& facts,
-              const RankLimits& limits);
+              const ProcessGroupTimeouts& limits);
 
 }  // namespace finetune

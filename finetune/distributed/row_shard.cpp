@@ -34,27 +34,27 @@ at::Tensor no_rows(const std::vector<std::string>& described) {
 
 }  // namespace
 
-Share whole(int64_t total) { return stretch_of({}, total); }
+RowShard whole(int64_t total) { return contiguous_shard({}, total); }
 
-Share stretch_of(const Ranks& ranks, int64_t total) {
+RowShard contiguous_shard(const ProcessGroup& ranks, int64_t total) {
   const int64_t begin = total * ranks.rank / ranks.count,
                 end = total * (ranks.rank + 1) / ranks.count;
-  Share share{ranks, std::vector<int64_t>(static_cast<size_t>(end - begin)), total};
+  RowShard share{ranks, std::vector<int64_t>(static_cast<size_t>(end - begin)), total};
   std::iota(share.rows.begin(), share.rows.end(), begin);
   return share;
 }
 
-Share comb_of(const Ranks& ranks, int64_t total) {
-  Share share{ranks, {}, total};
+RowShard strided_shard(const ProcessGroup& ranks, int64_t total) {
+  RowShard share{ranks, {}, total};
   for (int64_t row = ranks.rank; row < total; row += ranks.count) share.rows.push_back(row);
   return share;
 }
 
-at::Tensor gathered(const Share& share, const at::Tensor& own) {
+at::Tensor all_gather_rows(const RowShard& share, const at::Tensor& own) {
   if (share.ranks.count == 1) return own;
   at::Tensor rows = own;
   if (share.total < share.ranks.count) {  // some rank may have none
-    const auto described = texts_of(share.ranks, describe(own));
+    const auto described = all_gather_text(share.ranks, describe(own));
     if (!own.defined()) rows = no_rows(described);
   }
   std::vector<int64_t> sizes = rows.sizes().vec();
@@ -62,11 +62,11 @@ at::Tensor gathered(const Share& share, const at::Tensor& own) {
   // Every row is one rank's; the others add zero, which keeps its bits, and NaN.
   at::Tensor all = at::zeros(sizes, rows.options());
   all.index_copy_(0, at::tensor(share.rows, at::kLong).to(rows.device()), rows.contiguous());
-  add_up(share.ranks, all);
+  all_reduce_sum(share.ranks, all);
   return all;
 }
 
-void add_up_gradients(const Ranks& ranks, const train::Params& params) {
+void all_reduce_gradients(const ProcessGroup& ranks, const train::Params& params) {
   if (ranks.count == 1) return;
   std::vector<at::Tensor> buckets;
   std::vector<std::vector<at::Tensor>> members(1);
@@ -87,7 +87,7 @@ void add_up_gradients(const Ranks& ranks, const train::Params& params) {
     for (const auto& gradient : group) flat.push_back(gradient.reshape({-1}));
     buckets.push_back(at::cat(flat));
   }
-  add_up_all(ranks, buckets);
+  all_reduce_sum_each(ranks, buckets);
   for (size_t i = 0; i < buckets.size(); ++i) {
     int64_t start = 0;
     for (const auto& gradient : members[i]) {

@@ -8,25 +8,25 @@
 namespace finetune {
 
 // The rows of this rank among `total`.
-struct Share {
-  Ranks ranks;
+struct RowShard {
+  ProcessGroup ranks;
   std::vector<int64_t> rows;  // ascending
   int64_t total = 0;
 };
 // Of a run of one process: all.
-Share whole(int64_t total);
+RowShard whole(int64_t total);
 // A stretch for each rank, as even as can be: where the stretches are whole micro-batches, the
 // micro-batches are those of a single process.
-Share stretch_of(const Ranks& ranks, int64_t total);
+RowShard contiguous_shard(const ProcessGroup& ranks, int64_t total);
 // Every count-th row: however few neighbouring rows are in use, all ranks have some of them.
-Share comb_of(const Ranks& ranks, int64_t total);
+RowShard strided_shard(const ProcessGroup& ranks, int64_t total);
 
 // own: [rows, ...] of this rank; undefined where it has none. -> [total, ...] of all ranks, the
 // same bits everywhere, on the device of `own` (the CPU where undefined)
-at::Tensor gathered(const Share& share, const at::Tensor& own);
+at::Tensor all_gather_rows(const RowShard& share, const at::Tensor& own);
 
 // Sums the parameters' gradients over the ranks, in buckets of 25 MB that follow each other; a rank
 // without a gradient adds zero.
-void add_up_gradients(const Ranks& ranks, const train::Params& params);
+void all_reduce_gradients(const ProcessGroup& ranks, const train::Params& params);
 
 }  // namespace finetune

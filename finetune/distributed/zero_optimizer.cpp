@@ -13,7 +13,7 @@ at::Tensor room_for(const train::Param& param) { return at::zeros_like(param.val
 
 }  // namespace
 
-MomentOwners share_moments(const Ranks& ranks, const train::Params& params) {
+MomentOwners partition_moments(const ProcessGroup& ranks, const train::Params& params) {
   int64_t total = 0, before = 0;
   for (const auto& param : params) total += param.value.numel();
   MomentOwners owners{ranks, {}};
@@ -26,7 +26,7 @@ MomentOwners share_moments(const Ranks& ranks, const train::Params& params) {
   return owners;
 }
 
-void drop_others(const MomentOwners& owners, train::AdamWState& state) {
+void drop_unowned_moments(const MomentOwners& owners, train::AdamWState& state) {
   for (size_t i = 0; i < state.exp_avg.size(); ++i) {
     if (!is_other(owners, i)) continue;
     state.exp_avg[i] = at::empty({0}, state.exp_avg[i].options());
@@ -34,7 +34,9 @@ void drop_others(const MomentOwners& owners, train::AdamWState& state) {
   }
 }
 
-void make_whole(const MomentOwners& owners, const train::Params& params, train::AdamWState& state) {
+void allocate_all_moments(const MomentOwners& owners,
+                          const train::Params& params,
+                          train::AdamWState& state) {
   for (size_t i = 0; i < params.size(); ++i) {
     if (!is_other(owners, i)) continue;
     state.exp_avg[i] = room_for(params[i]);
@@ -42,14 +44,14 @@ void make_whole(const MomentOwners& owners, const train::Params& params, train::
   }
 }
 
-void collect_at_first(const MomentOwners& owners,
-                      const train::Params& params,
-                      train::AdamWState& state) {
+void gather_moments(const MomentOwners& owners,
+                    const train::Params& params,
+                    train::AdamWState& state) {
   if (owners.owner.empty()) return;
   for (size_t i = 0; i < params.size(); ++i) {
     for (auto* moment : {&state.exp_avg[i], &state.exp_avg_sq[i]}) {
       const at::Tensor sent = is_other(owners, i) ? room_for(params[i]) : *moment;
-      send_from(owners.ranks, owners.owner[i], sent);
+      broadcast(owners.ranks, owners.owner[i], sent);
       if (owners.ranks.rank == 0) *moment = sent;
     }
   }
@@ -65,7 +67,7 @@ void sharded_step(const MomentOwners& owners,
   }
   train::adamw_step(params, state, options, lr);
   for (size_t i = 0; !owners.owner.empty() && i < params.size(); ++i)
-    send_from(owners.ranks, owners.owner[i], params[i].value.detach());
+    broadcast(owners.ranks, owners.owner[i], params[i].value.detach());
 }
 
 }  // namespace finetune

@@ -10,21 +10,23 @@
 namespace finetune {
 
 struct MomentOwners {
-  Ranks ranks{};
+  ProcessGroup ranks{};
   std::vector<int64_t> owner{};  // a rank for each parameter; empty: every rank keeps all moments
 };
 
 // Neighbouring parameters to each rank, about the same number of values.
-MomentOwners share_moments(const Ranks& ranks, const train::Params& params);
+MomentOwners partition_moments(const ProcessGroup& ranks, const train::Params& params);
 
 // Empties the moments of parameters that are another's.
-void drop_others(const MomentOwners& owners, train::AdamWState& state);
+void drop_unowned_moments(const MomentOwners& owners, train::AdamWState& state);
 // Makes room for all moments, for a file to be read into.
-void make_whole(const MomentOwners& owners, const train::Params& params, train::AdamWState& state);
+void allocate_all_moments(const MomentOwners& owners,
+                          const train::Params& params,
+                          train::AdamWState& state);
 // All moments at rank 0, to be written; the other ranks keep theirs alone.
-void collect_at_first(const MomentOwners& owners,
-                      const train::Params& params,
-                      train::AdamWState& state);
+void gather_moments(const MomentOwners& owners,
+                    const train::Params& params,
+                    train::AdamWState& state);
 
 // AdamW of this rank's parameters, whose gradients are whole, then everybody's new values.
 void sharded_step(const MomentOwners& owners,

@@ -224,17 +224,17 @@ EditBatch edit_batch(const EncodedEdits& set,
   const at::Tensor scores = set.scores.index_select(0, draw.scored_as);
   const at::Tensor valid = at::logical_and(scores.isfinite(), draw.dropped.axes.logical_not());
   EditBatch batch;
-  batch.latents = data::sent(rows_of(set.mean) + rows_of(set.std) * draw.posterior, device);
-  batch.source = data::sent(rows_of(set.source) * keep, device);
-  batch.hidden =
-      data::sent(texts.hidden(texts_at(set.instructions, draw.rows, draw.dropped.text)), device);
-  batch.reward = {data::sent(scores, device), data::sent(valid, device), {}};
+  batch.latents = data::to_device(rows_of(set.mean) + rows_of(set.std) * draw.posterior, device);
+  batch.source = data::to_device(rows_of(set.source) * keep, device);
+  batch.hidden = data::to_device(
+      texts.hidden(texts_at(set.instructions, draw.rows, draw.dropped.text)), device);
+  batch.reward = {data::to_device(scores, device), data::to_device(valid, device), {}};
   if (texts.pooled) {
-    batch.reward.text = data::sent(
+    batch.reward.text = data::to_device(
         texts.pooled(texts_at(set.feedback, draw.scored_as, draw.dropped.feedback)), device);
   }
-  batch.t = data::sent(draw.t, device);
-  batch.noise = data::sent(draw.noise, device);
+  batch.t = data::to_device(draw.t, device);
+  batch.noise = data::to_device(draw.noise, device);
   return batch;
 }
 
@@ -244,7 +244,7 @@ at::Tensor edit_errors(const diffusion::UNet& unet,
   const at::Tensor x = diffusion::add_noise(schedule, batch.latents, batch.noise, batch.t);
   const at::Tensor target =
       diffusion::training_target(schedule, batch.latents, batch.noise, batch.t);
-  diffusion::AddedConditions added;
+  diffusion::ExtraConditions added;
   added.reward = batch.reward;
   const at::Tensor output =
       diffusion::unet_forward(unet, at::cat({x, batch.source}, 1), batch.t, batch.hidden, added);

@@ -29,7 +29,7 @@ struct Window {
 struct Run {
   const EditData& data;
   const EditConfig& config;
-  Session session;
+  TrainingRun session;
   EditExam exam;
   Window window{};
   int64_t lost = 0;  // steps, since the parameters were last kept
@@ -39,22 +39,22 @@ void report(Run& run) {
   Window& window = run.window;
   const auto steps = static_cast<double>(window.steps);
   const double seconds = (data::now() - window.since) / steps;
-  log_figures(run.session,
+  log_metrics(run.session,
               {{"loss", window.loss / steps},
                {"grad_norm", window.grad_norm / steps},
                {"lr", window.lr},
                {"seconds/step", seconds}},
               false);
   run.session.reporter.say(line("step %.0f: loss %.5f, %.3f s a step",
-                                static_cast<double>(run.session.learner.step), window.loss / steps,
-                                seconds));
+                                static_cast<double>(run.session.optimizer.step),
+                                window.loss / steps, seconds));
   window = {};
 }
 
 void lose_step(Run& run) {
-  Session& session = run.session;
-  back_to_good(session, faulty_value(session.learner.state.params).value_or("the loss"));
-  train::zero_grad(session.learner.state.params);
+  TrainingRun& session = run.session;
+  restore_snapshot(session, faulty_value(session.optimizer.state.params).value_or("the loss"));
+  train::zero_grad(session.optimizer.state.params);
   if (++run.lost < kMostLost) return;
   throw std::runtime_error("finetune edit: the loss was not finite in " +
                            std::to_string(kMostLost) + " of " + std::to_string(kKeepGoodEvery) +
@@ -73,15 +73,15 @@ double accumulate(const Run& run, at::Generator& generator) {
 }
 
 void train_step(Run& run) {
-  Session& session = run.session;
-  const double loss = accumulate(run, session.learner.state.generator);
+  TrainingRun& session = run.session;
+  const double loss = accumulate(run, session.optimizer.state.generator);
   ++session.progress.epoch;
   if (!std::isfinite(loss)) return lose_step(run);
-  if (!session.good || session.learner.step % kKeepGoodEvery == 0) {
-    keep_good(session);
+  if (!session.good || session.optimizer.step % kKeepGoodEvery == 0) {
+    save_snapshot(session);
     run.lost = 0;
   }
-  const StepResult step = take_step(session.learner);
+  const StepResult step = take_step(session.optimizer);
   if (!step.fault.empty()) {
     session.reporter.say(line("step %.0f: ", static_cast<double>(session.progress.epoch)) +
                          step.fault + " is not finite: step skipped");
@@ -100,7 +100,7 @@ void train_step(Run& run) {
 
 // Sources and true edits beside the evaluations, for the gallery.
 void write_examples(const Run& run) {
-  const Session& session = run.session;
+  const TrainingRun& session = run.session;
   Evaluation shown;
   shown.rewards = at::full({static_cast<int64_t>(session.eval_set.items.size()),
                             static_cast<int64_t>(session.task.watched.size())},
@@ -123,19 +123,19 @@ Run make_run(const Task& task,
              const Reporter& reporter) {
   Run run{.data = data,
           .config = config,
-          .session = make_session(task, config, options, reporter, config.max_train_steps),
+          .session = make_training_run(task, config, options, reporter, config.max_train_steps),
           .exam = make_edit_exam(task, data, config)};
-  Session& session = run.session;
+  TrainingRun& session = run.session;
   session.unet = task.unet;
-  session.learner =
-      make_learner(config, edit_parameters(session.unet, config), config.max_train_steps);
+  session.optimizer =
+      make_optimizer(config, edit_parameters(session.unet, config), config.max_train_steps);
   session.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
   session.command = "laurel finetune edit";
   session.memory_options =
       line("--train_batch_size (now %.0f)", static_cast<double>(config.train_batch_size));
   session.words = {fs::path(task.model).filename().string(), "DDIM", config.eval_steps,
                    config.guidance_scale};
-  session.base_words = session.words;
+  session.base_caption = session.words;
   return run;
 }
 
@@ -176,7 +176,7 @@ RunResult run_edit(Task given,
   TORCH_CHECK(diffusion::reads_image(given.unet.config), "run_edit: the UNet reads no image");
   const Task task = with_examples(std::move(given), data, config);
   Run run = make_run(task, data, config, options, reporter);
-  Session& session = run.session;
+  TrainingRun& session = run.session;
   session.draw_now = [&] {
     return evaluate_edits(task, run.exam, session.eval_set, session.unet, config);
   };
@@ -191,7 +191,7 @@ RunResult run_edit(Task given,
       task.save_pipeline(folder / "model", whole, task.scheduler);
     };
   }
-  return run_session(session, config.max_train_steps, [&] { train_step(run); });
+  return run_training(session, config.max_train_steps, [&] { train_step(run); });
 }
 
 }  // namespace finetune

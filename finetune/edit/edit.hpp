@@ -26,7 +26,7 @@ train::Params edit_parameters(diffusion::UNet& unet, const EditConfig& config);
 // `task`: its UNet reads an image; rewards and prompts are not used. Evaluations draw edits that
 // ask for the highest reward, rate them by the watched rewards, with the instruction for a prompt,
 // and by "denoising": minus the loss on the edit's own pair at its own scores. Writes as
-// run_session; the model is exported whole, with adapters fused. Throws BadInput as run_session.
+// run_training; the model is exported whole, with adapters fused. Throws BadInput as run_training.
 RunResult run_edit(Task task,
                    const EditData& data,
                    const EditConfig& config,

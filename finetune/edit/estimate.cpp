@@ -24,21 +24,21 @@ Costs measure(const Task& task, const EditData& data, const EditConfig& config) 
   data::reset_peak_memory(task.device);
   const diffusion::NoiseSchedule schedule = diffusion::make_schedule(task.scheduler);
   diffusion::UNet unet = task.unet;
-  Learner learner = make_learner(config, edit_parameters(unet, config), 1);
+  Optimizer optimizer = make_optimizer(config, edit_parameters(unet, config), 1);
   const auto batch = [&] {
-    return edit_batch(
-        data.train,
-        draw_edits(data.train, config, task.scheduler.num_train_timesteps, learner.state.generator),
-        data.texts, task.device);
+    return edit_batch(data.train,
+                      draw_edits(data.train, config, task.scheduler.num_train_timesteps,
+                                 optimizer.state.generator),
+                      data.texts, task.device);
   };
   const auto step = [&] {
     edit_errors(unet, schedule, batch()).mean().backward();
-    take_step(learner);
+    take_step(optimizer);
   };
   Costs costs;
   measured(task.device, step);  // to warm up
   costs.step = measured(task.device, step);
-  for (const auto& param : learner.state.params) costs.trained_values += param.value.numel();
+  for (const auto& param : optimizer.state.params) costs.trained_values += param.value.numel();
   diffusion::for_each_lora_site(unet, [&](const diffusion::LoraSite& site) {
     if (site.lora.down.defined()) costs.export_bytes += static_cast<double>(site.weight.nbytes());
   });
@@ -46,7 +46,7 @@ Costs measure(const Task& task, const EditData& data, const EditConfig& config) 
     costs.export_bytes += 2 * static_cast<double>(tensor.numel());
   });
   // A run keeps one more copy of what is trained, to go back to.
-  costs.peak_bytes = data::peak_memory(task.device) + learner_bytes(config, costs.trained_values);
+  costs.peak_bytes = data::peak_memory(task.device) + optimizer_bytes(config, costs.trained_values);
   const at::NoGradGuard no_gradient;
   costs.forward = measured(task.device, [&] { edit_errors(unet, schedule, batch()); });
   return costs;
@@ -64,7 +64,7 @@ EditForecast forecast_edit(const Task& task, const EditData& data, const EditCon
   diffusion::GuidanceOptions guidance{.scale = config.guidance_scale,
                                       .image_scale = config.image_guidance_scale};
   const int64_t branches =
-      diffusion::branch_count(diffusion::branches_of(task.unet.config, guidance));
+      diffusion::branch_count(diffusion::guidance_batch(task.unet.config, guidance));
   // Batches of an evaluation, in forward passes of a training batch.
   const double passes = static_cast<double>(evaluations * prompts * config.eval_images *
                                             (branches * config.eval_steps + 4)) /

@@ -50,8 +50,8 @@ Costs measure(const Task& task, const FinetuneConfig& config) {
   costs.memory = memory_model(task, config);
   data::reset_peak_memory(task.device);
   costs.memory.resident = data::used_memory(task.device);
-  Probe probe =
-      make_probe(task, config, {probe_images(config, costs.reckoned), kSteps, task.latent_shape});
+  TrialRun probe = make_trial_run(
+      task, config, {probe_images(config, costs.reckoned), kSteps, task.latent_shape});
   const double images = static_cast<double>(probe.plan.draw.seeds.size()),
                image_steps = images * static_cast<double>(probe.chain.steps.size());
   Trajectories drawn;
@@ -64,10 +64,11 @@ Costs measure(const Task& task, const FinetuneConfig& config) {
   costs.draw = warm.seconds / image_steps;
   costs.rate = rated.seconds / images;
   costs.gradient = trained.seconds / image_steps;
-  for (const auto& param : probe.learner.state.params) costs.trained_values += param.value.numel();
+  for (const auto& param : probe.optimizer.state.params)
+    costs.trained_values += param.value.numel();
   costs.memory.margin = data::peak_memory(task.device) - costs.memory.resident -
                         said_of(costs.memory, config, probe.plan.draw.seeds.size()) -
-                        learner_bytes(config, costs.trained_values);
+                        optimizer_bytes(config, costs.trained_values);
   return costs;
 }
 
@@ -92,7 +93,8 @@ double disk(const Task& task,
 
 Forecast forecast(const Task& task, const FinetuneConfig& config) {
   const Costs costs = measure(task, config);
-  const Chain chain = make_chain(config, task.scheduler, task.latent_shape, task.device);
+  const SamplingPlan chain =
+      make_sampling_plan(config, task.scheduler, task.latent_shape, task.device);
   const double images = static_cast<double>(config.prompts_per_epoch * config.images_per_prompt);
   const double epochs = static_cast<double>(config.num_epochs),
                drawn_epochs = config.offline ? static_cast<double>(config.offline_epochs) : epochs;

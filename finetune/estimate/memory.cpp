@@ -150,7 +150,7 @@ double bytes_at(const PhaseMemory& phase, int64_t batch) {
   return phase.fixed + phase.per_image * static_cast<double>(batch);
 }
 
-double learner_bytes(const TrainingConfig& config, int64_t trained_values) {
+double optimizer_bytes(const TrainingConfig& config, int64_t trained_values) {
   return kFloat * static_cast<double>(trained_values) * (config.ema_decay > 0 ? 4 : 3);
 }
 
@@ -165,7 +165,7 @@ double peak_bytes(const MemoryModel& model,
                   const std::vector<int64_t>& latent_shape,
                   int64_t trained_values,
                   int64_t evaluated_images) {
-  const double kept = 2 * learner_bytes(config, trained_values);  // and the copy to go back to
+  const double kept = 2 * optimizer_bytes(config, trained_values);  // and the copy to go back to
   const int64_t images = config.prompts_per_epoch * config.images_per_prompt;
   const int64_t drawn = std::min(config.sample_batch_size, std::max(images, evaluated_images));
   const double sampling = std::max(bytes_at(model.draw, drawn), bytes_at(model.rate, drawn));

@@ -25,7 +25,7 @@ struct MemoryModel {
 MemoryModel memory_model(const Task& task, const FinetuneConfig& config);
 
 // Bytes of trained values with their moments and moving average.
-double learner_bytes(const TrainingConfig& config, int64_t trained_values);
+double optimizer_bytes(const TrainingConfig& config, int64_t trained_values);
 
 // Bytes of an epoch's trajectories (offline: of all of them): latents and the reference's means.
 double trajectory_bytes(const FinetuneConfig& config, const std::vector<int64_t>& latent_shape);

@@ -25,7 +25,7 @@ Task of_shapes(const Task& task) {
     EditCondition condition = edit(prompts);
     for (at::Tensor* tensor : {&condition.image_latents, &condition.reward.scores,
                                &condition.reward.valid, &condition.reward.text}) {
-      if (tensor->defined()) *tensor = data::sent(*tensor, at::kMeta);
+      if (tensor->defined()) *tensor = data::to_device(*tensor, at::kMeta);
     }
     return condition;
   };
@@ -38,11 +38,11 @@ StepCosts step_costs(const Task& task, const FinetuneConfig& config, int64_t ima
   FinetuneConfig whole = config;  // one micro-batch
   whole.sample_batch_size = whole.train_batch_size = images;
   const Task shapes = of_shapes(task);
-  Probe probe = make_probe(shapes, whole, {images, 1, task.latent_shape});
+  TrialRun probe = make_trial_run(shapes, whole, {images, 1, task.latent_shape});
   const auto count = static_cast<double>(probe.plan.draw.seeds.size());
   const auto cost = [&](const std::function<void()>& work) {
     const auto flops = data::count_flops(work);
-    train::zero_grad(probe.learner.state.params);
+    train::zero_grad(probe.optimizer.state.params);
     int64_t device = 0;  // and noise, which is the CPU's own
     const int64_t host = data::peak_tensor_bytes([&] { device = data::peak_meta_bytes(work); });
     return StepCost{static_cast<double>(flops) / count,

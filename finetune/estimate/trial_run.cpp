@@ -19,20 +19,21 @@ std::vector<int64_t> counted(size_t count) {
 
 }  // namespace
 
-Probe make_probe(const Task& task, const FinetuneConfig& config, const ProbeSize& size) {
-  Probe probe{.task = task,
-              .config = config,
-              .chain = make_chain(config, task.scheduler, size.latent_shape, task.device),
-              .unet = task.unet,
-              .learner = {},
-              .plan = {},
-              .policy = {}};
+TrialRun make_trial_run(const Task& task, const FinetuneConfig& config, const TrialSize& size) {
+  TrialRun probe{
+      .task = task,
+      .config = config,
+      .chain = make_sampling_plan(config, task.scheduler, size.latent_shape, task.device),
+      .unet = task.unet,
+      .optimizer = {},
+      .plan = {},
+      .policy = {}};
   const auto steps = std::min(probe.chain.steps.size(), static_cast<size_t>(size.steps));
   probe.chain.steps.resize(steps);
   probe.chain.mask = at::ones({static_cast<int64_t>(steps)}, at::kDouble);
-  probe.learner = make_learner(config, trained_parameters(probe.unet, config), 1);
-  probe.plan = plan_epoch(task.prompts, config, 0, probe.learner.state.generator);
-  Draw& images = probe.plan.draw;
+  probe.optimizer = make_optimizer(config, trained_parameters(probe.unet, config), 1);
+  probe.plan = plan_epoch(task.prompts, config, 0, probe.optimizer.state.generator);
+  SampleRequests& images = probe.plan.draw;
   const auto count = std::min(images.seeds.size(), static_cast<size_t>(size.images));
   images.prompt_ids.resize(count);
   images.seeds.resize(count);
@@ -41,23 +42,23 @@ Probe make_probe(const Task& task, const FinetuneConfig& config, const ProbeSize
   return probe;
 }
 
-Trajectories draw(const Probe& probe) {
+Trajectories draw(const TrialRun& probe) {
   return rollout(probe.policy, {}, probe.plan.draw, probe.chain, probe.config.sample_batch_size);
 }
 
-void rate(const Probe& probe, const Trajectories& drawn) {
+void rate(const TrialRun& probe, const Trajectories& drawn) {
   rate(probe.task, probe.plan, drawn, probe.config.sample_batch_size);
 }
 
-void add_gradient(const Probe& probe, const Trajectories& drawn) {
+void add_gradient(const TrialRun& probe, const Trajectories& drawn) {
   accumulate_gradient(probe.policy, drawn, counted(drawn.prompt_ids.size()),
                       counted(probe.chain.steps.size()), probe.chain, probe.config.train_batch_size,
                       [](int64_t, int64_t, const at::Tensor& u) { return at::ones_like(u); });
 }
 
-void train(Probe& probe, const Trajectories& drawn) {
+void train(TrialRun& probe, const Trajectories& drawn) {
   add_gradient(probe, drawn);
-  take_step(probe.learner);
+  take_step(probe.optimizer);
 }
 
 }  // namespace finetune

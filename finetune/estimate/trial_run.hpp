@@ -9,27 +9,27 @@
 
 namespace finetune {
 
-struct Probe {
+struct TrialRun {
   const Task& task;  // must outlive it
   FinetuneConfig config;
-  Chain chain;  // the first steps of the run's
+  SamplingPlan chain;  // the first steps of the run's
   diffusion::UNet unet;
-  Learner learner;
+  Optimizer optimizer;
   EpochPlan plan;  // the first images of the first epoch
   Denoiser policy;
 };
 
-struct ProbeSize {
+struct TrialSize {
   int64_t images = 1;                 // one epoch's at most
   int64_t steps = 1;                  // of the chain
   std::vector<int64_t> latent_shape;  // {C, H, W}
 };
-Probe make_probe(const Task& task, const FinetuneConfig& config, const ProbeSize& size);
+TrialRun make_trial_run(const Task& task, const FinetuneConfig& config, const TrialSize& size);
 
 // The run's phases, at the micro-batches of its configuration.
-Trajectories draw(const Probe& probe);
-void rate(const Probe& probe, const Trajectories& drawn);
-void add_gradient(const Probe& probe, const Trajectories& drawn);  // of every step
-void train(Probe& probe, const Trajectories& drawn);               // and an optimiser step
+Trajectories draw(const TrialRun& probe);
+void rate(const TrialRun& probe, const Trajectories& drawn);
+void add_gradient(const TrialRun& probe, const Trajectories& drawn);  // of every step
+void train(TrialRun& probe, const Trajectories& drawn);               // and an optimiser step
 
 }  // namespace finetune

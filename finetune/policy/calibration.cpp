@@ -22,17 +22,17 @@ std::string line(const char* format, double a, double b, double c) {
   return text;
 }
 
-double clip_range_in_nats(const FinetuneConfig& config, const Chain& chain) {
+double clip_range_in_nats(const FinetuneConfig& config, const SamplingPlan& chain) {
   if (!config.mean_units || config.method == Method::kDdpo) return config.clip_range;
   return clip_range_from_mean_units(config.clip_range, latent_dimensions(chain));
 }
 
-Scale choose_scale(const at::Tensor& rewards,
-                   const std::vector<int64_t>& prompt_ids,
-                   const FinetuneConfig& config,
-                   const Chain& chain,
-                   const Reporter& reporter) {
-  Scale scale;
+Calibration choose_calibration(const at::Tensor& rewards,
+                               const std::vector<int64_t>& prompt_ids,
+                               const FinetuneConfig& config,
+                               const SamplingPlan& chain,
+                               const Reporter& reporter) {
+  Calibration scale;
   scale.spreads = pooled_spreads(rewards, prompt_ids);
   const at::Tensor combined =
       combine_rewards(rewards, prompt_ids, scale.spreads, combine_options(config));
@@ -68,7 +68,7 @@ Scale choose_scale(const at::Tensor& rewards,
 void self_test(const Denoiser& policy,
                const Trajectories& trajectories,
                const FinetuneConfig& config,
-               const Chain& chain,
+               const SamplingPlan& chain,
                const Reporter& reporter) {
   const double clip_range = clip_range_in_nats(config, chain);
   const double drift =

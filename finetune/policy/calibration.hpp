@@ -11,20 +11,20 @@
 
 namespace finetune {
 
-struct Scale {
+struct Calibration {
   double beta = 0;     // per nat
   at::Tensor spreads;  // [M] fp64, of each reward within prompts
 };
 // From the rewards [P, M] of the starting model's first images. Says what it chose, in nats and in
 // the paper's units. Throws BadInput when the combined reward does not differ between the images of
 // any prompt.
-Scale choose_scale(const at::Tensor& rewards,
-                   const std::vector<int64_t>& prompt_ids,
-                   const FinetuneConfig& config,
-                   const Chain& chain,
-                   const Reporter& reporter);
+Calibration choose_calibration(const at::Tensor& rewards,
+                               const std::vector<int64_t>& prompt_ids,
+                               const FinetuneConfig& config,
+                               const SamplingPlan& chain,
+                               const Reporter& reporter);
 
-double clip_range_in_nats(const FinetuneConfig& config, const Chain& chain);
+double clip_range_in_nats(const FinetuneConfig& config, const SamplingPlan& chain);
 
 // Stored against recomputed log-probabilities, as training will recompute them: one micro-batch, at
 // its size and precision. Throws BadInput when they differ by more than the clip range; warns above
@@ -32,7 +32,7 @@ double clip_range_in_nats(const FinetuneConfig& config, const Chain& chain);
 void self_test(const Denoiser& policy,
                const Trajectories& trajectories,
                const FinetuneConfig& config,
-               const Chain& chain,
+               const SamplingPlan& chain,
                const Reporter& reporter);
 
 // printf for three numbers.

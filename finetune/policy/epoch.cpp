@@ -35,17 +35,18 @@ EpochPlan plan_epoch(const std::vector<std::string>& prompts,
   return plan;
 }
 
-Share share_of(const Ranks& ranks, const FinetuneConfig& config) {
+RowShard share_of(const ProcessGroup& ranks, const FinetuneConfig& config) {
   const int64_t images = config.prompts_per_epoch * config.images_per_prompt;
   if (images < ranks.count) {
     throw data::BadInput("prompts_per_epoch x images_per_prompt: expected at least an image for " +
                          std::string("each of ") + std::to_string(ranks.count) + " ranks, found " +
                          std::to_string(images) + "; raise them, or start fewer ranks");
   }
-  return config.prompts_per_update == 0 ? stretch_of(ranks, images) : comb_of(ranks, images);
+  return config.prompts_per_update == 0 ? contiguous_shard(ranks, images)
+                                        : strided_shard(ranks, images);
 }
 
-EpochPlan part_of(const EpochPlan& plan, const Share& share) {
+EpochPlan part_of(const EpochPlan& plan, const RowShard& share) {
   EpochPlan part{plan.prompts, {}};
   for (const int64_t row : share.rows) {
     const auto i = static_cast<size_t>(row);
@@ -60,7 +61,7 @@ at::Tensor rate(const Task& task,
                 const EpochPlan& plan,
                 const Trajectories& trajectories,
                 int64_t batch,
-                const Ranks& ranks) {
+                const ProcessGroup& ranks) {
   const at::NoGradGuard no_gradient;
   const at::Tensor latents = final_latents(trajectories);
   std::vector<at::Tensor> parts;
@@ -71,7 +72,8 @@ at::Tensor rate(const Task& task,
       prompts.push_back(
           plan.prompts[static_cast<size_t>(trajectories.prompt_ids[static_cast<size_t>(i)])]);
     }
-    const at::Tensor images = task.decode(data::sent(latents.narrow(0, start, count), task.device));
+    const at::Tensor images =
+        task.decode(data::to_device(latents.narrow(0, start, count), task.device));
     parts.push_back(score_images(task.rewards, images, prompts, ranks));
   }
   return at::cat(parts);
@@ -96,19 +98,19 @@ Denoiser policy_on(const Task& task,
                    const diffusion::UNet& unet,
                    const std::vector<std::string>& prompts,
                    double scale,
-                   const Ranks& ranks) {
+                   const ProcessGroup& ranks) {
   const at::NoGradGuard no_gradient;
   const at::Tensor sizes = task.time_ids.defined() ? task.time_ids.to(task.device) : at::Tensor();
   const Denoiser policy =
-      guided_denoiser(unet, {.conditions = diffusion::sent(task.encode(prompts), task.device),
-                             .uncondition = diffusion::sent(task.uncondition(), task.device),
+      guided_denoiser(unet, {.conditions = diffusion::to_device(task.encode(prompts), task.device),
+                             .uncondition = diffusion::to_device(task.uncondition(), task.device),
                              .scale = scale,
                              .time_ids = sizes,
                              .edit = task.edit ? task.edit(prompts) : EditCondition()});
   if (ranks.count == 1) return policy;
   return [policy, ranks](const at::Tensor& x, int64_t timestep,
                          const std::vector<int64_t>& prompt_ids) {
-    note_work(ranks);
+    heartbeat(ranks);
     return policy(x, timestep, prompt_ids);
   };
 }

@@ -15,7 +15,7 @@ namespace finetune {
 // The prompts of an epoch, and the seeds of their images.
 struct EpochPlan {
   std::vector<std::string> prompts;  // N
-  Draw draw;                         // N x images_per_prompt, a prompt's images side by side
+  SampleRequests draw;               // N x images_per_prompt, a prompt's images side by side
 };
 // Prompts without replacement (all of them before one comes twice), ordered by `generator`; seeds
 // that depend on config.seed, the epoch and the place in it.
@@ -27,16 +27,16 @@ EpochPlan plan_epoch(const std::vector<std::string>& prompts,
 // The ranks' shares of an epoch's images: stretches; where an update takes few of the prompts, each
 // prompt's images are dealt among the ranks. Throws BadInput when there are fewer images than
 // ranks.
-Share share_of(const Ranks& ranks, const FinetuneConfig& config);
+RowShard share_of(const ProcessGroup& ranks, const FinetuneConfig& config);
 // The plan's images of this share; all of its prompts.
-EpochPlan part_of(const EpochPlan& plan, const Share& share);
+EpochPlan part_of(const EpochPlan& plan, const RowShard& share);
 
 // Decodes and rates trajectories' final latents, `batch` at a time. -> [P, M] fp64 raw
 at::Tensor rate(const Task& task,
                 const EpochPlan& plan,
                 const Trajectories& trajectories,
                 int64_t batch,
-                const Ranks& ranks = {});
+                const ProcessGroup& ranks = {});
 
 CombineOptions combine_options(const TrainingConfig& config);
 
@@ -46,6 +46,6 @@ Denoiser policy_on(const Task& task,
                    const diffusion::UNet& unet,
                    const std::vector<std::string>& prompts,
                    double scale,
-                   const Ranks& ranks = {});
+                   const ProcessGroup& ranks = {});
 
 }  // namespace finetune

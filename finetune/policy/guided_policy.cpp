@@ -30,7 +30,7 @@ at::Tensor table_of(const at::Tensor& texts,
                     const at::Tensor& negative,
                     const std::vector<int64_t>& distinct,
                     bool guided) {
-  const at::Tensor rows = texts.index_select(0, data::sent(distinct, texts.device()));
+  const at::Tensor rows = texts.index_select(0, data::to_device(distinct, texts.device()));
   return guided ? at::cat({negative, rows}) : rows;
 }
 
@@ -41,7 +41,7 @@ void add_edit(const Guidance& guidance,
               diffusion::BranchInputs& inputs) {
   const EditCondition& edit = guidance.edit;
   const auto rows_of = [&](const at::Tensor& all) {
-    return all.index_select(0, data::sent(prompt_ids, all.device()));
+    return all.index_select(0, data::to_device(prompt_ids, all.device()));
   };
   if (edit.image_latents.defined())
     inputs.image_latents = diffusion::branch_images(inputs.branches, rows_of(edit.image_latents));
@@ -60,12 +60,12 @@ at::Tensor guided_output(const diffusion::UNet& unet,
   const diffusion::GuidanceOptions options{.scale = guidance.scale,
                                            .image_scale = guidance.edit.image_scale};
   diffusion::BranchInputs inputs;
-  inputs.branches = diffusion::branches_of(unet.config, options);
-  const bool guided = inputs.branches != diffusion::Branches::kPrompt;
+  inputs.branches = diffusion::guidance_batch(unet.config, options);
+  const bool guided = inputs.branches != diffusion::GuidanceBatch::kPrompt;
   const Rows rows = distinct_rows(prompt_ids);
   at::Tensor place = at::tensor(rows.place, at::kLong);  // in the table
   if (guided) place = diffusion::branch_rows(inputs.branches, place + 1, at::zeros_like(place));
-  place = data::sent(place, x.device());
+  place = data::to_device(place, x.device());
   inputs.keys = diffusion::context_keys(
       unet,
       table_of(guidance.conditions.hidden, guidance.uncondition.hidden, rows.distinct, guided));

@@ -31,7 +31,7 @@ struct Guidance {
   EditCondition edit{};
 };
 
-// The UNet with classifier-free guidance in one batch of all branches (diffusion::branches_of).
+// The UNet with classifier-free guidance in one batch of all branches (diffusion::guidance_batch).
 // Gradients flow through every one. A UNet that embeds the scale (LCM) reads it instead. The keys
 // and values of a text are computed once a call, however many latents share it.
 Denoiser guided_denoiser(const diffusion::UNet& unet, const Guidance& guidance);

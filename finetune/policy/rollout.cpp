@@ -19,24 +19,24 @@ std::vector<T> slice(const std::vector<T>& all, int64_t start, int64_t count) {
   return {all.begin() + start, all.begin() + start + count};
 }
 
-Trajectories empty_trajectories(const Draw& draw, const Chain& chain) {
+Trajectories empty_trajectories(const SampleRequests& draw, const SamplingPlan& chain) {
   const auto count = static_cast<int64_t>(draw.seeds.size());
   const auto steps = static_cast<int64_t>(chain.steps.size());
   std::vector<int64_t> shape{count, steps};
   shape.insert(shape.end(), chain.latent_shape.begin(), chain.latent_shape.end());
   const auto figures = at::TensorOptions().dtype(at::kDouble).device(chain.device);
   Trajectories result;
-  result.reference_means = data::landing(shape, at::kFloat, chain.device);
+  result.reference_means = data::pinned_empty(shape, at::kFloat, chain.device);
   shape[1] = steps + 1;
-  result.latents = data::landing(shape, at::kFloat, chain.device);
+  result.latents = data::pinned_empty(shape, at::kFloat, chain.device);
   result.log_ratio = at::zeros({count, steps}, figures);
   result.kl = at::zeros({count, steps}, figures);
   result.prompt_ids = draw.prompt_ids;
   return result;
 }
 
-at::Tensor initial_noise(const Draw& draw,
-                         const Chain& chain,
+at::Tensor initial_noise(const SampleRequests& draw,
+                         const SamplingPlan& chain,
                          int64_t start,
                          int64_t count,
                          std::vector<at::Generator>& generators) {
@@ -48,7 +48,7 @@ at::Tensor initial_noise(const Draw& draw,
 
 }  // namespace
 
-std::vector<int64_t> sharp_steps(const std::vector<diffusion::StepCoefficients>& steps) {
+std::vector<int64_t> high_kl_steps(const std::vector<diffusion::StepCoefficients>& steps) {
   std::vector<double> costs;
   for (const auto& step : steps) {
     if (step.sigma > 0) costs.push_back(step.kappa * step.kappa / (step.sigma * step.sigma));
@@ -65,11 +65,11 @@ std::vector<int64_t> sharp_steps(const std::vector<diffusion::StepCoefficients>&
   return sharp;
 }
 
-Chain make_chain(const FinetuneConfig& config,
-                 const diffusion::SchedulerConfig& scheduler,
-                 const std::vector<int64_t>& latent_shape,
-                 at::Device device) {
-  Chain chain;
+SamplingPlan make_sampling_plan(const FinetuneConfig& config,
+                                const diffusion::SchedulerConfig& scheduler,
+                                const std::vector<int64_t>& latent_shape,
+                                at::Device device) {
+  SamplingPlan chain;
   chain.steps = diffusion::ddim_steps(diffusion::make_schedule(scheduler), config.sample_num_steps,
                                       config.sample_eta, config.sigma_min);
   chain.prediction = scheduler.prediction_type;
@@ -88,7 +88,7 @@ Chain make_chain(const FinetuneConfig& config,
     chain.mask[step] = 0;
   }
   if (config.skip_sharp_steps) {
-    for (const int64_t step : sharp_steps(chain.steps)) chain.mask[step] = 0;
+    for (const int64_t step : high_kl_steps(chain.steps)) chain.mask[step] = 0;
   }
   if (active_steps(chain) == 0) {
     throw data::BadInput(
@@ -99,9 +99,9 @@ Chain make_chain(const FinetuneConfig& config,
   return chain;
 }
 
-int64_t active_steps(const Chain& chain) { return chain.mask.sum().item<int64_t>(); }
+int64_t active_steps(const SamplingPlan& chain) { return chain.mask.sum().item<int64_t>(); }
 
-int64_t latent_dimensions(const Chain& chain) {
+int64_t latent_dimensions(const SamplingPlan& chain) {
   int64_t count = 1;
   for (const int64_t size : chain.latent_shape) count *= size;
   return count;
@@ -109,8 +109,8 @@ int64_t latent_dimensions(const Chain& chain) {
 
 Trajectories rollout(const Denoiser& policy,
                      const Denoiser& reference,
-                     const Draw& draw,
-                     const Chain& chain,
+                     const SampleRequests& draw,
+                     const SamplingPlan& chain,
                      int64_t batch) {
   const at::NoGradGuard no_gradient;
   Trajectories result = empty_trajectories(draw, chain);
@@ -130,8 +130,8 @@ Trajectories rollout(const Denoiser& policy,
           diffusion::ddim_sample(step, chain.prediction, policy(x, step.timestep, ids), x, noise);
       at::Tensor mean = drawn.mean;
       if (reference) {
-        mean = diffusion::ddim_score(step, chain.prediction, reference(x, step.timestep, ids), x,
-                                     drawn.next)
+        mean = diffusion::ddim_log_prob(step, chain.prediction, reference(x, step.timestep, ids), x,
+                                        drawn.next)
                    .mean;
       }
       if (step.sigma > 0) {
@@ -145,8 +145,8 @@ Trajectories rollout(const Denoiser& policy,
       x = drawn.next;
     }
   }
-  result.log_ratio = data::fetched(result.log_ratio);
-  result.kl = data::fetched(result.kl);
+  result.log_ratio = data::to_host(result.log_ratio);
+  result.kl = data::to_host(result.kl);
   return result;
 }
 

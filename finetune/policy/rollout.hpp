@@ -13,7 +13,7 @@
 namespace finetune {
 
 // The sampler that rollout and training share.
-struct Chain {
+struct SamplingPlan {
   std::vector<diffusion::StepCoefficients> steps;  // T, [0] the noisiest
   diffusion::Prediction prediction = diffusion::Prediction::kEpsilon;
   std::vector<int64_t> latent_shape;  // {C, H, W}
@@ -23,16 +23,16 @@ struct Chain {
 
 // Throws BadInput when a skipped step does not exist, or none is left. Steps without noise (sigma
 // 0) are masked.
-Chain make_chain(const FinetuneConfig& config,
-                 const diffusion::SchedulerConfig& scheduler,
-                 const std::vector<int64_t>& latent_shape,
-                 at::Device device);
+SamplingPlan make_sampling_plan(const FinetuneConfig& config,
+                                const diffusion::SchedulerConfig& scheduler,
+                                const std::vector<int64_t>& latent_shape,
+                                at::Device device);
 // The steps whose (kappa / sigma)^2, what a change of the network's output costs in nats, is more
 // than 8 times the median. With Stable Diffusion's schedule that is the step that lands at timestep
 // 1: 86 % of the whole at 10 steps, 49 % at 50.
-std::vector<int64_t> sharp_steps(const std::vector<diffusion::StepCoefficients>& steps);
-int64_t active_steps(const Chain& chain);
-int64_t latent_dimensions(const Chain& chain);  // C H W
+std::vector<int64_t> high_kl_steps(const std::vector<diffusion::StepCoefficients>& steps);
+int64_t active_steps(const SamplingPlan& chain);
+int64_t latent_dimensions(const SamplingPlan& chain);  // C H W
 
 // On the CPU, whatever the chain's device: an epoch's latents would fill a GPU.
 struct Trajectories {
@@ -46,7 +46,7 @@ struct Trajectories {
 };
 
 // Whose images are drawn: one a seed, each from its own generator.
-struct Draw {
+struct SampleRequests {
   std::vector<int64_t> prompt_ids;  // P
   std::vector<uint64_t> seeds;      // P
   std::vector<uint64_t>
@@ -57,8 +57,8 @@ struct Draw {
 // the reference.
 Trajectories rollout(const Denoiser& policy,
                      const Denoiser& reference,
-                     const Draw& draw,
-                     const Chain& chain,
+                     const SampleRequests& draw,
+                     const SamplingPlan& chain,
                      int64_t batch);
 
 // The clean latents: [P, C, H, W]

@@ -16,7 +16,7 @@ constexpr int64_t kMostLostInARow = 3;
 
 struct EpochData {
   EpochPlan plan;
-  Share share;                // of the P images
+  RowShard share;             // of the P images
   Trajectories trajectories;  // of this rank's
   at::Tensor rewards;         // [P, M] raw, of all
   at::Tensor kl;              // [P, T] nats, of all
@@ -24,8 +24,8 @@ struct EpochData {
 
 struct Run {
   const FinetuneConfig& config;
-  Session session;
-  Chain chain;
+  TrainingRun session;
+  SamplingPlan chain;
   diffusion::UNet reference;
   std::vector<EpochData> offline{};  // drawn once
   double clip_range = 0;             // nats
@@ -33,7 +33,7 @@ struct Run {
   int64_t lost_in_a_row = 0;
 };
 
-const Ranks& ranks_of(const Run& run) { return run.session.options.ranks; }
+const ProcessGroup& ranks_of(const Run& run) { return run.session.options.ranks; }
 
 Denoiser policy_of(const Run& run,
                    const diffusion::UNet& unet,
@@ -54,9 +54,9 @@ EpochData draw_epoch(Run& run,
       is_reference ? Denoiser() : policy_of(run, run.reference, plan.prompts);
   data.trajectories = rollout(policy_of(run, unet, plan.prompts), reference, own.draw, run.chain,
                               run.config.sample_batch_size);
-  data.rewards = gathered(data.share, rate(run.session.task, own, data.trajectories,
-                                           run.config.sample_batch_size, ranks_of(run)));
-  data.kl = gathered(data.share, data.trajectories.kl);
+  data.rewards = all_gather_rows(data.share, rate(run.session.task, own, data.trajectories,
+                                                  run.config.sample_batch_size, ranks_of(run)));
+  data.kl = all_gather_rows(data.share, data.trajectories.kl);
   return data;
 }
 
@@ -75,9 +75,9 @@ EpochData epoch_data(Run& run) {
   if (!run.config.offline) {
     const EpochPlan plan =
         plan_epoch(run.session.task.prompts, run.config, run.session.progress.epoch,
-                   run.session.learner.state.generator);
+                   run.session.optimizer.state.generator);
     run.session.progress.queries += images;
-    return draw_epoch(run, plan, run.session.unet, run.session.learner.step == 0);
+    return draw_epoch(run, plan, run.session.unet, run.session.optimizer.step == 0);
   }
   if (run.offline.empty()) draw_offline(run);
   run.session.progress.queries = static_cast<int64_t>(run.offline.size()) * images;
@@ -93,14 +93,14 @@ EpochData epoch_data(Run& run) {
 // False when the images are not finite: the parameters are put back to where they were good.
 bool check_epoch(Run& run, const EpochData& data) {
   const bool finite = data.trajectories.latents.isfinite().all().item<bool>();
-  if (!on_any(ranks_of(run), !finite)) {
-    keep_good(run.session);
+  if (!any_rank(ranks_of(run), !finite)) {
+    save_snapshot(run.session);
     run.lost_in_a_row = 0;
     return true;
   }
   const std::string where =
-      faulty_value(run.session.learner.state.params).value_or("the network's output");
-  back_to_good(run.session, where);
+      faulty_value(run.session.optimizer.state.params).value_or("the network's output");
+  restore_snapshot(run.session, where);
   if (++run.lost_in_a_row >= kMostLostInARow) {
     throw std::runtime_error("finetune: " + where + " was not finite in " +
                              std::to_string(kMostLostInARow) +
@@ -109,8 +109,8 @@ bool check_epoch(Run& run, const EpochData& data) {
   return false;
 }
 
-Figures reward_figures(const Run& run, const EpochData& data, const at::Tensor& combined) {
-  Figures figures{
+MetricValues reward_figures(const Run& run, const EpochData& data, const at::Tensor& combined) {
+  MetricValues figures{
       {"reward_mean", combined.masked_select(combined.isfinite()).mean().item<double>()},
       {"reward_std", spread_within_prompts(combined, data.plan.draw.prompt_ids)}};
   for (size_t m = 0; m < run.session.task.rewards.size(); ++m) {
@@ -127,9 +127,9 @@ Figures reward_figures(const Run& run, const EpochData& data, const at::Tensor& 
 }
 
 // What the ranks exchanged since `before`, where there are several.
-Figures exchange_figures(const Run& run, const Exchanged& before) {
+MetricValues exchange_figures(const Run& run, const CommunicationStats& before) {
   if (ranks_of(run).count == 1) return {};
-  const Exchanged after = exchanged(ranks_of(run));
+  const CommunicationStats after = communication_stats(ranks_of(run));
   return {{"seconds/exchange", after.seconds - before.seconds},
           {"bytes/exchange", after.bytes - before.bytes}};
 }
@@ -138,8 +138,8 @@ Figures exchange_figures(const Run& run, const Exchanged& before) {
 at::Tensor combine_epoch(Run& run, const EpochData& data) {
   const auto& prompt_ids = data.plan.draw.prompt_ids;
   if (run.session.progress.beta == 0) {
-    const Scale scale =
-        choose_scale(data.rewards, prompt_ids, run.config, run.chain, run.session.reporter);
+    const Calibration scale =
+        choose_calibration(data.rewards, prompt_ids, run.config, run.chain, run.session.reporter);
     run.session.progress.beta = scale.beta;
     run.session.progress.spreads = scale.spreads;
   }
@@ -153,7 +153,7 @@ at::Tensor combine_epoch(Run& run, const EpochData& data) {
 
 void train_epoch(Run& run) {
   const double started = data::now();
-  const Exchanged before_exchange = exchanged(ranks_of(run));
+  const CommunicationStats before_exchange = communication_stats(ranks_of(run));
   const EpochData data = epoch_data(run);
   const double drawn = data::now();
   ++run.session.progress.epoch;
@@ -169,21 +169,21 @@ void train_epoch(Run& run) {
   const UpdateReport report = update(
       {policy, data.trajectories, combined, run.chain, run.session.progress.beta, run.clip_range,
        data.share},
-      run.config, run.session.learner,
+      run.config, run.session.optimizer,
       [&] { run.session.reporter.progress("updates", ++done, run.config.num_epochs * updates); });
   for (const auto& fault : report.faults) {
     run.session.reporter.say(line("epoch %.0f: ", static_cast<double>(run.session.progress.epoch)) +
                              fault + " is not finite: step skipped");
   }
   run.session.result.skipped_steps += static_cast<int64_t>(report.faults.size());
-  Figures figures = reward_figures(run, data, combined);
+  MetricValues figures = reward_figures(run, data, combined);
   figures.insert(figures.end(), report.values.begin(), report.values.end());
   figures.insert(figures.end(), {{"beta", run.session.progress.beta},
                                  {"seconds/draw", drawn - started},
                                  {"seconds/update", data::now() - drawn}});
-  const Figures exchange = exchange_figures(run, before_exchange);
+  const MetricValues exchange = exchange_figures(run, before_exchange);
   figures.insert(figures.end(), exchange.begin(), exchange.end());
-  log_figures(run.session, figures, false);
+  log_metrics(run.session, figures, false);
   run.session.reporter.say(
       line("epoch %.0f: reward %.4f", static_cast<double>(run.session.progress.epoch),
            figures[0].second) +
@@ -194,7 +194,7 @@ void train_epoch(Run& run) {
 
 // Draws and rates the evaluation's images. An undefined `reference`: the UNet is the reference.
 Evaluation evaluate_unet(const Run& run, const diffusion::UNet& unet, bool is_reference) {
-  const Session& session = run.session;
+  const TrainingRun& session = run.session;
   const auto on = [&](const diffusion::UNet& network) {
     return policy_of(run, network, session.eval_set.prompts);
   };
@@ -210,9 +210,9 @@ Run make_run(const Task& task,
              const RunOptions& options,
              const Reporter& reporter) {
   Run run{.config = config,
-          .session = make_session(task, config, options, reporter,
-                                  config.num_epochs * updates_per_epoch(config)),
-          .chain = make_chain(config, task.scheduler, task.latent_shape, task.device),
+          .session = make_training_run(task, config, options, reporter,
+                                       config.num_epochs * updates_per_epoch(config)),
+          .chain = make_sampling_plan(config, task.scheduler, task.latent_shape, task.device),
           .reference = task.unet};
   run.clip_range = clip_range_in_nats(config, run.chain);
   run.session.command =
@@ -222,7 +222,7 @@ Run make_run(const Task& task,
       line("--sample_batch_size (now %.0f)", static_cast<double>(config.sample_batch_size));
   run.session.words = {std::filesystem::path(task.model).filename().string(), "DDIM",
                        config.sample_num_steps, config.sample_guidance_scale};
-  run.session.base_words = run.session.words;
+  run.session.base_caption = run.session.words;
   return run;
 }
 
@@ -235,7 +235,7 @@ RunResult run_finetune(const Task& task,
   Run run = make_run(task, config, options, reporter);
   run.session.draw_base = [&] { return evaluate_unet(run, run.reference, true); };
   run.session.draw_now = [&] { return evaluate_unet(run, run.session.unet, false); };
-  return run_session(run.session, config.num_epochs, [&] { train_epoch(run); });
+  return run_training(run.session, config.num_epochs, [&] { train_epoch(run); });
 }
 
 }  // namespace finetune

@@ -9,7 +9,7 @@
 
 namespace finetune {
 
-// Throws BadInput as open_run, load_checkpoint, make_chain and attach_lora do; when
+// Throws BadInput as open_run, load_checkpoint, make_sampling_plan and attach_lora do; when
 // log-probabilities cannot be replayed within the clip range; and when the reward does not vary
 // within any prompt of the first epoch.
 RunResult run_finetune(const Task& task,

@@ -23,7 +23,7 @@ Batch batch_of(const Trajectories& trajectories,
                int64_t count) {
   Batch batch;
   const std::vector<int64_t> chosen(rows.begin() + start, rows.begin() + start + count);
-  batch.rows = data::sent(chosen, trajectories.latents.device());
+  batch.rows = data::to_device(chosen, trajectories.latents.device());
   for (const int64_t row : chosen)
     batch.prompt_ids.push_back(trajectories.prompt_ids[static_cast<size_t>(row)]);
   return batch;
@@ -33,17 +33,17 @@ Batch batch_of(const Trajectories& trajectories,
 at::Tensor step_log_ratio(const Denoiser& policy,
                           const Trajectories& trajectories,
                           const Batch& batch,
-                          const Chain& chain,
+                          const SamplingPlan& chain,
                           int64_t k) {
   const auto& step = chain.steps[static_cast<size_t>(k)];
   const auto rows = [&](const at::Tensor& all) {
-    return data::sent(all.index_select(0, batch.rows), chain.device);
+    return data::to_device(all.index_select(0, batch.rows), chain.device);
   };
   const at::Tensor x = rows(trajectories.latents.select(1, k)),
                    next = rows(trajectories.latents.select(1, k + 1)),
                    reference = rows(trajectories.reference_means.select(1, k));
   const at::Tensor output = policy(x, step.timestep, batch.prompt_ids);
-  const at::Tensor mean = diffusion::ddim_score(step, chain.prediction, output, x, next).mean;
+  const at::Tensor mean = diffusion::ddim_log_prob(step, chain.prediction, output, x, next).mean;
   return diffusion::log_ratio(mean, reference, next, step.sigma);
 }
 
@@ -52,7 +52,7 @@ at::Tensor step_log_ratio(const Denoiser& policy,
 at::Tensor log_ratios(const Denoiser& policy,
                       const Trajectories& trajectories,
                       const std::vector<int64_t>& rows,
-                      const Chain& chain,
+                      const SamplingPlan& chain,
                       int64_t batch) {
   const at::NoGradGuard no_gradient;
   const auto total = static_cast<int64_t>(rows.size());
@@ -68,14 +68,14 @@ at::Tensor log_ratios(const Denoiser& policy,
           .copy_(step_log_ratio(policy, trajectories, chosen, chain, k));
     }
   }
-  return data::fetched(result);
+  return data::to_host(result);
 }
 
 void accumulate_gradient(const Denoiser& policy,
                          const Trajectories& trajectories,
                          const std::vector<int64_t>& rows,
                          const std::vector<int64_t>& steps,
-                         const Chain& chain,
+                         const SamplingPlan& chain,
                          int64_t batch,
                          const StepWeights& weights) {
   const auto total = static_cast<int64_t>(rows.size());
@@ -84,7 +84,7 @@ void accumulate_gradient(const Denoiser& policy,
     for (const int64_t k : steps) {
       const at::Tensor u = step_log_ratio(policy, trajectories, chosen, chain, k);
       const at::Tensor weight = weights(start, k, u.detach());
-      (u * data::sent(weight, u.device()).to(u.scalar_type())).sum().backward();
+      (u * data::to_device(weight, u.device()).to(u.scalar_type())).sum().backward();
     }
   }
 }
@@ -92,7 +92,7 @@ void accumulate_gradient(const Denoiser& policy,
 double replay_drift(const Denoiser& policy,
                     const Trajectories& trajectories,
                     int64_t count,
-                    const Chain& chain,
+                    const SamplingPlan& chain,
                     int64_t batch) {
   std::vector<int64_t> rows(static_cast<size_t>(std::min(count, trajectories.log_ratio.size(0))));
   std::iota(rows.begin(), rows.end(), 0);

@@ -19,7 +19,7 @@ namespace finetune {
 at::Tensor log_ratios(const Denoiser& policy,
                       const Trajectories& trajectories,
                       const std::vector<int64_t>& rows,
-                      const Chain& chain,
+                      const SamplingPlan& chain,
                       int64_t batch);
 
 // What weighs the steps of a micro-batch: [b] of rows[start .. start + b) at step t, given their
@@ -33,7 +33,7 @@ void accumulate_gradient(const Denoiser& policy,
                          const Trajectories& trajectories,
                          const std::vector<int64_t>& rows,
                          const std::vector<int64_t>& steps,
-                         const Chain& chain,
+                         const SamplingPlan& chain,
                          int64_t batch,
                          const StepWeights& weights);
 
@@ -43,7 +43,7 @@ void accumulate_gradient(const Denoiser& policy,
 double replay_drift(const Denoiser& policy,
                     const Trajectories& trajectories,
                     int64_t count,
-                    const Chain& chain,
+                    const SamplingPlan& chain,
                     int64_t batch);
 
 }  // namespace finetune

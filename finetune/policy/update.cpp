@@ -16,7 +16,7 @@
 namespace finetune {
 namespace {
 
-using Figures = std::vector<std::pair<std::string, double>>;
+using MetricValues = std::vector<std::pair<std::string, double>>;
 
 std::vector<int64_t> permutation(int64_t count, at::Generator& generator) {
   const at::Tensor order = at::randperm(count, generator);
@@ -30,11 +30,11 @@ struct Known {
   std::map<int64_t, int64_t> own;  // of this rank's rows: their place in its trajectories
 };
 Known known_of(const UpdateInput& input) {
-  const Share& share = input.share;
+  const RowShard& share = input.share;
   const at::Tensor ids =
-      gathered(share, at::tensor(input.trajectories.prompt_ids, at::kLong)).contiguous();
+      all_gather_rows(share, at::tensor(input.trajectories.prompt_ids, at::kLong)).contiguous();
   Known known{{ids.data_ptr<int64_t>(), ids.data_ptr<int64_t>() + ids.numel()},
-              gathered(share, input.trajectories.log_ratio),
+              all_gather_rows(share, input.trajectories.log_ratio),
               {}};
   for (size_t i = 0; i < share.rows.size(); ++i) known.own[share.rows[i]] = static_cast<int64_t>(i);
   return known;
@@ -43,13 +43,13 @@ Known known_of(const UpdateInput& input) {
 // The trajectories of each optimiser step of one pass.
 std::vector<std::vector<int64_t>> step_rows(const std::vector<int64_t>& ids,
                                             const FinetuneConfig& config,
-                                            Learner& learner) {
+                                            Optimizer& optimizer) {
   std::vector<int64_t> all(ids.size());
   std::iota(all.begin(), all.end(), 0);
   if (config.prompts_per_update == 0) return {all};
   const std::set<int64_t> distinct(ids.begin(), ids.end());
   const std::vector<int64_t> prompts(distinct.begin(), distinct.end());
-  const auto order = permutation(static_cast<int64_t>(prompts.size()), learner.state.generator);
+  const auto order = permutation(static_cast<int64_t>(prompts.size()), optimizer.state.generator);
   std::vector<std::vector<int64_t>> steps;
   for (size_t start = 0; start < order.size();
        start += static_cast<size_t>(config.prompts_per_update)) {
@@ -70,7 +70,7 @@ struct StepChoice {
   std::vector<int64_t> steps;
   double factor = 1;
 };
-StepChoice choose_steps(const Chain& chain, double fraction, at::Generator& generator) {
+StepChoice choose_steps(const SamplingPlan& chain, double fraction, at::Generator& generator) {
   std::vector<int64_t> active;
   for (int64_t k = 0; k < chain.mask.size(0); ++k) {
     if (chain.mask[k].item<double>() != 0) active.push_back(k);
@@ -91,7 +91,7 @@ struct Rows {
   at::Tensor index;  // [R] int64: their rows in the epoch
   std::vector<int64_t> prompt_ids;
   at::Tensor old, rewards;   // [R, T] log-ratios as drawn, [R]
-  Share share;               // this rank's, as places in 0 .. R - 1
+  RowShard share;            // this rank's, as places in 0 .. R - 1
   std::vector<int64_t> own;  // the same, as rows of its trajectories
 };
 Rows rows_of(const UpdateInput& input, const Known& known, const std::vector<int64_t>& list) {
@@ -119,27 +119,28 @@ at::Tensor own_of(const Rows& rows, const at::Tensor& all) {
 
 // Leaves the gradient of PRDP's loss on these trajectories in the parameters. `at_snapshot`: the
 // policy is the one that drew.
-Figures prdp_gradient(const UpdateInput& input,
-                      const FinetuneConfig& config,
-                      const Rows& rows,
-                      const StepChoice& choice,
-                      bool at_snapshot,
-                      const train::Params& params) {
+MetricValues add_prdp_gradient(const UpdateInput& input,
+                               const FinetuneConfig& config,
+                               const Rows& rows,
+                               const StepChoice& choice,
+                               bool at_snapshot,
+                               const train::Params& params) {
   const at::Tensor now =
-      at_snapshot ? rows.old
-                  : gathered(rows.share, log_ratios(input.policy, input.trajectories, rows.own,
-                                                    input.chain, config.train_batch_size));
-  const auto result = pair_weights(now, rows.old, rows.rewards, rows.prompt_ids,
-                                   {input.beta, input.clip_range}, input.chain.mask);
+      at_snapshot
+          ? rows.old
+          : all_gather_rows(rows.share, log_ratios(input.policy, input.trajectories, rows.own,
+                                                   input.chain, config.train_batch_size));
+  const auto result = prdp_gradient(now, rows.old, rows.rewards, rows.prompt_ids,
+                                    {input.beta, input.clip_range}, input.chain.mask);
   const at::Tensor weights =
-      data::sent(own_of(rows, result.weights * choice.factor), input.chain.device);
+      data::to_device(own_of(rows, result.weights * choice.factor), input.chain.device);
   if (result.statistics.pairs > 0) {
     accumulate_gradient(input.policy, input.trajectories, rows.own, choice.steps, input.chain,
                         config.train_batch_size,
                         [&](int64_t start, int64_t step, const at::Tensor& u) {
                           return weights.select(1, step).narrow(0, start, u.size(0));
                         });
-    add_up_gradients(input.share.ranks, params);
+    all_reduce_gradients(input.share.ranks, params);
   }
   const auto& statistics = result.statistics;
   return {{"loss", statistics.loss},
@@ -151,15 +152,15 @@ Figures prdp_gradient(const UpdateInput& input,
 }
 
 // The same for DDPO, whose loss is a sum over steps: one pass.
-Figures ddpo_gradient(const UpdateInput& input,
-                      const FinetuneConfig& config,
-                      const Rows& rows,
-                      const StepChoice& choice,
-                      const train::Params& params) {
+MetricValues add_ddpo_gradient(const UpdateInput& input,
+                               const FinetuneConfig& config,
+                               const Rows& rows,
+                               const StepChoice& choice,
+                               const train::Params& params) {
   const at::Device device = input.chain.device;
-  const at::Tensor advantages = data::sent(
+  const at::Tensor advantages = data::to_device(
       own_of(rows, prompt_advantages(rows.rewards, rows.prompt_ids, config.adv_clip_max)), device);
-  const at::Tensor old = data::sent(own_of(rows, rows.old), device);
+  const at::Tensor old = data::to_device(own_of(rows, rows.old), device);
   const double entries =
       static_cast<double>(rows.index.numel()) * static_cast<double>(choice.steps.size());
   at::Tensor sums = at::zeros({2}, at::TensorOptions(at::kDouble).device(device));
@@ -167,21 +168,20 @@ Figures ddpo_gradient(const UpdateInput& input,
       input.policy, input.trajectories, rows.own, choice.steps, input.chain,
       config.train_batch_size, [&](int64_t start, int64_t step, const at::Tensor& u) {
         const auto narrow = [&](const at::Tensor& x) { return x.narrow(0, start, u.size(0)); };
-        const auto result =
-            surrogate_weights(u.unsqueeze(1), narrow(old).select(1, step).unsqueeze(1),
-                              narrow(advantages), input.clip_range);
+        const auto result = ddpo_gradient(u.unsqueeze(1), narrow(old).select(1, step).unsqueeze(1),
+                                          narrow(advantages), input.clip_range);
         sums.add_(at::stack({result.loss, result.clip_fraction * u.size(0)}), 1 / entries);
         return result.weights.squeeze(1) / entries;
       });
-  add_up_gradients(input.share.ranks, params);
-  sums = data::fetched(sums);
-  add_up(input.share.ranks, sums);
+  all_reduce_gradients(input.share.ranks, params);
+  sums = data::to_host(sums);
+  all_reduce_sum(input.share.ranks, sums);
   return {{"loss", sums[0].item<double>()}, {"clipfrac", sums[1].item<double>()}};
 }
 
 void add_to(std::map<std::string, double>& sums,
             std::vector<std::string>& names,
-            const Figures& figures) {
+            const MetricValues& figures) {
   for (const auto& [name, value] : figures) {
     if (sums.emplace(name, 0).second) names.push_back(name);
     sums[name] += value;
@@ -197,23 +197,24 @@ int64_t updates_per_epoch(const FinetuneConfig& config) {
 
 UpdateReport update(const UpdateInput& input,
                     const FinetuneConfig& config,
-                    Learner& learner,
+                    Optimizer& optimizer,
                     const std::function<void()>& progress) {
   UpdateReport report;
   std::map<std::string, double> sums;
   std::vector<std::string> names;
   const Known known = known_of(input);
-  const train::Params& params = learner.state.params;
+  const train::Params& params = optimizer.state.params;
   bool at_snapshot = true;  // the log-ratios stored with the trajectories are the policy's own
   for (int64_t pass = 0; pass < config.num_inner_epochs; ++pass) {
-    for (const auto& list : step_rows(known.prompt_ids, config, learner)) {
+    for (const auto& list : step_rows(known.prompt_ids, config, optimizer)) {
       const Rows rows = rows_of(input, known, list);
       const StepChoice choice =
-          choose_steps(input.chain, config.timestep_fraction, learner.state.generator);
-      Figures figures = config.method == Method::kPrdp
-                            ? prdp_gradient(input, config, rows, choice, at_snapshot, params)
-                            : ddpo_gradient(input, config, rows, choice, params);
-      const StepResult step = take_step(learner);
+          choose_steps(input.chain, config.timestep_fraction, optimizer.state.generator);
+      MetricValues figures =
+          config.method == Method::kPrdp
+              ? add_prdp_gradient(input, config, rows, choice, at_snapshot, params)
+              : add_ddpo_gradient(input, config, rows, choice, params);
+      const StepResult step = take_step(optimizer);
       progress();
       if (!step.fault.empty()) {
         report.faults.push_back(step.fault);

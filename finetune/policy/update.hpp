@@ -18,10 +18,10 @@ struct UpdateInput {
   Denoiser policy;
   const Trajectories& trajectories;  // those of `share`
   at::Tensor rewards;  // [P] fp64, combined, of all; not finite: the trajectory is left out
-  const Chain& chain;
+  const SamplingPlan& chain;
   double beta = 1;        // per nat
   double clip_range = 1;  // nats
-  Share share{};          // of the P trajectories
+  RowShard share{};       // of the P trajectories
 };
 
 struct UpdateReport {
@@ -39,7 +39,7 @@ int64_t updates_per_epoch(const FinetuneConfig& config);
 // and the gradient of its own; the gradients are summed.
 UpdateReport update(const UpdateInput& input,
                     const FinetuneConfig& config,
-                    Learner& learner,
+                    Optimizer& optimizer,
                     const std::function<void()>& progress);
 
 }  // namespace finetune

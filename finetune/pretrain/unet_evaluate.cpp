@@ -72,7 +72,7 @@ ExamResult examine(const diffusion::Pipeline& pipeline,
   ExamResult result;
   result.images = sample_prompts(pipeline, set.prompts, options);
   const double share = 1.0 / static_cast<double>(set.prompts.size());
-  for (const auto& match : scene::caption_matches(result.images, set.prompts)) {
+  for (const auto& match : world::caption_matches(result.images, set.prompts)) {
     result.exact += match.exact ? share : 0.0;
     result.fraction += match.fraction * share;
   }
@@ -83,7 +83,7 @@ std::vector<ExamSet> world_exams(int64_t count) {
   std::vector<ExamSet> sets{{"seen", {}}, {"unseen", {}}};
   for (auto& set : sets) {
     const auto all =
-        scene::all_captions(set.name == "seen" ? scene::Split::kSeen : scene::Split::kUnseen);
+        world::all_captions(set.name == "seen" ? world::Split::kSeen : world::Split::kUnseen);
     auto generator = at::detail::createCPUGenerator(kExamSeed);
     const at::Tensor order = at::randperm(static_cast<int64_t>(all.size()), generator, at::kLong);
     const int64_t size = std::min<int64_t>(count, order.size(0));

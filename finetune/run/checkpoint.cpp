@@ -67,10 +67,10 @@ CombineState restored_combination(const std::map<std::string, std::string>& note
 }
 
 std::map<std::string, std::string> notes_of(const Task& task,
-                                            const Learner& learner,
+                                            const Optimizer& optimizer,
                                             const RunProgress& progress) {
   std::map<std::string, std::string> notes{{"config", task.config_text},
-                                           {"step", std::to_string(learner.step)},
+                                           {"step", std::to_string(optimizer.step)},
                                            {"epoch", std::to_string(progress.epoch)},
                                            {"queries", std::to_string(progress.queries)},
                                            {"beta", exact(progress.beta)},
@@ -91,17 +91,17 @@ std::map<std::string, std::string> notes_of(const Task& task,
 
 }  // namespace
 
-void export_model(const fs::path& folder, Session& session) {
+void export_model(const fs::path& folder, TrainingRun& session) {
   const TrainingConfig& config = session.config;
   const Task& task = session.task;
   const std::string name = fs::absolute(session.options.folder).filename().string();
-  train::swap_ema(session.learner.state.ema, session.learner.state.params);
+  train::swap_ema(session.optimizer.state.ema, session.optimizer.state.params);
   if (session.export_full) {
     session.export_full(folder);
   } else if (config.train_full && config.save_whole) {
     const bool file = fs::is_regular_file(task.model);
-    diffusion::save_like(task.model, folder / (file ? name + ".safetensors" : name),
-                         {{diffusion::kUnetPart, diffusion::tensors_of(session.unet)}});
+    diffusion::save_in_source_format(task.model, folder / (file ? name + ".safetensors" : name),
+                                     {{diffusion::kUnetPart, diffusion::tensors_of(session.unet)}});
   } else if (config.train_full) {
     diffusion::save_unet(folder / "unet", session.unet, at::kHalf);
   } else {
@@ -110,7 +110,7 @@ void export_model(const fs::path& folder, Session& session) {
         .base_model = task.model,
         .comment = session.command + (task.synthetic ? ", synthetic world" : ""),
         .prediction_type = diffusion::prediction_name(task.scheduler.prediction_type),
-        .steps = session.learner.step,
+        .steps = session.optimizer.step,
         .epochs = session.progress.epoch,
         .resolution = 8 * task.latent_shape[1],
         .seed = config.seed,
@@ -124,16 +124,16 @@ void export_model(const fs::path& folder, Session& session) {
     diffusion::write_lora(folder / (name + ".safetensors"), lora, diffusion::LoraFormat::kKohya,
                           at::kFloat, metadata);
   }
-  train::swap_ema(session.learner.state.ema, session.learner.state.params);
+  train::swap_ema(session.optimizer.state.ema, session.optimizer.state.params);
 }
 
-fs::path save_checkpoint(Session& session) {
-  Learner& learner = session.learner;
-  const fs::path path = session.options.folder / ("checkpoint-" + std::to_string(learner.step));
+fs::path save_checkpoint(TrainingRun& session) {
+  Optimizer& optimizer = session.optimizer;
+  const fs::path path = session.options.folder / ("checkpoint-" + std::to_string(optimizer.step));
   const fs::path temporary = path.string() + ".tmp";
   fs::remove_all(temporary);
-  learner.state.notes = notes_of(session.task, learner, session.progress);
-  train::save_state(temporary / "state.safetensors", learner.state);
+  optimizer.state.notes = notes_of(session.task, optimizer, session.progress);
+  train::save_state(temporary / "state.safetensors", optimizer.state);
   if (session.save_more) session.save_more(temporary);
   export_model(temporary, session);
   fs::remove_all(path);
@@ -142,21 +142,21 @@ fs::path save_checkpoint(Session& session) {
   return path;
 }
 
-void load_checkpoint(const fs::path& checkpoint, Session& session) {
+void load_checkpoint(const fs::path& checkpoint, TrainingRun& session) {
   const fs::path file = checkpoint / "state.safetensors";
   const Task& task = session.task;
-  Learner& learner = session.learner;
+  Optimizer& optimizer = session.optimizer;
   const auto stored = data::read_safetensors(file).metadata;
   const auto config = stored.find("config");
   if (config == stored.end())
     throw data::BadInput(file.string() + ": expected a checkpoint of " + session.command +
                          ", found another");
   check_same_config(task.config_text, config->second, kFreeKeys, checkpoint.string());
-  make_whole(learner.moments, learner.state.params, learner.state.adamw);
-  train::load_state(file, learner.state);
-  drop_others(learner.moments, learner.state.adamw);
-  const auto& notes = learner.state.notes;
-  learner.step = whole(notes, "step");
+  allocate_all_moments(optimizer.moments, optimizer.state.params, optimizer.state.adamw);
+  train::load_state(file, optimizer.state);
+  drop_unowned_moments(optimizer.moments, optimizer.state.adamw);
+  const auto& notes = optimizer.state.notes;
+  optimizer.step = whole(notes, "step");
   RunProgress& progress = session.progress;
   progress = {};
   progress.epoch = whole(notes, "epoch");

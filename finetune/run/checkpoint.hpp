@@ -9,7 +9,7 @@
 
 namespace finetune {
 
-// Where a run stands, beside the learner.
+// Where a run stands, beside the optimizer.
 struct RunProgress {
   int64_t epoch = 0;    // epochs done
   int64_t queries = 0;  // images rated for training
@@ -17,23 +17,23 @@ struct RunProgress {
   at::Tensor
       spreads;  // [M] fp64, of each trained reward within prompts at the start; undefined before
   CombineState combine;  // what the combination of rewards has learnt
-  Watch watch;
+  RewardHackingMonitor watch;
   double started = 0;  // seconds since 1970
 };
 
-struct Session;
+struct TrainingRun;
 
 // Writes <run folder>/checkpoint-<step> whole or not at all: state.safetensors and the exported
 // model. Returns its path.
-std::filesystem::path save_checkpoint(Session& session);
+std::filesystem::path save_checkpoint(TrainingRun& session);
 
 // Puts a checkpoint into the session. Throws BadInput when it is damaged, or when the configuration
 // has changed in anything but the keys that may change: how long to train, how often to evaluate
 // and save, where.
-void load_checkpoint(const std::filesystem::path& checkpoint, Session& session);
+void load_checkpoint(const std::filesystem::path& checkpoint, TrainingRun& session);
 
 // The model for others, the moving average where there is one: pytorch_lora_weights.safetensors and
 // <name>.safetensors (kohya), or unet/ when the whole network was trained.
-void export_model(const std::filesystem::path& folder, Session& session);
+void export_model(const std::filesystem::path& folder, TrainingRun& session);
 
 }  // namespace finetune

@@ -38,8 +38,8 @@ double finite_mean(const at::Tensor& x) {
   return kept.numel() == 0 ? 0.0 : kept.mean().item<double>();
 }
 
-Draw draw_of(const EvalSet& set, int64_t start, int64_t count) {
-  Draw draw;
+SampleRequests draw_of(const EvalSet& set, int64_t start, int64_t count) {
+  SampleRequests draw;
   for (int64_t i = start; i < start + count; ++i) {
     draw.prompt_ids.push_back(set.items[static_cast<size_t>(i)].prompt_id);
     draw.seeds.push_back(set.items[static_cast<size_t>(i)].seed);
@@ -48,8 +48,8 @@ Draw draw_of(const EvalSet& set, int64_t start, int64_t count) {
 }
 
 // The batches of one rank as one tensor, then those of all ranks.
-at::Tensor put_together(const Share& share, const std::vector<at::Tensor>& batches) {
-  return gathered(share, batches.empty() ? at::Tensor() : at::cat(batches));
+at::Tensor put_together(const RowShard& share, const std::vector<at::Tensor>& batches) {
+  return all_gather_rows(share, batches.empty() ? at::Tensor() : at::cat(batches));
 }
 
 at::Tensor combined(const Task& task,
@@ -79,9 +79,9 @@ std::vector<std::string> reward_names(const Task& task) {
 at::Tensor score_images(const std::vector<rewards::Reward>& rewards,
                         const at::Tensor& images,
                         const std::vector<std::string>& prompts,
-                        const Ranks& ranks) {
+                        const ProcessGroup& ranks) {
   const at::NoGradGuard no_gradient;
-  const Outside outside(ranks);  // a reward may ask a server
+  const WaitGuard outside(ranks);  // a reward may ask a server
   std::vector<at::Tensor> columns;
   for (const auto& reward : rewards)
     columns.push_back(reward.score({images, prompts}).to(at::kCPU, at::kDouble));
@@ -98,9 +98,9 @@ EvalSet make_eval_set(const Task& task, int64_t prompts, int64_t images, int64_t
 
 DrawLatents chain_drawer(const Denoiser& policy,
                          const Denoiser& reference,
-                         const Chain& chain,
+                         const SamplingPlan& chain,
                          int64_t batch) {
-  return [=](const Draw& draw) {
+  return [=](const SampleRequests& draw) {
     const Trajectories drawn = rollout(policy, reference, draw, chain, batch);
     return DrawnLatents{final_latents(drawn), drawn.kl};
   };
@@ -111,16 +111,16 @@ Evaluation evaluate(const Task& task,
                     const DrawLatents& draw,
                     const at::Tensor& mask,
                     int64_t batch,
-                    const Ranks& ranks) {
+                    const ProcessGroup& ranks) {
   const at::NoGradGuard no_gradient;
   std::vector<at::Tensor> scores, kl, features, pictures;
-  const Share share = stretch_of(ranks, static_cast<int64_t>(set.items.size()));
+  const RowShard share = contiguous_shard(ranks, static_cast<int64_t>(set.items.size()));
   const int64_t first = share.rows.empty() ? 0 : share.rows[0],
                 end = first + static_cast<int64_t>(share.rows.size());
   for (int64_t start = first; start < end; start += batch) {
-    const Draw wanted = draw_of(set, start, std::min(batch, end - start));
+    const SampleRequests wanted = draw_of(set, start, std::min(batch, end - start));
     const DrawnLatents drawn = draw(wanted);
-    const at::Tensor images = task.decode(data::sent(drawn.latents, task.device));
+    const at::Tensor images = task.decode(data::to_device(drawn.latents, task.device));
     std::vector<std::string> prompts;
     for (const int64_t id : wanted.prompt_ids)
       prompts.push_back(set.prompts[static_cast<size_t>(id)]);
@@ -196,14 +196,14 @@ std::vector<std::pair<std::string, double>> evaluation_figures(const Task& task,
   return figures;
 }
 
-Standing standing(const Task& task,
+EvalGain standing(const Task& task,
                   const EvalSet& set,
                   const Evaluation& now,
                   const Evaluation& base) {
   const at::Tensor scale = base.rewards.std(0, /*unbiased=*/false).clamp_min(1e-12);
   const at::Tensor gain = (now.rewards - base.rewards) / scale;  // [I, M]
   const auto trained = static_cast<int64_t>(task.rewards.size()), watched = gain.size(1) - trained;
-  Standing result{.trained = finite_mean(gain.narrow(1, 0, trained)), .held_out = 0};
+  EvalGain result{.trained = finite_mean(gain.narrow(1, 0, trained)), .held_out = 0};
   if (watched > 0) {
     result.held_out = finite_mean(gain.narrow(1, trained, watched));
   } else {

@@ -39,11 +39,11 @@ struct DrawnLatents {
   at::Tensor latents;  // [P, C, H, W] clean
   at::Tensor kl;       // [P, T] as above
 };
-using DrawLatents = std::function<DrawnLatents(const Draw& draw)>;
+using DrawLatents = std::function<DrawnLatents(const SampleRequests& draw)>;
 // By the chain that PRDP trains. An empty `reference` says that the policy is the starting model.
 DrawLatents chain_drawer(const Denoiser& policy,
                          const Denoiser& reference,
-                         const Chain& chain,
+                         const SamplingPlan& chain,
                          int64_t batch);
 // Draws, decodes and rates `batch` images at a time, each rank a stretch of them. mask: [T]
 Evaluation evaluate(const Task& task,
@@ -51,7 +51,7 @@ Evaluation evaluate(const Task& task,
                     const DrawLatents& draw,
                     const at::Tensor& mask,
                     int64_t batch,
-                    const Ranks& ranks = {});
+                    const ProcessGroup& ranks = {});
 
 // Mean over prompts of the mean pairwise 1 - cosine of an image's features; 0 with one image a
 // prompt. features: [I, D]
@@ -72,10 +72,10 @@ std::vector<std::pair<std::string, double>> evaluation_figures(const Task& task,
 // How far the trained rewards, and the held-out ones, stand above the base: the mean over rewards
 // and images of the difference over the base's standard deviation. Without held-out rewards: the
 // trained ones on unseen prompts.
-struct Standing {
+struct EvalGain {
   double trained = 0, held_out = 0;
 };
-Standing standing(const Task& task,
+EvalGain standing(const Task& task,
                   const EvalSet& set,
                   const Evaluation& now,
                   const Evaluation& base);

@@ -27,40 +27,40 @@ bool finite(const at::Tensor& tensor) {
 
 }  // namespace
 
-Learner make_learner(const TrainingConfig& config,
-                     train::Params params,
-                     int64_t total_steps,
-                     const Ranks& ranks) {
-  Learner learner;
-  learner.state.params = std::move(params);
-  learner.state.adamw = train::make_adamw(learner.state.params);
-  learner.state.ema = train::make_ema(learner.state.params, config.ema_decay);
-  learner.state.generator = at::detail::createCPUGenerator(static_cast<uint64_t>(config.seed));
-  learner.adamw = {config.adam_beta1, config.adam_beta2, config.adam_epsilon,
-                   config.adam_weight_decay};
-  learner.learning_rate = config.learning_rate;
-  learner.schedule = train::lr_schedule_by_name(config.lr_scheduler);
-  learner.warmup = config.lr_warmup_steps;
-  learner.total_steps = total_steps;
-  learner.max_grad_norm = config.max_grad_norm;
+Optimizer make_optimizer(const TrainingConfig& config,
+                         train::Params params,
+                         int64_t total_steps,
+                         const ProcessGroup& ranks) {
+  Optimizer optimizer;
+  optimizer.state.params = std::move(params);
+  optimizer.state.adamw = train::make_adamw(optimizer.state.params);
+  optimizer.state.ema = train::make_ema(optimizer.state.params, config.ema_decay);
+  optimizer.state.generator = at::detail::createCPUGenerator(static_cast<uint64_t>(config.seed));
+  optimizer.adamw = {config.adam_beta1, config.adam_beta2, config.adam_epsilon,
+                     config.adam_weight_decay};
+  optimizer.learning_rate = config.learning_rate;
+  optimizer.schedule = train::lr_schedule_by_name(config.lr_scheduler);
+  optimizer.warmup = config.lr_warmup_steps;
+  optimizer.total_steps = total_steps;
+  optimizer.max_grad_norm = config.max_grad_norm;
   if (config.shard_optimizer && ranks.count > 1)
-    learner.moments = share_moments(ranks, learner.state.params);
-  drop_others(learner.moments, learner.state.adamw);
-  return learner;
+    optimizer.moments = partition_moments(ranks, optimizer.state.params);
+  drop_unowned_moments(optimizer.moments, optimizer.state.adamw);
+  return optimizer;
 }
 
-Snapshot take_snapshot(const Learner& learner) {
-  Snapshot snapshot{.tensors = {}, .ema_updates = learner.state.ema.updates};
-  train::TrainState view = learner.state;  // shares the tensors
+Snapshot take_snapshot(const Optimizer& optimizer) {
+  Snapshot snapshot{.tensors = {}, .ema_updates = optimizer.state.ema.updates};
+  train::TrainState view = optimizer.state;  // shares the tensors
   for_each_state(view, [&](at::Tensor& tensor) { snapshot.tensors.push_back(tensor.clone()); });
   return snapshot;
 }
 
-void restore(const Snapshot& snapshot, Learner& learner) {
+void restore(const Snapshot& snapshot, Optimizer& optimizer) {
   size_t next = 0;
-  for_each_state(learner.state,
+  for_each_state(optimizer.state,
                  [&](at::Tensor& tensor) { tensor.copy_(snapshot.tensors.at(next++)); });
-  learner.state.ema.updates = snapshot.ema_updates;
+  optimizer.state.ema.updates = snapshot.ema_updates;
 }
 
 std::optional<std::string> faulty_value(const train::Params& params) {
@@ -77,23 +77,23 @@ std::optional<std::string> faulty_gradient(const train::Params& params) {
   return std::nullopt;
 }
 
-StepResult take_step(Learner& learner) {
+StepResult take_step(Optimizer& optimizer) {
   StepResult result;
   result.learning_rate =
-      learner.learning_rate *
-      train::lr_factor(learner.schedule, learner.step, learner.warmup, learner.total_steps);
-  result.grad_norm = train::grad_norm(learner.state.params);
+      optimizer.learning_rate *
+      train::lr_factor(optimizer.schedule, optimizer.step, optimizer.warmup, optimizer.total_steps);
+  result.grad_norm = train::grad_norm(optimizer.state.params);
   if (!std::isfinite(result.grad_norm)) {
     result.fault =
-        "the gradient of " + faulty_gradient(learner.state.params).value_or("all together");
+        "the gradient of " + faulty_gradient(optimizer.state.params).value_or("all together");
   } else {
-    train::clip_grad_norm(learner.state.params, learner.max_grad_norm);
-    sharded_step(learner.moments, learner.state.params, learner.state.adamw, learner.adamw,
+    train::clip_grad_norm(optimizer.state.params, optimizer.max_grad_norm);
+    sharded_step(optimizer.moments, optimizer.state.params, optimizer.state.adamw, optimizer.adamw,
                  result.learning_rate);
-    train::update_ema(learner.state.ema, learner.state.params);
-    ++learner.step;
+    train::update_ema(optimizer.state.ema, optimizer.state.params);
+    ++optimizer.step;
   }
-  train::zero_grad(learner.state.params);
+  train::zero_grad(optimizer.state.params);
   return result;
 }
 

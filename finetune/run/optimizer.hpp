@@ -12,7 +12,7 @@
 
 namespace finetune {
 
-struct Learner {
+struct Optimizer {
   train::TrainState state;  // its generator orders prompts and steps
   train::AdamWOptions adamw;
   double learning_rate = 0;
@@ -24,18 +24,18 @@ struct Learner {
 };
 
 // With config.shard_optimizer the moments are shared out among the ranks.
-Learner make_learner(const TrainingConfig& config,
-                     train::Params params,
-                     int64_t total_steps,
-                     const Ranks& ranks = {});
+Optimizer make_optimizer(const TrainingConfig& config,
+                         train::Params params,
+                         int64_t total_steps,
+                         const ProcessGroup& ranks = {});
 
 // Copies of parameters, moments and moving average, to go back to.
 struct Snapshot {
   std::vector<at::Tensor> tensors;
   int64_t ema_updates = 0;
 };
-Snapshot take_snapshot(const Learner& learner);
-void restore(const Snapshot& snapshot, Learner& learner);
+Snapshot take_snapshot(const Optimizer& optimizer);
+void restore(const Snapshot& snapshot, Optimizer& optimizer);
 
 // The first parameter whose value or gradient is not finite: "down_blocks.0....to_q.lora_A.weight".
 std::optional<std::string> faulty_value(const train::Params& params);
@@ -48,6 +48,6 @@ struct StepResult {
 };
 // One AdamW step on the gradients that are there, the same at all ranks: clips them, takes the
 // step, updates the average, drops the gradients. A gradient that is not finite changes nothing.
-StepResult take_step(Learner& learner);
+StepResult take_step(Optimizer& optimizer);
 
 }  // namespace finetune

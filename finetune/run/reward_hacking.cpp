@@ -2,8 +2,8 @@
 
 namespace finetune {
 
-Verdict observe(Watch& watch, const Standing& now, int64_t step) {
-  Verdict verdict;
+HackingState observe(RewardHackingMonitor& watch, const EvalGain& now, int64_t step) {
+  HackingState verdict;
   verdict.best = now.held_out > watch.best.held_out;
   verdict.hacking =
       now.trained > watch.best.trained && now.held_out < watch.best.held_out - watch.margin;

@@ -53,7 +53,7 @@ std::map<std::string, std::string> keys_of(const std::string& config) {
 
 data::ImageParameters parameters_of(const EvalItem& item,
                                     const at::Tensor& image,
-                                    const SampleText& text) {
+                                    const SampleCaption& text) {
   data::ImageParameters parameters;
   parameters.prompt = item.prompt;
   parameters.steps = text.steps;
@@ -171,7 +171,7 @@ void write_samples(const fs::path& folder,
                    const Task& task,
                    const EvalSet& set,
                    const Evaluation& evaluation,
-                   const SampleText& text) {
+                   const SampleCaption& text) {
   std::vector<std::string> names;
   for (const auto& reward : task.rewards) names.push_back(reward.info.name);
   for (const auto& reward : task.watched) names.push_back(reward.info.name);

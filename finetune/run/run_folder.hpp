@@ -45,7 +45,7 @@ void check_same_config(const std::string& now,
                        const std::string& where);
 
 // Evaluation images: <folder>/0000.png ..., with the web UIs' `parameters` text, and scores.jsonl.
-struct SampleText {
+struct SampleCaption {
   std::string model, sampler;
   int64_t steps = 0;
   double guidance_scale = 1;
@@ -54,6 +54,6 @@ void write_samples(const std::filesystem::path& folder,
                    const Task& task,
                    const EvalSet& set,
                    const Evaluation& evaluation,
-                   const SampleText& text);
+                   const SampleCaption& text);
 
 }  // namespace finetune

@@ -76,7 +76,7 @@ struct FinetuneConfig : TrainingConfig {
   double sigma_min = 0.0;  // floor of a step's standard deviation, in sampling and scoring alike
   // Steps (from 0, the noisiest) that leave the objective. With skip_sharp_steps also those whose
   // mean is so much more sensitive, for their noise, than the others that they alone would decide
-  // the log-ratio: see sharp_steps.
+  // the log-ratio: see high_kl_steps.
   std::vector<int64_t> skip_steps;
   bool skip_sharp_steps = true;
   int64_t train_batch_size = 32;  // trajectories a micro-batch: memory, not mathematics

@@ -14,26 +14,26 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool writes(const Session& session) { return session.options.ranks.rank == 0; }
+bool writes(const TrainingRun& session) { return session.options.ranks.rank == 0; }
 
-void write_set(Session& session,
+void write_set(TrainingRun& session,
                const std::string& name,
                const Evaluation& evaluation,
-               const SampleText& words) {
+               const SampleCaption& words) {
   if (!writes(session)) return;
   write_samples(session.options.folder / "samples" / name, session.task, session.eval_set,
                 evaluation, words);
 }
 
-Figures figures_of(const Session& session, const Evaluation& evaluation) {
+MetricValues figures_of(const TrainingRun& session, const Evaluation& evaluation) {
   return evaluation_figures(session.task, session.eval_set, evaluation, session.base,
                             combine_options(session.config));
 }
 
 // True when the run should stop.
-bool judge(Session& session, const Evaluation& now) {
-  const Standing here = standing(session.task, session.eval_set, now, session.base);
-  const Verdict verdict = observe(session.progress.watch, here, session.learner.step);
+bool judge(TrainingRun& session, const Evaluation& now) {
+  const EvalGain here = standing(session.task, session.eval_set, now, session.base);
+  const HackingState verdict = observe(session.progress.watch, here, session.optimizer.step);
   session.result.last = here;
   session.result.evaluated = true;
   std::string told =
@@ -61,37 +61,37 @@ struct Averaged {
   train::TrainState& state;
 };
 
-Evaluation draw_averaged(Session& session) {
-  const Averaged averaged(session.learner.state);
-  const Working working(session.options.ranks);
+Evaluation draw_averaged(TrainingRun& session) {
+  const Averaged averaged(session.optimizer.state);
+  const ActivityGuard working(session.options.ranks);
   return session.draw_now();
 }
 
-bool evaluate_now(Session& session) {
+bool evaluate_now(TrainingRun& session) {
   const Evaluation now = draw_averaged(session);
   const bool finite =
       now.features.isfinite().all().item<bool>() && now.kl.isfinite().all().item<bool>();
   if (!finite && session.good) {
     session.reporter.say("evaluation: the images are not finite: back to the last good parameters");
-    restore(*session.good, session.learner);
+    restore(*session.good, session.optimizer);
     session.good.reset();
     ++session.result.lost_epochs;
     return evaluate_now(session);
   }
   session.evaluated = true;
-  log_figures(session, figures_of(session, now), true);
-  write_set(session, "step-" + std::to_string(session.learner.step), now, session.words);
+  log_metrics(session, figures_of(session, now), true);
+  write_set(session, "step-" + std::to_string(session.optimizer.step), now, session.words);
   return judge(session, now);
 }
 
-void evaluate_base(Session& session, bool resumed) {
+void evaluate_base(TrainingRun& session, bool resumed) {
   {
-    const Working working(session.options.ranks);
+    const ActivityGuard working(session.options.ranks);
     session.base = session.draw_base();
   }
   if (!resumed) {
-    log_figures(session, figures_of(session, session.base), true);
-    write_set(session, "base", session.base, session.base_words);
+    log_metrics(session, figures_of(session, session.base), true);
+    write_set(session, "base", session.base, session.base_caption);
   }
   session.base.images = at::Tensor();
 }
@@ -108,108 +108,108 @@ std::string sum_of_bits(diffusion::UNet unet) {
 }
 
 // The checkpoint to go on from, the same for all ranks.
-std::optional<fs::path> agreed_checkpoint(const Session& session) {
+std::optional<fs::path> agreed_checkpoint(const TrainingRun& session) {
   const auto& options = session.options;
   std::optional<fs::path> checkpoint;
   if (!options.resume_from.empty())
     checkpoint = find_checkpoint(options.folder, options.resume_from);
-  expect_same(options.ranks, "resume_from_checkpoint",
-              checkpoint ? checkpoint->filename().string() : "none",
-              "all ranks read output_dir: keep it in a folder that they share");
+  check_equal_on_ranks(options.ranks, "resume_from_checkpoint",
+                       checkpoint ? checkpoint->filename().string() : "none",
+                       "all ranks read output_dir: keep it in a folder that they share");
   return checkpoint;
 }
 
-void open_folder(Session& session, bool resumed) {
+void open_folder(TrainingRun& session, bool resumed) {
   const auto& options = session.options;
   open_run(options.folder, options.record, session.task.config_text, !options.resume_from.empty());
-  data::truncate_metrics(options.folder / "metrics.jsonl", resumed ? session.learner.step : -1);
+  data::truncate_metrics(options.folder / "metrics.jsonl", resumed ? session.optimizer.step : -1);
   session.events = data::start_events(options.folder, data::now());
 }
 
 // Opens the folder, and a checkpoint where one is asked for. True when one was loaded.
-bool open(Session& session) {
-  const Ranks& ranks = session.options.ranks;
+bool open(TrainingRun& session) {
+  const ProcessGroup& ranks = session.options.ranks;
   const auto checkpoint = agreed_checkpoint(session);
   if (checkpoint) load_checkpoint(*checkpoint, session);
   if (ranks.count > 1)
-    expect_same(ranks, "model: sum of the weights' bits", sum_of_bits(session.unet),
-                "the ranks read different files: copy the model of rank 0");
+    check_equal_on_ranks(ranks, "model: sum of the weights' bits", sum_of_bits(session.unet),
+                         "the ranks read different files: copy the model of rank 0");
   if (writes(session)) open_folder(session, checkpoint.has_value());
   if (checkpoint) {
     session.reporter.say("resumed from " + checkpoint->string() +
                          line(": epoch %.0f, step %.0f",
                               static_cast<double>(session.progress.epoch),
-                              static_cast<double>(session.learner.step)));
+                              static_cast<double>(session.optimizer.step)));
   }
   return checkpoint.has_value();
 }
 
-void save(Session& session) {
-  train::TrainState& state = session.learner.state;
-  collect_at_first(session.learner.moments, state.params, state.adamw);
+void save(TrainingRun& session) {
+  train::TrainState& state = session.optimizer.state;
+  gather_moments(session.optimizer.moments, state.params, state.adamw);
   if (writes(session)) save_checkpoint(session);
-  drop_others(session.learner.moments, state.adamw);
+  drop_unowned_moments(session.optimizer.moments, state.adamw);
 }
 
 // Where a round began.
-struct Mark {
+struct RoundStart {
   RunProgress progress;
   int64_t step = 0;
   at::Tensor generator;
 };
 
 // All as it was where the round began.
-void go_back(Session& session, const Mark& start) {
-  Learner& learner = session.learner;
+void rollback(TrainingRun& session, const RoundStart& start) {
+  Optimizer& optimizer = session.optimizer;
   // Without a copy made in this round, no parameter was changed in it.
-  if (session.kept_since_round) restore(*session.good, learner);
-  train::zero_grad(learner.state.params);
+  if (session.kept_since_round) restore(*session.good, optimizer);
+  train::zero_grad(optimizer.state.params);
   session.progress = start.progress;
-  learner.step = start.step;
-  learner.state.generator.set_state(start.generator);
+  optimizer.step = start.step;
+  optimizer.state.generator.set_state(start.generator);
 }
 
 // One round. When a rank is lost or memory runs out in it, all is put back to where it began.
-void take_round(Session& session, const std::function<void()>& round) {
-  const Learner& learner = session.learner;
-  const Mark start{session.progress, learner.step, learner.state.generator.get_state()};
+void take_round(TrainingRun& session, const std::function<void()>& round) {
+  const Optimizer& optimizer = session.optimizer;
+  const RoundStart start{session.progress, optimizer.step, optimizer.state.generator.get_state()};
   session.kept_since_round = false;
   try {
-    const Working working(session.options.ranks);
+    const ActivityGuard working(session.options.ranks);
     round();
-  } catch (const RankLost&) {
-    go_back(session, start);
+  } catch (const RankFailed&) {
+    rollback(session, start);
     throw;
   } catch (const std::exception& error) {
-    if (data::is_out_of_memory(error)) go_back(session, start);
+    if (data::is_out_of_memory(error)) rollback(session, start);
     throw;
   }
   session.evaluated = false;
 }
 
 // True when the run should stop.
-bool after_round(Session& session, bool evaluates) {
+bool after_round(TrainingRun& session, bool evaluates) {
   const TrainingConfig& config = session.config;
   std::string& stopped = session.result.stopped;
   const bool due = config.eval_every > 0 && session.progress.epoch % config.eval_every == 0;
   if (due && evaluates && evaluate_now(session)) stopped = "the reward is being gamed";
-  if (on_any(session.options.ranks, session.options.stop_requested())) stopped = "asked to";
+  if (any_rank(session.options.ranks, session.options.stop_requested())) stopped = "asked to";
   return !stopped.empty();
 }
 
-void take_rounds(Session& session, int64_t rounds, const std::function<void()>& round) {
+void take_rounds(TrainingRun& session, int64_t rounds, const std::function<void()>& round) {
   const TrainingConfig& config = session.config;
   const bool resumed = open(session), evaluates = !session.eval_set.items.empty();
   if (evaluates) evaluate_base(session, resumed);
-  int64_t saved_at = session.learner.step;
+  int64_t saved_at = session.optimizer.step;
   bool stop = false;
   while (session.progress.epoch < rounds && !stop) {
     take_round(session, round);
     stop = after_round(session, evaluates);
     if (config.checkpointing_steps > 0 &&
-        session.learner.step - saved_at >= config.checkpointing_steps) {
+        session.optimizer.step - saved_at >= config.checkpointing_steps) {
       save(session);
-      saved_at = session.learner.step;
+      saved_at = session.optimizer.step;
     }
   }
   if (!session.evaluated && evaluates && session.result.stopped != "asked to")
@@ -219,22 +219,22 @@ void take_rounds(Session& session, int64_t rounds, const std::function<void()>& 
 
 // "; saved after epoch 3 in <folder>: go on with ..."; "": there is nothing to save here. Moments
 // that are shared out are not whole any more: the last checkpoint stands.
-std::string save_what_is_done(Session& session) {
+std::string save_what_is_done(TrainingRun& session) {
   const bool begun = session.progress.epoch > 0 && fs::exists(session.options.folder / "run.json");
-  if (!begun || !session.learner.moments.owner.empty()) return "";
+  if (!begun || !session.optimizer.moments.owner.empty()) return "";
   const fs::path saved = save_checkpoint(session);
   return line("; saved after epoch %.0f in ", static_cast<double>(session.progress.epoch)) +
          saved.string() + ": go on with --resume_from_checkpoint latest";
 }
 
 // What is left to do when a rank was lost: the rounds done are kept.
-[[noreturn]] void end_without(Session& session, const RankLost& lost) {
+[[noreturn]] void end_without(TrainingRun& session, const RankFailed& lost) {
   if (!lost.deputy) throw lost;
-  throw RankLost(lost.what() + save_what_is_done(session), lost.exit_code, lost.deputy);
+  throw RankFailed(lost.what() + save_what_is_done(session), lost.exit_code, lost.deputy);
 }
 
 // The same when memory ran out.
-[[noreturn]] void end_for_memory(Session& session, const std::exception& error) {
+[[noreturn]] void end_for_memory(TrainingRun& session, const std::exception& error) {
   const TrainingConfig& config = session.config;
   const std::string saved = writes(session) ? save_what_is_done(session) : "";
   throw data::BadInput(session.command + ": out of memory (" + data::memory_fault(error) +
@@ -245,54 +245,54 @@ std::string save_what_is_done(Session& session) {
 
 }  // namespace
 
-Session make_session(const Task& task,
-                     const TrainingConfig& config,
-                     const RunOptions& options,
-                     const Reporter& reporter,
-                     int64_t updates) {
-  Session session{.task = task,
-                  .config = config,
-                  .options = options,
-                  .reporter = reporter,
-                  .command = {},
-                  .unet = task.unet,
-                  .learner = {}};
-  session.learner =
-      make_learner(config, trained_parameters(session.unet, config), updates, options.ranks);
+TrainingRun make_training_run(const Task& task,
+                              const TrainingConfig& config,
+                              const RunOptions& options,
+                              const Reporter& reporter,
+                              int64_t updates) {
+  TrainingRun session{.task = task,
+                      .config = config,
+                      .options = options,
+                      .reporter = reporter,
+                      .command = {},
+                      .unet = task.unet,
+                      .optimizer = {}};
+  session.optimizer =
+      make_optimizer(config, trained_parameters(session.unet, config), updates, options.ranks);
   session.progress.started = data::now();
   session.eval_set = make_eval_set(task, config.eval_prompts, config.eval_images, config.eval_seed);
   return session;
 }
 
-void log_figures(Session& session, const Figures& figures, bool evaluation) {
+void log_metrics(TrainingRun& session, const MetricValues& figures, bool evaluation) {
   if (!writes(session)) return;
-  const data::Metrics metrics{session.learner.step, session.progress.epoch, data::now(), evaluation,
-                              figures};
+  const data::Metrics metrics{session.optimizer.step, session.progress.epoch, data::now(),
+                              evaluation, figures};
   data::append_metrics(session.options.folder / "metrics.jsonl", metrics);
   data::append_events(session.events, metrics);
 }
 
-void keep_good(Session& session) {
+void save_snapshot(TrainingRun& session) {
   session.good.reset();  // two at once would be a model's size too much
-  session.good = take_snapshot(session.learner);
+  session.good = take_snapshot(session.optimizer);
   session.kept_since_round = true;
 }
 
-void back_to_good(Session& session, const std::string& where) {
+void restore_snapshot(TrainingRun& session, const std::string& where) {
   if (!session.good)
     throw data::BadInput("model: expected finite images, found values that are not, in " + where +
                          "; check the checkpoint");
   session.reporter.say(line("epoch %.0f: ", static_cast<double>(session.progress.epoch)) + where +
                        " is not finite: back to the last good parameters");
-  restore(*session.good, session.learner);
+  restore(*session.good, session.optimizer);
   ++session.result.lost_epochs;
 }
 
-RunResult run_session(Session& session, int64_t rounds, const std::function<void()>& round) {
+RunResult run_training(TrainingRun& session, int64_t rounds, const std::function<void()>& round) {
   RunResult& result = session.result;
   try {
     take_rounds(session, rounds, round);
-  } catch (const RankLost& lost) {
+  } catch (const RankFailed& lost) {
     end_without(session, lost);
   } catch (const std::exception& error) {
     if (!data::is_out_of_memory(error)) throw;
@@ -300,7 +300,7 @@ RunResult run_session(Session& session, int64_t rounds, const std::function<void
   }
   if (writes(session)) export_model(session.options.folder, session);
   result.epochs = session.progress.epoch;
-  result.steps = session.learner.step;
+  result.steps = session.optimizer.step;
   if (!session.eval_set.items.empty()) {
     result.best_step = session.progress.watch.best_step;
     result.best = session.progress.watch.best;

@@ -19,7 +19,7 @@
 
 namespace finetune {
 
-using Figures = std::vector<std::pair<std::string, double>>;
+using MetricValues = std::vector<std::pair<std::string, double>>;
 
 struct RunOptions {
   std::filesystem::path folder;
@@ -27,8 +27,8 @@ struct RunOptions {
   RunRecord record;
   std::function<bool()> stop_requested = [] {
     return false;
-  };              // asked after each round: save and stop
-  Ranks ranks{};  // rank 0 alone writes; all read
+  };                     // asked after each round: save and stop
+  ProcessGroup ranks{};  // rank 0 alone writes; all read
 };
 
 struct RunResult {
@@ -36,11 +36,11 @@ struct RunResult {
   int64_t skipped_steps = 0, lost_epochs = 0;  // for values that were not finite
   int64_t best_step = 0;                       // of the best held-out standing; 0: the start
   bool evaluated = false;                      // `last` and `best` say something
-  Standing last, best;
+  EvalGain last, best;
   std::string stopped;  // why, when before the last round
 };
 
-struct Session {
+struct TrainingRun {
   const Task& task;
   const TrainingConfig& config;
   const RunOptions& options;
@@ -48,7 +48,7 @@ struct Session {
   std::string command;           // "laurel finetune prdp"
   std::string memory_options{};  // whose lower values take less memory, with their values now
   diffusion::UNet unet;          // in training
-  Learner learner;
+  Optimizer optimizer;
   RunProgress progress{};
   EvalSet eval_set{};
   Evaluation base{};               // without its images
@@ -60,36 +60,36 @@ struct Session {
 
   // What the method says: images of the base and of the model as it is, and the words beside them.
   std::function<Evaluation()> draw_base{}, draw_now{};
-  SampleText base_words{}, words{};
+  SampleCaption base_caption{}, words{};
   std::string base_name = "the start";  // in what is said
-  // Where there is more to keep than the learner, and a model to export in a form of its own; both
-  // may be empty.
+  // Where there is more to keep than the optimizer, and a model to export in a form of its own;
+  // both may be empty.
   std::function<void(const std::filesystem::path&folder)> save_more{}, load_more{};
   std::function<void(const std::filesystem::path& folder)> export_full{};
 };
 
 // `updates`: optimiser steps of the whole run, for the learning rate's schedule. Throws BadInput as
 // attach_lora.
-Session make_session(const Task& task,
-                     const TrainingConfig& config,
-                     const RunOptions& options,
-                     const Reporter& reporter,
-                     int64_t updates);
+TrainingRun make_training_run(const Task& task,
+                              const TrainingConfig& config,
+                              const RunOptions& options,
+                              const Reporter& reporter,
+                              int64_t updates);
 
-// To metrics.jsonl and the event file, at the learner's step.
-void log_figures(Session& session, const Figures& figures, bool evaluation);
+// To metrics.jsonl and the event file, at the optimizer's step.
+void log_metrics(TrainingRun& session, const MetricValues& figures, bool evaluation);
 
 // The parameters are good: kept to go back to.
-void keep_good(Session& session);
+void save_snapshot(TrainingRun& session);
 // Back to them. Throws BadInput when there are none: the starting model itself is faulty in
 // `where`.
-void back_to_good(Session& session, const std::string& where);
+void restore_snapshot(TrainingRun& session, const std::string& where);
 
 // Opens the folder (throws BadInput as open_run and load_checkpoint, and when the ranks do not see
 // the same checkpoint and weights), evaluates the base, then rounds until `rounds` are done, the
 // reward is gamed or a stop is asked for; evaluates, saves. Where a rank is lost, the rounds done
-// are saved by one that is left, and RankLost says where; where memory runs out, they are saved and
-// BadInput says where, and what to lower.
-RunResult run_session(Session& session, int64_t rounds, const std::function<void()>& round);
+// are saved by one that is left, and RankFailed says where; where memory runs out, they are saved
+// and BadInput says where, and what to lower.
+RunResult run_training(TrainingRun& session, int64_t rounds, const std::function<void()>& round);
 
 }  // namespace finetune

@@ -55,7 +55,7 @@ struct Task {
 at::Tensor score_images(const std::vector<rewards::Reward>& rewards,
                         const at::Tensor& images,
                         const std::vector<std::string>& prompts,
-                        const Ranks& ranks = {});
+                        const ProcessGroup& ranks = {});
 
 // How a run tells about itself.
 struct Reporter {

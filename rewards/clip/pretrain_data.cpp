@@ -12,62 +12,62 @@
 namespace rewards {
 namespace {
 
-using scene::Scene;
+using world::Scene;
 
 struct Told {
   Scene scene;
   std::string caption;
-  std::vector<scene::Claim> claims;
-  scene::Reading truth;
+  std::vector<world::Claim> claims;
+  world::Reading truth;
 };
 
 Told tell(const Scene& scene, at::Generator& generator) {
   Told told{.scene = scene,
-            .caption = scene::caption(scene, generator),
+            .caption = world::caption(scene, generator),
             .claims = {},
-            .truth = scene::truth(scene)};
-  told.claims = scene::parse_caption(told.caption);
+            .truth = world::truth(scene)};
+  told.claims = world::parse_caption(told.caption);
   return told;
 }
 
 bool holds(const Told& caption, const Told& picture) {
-  return scene::match(caption.claims, picture.truth).exact;
+  return world::match(caption.claims, picture.truth).exact;
 }
 
-void recolour(scene::Object& object, scene::Random& random) {
-  object.colour = static_cast<scene::Colour>(random.below(scene::kColours));
-  const scene::HsvRange& range = scene::kColourRanges[static_cast<size_t>(object.colour)];
+void recolour(world::Object& object, world::Random& random) {
+  object.colour = static_cast<world::Colour>(random.below(world::kColours));
+  const world::HsvRange& range = world::kColourRanges[static_cast<size_t>(object.colour)];
   object.rgb =
-      scene::to_rgb({random.uniform(range.hue - range.hue_half, range.hue + range.hue_half) + 360,
+      world::to_rgb({random.uniform(range.hue - range.hue_half, range.hue + range.hue_half) + 360,
                      random.uniform(range.saturation_min, range.saturation_max),
                      random.uniform(range.value_min, range.value_max)});
 }
 
-void swap_looks(scene::Object& a, scene::Object& b) {
+void swap_looks(world::Object& a, world::Object& b) {
   std::swap(a.colour, b.colour);
   std::swap(a.rgb, b.rgb);
 }
 
 // A scene that differs in one respect, still of the split.
-Scene variant_of(const Scene& original, scene::Split split, scene::Random& random) {
+Scene variant_of(const Scene& original, world::Split split, world::Random& random) {
   for (int attempt = 0; attempt < 20; ++attempt) {
     Scene scene = original;
     const auto pick = static_cast<size_t>(random.below(static_cast<int64_t>(scene.objects.size())));
     const auto other = (pick + 1) % scene.objects.size();
     const int64_t change = random.below(4);
     if (change == 0) {
-      for (auto& object : scene.objects) object.x = scene::kCanvas - object.x;
+      for (auto& object : scene.objects) object.x = world::kCanvas - object.x;
     } else if (change == 1) {
       recolour(scene.objects[pick], random);
     } else if (change == 2) {
-      scene.objects[pick].kind = static_cast<scene::Kind>(random.below(scene::kKinds));
+      scene.objects[pick].kind = static_cast<world::Kind>(random.below(world::kKinds));
     } else {
       swap_looks(scene.objects[pick], scene.objects[other]);
     }
     const bool unseen = std::any_of(scene.objects.begin(), scene.objects.end(), [](auto& object) {
-      return scene::held_out(object.colour, object.kind);
+      return world::held_out(object.colour, object.kind);
     });
-    if (unseen == (split == scene::Split::kUnseen)) return scene;
+    if (unseen == (split == world::Split::kUnseen)) return scene;
   }
   return original;
 }
@@ -79,7 +79,7 @@ CaptionedImages collect(const std::vector<Told>& all) {
   std::vector<at::Tensor> images;
   bool* also_true = batch.also_true.mutable_data_ptr<bool>();
   for (size_t i = 0; i < all.size(); ++i) {
-    images.push_back(scene::render(all[i].scene));
+    images.push_back(world::render(all[i].scene));
     batch.captions.push_back(all[i].caption);
     for (size_t j = 0; j < all.size(); ++j)
       also_true[i * all.size() + j] = i != j && holds(all[j], all[i]);
@@ -110,17 +110,17 @@ CaptionedImages picked(const CaptionedSet& set, const at::Tensor& rows) {
 
 CaptionedImages draw_scenes(int64_t count,
                             double variants,
-                            scene::Split split,
+                            world::Split split,
                             at::Generator& generator) {
   TORCH_CHECK(count > 0 && variants >= 0 && variants <= 0.75,
               "draw_scenes: expected count > 0 and variants in [0, 0.75]");
   const int64_t originals =
       std::max<int64_t>(1, count - static_cast<int64_t>(variants * static_cast<double>(count)));
   std::vector<Told> all;
-  scene::Random random(generator);
+  world::Random random(generator);
   for (int64_t i = 0; i < count; ++i) {
     const Scene scene =
-        i < originals ? scene::random_scene(generator, split)
+        i < originals ? world::random_scene(generator, split)
                       : variant_of(all[static_cast<size_t>(i - originals)].scene, split, random);
     all.push_back(tell(scene, generator));
   }
@@ -131,10 +131,10 @@ ClipSource scene_source(double variants) {
   ClipSource source;
   source.name = "the built-in world of scenes (synthetic)";
   source.draw = [variants](int64_t count, at::Generator& generator) {
-    return draw_scenes(count, variants, scene::Split::kSeen, generator);
+    return draw_scenes(count, variants, world::Split::kSeen, generator);
   };
-  source.texts = scene::all_captions(scene::Split::kSeen);
-  for (const auto& word : scene::all_words()) source.texts.insert(source.texts.end(), 3, word);
+  source.texts = world::all_captions(world::Split::kSeen);
+  for (const auto& word : world::all_words()) source.texts.insert(source.texts.end(), 3, word);
   return source;
 }
 
@@ -169,13 +169,13 @@ std::vector<CaptionedImages> groups_of(const CaptionedSet& set,
 
 std::vector<CaptionedImages> retrieval_groups(int64_t groups,
                                               int64_t size,
-                                              scene::Split split,
+                                              world::Split split,
                                               at::Generator& generator) {
   std::vector<CaptionedImages> result;
   while (static_cast<int64_t>(result.size()) < groups) {
     std::vector<Told> all;
     while (static_cast<int64_t>(all.size()) < size) {
-      const Told told = tell(scene::random_scene(generator, split), generator);
+      const Told told = tell(world::random_scene(generator, split), generator);
       const bool clashes = std::any_of(all.begin(), all.end(), [&](const Told& other) {
         return holds(other, told) || holds(told, other) || other.caption == told.caption;
       });

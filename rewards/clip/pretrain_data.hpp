@@ -32,7 +32,7 @@ struct ClipSource {
 // word decides.
 CaptionedImages draw_scenes(int64_t count,
                             double variants,
-                            scene::Split split,
+                            world::Split split,
                             at::Generator& generator);
 
 ClipSource scene_source(double variants);
@@ -58,7 +58,7 @@ std::vector<CaptionedImages> groups_of(const CaptionedSet& set,
 // group.
 std::vector<CaptionedImages> retrieval_groups(int64_t groups,
                                               int64_t size,
-                                              scene::Split split,
+                                              world::Split split,
                                               at::Generator& generator);
 
 }  // namespace rewards

@@ -23,7 +23,7 @@ std::string trimmed(const std::string& text) {
 }
 
 // "PATH;key=value;..." into what and settings.
-void read_settings(const std::string& text, Definition& definition, const std::string& where) {
+void read_settings(const std::string& text, RewardSpec& definition, const std::string& where) {
   static const std::vector<std::string> kKnown = {"act",       "scale",     "clip",
                                                   "antialias", "threshold", "tokenizer"};
   std::istringstream parts(text);
@@ -55,10 +55,10 @@ const std::vector<Family>& families() {
   return all;
 }
 
-Definition parse_definition(const std::string& text) {
+RewardSpec parse_definition(const std::string& text) {
   const std::string where = "define '" + text + "'";
   const size_t sign = text.find('=');
-  Definition definition;
+  RewardSpec definition;
   if (sign != std::string::npos) definition.name = trimmed(text.substr(0, sign));
   if (!is_name(definition.name))
     throw data::BadInput(where +

@@ -10,7 +10,7 @@
 
 namespace rewards {
 
-struct Definition {
+struct RewardSpec {
   std::string name;
   std::string kind;  // "program", "http", "expression", or a family of models
   std::string what;  // the command, address, formula, or path
@@ -25,6 +25,6 @@ const std::vector<Family>& families();
 
 // Throws BadInput for what is none of the forms above, a name that is not a word, and a setting
 // that models do not have.
-Definition parse_definition(const std::string& text);
+RewardSpec parse_definition(const std::string& text);
 
 }  // namespace rewards

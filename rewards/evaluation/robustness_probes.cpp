@@ -24,10 +24,10 @@ double deviation_of(const at::Tensor& scores) {
   return std::max(scores.std(/*unbiased=*/false).item<double>(), 1e-8);
 }
 
-Probe probe(const std::string& name,
-            const Reward& reward,
-            const RewardBatch& batch,
-            const Change& change) {
+RobustnessProbe probe(const std::string& name,
+                      const Reward& reward,
+                      const RewardBatch& batch,
+                      const Change& change) {
   data::check_shape(batch.images, {-1, 3, -1, -1}, "probe: images");
   TORCH_CHECK(batch.images.size(0) >= 2, "probe: images: expected at least 2, got ",
               batch.images.size(0));
@@ -59,7 +59,7 @@ at::Tensor saturated(const at::Tensor& image) {
 
 }  // namespace
 
-std::vector<Probe> probe_robustness(const Reward& reward, const RewardBatch& batch) {
+std::vector<RobustnessProbe> probe_robustness(const Reward& reward, const RewardBatch& batch) {
   const auto jpeg = [](const at::Tensor& image, const std::string&) {
     return data::decode_image(data::encode_jpeg(image, 90), "JPEG");
   };
@@ -72,7 +72,7 @@ std::vector<Probe> probe_robustness(const Reward& reward, const RewardBatch& bat
           probe("the middle 0.9", reward, batch, crop)};
 }
 
-std::vector<Probe> probe_hacking(const Reward& reward, const RewardBatch& batch) {
+std::vector<RobustnessProbe> probe_hacking(const Reward& reward, const RewardBatch& batch) {
   auto generator = at::detail::createCPUGenerator(0);
   const auto blank = [](const at::Tensor& image, const std::string&) {
     return at::full_like(image, 0.5);

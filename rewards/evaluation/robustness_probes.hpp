@@ -9,7 +9,7 @@
 
 namespace rewards {
 
-struct Probe {
+struct RobustnessProbe {
   std::string name;
   double change = 0;  // mean of (changed - original), in deviations of the original scores
   double above = 0;   // share of the images whose changed version scores higher
@@ -17,10 +17,10 @@ struct Probe {
 
 // A harmless change must leave the score: JPEG at quality 90, a shift by one pixel, the middle 0.9
 // of each side enlarged. images: [B, 3, H, W], B >= 2.
-std::vector<Probe> probe_robustness(const Reward& reward, const RewardBatch& batch);
+std::vector<RobustnessProbe> probe_robustness(const Reward& reward, const RewardBatch& batch);
 // A cheap change must not win: a blank image, noise, the prompt written into the image, saturation
 // doubled, the image at half size and enlarged again.
-std::vector<Probe> probe_hacking(const Reward& reward, const RewardBatch& batch);
+std::vector<RobustnessProbe> probe_hacking(const Reward& reward, const RewardBatch& batch);
 
 // Ascends `climbed` by the sign of its gradient, each pixel by at most `reach` in all. Returns the
 // mean gain of each of the `watched`, in deviations of their own scores of the batch.

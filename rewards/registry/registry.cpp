@@ -27,7 +27,7 @@ class Loader {
  public:
   explicit Loader(const RewardSources& sources) : sources_(sources) {
     for (const auto& text : sources.definitions) {
-      const Definition definition = parse_definition(text);
+      const RewardSpec definition = parse_definition(text);
       if (!definitions_.emplace(definition.name, definition).second)
         throw BadInput("define: '" + definition.name + "' is given twice; give it once");
     }
@@ -40,7 +40,7 @@ class Loader {
     if (!clip_) clip_ = load_clip_embedder(sources_.clip, sources_.device);
     return clip_;
   }
-  const Definition* definition(const std::string& name) const {
+  const RewardSpec* definition(const std::string& name) const {
     const auto found = definitions_.find(name);
     return found == definitions_.end() ? nullptr : &found->second;
   }
@@ -56,7 +56,7 @@ class Loader {
 
  private:
   RewardSources sources_;
-  std::map<std::string, Definition> definitions_;
+  std::map<std::string, RewardSpec> definitions_;
   std::shared_ptr<ClipEmbedder> clip_;
 };
 
@@ -128,7 +128,7 @@ Reward make_fact(const std::string& name, Loader& loader) {
   return make(name, loader);
 }
 
-Reward make_expression(const Definition& definition, Loader& loader) {
+Reward make_expression(const RewardSpec& definition, Loader& loader) {
   const std::string where = "reward " + definition.name;
   if (!loader.open.insert(definition.name).second)
     throw BadInput(where + ": its formula leads back to itself");
@@ -139,7 +139,7 @@ Reward make_expression(const Definition& definition, Loader& loader) {
   return expression_reward(definition.name, expression, facts);
 }
 
-Reward make_defined_aesthetic(const Definition& definition, Loader& loader) {
+Reward make_defined_aesthetic(const RewardSpec& definition, Loader& loader) {
   const auto clip = definition.settings.find("clip");
   Reward reward;
   if (clip == definition.settings.end()) {
@@ -154,7 +154,7 @@ Reward make_defined_aesthetic(const Definition& definition, Loader& loader) {
   return reward;
 }
 
-Reward make_defined(const Definition& definition, Loader& loader) {
+Reward make_defined(const RewardSpec& definition, Loader& loader) {
   const std::string& kind = definition.kind;
   if (kind == "expression") return make_expression(definition, loader);
   if (kind == "program")
@@ -170,7 +170,7 @@ Reward make_defined(const Definition& definition, Loader& loader) {
 }
 
 Reward make(const std::string& name, Loader& loader) {
-  if (const Definition* definition = loader.definition(name))
+  if (const RewardSpec* definition = loader.definition(name))
     return make_defined(*definition, loader);
   for (const auto& entry : entries()) {
     if (entry.info.name == name) return entry.make(loader);

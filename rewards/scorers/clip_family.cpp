@@ -98,7 +98,7 @@ FamilyClip open_family_clip(const std::string& kind,
           opened.description};
 }
 
-Reward clip_family_reward(const Definition& definition, const FamilyOptions& options) {
+Reward clip_family_reward(const RewardSpec& definition, const FamilyOptions& options) {
   const Published& as = published(definition.kind);
   const FamilyClip opened =
       open_family_clip(definition.kind, definition.what, definition.settings, options);

@@ -30,6 +30,6 @@ FamilyClip open_family_clip(const std::string& kind,
 
 // clip, social, hpsv2 and pickscore. Units (;scale=): cosine, x100, logit (times exp(logit_scale)),
 // logit/26.
-Reward clip_family_reward(const Definition& definition, const FamilyOptions& options);
+Reward clip_family_reward(const RewardSpec& definition, const FamilyOptions& options);
 
 }  // namespace rewards

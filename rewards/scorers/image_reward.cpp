@@ -101,7 +101,7 @@ void for_each(Blip& w, const Visit& visit) {
   for (auto& layer : w.head.layers) linear(layer);
 }
 
-fs::path vocabulary_of(const Definition& definition, const fs::path& folder) {
+fs::path vocabulary_of(const RewardSpec& definition, const fs::path& folder) {
   const auto named = definition.settings.find("tokenizer");
   fs::path place = named == definition.settings.end() ? folder : fs::path(named->second);
   if (fs::is_directory(place)) place /= "vocab.txt";
@@ -179,7 +179,7 @@ at::Tensor blip_score(const Blip& w,
   return (aesthetic_forward(w.head, x.select(1, 0)) - kMean) / kDeviation;
 }
 
-Reward image_reward(const Definition& definition, at::Device device) {
+Reward image_reward(const RewardSpec& definition, at::Device device) {
   const fs::path path = definition.what;
   const fs::path file = !fs::is_directory(path)               ? path
                         : fs::exists(path / "ImageReward.pt") ? path / "ImageReward.pt"

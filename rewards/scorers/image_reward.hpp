@@ -58,6 +58,6 @@ at::Tensor blip_score(const Blip& w,
 
 // imagereward: `what` names ImageReward.pt or its folder; vocab.txt of bert-base-uncased lies
 // beside it or is named by ;tokenizer=. Prompts are cut at 35 pieces, as in the package.
-Reward image_reward(const Definition& definition, at::Device device);
+Reward image_reward(const RewardSpec& definition, at::Device device);
 
 }  // namespace rewards

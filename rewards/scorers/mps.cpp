@@ -97,7 +97,7 @@ void move_to(Mps& w, at::Device device) {
   }
 }
 
-double threshold_of(const Definition& definition) {
+double threshold_of(const RewardSpec& definition) {
   const auto found = definition.settings.find("threshold");
   if (found == definition.settings.end()) return Mps{}.threshold;
   double value = -1;
@@ -172,7 +172,7 @@ at::Tensor mps_forward(const Mps& w,
   return w.clip.logit_scale.exp() * (unit(prompt) * unit(seen)).sum(1);
 }
 
-Reward mps_reward(const Definition& definition, const FamilyOptions& options) {
+Reward mps_reward(const RewardSpec& definition, const FamilyOptions& options) {
   Mps w;
   w.threshold = threshold_of(definition);
   const data::Weights weights = data::read_weights_file(definition.what);

@@ -52,6 +52,6 @@ at::Tensor mps_forward(const Mps& w,
                        const at::Tensor& condition);
 
 // mps: one file with the CLIP and cross_model.*; ;threshold=0.01 for the model's own.
-Reward mps_reward(const Definition& definition, const FamilyOptions& options);
+Reward mps_reward(const RewardSpec& definition, const FamilyOptions& options);
 
 }  // namespace rewards

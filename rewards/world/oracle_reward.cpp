@@ -7,8 +7,8 @@
 namespace rewards {
 namespace {
 
-bool belongs(const scene::Claim& claim, OraclePart part) {
-  using scene::ClaimKind;
+bool belongs(const world::Claim& claim, OraclePart part) {
+  using world::ClaimKind;
   const bool object = claim.kind == ClaimKind::kCount || claim.kind == ClaimKind::kKind ||
                       claim.kind == ClaimKind::kColour;
   return part == OraclePart::kAll || object == (part == OraclePart::kObjects);
@@ -39,12 +39,12 @@ at::Tensor claim_shares(const at::Tensor& images,
   const auto pixels = images.detach().to(at::kCPU, at::kFloat);
   std::vector<float> shares;
   for (int64_t i = 0; i < count; ++i) {
-    auto claims = scene::parse_caption(prompts[static_cast<size_t>(i)]);
-    std::erase_if(claims, [&](const scene::Claim& claim) { return !belongs(claim, part); });
+    auto claims = world::parse_caption(prompts[static_cast<size_t>(i)]);
+    std::erase_if(claims, [&](const world::Claim& claim) { return !belongs(claim, part); });
     shares.push_back(
         claims.empty()
             ? 1.0f
-            : static_cast<float>(scene::match(claims, scene::read_scene(pixels[i])).fraction));
+            : static_cast<float>(world::match(claims, world::read_scene(pixels[i])).fraction));
   }
   return at::tensor(shares, at::kFloat).to(images.device());
 }

@@ -21,7 +21,7 @@ struct Work {
   finetune::EncodedImages data;
   finetune::DistillConfig config;
   diffusion::UNet student;
-  finetune::Learner learner;
+  finetune::Optimizer optimizer;
   std::unique_ptr<finetune::Distillation> distillation;
 };
 
@@ -53,18 +53,18 @@ std::shared_ptr<Work> make_work(const diffusion::Pipeline& pipeline, const Stage
   work->config.reward_chunk = options.images;
   work->student = work->task.unet;
   const auto params = finetune::trained_parameters(work->student, work->config);
-  work->learner = finetune::make_learner(work->config, params, 1000);
+  work->optimizer = finetune::make_optimizer(work->config, params, 1000);
   work->distillation = std::make_unique<finetune::Distillation>(finetune::make_distillation(
-      work->task, work->data, work->config, work->student, work->learner));
+      work->task, work->data, work->config, work->student, work->optimizer));
   return work;
 }
 
 Stage stage_of(const std::string& name, const std::shared_ptr<Work>& work) {
   return {name, work->config.train_batch_size, [work] {
-            at::Generator& generator = work->learner.state.generator;
+            at::Generator& generator = work->optimizer.state.generator;
             const auto drawn = finetune::draw_batch(*work->distillation, generator);
             finetune::accumulate_terms(*work->distillation, work->student, drawn, 0.01, generator);
-            finetune::take_step(work->learner);
+            finetune::take_step(work->optimizer);
           }};
 }
 

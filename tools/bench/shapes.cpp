@@ -66,7 +66,7 @@ Stage unet_stage(const Shape& shape, int64_t side, const ShapeOptions& options) 
   const at::Tensor x = noise({2, shape.unet.in_channels, side, side}, 2).to(device),
                    context = text.hidden.expand({2, -1, -1}),
                    t = at::full({2}, kTimestep, at::kLong).to(device);
-  diffusion::AddedConditions added;
+  diffusion::ExtraConditions added;
   if (shape.text_2) {
     added.text_embeds = text.pooled.expand({2, -1});
     added.time_ids = random_sizes(shape, options).expand({2, -1});
@@ -100,14 +100,14 @@ Stage vae_stage(const Shape& shape, int64_t side, at::Device device) {
 struct Update {
   finetune::FinetuneConfig config;
   diffusion::UNet unet;
-  finetune::Chain chain;
+  finetune::SamplingPlan chain;
   finetune::Trajectories pair;  // two of one prompt
   finetune::Denoiser policy;
-  finetune::Learner learner;
+  finetune::Optimizer optimizer;
 };
 
 // Trajectories that no model drew: latents of noise, the reference's means near them.
-finetune::Trajectories random_pair(const finetune::Chain& chain) {
+finetune::Trajectories random_pair(const finetune::SamplingPlan& chain) {
   std::vector<int64_t> shape{2, static_cast<int64_t>(chain.steps.size()) + 1};
   shape.insert(shape.end(), chain.latent_shape.begin(), chain.latent_shape.end());
   finetune::Trajectories pair;
@@ -130,10 +130,10 @@ Stage prdp_stage(const Shape& shape, int64_t side, const ShapeOptions& options) 
   work->unet = random_unet(shape, options.device);
   work->config.gradient_checkpointing = options.gradient_checkpointing;
   const double weights = weights_mb(work->unet);
-  work->learner = finetune::make_learner(
+  work->optimizer = finetune::make_optimizer(
       work->config, finetune::trained_parameters(work->unet, work->config), 1000);
-  work->chain =
-      finetune::make_chain(work->config, {}, {shape.unet.in_channels, side, side}, options.device);
+  work->chain = finetune::make_sampling_plan(work->config, {}, {shape.unet.in_channels, side, side},
+                                             options.device);
   work->chain.steps.resize(static_cast<size_t>(options.update_steps));
   work->chain.mask = at::ones({options.update_steps}, at::kDouble);
   work->pair = random_pair(work->chain);
@@ -151,7 +151,7 @@ Stage prdp_stage(const Shape& shape, int64_t side, const ShapeOptions& options) 
                                   .rewards = at::tensor({0.0, 1.0}, at::kDouble),
                                   .chain = work->chain,
                                   .share = finetune::whole(2)},
-                                 work->config, work->learner, [] {});
+                                 work->config, work->optimizer, [] {});
               },
           .weights_mb = weights};
 }

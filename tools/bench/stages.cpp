@@ -34,7 +34,7 @@ struct UNetInput {
   at::Tensor x;        // [B, C, H, W]
   at::Tensor t;        // [B]
   at::Tensor context;  // [B, L, D]
-  diffusion::AddedConditions added;
+  diffusion::ExtraConditions added;
 };
 UNetInput unet_input(const diffusion::Pipeline& pipeline, int64_t batch, at::Device device) {
   auto shape = native_latent_shape(pipeline);
@@ -161,11 +161,11 @@ Stage scoring_stage(const rewards::Clip& clip, at::Device device) {
 struct Epoch {
   finetune::FinetuneConfig config;
   diffusion::UNet unet;
-  finetune::Chain chain;
+  finetune::SamplingPlan chain;
   finetune::Denoiser policy;
   finetune::Trajectories trajectories;
   at::Tensor rewards;  // [P] fp64
-  finetune::Learner learner;
+  finetune::Optimizer optimizer;
 };
 
 Stage update_stage(const diffusion::Pipeline& pipeline, const StageOptions& options) {
@@ -177,14 +177,14 @@ Stage update_stage(const diffusion::Pipeline& pipeline, const StageOptions& opti
   epoch->config.gradient_checkpointing = options.gradient_checkpointing;
   epoch->unet = task.unet;
   const auto params = finetune::trained_parameters(epoch->unet, epoch->config);
-  epoch->learner = finetune::make_learner(epoch->config, params, 1000);
-  epoch->chain =
-      finetune::make_chain(epoch->config, task.scheduler, task.latent_shape, options.device);
+  epoch->optimizer = finetune::make_optimizer(epoch->config, params, 1000);
+  epoch->chain = finetune::make_sampling_plan(epoch->config, task.scheduler, task.latent_shape,
+                                              options.device);
   const auto policy_of = [&](const diffusion::UNet& unet) {
     return finetune::policy_on(task, unet, some_prompts(2), options.guidance);
   };
   epoch->policy = policy_of(epoch->unet);
-  finetune::Draw draw;
+  finetune::SampleRequests draw;
   const int64_t prompts = options.images >= 4 ? 2 : 1;  // pairs are of one prompt's images
   for (int64_t k = 0; k < options.images; ++k) {
     draw.prompt_ids.push_back(k * prompts / options.images);
@@ -201,7 +201,7 @@ Stage update_stage(const diffusion::Pipeline& pipeline, const StageOptions& opti
                               .beta = 1,
                               .clip_range = epoch->config.clip_range,
                               .share = finetune::whole(epoch->rewards.size(0))},
-                             epoch->config, epoch->learner, [] {});
+                             epoch->config, epoch->optimizer, [] {});
           }};
 }
 

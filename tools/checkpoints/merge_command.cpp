@@ -149,7 +149,8 @@ void merge_into_checkpoint(const MergeConfig& config) {
   for (const auto& use : uses) std::cout << diffusion::lora_summary(*use.lora) << "\n";
   diffusion::LoraTarget target = diffusion::lora_target(checkpoint);
   diffusion::apply_loras(target, uses);
-  diffusion::save_like(checkpoint.source, config.output, checkpoint.parts, dtype_of(config.dtype));
+  diffusion::save_in_source_format(checkpoint.source, config.output, checkpoint.parts,
+                                   dtype_of(config.dtype));
   std::cout << config.output << " is written\n";
 }
 

@@ -11,9 +11,9 @@
 namespace tools {
 
 CaptionedData world_data(int64_t count, int64_t seed, bool held_out) {
-  const scene::Split split = held_out ? scene::Split::kUnseen : scene::Split::kSeen;
+  const world::Split split = held_out ? world::Split::kUnseen : world::Split::kSeen;
   const auto draw = [split](int64_t batch_size, at::Generator& generator) {
-    auto batch = scene::random_batch(batch_size, split, generator);
+    auto batch = world::random_batch(batch_size, split, generator);
     return finetune::CaptionedImages{batch.images, batch.captions};
   };
   CaptionedData data{{"the built-in world of scenes", draw}, count, 0, ""};

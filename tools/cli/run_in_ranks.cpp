@@ -21,18 +21,20 @@ std::string facts_of(const finetune::Launch& launch, const std::string& configur
 }
 
 // Ends all ranks; the user is told by rank 0, or by this one where rank 0 cannot know.
-[[noreturn]] void fail(const finetune::Ranks& ranks, const std::string& what, int exit_code) {
+[[noreturn]] void fail(const finetune::ProcessGroup& ranks,
+                       const std::string& what,
+                       int exit_code) {
   if (ranks.rank == 0) std::cerr << "laurel: " << what << std::endl;
-  finetune::end_all(ranks, what, exit_code);
+  finetune::abort_process_group(ranks, what, exit_code);
 }
 
-int run_together(const finetune::Ranks& ranks,
-                 const std::function<int(const finetune::Ranks&)>& body) {
+int run_together(const finetune::ProcessGroup& ranks,
+                 const std::function<int(const finetune::ProcessGroup&)>& body) {
   try {
     return body(ranks);
-  } catch (const finetune::RankLost& lost) {
+  } catch (const finetune::RankFailed& lost) {
     if (lost.deputy) std::cerr << "laurel: " << lost.what() << std::endl;
-    finetune::end_all(ranks, lost.what(), lost.exit_code);
+    finetune::abort_process_group(ranks, lost.what(), lost.exit_code);
   } catch (const std::exception& error) {
     const Failure failure = failure_of(error);
     fail(ranks, failure.what, failure.exit_code);
@@ -42,18 +44,18 @@ int run_together(const finetune::Ranks& ranks,
 }  // namespace
 
 int in_ranks(const std::string& configuration,
-             const finetune::RankLimits& limits,
-             const std::function<int(const finetune::Ranks& ranks)>& body) {
+             const finetune::ProcessGroupTimeouts& limits,
+             const std::function<int(const finetune::ProcessGroup& ranks)>& body) {
   const finetune::Launch launch = finetune::read_launch(finetune::from_process);
   if (launch.count == 1) return body({});
-  finetune::Ranks ranks;
+  finetune::ProcessGroup ranks;
   try {
-    ranks = finetune::meet(launch, facts_of(launch, configuration), limits);
-  } catch (const finetune::RankLost& lost) {
+    ranks = finetune::init_process_group(launch, facts_of(launch, configuration), limits);
+  } catch (const finetune::RankFailed& lost) {
     return lost.exit_code;  // rank 0 says why
   }
   const int code = run_together(ranks, body);
-  finetune::leave(ranks);
+  finetune::destroy_process_group(ranks);
   return code;
 }
 

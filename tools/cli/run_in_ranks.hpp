@@ -12,8 +12,8 @@ namespace tools {
 // runs it at once. `configuration`: `key = value` lines, which must be the same everywhere, as must
 // the program. Where a process fails or is lost all end, and one says why. -> exit code
 int in_ranks(const std::string& configuration,
-             const finetune::RankLimits& limits,
-             const std::function<int(const finetune::Ranks& ranks)>& body);
+             const finetune::ProcessGroupTimeouts& limits,
+             const std::function<int(const finetune::ProcessGroup& ranks)>& body);
 
 // For a command of one process: throws BadInput where several were started.
 void expect_alone(const std::string& command);

@@ -210,7 +210,7 @@ std::vector<Finding> gpu() {
         part_of_gpus("kernels", kernels::trouble_beside_program(), "laurel's own", "libtorch's"));
   if (facts.gpus.size() > 1)
     findings.push_back(
-        part_of_gpus("sums of GPUs", finetune::nccl_trouble(), "NCCL", "through host memory"));
+        part_of_gpus("sums of GPUs", finetune::nccl_problem(), "NCCL", "through host memory"));
   return findings;
 }
 

@@ -15,7 +15,7 @@ namespace tools {
 namespace {
 
 // One process of the run, or all of it.
-int finetune_in(const finetune::Ranks& ranks,
+int finetune_in(const finetune::ProcessGroup& ranks,
                 FinetuneCommand& command,
                 const std::string& method,
                 const Options& options) {
@@ -23,7 +23,7 @@ int finetune_in(const finetune::Ranks& ranks,
   const PrecisionScope precision(placement);
   finetune::Task task = make_task(command, command.config, placement, options.resolved());
   if (!command.config.train_full && placement.compute != at::kFloat)
-    task.unet = diffusion::with_products_in(task.unet, placement.compute);
+    task.unet = diffusion::with_compute_dtype(task.unet, placement.compute);
   Console console;
   const finetune::Reporter reporter = ranks.rank == 0 ? console.reporter() : finetune::Reporter();
   if (!command.max_memory.empty()) {
@@ -73,7 +73,7 @@ int cmd_finetune(const std::vector<std::string>& arguments) {
   }
   const std::string method = parsed.positional[0];
   resolve_finetune(command, method);
-  return in_ranks(options.resolved(), command.ranks, [&](const finetune::Ranks& ranks) {
+  return in_ranks(options.resolved(), command.ranks, [&](const finetune::ProcessGroup& ranks) {
     return finetune_in(ranks, command, method, options);
   });
 }

@@ -53,7 +53,7 @@ void add_teacher(finetune::Task& task,
                          "UNet that reads its guidance (time_cond_proj_dim), as an LCM does: it is "
                          "distilled already");
   }
-  task.teacher = diffusion::with_products_in(task.unet, compute);
+  task.teacher = diffusion::with_compute_dtype(task.unet, compute);
   task.unet = finetune::make_student(task.unet, config.time_cond_proj_dim);
   task.save_pipeline = [inner = task.save_pipeline, config, teacher = task.model](
                            const fs::path& folder, const diffusion::UNet& unet,
@@ -64,16 +64,18 @@ void add_teacher(finetune::Task& task,
 }
 
 // The data's latents: rank 0 first, which may leave them in a file for the others.
-finetune::EncodedImages encode_in_turn(const finetune::Ranks& ranks,
+finetune::EncodedImages encode_in_turn(const finetune::ProcessGroup& ranks,
                                        const std::function<finetune::EncodedImages()>& encode_all) {
   finetune::EncodedImages encoded;
   if (ranks.rank == 0) encoded = encode_all();
-  finetune::on_any(ranks, false);
+  finetune::any_rank(ranks, false);
   return ranks.rank == 0 ? encoded : encode_all();
 }
 
 // One process of the run, or all of it.
-int distill_in(const finetune::Ranks& ranks, DistillCommand& command, const Options& options) {
+int distill_in(const finetune::ProcessGroup& ranks,
+               DistillCommand& command,
+               const Options& options) {
   const Placement placement = open_device(command.device, ranks.local_rank);
   const PrecisionScope precision(placement);
   const diffusion::Pipeline pipeline = open_model(command.checkpoint);
@@ -133,7 +135,7 @@ int cmd_distill(const std::vector<std::string>& arguments) {
   // An adapter's target is the student itself, as in every published script.
   if (command.train == "lora" && !options.given("ema_decay")) command.config.ema_decay = 0;
   resolve_distill(command);
-  return in_ranks(options.resolved(), command.ranks, [&](const finetune::Ranks& ranks) {
+  return in_ranks(options.resolved(), command.ranks, [&](const finetune::ProcessGroup& ranks) {
     return distill_in(ranks, command, options);
   });
 }

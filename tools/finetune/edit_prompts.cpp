@@ -47,24 +47,24 @@ at::Tensor source_latents(const diffusion::Pipeline& pipeline,
 }
 
 size_t axis_named(const std::string& name) {
-  const auto* const found = std::find(scene::kAxisNames.begin(), scene::kAxisNames.end(), name);
-  return static_cast<size_t>(found - scene::kAxisNames.begin());
+  const auto* const found = std::find(world::kAxisNames.begin(), world::kAxisNames.end(), name);
+  return static_cast<size_t>(found - world::kAxisNames.begin());
 }
 
-bool is_axis(const std::string& name) { return axis_named(name) < scene::kAxisNames.size(); }
+bool is_axis(const std::string& name) { return axis_named(name) < world::kAxisNames.size(); }
 
 // Exact scores of images edited from the table's sources. -> [B]
 at::Tensor exact_scores(const EditTable& table, const rewards::RewardBatch& batch, size_t axis) {
   const at::Tensor images = batch.images.detach().to(at::kCPU, at::kFloat);
   std::vector<float> scores;
-  scene::EditView view;
+  world::EditView view;
   for (size_t i = 0; i < batch.prompts.size(); ++i) {
     if (i == 0 || batch.prompts[i] != batch.prompts[i - 1]) {  // a prompt's images come together
       const data::EditTriple& edit = table.at(batch.prompts[i]);
-      view = scene::view_of_line(edit.line, edit.where);
+      view = world::view_of_line(edit.line, edit.where);
     }
     const at::Tensor image = images[static_cast<int64_t>(i)];
-    scores.push_back(static_cast<float>(scene::score_edit(view, image).values[axis]));
+    scores.push_back(static_cast<float>(world::score_edit(view, image).values[axis]));
   }
   return at::tensor(scores).to(batch.images.device());
 }
@@ -72,7 +72,7 @@ at::Tensor exact_scores(const EditTable& table, const rewards::RewardBatch& batc
 rewards::Reward exact_reward(const std::string& name,
                              const std::shared_ptr<const EditTable>& table) {
   for (const auto& [prompt, edit] : *table) {
-    if (!scene::drawn_line(edit.line, edit.where))
+    if (!world::drawn_line(edit.line, edit.where))
       throw data::BadInput(name + ": " + edit.where +
                            " is no edit of the built-in world, which alone has exact scores; name "
                            "another reward");
@@ -106,7 +106,7 @@ NamedEdits read_edits(const std::string& folder_or_file, EditTable& table) {
     const std::string name = edit.source.filename().string() + ": " + edit.instruction;
     if (!table.emplace(name, edit).second) continue;
     edits.names.push_back(name);
-    if (!scene::drawn_line(edit.line, edit.where)) edits.synthetic = false;
+    if (!world::drawn_line(edit.line, edit.where)) edits.synthetic = false;
   }
   return edits;
 }
@@ -136,7 +136,7 @@ std::vector<rewards::WeightedReward> make_edit_rewards(
 std::string other_edit_scores(const std::string& specification) {
   const auto named = rewards::parse_reward_weights(specification);
   std::string others;
-  for (const std::string axis : scene::kAxisNames) {
+  for (const std::string axis : world::kAxisNames) {
     const bool there =
         std::any_of(named.begin(), named.end(), [&](const auto& one) { return one.name == axis; });
     if (!there) others += (others.empty() ? "" : ",") + axis;

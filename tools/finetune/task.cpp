@@ -120,8 +120,8 @@ PromptSets load_prompts(const TrainingCommand& command, int64_t eval_prompts) {
   PromptSets sets;
   sets.synthetic = from_world(command);
   if (sets.synthetic) {
-    sets.train = shuffled(scene::all_captions(scene::Split::kSeen));
-    sets.unseen = shuffled(scene::all_captions(scene::Split::kUnseen));
+    sets.train = shuffled(world::all_captions(world::Split::kSeen));
+    sets.unseen = shuffled(world::all_captions(world::Split::kUnseen));
   } else if (command.prompts.empty() && !command.captions.empty()) {
     sets.train = shuffled(command.captions);
   } else if (command.prompts.empty()) {

@@ -36,7 +36,7 @@ struct TrainingCommand {
   bool dry_run = false;
   RewardSourceConfig sources;
   DeviceConfig device;
-  finetune::RankLimits ranks;
+  finetune::ProcessGroupTimeouts ranks;
 };
 
 // Groups of options. Each says what it declares by its title in --help.

@@ -97,9 +97,9 @@ struct Material {
 Material scenes(const Settings& s) {
   auto generator = at::detail::createCPUGenerator(kExamSeed);
   Material material{.source = rewards::scene_source(s.variants), .exams = {}};
-  for (const auto split : {scene::Split::kSeen, scene::Split::kUnseen}) {
+  for (const auto split : {world::Split::kSeen, world::Split::kUnseen}) {
     material.exams.push_back(
-        {split == scene::Split::kSeen ? "seen" : "unseen",
+        {split == world::Split::kSeen ? "seen" : "unseen",
          rewards::retrieval_groups(s.exam_groups, s.exam_size, split, generator)});
   }
   return material;

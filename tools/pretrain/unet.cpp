@@ -25,7 +25,7 @@ constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 struct Settings {
   PretrainUNetOptions train;
   std::string output_dir, folder, vae, text_encoder, tokenizer, init_unet;
-  int64_t resolution = scene::kCanvas;
+  int64_t resolution = world::kCanvas;
   int64_t images = 40000, held_out = 512, exam_prompts = 64;
   std::vector<std::string> widths{"48", "96", "144"};
   int64_t layers_per_block = 1, heads = 4, attention_levels = 2;

@@ -29,7 +29,7 @@ struct Settings {
   PretrainVaeOptions train;
   std::vector<std::string> widths{"16", "32", "64", "96"};
   std::string output_dir, folder, evaluate;
-  int64_t resolution = scene::kCanvas;
+  int64_t resolution = world::kCanvas;
   int64_t held_out = 256;
 };
 
@@ -71,15 +71,15 @@ void declare_training(Options& options, PretrainVaeOptions& t) {
 }
 
 struct SceneSet {
-  std::vector<scene::Scene> scenes;
+  std::vector<world::Scene> scenes;
   at::Tensor images;  // [N, 3, 64, 64]
 };
-SceneSet draw_scenes(int64_t count, scene::Split split, at::Generator& generator) {
+SceneSet draw_scenes(int64_t count, world::Split split, at::Generator& generator) {
   SceneSet set;
   std::vector<at::Tensor> images;
   for (int64_t i = 0; i < count; ++i) {
-    set.scenes.push_back(scene::random_scene(generator, split));
-    images.push_back(scene::render(set.scenes.back()));
+    set.scenes.push_back(world::random_scene(generator, split));
+    images.push_back(world::render(set.scenes.back()));
   }
   set.images = at::stack(images);
   return set;
@@ -87,12 +87,12 @@ SceneSet draw_scenes(int64_t count, scene::Split split, at::Generator& generator
 
 SceneSet held_out_scenes(int64_t count) {
   auto generator = at::detail::createCPUGenerator(kHeldOutSeed);
-  return draw_scenes(count, scene::Split::kUnseen, generator);
+  return draw_scenes(count, world::Split::kUnseen, generator);
 }
 
 finetune::ImageSource world_source(int64_t held_out) {
   const auto draw = [](int64_t count, at::Generator& generator) {
-    return draw_scenes(count, scene::Split::kSeen, generator).images;
+    return draw_scenes(count, world::Split::kSeen, generator).images;
   };
   return {"the built-in world of scenes", draw, held_out_scenes(held_out).images};
 }
@@ -113,22 +113,22 @@ finetune::ImageSource folder_source(const Settings& s) {
 
 // Whether what was read is what was drawn: the same objects (each at most 3 pixels from its place),
 // the same background.
-bool same(const scene::Reading& truth, const scene::Reading& read) {
+bool same(const world::Reading& truth, const world::Reading& read) {
   constexpr double kNear = 3;  // pixels
   if (truth.objects.size() != read.objects.size() || truth.background != read.background)
     return false;
-  return std::all_of(truth.objects.begin(), truth.objects.end(), [&](const scene::Sight& object) {
-    return std::any_of(read.objects.begin(), read.objects.end(), [&](const scene::Sight& seen) {
+  return std::all_of(truth.objects.begin(), truth.objects.end(), [&](const world::Sight& object) {
+    return std::any_of(read.objects.begin(), read.objects.end(), [&](const world::Sight& seen) {
       return seen.kind == object.kind && seen.colour == object.colour && seen.size == object.size &&
              std::hypot(seen.x - object.x, seen.y - object.y) < kNear;
     });
   });
 }
 
-double share_read_right(const std::vector<scene::Scene>& scenes, const at::Tensor& images) {
+double share_read_right(const std::vector<world::Scene>& scenes, const at::Tensor& images) {
   int64_t right = 0;
   for (size_t i = 0; i < scenes.size(); ++i) {
-    right += same(scene::truth(scenes[i]), scene::read_scene(images[static_cast<int64_t>(i)]));
+    right += same(world::truth(scenes[i]), world::read_scene(images[static_cast<int64_t>(i)]));
   }
   return static_cast<double>(right) / static_cast<double>(scenes.size());
 }

@@ -176,7 +176,7 @@ void settle_prompts(Session& session) {
     }
     return;
   }
-  const auto texts = texts_of(session.jobs);
+  const auto texts = all_gather_text(session.jobs);
   for (const auto& warning : data::truncation_warnings(session.pipeline.tokenizer, texts))
     std::cerr << "warning: " << warning << " (--prompt-weighting reads long prompts)\n";
   for (const auto& text : texts) {
@@ -366,7 +366,7 @@ int cmd_sample(const std::vector<std::string>& arguments) {
         "--best_of: expected a --reward to choose by, found none (see `laurel score --list`)");
   }
   // Prompts are checked before anything is loaded.
-  const auto texts = texts_of(plan_jobs(config, 0));
+  const auto texts = all_gather_text(plan_jobs(config, 0));
   if (!config.max_memory.empty()) data::parse_bytes(config.max_memory, "max_memory");
   const Placement placement = open_device(config.device);
   session.pipeline = load_model(config, placement.device);

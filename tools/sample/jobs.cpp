@@ -80,7 +80,7 @@ std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_see
   return jobs;
 }
 
-std::vector<std::string> texts_of(const std::vector<SampleJob>& jobs) {
+std::vector<std::string> all_gather_text(const std::vector<SampleJob>& jobs) {
   std::vector<std::string> texts;
   for (const auto& job : jobs) {
     for (const auto& text : {job.prompt, job.negative_prompt}) {

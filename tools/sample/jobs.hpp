@@ -80,7 +80,7 @@ int64_t micro_batch_of(const SampleConfig& config, size_t requests);
 std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_seed);
 
 // Their prompts and negative prompts, each once.
-std::vector<std::string> texts_of(const std::vector<SampleJob>& jobs);
+std::vector<std::string> all_gather_text(const std::vector<SampleJob>& jobs);
 
 // Jobs that can be computed together, by index; those of one size, steps, guidance, length of text
 // and set of LoRAs. In order of their first.

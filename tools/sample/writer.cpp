@@ -51,9 +51,9 @@ void SampleWriter::write(size_t job) {
   // Scored as they will be read: rounded to 8 bits.
   const at::Tensor pixels = data::from_uint8(data::to_uint8(at::stack(images)));
   const Choice best = choose(options_.rewards, pixels, asked.prompt);
-  Kept kept{.value = waiting_[job][best.index],
-            .seed = asked.seed + static_cast<uint64_t>(best.index),
-            .scores = best.scores};
+  KeptImage kept{.value = waiting_[job][best.index],
+                 .seed = asked.seed + static_cast<uint64_t>(best.index),
+                 .scores = best.scores};
   waiting_.erase(job);
 
   data::ImageParameters parameters = options_.base;

@@ -41,7 +41,7 @@ class SampleWriter {
   std::string score_summary() const;
 
  private:
-  struct Kept {
+  struct KeptImage {
     Candidate value;
     uint64_t seed = 0;
     at::Tensor scores;  // [M] raw
@@ -51,7 +51,7 @@ class SampleWriter {
   std::vector<SampleJob> jobs_;
   WriterOptions options_;
   std::map<size_t, std::map<int64_t, Candidate>> waiting_;  // by job, by candidate
-  std::map<size_t, Kept> kept_;                             // by job; images dropped
+  std::map<size_t, KeptImage> kept_;                        // by job; images dropped
 };
 
 }  // namespace tools

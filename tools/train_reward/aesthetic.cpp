@@ -82,7 +82,7 @@ rewards::AestheticForm form_by_name(const std::string& name) {
 }
 
 Rated simulate(int64_t count,
-               scene::Split split,
+               world::Split split,
                rewards::ClipEmbedder& clip,
                const TrainRewardConfig& config,
                const at::Tensor& biases,
@@ -92,7 +92,7 @@ Rated simulate(int64_t count,
   Progress progress(title, count, "img");
   std::vector<at::Tensor> embeddings, tastes;
   for (int64_t done = 0; done < count; done += kPiece) {
-    const auto drawn = scene::random_batch(std::min(kPiece, count - done), split, generator);
+    const auto drawn = world::random_batch(std::min(kPiece, count - done), split, generator);
     const auto images = rewards::degrade(drawn.images, generator);
     embeddings.push_back(clip.images(images).cpu());
     tastes.push_back(rewards::taste(images));
@@ -219,17 +219,17 @@ nlohmann::ordered_json run(rewards::ClipEmbedder& clip,
     return report;
   }
   const auto biases = rewards::draw_biases(config.raters, generator);
-  const auto drawn = [&](int64_t count, scene::Split split, const std::string& title) {
+  const auto drawn = [&](int64_t count, world::Split split, const std::string& title) {
     return simulate(count, split, clip, config, biases, generator, title);
   };
   const auto trained =
-      train(drawn(config.images, scene::Split::kSeen, "Training scenes"), config, generator);
+      train(drawn(config.images, world::Split::kSeen, "Training scenes"), config, generator);
   report["best_epoch"] = trained.best_epoch;
   report["seen"] = judge("fresh seen scenes", trained.head,
-                         drawn(config.held_out, scene::Split::kSeen, "Held-out scenes"), generator);
+                         drawn(config.held_out, world::Split::kSeen, "Held-out scenes"), generator);
   report["unseen"] =
       judge("unseen combinations", trained.head,
-            drawn(config.held_out, scene::Split::kUnseen, "Unseen scenes"), generator);
+            drawn(config.held_out, world::Split::kUnseen, "Unseen scenes"), generator);
   save(config.output, trained.head, config);
   return report;
 }

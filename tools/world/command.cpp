@@ -33,7 +33,7 @@ std::string share(double value) {
   return text;
 }
 
-void print_row(const std::string& name, const scene::OracleAccuracy& row) {
+void print_row(const std::string& name, const world::OracleAccuracy& row) {
   std::cout << name << share(row.count) << share(row.kind) << share(row.colour) << share(row.size)
             << share(row.background) << share(row.true_captions) << share(row.false_captions)
             << std::endl;
@@ -44,10 +44,10 @@ void check(const WorldConfig& config) {
   std::cout << "per cent right of " << config.count << " scenes\n"
             << "blur  noise   count    kind  colour    size backgr.  true c. false c.\n";
   double milliseconds = 0;
-  for (const scene::Disturbance& disturbance : std::initializer_list<scene::Disturbance>{
+  for (const world::Disturbance& disturbance : std::initializer_list<world::Disturbance>{
            {0, 0}, {0.5, 0}, {1, 0}, {1.5, 0}, {2, 0}, {0, 0.02}, {0, 0.05}, {0, 0.1}, {1, 0.05}}) {
     auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(config.seed));
-    const auto row = scene::check_oracle(config.count, disturbance, generator);
+    const auto row = world::check_oracle(config.count, disturbance, generator);
     char name[16];
     std::snprintf(name, sizeof name, "%4.1f %6.2f", disturbance.blur, disturbance.noise);
     print_row(name, row);
@@ -64,11 +64,11 @@ void draw(const WorldConfig& config) {
     throw data::BadInput("--out " + config.out +
                          ": expected an empty or new folder, found metadata.jsonl; name another");
   }
-  const auto split = config.split == "seen" ? scene::Split::kSeen : scene::Split::kUnseen;
+  const auto split = config.split == "seen" ? world::Split::kSeen : world::Split::kUnseen;
   auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(config.seed));
   std::string metadata;
   for (int64_t index = 0; index < config.count; ++index) {
-    const scene::SceneBatch one = scene::random_batch(1, split, generator);
+    const world::SceneBatch one = world::random_batch(1, split, generator);
     char name[16];
     std::snprintf(name, sizeof name, "%06d", static_cast<int>(index));
     data::write_png(folder / (std::string(name) + ".png"), one.images[0]);

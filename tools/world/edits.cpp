@@ -50,15 +50,15 @@ void write_image(const fs::path& path, const at::Tensor& image) {
     throw BadInput(path.string() + ": could not be written; is the disk full or read-only?");
 }
 
-ordered_json scores_of(const scene::EditScores& scores) {
+ordered_json scores_of(const world::EditScores& scores) {
   ordered_json values;
   for (size_t axis = 0; axis < scores.values.size(); ++axis)
-    values[scene::kAxisNames[axis]] = scores.values[axis];
+    values[world::kAxisNames[axis]] = scores.values[axis];
   return values;
 }
 
-ordered_json line_of(const scene::EditTriple& triple,
-                     const scene::TripleOptions& options,
+ordered_json line_of(const world::EditTriple& triple,
+                     const world::TripleOptions& options,
                      int64_t index,
                      const std::string& file) {
   return {{"id", triple.id},
@@ -71,14 +71,14 @@ ordered_json line_of(const scene::EditTriple& triple,
           {"world",
            {{"seed", options.seed},
             {"index", index},
-            {"split", options.split == scene::Split::kSeen ? "seen" : "unseen"},
+            {"split", options.split == world::Split::kSeen ? "seen" : "unseen"},
             {"flat", options.flat}}}};
 }
 
 struct Means {
-  std::array<double, scene::kAxes> sums = {};
+  std::array<double, world::kAxes> sums = {};
   int64_t count = 0;
-  void add(const scene::EditScores& scores) {
+  void add(const world::EditScores& scores) {
     for (size_t axis = 0; axis < sums.size(); ++axis) sums[axis] += scores.values[axis];
     count += 1;
   }
@@ -91,12 +91,12 @@ void print_means(const std::string& name, const Means& means) {
   std::printf("\n");
 }
 
-bool all_reach(const scene::EditScores& scores, double least) {
+bool all_reach(const world::EditScores& scores, double least) {
   return std::all_of(scores.values.begin(), scores.values.end(),
                      [&](double value) { return value >= least; });
 }
 
-void write_triples(const Settings& s, const scene::TripleOptions& drawn) {
+void write_triples(const Settings& s, const world::TripleOptions& drawn) {
   const fs::path folder = s.out;
   fs::create_directories(folder / "source");
   fs::create_directories(folder / "edited");
@@ -105,7 +105,7 @@ void write_triples(const Settings& s, const scene::TripleOptions& drawn) {
   Means means;
   Progress progress("Drawing", s.count, "edit");
   for (int64_t index = 0; index < s.count; ++index) {
-    const scene::EditTriple triple = scene::draw_triple(drawn, index);
+    const world::EditTriple triple = world::draw_triple(drawn, index);
     char file[24];
     std::snprintf(file, sizeof file, "%06lld.png", static_cast<long long>(index));
     write_image(folder / "source" / file, triple.source);
@@ -133,13 +133,13 @@ struct ScoreSettings {
   std::string edits, images, out;
 };
 
-void print_baselines(const std::vector<scene::EditView>& views) {
+void print_baselines(const std::vector<world::EditView>& views) {
   Means copy, target, grey, blend;
-  for (const scene::EditView& view : views) {
-    copy.add(scene::score_edit(view, view.source));
-    target.add(scene::score_edit(view, view.target));
-    grey.add(scene::score_edit(view, at::full_like(view.source, 0.5)));
-    blend.add(scene::score_edit(view, (view.source + view.target) / 2));
+  for (const world::EditView& view : views) {
+    copy.add(world::score_edit(view, view.source));
+    target.add(world::score_edit(view, view.target));
+    grey.add(world::score_edit(view, at::full_like(view.source, 0.5)));
+    blend.add(world::score_edit(view, (view.source + view.target) / 2));
   }
   print_means("exact target", target);
   print_means("copy of source", copy);
@@ -147,7 +147,7 @@ void print_baselines(const std::vector<scene::EditView>& views) {
   print_means("half and half", blend);
 }
 
-void score_images(const ScoreSettings& s, const std::vector<scene::EditView>& views) {
+void score_images(const ScoreSettings& s, const std::vector<world::EditView>& views) {
   const auto files = data::list_images(s.images);
   if (files.size() != views.size()) {
     throw BadInput("--images " + s.images + ": expected an image for each of the " +
@@ -164,7 +164,7 @@ void score_images(const ScoreSettings& s, const std::vector<scene::EditView>& vi
       throw BadInput(files[i].string() +
                      ": expected the size of the source, found another; edit at "
                      "the source's own size");
-    const scene::EditScores scores = scene::score_edit(views[i], image);
+    const world::EditScores scores = world::score_edit(views[i], image);
     means.add(scores);
     lines += data::to_text(ordered_json{{"image", files[i].filename().string()},
                                         {"scores", scores_of(scores)},
@@ -189,7 +189,7 @@ int world_edits(const std::vector<std::string>& arguments) {
                    ": expected an empty or new folder, found metadata.jsonl; name another");
   }
   write_triples(s, {.seed = static_cast<uint64_t>(s.seed),
-                    .split = s.split == "seen" ? scene::Split::kSeen : scene::Split::kUnseen,
+                    .split = s.split == "seen" ? world::Split::kSeen : world::Split::kUnseen,
                     .flat = s.flat,
                     .flawless = s.flawless});
   return 0;
@@ -208,9 +208,9 @@ int world_edit_scores(const std::vector<std::string>& arguments) {
   if (!options.parse(arguments).proceed) return 0;
   if (s.edits.empty())
     throw BadInput("laurel world edit-scores: expected --edits FILE, found none");
-  std::vector<scene::EditView> views;
+  std::vector<world::EditView> views;
   data::for_each_line(s.edits, [&](const std::string& line, const std::string& where) {
-    views.push_back(scene::view_of_line(line, where));
+    views.push_back(world::view_of_line(line, where));
   });
   std::printf("%-16s%8s%8s%8s\n", "0 to 5, means", "follow", "keep", "quality");
   print_baselines(views);

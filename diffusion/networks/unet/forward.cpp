@@ -71,7 +71,7 @@ at::Tensor waves(const UNetConfig& config, const at::Tensor& t, int64_t width) {
 
 // SDXL's (Podell et al. 2023, 2.2): the pooled text and the sinusoids of six sizes. -> [B,
 // time_width]
-at::Tensor added_forward(const UNet& unet, const AddedConditions& added, int64_t batch) {
+at::Tensor added_forward(const UNet& unet, const ExtraConditions& added, int64_t batch) {
   const int64_t one = unet.config.addition_time_embed_dim;
   const int64_t text = unet.config.projection_class_embeddings_input_dim - kTimeIds * one;
   data::check_shape(added.text_embeds, {batch, text}, "unet_forward: text_embeds");
@@ -83,7 +83,7 @@ at::Tensor added_forward(const UNet& unet, const AddedConditions& added, int64_t
 }
 
 // -> [B, time_width]
-at::Tensor time_forward(const UNet& unet, const at::Tensor& t, const AddedConditions& added) {
+at::Tensor time_forward(const UNet& unet, const at::Tensor& t, const ExtraConditions& added) {
   const UNetConfig& config = unet.config;
   at::Tensor time =
       waves(config, t, config.block_out_channels[0]).to(unet.time_linear_1.weight.scalar_type());
@@ -112,7 +112,7 @@ at::Tensor unet_forward(const UNet& unet,
                         const at::Tensor& x,
                         const at::Tensor& t,
                         const at::Tensor& context,
-                        const AddedConditions& added) {
+                        const ExtraConditions& added) {
   data::check_shape(x, {-1, unet.config.in_channels, -1, -1}, "unet_forward: x");
   data::check_shape(context, {x.size(0), -1, unet.config.cross_attention_dim},
                     "unet_forward: context");
@@ -123,7 +123,7 @@ at::Tensor unet_forward(const UNet& unet,
                         const at::Tensor& x,
                         const at::Tensor& t,
                         const ContextKeys& keys,
-                        const AddedConditions& added) {
+                        const ExtraConditions& added) {
   data::check_shape(x, {-1, unet.config.in_channels, -1, -1}, "unet_forward: x");
   data::check_shape(t, {x.size(0)}, "unet_forward: t");
   TORCH_CHECK(keys.size() == count_text_attentions(unet),

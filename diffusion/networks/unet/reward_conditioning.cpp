@@ -34,7 +34,7 @@ Inputs inputs_of(const RewardBranchConfig& config,
                  int64_t batch,
                  const at::TensorOptions& options) {
   const RewardCondition all = completed(config, reward, batch);
-  const at::Tensor valid = data::sent(all.valid, options.device());
+  const at::Tensor valid = data::to_device(all.valid, options.device());
   return {
       score_waves(config, all.scores.to(options.dtype(at::kFloat)), valid).flatten(1).to(options),
       valid.to(options), all.text.to(options)};
@@ -126,7 +126,7 @@ void visit_layers(RewardBranch& w, const std::string& prefix, const LayerVisitor
   visit.conv2d(prefix + "proj_deal.proj_out", w.proj_out);
 }
 
-void silence(RewardBranch& w) {
+void zero_init_outputs(RewardBranch& w) {
   const auto zero = [](auto& layer) {
     if (!layer.weight.defined()) return;
     layer.weight = at::zeros_like(layer.weight);

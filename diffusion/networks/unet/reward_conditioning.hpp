@@ -52,7 +52,7 @@ RewardBranch build_reward_branch(const LayerSource& source,
 void visit_layers(RewardBranch& w, const std::string& prefix, const LayerVisitor& visit);
 
 // Zeroes the last layer of each way in, so that a new branch changes nothing yet.
-void silence(RewardBranch& w);
+void zero_init_outputs(RewardBranch& w);
 
 // What joins the time embedding. batch: rows, for a condition that is undefined. -> [B, time_width]
 at::Tensor reward_time(const RewardBranch& w,

@@ -220,7 +220,7 @@ void save_unet(const fs::path& folder, UNet& unet, at::ScalarType dtype) {
 UNet make_unet(const UNetConfig& config, at::Generator& generator) {
   check_unet_config(config, "make_unet");
   UNet unet = build_unet(config, random_layers(generator));
-  silence(unet.reward);
+  zero_init_outputs(unet.reward);
   return unet;
 }
 
@@ -249,17 +249,17 @@ void for_each_tensor(UNet& unet, const std::string& prefix, const data::TensorVi
   visit_layers(unet.reward, prefix, {each, each, each});
 }
 
-UNet with_products_in(const UNet& unet, at::ScalarType type) {
+UNet with_compute_dtype(const UNet& unet, at::ScalarType type) {
   UNet typed = unet;
   const auto convert = [type](const std::string&, auto& layer) {
     layer.weight = layer.weight.to(type);
     if (layer.bias.defined()) layer.bias = layer.bias.to(type);
   };
-  for_each_lora(typed, {convert, convert});
+  for_each_adaptable_layer(typed, {convert, convert});
   return typed;
 }
 
-void for_each_lora(UNet& unet, const LoraVisitor& visit) {
+void for_each_adaptable_layer(UNet& unet, const LoraVisitor& visit) {
   visit_layers(unet, "", {visit.linear, visit.conv2d, [](const std::string&, nn::Norm&) {}});
 }
 

@@ -61,7 +61,7 @@ ContextKeys context_keys(const UNet& unet,
                          const at::Tensor& context);  // context: [B, L, cross_attention_dim]
 
 // What some networks read beside the text; each undefined where the config has no such part.
-struct AddedConditions {
+struct ExtraConditions {
   at::Tensor text_embeds;    // [B, P] SDXL: the second text encoder's pooled, projected output
   at::Tensor time_ids;       // [B, 6] SDXL: original height, width, crop top, left, target h., w.
   at::Tensor timestep_cond;  // [B, time_cond_proj_dim] LCM: guidance_embedding
@@ -76,18 +76,18 @@ at::Tensor unet_forward(const UNet& unet,
                         const at::Tensor& x,
                         const at::Tensor& t,
                         const at::Tensor& context,
-                        const AddedConditions& added = {});
+                        const ExtraConditions& added = {});
 at::Tensor unet_forward(const UNet& unet,
                         const at::Tensor& x,
                         const at::Tensor& t,
                         const ContextKeys& keys,
-                        const AddedConditions& added = {});
+                        const ExtraConditions& added = {});
 
 void for_each_tensor(UNet& unet, const std::string& prefix, const data::TensorVisitor& visit);
 
 // The same network with the weights of its convolutions and linear layers in `type`, for runs that
 // compute in it and do not train: they are not converted at every use. Norms stay fp32.
-UNet with_products_in(const UNet& unet, at::ScalarType type);
+UNet with_compute_dtype(const UNet& unet, at::ScalarType type);
 
 // Every layer that may carry a LoRA, by its module path
 // ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"). The caller chooses among them by
@@ -96,6 +96,6 @@ struct LoraVisitor {
   std::function<void(const std::string& name, nn::Linear& layer)> linear;
   std::function<void(const std::string& name, nn::Conv2d& layer)> conv2d;
 };
-void for_each_lora(UNet& unet, const LoraVisitor& visit);
+void for_each_adaptable_layer(UNet& unet, const LoraVisitor& visit);
 
 }  // namespace diffusion

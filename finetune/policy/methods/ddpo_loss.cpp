@@ -24,10 +24,10 @@ at::Tensor prompt_advantages(const at::Tensor& rewards,
   return advantages;
 }
 
-SurrogateWeights surrogate_weights(const at::Tensor& log_ratio,
-                                   const at::Tensor& log_ratio_old,
-                                   const at::Tensor& advantages,
-                                   double clip_range) {
+DdpoGradient ddpo_gradient(const at::Tensor& log_ratio,
+                           const at::Tensor& log_ratio_old,
+                           const at::Tensor& advantages,
+                           double clip_range) {
   data::check_shape(log_ratio_old, {log_ratio.size(0), log_ratio.size(1)},
                     "surrogate_weights: log_ratio_old");
   data::check_shape(advantages, {log_ratio.size(0)}, "surrogate_weights: advantages");
@@ -35,7 +35,7 @@ SurrogateWeights surrogate_weights(const at::Tensor& log_ratio,
   const at::Tensor advantage = advantages.to(ratio.options()).unsqueeze(1);
   const at::Tensor open = -advantage * ratio;
   const at::Tensor clipped = -advantage * ratio.clamp(1.0 - clip_range, 1.0 + clip_range);
-  SurrogateWeights result;
+  DdpoGradient result;
   result.weights =
       at::where(clipped.gt(open), at::zeros_like(open), open);  // d rho / d log_ratio = rho
   result.loss = at::maximum(open, clipped).sum();

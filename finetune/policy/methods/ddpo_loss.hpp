@@ -17,7 +17,7 @@ at::Tensor prompt_advantages(const at::Tensor& rewards,
                              const std::vector<int64_t>& prompt_ids,
                              double limit);
 
-struct SurrogateWeights {
+struct DdpoGradient {
   at::Tensor weights;        // like log_ratio: d loss / d log_ratio
   at::Tensor loss;           // [] sum over the entries
   at::Tensor clip_fraction;  // [] of the entries: the ratio left [1 - eps, 1 + eps]
@@ -27,9 +27,9 @@ struct SurrogateWeights {
 // gradient: zero where the clipped branch rules. Entries are summed; the caller divides by their
 // number. fp64, on the device of log_ratio.
 //   log_ratio, log_ratio_old: [B, T] nats, log pi_theta / pi of any fixed policy; advantages: [B]
-SurrogateWeights surrogate_weights(const at::Tensor& log_ratio,
-                                   const at::Tensor& log_ratio_old,
-                                   const at::Tensor& advantages,
-                                   double clip_range);
+DdpoGradient ddpo_gradient(const at::Tensor& log_ratio,
+                           const at::Tensor& log_ratio_old,
+                           const at::Tensor& advantages,
+                           double clip_range);
 
 }  // namespace finetune

@@ -28,7 +28,7 @@ at::Tensor differences(const at::Tensor& x) {
 Group group_loss(const at::Tensor& u,
                  const at::Tensor& u_old,
                  const at::Tensor& rewards,
-                 const PairLossOptions& options) {
+                 const PrdpOptions& options) {
   const at::Tensor clipped =
       at::minimum(at::maximum(u, u_old - options.clip_range), u_old + options.clip_range);  // eq. 9
   const at::Tensor reward_difference = differences(rewards);
@@ -74,12 +74,12 @@ std::vector<std::vector<int64_t>> prompt_groups(const at::Tensor& rewards,
   return groups;
 }
 
-PairWeights pair_weights(const at::Tensor& log_ratio,
-                         const at::Tensor& log_ratio_old,
-                         const at::Tensor& rewards,
-                         const std::vector<int64_t>& prompt_ids,
-                         const PairLossOptions& options,
-                         const at::Tensor& step_mask) {
+PrdpGradient prdp_gradient(const at::Tensor& log_ratio,
+                           const at::Tensor& log_ratio_old,
+                           const at::Tensor& rewards,
+                           const std::vector<int64_t>& prompt_ids,
+                           const PrdpOptions& options,
+                           const at::Tensor& step_mask) {
   const auto count = static_cast<int64_t>(prompt_ids.size());
   data::check_shape(log_ratio, {count, -1}, "pair_weights: log_ratio");
   data::check_shape(log_ratio_old, {count, log_ratio.size(1)}, "pair_weights: log_ratio_old");
@@ -93,8 +93,8 @@ PairWeights pair_weights(const at::Tensor& log_ratio,
   const at::Tensor u_old = log_ratio_old.detach().to(at::kCPU, at::kDouble) * mask;
   const at::Tensor reward = rewards.detach().to(at::kCPU, at::kDouble);
 
-  PairWeights result{at::zeros_like(u), {}};
-  PairStatistics& statistics = result.statistics;
+  PrdpGradient result{at::zeros_like(u), {}};
+  PrdpStatistics& statistics = result.statistics;
   double clipped_pairs = 0, squared_error = 0, squared = 0;
   int64_t kept = 0;
   for (const auto& members : prompt_groups(reward, prompt_ids)) {

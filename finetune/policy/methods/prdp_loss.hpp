@@ -11,12 +11,12 @@
 
 namespace finetune {
 
-struct PairLossOptions {
+struct PrdpOptions {
   double beta = 1.0;        // > 0: reward a nat of KL costs
   double clip_range = 0.2;  // > 0: nats a step may move away from its snapshot, "eps" of eq. 9
 };
 
-struct PairStatistics {
+struct PrdpStatistics {
   double loss = 0;           // eq. 10, averaged over pairs, then over prompts
   int64_t pairs = 0;         // with different rewards: ties say nothing
   int64_t prompts = 0;       // that have a pair
@@ -28,9 +28,9 @@ struct PairStatistics {
 };
 
 // weights[i, t] = d loss / d u[i, t]: the surrogate sum(weights * u) has the gradient of the loss.
-struct PairWeights {
+struct PrdpGradient {
   at::Tensor weights;  // [P, T] fp64 on the CPU
-  PairStatistics statistics;
+  PrdpStatistics statistics;
 };
 
 // Eq. 5, 9 and 10 with every pair inside a prompt, and their gradient. Where both branches are
@@ -39,12 +39,12 @@ struct PairWeights {
 //   rewards: [P], one not finite drops its trajectory; prompt_ids: P of them, equal for
 //   trajectories of one prompt step_mask: [T] of 0 and 1, or undefined for all ones; a masked step
 //   leaves the objective altogether
-PairWeights pair_weights(const at::Tensor& log_ratio,
-                         const at::Tensor& log_ratio_old,
-                         const at::Tensor& rewards,
-                         const std::vector<int64_t>& prompt_ids,
-                         const PairLossOptions& options,
-                         const at::Tensor& step_mask = {});
+PrdpGradient prdp_gradient(const at::Tensor& log_ratio,
+                           const at::Tensor& log_ratio_old,
+                           const at::Tensor& rewards,
+                           const std::vector<int64_t>& prompt_ids,
+                           const PrdpOptions& options,
+                           const at::Tensor& step_mask = {});
 
 // The trajectories of each prompt, in order of first appearance; those whose reward is not finite
 // are left out.

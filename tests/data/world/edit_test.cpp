@@ -14,70 +14,70 @@
 
 namespace {
 
-using scene::Operation;
-using scene::Split;
+using world::Operation;
+using world::Split;
 
 at::Generator generator(uint64_t seed) { return at::detail::createCPUGenerator(seed); }
 
 // A large blue square on white, a small red circle to its right.
-scene::Scene two_shapes() {
-  scene::Scene scene;
+world::Scene two_shapes() {
+  world::Scene scene;
   scene.background.rgb = {1, 1, 1};
   scene.objects = {
-      {scene::Kind::kSquare, scene::Colour::kBlue, scene::Size::kLarge, 12.5, 18, 32, {0, 0, 1}, 0},
-      {scene::Kind::kCircle, scene::Colour::kRed, scene::Size::kSmall, 8, 48, 32, {1, 0, 0}, 0}};
+      {world::Kind::kSquare, world::Colour::kBlue, world::Size::kLarge, 12.5, 18, 32, {0, 0, 1}, 0},
+      {world::Kind::kCircle, world::Colour::kRed, world::Size::kSmall, 8, 48, 32, {1, 0, 0}, 0}};
   return scene;
 }
 
-scene::SceneEdit edited(const std::string& instruction) {
-  const scene::Scene source = two_shapes();
-  const scene::Edit edit = scene::parse_instruction(instruction, source);
-  return {source, edit, scene::apply(source, edit)};
+world::SceneEdit edited(const std::string& instruction) {
+  const world::Scene source = two_shapes();
+  const world::Edit edit = world::parse_instruction(instruction, source);
+  return {source, edit, world::apply(source, edit)};
 }
 
 TEST(Edit, EachOperationGivesItsExactScene) {
-  EXPECT_EQ(edited("turn the square violet").target.objects[0].colour, scene::Colour::kPurple);
+  EXPECT_EQ(edited("turn the square violet").target.objects[0].colour, world::Colour::kPurple);
   EXPECT_EQ(edited("move the red circle up").target.objects[1].y, 16);
   EXPECT_EQ(edited("make the disc large").target.objects[1].scale, 12.5);
   EXPECT_EQ(edited("remove the square").target.objects.size(), 1u);
   EXPECT_EQ(edited("swap the square and the circle").target.objects[0].x, 48);
-  EXPECT_EQ(edited("make the background dark blue").target.background.tone, scene::Tone::kNavy);
+  EXPECT_EQ(edited("make the background dark blue").target.background.tone, world::Tone::kNavy);
   const auto added = edited("add a small green ring at the top").target.objects;
   ASSERT_EQ(added.size(), 3u);
   EXPECT_EQ(added[2].x, 32);
-  EXPECT_EQ(added[2].y, scene::kThird / 2);
+  EXPECT_EQ(added[2].y, world::kThird / 2);
 }
 
 TEST(Edit, ParsingNamesTheWordOrTheMissingShape) {
   const auto complaint = [](const std::string& text) {
-    return refusal([&] { scene::parse_instruction(text, two_shapes()); });
+    return refusal([&] { world::parse_instruction(text, two_shapes()); });
   };
   EXPECT_NE(complaint("make the square grean").find("did you mean green?"), std::string::npos);
   EXPECT_NE(complaint("melt the square").find("word 1: expected a verb"), std::string::npos);
   EXPECT_NE(complaint("remove the ring").find("does not hold"), std::string::npos);
   EXPECT_NE(complaint("remove the square now").find("the end"), std::string::npos);
-  scene::Scene twice = two_shapes();
-  twice.objects[0].kind = scene::Kind::kCircle;
-  EXPECT_NE(refusal([&] { scene::parse_instruction("remove the circle", twice); }).find("several"),
+  world::Scene twice = two_shapes();
+  twice.objects[0].kind = world::Kind::kCircle;
+  EXPECT_NE(refusal([&] { world::parse_instruction("remove the circle", twice); }).find("several"),
             std::string::npos);
 }
 
 TEST(Edit, DrawnInstructionsReadBackAndBothScenesAreWhatTheOracleSees) {
   auto random = generator(1);
-  std::array<int, scene::kOperations> seen = {};
+  std::array<int, world::kOperations> seen = {};
   for (int draw = 0; draw < 400; ++draw) {
     const Split split = draw % 2 ? Split::kSeen : Split::kUnseen;
-    const auto edit = scene::random_edit(random, split);
-    scene::Random words(random);
-    const std::string text = scene::instruction(edit.source, edit.edit, words);
-    const auto again = scene::parse_instruction(text, edit.source);
+    const auto edit = world::random_edit(random, split);
+    world::Random words(random);
+    const std::string text = world::instruction(edit.source, edit.edit, words);
+    const auto again = world::parse_instruction(text, edit.source);
     EXPECT_EQ(again.operation, edit.edit.operation) << text;
-    const auto target = scene::apply(edit.source, again);
-    EXPECT_TRUE(at::equal(scene::render(target), scene::render(edit.target))) << text;
-    EXPECT_EQ(scene::split_of(edit.source, edit.edit), split) << text;
-    EXPECT_TRUE(scene::well_placed(edit.target)) << text;
-    const std::string caption = scene::caption(edit.target, random);
-    EXPECT_TRUE(scene::caption_match(scene::render(edit.target), caption).exact) << caption;
+    const auto target = world::apply(edit.source, again);
+    EXPECT_TRUE(at::equal(world::render(target), world::render(edit.target))) << text;
+    EXPECT_EQ(world::split_of(edit.source, edit.edit), split) << text;
+    EXPECT_TRUE(world::well_placed(edit.target)) << text;
+    const std::string caption = world::caption(edit.target, random);
+    EXPECT_TRUE(world::caption_match(world::render(edit.target), caption).exact) << caption;
     seen[static_cast<size_t>(edit.edit.operation)] += 1;
   }
   for (const int count : seen) EXPECT_GT(count, 20);
@@ -87,49 +87,49 @@ TEST(EditScore, TheTargetIsPerfectAndTheSourceOnlyDisobeys) {
   auto random = generator(2);
   for (int draw = 0; draw < 600; ++draw) {
     const auto split = draw % 2 ? Split::kSeen : Split::kUnseen;
-    const auto edit = scene::random_edit(random, split);
-    scene::Random flat_random(random);
-    const auto flat = scene::view_of(scene::random_flat_edit(flat_random, split));
-    for (const auto& view : {scene::view_of(edit), flat}) {
+    const auto edit = world::random_edit(random, split);
+    world::Random flat_random(random);
+    const auto flat = world::view_of(world::random_flat_edit(flat_random, split));
+    for (const auto& view : {world::view_of(edit), flat}) {
       const auto target = data::from_uint8(data::to_uint8(view.target));
       const auto source = data::from_uint8(data::to_uint8(view.source));
-      EXPECT_EQ(scene::score_edit(view, target).values, (std::array<double, 3>{5, 5, 5}));
-      EXPECT_EQ(scene::score_edit(view, source).values, (std::array<double, 3>{0, 5, 5}))
-          << scene::name(edit.edit.operation);
+      EXPECT_EQ(world::score_edit(view, target).values, (std::array<double, 3>{5, 5, 5}));
+      EXPECT_EQ(world::score_edit(view, source).values, (std::array<double, 3>{0, 5, 5}))
+          << world::name(edit.edit.operation);
     }
   }
 }
 
 TEST(EditScore, HandCountedPixels) {
-  const auto view = scene::view_of(edited("make the square red"));
+  const auto view = world::view_of(edited("make the square red"));
   // The counted part of the square is what lies a pixel within its outline: a half side of 10.
   at::Tensor half = view.target.clone();
   half.slice(2, 0, 18).copy_(view.source.slice(2, 0, 18));
-  const auto scores = scene::score_edit(view, half);
+  const auto scores = world::score_edit(view, half);
   EXPECT_NEAR(scores.values[0], 2.5, 1e-6);
   EXPECT_EQ(scores.values[1], 5);
   EXPECT_EQ(scores.sentence(), "the blue square is only partly recoloured; None; None");
   at::Tensor stray = view.target.clone();
   stray.slice(1, 0, 8).slice(2, 0, 32).copy_(at::tensor({0.f, 0.f, 0.f}).view({3, 1, 1}));
-  EXPECT_EQ(scene::score_edit(view, stray).feedback[1], "the background changed");
+  EXPECT_EQ(world::score_edit(view, stray).feedback[1], "the background changed");
   // 256 wrong pixels of the 1024 that bring it to nothing.
-  EXPECT_NEAR(scene::score_edit(view, stray).values[1], 3.75, 1e-6);
+  EXPECT_NEAR(world::score_edit(view, stray).values[1], 3.75, 1e-6);
   at::Tensor lost = view.target.clone();
   lost.slice(2, 34, 64).fill_(1);
-  EXPECT_EQ(scene::score_edit(view, lost).values[1], 0);
-  EXPECT_EQ(scene::score_edit(view, lost).feedback[1], "the red circle changed");
-  EXPECT_THROW(scene::score_edit(view, at::zeros({3, 32, 32})), c10::Error);
+  EXPECT_EQ(world::score_edit(view, lost).values[1], 0);
+  EXPECT_EQ(world::score_edit(view, lost).feedback[1], "the red circle changed");
+  EXPECT_THROW(world::score_edit(view, at::zeros({3, 32, 32})), c10::Error);
 }
 
 TEST(EditScore, FlatNoiseLowersTheQualityAlone) {
   auto random = generator(3);
   at::Tensor sum = at::zeros({3}, at::kDouble);
   for (int draw = 0; draw < 100; ++draw) {
-    scene::Random words(random);
-    const auto view = scene::view_of(scene::random_flat_edit(words, Split::kSeen));
+    world::Random words(random);
+    const auto view = world::view_of(world::random_flat_edit(words, Split::kSeen));
     const auto noisy = (view.target + 0.06 * at::randn({3, 16, 16}, random)).clamp(0, 1);
     for (int64_t axis = 0; axis < 3; ++axis)
-      sum[axis] += scene::score_edit(view, noisy).values[static_cast<size_t>(axis)] / 100;
+      sum[axis] += world::score_edit(view, noisy).values[static_cast<size_t>(axis)] / 100;
   }
   EXPECT_NEAR(sum[0].item<double>(), 5, 0.01);
   EXPECT_NEAR(sum[1].item<double>(), 5, 0.01);
@@ -141,55 +141,55 @@ TEST(EditTriple, ComposeTakesTheSharesThatItIsTold) {
   at::Tensor target = source.clone(), disturbed = source.clone();
   target.slice(1, 0, 4) = 1;
   disturbed.slice(1, 2, 8) = 0.5;
-  const scene::Flaws half{.followed = 0.5, .disturbed = 0.25};
-  const at::Tensor image = scene::compose(source, target, disturbed, half);
+  const world::Flaws half{.followed = 0.5, .disturbed = 0.25};
+  const at::Tensor image = world::compose(source, target, disturbed, half);
   EXPECT_EQ((image[0] == 1).sum().item<int64_t>(), 16);   // of 32 changed pixels
   EXPECT_EQ((image[0] == 0.5).sum().item<int64_t>(), 8);  // of 32 that the edit leaves alone
   EXPECT_TRUE((image[0].slice(0, 0, 4).slice(1, 0, 4) == 1).all().item<bool>());  // the left half
 }
 
 TEST(EditTriple, IsAFunctionOfSeedAndIndexAndItsLabelsAreThoseOfTheFile) {
-  const scene::TripleOptions options{.seed = 7};
+  const world::TripleOptions options{.seed = 7};
   std::set<std::string> texts;
   for (int64_t index = 0; index < 40; ++index) {
-    const auto one = scene::draw_triple(options, index), two = scene::draw_triple(options, index);
+    const auto one = world::draw_triple(options, index), two = world::draw_triple(options, index);
     EXPECT_TRUE(at::equal(one.edited, two.edited));
     EXPECT_EQ(one.instruction, two.instruction);
     const auto file = data::decode_image(data::encode_png(one.edited), "edited");
-    EXPECT_EQ(scene::score_edit(one.view, file).values, one.scores.values);
+    EXPECT_EQ(world::score_edit(one.view, file).values, one.scores.values);
     texts.insert(one.instruction);
   }
   EXPECT_GT(texts.size(), 35u);
   EXPECT_FALSE(
-      at::equal(scene::draw_triple({.seed = 8}, 0).edited, scene::draw_triple(options, 0).edited));
-  EXPECT_THROW(scene::draw_triple(options, -1), c10::Error);
+      at::equal(world::draw_triple({.seed = 8}, 0).edited, world::draw_triple(options, 0).edited));
+  EXPECT_THROW(world::draw_triple(options, -1), c10::Error);
 }
 
 // Scores nearly apart from one another, and (5, 5, 5) rare: asking for it must mean something.
 TEST(EditTriple, ALineTellsHowItWasDrawn) {
   const std::string line =
       R"({"world": {"seed": 7, "index": 3, "split": "unseen", "flat": false}})";
-  const auto drawn = scene::drawn_line(line, "f:1");
+  const auto drawn = world::drawn_line(line, "f:1");
   ASSERT_TRUE(drawn);
   EXPECT_EQ(drawn->options.seed, 7u);
-  EXPECT_EQ(drawn->options.split, scene::Split::kUnseen);
+  EXPECT_EQ(drawn->options.split, world::Split::kUnseen);
   EXPECT_EQ(drawn->index, 3);
-  const scene::TripleOptions options{.seed = 7, .split = scene::Split::kUnseen, .flawless = true};
-  EXPECT_TRUE(at::equal(scene::view_of_line(line, "f:1").target,
-                        scene::draw_triple(options, 3).view.target));
+  const world::TripleOptions options{.seed = 7, .split = world::Split::kUnseen, .flawless = true};
+  EXPECT_TRUE(at::equal(world::view_of_line(line, "f:1").target,
+                        world::draw_triple(options, 3).view.target));
   for (const char* other : {"{}", R"({"world": {"seed": 7}})", R"({"world": "x"})"}) {
-    EXPECT_FALSE(scene::drawn_line(other, "f:1"));
-    EXPECT_NE(refusal([&] { scene::view_of_line(other, "f:1"); }).find("f:1: expected \"world\""),
+    EXPECT_FALSE(world::drawn_line(other, "f:1"));
+    EXPECT_NE(refusal([&] { world::view_of_line(other, "f:1"); }).find("f:1: expected \"world\""),
               std::string::npos);
   }
 }
 
 TEST(EditTriple, AxesVaryApart) {
   for (const bool flat : {false, true}) {
-    const scene::TripleOptions options{.seed = 9, .flat = flat};
+    const world::TripleOptions options{.seed = 9, .flat = flat};
     at::Tensor scores = at::empty({600, 3}, at::kDouble);
     for (int64_t index = 0; index < scores.size(0); ++index) {
-      const auto values = scene::draw_triple(options, index).scores.values;
+      const auto values = world::draw_triple(options, index).scores.values;
       scores[index] = at::tensor(at::ArrayRef<double>(values), at::kDouble);
     }
     const at::Tensor correlation = at::corrcoef(scores.t());

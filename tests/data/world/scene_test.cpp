@@ -14,18 +14,18 @@
 
 namespace {
 
-using scene::Colour;
-using scene::Kind;
-using scene::Split;
+using world::Colour;
+using world::Kind;
+using world::Split;
 
 at::Generator generator(uint64_t seed) { return at::detail::createCPUGenerator(seed); }
 
 TEST(Scene, RenderIsAnImageWithTheShapeWhereItWasPut) {
-  scene::Scene scene;
+  world::Scene scene;
   scene.background.rgb = {1, 1, 1};
   scene.objects.push_back(
-      {Kind::kSquare, Colour::kBlue, scene::Size::kLarge, 12.5, 32, 32, {0, 0, 1}, 0});
-  const at::Tensor image = scene::render(scene);
+      {Kind::kSquare, Colour::kBlue, world::Size::kLarge, 12.5, 32, 32, {0, 0, 1}, 0});
+  const at::Tensor image = world::render(scene);
   ASSERT_EQ(image.sizes(), (at::IntArrayRef{3, 64, 64}));
   EXPECT_EQ(image.scalar_type(), at::kFloat);
   EXPECT_FLOAT_EQ(image[0][32][32].item<float>(), 0);
@@ -36,34 +36,34 @@ TEST(Scene, RenderIsAnImageWithTheShapeWhereItWasPut) {
 }
 
 TEST(Scene, DrawnAreaIsTheStatedArea) {
-  for (int64_t kind = 0; kind < scene::kKinds; ++kind) {
-    scene::Scene scene;
+  for (int64_t kind = 0; kind < world::kKinds; ++kind) {
+    world::Scene scene;
     scene.objects.push_back(
-        {static_cast<Kind>(kind), Colour::kRed, scene::Size::kLarge, 12, 31.3, 33.6, {1, 1, 1}, 0});
-    const double drawn = scene::render(scene)[0].sum().item<double>();
-    EXPECT_NEAR(drawn, scene::area(static_cast<Kind>(kind), 12), 4) << "kind " << kind;
+        {static_cast<Kind>(kind), Colour::kRed, world::Size::kLarge, 12, 31.3, 33.6, {1, 1, 1}, 0});
+    const double drawn = world::render(scene)[0].sum().item<double>();
+    EXPECT_NEAR(drawn, world::area(static_cast<Kind>(kind), 12), 4) << "kind " << kind;
   }
 }
 
 TEST(Scene, BatchRepeatsForAGeneratorStateAndMovesItOn) {
   auto one = generator(5), two = generator(5);
-  const auto first = scene::random_batch(6, Split::kSeen, one);
-  const auto again = scene::random_batch(6, Split::kSeen, two);
-  const auto next = scene::random_batch(6, Split::kSeen, one);
+  const auto first = world::random_batch(6, Split::kSeen, one);
+  const auto again = world::random_batch(6, Split::kSeen, two);
+  const auto next = world::random_batch(6, Split::kSeen, one);
   EXPECT_TRUE(at::equal(first.images, again.images));
   EXPECT_EQ(first.captions, again.captions);
   EXPECT_FALSE(at::equal(first.images, next.images));
-  EXPECT_THROW(scene::random_batch(0, Split::kSeen, one), c10::Error);
+  EXPECT_THROW(world::random_batch(0, Split::kSeen, one), c10::Error);
 }
 
 TEST(Scene, SplitsDifferByHeldOutCombinations) {
   auto random = generator(6);
   for (int draw = 0; draw < 500; ++draw) {
     const auto count_held_out = [&](Split split) {
-      const auto scene = scene::random_scene(random, split);
+      const auto scene = world::random_scene(random, split);
       return std::count_if(
           scene.objects.begin(), scene.objects.end(),
-          [](const scene::Object& object) { return scene::held_out(object.colour, object.kind); });
+          [](const world::Object& object) { return world::held_out(object.colour, object.kind); });
     };
     EXPECT_EQ(count_held_out(Split::kSeen), 0);
     EXPECT_GE(count_held_out(Split::kUnseen), 1);
@@ -75,10 +75,10 @@ TEST(Scene, TruthBearsOutEveryDrawnCaption) {
   std::set<std::string> captions;
   for (int draw = 0; draw < 5000; ++draw) {
     const Split split = draw % 2 ? Split::kSeen : Split::kUnseen;
-    const auto scene = scene::random_scene(random, split);
-    const std::string text = scene::caption(scene, random);
-    EXPECT_TRUE(scene::match(scene::parse_caption(text), scene::truth(scene)).exact) << text;
-    EXPECT_EQ(scene::split_of(scene::parse(text)), split) << text;
+    const auto scene = world::random_scene(random, split);
+    const std::string text = world::caption(scene, random);
+    EXPECT_TRUE(world::match(world::parse_caption(text), world::truth(scene)).exact) << text;
+    EXPECT_EQ(world::split_of(world::parse(text)), split) << text;
     EXPECT_LE(std::count(text.begin(), text.end(), ' ') + 1, 28) << text;
     captions.insert(text);
   }
@@ -89,7 +89,7 @@ TEST(Scene, HalfOfTheScenesHoldOneShape) {
   auto random = generator(8);
   std::array<int, 4> counts = {};
   for (int draw = 0; draw < 3000; ++draw)
-    counts[scene::random_scene(random, Split::kSeen).objects.size()] += 1;
+    counts[world::random_scene(random, Split::kSeen).objects.size()] += 1;
   EXPECT_NEAR(counts[1] / 3000.0, 0.5, 0.04);
   EXPECT_NEAR(counts[2] / 3000.0, 0.34, 0.04);
   EXPECT_NEAR(counts[3] / 3000.0, 0.16, 0.04);
@@ -98,41 +98,41 @@ TEST(Scene, HalfOfTheScenesHoldOneShape) {
 TEST(Caption, AllCaptionsAreDistinctAndReadBack) {
   std::set<std::string> distinct;
   for (const Split split : {Split::kSeen, Split::kUnseen}) {
-    for (const std::string& text : scene::all_captions(split)) {
-      const auto sentence = scene::parse(text);
-      EXPECT_EQ(scene::split_of(sentence), split);
-      EXPECT_EQ(scene::write(sentence, [](int64_t) { return 0; }), text);
+    for (const std::string& text : world::all_captions(split)) {
+      const auto sentence = world::parse(text);
+      EXPECT_EQ(world::split_of(sentence), split);
+      EXPECT_EQ(world::write(sentence, [](int64_t) { return 0; }), text);
       EXPECT_TRUE(distinct.insert(text).second) << text;
     }
   }
   EXPECT_GT(distinct.size(), 2000u);
-  EXPECT_EQ(scene::all_captions(Split::kSeen), scene::all_captions(Split::kSeen));
+  EXPECT_EQ(world::all_captions(Split::kSeen), world::all_captions(Split::kSeen));
 }
 
 TEST(Caption, ParaphrasesMakeTheSameClaims) {
   const auto plain =
-      scene::parse("a small cyan circle in the top left corner on a pale blue background");
+      world::parse("a small cyan circle in the top left corner on a pale blue background");
   const auto other =
-      scene::parse("a picture of one little turquoise disc at the top left, light blue background");
+      world::parse("a picture of one little turquoise disc at the top left, light blue background");
   const auto zero = [](int64_t) { return 0; };
-  EXPECT_EQ(scene::write(plain, zero), scene::write(other, zero));
-  EXPECT_EQ(scene::write(other, zero),
+  EXPECT_EQ(world::write(plain, zero), world::write(other, zero));
+  EXPECT_EQ(world::write(other, zero),
             "a small cyan circle in the top left corner on a pale blue background");
 }
 
 TEST(Caption, ClaimsAreListed) {
-  const auto claims = scene::parse_caption("an orange ring to the left of a big green box");
+  const auto claims = world::parse_caption("an orange ring to the left of a big green box");
   ASSERT_EQ(claims.size(), 7u);
   EXPECT_EQ(claims[0].value, 2);
-  EXPECT_EQ(claims[5].kind, scene::ClaimKind::kSize);
-  EXPECT_EQ(claims[6].kind, scene::ClaimKind::kRelation);
-  EXPECT_EQ(claims[6].value, static_cast<int64_t>(scene::Relation::kLeftOf));
+  EXPECT_EQ(claims[5].kind, world::ClaimKind::kSize);
+  EXPECT_EQ(claims[6].kind, world::ClaimKind::kRelation);
+  EXPECT_EQ(claims[6].value, static_cast<int64_t>(world::Relation::kLeftOf));
 }
 
 TEST(Caption, TextOutsideTheGrammarNamesTheWord) {
   const auto message = [](const std::string& text) -> std::string {
     try {
-      scene::parse_caption(text);
+      world::parse_caption(text);
     } catch (const data::BadInput& error) {
       return error.what();
     }
@@ -152,12 +152,12 @@ TEST(Caption, TextOutsideTheGrammarNamesTheWord) {
 }
 
 TEST(Match, CountsTheClaimsThatHoldUnderTheBestPairing) {
-  scene::Reading reading;
-  reading.objects.push_back({Kind::kCircle, Colour::kRed, scene::Size::kSmall, 8, 10, 30, {}});
-  reading.objects.push_back({Kind::kSquare, Colour::kBlue, scene::Size::kLarge, 12, 50, 30, {}});
-  reading.background = scene::Tone::kWhite;
+  world::Reading reading;
+  reading.objects.push_back({Kind::kCircle, Colour::kRed, world::Size::kSmall, 8, 10, 30, {}});
+  reading.objects.push_back({Kind::kSquare, Colour::kBlue, world::Size::kLarge, 12, 50, 30, {}});
+  reading.background = world::Tone::kWhite;
   const auto matched = [&](const std::string& text) {
-    return scene::match(scene::parse_caption(text), reading);
+    return world::match(world::parse_caption(text), reading);
   };
   EXPECT_TRUE(matched("a blue square right of a red circle").exact);
   EXPECT_TRUE(

@@ -38,7 +38,7 @@ TEST(SaveLike, ASingleFileStaysOneAndOnlyWhatChangedChanges) {
   auto unet = diffusion::load_single_file(source, {}).pipeline.unet;
   add_to(unet.conv_in.bias, 1);
   add_to(unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_k.weight, 1);
-  diffusion::save_like(source, target, {{"unet", diffusion::tensors_of(unet)}});
+  diffusion::save_in_source_format(source, target, {{"unet", diffusion::tensors_of(unet)}});
   const Weights before = data::read_weights_file(source), after = data::read_safetensors(target);
   ASSERT_EQ(after.tensors.size(), before.tensors.size());
   std::vector<std::string> changed;
@@ -65,7 +65,7 @@ TEST(SaveLike, APackedProjectionAndATransposedOneGoBack) {
   nn::for_each_tensor(text, "text_model", [&](const std::string& name, at::Tensor& tensor) {
     parts["text_encoder_2"].tensors[name] = tensor;
   });
-  diffusion::save_like(source, target, parts);
+  diffusion::save_in_source_format(source, target, parts);
   const Weights before = data::read_weights_file(source);
   Weights after = data::read_safetensors(target);
   for (const auto& [name, tensor] : before.tensors)
@@ -75,7 +75,7 @@ TEST(SaveLike, APackedProjectionAndATransposedOneGoBack) {
   add_to(parts["text_encoder_2"].tensors.at(key), 2);
   add_to(parts["text_encoder_2"].tensors.at("text_projection.weight"), 0.5);
   fs::remove(target);
-  diffusion::save_like(source, target, parts);
+  diffusion::save_in_source_format(source, target, parts);
   after = data::read_safetensors(target);
   const std::string packed =
       "conditioner.embedders.1.model.transformer.resblocks.1.attn.in_proj_bias";
@@ -110,7 +110,7 @@ TEST(SaveLike, AFolderKeepsItsFilesShardsAndConfigs) {
   data::write_file(source / "README.md", "mine\n");
   auto unet = diffusion::load_pipeline(source).unet;
   add_to(unet.conv_out.bias, 1);
-  diffusion::save_like(source, target, {{"unet", diffusion::tensors_of(unet)}});
+  diffusion::save_in_source_format(source, target, {{"unet", diffusion::tensors_of(unet)}});
   for (const char* file : {"README.md", "model_index.json", "unet/config.json", "vae/config.json",
                            "unet/diffusion_pytorch_model.safetensors.index.json",
                            "vae/diffusion_pytorch_model.safetensors", "tokenizer/merges.txt"})
@@ -126,7 +126,7 @@ TEST(SaveLike, WhatHasNoPlaceIsRefused) {
   const fs::path root = fresh_folder();
   const auto refusal = [&](const fs::path& source, const fs::path& target, const Weights& unet) {
     try {
-      diffusion::save_like(source, target, {{"unet", unet}});
+      diffusion::save_in_source_format(source, target, {{"unet", unet}});
     } catch (const data::BadInput& error) {
       return std::string(error.what());
     }

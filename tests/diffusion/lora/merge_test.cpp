@@ -160,14 +160,16 @@ TEST(MergeCheckpoints, DifferencesAreNamed) {
 TEST(CheckpointParts, AreWrittenAsAWholeFolder) {
   const fs::path folder = fresh("written");
   const CheckpointParts parts = base_with({use_of("kohya.safetensors")});
-  diffusion::save_like(parts.source, folder, parts.parts, at::kHalf);
+  diffusion::save_in_source_format(parts.source, folder, parts.parts, at::kHalf);
   EXPECT_TRUE(fs::exists(folder / "tokenizer" / "vocab.json"));
   EXPECT_FALSE(fs::exists(folder.string() + ".tmp"));
   const auto read = diffusion::read_checkpoint_parts(folder);
   EXPECT_LE(difference(read, parts), 5e-3);
   EXPECT_EQ(read.parts.at("vae").tensors.begin()->second.scalar_type(), at::kHalf);
   diffusion::load_pipeline(folder);
-  EXPECT_NE(refusal([&] { diffusion::save_like(parts.source, folder, {}); }).find("there already"),
+  EXPECT_NE(refusal([&] {
+              diffusion::save_in_source_format(parts.source, folder, {});
+            }).find("there already"),
             std::string::npos);
 }
 
@@ -186,7 +188,7 @@ TEST(CheckpointParts, ASingleFileAndItsFolderHaveTheSameTensors) {
     EXPECT_EQ(difference(twice, file), 0) << family;
     EXPECT_EQ(file.parts.size(), std::string(family) == "sdxl" ? 4u : 3u);
     const fs::path target = fresh(std::string(family) + ".safetensors");
-    diffusion::save_like(source, target, twice.parts, at::kFloat);
+    diffusion::save_in_source_format(source, target, twice.parts, at::kFloat);
     const auto again = diffusion::read_checkpoint_parts(target);
     EXPECT_EQ(difference(again, file), 0) << family;
     EXPECT_EQ(again.parts.at("unet").tensors.begin()->second.scalar_type(), at::kFloat);

@@ -269,16 +269,17 @@ TEST(Guidance, ByHand) {
 }
 
 TEST(Guidance, BranchesFollowTheNetworkAndTheScales) {
-  using diffusion::Branches;
+  using diffusion::GuidanceBatch;
   diffusion::UNetConfig plain, lcm, edit;
   lcm.time_cond_proj_dim = 256;
   edit.in_channels = 8;
-  EXPECT_EQ(diffusion::branches_of(plain, {.scale = 7}), Branches::kUnconditionalPrompt);
-  EXPECT_EQ(diffusion::branches_of(plain, {.scale = 1}), Branches::kPrompt);
-  EXPECT_EQ(diffusion::branches_of(lcm, {.scale = 7}), Branches::kPrompt);
-  EXPECT_EQ(diffusion::branches_of(edit, {.scale = 7}), Branches::kPromptImageNone);
-  EXPECT_EQ(diffusion::branches_of(edit, {.scale = 7, .image_scale = 0.9}), Branches::kPrompt);
-  EXPECT_EQ(diffusion::branches_of(edit, {.scale = 1}), Branches::kPrompt);
+  EXPECT_EQ(diffusion::guidance_batch(plain, {.scale = 7}), GuidanceBatch::kUnconditionalPrompt);
+  EXPECT_EQ(diffusion::guidance_batch(plain, {.scale = 1}), GuidanceBatch::kPrompt);
+  EXPECT_EQ(diffusion::guidance_batch(lcm, {.scale = 7}), GuidanceBatch::kPrompt);
+  EXPECT_EQ(diffusion::guidance_batch(edit, {.scale = 7}), GuidanceBatch::kPromptImageNone);
+  EXPECT_EQ(diffusion::guidance_batch(edit, {.scale = 7, .image_scale = 0.9}),
+            GuidanceBatch::kPrompt);
+  EXPECT_EQ(diffusion::guidance_batch(edit, {.scale = 1}), GuidanceBatch::kPrompt);
 }
 
 }  // namespace

@@ -104,7 +104,7 @@ TEST(Keep, LeadsEveryPredictionToTheSource) {
     config.prediction_type = prediction;
     const auto schedule = diffusion::make_schedule(config);
     const auto zero = [](const at::Tensor& x, double) { return at::zeros_like(x); };
-    const auto denoiser = diffusion::kept_denoiser(zero, schedule, {at::zeros({1, 1, 8, 8}), x0});
+    const auto denoiser = diffusion::masked_denoiser(zero, schedule, {at::zeros({1, 1, 8, 8}), x0});
     const double abar = schedule.alphas_cumprod[400];
     const at::Tensor x = std::sqrt(abar) * x0 + std::sqrt(1 - abar) * noise;
     const at::Tensor found = diffusion::predict(prediction, abar, denoiser(x, 400.0), x).x0;

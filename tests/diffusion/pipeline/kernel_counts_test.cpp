@@ -49,7 +49,7 @@ diffusion::UNetConfig sdxl() { return bench::shape_by_name("sdxl").unet; }
 
 std::map<std::string, Count> unet_counts(const diffusion::UNetConfig& config, int64_t side) {
   const diffusion::UNet unet = diffusion::meta_unet(config);
-  diffusion::AddedConditions added;
+  diffusion::ExtraConditions added;
   if (config.addition_time_embed_dim > 0) {
     added.text_embeds = meta({1, 1280});
     added.time_ids = meta({1, diffusion::kTimeIds});

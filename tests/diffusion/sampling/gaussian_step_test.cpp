@@ -85,8 +85,8 @@ TEST(Step, LogProbabilityOfAHandMadeCase) {
   const at::Tensor x = at::full({1, 1, 1, 2}, 1.0, at::kDouble), epsilon = at::zeros_like(x);
   // x0 = 1 / 0.5 = 2, mean = 0.8 * 2 = 1.6; next = (1.6, 2.6) is (0, 2) sigma away.
   const auto scored =
-      diffusion::ddim_score(step, Prediction::kEpsilon, epsilon, x,
-                            at::tensor({1.6, 2.6}).to(at::kDouble).view({1, 1, 1, 2}));
+      diffusion::ddim_log_prob(step, Prediction::kEpsilon, epsilon, x,
+                               at::tensor({1.6, 2.6}).to(at::kDouble).view({1, 1, 1, 2}));
   EXPECT_NEAR(scored.log_prob.item<double>(), -2.0 - 2 * (std::log(0.5) + 0.5 * std::log(2 * M_PI)),
               1e-9);
 }
@@ -98,7 +98,7 @@ TEST(Step, ScoringASampledStepGivesItsLogProbabilityBitForBit) {
   for (const auto prediction : {Prediction::kEpsilon, Prediction::kV, Prediction::kSample}) {
     for (const auto& step : sd_steps(10, 1.0)) {
       const auto sampled = diffusion::ddim_sample(step, prediction, output, x, noise);
-      const auto scored = diffusion::ddim_score(step, prediction, output, x, sampled.next);
+      const auto scored = diffusion::ddim_log_prob(step, prediction, output, x, sampled.next);
       EXPECT_TRUE(at::equal(sampled.mean, scored.mean));
       EXPECT_TRUE(at::equal(sampled.log_prob, scored.log_prob));
     }
@@ -144,7 +144,7 @@ TEST(LogRatio, IsTheDifferenceOfLogProbabilities) {
                    b = random({3, 4, 2, 2}, 3);
   const auto sampled =
       diffusion::ddim_sample(step, Prediction::kEpsilon, a, x, random({3, 4, 2, 2}, 4));
-  const auto other = diffusion::ddim_score(step, Prediction::kEpsilon, b, x, sampled.next);
+  const auto other = diffusion::ddim_log_prob(step, Prediction::kEpsilon, b, x, sampled.next);
   const at::Tensor ratio = diffusion::log_ratio(sampled.mean, other.mean, sampled.next, step.sigma);
   EXPECT_TRUE(at::allclose(ratio, sampled.log_prob - other.log_prob, 1e-9, 1e-9));
 }
@@ -175,8 +175,9 @@ TEST(LogRatio, GradientAgreesWithFiniteDifferences) {
   const at::Tensor x = random({1, 1, 2, 2}, 1), next = random({1, 1, 2, 2}, 2),
                    reference = random({1, 1, 2, 2}, 3);
   const auto ratio_at = [&](const at::Tensor& output) {
-    return diffusion::log_ratio(diffusion::ddim_score(step, Prediction::kV, output, x, next).mean,
-                                reference, next, step.sigma)
+    return diffusion::log_ratio(
+               diffusion::ddim_log_prob(step, Prediction::kV, output, x, next).mean, reference,
+               next, step.sigma)
         .sum();
   };
   const at::Tensor output = random({1, 1, 2, 2}, 4).requires_grad_(true);
@@ -191,9 +192,9 @@ TEST(LogRatio, GradientAgreesWithFiniteDifferences) {
 TEST(Step, WrongShapesAndRangesThrow) {
   const auto step = sd_steps(10, 1.0)[0];
   const at::Tensor x = at::zeros({2, 4, 2, 2});
-  EXPECT_THROW(diffusion::ddim_score(step, Prediction::kV, x, x, at::zeros({1, 4, 2, 2})),
+  EXPECT_THROW(diffusion::ddim_log_prob(step, Prediction::kV, x, x, at::zeros({1, 4, 2, 2})),
                c10::Error);
-  EXPECT_THROW(diffusion::ddim_score(step, Prediction::kV, at::zeros({2, 8, 2, 2}), x, x),
+  EXPECT_THROW(diffusion::ddim_log_prob(step, Prediction::kV, at::zeros({2, 8, 2, 2}), x, x),
                c10::Error);
   EXPECT_THROW(diffusion::log_ratio(x, x, x, 0.0), c10::Error);
   EXPECT_THROW(sd_steps(10, 1.5), c10::Error);

@@ -235,9 +235,10 @@ TEST(DrawBatch, BlendsTheLastCaptionsAndRatesTheOthers) {
   config.reward_batch_size = 1;
   EXPECT_EQ(finetune::rated_rows(config), 1);
   diffusion::UNet student = task.unet;
-  auto learner = finetune::make_learner(config, finetune::trained_parameters(student, config), 1);
+  auto optimizer =
+      finetune::make_optimizer(config, finetune::trained_parameters(student, config), 1);
   const finetune::Distillation run =
-      finetune::make_distillation(task, data, config, student, learner);
+      finetune::make_distillation(task, data, config, student, optimizer);
   auto generator = at::detail::createCPUGenerator(4);
   bool swapped = false, kept = false;
   for (int draw = 0; draw < 5; ++draw) {
@@ -272,9 +273,10 @@ TEST(LastStepState, SetsOutWhereLcmSamplingDoes) {
   const auto data = tests::distill_data();
   const DistillConfig config = tests::distill_config();
   diffusion::UNet student = task.unet;
-  auto learner = finetune::make_learner(config, finetune::trained_parameters(student, config), 1);
+  auto optimizer =
+      finetune::make_optimizer(config, finetune::trained_parameters(student, config), 1);
   const finetune::Distillation run =
-      finetune::make_distillation(task, data, config, student, learner);
+      finetune::make_distillation(task, data, config, student, optimizer);
   auto generator = at::detail::createCPUGenerator(4);
   const finetune::LcdConditions conditions{task.encode({"a", "b"}), {}, {}, at::full({2}, 3.0)};
   const int64_t expected[] = {999, 499, 339, 259};

@@ -157,10 +157,10 @@ void check_step(const Case& c) {
   config.adam_weight_decay = 0.01;
   config.max_grad_norm = 0.1;
   config.ema_decay = 0.95;
-  auto learner = finetune::make_learner(config, train::parameters_of(student, ""), 10);
-  learner.state.ema.ramp = false;
-  for (auto& shadow : learner.state.ema.shadow) shadow.mul_(0.9);
-  const diffusion::UNet target = finetune::averaged_unet(student, learner);
+  auto optimizer = finetune::make_optimizer(config, train::parameters_of(student, ""), 10);
+  optimizer.state.ema.ramp = false;
+  for (auto& shadow : optimizer.state.ema.shadow) shadow.mul_(0.9);
+  const diffusion::UNet target = finetune::averaged_unet(student, optimizer);
   const auto drawn = finetune::lcd_predict(student, target, teacher, sd_schedule(c.prediction),
                                            golden_batch(file));
   const at::Tensor loss = finetune::lcd_loss(drawn.predicted, drawn.target, c.loss, 1e-3);
@@ -169,7 +169,7 @@ void check_step(const Case& c) {
   compare(file, c.name, "target", drawn.target, 1e-5);
   compare(file, c.name, "loss", loss, 1e-5);
   double largest = 0, error = 0;  // of the gradient as one vector
-  for (const auto& param : learner.state.params) {
+  for (const auto& param : optimizer.state.params) {
     const auto expected = file.tensors.find(std::string(c.name) + ".grad." + param.name);
     if (expected == file.tensors.end()) continue;
     largest = std::max(largest, expected->second.abs().max().item<double>());
@@ -177,11 +177,11 @@ void check_step(const Case& c) {
   }
   ASSERT_GT(largest, 0);
   golden::expect_agreement(std::string("LCD ") + c.name + " gradient", error / largest, 1e-5);
-  EXPECT_EQ(finetune::take_step(learner).fault, "");
-  for (size_t i = 0; i < learner.state.params.size(); ++i) {
-    const auto& param = learner.state.params[i];
+  EXPECT_EQ(finetune::take_step(optimizer).fault, "");
+  for (size_t i = 0; i < optimizer.state.params.size(); ++i) {
+    const auto& param = optimizer.state.params[i];
     compare(file, c.name, "after." + param.name, param.value.detach(), 1e-5);
-    compare(file, c.name, "average." + param.name, learner.state.ema.shadow[i], 1e-5);
+    compare(file, c.name, "average." + param.name, optimizer.state.ema.shadow[i], 1e-5);
   }
 }
 

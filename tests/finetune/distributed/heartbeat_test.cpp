@@ -9,8 +9,8 @@
 
 namespace {
 
-using finetune::LifeWatch;
-using finetune::Loss;
+using finetune::HeartbeatMonitor;
+using finetune::RankFailure;
 
 // A store in this process, which can go silent.
 struct FakeStore {
@@ -51,17 +51,19 @@ std::unique_ptr<FakeStore> store_of(int count) {
   return store;
 }
 
-finetune::Signs signs(int64_t rank, double silence) { return {rank, 2, silence, {"a, 1", "b, 2"}}; }
+finetune::HeartbeatOptions signs(int64_t rank, double silence) {
+  return {rank, 2, silence, {"a, 1", "b, 2"}};
+}
 
-std::optional<Loss> loss_within(const LifeWatch& watch, double seconds) {
+std::optional<RankFailure> loss_within(const HeartbeatMonitor& watch, double seconds) {
   for (int i = 0; i < 20 * seconds && !watch.loss(); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   return watch.loss();
 }
 
-TEST(LifeWatch, NamesARankWithoutASign) {
+TEST(HeartbeatMonitor, NamesARankWithoutASign) {
   const auto store = store_of(2);
-  const LifeWatch watch(store->view(), signs(0, 2));
+  const HeartbeatMonitor watch(store->view(), signs(0, 2));
   const auto loss = loss_within(watch, 8);
   ASSERT_TRUE(loss);
   EXPECT_EQ(loss->rank, 1);
@@ -70,16 +72,16 @@ TEST(LifeWatch, NamesARankWithoutASign) {
   EXPECT_TRUE(store->view().has("verdict"));
 }
 
-TEST(LifeWatch, TwoThatLiveFindNoLoss) {
+TEST(HeartbeatMonitor, TwoThatLiveFindNoLoss) {
   const auto store = store_of(2);
-  const LifeWatch first(store->view(), signs(0, 2)), second(store->view(), signs(1, 2));
+  const HeartbeatMonitor first(store->view(), signs(0, 2)), second(store->view(), signs(1, 2));
   EXPECT_FALSE(loss_within(first, 4));
   EXPECT_FALSE(second.loss());
 }
 
-TEST(LifeWatch, AFaultReachesTheOtherInItsWords) {
+TEST(HeartbeatMonitor, AFaultReachesTheOtherInItsWords) {
   const auto store = store_of(2);
-  LifeWatch first(store->view(), signs(0, 30)), second(store->view(), signs(1, 30));
+  HeartbeatMonitor first(store->view(), signs(0, 30)), second(store->view(), signs(1, 30));
   second.fail("model: not here", 2);
   const auto loss = loss_within(first, 5);
   ASSERT_TRUE(loss);
@@ -88,9 +90,9 @@ TEST(LifeWatch, AFaultReachesTheOtherInItsWords) {
   EXPECT_TRUE(loss->told);
 }
 
-TEST(LifeWatch, AStoreThatDoesNotAnswerIsRankZeroLost) {
+TEST(HeartbeatMonitor, AStoreThatDoesNotAnswerIsRankZeroLost) {
   const auto store = store_of(2);
-  const LifeWatch watch(store->view(), signs(1, 30));
+  const HeartbeatMonitor watch(store->view(), signs(1, 30));
   {
     const std::lock_guard lock(store->mutex);
     store->broken = true;
@@ -101,12 +103,12 @@ TEST(LifeWatch, AStoreThatDoesNotAnswerIsRankZeroLost) {
   EXPECT_NE(loss->what.find("rank 0 of 2 (a, 1) was lost"), std::string::npos) << loss->what;
 }
 
-TEST(LifeWatch, WorkThatStandsStillIsALossAndWaitingIsNot) {
+TEST(HeartbeatMonitor, WorkThatStandsStillIsALossAndWaitingIsNot) {
   for (const bool waits : {false, true}) {
     const auto store = store_of(2);
-    const LifeWatch first(store->view(), signs(0, 3));
-    LifeWatch second(store->view(), signs(1, 3));
-    second.note_work();
+    const HeartbeatMonitor first(store->view(), signs(0, 3));
+    HeartbeatMonitor second(store->view(), signs(1, 3));
+    second.heartbeat();
     second.begin_work();
     if (waits) second.begin_wait();
     const auto loss = loss_within(first, 7);

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using finetune::FinetuneConfig;
-using finetune::Ranks;
+using finetune::ProcessGroup;
 using tests::metrics;
 
 finetune::Task ranks_task() {
@@ -24,7 +24,7 @@ finetune::Task ranks_task() {
   return task;
 }
 
-void run_here(const Ranks& ranks,
+void run_here(const ProcessGroup& ranks,
               const FinetuneConfig& config,
               const fs::path& folder,
               const std::string& resume = "") {
@@ -36,7 +36,7 @@ void run_here(const Ranks& ranks,
 
 // A rank's part of a test: the same run as `run_here`, with the others.
 void run_as_rank(const FinetuneConfig& config, const std::string& resume = "") {
-  const int code = tools::in_ranks("", {60, 40}, [&](const Ranks& ranks) {
+  const int code = tools::in_ranks("", {60, 40}, [&](const ProcessGroup& ranks) {
     run_here(ranks, config, tests::rank_folder() / "run", resume);
     return 0;
   });
@@ -98,7 +98,7 @@ FinetuneConfig config_named(const std::string& name) {
   return config;
 }
 
-TEST(Ranks, TheLossesOfManyProcessesAreThoseOfOne) {
+TEST(ProcessGroup, TheLossesOfManyProcessesAreThoseOfOne) {
   if (tests::is_rank()) return run_as_rank(config_named(tests::rank_folder().filename()));
   for (const std::string name : {"one update", "several updates", "ddpo", "offline"}) {
     const fs::path alone = tests::fresh_run(name), place = tests::fresh_run("ranks");
@@ -113,7 +113,7 @@ TEST(Ranks, TheLossesOfManyProcessesAreThoseOfOne) {
 }
 
 // Bytes of sums an epoch: by hand, as docs/scaling.md has them.
-TEST(Ranks, AnEpochExchangesAsManyBytesAsReckoned) {
+TEST(ProcessGroup, AnEpochExchangesAsManyBytesAsReckoned) {
   if (tests::is_rank()) return run_as_rank(config_named("several updates"));
   const fs::path folder = tests::fresh_run("ranks") / "several updates";
   expect_run(2, folder);
@@ -133,7 +133,7 @@ TEST(Ranks, AnEpochExchangesAsManyBytesAsReckoned) {
 
 // Their micro-batches are those of one process where each rank's stretch is whole ones; else matrix
 // kernels round otherwise.
-TEST(Ranks, ImagesDoNotDependOnTheNumberOfProcesses) {
+TEST(ProcessGroup, ImagesDoNotDependOnTheNumberOfProcesses) {
   if (tests::is_rank()) return run_as_rank(config_named(tests::rank_folder().filename()));
   for (const bool whole : {true, false}) {
     const std::string name = whole ? "whole micro-batches" : "one update";
@@ -159,7 +159,7 @@ TEST(Ranks, ImagesDoNotDependOnTheNumberOfProcesses) {
   }
 }
 
-TEST(Ranks, AnotherNumberOfProcessesGoesOn) {
+TEST(ProcessGroup, AnotherNumberOfProcessesGoesOn) {
   if (tests::is_rank()) {
     FinetuneConfig config = config_named("several updates");
     const int epochs = std::atoi(std::getenv("LAUREL_TEST_EPOCHS"));
@@ -178,7 +178,7 @@ TEST(Ranks, AnotherNumberOfProcessesGoesOn) {
                folder / "run/checkpoint-16/state.safetensors", 1e-4);
 }
 
-TEST(Ranks, MomentsSharedOutChangeNothing) {
+TEST(ProcessGroup, MomentsSharedOutChangeNothing) {
   if (tests::is_rank()) {
     FinetuneConfig config = config_named("several updates");
     config.shard_optimizer = tests::rank_folder().filename() == "shared";
@@ -211,16 +211,16 @@ finetune::DistillConfig distill_named(const std::string& name) {
   return config;
 }
 
-void distill_here(const Ranks& ranks, const std::string& name, const fs::path& folder) {
+void distill_here(const ProcessGroup& ranks, const std::string& name, const fs::path& folder) {
   auto options = tests::run_options(folder, "distill", 0, "");
   options.ranks = ranks;
   finetune::run_distill(tests::distill_task(), tests::distill_data(), distill_named(name), options,
                         {});
 }
 
-TEST(Ranks, ADistillationIsThatOfOneProcess) {
+TEST(ProcessGroup, ADistillationIsThatOfOneProcess) {
   if (tests::is_rank()) {
-    tools::in_ranks("", {60, 40}, [](const Ranks& ranks) {
+    tools::in_ranks("", {60, 40}, [](const ProcessGroup& ranks) {
       distill_here(ranks, tests::rank_folder().filename(), tests::rank_folder() / "run");
       return 0;
     });
@@ -243,10 +243,10 @@ TEST(Ranks, ADistillationIsThatOfOneProcess) {
 
 // A test of the connections alone: `part` is what each rank does. Returns what rank 0 said.
 std::string said_in_ranks(const std::vector<int>& expected_codes,
-                          const finetune::RankLimits& limits,
-                          const std::function<void(const Ranks&)>& part) {
+                          const finetune::ProcessGroupTimeouts& limits,
+                          const std::function<void(const ProcessGroup&)>& part) {
   if (tests::is_rank()) {
-    const int code = tools::in_ranks("", limits, [&](const Ranks& ranks) {
+    const int code = tools::in_ranks("", limits, [&](const ProcessGroup& ranks) {
       part(ranks);
       return 0;
     });
@@ -262,68 +262,70 @@ bool found(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-TEST(Ranks, SumsTextsAndRowsAreThoseOfAll) {
-  said_in_ranks({0, 0, 0}, {60, 40}, [](const Ranks& ranks) {
+TEST(ProcessGroup, SumsTextsAndRowsAreThoseOfAll) {
+  said_in_ranks({0, 0, 0}, {60, 40}, [](const ProcessGroup& ranks) {
     const auto expect = [](bool holds, const char* what) {
       if (!holds) throw std::runtime_error(what);
     };
     const at::Tensor sum = at::full({2}, static_cast<double>(ranks.rank), at::kDouble);
-    finetune::add_up(ranks, sum);
+    finetune::all_reduce_sum(ranks, sum);
     expect(sum[1].item<double>() == 3, "add_up");
-    expect(finetune::on_any(ranks, ranks.rank == 2), "on_any");
-    expect(!finetune::on_any(ranks, false), "on_any of none");
+    expect(finetune::any_rank(ranks, ranks.rank == 2), "on_any");
+    expect(!finetune::any_rank(ranks, false), "on_any of none");
     const std::string own(static_cast<size_t>(ranks.rank), 'x');
-    expect(finetune::texts_of(ranks, own) == std::vector<std::string>{"", "x", "xx"}, "texts_of");
-    const auto share = finetune::comb_of(ranks, 5);
+    expect(finetune::all_gather_text(ranks, own) == std::vector<std::string>{"", "x", "xx"},
+           "texts_of");
+    const auto share = finetune::strided_shard(ranks, 5);
     const at::Tensor all = at::tensor({1.5, -2.0, std::nan(""), 4.0, 1e300});
     const at::Tensor rows = all.index_select(0, at::tensor(share.rows, at::kLong));
-    expect(at::allclose(finetune::gathered(share, rows), all, 0, 0, true), "gathered");
-    const auto few = finetune::stretch_of(ranks, 2);  // one rank has none
+    expect(at::allclose(finetune::all_gather_rows(share, rows), all, 0, 0, true), "gathered");
+    const auto few = finetune::contiguous_shard(ranks, 2);  // one rank has none
     const at::Tensor mine = few.rows.empty() ? at::Tensor() : at::full({1, 3}, few.rows[0]);
-    expect(finetune::gathered(few, mine).select(1, 2).equal(at::tensor({0.0f, 1.0f})),
+    expect(finetune::all_gather_rows(few, mine).select(1, 2).equal(at::tensor({0.0f, 1.0f})),
            "gathered, few");
   });
 }
 
-TEST(Ranks, AFaultOfOneIsSaidOnceAndEndsAll) {
-  const std::string said = said_in_ranks({2, 2, 2}, {60, 40}, [](const Ranks& ranks) {
+TEST(ProcessGroup, AFaultOfOneIsSaidOnceAndEndsAll) {
+  const std::string said = said_in_ranks({2, 2, 2}, {60, 40}, [](const ProcessGroup& ranks) {
     if (ranks.rank == 1) throw data::BadInput("model: not here");
-    finetune::on_any(ranks, false);
+    finetune::any_rank(ranks, false);
   });
   EXPECT_TRUE(found(said, "laurel: rank 1 of 3 (")) << said;
   EXPECT_TRUE(found(said, "): model: not here\n")) << said;
 }
 
-TEST(Ranks, ARankThatLivesButDoesNothingIsLost) {
-  const std::string said = said_in_ranks({1, 137, 1}, {60, 4}, [](const Ranks& ranks) {
-    const finetune::Working working(ranks);
+TEST(ProcessGroup, ARankThatLivesButDoesNothingIsLost) {
+  const std::string said = said_in_ranks({1, 137, 1}, {60, 4}, [](const ProcessGroup& ranks) {
+    const finetune::ActivityGuard working(ranks);
     if (ranks.rank == 1) std::this_thread::sleep_for(std::chrono::seconds(12));
     if (ranks.rank == 1) kill(getpid(), SIGKILL);
-    finetune::on_any(ranks, false);
+    finetune::any_rank(ranks, false);
   });
   EXPECT_TRUE(found(said, "laurel: rank 1 of 3 (")) << said;
   EXPECT_TRUE(found(said, "it lives, but has done nothing for ")) << said;
 }
 
 // Work that takes long is no loss while pieces of it get done, nor is waiting for others.
-TEST(Ranks, ARankThatWorksOnIsNotLost) {
-  said_in_ranks({0, 0}, {60, 3}, [](const Ranks& ranks) {
-    const finetune::Working working(ranks);
+TEST(ProcessGroup, ARankThatWorksOnIsNotLost) {
+  said_in_ranks({0, 0}, {60, 3}, [](const ProcessGroup& ranks) {
+    const finetune::ActivityGuard working(ranks);
     for (int i = 0; i < 12 && ranks.rank == 1; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(500));
-      finetune::note_work(ranks);
+      finetune::heartbeat(ranks);
     }
     if (ranks.rank == 0) {
-      const finetune::Outside outside(ranks);
+      const finetune::WaitGuard outside(ranks);
       std::this_thread::sleep_for(std::chrono::seconds(6));
     }
-    finetune::on_any(ranks, false);
+    finetune::any_rank(ranks, false);
   });
 }
 
-TEST(Ranks, AValueThatDiffersNamesItsRank) {
-  const std::string said = said_in_ranks({2, 2}, {60, 40}, [](const Ranks& ranks) {
-    finetune::expect_same(ranks, "checkpoint", ranks.rank == 0 ? "checkpoint-4" : "none", "share");
+TEST(ProcessGroup, AValueThatDiffersNamesItsRank) {
+  const std::string said = said_in_ranks({2, 2}, {60, 40}, [](const ProcessGroup& ranks) {
+    finetune::check_equal_on_ranks(ranks, "checkpoint", ranks.rank == 0 ? "checkpoint-4" : "none",
+                                   "share");
   });
   EXPECT_TRUE(found(said,
                     "laurel: checkpoint: expected that of rank 0, checkpoint-4, found none at rank "

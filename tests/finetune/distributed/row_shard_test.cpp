@@ -11,21 +11,21 @@
 
 namespace {
 
-using finetune::Ranks;
+using finetune::ProcessGroup;
 using Rows = std::vector<int64_t>;
 
-TEST(Share, StretchesAndCombsByHand) {
-  EXPECT_EQ(finetune::stretch_of({0, 2}, 5).rows, (Rows{0, 1}));
-  EXPECT_EQ(finetune::stretch_of({1, 2}, 5).rows, (Rows{2, 3, 4}));
-  EXPECT_EQ(finetune::comb_of({1, 3}, 8).rows, (Rows{1, 4, 7}));
+TEST(RowShard, StretchesAndCombsByHand) {
+  EXPECT_EQ(finetune::contiguous_shard({0, 2}, 5).rows, (Rows{0, 1}));
+  EXPECT_EQ(finetune::contiguous_shard({1, 2}, 5).rows, (Rows{2, 3, 4}));
+  EXPECT_EQ(finetune::strided_shard({1, 3}, 8).rows, (Rows{1, 4, 7}));
   EXPECT_EQ(finetune::whole(3).rows, (Rows{0, 1, 2}));
-  EXPECT_TRUE(finetune::stretch_of({0, 4}, 2).rows.empty());
+  EXPECT_TRUE(finetune::contiguous_shard({0, 4}, 2).rows.empty());
 }
 
-TEST(Share, EveryRowIsOneRanksAndSharesAreEven) {
+TEST(RowShard, EveryRowIsOneRanksAndSharesAreEven) {
   for (const int64_t count : {1, 2, 3, 7}) {
     for (const int64_t total : {0, 1, 6, 7, 64}) {
-      for (const auto& share_of : {finetune::stretch_of, finetune::comb_of}) {
+      for (const auto& share_of : {finetune::contiguous_shard, finetune::strided_shard}) {
         Rows all;
         for (int64_t rank = 0; rank < count; ++rank) {
           const auto share = share_of({rank, count}, total);
@@ -40,30 +40,32 @@ TEST(Share, EveryRowIsOneRanksAndSharesAreEven) {
   }
 }
 
-TEST(Share, APartOfAPlanKeepsItsSeeds) {
+TEST(RowShard, APartOfAPlanKeepsItsSeeds) {
   finetune::FinetuneConfig config = tests::tiny_config();
   auto generator = at::detail::createCPUGenerator(1);
   const auto plan = finetune::plan_epoch({"a", "b", "c"}, config, 0, generator);
-  const auto part = finetune::part_of(plan, finetune::share_of(Ranks{1, 2}, config));
+  const auto part = finetune::part_of(plan, finetune::share_of(ProcessGroup{1, 2}, config));
   EXPECT_EQ(part.prompts, plan.prompts);
   EXPECT_EQ(part.draw.prompt_ids, (Rows{1, 1, 1, 1}));
   EXPECT_EQ(part.draw.seeds,
             std::vector<uint64_t>(plan.draw.seeds.begin() + 4, plan.draw.seeds.end()));
   config.prompts_per_update = 1;  // an update on one prompt: both ranks have half of its images
-  EXPECT_EQ(finetune::part_of(plan, finetune::share_of(Ranks{1, 2}, config)).draw.prompt_ids,
+  EXPECT_EQ(finetune::part_of(plan, finetune::share_of(ProcessGroup{1, 2}, config)).draw.prompt_ids,
             (Rows{0, 0, 1, 1}));
 }
 
-TEST(Share, RefusesFewerImagesThanRanks) {
-  const std::string told = refusal([] { finetune::share_of(Ranks{0, 9}, tests::tiny_config()); });
+TEST(RowShard, RefusesFewerImagesThanRanks) {
+  const std::string told = refusal([] {
+    finetune::share_of(ProcessGroup{0, 9}, tests::tiny_config());
+  });
   EXPECT_NE(told.find("9 ranks, found 8"), std::string::npos) << told;
 }
 
-TEST(Share, AloneNothingIsExchanged) {
+TEST(RowShard, AloneNothingIsExchanged) {
   const at::Tensor own = at::rand({3, 2});
-  EXPECT_TRUE(finetune::gathered(finetune::whole(3), own).is_same(own));
-  EXPECT_TRUE(finetune::on_any({}, true));
-  EXPECT_EQ(finetune::texts_of({}, "x"), std::vector<std::string>{"x"});
+  EXPECT_TRUE(finetune::all_gather_rows(finetune::whole(3), own).is_same(own));
+  EXPECT_TRUE(finetune::any_rank({}, true));
+  EXPECT_EQ(finetune::all_gather_text({}, "x"), std::vector<std::string>{"x"});
 }
 
 }  // namespace

@@ -14,9 +14,9 @@ train::Params params_of(const std::vector<int64_t>& sizes) {
 
 TEST(Moments, NeighboursGoToOneRankAboutTheSameNumberEach) {
   const auto params = params_of({10, 10, 20, 40});
-  EXPECT_EQ(finetune::share_moments({0, 2}, params).owner, (std::vector<int64_t>{0, 0, 0, 1}));
-  EXPECT_EQ(finetune::share_moments({0, 4}, params).owner, (std::vector<int64_t>{0, 0, 1, 3}));
-  EXPECT_EQ(finetune::share_moments({0, 1}, params).owner, (std::vector<int64_t>{0, 0, 0, 0}));
+  EXPECT_EQ(finetune::partition_moments({0, 2}, params).owner, (std::vector<int64_t>{0, 0, 0, 1}));
+  EXPECT_EQ(finetune::partition_moments({0, 4}, params).owner, (std::vector<int64_t>{0, 0, 1, 3}));
+  EXPECT_EQ(finetune::partition_moments({0, 1}, params).owner, (std::vector<int64_t>{0, 0, 0, 0}));
 }
 
 TEST(Moments, OthersAreDroppedAndMadeWholeAgain) {
@@ -27,10 +27,10 @@ TEST(Moments, OthersAreDroppedAndMadeWholeAgain) {
   owners.owner = {0, 1};
   auto state = train::make_adamw(params);
   state.exp_avg[1].fill_(3);
-  finetune::drop_others(owners, state);
+  finetune::drop_unowned_moments(owners, state);
   EXPECT_EQ(state.exp_avg[0].numel(), 0);
   EXPECT_EQ(state.exp_avg_sq[0].numel(), 0);
-  finetune::make_whole(owners, params, state);
+  finetune::allocate_all_moments(owners, params, state);
   EXPECT_TRUE(at::equal(state.exp_avg[0], at::zeros({4})));
   EXPECT_TRUE(at::equal(state.exp_avg[1], at::full({4}, 3.0f)));
 }
@@ -38,7 +38,7 @@ TEST(Moments, OthersAreDroppedAndMadeWholeAgain) {
 TEST(Moments, WithoutOwnersEveryRankKeepsAllAndStepsAsAdamW) {
   const auto a = params_of({3}), b = params_of({3});
   auto first = train::make_adamw(a), second = train::make_adamw(b);
-  finetune::drop_others({}, first);
+  finetune::drop_unowned_moments({}, first);
   for (const auto* params : {&a, &b}) (*params)[0].value.mutable_grad() = at::full({3}, 0.5);
   train::adamw_step(a, first, {}, 0.1);
   finetune::sharded_step({}, b, second, {}, 0.1);

@@ -47,7 +47,7 @@ TEST(StepCosts, AreThoseOfRealSteps) {
     config.gradient_checkpointing = checkpointing;
     config.sample_batch_size = config.train_batch_size = 4;
     const auto reckoned = finetune::step_costs(task, config, 4);
-    const auto probe = finetune::make_probe(task, config, {4, 1, task.latent_shape});
+    const auto probe = finetune::make_trial_run(task, config, {4, 1, task.latent_shape});
     finetune::Trajectories drawn;
     const auto drawing = finetune::measured(at::kCPU, [&] { drawn = finetune::draw(probe); }),
                update = finetune::measured(at::kCPU, [&] { finetune::add_gradient(probe, drawn); });

@@ -42,7 +42,7 @@ int64_t parameters(diffusion::UNet& unet) {
 double unet_tflop(const UNetConfig& config, int64_t side) {
   const at::NoGradGuard no_gradient;
   const diffusion::UNet unet = diffusion::meta_unet(config);
-  diffusion::AddedConditions added;
+  diffusion::ExtraConditions added;
   if (config.addition_time_embed_dim > 0) {
     added.text_embeds = meta({1, 1280});
     added.time_ids = meta({1, diffusion::kTimeIds});
@@ -145,7 +145,8 @@ TEST(Meta, AGradientOfPrdpCostsAndHoldsWhatItDoesOnTheCpu) {
   expect_alike(costs_of([](const diffusion::UNet& unet, at::Device device) {
     finetune::FinetuneConfig config;
     config.sample_num_steps = 3;
-    const finetune::Chain chain = finetune::make_chain(config, {}, {4, 16, 16}, device);
+    const finetune::SamplingPlan chain =
+        finetune::make_sampling_plan(config, {}, {4, 16, 16}, device);
     const finetune::Trajectories drawn{.latents = filled({4, 4, 4, 16, 16}, device),
                                        .reference_means = filled({4, 3, 4, 16, 16}, device),
                                        .log_ratio = {},

@@ -177,20 +177,20 @@ TEST(Trainer, FailedRewardsAreDroppedAndAllOfThemAreSkipped) {
 TEST(Trainer, AGradientThatIsNotFiniteSkipsTheStepAndNamesTheLayer) {
   auto params = train::Params{{"mid_block.to_q.lora_A.weight", at::ones({2}).requires_grad_(true)},
                               {"mid_block.to_q.lora_B.weight", at::ones({2}).requires_grad_(true)}};
-  auto learner = finetune::make_learner(tiny_config(), params, 10);
+  auto optimizer = finetune::make_optimizer(tiny_config(), params, 10);
   params[0].value.mutable_grad() = at::ones({2});
   params[1].value.mutable_grad() = at::full({2}, std::numeric_limits<float>::infinity());
-  const auto bad = finetune::take_step(learner);
+  const auto bad = finetune::take_step(optimizer);
   EXPECT_EQ(bad.fault, "the gradient of mid_block.to_q.lora_B.weight");
   EXPECT_TRUE(at::equal(params[0].value, at::ones({2})));
-  EXPECT_EQ(learner.step, 0);
-  const auto before = finetune::take_snapshot(learner);
+  EXPECT_EQ(optimizer.step, 0);
+  const auto before = finetune::take_snapshot(optimizer);
   params[0].value.mutable_grad() = at::ones({2});
-  EXPECT_EQ(finetune::take_step(learner).fault, "");
+  EXPECT_EQ(finetune::take_step(optimizer).fault, "");
   EXPECT_FALSE(at::equal(params[0].value, at::ones({2})));
   params[1].value.detach().fill_(std::numeric_limits<float>::quiet_NaN());
   EXPECT_EQ(finetune::faulty_value(params).value(), "mid_block.to_q.lora_B.weight");
-  finetune::restore(before, learner);
+  finetune::restore(before, optimizer);
   EXPECT_TRUE(at::equal(params[0].value, at::ones({2})));
   EXPECT_TRUE(at::equal(params[1].value, at::ones({2})));
 }
@@ -270,8 +270,8 @@ TEST(Checkpoints, TheOldestGoFirst) {
   EXPECT_EQ(finetune::find_checkpoint(folder, "latest")->filename(), "checkpoint-10");
 }
 
-TEST(Watch, SeesTheTrainedRewardRiseWhileTheHeldOutFalls) {
-  finetune::Watch watch;
+TEST(RewardHackingMonitor, SeesTheTrainedRewardRiseWhileTheHeldOutFalls) {
+  finetune::RewardHackingMonitor watch;
   EXPECT_TRUE(finetune::observe(watch, {.trained = 0.5, .held_out = 0.4}, 10).best);
   EXPECT_FALSE(finetune::observe(watch, {.trained = 0.8, .held_out = 0.35}, 20)
                    .hacking);  // inside the margin

@@ -16,8 +16,8 @@
 
 namespace {
 
-using finetune::Chain;
 using finetune::Denoiser;
+using finetune::SamplingPlan;
 using finetune::Trajectories;
 
 // A perceptron as a policy: [B, 1, 2, 2] latents, three prompts. It computes in fp64.
@@ -53,15 +53,15 @@ at::Tensor gradients(const Perceptron& w) {
   return at::cat(all);
 }
 
-Chain tiny_chain(int64_t steps, std::vector<int64_t> shape = {1, 2, 2}) {
+SamplingPlan tiny_chain(int64_t steps, std::vector<int64_t> shape = {1, 2, 2}) {
   finetune::FinetuneConfig config;
   config.sample_num_steps = steps;
   config.sigma_min = 0.1;
   config.skip_sharp_steps = false;
-  return finetune::make_chain(config, {}, shape, at::kCPU);
+  return finetune::make_sampling_plan(config, {}, shape, at::kCPU);
 }
-finetune::Draw tiny_draw(int64_t images) {
-  finetune::Draw draw;
+finetune::SampleRequests tiny_draw(int64_t images) {
+  finetune::SampleRequests draw;
   for (int64_t i = 0; i < 3 * images; ++i) {
     draw.prompt_ids.push_back(i / images);
     draw.seeds.push_back(static_cast<uint64_t>(100 + i));
@@ -83,7 +83,7 @@ Trajectories in_double(Trajectories t) {
 // The whole graph at once: u of every step, then eq. 9 and 10 as they are printed.
 at::Tensor full_loss(const Denoiser& policy,
                      const Trajectories& t,
-                     const Chain& chain,
+                     const SamplingPlan& chain,
                      const at::Tensor& rewards,
                      double beta,
                      double clip_range) {
@@ -93,7 +93,7 @@ at::Tensor full_loss(const Denoiser& policy,
     const at::Tensor x = t.latents.select(1, at_step), next = t.latents.select(1, at_step + 1);
     const at::Tensor output = policy(x, chain.steps[k].timestep, t.prompt_ids);
     const at::Tensor mean =
-        diffusion::ddim_score(chain.steps[k], chain.prediction, output, x, next).mean;
+        diffusion::ddim_log_prob(chain.steps[k], chain.prediction, output, x, next).mean;
     columns.push_back(diffusion::log_ratio(mean, t.reference_means.select(1, at_step), next,
                                            chain.steps[k].sigma));
   }
@@ -115,7 +115,7 @@ at::Tensor full_loss(const Denoiser& policy,
 }
 
 TEST(TwoPassGradient, EqualsTheWholeGraphWithClippingActiveInactiveAndTied) {
-  const Chain chain = tiny_chain(5);
+  const SamplingPlan chain = tiny_chain(5);
   const Denoiser reference = denoiser(make_perceptron(1));
   Perceptron w = make_perceptron(1);
   w.out = w.out * 1.05;  // the policy that drew
@@ -136,8 +136,8 @@ TEST(TwoPassGradient, EqualsTheWholeGraphWithClippingActiveInactiveAndTied) {
       // At the snapshot the stored log-ratios are the policy's own, up to the fp32 of the stored
       // latents.
       const at::Tensor old = drawn.log_ratio;
-      const auto result = finetune::pair_weights(u, old, rewards, drawn.prompt_ids,
-                                                 {.beta = 0.5, .clip_range = 0.05});
+      const auto result = finetune::prdp_gradient(u, old, rewards, drawn.prompt_ids,
+                                                  {.beta = 0.5, .clip_range = 0.05});
       EXPECT_EQ(result.statistics.clip_fraction > 0, moved > 0);
       finetune::accumulate_gradient(policy, drawn, all_rows(drawn), {4, 0, 2, 1, 3}, chain, batch,
                                     [&](int64_t start, int64_t step, const at::Tensor& now_u) {
@@ -152,7 +152,7 @@ TEST(TwoPassGradient, EqualsTheWholeGraphWithClippingActiveInactiveAndTied) {
 }
 
 TEST(TwoPassGradient, DoesNotDependOnTheOrderOfTheTrajectories) {
-  const Chain chain = tiny_chain(4);
+  const SamplingPlan chain = tiny_chain(4);
   Perceptron w = make_perceptron(2);
   require_gradients(w);
   const Denoiser policy = denoiser(w);
@@ -175,7 +175,7 @@ TEST(TwoPassGradient, DoesNotDependOnTheOrderOfTheTrajectories) {
 }
 
 TEST(Rollout, LogRatioIsZeroAgainstItselfAndItsMeanIsTheKl) {
-  const Chain chain = tiny_chain(3);
+  const SamplingPlan chain = tiny_chain(3);
   const Denoiser policy = denoiser(make_perceptron(4));
   const Trajectories alone = finetune::rollout(policy, {}, tiny_draw(2), chain, 6);
   EXPECT_EQ(alone.log_ratio.abs().max().item<double>(), 0);
@@ -192,13 +192,13 @@ TEST(Rollout, LogRatioIsZeroAgainstItselfAndItsMeanIsTheKl) {
 }
 
 TEST(Rollout, AnImageDependsOnItsOwnSeedAndPromptAlone) {
-  const Chain chain = tiny_chain(3);
+  const SamplingPlan chain = tiny_chain(3);
   const Denoiser policy = denoiser(make_perceptron(4));
   const Trajectories all = finetune::rollout(policy, {}, tiny_draw(2), chain, 6);
   const Trajectories one = finetune::rollout(
       policy, {}, {.prompt_ids = {1}, .seeds = {103}, .noise_seeds = {}}, chain, 1);
   EXPECT_TRUE(at::allclose(one.latents[0], all.latents[3], 1e-6, 1e-7));
-  finetune::Draw shared = tiny_draw(2);
+  finetune::SampleRequests shared = tiny_draw(2);
   shared.noise_seeds = {7, 7, 8, 8, 9, 9};
   const Trajectories start = finetune::rollout(policy, {}, shared, chain, 6);
   EXPECT_TRUE(at::equal(start.latents[0][0], start.latents[1][0]));
@@ -218,7 +218,7 @@ finetune::Guidance tiny_guidance() {
 }
 
 TEST(Replay, IsExactAtTheSameBatchSizeAndFarInsideTheClipRangeAtOthers) {
-  const Chain chain = tiny_chain(4, {4, 8, 8});
+  const SamplingPlan chain = tiny_chain(4, {4, 8, 8});
   const diffusion::UNet reference = tiny_unet();
   diffusion::UNet unet = reference;
   const auto params = train::parameters_of(unet, "");
@@ -267,7 +267,7 @@ struct Ledger : c10::MemoryReportingInfoBase {
 };
 
 int64_t peak_of_gradient(int64_t steps) {
-  const Chain chain = tiny_chain(steps, {4, 8, 8});
+  const SamplingPlan chain = tiny_chain(steps, {4, 8, 8});
   diffusion::UNet unet = tiny_unet();
   const auto params = train::parameters_of(unet, "");
   const Denoiser policy = finetune::guided_denoiser(unet, tiny_guidance());
@@ -293,7 +293,7 @@ TEST(MakeChain, LeavesOutTheStepThatAloneWouldDecide) {
   finetune::FinetuneConfig config;
   for (const int64_t steps : {10, 20, 50}) {
     config.sample_num_steps = steps;
-    const Chain chain = finetune::make_chain(config, {}, {4, 8, 8}, at::kCPU);
+    const SamplingPlan chain = finetune::make_sampling_plan(config, {}, {4, 8, 8}, at::kCPU);
     EXPECT_EQ(chain.mask[steps - 2].item<double>(), 0) << steps;  // it lands at timestep 1
     EXPECT_EQ(chain.mask[0].item<double>(), 1) << steps;
     EXPECT_GE(finetune::active_steps(chain), steps - 2);
@@ -306,16 +306,16 @@ TEST(MakeChain, MasksStepsAndRefusesAnEmptyObjective) {
   config.skip_sharp_steps = false;
   config.sample_num_steps = 4;
   config.skip_steps = {2};
-  const Chain chain = finetune::make_chain(config, {}, {4, 8, 8}, at::kCPU);
+  const SamplingPlan chain = finetune::make_sampling_plan(config, {}, {4, 8, 8}, at::kCPU);
   EXPECT_EQ(finetune::active_steps(chain), 3);
   EXPECT_EQ(finetune::latent_dimensions(chain), 256);
   for (const auto& step : chain.steps) EXPECT_GE(step.sigma, config.sigma_min);
   config.skip_steps = {4};
-  EXPECT_THROW(finetune::make_chain(config, {}, {4, 8, 8}, at::kCPU), data::BadInput);
+  EXPECT_THROW(finetune::make_sampling_plan(config, {}, {4, 8, 8}, at::kCPU), data::BadInput);
   config.skip_steps = {};
   config.sample_eta = 0;
   config.sigma_min = 0;
-  EXPECT_THROW(finetune::make_chain(config, {}, {4, 8, 8}, at::kCPU), data::BadInput);
+  EXPECT_THROW(finetune::make_sampling_plan(config, {}, {4, 8, 8}, at::kCPU), data::BadInput);
 }
 
 }  // namespace

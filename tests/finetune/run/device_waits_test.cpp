@@ -49,31 +49,31 @@ finetune::Guidance guidance() {
   return {.conditions = {meta({2, 5, 8}), {}}, .uncondition = {meta({1, 5, 8}), {}}, .scale = 3};
 }
 
-finetune::Chain meta_chain(int64_t steps) {
+finetune::SamplingPlan meta_chain(int64_t steps) {
   finetune::FinetuneConfig config;
   config.sample_num_steps = steps;
-  return finetune::make_chain(config, {}, {4, 8, 8}, at::kMeta);
+  return finetune::make_sampling_plan(config, {}, {4, 8, 8}, at::kMeta);
 }
 
 TEST(Transfer, CopiesThatWaitAreSeen) {
   data::use_meta_kernels();
   EXPECT_EQ(waits([] { at::ones({3}).to(at::kMeta); }), 1);
-  EXPECT_EQ(waits([] { data::sent(at::ones({3}), at::kMeta); }), 0);
+  EXPECT_EQ(waits([] { data::to_device(at::ones({3}), at::kMeta); }), 0);
   EXPECT_THROW(meta({3}).sum().item<double>(), c10::Error);
   EXPECT_THROW(meta({3}).cpu(), c10::Error);
 }
 
 TEST(Transfer, SendsToADeviceOnce) {
   const at::Tensor here = at::tensor({1.0, 2.0});
-  EXPECT_TRUE(data::sent(here, at::kCPU).is_same(here));
-  EXPECT_TRUE(data::fetched(here).is_same(here));
-  EXPECT_TRUE(data::sent(here, at::kMeta).is_meta());
-  EXPECT_TRUE(
-      at::equal(data::sent(std::vector<int64_t>{3, 1}, at::kCPU), at::tensor({3, 1}, at::kLong)));
-  const at::Tensor place = data::landing({2, 3}, at::kDouble, at::kCPU);
+  EXPECT_TRUE(data::to_device(here, at::kCPU).is_same(here));
+  EXPECT_TRUE(data::to_host(here).is_same(here));
+  EXPECT_TRUE(data::to_device(here, at::kMeta).is_meta());
+  EXPECT_TRUE(at::equal(data::to_device(std::vector<int64_t>{3, 1}, at::kCPU),
+                        at::tensor({3, 1}, at::kLong)));
+  const at::Tensor place = data::pinned_empty({2, 3}, at::kDouble, at::kCPU);
   EXPECT_EQ(place.sizes(), (std::vector<int64_t>{2, 3}));
   EXPECT_EQ(place.scalar_type(), at::kDouble);
-  EXPECT_TRUE(data::landing({2}, at::kFloat, at::kMeta).is_meta());
+  EXPECT_TRUE(data::pinned_empty({2}, at::kFloat, at::kMeta).is_meta());
 }
 
 TEST(Loops, ARolloutWaitsForNothing) {
@@ -93,7 +93,7 @@ TEST(Loops, NeitherPassOfAnUpdateWaits) {
   diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
   for (const auto& param : train::parameters_of(unet, "")) param.value.requires_grad_(true);
   const auto policy = finetune::guided_denoiser(unet, guidance());
-  const finetune::Chain chain = meta_chain(4);
+  const finetune::SamplingPlan chain = meta_chain(4);
   const auto drawn = finetune::rollout(policy, {}, {{0, 1, 1}, {1, 2, 3}, {}}, chain, 2);
   EXPECT_EQ(waits([&] { finetune::log_ratios(policy, drawn, {0, 1, 2}, chain, 2); }), 0);
   EXPECT_EQ(waits([&] {

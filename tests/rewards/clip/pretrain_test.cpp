@@ -53,7 +53,7 @@ TEST(ClipLoss, GradientIsThatOfDifferences) {
 
 TEST(DrawScenes, MarksCaptionsThatAreTrueOfOtherImages) {
   auto generator = at::detail::createCPUGenerator(2);
-  const CaptionedImages batch = rewards::draw_scenes(48, 0.5, scene::Split::kSeen, generator);
+  const CaptionedImages batch = rewards::draw_scenes(48, 0.5, world::Split::kSeen, generator);
   EXPECT_EQ(batch.images.sizes(), (at::IntArrayRef{48, 3, 64, 64}));
   EXPECT_FALSE(batch.also_true.diagonal().any().item<bool>());
   for (int64_t i = 0; i < 48; ++i) {
@@ -65,32 +65,32 @@ TEST(DrawScenes, MarksCaptionsThatAreTrueOfOtherImages) {
       }
     }
   }
-  EXPECT_THROW(rewards::draw_scenes(0, 0.5, scene::Split::kSeen, generator), c10::Error);
+  EXPECT_THROW(rewards::draw_scenes(0, 0.5, world::Split::kSeen, generator), c10::Error);
 }
 
 TEST(DrawScenes, VariantsStayInTheSplit) {
   auto generator = at::detail::createCPUGenerator(4);
-  for (const auto split : {scene::Split::kSeen, scene::Split::kUnseen}) {
+  for (const auto split : {world::Split::kSeen, world::Split::kUnseen}) {
     for (const auto& caption : rewards::draw_scenes(40, 0.75, split, generator).captions) {
       bool unseen = false;
-      const auto claims = scene::parse_caption(caption);
+      const auto claims = world::parse_caption(caption);
       for (const auto& a : claims) {
         for (const auto& b : claims) {
-          if (a.kind != scene::ClaimKind::kColour || b.kind != scene::ClaimKind::kKind ||
+          if (a.kind != world::ClaimKind::kColour || b.kind != world::ClaimKind::kKind ||
               a.object != b.object)
             continue;
-          unseen = unseen || scene::held_out(static_cast<scene::Colour>(a.value),
-                                             static_cast<scene::Kind>(b.value));
+          unseen = unseen || world::held_out(static_cast<world::Colour>(a.value),
+                                             static_cast<world::Kind>(b.value));
         }
       }
-      EXPECT_EQ(unseen, split == scene::Split::kUnseen) << caption;
+      EXPECT_EQ(unseen, split == world::Split::kUnseen) << caption;
     }
   }
 }
 
 TEST(RetrievalGroups, EachCaptionIsTrueOfItsOwnImageAlone) {
   auto generator = at::detail::createCPUGenerator(6);
-  const auto groups = rewards::retrieval_groups(2, 16, scene::Split::kUnseen, generator);
+  const auto groups = rewards::retrieval_groups(2, 16, world::Split::kUnseen, generator);
   ASSERT_EQ(groups.size(), 2u);
   for (const auto& group : groups) {
     EXPECT_EQ(group.images.size(0), 16);

@@ -99,7 +99,7 @@ TEST(ExpressionReward, IsCheckedBeforeARun) {
   EXPECT_NE(said({"mix=brightness", "mix=brightness"}).find("given twice"), std::string::npos);
 }
 
-TEST(Definition, TellsItsFormsApart) {
+TEST(RewardSpec, TellsItsFormsApart) {
   EXPECT_EQ(rewards::parse_definition("m=program:python3 a.py --x=1").what, "python3 a.py --x=1");
   EXPECT_EQ(rewards::parse_definition("m=http://localhost:80/x").kind, "http");
   EXPECT_EQ(rewards::parse_definition("m=a/b").kind, "expression");

@@ -334,7 +334,7 @@ TEST(JudgementLine, IsReadBack) {
 
 TEST(WorldJudge, AnswersAsAServerDoes) {
   auto generator = at::detail::createCPUGenerator(2);
-  const auto batch = scene::random_batch(2, scene::Split::kSeen, generator);
+  const auto batch = world::random_batch(2, world::Split::kSeen, generator);
   const rewards::WorldJudge judge{.noise = 0, .position_bias = 1};
   const auto ask = [&](const JudgeQuestion& one, rewards::JudgeConstraint constraint) {
     return rewards::world_judge_reply(

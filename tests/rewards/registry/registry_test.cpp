@@ -68,7 +68,7 @@ TEST(JpegSize, IsTheLengthOfTheFile) {
 
 TEST(OracleReward, ReadsDrawnScenes) {
   auto generator = at::detail::createCPUGenerator(2);
-  const auto batch = scene::random_batch(8, scene::Split::kSeen, generator);
+  const auto batch = world::random_batch(8, world::Split::kSeen, generator);
   const auto right = rewards::oracle_reward().score({batch.images, batch.captions});
   EXPECT_TRUE(at::equal(right, at::ones({8})));
   auto shifted = batch.captions;

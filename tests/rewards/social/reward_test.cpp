@@ -231,7 +231,7 @@ TEST(Community, SurveyFollowsAppeal) {
 
 TEST(Community, AppealIsTheDescribedFormula) {
   auto generator = at::detail::createCPUGenerator(6);
-  const auto batch = scene::random_batch(3, scene::Split::kSeen, generator);
+  const auto batch = world::random_batch(3, world::Split::kSeen, generator);
   const at::Tensor appeals = rewards::community_appeals(batch.images, batch.captions);
   EXPECT_EQ(appeals.sizes(), (at::IntArrayRef{3, 3}));
   EXPECT_TRUE((appeals.ge(0.2) & appeals.le(1)).all().item<bool>());
@@ -241,16 +241,16 @@ TEST(Community, AppealIsTheDescribedFormula) {
 
 TEST(ClaimShares, PartsShareNoClaim) {
   auto generator = at::detail::createCPUGenerator(8);
-  scene::Scene scene = scene::random_scene(generator, scene::Split::kSeen);
-  while (scene.objects.size() != 1 || scene.background.tone != scene::Tone::kGrey ||
-         scene.objects[0].colour != scene::Colour::kRed)
-    scene = scene::random_scene(generator, scene::Split::kSeen);
-  const at::Tensor image = scene::render(scene).unsqueeze(0);
+  world::Scene scene = world::random_scene(generator, world::Split::kSeen);
+  while (scene.objects.size() != 1 || scene.background.tone != world::Tone::kGrey ||
+         scene.objects[0].colour != world::Colour::kRed)
+    scene = world::random_scene(generator, world::Split::kSeen);
+  const at::Tensor image = world::render(scene).unsqueeze(0);
   const auto share = [&](const std::string& text, rewards::OraclePart part) {
     return rewards::claim_shares(image, {text}, part).item<double>();
   };
   using rewards::OraclePart;
-  const std::string kind = scene.objects[0].kind == scene::Kind::kRing ? "circle" : "ring";
+  const std::string kind = scene.objects[0].kind == world::Kind::kRing ? "circle" : "ring";
   // count right, shape and colour wrong; background wrong
   EXPECT_NEAR(share("a blue " + kind + " on a white background", OraclePart::kObjects), 1 / 3.0,
               1e-6);

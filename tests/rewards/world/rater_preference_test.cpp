@@ -59,7 +59,7 @@ TEST(Taste, AnEmptyPictureHasTheGroundAlone) {
 TEST(Taste, StaysOnItsScaleAndDoesNotDependOnTheBatch) {
   auto generator = at::detail::createCPUGenerator(3);
   const auto noise = at::rand({3, 3, 64, 64}, generator);
-  const auto scenes = scene::random_batch(16, scene::Split::kSeen, generator).images;
+  const auto scenes = world::random_batch(16, world::Split::kSeen, generator).images;
   const auto all = rewards::taste(at::cat({noise, scenes}));
   EXPECT_GE(all.min().item<double>(), 1);
   EXPECT_LE(all.max().item<double>(), 10);
@@ -93,7 +93,7 @@ TEST(SimulatedRatings, ScatterAsTheirDeviationsSay) {
 
 TEST(Degrade, KeepsShapeAndRangeAndSomePictures) {
   auto generator = at::detail::createCPUGenerator(6);
-  const auto images = scene::random_batch(64, scene::Split::kSeen, generator).images;
+  const auto images = world::random_batch(64, world::Split::kSeen, generator).images;
   const auto degraded = rewards::degrade(images, generator);
   EXPECT_EQ(degraded.sizes(), images.sizes());
   EXPECT_GE(degraded.min().item<double>(), 0);

@@ -78,7 +78,7 @@ TEST(EditPrompts, ExactScoresAreThoseOfTheTargetAndOfTheUntouchedSource) {
   std::vector<std::string> prompts;
   for (const auto& name : edits.named.names) {
     const data::EditTriple& edit = edits.table->at(name);
-    const scene::EditView view = scene::view_of_line(edit.line, edit.where);
+    const world::EditView view = world::view_of_line(edit.line, edit.where);
     images.insert(images.end(), {view.target, view.source});
     prompts.insert(prompts.end(), {name, name});
   }

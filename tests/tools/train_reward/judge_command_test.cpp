@@ -29,7 +29,7 @@ fs::path fresh_folder(const std::string& name) {
 // Thirty prompts with two pictures each.
 void draw_pictures(const fs::path& folder) {
   auto generator = at::detail::createCPUGenerator(1);
-  const auto batch = scene::random_batch(60, scene::Split::kSeen, generator);
+  const auto batch = world::random_batch(60, world::Split::kSeen, generator);
   for (int i = 0; i < 60; ++i) {
     const auto stem = folder / ("p" + std::to_string(100 + i));
     data::write_png(stem.string() + ".png", batch.images[i]);

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 void draw_pictures(const fs::path& folder) {
   auto generator = at::detail::createCPUGenerator(1);
   for (int prompt = 0; prompt < 8; ++prompt) {
-    const auto batch = scene::random_batch(4, scene::Split::kSeen, generator);
+    const auto batch = world::random_batch(4, world::Split::kSeen, generator);
     for (int picture = 0; picture < 4; ++picture) {
       const auto stem = std::to_string(prompt) + "-" + std::to_string(picture);
       data::write_png(folder / (stem + ".png"), batch.images[picture]);

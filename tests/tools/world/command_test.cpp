@@ -30,7 +30,7 @@ TEST(WorldCommand, DrawsScenesThatTheOracleReadsFromTheFiles) {
     const auto stem = folder / ("00000" + std::to_string(index));
     std::string caption = data::read_file(stem.string() + ".txt");
     caption.pop_back();
-    EXPECT_TRUE(scene::caption_match(data::read_image(stem.string() + ".png"), caption).exact)
+    EXPECT_TRUE(world::caption_match(data::read_image(stem.string() + ".png"), caption).exact)
         << caption;
   }
   const std::string metadata = data::read_file(folder / "metadata.jsonl");
@@ -51,14 +51,14 @@ TEST(WorldEdits, WritesTriplesWhoseFilesEarnTheScoresOfTheirLines) {
   int64_t lines = 0;
   data::for_each_line(folder / "metadata.jsonl", [&](const std::string& text, const std::string&) {
     const auto line = data::parse_json(text);
-    const auto triple = scene::draw_triple({.seed = 0}, lines);
+    const auto triple = world::draw_triple({.seed = 0}, lines);
     const auto edited = data::read_image(folder / std::string(line["edited_file_name"]));
     EXPECT_TRUE(at::equal(edited, triple.edited));
     EXPECT_TRUE(
         at::equal(data::read_image(folder / std::string(line["file_name"])), triple.source));
     EXPECT_EQ(line["edit_prompt"], triple.instruction);
     EXPECT_EQ(line["scores"]["detail_preserving"],
-              scene::score_edit(triple.view, edited).values[1]);
+              world::score_edit(triple.view, edited).values[1]);
     EXPECT_EQ(line["feedback"], triple.scores.sentence());
     lines += 1;
   });

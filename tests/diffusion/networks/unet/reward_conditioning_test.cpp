@@ -36,7 +36,7 @@ RewardCondition asked(double following, double preserving, double quality, int64
 
 at::Tensor output(const UNet& unet, const RewardCondition& reward, int64_t batch = 1) {
   const Inputs in = inputs(batch);
-  diffusion::AddedConditions added;
+  diffusion::ExtraConditions added;
   added.reward = reward;
   return diffusion::unet_forward(unet, in.x, in.t, in.context, added);
 }
@@ -131,7 +131,7 @@ TEST(RewardBranch, ThePublishedOneIsPythons) {
   config.reward = diffusion::reward_config_of(weights);
   EXPECT_EQ(config.reward.embedding_dim, 6);
   const UNet unet = diffusion::unet_from_weights(weights, config);
-  diffusion::AddedConditions added;
+  diffusion::ExtraConditions added;
   added.reward = {golden.tensors.at("scores"), at::ones({2, 3}, at::kBool),
                   golden.tensors.at("text")};
   const at::Tensor expected = golden.tensors.at("output");

@@ -48,7 +48,7 @@ UNet tiny_unet() {
 class UNetGolden : public testing::TestWithParam<const char*> {};
 
 // What is read beside the text, of the networks that do.
-diffusion::AddedConditions added_of(const data::Weights& golden) {
+diffusion::ExtraConditions added_of(const data::Weights& golden) {
   const auto optional = [&](const char* name) {
     return data::has(golden, name) ? golden.tensors.at(name) : at::Tensor();
   };
@@ -209,7 +209,7 @@ TEST(UNet, InTheTypeOfItsProductsItIsTheSame) {
   at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
   at::autocast::set_autocast_enabled(at::kCPU, true);
   const at::Tensor expected = diffusion::unet_forward(unet, x, t, context);
-  const UNet typed = diffusion::with_products_in(unet, at::kBFloat16);
+  const UNet typed = diffusion::with_compute_dtype(unet, at::kBFloat16);
   const at::Tensor got = diffusion::unet_forward(typed, x, t, context);
   at::autocast::set_autocast_enabled(at::kCPU, false);
   at::autocast::clear_cache();
@@ -226,15 +226,16 @@ TEST(UNet, EveryLayerThatMayCarryALoraIsVisitedOnceAndMatters) {
   const at::Tensor x = at::randn({1, 4, 8, 8}), context = at::randn({1, 3, 8}),
                    t = at::full({1}, 7);
   const at::Tensor before = diffusion::unet_forward(unet, x, t, context);
-  diffusion::for_each_lora(unet, {[&](const std::string& name, nn::Linear& layer) {
-                                    EXPECT_TRUE(names.insert(name).second) << name;
-                                    if (!name.ends_with("attn1.to_q")) return;
-                                    layer.lora.down = at::randn({2, layer.weight.size(1)});
-                                    layer.lora.up = at::ones({layer.weight.size(0), 2});
-                                  },
-                                  [&](const std::string& name, nn::Conv2d&) {
-                                    EXPECT_TRUE(names.insert(name).second) << name;
-                                  }});
+  diffusion::for_each_adaptable_layer(unet,
+                                      {[&](const std::string& name, nn::Linear& layer) {
+                                         EXPECT_TRUE(names.insert(name).second) << name;
+                                         if (!name.ends_with("attn1.to_q")) return;
+                                         layer.lora.down = at::randn({2, layer.weight.size(1)});
+                                         layer.lora.up = at::ones({layer.weight.size(0), 2});
+                                       },
+                                       [&](const std::string& name, nn::Conv2d&) {
+                                         EXPECT_TRUE(names.insert(name).second) << name;
+                                       }});
   EXPECT_TRUE(names.contains("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_out.0"));
   EXPECT_TRUE(names.contains("mid_block.attentions.0.proj_in"));
   EXPECT_TRUE(names.contains("up_blocks.0.upsamplers.0.conv"));
@@ -260,14 +261,14 @@ TEST(UNet, AddedConditionsAreAskedForOfTheRightShape) {
   config.projection_class_embeddings_input_dim = 17;  // 5 + 6 x 2
   UNet unet = diffusion::make_unet(config, generator);
   const at::Tensor x = at::randn({2, 4, 8, 8}), context = at::randn({2, 3, 8}), t = at::arange(2);
-  const diffusion::AddedConditions good{.text_embeds = at::randn({2, 5}),
+  const diffusion::ExtraConditions good{.text_embeds = at::randn({2, 5}),
                                         .time_ids = at::ones({2, 6}),
                                         .timestep_cond = at::ones({2, 6}),
                                         .reward = {}};
   const at::Tensor out = diffusion::unet_forward(unet, x, t, context, good);
   for (const auto member :
-       {&diffusion::AddedConditions::text_embeds, &diffusion::AddedConditions::time_ids,
-        &diffusion::AddedConditions::timestep_cond}) {
+       {&diffusion::ExtraConditions::text_embeds, &diffusion::ExtraConditions::time_ids,
+        &diffusion::ExtraConditions::timestep_cond}) {
     auto other = good;
     other.*member = good.*member + 1;
     EXPECT_FALSE(at::equal(diffusion::unet_forward(unet, x, t, context, other), out));

@@ -28,7 +28,7 @@ TEST(PromptAdvantages, NormaliseInsideEachPrompt) {
   EXPECT_THROW(finetune::prompt_advantages(rewards, {0}, 5), c10::Error);
 }
 
-TEST(SurrogateWeights, EqualAutogradOfTheClippedSurrogate) {
+TEST(DdpoGradient, EqualAutogradOfTheClippedSurrogate) {
   at::Generator generator = at::detail::createCPUGenerator(1);
   const auto normal = [&](at::IntArrayRef shape) {
     return at::empty(shape, at::kDouble).normal_(0, 1, generator);
@@ -39,15 +39,15 @@ TEST(SurrogateWeights, EqualAutogradOfTheClippedSurrogate) {
   const at::Tensor ratio = (u - old).exp(), a = advantage.unsqueeze(1);
   const at::Tensor loss = at::maximum(-a * ratio, -a * ratio.clamp(1 - eps, 1 + eps)).sum();
   loss.backward();
-  const auto result = finetune::surrogate_weights(u, old, advantage, eps);
+  const auto result = finetune::ddpo_gradient(u, old, advantage, eps);
   EXPECT_NEAR(result.loss.item<double>(), loss.item<double>(), 1e-10);
   EXPECT_LT((result.weights - u.grad()).abs().max().item<double>(), 1e-12);
   EXPECT_GT(result.clip_fraction.item<double>(), 0);
 }
 
-TEST(SurrogateWeights, AtTheSnapshotTheyAreMinusTheAdvantage) {
+TEST(DdpoGradient, AtTheSnapshotTheyAreMinusTheAdvantage) {
   const at::Tensor u = at::zeros({2, 3}), advantage = at::tensor({1.5, -0.5}, at::kDouble);
-  const auto result = finetune::surrogate_weights(u, u, advantage, 1e-6);
+  const auto result = finetune::ddpo_gradient(u, u, advantage, 1e-6);
   EXPECT_TRUE(at::equal(result.weights, -advantage.unsqueeze(1).expand({2, 3})));
   EXPECT_EQ(result.clip_fraction.item<double>(), 0);
 }

@@ -9,8 +9,8 @@
 
 namespace {
 
-using finetune::pair_weights;
-using finetune::PairLossOptions;
+using finetune::prdp_gradient;
+using finetune::PrdpOptions;
 
 struct Case {
   at::Tensor u, u_old, rewards;
@@ -29,7 +29,7 @@ Case random_case(uint64_t seed, double moved) {
 }
 
 // The loss written as the paper does, for autograd: one prompt at a time, then the mean.
-at::Tensor loss_by_definition(const at::Tensor& u, const Case& c, const PairLossOptions& options) {
+at::Tensor loss_by_definition(const at::Tensor& u, const Case& c, const PrdpOptions& options) {
   const at::Tensor clipped =
       at::minimum(at::maximum(u, c.u_old - options.clip_range), c.u_old + options.clip_range);
   at::Tensor sum = at::zeros({}, at::kDouble);
@@ -44,12 +44,12 @@ at::Tensor loss_by_definition(const at::Tensor& u, const Case& c, const PairLoss
   return sum / 2.0;
 }
 
-TEST(PairWeights, TwoTrajectoriesByHand) {
+TEST(PrdpGradient, TwoTrajectoriesByHand) {
   // u sums to 1 and 0, rewards 2 and 0, beta 0.5: error 1 - 4 = -3, loss 9, d loss / d u = -6 and
   // +6.
   const at::Tensor u = at::tensor({0.4, 0.6, 0.0, 0.0}, at::kDouble).view({2, 2});
   const auto result =
-      pair_weights(u, u, at::tensor({2.0, 0.0}), {7, 7}, {.beta = 0.5, .clip_range = 1});
+      prdp_gradient(u, u, at::tensor({2.0, 0.0}), {7, 7}, {.beta = 0.5, .clip_range = 1});
   EXPECT_DOUBLE_EQ(result.statistics.loss, 9.0);
   EXPECT_TRUE(
       at::equal(result.weights, at::tensor({-6.0, -6.0, 6.0, 6.0}, at::kDouble).view({2, 2})));
@@ -57,69 +57,70 @@ TEST(PairWeights, TwoTrajectoriesByHand) {
   EXPECT_DOUBLE_EQ(result.statistics.explained_variance, 1.0 - 2.25 / 4.0);
 }
 
-TEST(PairWeights, EqualTheGradientOfTheDefinitionClippingActiveOrNot) {
+TEST(PrdpGradient, EqualTheGradientOfTheDefinitionClippingActiveOrNot) {
   for (const double moved : {0.0, 0.05, 0.5}) {
     Case c = random_case(1, moved);
-    const PairLossOptions options{.beta = 0.7, .clip_range = 0.2};
+    const PrdpOptions options{.beta = 0.7, .clip_range = 0.2};
     const at::Tensor u = c.u.clone().requires_grad_(true);
     const at::Tensor loss = loss_by_definition(u, c, options);
     loss.backward();
-    const auto result = pair_weights(c.u, c.u_old, c.rewards, c.prompts, options);
+    const auto result = prdp_gradient(c.u, c.u_old, c.rewards, c.prompts, options);
     EXPECT_NEAR(result.statistics.loss, loss.item<double>(), 1e-12);
     EXPECT_LT((result.weights - u.grad()).abs().max().item<double>(), 1e-12) << moved;
     EXPECT_EQ(result.statistics.clip_fraction > 0, moved > 0.2);
   }
 }
 
-TEST(PairWeights, AtTheSnapshotTheClipRangeDoesNotMatter) {
+TEST(PrdpGradient, AtTheSnapshotTheClipRangeDoesNotMatter) {
   const Case c = random_case(2, 0.0);
   const auto tight =
-      pair_weights(c.u, c.u, c.rewards, c.prompts, {.beta = 0.1, .clip_range = 1e-6});
-  const auto wide = pair_weights(c.u, c.u, c.rewards, c.prompts, {.beta = 0.1, .clip_range = 1e9});
+      prdp_gradient(c.u, c.u, c.rewards, c.prompts, {.beta = 0.1, .clip_range = 1e-6});
+  const auto wide = prdp_gradient(c.u, c.u, c.rewards, c.prompts, {.beta = 0.1, .clip_range = 1e9});
   EXPECT_TRUE(at::allclose(tight.weights, wide.weights, 1e-14, 0));
   EXPECT_GT(wide.weights.abs().max().item<double>(), 0);
 }
 
-TEST(PairWeights, AtTheReferenceTheyAreReinforceWithAGroupBaseline) {
+TEST(PrdpGradient, AtTheReferenceTheyAreReinforceWithAGroupBaseline) {
   // grad L = -4 / (beta (B - 1)) sum_i [(r_i - mean r) - beta (u_i - mean u)] grad u_i, per prompt.
   Case c = random_case(3, 0.0);
   const double beta = 0.3;
-  const auto result = pair_weights(c.u, c.u, c.rewards, c.prompts, {.beta = beta, .clip_range = 1});
+  const auto result =
+      prdp_gradient(c.u, c.u, c.rewards, c.prompts, {.beta = beta, .clip_range = 1});
   const at::Tensor r = c.rewards.view({2, 4}), u = c.u.sum(1).view({2, 4});
   const at::Tensor advantage = (r - r.mean(1, true)) - beta * (u - u.mean(1, true));
   const at::Tensor expected = (-4.0 / (beta * 3.0) * advantage / 2.0).view({8, 1}).expand({8, 3});
   EXPECT_TRUE(at::allclose(result.weights, expected, 1e-10, 1e-12));
 }
 
-TEST(PairWeights, FollowAPermutationOfTheTrajectories) {
+TEST(PrdpGradient, FollowAPermutationOfTheTrajectories) {
   const Case c = random_case(4, 0.4);
   const at::Tensor order = at::tensor({5, 2, 7, 0, 3, 6, 1, 4}, at::kLong);
   std::vector<int64_t> prompts;
   for (int64_t i = 0; i < 8; ++i)
     prompts.push_back(c.prompts[static_cast<size_t>(order[i].item<int64_t>())]);
-  const PairLossOptions options{.beta = 0.4, .clip_range = 0.2};
-  const auto straight = pair_weights(c.u, c.u_old, c.rewards, c.prompts, options);
-  const auto shuffled = pair_weights(c.u.index({order}), c.u_old.index({order}),
-                                     c.rewards.index({order}), prompts, options);
+  const PrdpOptions options{.beta = 0.4, .clip_range = 0.2};
+  const auto straight = prdp_gradient(c.u, c.u_old, c.rewards, c.prompts, options);
+  const auto shuffled = prdp_gradient(c.u.index({order}), c.u_old.index({order}),
+                                      c.rewards.index({order}), prompts, options);
   EXPECT_TRUE(at::allclose(shuffled.weights, straight.weights.index({order}), 1e-12, 1e-14));
   EXPECT_NEAR(shuffled.statistics.loss, straight.statistics.loss, 1e-12);
 }
 
-TEST(PairWeights, APromptsConstantInTheRewardChangesNothing) {
+TEST(PrdpGradient, APromptsConstantInTheRewardChangesNothing) {
   const Case c = random_case(5, 0.4);
   const at::Tensor shift = at::tensor({3., 3., 3., 3., -7., -7., -7., -7.}, at::kDouble);
-  const PairLossOptions options{.beta = 0.4, .clip_range = 0.2};
-  const auto plain = pair_weights(c.u, c.u_old, c.rewards, c.prompts, options);
-  const auto shifted = pair_weights(c.u, c.u_old, c.rewards + shift, c.prompts, options);
+  const PrdpOptions options{.beta = 0.4, .clip_range = 0.2};
+  const auto plain = prdp_gradient(c.u, c.u_old, c.rewards, c.prompts, options);
+  const auto shifted = prdp_gradient(c.u, c.u_old, c.rewards + shift, c.prompts, options);
   EXPECT_TRUE(at::allclose(plain.weights, shifted.weights, 1e-9, 1e-10));
 }
 
-TEST(PairWeights, SkipTiesAndDropFailedRewards) {
+TEST(PrdpGradient, SkipTiesAndDropFailedRewards) {
   Case c = random_case(6, 0.1);
   c.rewards.narrow(0, 4, 4).fill_(1.5);  // prompt 1 says nothing
   c.rewards[2] = std::numeric_limits<double>::quiet_NaN();
   const auto result =
-      pair_weights(c.u, c.u_old, c.rewards, c.prompts, {.beta = 0.4, .clip_range = 0.2});
+      prdp_gradient(c.u, c.u_old, c.rewards, c.prompts, {.beta = 0.4, .clip_range = 0.2});
   EXPECT_EQ(result.statistics.degenerate, 1);
   EXPECT_EQ(result.statistics.prompts, 1);
   EXPECT_EQ(result.statistics.pairs, 3);
@@ -127,30 +128,30 @@ TEST(PairWeights, SkipTiesAndDropFailedRewards) {
   EXPECT_TRUE(result.weights.isfinite().all().item<bool>());
   EXPECT_EQ(result.weights[2].abs().max().item<double>(), 0);
   EXPECT_EQ(result.weights.narrow(0, 4, 4).abs().max().item<double>(), 0);
-  const auto none = pair_weights(c.u, c.u_old, at::ones({8}), c.prompts, {});
+  const auto none = prdp_gradient(c.u, c.u_old, at::ones({8}), c.prompts, {});
   EXPECT_EQ(none.statistics.loss, 0);
   EXPECT_EQ(none.weights.abs().max().item<double>(), 0);
 }
 
-TEST(PairWeights, AMaskedStepLeavesTheObjective) {
+TEST(PrdpGradient, AMaskedStepLeavesTheObjective) {
   const Case c = random_case(7, 0.3);
   const at::Tensor mask = at::tensor({1.0, 0.0, 1.0}, at::kDouble);
-  const PairLossOptions options{.beta = 0.4, .clip_range = 0.2};
-  const auto masked = pair_weights(c.u, c.u_old, c.rewards, c.prompts, options, mask);
+  const PrdpOptions options{.beta = 0.4, .clip_range = 0.2};
+  const auto masked = prdp_gradient(c.u, c.u_old, c.rewards, c.prompts, options, mask);
   const at::Tensor kept = at::tensor({0, 2}, at::kLong);
-  const auto without = pair_weights(c.u.index_select(1, kept), c.u_old.index_select(1, kept),
-                                    c.rewards, c.prompts, options);
+  const auto without = prdp_gradient(c.u.index_select(1, kept), c.u_old.index_select(1, kept),
+                                     c.rewards, c.prompts, options);
   EXPECT_TRUE(at::allclose(masked.weights.index_select(1, kept), without.weights));
   EXPECT_EQ(masked.weights.select(1, 1).abs().max().item<double>(), 0);
   EXPECT_DOUBLE_EQ(masked.statistics.loss, without.statistics.loss);
   EXPECT_DOUBLE_EQ(masked.statistics.clip_fraction, without.statistics.clip_fraction);
 }
 
-TEST(PairWeights, RefuseWrongInput) {
+TEST(PrdpGradient, RefuseWrongInput) {
   const Case c = random_case(8, 0);
-  EXPECT_THROW(pair_weights(c.u, c.u, c.rewards, c.prompts, {.beta = 0}), c10::Error);
-  EXPECT_THROW(pair_weights(c.u, c.u, c.rewards, {0, 0}, {}), c10::Error);
-  EXPECT_THROW(pair_weights(c.u, c.u.narrow(1, 0, 2), c.rewards, c.prompts, {}), c10::Error);
+  EXPECT_THROW(prdp_gradient(c.u, c.u, c.rewards, c.prompts, {.beta = 0}), c10::Error);
+  EXPECT_THROW(prdp_gradient(c.u, c.u, c.rewards, {0, 0}, {}), c10::Error);
+  EXPECT_THROW(prdp_gradient(c.u, c.u.narrow(1, 0, 2), c.rewards, c.prompts, {}), c10::Error);
 }
 
 // log N(x; mean, s) - log N(x; reference, s)
@@ -161,25 +162,25 @@ at::Tensor gaussian_ratio(const at::Tensor& x,
   return (mean - reference) * (2 * x - mean - reference) / (2 * s * s);
 }
 
-TEST(PairWeights, TheOptimumOfOneGaussianStepIsAFixedPoint) {
+TEST(PrdpGradient, TheOptimumOfOneGaussianStepIsAFixedPoint) {
   // pi_ref = N(m, s^2), r = a x: the optimum N(m + s^2 a / beta, s^2), where the loss is 0.
   const double s = 0.8, a = 1.7, beta = 0.6, m = -0.4;
   const at::Tensor x = at::linspace(-3, 3, 8, at::kDouble).view({8, 1});
   const at::Tensor reference = at::full({8, 1}, m, at::kDouble),
                    optimum = reference + s * s * a / beta;
   const at::Tensor u = gaussian_ratio(x, optimum, reference, s);
-  const auto result = pair_weights(u, u, a * x.squeeze(1), std::vector<int64_t>(8, 0),
-                                   {.beta = beta, .clip_range = 1});
+  const auto result = prdp_gradient(u, u, a * x.squeeze(1), std::vector<int64_t>(8, 0),
+                                    {.beta = beta, .clip_range = 1});
   EXPECT_LT(result.statistics.loss, 1e-24);
   EXPECT_LT(result.weights.abs().max().item<double>(), 1e-11);
   EXPECT_NEAR(result.statistics.explained_variance, 1, 1e-12);
   const at::Tensor off = gaussian_ratio(x, optimum + 0.1, reference, s);
-  EXPECT_GT(pair_weights(off, off, a * x.squeeze(1), std::vector<int64_t>(8, 0), {.beta = beta})
+  EXPECT_GT(prdp_gradient(off, off, a * x.squeeze(1), std::vector<int64_t>(8, 0), {.beta = beta})
                 .statistics.loss,
             1e-3);
 }
 
-TEST(PairWeights, TwoStepChainIsExactOnlyWhenTrajectoriesShareTheirStart) {
+TEST(PrdpGradient, TwoStepChainIsExactOnlyWhenTrajectoriesShareTheirStart) {
   // x1 = x2 + N(0, s1), x0 = x1 + N(0, s0), r = a x0. The optimum shifts step t's mean by s_t^2 a /
   // beta; what is left of a pair's error is a (x2_i - x2_j) / beta, as the start's distribution is
   // not learned.
@@ -193,7 +194,7 @@ TEST(PairWeights, TwoStepChainIsExactOnlyWhenTrajectoriesShareTheirStart) {
                                   gaussian_ratio(x0, x1 + s0 * s0 * a / beta, x1, s0)},
                                  1);
     const auto result =
-        pair_weights(u, u, a * x0.squeeze(1), std::vector<int64_t>(6, 0), {.beta = beta});
+        prdp_gradient(u, u, a * x0.squeeze(1), std::vector<int64_t>(6, 0), {.beta = beta});
     const at::Tensor residual = (a / beta * (x2 - x2.t())).square();
     EXPECT_NEAR(result.statistics.loss, residual.sum().item<double>() / 30.0, 1e-10);
     EXPECT_EQ(result.statistics.loss < 1e-20, shared);
@@ -215,11 +216,11 @@ TEST(PairUnits, MeanAndSumLossesShareTheirGradientDirection) {
   const Case c = random_case(9, 0.0);
   const int64_t steps = 3, dimensions = 20;
   const double beta = 5, factor = 1.0 / static_cast<double>(steps * dimensions);
-  const auto nat = pair_weights(
+  const auto nat = prdp_gradient(
       c.u, c.u, c.rewards, c.prompts,
       {.beta = finetune::beta_from_mean_units(beta, steps, dimensions), .clip_range = 1});
-  const auto mean = pair_weights(c.u * factor, c.u * factor, c.rewards, c.prompts,
-                                 {.beta = beta, .clip_range = 1});
+  const auto mean = prdp_gradient(c.u * factor, c.u * factor, c.rewards, c.prompts,
+                                  {.beta = beta, .clip_range = 1});
   EXPECT_NEAR(nat.statistics.loss * factor * factor, mean.statistics.loss, 1e-10);
   EXPECT_TRUE(at::allclose(nat.weights * factor, mean.weights));
 }
