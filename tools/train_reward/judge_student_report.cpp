@@ -75,7 +75,7 @@ void print_row(const std::string& model, const rewards::AxisExam& exam) {
     std::printf(" %6s %9s\n", "-", "-");
 }
 
-nlohmann::ordered_json to_json(const std::vector<rewards::Probe>& probes) {
+nlohmann::ordered_json to_json(const std::vector<rewards::RobustnessProbe>& probes) {
   nlohmann::ordered_json report;
   for (const auto& probe : probes) {
     std::printf("  %-28s %+7.2f deviations, above the original: %3.0f %%\n", probe.name.c_str(),
