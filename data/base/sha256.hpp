@@ -6,7 +6,7 @@
 
 namespace data {
 
-// SHA-256 (FIPS 180-4) as 64 lower-case hexadecimal digits.
+// SHA-256 (FIPS 180-4) by OpenSSL's libcrypto, as 64 lower-case hexadecimal digits.
 std::string sha256(std::string_view bytes);
 
 // Of a file's bytes, read in pieces. Throws BadInput when it cannot be read.

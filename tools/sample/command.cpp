@@ -9,9 +9,9 @@
 #include <random>
 #include <set>
 
+#include "data/base/digest_cache.hpp"
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/sha256.hpp"
 #include "data/base/shape.hpp"
 #include "data/device/memory.hpp"
 #include "data/weights/weight_files.hpp"
@@ -302,7 +302,8 @@ fs::path weights_of(const Session& session) {
 
 void run(const Session& session, const Placement& placement) {
   WriterOptions options = writer_options(session, placement.device);
-  options.base.model_hash = data::sha256_of_file(weights_of(session)).substr(0, 10);
+  options.model_digest = std::async(std::launch::async, data::cached_sha256_of_file,
+                                    weights_of(session), data::user_cache_folder());
   SampleWriter writer(session.jobs, options);
   const auto groups = group_jobs(session.jobs);
   const auto start = std::chrono::steady_clock::now();

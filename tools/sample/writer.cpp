@@ -57,6 +57,8 @@ void SampleWriter::write(size_t job) {
   waiting_.erase(job);
 
   data::ImageParameters parameters = options_.base;
+  if (options_.model_digest.valid())
+    parameters.model_hash = options_.model_digest.get().substr(0, 10);
   parameters.prompt = asked.loras.empty() ? asked.prompt : asked.written_prompt;
   parameters.negative_prompt = asked.negative_prompt;
   parameters.steps = asked.steps;

@@ -2,6 +2,7 @@
 
 // From generated candidates to files: scores, picks the best, writes.
 
+#include <future>
 #include <map>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@ struct WriterOptions {
   int64_t best_of = 1;
   std::vector<rewards::WeightedReward> rewards{};  // may be empty when best_of is 1
   data::ImageParameters base{};                    // what all images have in common
+  // The SHA-256 of the weights, from a thread of its own; not valid: base.model_hash stands.
+  std::shared_future<std::string> model_digest{};
 };
 
 // Takes candidates in any order; an image is written when its last candidate has come.
