@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "data/base/error.hpp"
+#include "data/device/memory.hpp"
 #include "data/profile/op_profiler.hpp"
 #include "tools/bench/measure.hpp"
 #include "tools/cli/failure.hpp"
@@ -64,6 +65,7 @@ int run_watched(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  data::keep_freed_memory();
   try {
     return run_watched({argv + 1, argv + argc});
   } catch (const std::exception& error) {

@@ -4,6 +4,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/util/Exception.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <atomic>
@@ -107,6 +108,13 @@ bool reset_peak_memory() {
   std::ofstream file("/proc/self/clear_refs");
   file << "5" << std::flush;
   return file.good();
+}
+
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_MAX, 0);         // large blocks come from the heap too
+  mallopt(M_TRIM_THRESHOLD, -1);  // whose end is never given back
+#endif
 }
 
 bool is_out_of_memory(const std::exception& error) {

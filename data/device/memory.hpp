@@ -27,6 +27,11 @@ double peak_memory();
 // will not.
 bool reset_peak_memory();
 
+// Lets the C library keep freed blocks for the next allocation instead of giving them back to the
+// system, which would clear their pages anew each time. To be called before threads start. A run
+// may then hold more than its live tensors. Does nothing where the library is not glibc.
+void keep_freed_memory();
+
 // An allocation failed: a GPU's, the CPU's tensors', or another of the program's.
 bool is_out_of_memory(const std::exception& error);
 // What it says of itself, in a line: "CUDA out of memory. Tried to allocate 2.00 GiB".
