@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/device/device.hpp"
 #include "data/device/memory.hpp"
+#include "data/profile/precision_speed.hpp"
 #include "tools/cli/gpu_diagnosis.hpp"
 
 using data::BadInput;
@@ -15,11 +16,16 @@ using data::BadInput;
 namespace tools {
 namespace {
 
+constexpr double kMeasureSeconds = 0.1;  // of each product and precision
+constexpr double kWorthIt = 1.2;         // times faster, below which `auto` keeps fp32
+
+// "auto" stands for fp32 until the device is known.
 at::ScalarType parse_precision(const std::string& word) {
+  if (word == "auto") return at::kFloat;
   if (word == "fp32") return at::kFloat;
   if (word == "bf16") return at::kBFloat16;
   if (word == "fp16") return at::kHalf;
-  throw BadInput("--precision: expected one of fp32, bf16, fp16, found '" + word + "'");
+  throw BadInput("--precision: expected one of auto, fp32, bf16, fp16, found '" + word + "'");
 }
 
 // Takes the GPU that `device` names. "auto": where none can be used, the CPU; what is wrong with
@@ -46,11 +52,35 @@ void open_gpu(const std::string& device, int64_t local_rank, Placement& placemen
   if (count > 0) std::cerr << "laurel: computing on the CPU: " << trouble << "\n";
 }
 
+// bf16 on a GPU; on a CPU where training a convolution in it is measurably faster than in fp32.
+void choose_precision(Placement& placement) {
+  std::string why = "a GPU computes in it";
+  if (placement.device.is_cpu()) {
+    const auto fp32 = data::measure_precision(at::kFloat, kMeasureSeconds);
+    const auto bf16 = data::measure_precision(at::kBFloat16, kMeasureSeconds);
+    why = data::compare_precisions(fp32, bf16);
+    if (bf16.convolution > kWorthIt * fp32.convolution) placement.compute = at::kBFloat16;
+  } else {
+    placement.compute = at::kBFloat16;
+  }
+  std::cerr << "laurel: --precision auto: "
+            << (placement.compute == at::kBFloat16 ? "bf16" : "fp32") << " (" << why << ")\n";
+}
+
+void warn_of_slow_bf16() {
+  const auto fp32 = data::measure_precision(at::kFloat, kMeasureSeconds);
+  const auto bf16 = data::measure_precision(at::kBFloat16, kMeasureSeconds);
+  if (bf16.convolution >= fp32.convolution) return;
+  std::cerr << "laurel: --precision bf16: " << data::compare_precisions(fp32, bf16)
+            << "; use --precision fp32\n";
+}
+
 }  // namespace
 
 void declare_device(Options& options, DeviceConfig& config) {
   options.text("device", config.device, "auto, cpu, cuda, or cuda:<number>: where to compute");
-  options.choice("precision", config.precision, {"fp32", "bf16", "fp16"}, "of matrix products");
+  options.choice("precision", config.precision, {"fp32", "bf16", "fp16", "auto"},
+                 "of matrix products; auto: bf16 where it is faster here");
 }
 
 Placement open_device(const DeviceConfig& config, int64_t local_rank) {
@@ -60,9 +90,10 @@ Placement open_device(const DeviceConfig& config, int64_t local_rank) {
   if (placement.device.is_cpu() && placement.compute == at::kHalf) {
     throw BadInput("--precision fp16: the CPU has no fp16 arithmetic; use --precision fp32");
   }
-  if (placement.device.is_cpu() && placement.compute == at::kBFloat16) {
-    std::cerr << "laurel: --precision bf16 is usually slower than fp32 on a CPU (`laurel doctor` "
-                 "measures it)\n";
+  if (config.precision == "auto") {
+    choose_precision(placement);
+  } else if (placement.device.is_cpu() && placement.compute == at::kBFloat16) {
+    warn_of_slow_bf16();
   }
   return placement;
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// Where a command computes: --device auto|cpu|cuda|cuda:N and --precision fp32|bf16|fp16.
+// Where a command computes: --device auto|cpu|cuda|cuda:N and --precision fp32|bf16|fp16|auto.
 //
 // laurel links libtorch's CPU part alone, so that a run without a GPU starts in a third of a
 // second. libtorch_cuda, which lies beside it, is loaded by open_device when a GPU is used; nothing
@@ -30,8 +30,9 @@ struct Placement {
 
 // Resolves the choice and, for a GPU, loads libtorch_cuda. Throws BadInput when cuda is asked for
 // and cannot be had (tools/cli/gpu_diagnosis.hpp says why), when a word is not known, and for fp16
-// on the CPU. bf16 on the CPU is allowed with a warning: it is slower there. `local_rank`: which of
-// the machine's processes this is; each takes a GPU of its own.
+// on the CPU. bf16 on the CPU is measured, and a warning with both figures is printed where it is
+// slower than fp32; "auto" takes bf16 on a GPU, and on a CPU where it is measurably faster.
+// `local_rank`: which of the machine's processes this is; each takes a GPU of its own.
 Placement open_device(const DeviceConfig& config, int64_t local_rank = 0);
 
 // Bytes that a run may hold on the device: --max_memory's, "" for what a GPU has free (infinite for

@@ -17,6 +17,7 @@
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "data/nn/kernels/kernels.hpp"
+#include "data/profile/precision_speed.hpp"
 #include "finetune/distributed/nccl_loader.hpp"
 #include "tools/cli/gpu_diagnosis.hpp"
 #include "tools/cli/models.hpp"
@@ -130,52 +131,20 @@ Finding disk() {
   return finding;
 }
 
-// GFLOP/s of work that takes `operations` a call.
-double rate_of(double operations, const std::function<void()>& work) {
-  work();  // warms up
-  using Clock = std::chrono::steady_clock;
-  const auto start = Clock::now();
-  double seconds = 0, done = 0;
-  while (seconds < kProbeSeconds) {
-    work();
-    done += operations;
-    seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  }
-  return done / seconds / 1e9;
-}
-
-// Square matrix products.
-double matmul_rate(at::ScalarType type) {
-  constexpr int64_t kSize = 1024;
-  const auto a = at::ones({kSize, kSize}, at::TensorOptions(type));
-  return rate_of(2.0 * kSize * kSize * kSize, [&] { at::mm(a, a); });
-}
-
-// A 3x3 convolution forward and backward, of the sizes that training the embedded UNet has: where
-// bf16 on a CPU is often slow though its matrix product is fast.
-double convolution_rate(at::ScalarType type) {
-  constexpr int64_t kBatch = 16, kWidth = 96, kSide = 8;
-  const auto x =
-      at::ones({kBatch, kWidth, kSide, kSide}, at::TensorOptions(type)).requires_grad_(true);
-  const auto w = at::ones({kWidth, kWidth, 3, 3}, at::TensorOptions(type)).requires_grad_(true);
-  const double forward = 2.0 * 9 * kBatch * kWidth * kWidth * kSide * kSide;
-  return rate_of(3 * forward, [&] { at::conv2d(x, w, {}, 1, 1).sum().backward(); });
-}
-
 std::vector<Finding> speed() {
-  const double product = matmul_rate(at::kFloat), half_product = matmul_rate(at::kBFloat16);
-  const double fp32 = convolution_rate(at::kFloat), bf16 = convolution_rate(at::kBFloat16);
-  const auto text = [](double matmul, double convolution) {
-    return rounded(matmul, 1) + " GFLOP/s matmul, " + rounded(convolution, 1) +
+  const auto fp32 = data::measure_precision(at::kFloat, kProbeSeconds);
+  const auto bf16 = data::measure_precision(at::kBFloat16, kProbeSeconds);
+  const auto text = [](const data::PrecisionSpeed& speed) {
+    return rounded(speed.matmul, 1) + " GFLOP/s matmul, " + rounded(speed.convolution, 1) +
            " training a convolution";
   };
-  Finding half{.name = "bf16", .value = text(half_product, bf16)};
-  half.verdict = bf16 < fp32 ? Verdict::kNote : Verdict::kGood;
-  half.advice =
-      bf16 < fp32
-          ? rounded(fp32 / bf16, 1) + " times slower to train than fp32 here: keep --precision fp32"
-          : rounded(bf16 / fp32, 1) + " times faster than fp32 here: --precision bf16 may pay";
-  return {{.name = "fp32", .value = text(product, fp32)}, half};
+  const bool slower = bf16.convolution < fp32.convolution;
+  return {{.name = "fp32", .value = text(fp32)},
+          {.name = "bf16",
+           .value = text(bf16),
+           .verdict = slower ? Verdict::kNote : Verdict::kGood,
+           .advice = data::compare_precisions(fp32, bf16) +
+                     (slower ? "; keep --precision fp32" : "; --precision bf16 may pay")}};
 }
 
 // A library of the cuda preset, and what takes its place where it cannot be used.
