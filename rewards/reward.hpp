@@ -8,8 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "rewards/combine/aggregate.hpp"
-
 namespace rewards {
 
 struct RewardBatch {
@@ -40,43 +38,5 @@ struct WeightedReward {
   Reward reward;
   double weight = 1;
 };
-
-// How raw values are brought to one scale before they are weighted:
-//   kNone    raw units, as PRDP's 10 PickScore + 2 HPSv2 + 0.05 aesthetic
-//   kRange   (raw - low) / (high - low) of RewardInfo: fixed, comparable across runs
-//   kPrompt  (raw - mean) / deviation over the images of the same prompt; 0 where the deviation is
-//            below 1e-4
-//   kRank    the rank among the images of the same prompt / their number
-//   kAll     (raw - mean) / deviation over all the images
-//   kFixed   the same with moments that were stored before
-enum class Normaliser { kNone, kRange, kPrompt, kRank, kAll, kFixed };
-// "none", "range", "prompt", "rank", "all", "fixed"; else BadInput
-Normaliser normaliser_by_name(const std::string& name);
-
-// Raw values are capped, their baseline taken off (a delta reward), scaled, weighted, aggregated.
-struct CombineOptions {
-  Normaliser normaliser = Normaliser::kNone;
-  data::AggregateOptions aggregate{};
-  std::vector<data::Cap> caps{};   // empty, or M
-  data::RunningMoments moments{};  // of kFixed
-  at::Tensor baseline{};           // undefined, or [B, M] raw values that earn nothing
-};
-
-struct ScoredBatch {
-  at::Tensor total;       // [B] the aggregate over m of weight_m normalised_m
-  at::Tensor raw;         // [B, M] raw units, in the order of the rewards
-  at::Tensor normalised;  // [B, M]
-};
-
-// Raw values of every reward. -> [B, M] fp32
-at::Tensor score_all(const std::vector<WeightedReward>& rewards, const RewardBatch& batch);
-
-// Combines raw values (raw: [B, M]). kPrompt and kRank need the B prompts of the whole group
-// of images that are compared, so score in pieces, join, then combine. Throws c10::Error when sizes
-// do not fit.
-ScoredBatch combine(const std::vector<WeightedReward>& rewards,
-                    const at::Tensor& raw,
-                    const std::vector<std::string>& prompts,
-                    const CombineOptions& options);
 
 }  // namespace rewards

@@ -62,9 +62,9 @@ at::Tensor image_gradient(const Task& task,
 }  // namespace
 
 at::Tensor weighted_reward(const at::Tensor& raw, const TrainingConfig& config) {
-  const CombineOptions options = combine_options(config);
+  const rewards::CombineOptions options = combine_options(config);
   data::check_shape(raw, {-1, static_cast<int64_t>(options.weights.size())}, "weighted_reward");
-  const at::Tensor within = options.caps.empty() ? raw : data::capped(raw, options.caps);
+  const at::Tensor within = options.caps.empty() ? raw : rewards::capped(raw, options.caps);
   return within.mv(at::tensor(options.weights, raw.options()));
 }
 

@@ -8,6 +8,7 @@
 #include "finetune/policy/epoch.hpp"
 #include "finetune/policy/methods/prdp_loss.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
+#include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {
 namespace {
@@ -33,10 +34,10 @@ Calibration choose_calibration(const at::Tensor& rewards,
                                const SamplingPlan& chain,
                                const Reporter& reporter) {
   Calibration scale;
-  scale.spreads = pooled_spreads(rewards, prompt_ids);
+  scale.spreads = rewards::pooled_spreads(rewards, prompt_ids);
   const at::Tensor combined =
-      combine_rewards(rewards, prompt_ids, scale.spreads, combine_options(config));
-  const double spread = spread_within_prompts(combined, prompt_ids);
+      rewards::combine_rewards(rewards, prompt_ids, scale.spreads, combine_options(config));
+  const double spread = rewards::spread_within_prompts(combined, prompt_ids);
   if (!(spread > 0)) {
     throw data::BadInput(
         "reward: expected values that differ between images of a prompt, found no difference in "

@@ -38,7 +38,7 @@ at::Tensor rate(const Task& task,
                 int64_t batch,
                 const ProcessGroup& ranks = {});
 
-CombineOptions combine_options(const TrainingConfig& config);
+rewards::CombineOptions combine_options(const TrainingConfig& config);
 
 // A policy on these prompts: the UNet, guided as the configuration says. Each call of it is a piece
 // of the rank's work.

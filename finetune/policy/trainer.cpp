@@ -8,6 +8,7 @@
 #include "finetune/policy/epoch.hpp"
 #include "finetune/policy/methods/prdp_loss.hpp"
 #include "finetune/policy/update.hpp"
+#include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {
 namespace {
@@ -112,13 +113,13 @@ bool check_epoch(Run& run, const EpochData& data) {
 MetricValues reward_figures(const Run& run, const EpochData& data, const at::Tensor& combined) {
   MetricValues figures{
       {"reward_mean", combined.masked_select(combined.isfinite()).mean().item<double>()},
-      {"reward_std", spread_within_prompts(combined, data.plan.draw.prompt_ids)}};
+      {"reward_std", rewards::spread_within_prompts(combined, data.plan.draw.prompt_ids)}};
   for (size_t m = 0; m < run.session.task.rewards.size(); ++m) {
     const at::Tensor column = data.rewards.select(1, static_cast<int64_t>(m));
     figures.emplace_back("reward/" + run.session.task.rewards[m].info.name,
                          column.masked_select(column.isfinite()).mean().item<double>());
   }
-  for (const auto& [name, value] : numbers_of(run.session.progress.combine)) {
+  for (const auto& [name, value] : rewards::numbers_of(run.session.progress.combine)) {
     if (name.starts_with("multiplier.")) figures.emplace_back(name, value);
   }
   figures.emplace_back("kl_nats", data.kl.mv(run.chain.mask).mean().item<double>());
@@ -143,11 +144,11 @@ at::Tensor combine_epoch(Run& run, const EpochData& data) {
     run.session.progress.beta = scale.beta;
     run.session.progress.spreads = scale.spreads;
   }
-  const CombineOptions combine = combine_options(run.config);
+  const rewards::CombineOptions combine = combine_options(run.config);
   run.session.progress.combine.spreads = run.session.progress.spreads;
   const at::Tensor combined =
-      combine_rewards(data.rewards, prompt_ids, run.session.progress.combine, combine);
-  observe(run.session.progress.combine, data.rewards, combine);
+      rewards::combine_rewards(data.rewards, prompt_ids, run.session.progress.combine, combine);
+  rewards::observe(run.session.progress.combine, data.rewards, combine);
   return combined;
 }
 

@@ -51,8 +51,8 @@ int64_t whole(const std::map<std::string, std::string>& notes, const std::string
   return static_cast<int64_t>(number(notes, key));
 }
 
-CombineState restored_combination(const std::map<std::string, std::string>& notes,
-                                  int64_t rewards) {
+rewards::CombineState restored_combination(const std::map<std::string, std::string>& notes,
+                                           int64_t rewards) {
   const std::string prefix = "combine.";
   std::map<std::string, double> numbers;
   int64_t constraints = 0;
@@ -61,8 +61,8 @@ CombineState restored_combination(const std::map<std::string, std::string>& note
     numbers[name.substr(prefix.size())] = number(notes, name);
     constraints += name.starts_with(prefix + "multiplier.");
   }
-  CombineState state;
-  restore_numbers(state, numbers, rewards, constraints);
+  rewards::CombineState state;
+  rewards::restore_numbers(state, numbers, rewards, constraints);
   return state;
 }
 
@@ -84,7 +84,7 @@ std::map<std::string, std::string> notes_of(const Task& task,
         progress.spreads.defined() ? exact(progress.spreads[static_cast<int64_t>(m)].item<double>())
                                    : "1";
   }
-  for (const auto& [name, value] : numbers_of(progress.combine))
+  for (const auto& [name, value] : rewards::numbers_of(progress.combine))
     notes["combine." + name] = exact(value);
   return notes;
 }

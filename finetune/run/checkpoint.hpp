@@ -16,7 +16,7 @@ struct RunProgress {
   double beta = 0;      // per nat; 0: not yet chosen
   at::Tensor
       spreads;  // [M] fp64, of each trained reward within prompts at the start; undefined before
-  CombineState combine;  // what the combination of rewards has learnt
+  rewards::CombineState combine;  // what the combination of rewards has learnt
   RewardHackingMonitor watch;
   double started = 0;  // seconds since 1970
 };

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "data/device/transfer.hpp"
+#include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {
 namespace {
@@ -56,15 +57,12 @@ at::Tensor combined(const Task& task,
                     const EvalSet& set,
                     const Evaluation& evaluation,
                     const at::Tensor& spreads,
-                    CombineOptions options) {
-  // A comparison of two models: nothing that depends on what else a prompt's images earn.
-  if (options.normalise != Normalise::kNone && options.normalise != Normalise::kFixed)
-    options.normalise = Normalise::kPooled;
-  options.aggregate = {};
+                    const rewards::CombineOptions& options) {
   std::vector<int64_t> ids;
   for (const auto& item : set.items) ids.push_back(item.prompt_id);
-  return combine_rewards(evaluation.rewards.narrow(1, 0, static_cast<int64_t>(task.rewards.size())),
-                         ids, spreads, options);
+  return rewards::combine_rewards(
+      evaluation.rewards.narrow(1, 0, static_cast<int64_t>(task.rewards.size())), ids, spreads,
+      rewards::evaluation_options(options));
 }
 
 std::vector<std::string> reward_names(const Task& task) {
@@ -156,16 +154,17 @@ double win_rate(const at::Tensor& scores, const at::Tensor& base) {
   return wins.numel() == 0 ? 0.0 : wins.mean().item<double>();
 }
 
-std::vector<std::pair<std::string, double>> evaluation_figures(const Task& task,
-                                                               const EvalSet& set,
-                                                               const Evaluation& now,
-                                                               const Evaluation& base,
-                                                               const CombineOptions& combine) {
+std::vector<std::pair<std::string, double>> evaluation_figures(
+    const Task& task,
+    const EvalSet& set,
+    const Evaluation& now,
+    const Evaluation& base,
+    const rewards::CombineOptions& combine) {
   std::vector<std::pair<std::string, double>> figures;
   std::vector<int64_t> ids;
   for (const auto& item : set.items) ids.push_back(item.prompt_id);
   const auto trained = static_cast<int64_t>(task.rewards.size());
-  const at::Tensor spreads = pooled_spreads(base.rewards.narrow(1, 0, trained), ids);
+  const at::Tensor spreads = rewards::pooled_spreads(base.rewards.narrow(1, 0, trained), ids);
   const at::Tensor score = combined(task, set, now, spreads, combine),
                    score_base = combined(task, set, base, spreads, combine);
   const auto names = reward_names(task);

@@ -63,11 +63,12 @@ double win_rate(const at::Tensor& scores, const at::Tensor& base);
 
 // "seen/aesthetic", "unseen/clip_score", "seen/kl_nats", "seen/diversity", "seen/win_rate", ...,
 // "kl_step/0", ... The win rate is that of the trained rewards, combined.
-std::vector<std::pair<std::string, double>> evaluation_figures(const Task& task,
-                                                               const EvalSet& set,
-                                                               const Evaluation& now,
-                                                               const Evaluation& base,
-                                                               const CombineOptions& combine);
+std::vector<std::pair<std::string, double>> evaluation_figures(
+    const Task& task,
+    const EvalSet& set,
+    const Evaluation& now,
+    const Evaluation& base,
+    const rewards::CombineOptions& combine);
 
 // How far the trained rewards, and the held-out ones, stand above the base: the mean over rewards
 // and images of the difference over the base's standard deviation. Without held-out rewards: the

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 
 namespace rewards {
@@ -62,58 +61,6 @@ data::Tokenizer load_clip_tokenizer(const std::filesystem::path& folder) {
 std::shared_ptr<ClipEmbedder> load_clip_embedder(const std::filesystem::path& folder,
                                                  at::Device device) {
   return std::make_shared<ClipEmbedder>(load_clip(folder), load_clip_tokenizer(folder), device);
-}
-
-at::Tensor clip_score(const at::Tensor& images, const at::Tensor& texts) {
-  return 100 * (images * texts).sum(1);
-}
-
-RewardInfo clip_score_info() {
-  return {.name = "clip_score",
-          .unit = "cosine x 100",
-          .low = 0,
-          .high = 100,
-          .needs_prompt = true,
-          .differentiable = true,
-          .description = "how well CLIP finds the prompt in the image (Hessel et al. 2021)"};
-}
-
-RewardInfo aesthetic_info() {
-  return {.name = "aesthetic",
-          .unit = "1-10",
-          .low = 1,
-          .high = 10,
-          .differentiable = true,
-          .description = "mean rating predicted from the CLIP embedding (LAION's form)"};
-}
-
-Reward clip_score_reward(const std::shared_ptr<ClipEmbedder>& clip) {
-  const auto score = [clip](const RewardBatch& batch) {
-    TORCH_CHECK(static_cast<int64_t>(batch.prompts.size()) == batch.images.size(0),
-                "clip_score: expected a prompt for each of ", batch.images.size(0), " images, got ",
-                batch.prompts.size());
-    const auto similarity = clip_score(clip->images(batch.images), clip->texts(batch.prompts));
-    return similarity.to(batch.images.device());
-  };
-  return {.info = clip_score_info(), .score = score};
-}
-
-Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
-                        const std::filesystem::path& path) {
-  AestheticHead head = folded(load_aesthetic(path));
-  if (embedding_width(head) != clip->width()) {
-    throw data::BadInput(path.string() + ": expected a head for CLIP embeddings of width " +
-                         std::to_string(clip->width()) + ", found " +
-                         std::to_string(embedding_width(head)) +
-                         "; give the CLIP that it was trained on (--clip)");
-  }
-  for_each_tensor(head, "", [&](const std::string&, at::Tensor& tensor) {
-    tensor = tensor.to(clip->device());
-  });
-  const auto score = [clip, head](const RewardBatch& batch) {
-    return aesthetic_forward(head, clip->images(batch.images)).to(batch.images.device());
-  };
-  return {.info = aesthetic_info(), .score = score};
 }
 
 }  // namespace rewards

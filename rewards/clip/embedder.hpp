@@ -1,7 +1,6 @@
 #pragma once
 
-// Rewards that look through a CLIP: the CLIP score and the aesthetic head, sharing one embedding of
-// each image.
+// A CLIP with its tokenizer that several rewards share: each image and prompt is embedded once.
 
 #include <filesystem>
 #include <memory>
@@ -11,13 +10,11 @@
 
 #include "data/text/clip_tokenizer.hpp"
 #include "rewards/clip/model.hpp"
-#include "rewards/reward.hpp"
-#include "rewards/scorers/aesthetic.hpp"
 
 namespace rewards {
 
-// A CLIP with memory: each prompt is embedded once, and the same batch of images once for all
-// rewards that ask in turn.
+// Caches the embeddings of all prompts, and those of the last batch of images for the rewards that
+// score it in turn.
 class ClipEmbedder {
  public:
   ClipEmbedder(Clip clip, data::Tokenizer tokenizer, at::Device device);
@@ -44,18 +41,5 @@ data::Tokenizer load_clip_tokenizer(const std::filesystem::path& folder);
 // A CLIP folder in Hugging Face's layout, with its tokenizer.
 std::shared_ptr<ClipEmbedder> load_clip_embedder(const std::filesystem::path& folder,
                                                  at::Device device);
-
-// 100 cos(image, text). Hessel et al., "CLIPScore" (2021), eq. 1, have 2.5 max(cos, 0); the field
-// reports 100 cos, which also keeps its gradient below 0. images, texts: [B, D] unit norm -> [B]
-at::Tensor clip_score(const at::Tensor& images, const at::Tensor& texts);
-
-RewardInfo clip_score_info();
-RewardInfo aesthetic_info();
-Reward clip_score_reward(const std::shared_ptr<ClipEmbedder>& clip);
-
-// Throws BadInput when the head expects embeddings of another width than this CLIP's. A head
-// without activations is folded into one layer.
-Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
-                        const std::filesystem::path& head);
 
 }  // namespace rewards

@@ -13,6 +13,7 @@
 
 #include "rewards/clip/embedder.hpp"
 #include "rewards/judge/judgements.hpp"
+#include "rewards/reward.hpp"
 
 namespace rewards {
 

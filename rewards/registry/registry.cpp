@@ -6,10 +6,12 @@
 
 #include "data/base/error.hpp"
 #include "rewards/clip/embedder.hpp"
-#include "rewards/combine/weighted_sum.hpp"
+#include "rewards/combine/reward_weights.hpp"
 #include "rewards/custom/expression.hpp"
 #include "rewards/custom/reward_spec.hpp"
 #include "rewards/judge_student/student.hpp"
+#include "rewards/scorers/aesthetic.hpp"
+#include "rewards/scorers/clip_score.hpp"
 #include "rewards/scorers/image_reward.hpp"
 #include "rewards/scorers/image_stats.hpp"
 #include "rewards/scorers/jpeg_size.hpp"
@@ -170,6 +172,8 @@ Reward make_defined(const RewardSpec& definition, Loader& loader) {
 }
 
 Reward make(const std::string& name, Loader& loader) {
+  const auto given = loader.sources().given.find(name);
+  if (given != loader.sources().given.end()) return given->second;
   if (const RewardSpec* definition = loader.definition(name))
     return make_defined(*definition, loader);
   for (const auto& entry : entries()) {
@@ -186,6 +190,16 @@ Reward make(const std::string& name, Loader& loader) {
   throw BadInput("reward '" + name + "': unknown" +
                  (near.empty() ? "" : "; did you mean " + near + "?") +
                  " (`laurel score --list` shows all)");
+}
+
+std::vector<WeightedReward> make_all(const std::vector<RewardWeight>& names, Loader& loader) {
+  std::vector<WeightedReward> rewards;
+  for (const auto& [name, weight] : names) rewards.push_back({make(name, loader), weight});
+  return rewards;
+}
+
+std::vector<RewardWeight> parsed(const std::string& specification) {
+  return specification.empty() ? std::vector<RewardWeight>() : parse_reward_weights(specification);
 }
 
 }  // namespace
@@ -210,10 +224,22 @@ Reward make_reward(const std::string& name, const RewardSources& sources) {
 std::vector<WeightedReward> make_rewards(const std::string& specification,
                                          const RewardSources& sources) {
   Loader loader(sources);
-  std::vector<WeightedReward> rewards;
-  for (const auto& [name, weight] : parse_reward_weights(specification))
-    rewards.push_back({make(name, loader), weight});
-  return rewards;
+  return make_all(parse_reward_weights(specification), loader);
+}
+
+RewardSets make_reward_sets(const std::string& trained,
+                            const std::string& evaluated,
+                            const RewardSources& sources) {
+  const auto to_train = parsed(trained), to_evaluate = parsed(evaluated);
+  for (const auto& one : to_evaluate) {
+    for (const auto& other : to_train) {
+      if (one.name == other.name)
+        throw BadInput("reward '" + one.name + "': is given twice, to train on and to evaluate; " +
+                       "give it once");
+    }
+  }
+  Loader loader(sources);
+  return {make_all(to_train, loader), make_all(to_evaluate, loader)};
 }
 
 }  // namespace rewards

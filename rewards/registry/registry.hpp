@@ -3,6 +3,7 @@
 // Every reward by its name.
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct RewardSources {
   std::vector<std::string> definitions{};  // further rewards: see definition.hpp
   std::filesystem::path tokenizer{};       // CLIP's own vocabulary
   OutsideOptions outside{};
+  std::map<std::string, Reward> given{};  // made by the caller; their names come before all others
   std::function<void(const std::string& line)> trace{};  // what of each model's file was mapped
 };
 
@@ -39,5 +41,16 @@ Reward make_reward(const std::string& name, const RewardSources& sources);
 // "aesthetic=1,clip_score=0.5" with each model loaded once and each image embedded once.
 std::vector<WeightedReward> make_rewards(const std::string& specification,
                                          const RewardSources& sources);
+
+// The rewards of a run: parsed once, each model loaded once for both lists.
+struct RewardSets {
+  std::vector<WeightedReward> trained;    // their combination is maximised
+  std::vector<WeightedReward> evaluated;  // reported only: held-out and gold
+};
+// Two specifications as of make_rewards; either may be empty. Throws BadInput as make_rewards does,
+// and for a name that stands in both.
+RewardSets make_reward_sets(const std::string& trained,
+                            const std::string& evaluated,
+                            const RewardSources& sources);
 
 }  // namespace rewards

@@ -127,4 +127,31 @@ at::Tensor aesthetic_forward_training(const AestheticHead& head,
   return forward(head, embedding, &generator);
 }
 
+RewardInfo aesthetic_info() {
+  return {.name = "aesthetic",
+          .unit = "1-10",
+          .low = 1,
+          .high = 10,
+          .differentiable = true,
+          .description = "mean rating predicted from the CLIP embedding (LAION's form)"};
+}
+
+Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
+                        const std::filesystem::path& path) {
+  AestheticHead head = folded(load_aesthetic(path));
+  if (embedding_width(head) != clip->width()) {
+    throw data::BadInput(path.string() + ": expected a head for CLIP embeddings of width " +
+                         std::to_string(clip->width()) + ", found " +
+                         std::to_string(embedding_width(head)) +
+                         "; give the CLIP that it was trained on (--clip)");
+  }
+  for_each_tensor(head, "", [&](const std::string&, at::Tensor& tensor) {
+    tensor = tensor.to(clip->device());
+  });
+  const auto score = [clip, head](const RewardBatch& batch) {
+    return aesthetic_forward(head, clip->images(batch.images)).to(batch.images.device());
+  };
+  return {.info = aesthetic_info(), .score = score};
+}
+
 }  // namespace rewards

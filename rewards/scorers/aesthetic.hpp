@@ -5,11 +5,14 @@
 // LAION-AI/aesthetic-predictor, "v1").
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "data/nn/layers.hpp"
 #include "data/weights/tensor_map.hpp"
+#include "rewards/clip/embedder.hpp"
+#include "rewards/reward.hpp"
 
 namespace rewards {
 
@@ -50,5 +53,11 @@ at::Tensor aesthetic_forward(const AestheticHead& head, const at::Tensor& embedd
 at::Tensor aesthetic_forward_training(const AestheticHead& head,
                                       const at::Tensor& embedding,
                                       at::Generator& generator);
+
+RewardInfo aesthetic_info();
+// Throws BadInput when the head expects embeddings of another width than this CLIP's. A head
+// without activations is folded into one layer.
+Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
+                        const std::filesystem::path& head);
 
 }  // namespace rewards

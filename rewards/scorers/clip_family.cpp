@@ -4,6 +4,7 @@
 
 #include "data/base/error.hpp"
 #include "rewards/clip/layouts.hpp"
+#include "rewards/scorers/clip_score.hpp"
 
 namespace fs = std::filesystem;
 

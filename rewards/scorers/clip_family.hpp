@@ -8,6 +8,7 @@
 
 #include "rewards/clip/embedder.hpp"
 #include "rewards/custom/reward_spec.hpp"
+#include "rewards/reward.hpp"
 
 namespace rewards {
 

@@ -1,5 +1,7 @@
 #include "rewards/social/reward.hpp"
 
+#include "rewards/scorers/clip_score.hpp"
+
 namespace rewards {
 
 RewardInfo social_info() {

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "rewards/clip/embedder.hpp"
+#include "rewards/reward.hpp"
 
 namespace rewards {
 

@@ -33,12 +33,12 @@ set(may_diffusion_lora "diffusion/checkpoints|diffusion/naming|diffusion/network
 set(may_rewards "")
 set(may_rewards_registry "rewards|rewards/clip|rewards/combine|rewards/custom|rewards/judge_student|rewards/scorers|rewards/social|rewards/world")
 set(may_rewards_combine "rewards")
-set(may_rewards_clip "rewards")
+set(may_rewards_clip "")
 set(may_rewards_scorers "rewards|rewards/clip|rewards/custom")
 set(may_rewards_custom "rewards")
 set(may_rewards_judge "")
-set(may_rewards_judge_student "rewards/clip|rewards/evaluation|rewards/judge")
-set(may_rewards_social "rewards/clip")
+set(may_rewards_judge_student "rewards|rewards/clip|rewards/evaluation|rewards/judge")
+set(may_rewards_social "rewards|rewards/clip|rewards/scorers")
 set(may_rewards_evaluation "rewards")
 set(may_rewards_world "rewards|rewards/judge|rewards/social")
 set(may_finetune_distributed "")
@@ -78,9 +78,6 @@ set(exceptions
     "finetune/run/training_run.cpp finetune/policy/calibration.hpp"
     "finetune/run/training_run.cpp finetune/policy/epoch.hpp"
     "finetune/run/training_task.hpp finetune/policy/guided_policy.hpp"
-    "rewards/clip/embedder.hpp rewards/scorers/aesthetic.hpp"
-    "rewards/combine/epoch_combiner.cpp finetune/policy/methods/prdp_loss.hpp"
-    "rewards/reward.hpp rewards/combine/aggregate.hpp"
     "tools/main.cpp tools/bench/measure.hpp")
 
 set(faults "")

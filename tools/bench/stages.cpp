@@ -13,6 +13,7 @@
 #include "finetune/policy/update.hpp"
 #include "finetune/run/trained_parameters.hpp"
 #include "rewards/clip/embedder.hpp"
+#include "rewards/scorers/clip_score.hpp"
 #include "tools/bench/distill_stages.hpp"
 #include "tools/bench/random_model.hpp"
 #include "tools/bench/task.hpp"

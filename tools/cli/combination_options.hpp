@@ -1,11 +1,11 @@
 #pragma once
 
-// The options that make several rewards one number.
+// The options of how several rewards become one number.
 
 #include <string>
 #include <vector>
 
-#include "rewards/reward.hpp"
+#include "rewards/combine/combine.hpp"
 #include "tools/cli/options.hpp"
 
 namespace tools {
@@ -17,12 +17,12 @@ struct CombinationConfig {
   std::string caps, statistics;
 };
 
-// --normalise, --aggregate, --caps, --statistics and, passed over by --help, their numbers.
+// Declares --normalise, --aggregate, --caps, --statistics and, in --help-all alone, their numbers.
 void declare_combination(Options& options, CombinationConfig& config);
 
-// Throws BadInput for a cap of a reward that is not in use, and for `fixed` without statistics or
-// the other way round.
+// The combination of these rewards. Throws BadInput for a cap of a reward that is not in use, and
+// for a normaliser that reads statistics without a file of them, or a file without it.
 rewards::CombineOptions combination(const CombinationConfig& config,
-                                    const std::vector<std::string>& reward_names);
+                                    const std::vector<rewards::WeightedReward>& rewards);
 
 }  // namespace tools

@@ -16,6 +16,7 @@
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_io.hpp"
 #include "diffusion/pipeline/generate.hpp"
+#include "rewards/combine/combine.hpp"
 #include "tools/cli/failure.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/progress.hpp"
@@ -151,7 +152,8 @@ Chosen choose(const Session& session, const EditJob& job, const at::Tensor& imag
   const at::Tensor pixels = data::from_uint8(data::to_uint8(images));
   const at::Tensor raw =
       rewards::score_all(session.rewards, {.images = pixels, .prompts = prompts}).cpu();
-  const at::Tensor total = rewards::combine(session.rewards, raw, prompts, {}).total;
+  const at::Tensor total =
+      rewards::combine(raw, {}, rewards::combine_options(session.rewards)).total;
   const int64_t best = total.argmax().item<int64_t>();
   return {best, raw[best]};
 }

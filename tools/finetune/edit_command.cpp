@@ -13,7 +13,6 @@
 #include "data/images/image_folder.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/edit/edit.hpp"
-#include "rewards/combine/weighted_sum.hpp"
 #include "rewards/registry/registry.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/run_console.hpp"

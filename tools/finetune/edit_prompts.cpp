@@ -11,7 +11,7 @@
 #include "data/images/image_folder.hpp"
 #include "data/world/edit_sample.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
-#include "rewards/combine/weighted_sum.hpp"
+#include "rewards/combine/reward_weights.hpp"
 #include "tools/edit/jobs.hpp"
 
 namespace tools {

@@ -5,7 +5,9 @@
 
 #include "data/base/error.hpp"
 #include "data/device/memory.hpp"
-#include "rewards/combine/weighted_sum.hpp"
+#include "rewards/combine/aggregate.hpp"
+#include "rewards/combine/normalisers.hpp"
+#include "rewards/combine/reward_weights.hpp"
 
 namespace tools {
 namespace {
@@ -15,11 +17,9 @@ constexpr double kHuge = 1e300;
 void declare_combination(Options& options, FinetuneCommand& command) {
   auto& config = command.config;
   options.choice("normalise_rewards", config.normalise_rewards,
-                 {"none", "pooled", "prompt", "rank", "running", "fixed"},
+                 rewards::normaliser_names(rewards::Stage::kTraining),
                  "one scale before weighting");
-  options.choice("aggregate", config.aggregate,
-                 {"sum", "mean", "min", "soft_min", "mean_std", "uncertainty"},
-                 "of several rewards");
+  options.choice("aggregate", config.aggregate, rewards::aggregate_names(), "of several rewards");
   options.number("soft_min_temperature", config.soft_min_temperature, "of soft_min", 1e-6, kHuge);
   options.number("aggregate_k", config.aggregate_k, "of mean_std and uncertainty", 0, kHuge);
   options.text("reward_statistics", config.reward_statistics,
@@ -138,7 +138,9 @@ void resolve_finetune(FinetuneCommand& command, const std::string& method) {
   const bool listed = command.skip_steps != "auto" && command.skip_steps != "none";
   config.skip_steps = listed ? numbers_of(command.skip_steps) : std::vector<int64_t>();
   rewards::parse_reward_weights(command.reward);  // refuses an empty one
-  if ((config.normalise_rewards == "fixed") == config.reward_statistics.empty())
+  const auto& normaliser =
+      rewards::normaliser_by_name(config.normalise_rewards, rewards::Stage::kTraining);
+  if (normaliser.reads_statistics == config.reward_statistics.empty())
     throw data::BadInput(
         "reward_statistics: goes with normalise_rewards = fixed, a file of laurel score "
         "--save-statistics; found only one of them");

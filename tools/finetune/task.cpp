@@ -13,7 +13,7 @@
 #include "diffusion/pipeline/pipeline.hpp"
 #include "finetune/policy/epoch.hpp"
 #include "rewards/clip/model.hpp"
-#include "rewards/combine/weighted_sum.hpp"
+#include "rewards/combine/reward_weights.hpp"
 #include "rewards/registry/registry.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/finetune/edit_prompts.hpp"

@@ -9,6 +9,7 @@
 #include "data/base/shape.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
+#include "rewards/combine/combine.hpp"
 
 namespace fs = std::filesystem;
 
@@ -28,7 +29,7 @@ Choice choose(const std::vector<rewards::WeightedReward>& rewards,
   const at::NoGradGuard no_grad;
   const std::vector<std::string> prompts(static_cast<size_t>(images.size(0)), prompt);
   const at::Tensor raw = rewards::score_all(rewards, {.images = images, .prompts = prompts}).cpu();
-  const auto scored = rewards::combine(rewards, raw, prompts, {});
+  const auto scored = rewards::combine(raw, {}, rewards::combine_options(rewards));
   const int64_t best = scored.total.argmax().item<int64_t>();
   return {.index = best, .scores = raw[best]};
 }

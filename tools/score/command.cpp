@@ -10,7 +10,8 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
-#include "rewards/combine/aggregate.hpp"
+#include "rewards/combine/prompt_groups.hpp"
+#include "rewards/combine/statistics.hpp"
 #include "rewards/custom/reward_spec.hpp"
 #include "tools/cli/combination_options.hpp"
 #include "tools/cli/device.hpp"
@@ -261,10 +262,8 @@ int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
   const PrecisionScope precision(placement);
   const auto rewards =
       rewards::make_rewards(config.rewards, reward_sources(config.sources, placement.device));
-  rewards::CombineOptions combine = combination(config.combination, names_of(rewards));
-  using rewards::Normaliser;
-  bool need_prompt =
-      combine.normaliser == Normaliser::kPrompt || combine.normaliser == Normaliser::kRank;
+  rewards::CombineOptions combine = combination(config.combination, rewards);
+  bool need_prompt = combine.normaliser->compares_prompt_images;
   for (const auto& part : rewards) need_prompt |= part.reward.info.needs_prompt;
   const auto prompts = prompts_of_images(paths, config.prompts);
   const auto log = open_log(config, rewards);
@@ -278,10 +277,10 @@ int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
   if (!config.baseline.empty())
     combine.baseline = read_baseline(config.baseline, work.files, names_of(rewards));
   if (!config.save_statistics.empty())
-    data::write_file(config.save_statistics,
-                     data::statistics_text(data::measure_statistics(names_of(rewards), work.raw)));
-  ScoreReport report =
-      report_of(rewards, work, rewards::combine(rewards, work.raw, work.prompts, combine));
+    data::write_file(config.save_statistics, rewards::statistics_text(rewards::measure_statistics(
+                                                 names_of(rewards), work.raw)));
+  ScoreReport report = report_of(
+      rewards, work, rewards::combine(work.raw, rewards::ids_of_texts(work.prompts), combine));
   sort_by(report, config.sort);
   if (config.write_png) write_into_pngs(report);
   if (config.top > 0 && report.images.size() > static_cast<size_t>(config.top))

@@ -9,7 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "rewards/combine/aggregate.hpp"
+#include "rewards/combine/prompt_groups.hpp"
 #include "rewards/evaluation/pair_accuracy.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/reward_options.hpp"
@@ -65,7 +65,7 @@ std::vector<rewards::ScoredPair> column(const std::vector<PreferencePair>& pairs
                                         size_t reward) {
   std::vector<std::string> prompts;
   for (const auto& pair : pairs) prompts.push_back(pair.prompt);
-  const auto groups = data::ids_of_texts(prompts);
+  const auto groups = rewards::ids_of_texts(prompts);
   std::vector<rewards::ScoredPair> scored;
   for (size_t i = 0; i < pairs.size(); ++i) {
     const auto& pair = pairs[i];

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "data/images/image_io.hpp"
+#include "rewards/combine/combine.hpp"
 #include "tools/score/image_stream.hpp"
 
 namespace tools {

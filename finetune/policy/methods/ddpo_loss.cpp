@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "data/base/shape.hpp"
-#include "finetune/policy/methods/prdp_loss.hpp"
+#include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {
 
@@ -14,7 +14,7 @@ at::Tensor prompt_advantages(const at::Tensor& rewards,
                     "prompt_advantages: rewards");
   const at::Tensor reward = rewards.to(at::kCPU, at::kDouble);
   at::Tensor advantages = at::zeros_like(reward);
-  for (const auto& members : prompt_groups(reward, prompt_ids)) {
+  for (const auto& members : rewards::prompt_groups(reward, prompt_ids)) {
     if (members.size() < 2) continue;
     const at::Tensor rows = at::tensor(members, at::kLong);
     const at::Tensor group = reward.index_select(0, rows);

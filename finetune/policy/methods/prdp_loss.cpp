@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <map>
 
 #include "data/base/shape.hpp"
+#include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {
 namespace {
@@ -61,19 +61,6 @@ Group group_loss(const at::Tensor& u,
 
 }  // namespace
 
-std::vector<std::vector<int64_t>> prompt_groups(const at::Tensor& rewards,
-                                                const std::vector<int64_t>& prompt_ids) {
-  const at::Tensor finite = rewards.isfinite().to(at::kCPU).contiguous();
-  std::map<int64_t, size_t> place;
-  std::vector<std::vector<int64_t>> groups;
-  for (size_t i = 0; i < prompt_ids.size(); ++i) {
-    const auto [found, added] = place.emplace(prompt_ids[i], groups.size());
-    if (added) groups.emplace_back();
-    if (finite.data_ptr<bool>()[i]) groups[found->second].push_back(static_cast<int64_t>(i));
-  }
-  return groups;
-}
-
 PrdpGradient prdp_gradient(const at::Tensor& log_ratio,
                            const at::Tensor& log_ratio_old,
                            const at::Tensor& rewards,
@@ -97,7 +84,7 @@ PrdpGradient prdp_gradient(const at::Tensor& log_ratio,
   PrdpStatistics& statistics = result.statistics;
   double clipped_pairs = 0, squared_error = 0, squared = 0;
   int64_t kept = 0;
-  for (const auto& members : prompt_groups(reward, prompt_ids)) {
+  for (const auto& members : rewards::prompt_groups(reward, prompt_ids)) {
     kept += static_cast<int64_t>(members.size());
     const at::Tensor rows = at::tensor(members, at::kLong);
     const Group group = members.size() < 2
@@ -124,19 +111,6 @@ PrdpGradient prdp_gradient(const at::Tensor& log_ratio,
   statistics.clipped_pairs = clipped_pairs / static_cast<double>(statistics.pairs);
   statistics.explained_variance = 1.0 - squared_error / squared;
   return result;
-}
-
-double spread_within_prompts(const at::Tensor& rewards, const std::vector<int64_t>& prompt_ids) {
-  double variances = 0;
-  int64_t prompts = 0;
-  for (const auto& members : prompt_groups(rewards, prompt_ids)) {
-    if (members.size() < 2) continue;
-    const at::Tensor group =
-        rewards.to(at::kCPU, at::kDouble).index_select(0, at::tensor(members, at::kLong));
-    variances += at::var(group, /*unbiased=*/true).item<double>();
-    ++prompts;
-  }
-  return prompts == 0 ? 0.0 : std::sqrt(variances / static_cast<double>(prompts));
 }
 
 double beta_for_kl(double spread, double target_kl) {

@@ -46,15 +46,6 @@ PrdpGradient prdp_gradient(const at::Tensor& log_ratio,
                            const PrdpOptions& options,
                            const at::Tensor& step_mask = {});
 
-// The trajectories of each prompt, in order of first appearance; those whose reward is not finite
-// are left out.
-std::vector<std::vector<int64_t>> prompt_groups(const at::Tensor& rewards,
-                                                const std::vector<int64_t>& prompt_ids);
-
-// Root mean square, over the prompts with at least two images, of the rewards' standard deviation
-// within a prompt.
-double spread_within_prompts(const at::Tensor& rewards, const std::vector<int64_t>& prompt_ids);
-
 // The beta whose optimum lies about `target_kl` nats from the reference. The optimum pi_ref exp(r /
 // beta) / Z has KL = Var(r) / (2 beta^2) to second order in 1 / beta (exactly, where r is
 // Gaussian): beta = spread / sqrt(2 KL).

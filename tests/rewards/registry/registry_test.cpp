@@ -14,9 +14,13 @@
 #include "data/world/caption.hpp"
 #include "data/world/scene.hpp"
 #include "rewards/clip/embedder.hpp"
+#include "rewards/scorers/aesthetic.hpp"
+#include "rewards/scorers/clip_score.hpp"
+#include "rewards/scorers/image_stats.hpp"
 #include "rewards/scorers/jpeg_size.hpp"
 #include "rewards/world/oracle_reward.hpp"
 #include "tests/support/gradient_check.hpp"
+#include "tests/support/refusal.hpp"
 
 namespace {
 
@@ -167,6 +171,22 @@ TEST(Registry, MakesWhatItNames) {
   ASSERT_EQ(rewards.size(), 2u);
   EXPECT_EQ(rewards[0].weight, 2);
   EXPECT_EQ(rewards[1].reward.info.name, "jpeg_compressibility");
+}
+
+TEST(Registry, MakesBothSetsOfARunWithTheRewardsThatTheCallerGives) {
+  rewards::RewardSources sources;
+  sources.given["mine"] = rewards::brightness_reward();
+  const auto sets = rewards::make_reward_sets("mine=2,brightness", "colourfulness", sources);
+  ASSERT_EQ(sets.trained.size(), 2u);
+  EXPECT_EQ(sets.trained[0].weight, 2);
+  EXPECT_EQ(sets.trained[1].weight, 1);
+  ASSERT_EQ(sets.evaluated.size(), 1u);
+  EXPECT_EQ(sets.evaluated[0].reward.info.name, "colourfulness");
+  EXPECT_TRUE(rewards::make_reward_sets("", "", {}).trained.empty());
+  EXPECT_NE(refusal([] {
+              rewards::make_reward_sets("brightness", "brightness", {});
+            }).find("'brightness': is given twice"),
+            std::string::npos);
 }
 
 TEST(Registry, SaysWhatIsMissing) {

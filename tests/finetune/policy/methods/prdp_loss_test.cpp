@@ -232,11 +232,4 @@ TEST(BetaForKl, IsExactForAGaussianReward) {
   EXPECT_THROW(finetune::beta_for_kl(1, 0), c10::Error);
 }
 
-TEST(SpreadWithinPrompts, IgnoresTheDifferenceBetweenPrompts) {
-  const at::Tensor rewards =
-      at::tensor({0.0, 2.0, 100.0, 104.0, 7.0}, at::kDouble);  // variances 2 and 8
-  EXPECT_NEAR(finetune::spread_within_prompts(rewards, {0, 0, 1, 1, 2}), std::sqrt(5.0), 1e-12);
-  EXPECT_EQ(finetune::spread_within_prompts(rewards, {0, 1, 2, 3, 4}), 0);
-}
-
 }  // namespace

@@ -3,8 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "rewards/reward.hpp"
-
 namespace rewards {
 
 struct RewardWeight {
@@ -16,9 +14,5 @@ struct RewardWeight {
 // Throws BadInput for an empty specification, a weight that is not a finite number other than 0, a
 // name given twice.
 std::vector<RewardWeight> parse_reward_weights(const std::string& specification);
-
-// The weighted sum as one reward: its range is the sum's, it needs a prompt when a part does, and
-// is differentiable when all parts are. kPrompt sees only the batch that it is given.
-Reward weighted_sum(const std::vector<WeightedReward>& rewards, Normaliser normaliser);
 
 }  // namespace rewards

@@ -1,0 +1,49 @@
+#include "rewards/combine/reward_weights.hpp"
+
+#include <charconv>
+#include <cmath>
+#include <sstream>
+
+#include "data/base/error.hpp"
+
+using data::BadInput;
+
+namespace rewards {
+namespace {
+
+double parse_weight(const std::string& text, const std::string& where) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value) ||
+      value == 0) {
+    throw BadInput(where + ": expected a number other than 0 as the weight, found '" + text + "'");
+  }
+  return value;
+}
+
+}  // namespace
+
+std::vector<RewardWeight> parse_reward_weights(const std::string& specification) {
+  std::vector<RewardWeight> weights;
+  std::stringstream parts(specification);
+  for (std::string part; std::getline(parts, part, ',');) {
+    part.erase(0, part.find_first_not_of(' '));
+    part.erase(part.find_last_not_of(' ') + 1);
+    const size_t sign = part.find_first_of("=:");
+    RewardWeight weight{.name = part.substr(0, sign)};
+    const std::string where = "reward '" + part + "'";
+    if (weight.name.empty())
+      throw BadInput(where + ": expected NAME or NAME=WEIGHT, as in aesthetic=1,clip_score=0.5");
+    if (sign != std::string::npos) weight.weight = parse_weight(part.substr(sign + 1), where);
+    for (const auto& other : weights) {
+      if (other.name == weight.name)
+        throw BadInput(where + ": '" + weight.name + "' is given twice; give it once");
+    }
+    weights.push_back(weight);
+  }
+  if (weights.empty())
+    throw BadInput("rewards: expected at least one NAME or NAME=WEIGHT, found nothing");
+  return weights;
+}
+
+}  // namespace rewards
