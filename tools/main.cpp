@@ -1,9 +1,7 @@
-#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
 
-#include "data/base/error.hpp"
 #include "data/device/memory.hpp"
 #include "data/profile/op_profiler.hpp"
 #include "tools/bench/measure.hpp"
@@ -24,17 +22,12 @@ void print_help() {
                "Samples images from latent-diffusion checkpoints, rates them with rewards, and "
                "teaches the UNet to earn "
                "more.\n\n";
-  for (const auto& command : tools::all_commands()) {
-    std::string name = command.name;
-    name.resize(std::max<size_t>(name.size() + 1, 14), ' ');
-    std::cout << "  " << name << command.summary << "\n";
-  }
+  std::cout << tools::command_lines(tools::all_commands(), 14);
   std::cout << "\n`laurel <command> --help` tells more; `laurel --version` prints the version.\n";
 }
 
 int run(const std::vector<std::string>& arguments) {
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" ||
-      arguments[0] == "help") {
+  if (tools::asks_for_help(arguments) || arguments[0] == "help") {
     print_help();
     return arguments.empty() ? tools::kBadInput : 0;
   }
@@ -42,15 +35,7 @@ int run(const std::vector<std::string>& arguments) {
     std::cout << "laurel " << tools::kVersion << "\n";
     return 0;
   }
-  std::vector<std::string> names;
-  for (const auto& command : tools::all_commands()) {
-    if (arguments[0] == command.name) return command.run({arguments.begin() + 1, arguments.end()});
-    names.push_back(command.name);
-  }
-  const std::string near = data::nearest(arguments[0], names);
-  throw data::BadInput("laurel: unknown command '" + arguments[0] + "'" +
-                       (near.empty() ? "" : "; did you mean " + near + "?") +
-                       " (`laurel --help` lists all)");
+  return tools::run_command(tools::all_commands(), "laurel", arguments);
 }
 
 // With LAUREL_PROFILE set, tells on stderr where the command's time went.

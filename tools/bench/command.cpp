@@ -1,5 +1,7 @@
 // laurel bench: speed and memory of each stage on this machine.
 
+#include "tools/bench/command.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
@@ -14,7 +16,6 @@
 #include "tools/cli/device.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/commands.hpp"
 
 namespace fs = std::filesystem;
 
@@ -149,9 +150,7 @@ void settle(const Options& options, BenchConfig& config) {
   if (!options.given("gradient_checkpointing")) config.stages.gradient_checkpointing = true;
 }
 
-}  // namespace
-
-int cmd_bench(const std::vector<std::string>& arguments) {
+int bench_command(const std::vector<std::string>& arguments) {
   BenchConfig config;
   Options options(
       "bench",
@@ -180,5 +179,9 @@ int cmd_bench(const std::vector<std::string>& arguments) {
   if (!config.output.empty()) data::write_file(config.output, bench::json(machine, results));
   return 0;
 }
+
+}  // namespace
+
+const Command kBench{"bench", "speed and memory of each stage on this machine", bench_command};
 
 }  // namespace tools

@@ -1,3 +1,5 @@
+#include "tools/checkpoints/inspect_command.hpp"
+
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -19,7 +21,6 @@
 #include "diffusion/networks/unet/reward_conditioning_config.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/commands.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -240,8 +241,6 @@ bool sound(const Report& report) {
   return report.bad.empty() && std::all_of(report.parts.begin(), report.parts.end(), sound);
 }
 
-}  // namespace
-
 // Of a file, a folder or a name in Hugging Face's cache; "-m MODEL" is as good as "MODEL".
 std::vector<std::string> paths_of(const std::string& model, std::vector<std::string> positional) {
   if (!model.empty()) positional.insert(positional.begin(), model);
@@ -251,7 +250,7 @@ std::vector<std::string> paths_of(const std::string& model, std::vector<std::str
   return positional;
 }
 
-int cmd_inspect(const std::vector<std::string>& arguments) {
+int inspect_command(const std::vector<std::string>& arguments) {
   InspectConfig config;
   std::string model;
   Options options("inspect", "Tells what a model file, a folder or an image of a run is.",
@@ -277,5 +276,10 @@ int cmd_inspect(const std::vector<std::string>& arguments) {
   if (config.json) std::cout << data::to_text(list, 2) << "\n";
   return all_sound ? 0 : 1;
 }
+
+}  // namespace
+
+const Command kInspect{"inspect", "tell what a model file, a folder or an image is",
+                       inspect_command};
 
 }  // namespace tools

@@ -1,5 +1,7 @@
 // laurel merge: LoRAs into a checkpoint or into one, checkpoints into one, a LoRA out of two.
 
+#include "tools/checkpoints/merge_command.hpp"
+
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -14,7 +16,6 @@
 #include "tools/cli/lora_choice.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/commands.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -154,9 +155,7 @@ void merge_into_checkpoint(const MergeConfig& config) {
   std::cout << config.output << " is written\n";
 }
 
-}  // namespace
-
-int cmd_merge(const std::vector<std::string>& arguments) {
+int merge_command(const std::vector<std::string>& arguments) {
   MergeConfig config;
   Options options("merge",
                   "Merges LoRAs into a checkpoint or into one LoRA, two checkpoints into one; "
@@ -176,5 +175,9 @@ int cmd_merge(const std::vector<std::string>& arguments) {
     merge_into_checkpoint(config);
   return 0;
 }
+
+}  // namespace
+
+const Command kMerge{"merge", "LoRAs and checkpoints into one; a LoRA out of two", merge_command};
 
 }  // namespace tools

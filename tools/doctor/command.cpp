@@ -1,3 +1,5 @@
+#include "tools/doctor/command.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
@@ -22,7 +24,6 @@
 #include "tools/cli/gpu_diagnosis.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/commands.hpp"
 
 namespace fs = std::filesystem;
 
@@ -238,9 +239,7 @@ void print_json(const std::vector<Finding>& findings) {
   std::cout << data::to_text(list, 2) << "\n";
 }
 
-}  // namespace
-
-int cmd_doctor(const std::vector<std::string>& arguments) {
+int doctor_command(const std::vector<std::string>& arguments) {
   bool json = false;
   Options options("doctor",
                   "Says what this machine can do, what is missing and how to put it right.\nExit "
@@ -258,5 +257,10 @@ int cmd_doctor(const std::vector<std::string>& arguments) {
     std::cout << (problems ? std::to_string(problems) + " to put right\n" : "all is well\n");
   return problems ? 1 : 0;
 }
+
+}  // namespace
+
+const Command kDoctor{"doctor", "tell what this machine can do and what is missing",
+                      doctor_command};
 
 }  // namespace tools

@@ -1,5 +1,7 @@
 // laurel edit: images changed by instruction, at the reward that is asked for.
 
+#include "tools/edit/command.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -21,7 +23,6 @@
 #include "tools/cli/models.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/cli/version.hpp"
-#include "tools/commands.hpp"
 #include "tools/edit/jobs.hpp"
 #include "tools/gallery/page.hpp"
 #include "tools/sample/conditions.hpp"
@@ -354,9 +355,7 @@ int finish(const Session& session) {
   return 2;
 }
 
-}  // namespace
-
-int cmd_edit(const std::vector<std::string>& arguments) {
+int edit_command(const std::vector<std::string>& arguments) {
   Session session;
   EditConfig& config = session.config;
   Options options("edit", "Changes images as an instruction says, at the reward that is asked for.",
@@ -389,5 +388,10 @@ int cmd_edit(const std::vector<std::string>& arguments) {
               [&] { run_jobs(session); });
   return finish(session);
 }
+
+}  // namespace
+
+const Command kEdit{"edit", "change images as an instruction says, at a reward that is asked for",
+                    edit_command};
 
 }  // namespace tools

@@ -1,3 +1,5 @@
+#include "tools/finetune/command.hpp"
+
 #include <iostream>
 
 #include "data/base/error.hpp"
@@ -6,7 +8,6 @@
 #include "finetune/policy/trainer.hpp"
 #include "tools/cli/run_console.hpp"
 #include "tools/cli/run_in_ranks.hpp"
-#include "tools/commands.hpp"
 #include "tools/finetune/edit_command.hpp"
 #include "tools/finetune/policy_options.hpp"
 #include "tools/finetune/task.hpp"
@@ -51,11 +52,9 @@ int finetune_in(const finetune::ProcessGroup& ranks,
   return 0;
 }
 
-}  // namespace
-
-int cmd_finetune(const std::vector<std::string>& arguments) {
+int finetune_command(const std::vector<std::string>& arguments) {
   if (!arguments.empty() && arguments[0] == "edit")
-    return finetune_edit({arguments.begin() + 1, arguments.end()});
+    return kFinetuneEdit.run({arguments.begin() + 1, arguments.end()});
   FinetuneCommand command;
   Options options("finetune",
                   "Teaches the UNet to earn more reward: prdp (proximal reward difference "
@@ -77,5 +76,10 @@ int cmd_finetune(const std::vector<std::string>& arguments) {
     return finetune_in(ranks, command, method, options);
   });
 }
+
+}  // namespace
+
+const Command kFinetune{
+    "finetune", "teach the UNet to earn more reward: prdp, ddpo; to edit images", finetune_command};
 
 }  // namespace tools

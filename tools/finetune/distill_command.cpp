@@ -1,5 +1,7 @@
 // laurel distill: a teacher's guided sampling in a few steps, drawn towards a reward.
 
+#include "tools/finetune/distill_command.hpp"
+
 #include <filesystem>
 #include <iostream>
 
@@ -9,7 +11,6 @@
 #include "tools/cli/captioned_data.hpp"
 #include "tools/cli/run_console.hpp"
 #include "tools/cli/run_in_ranks.hpp"
-#include "tools/commands.hpp"
 #include "tools/finetune/distill_options.hpp"
 #include "tools/finetune/task.hpp"
 #include "tools/sample/distilled_range.hpp"
@@ -111,9 +112,7 @@ int distill_in(const finetune::ProcessGroup& ranks,
   return 0;
 }
 
-}  // namespace
-
-int cmd_distill(const std::vector<std::string>& arguments) {
+int distill_command(const std::vector<std::string>& arguments) {
   DistillCommand command;
   command.train = "full";
   command.reward = "";
@@ -139,5 +138,10 @@ int cmd_distill(const std::vector<std::string>& arguments) {
     return distill_in(ranks, command, options);
   });
 }
+
+}  // namespace
+
+const Command kDistill{"distill", "few-step sampling from a model, guided by reward: LCD, RG-LCD",
+                       distill_command};
 
 }  // namespace tools

@@ -19,7 +19,7 @@
 #include "tools/cli/run_in_ranks.hpp"
 #include "tools/finetune/edit_training_options.hpp"
 #include "tools/finetune/task.hpp"
-#include "tools/pretrain/command.hpp"
+#include "tools/pretrain/options.hpp"
 
 namespace tools {
 namespace {
@@ -230,9 +230,7 @@ finetune::Task edit_task(const EditTrainingCommand& command,
   return task;
 }
 
-}  // namespace
-
-int finetune_edit(const std::vector<std::string>& arguments) {
+int finetune_edit_command(const std::vector<std::string>& arguments) {
   EditTrainingCommand command;
   command.train = "full";
   command.config.learning_rate = 1e-4;
@@ -275,5 +273,9 @@ int finetune_edit(const std::vector<std::string>& arguments) {
             << "model   " << (fs::path(command.output_dir) / "model").string() << "\n";
   return 0;
 }
+
+}  // namespace
+
+const Command kFinetuneEdit{"edit", "train a model that edits images", finetune_edit_command};
 
 }  // namespace tools

@@ -1,11 +1,9 @@
 #pragma once
 
-#include <string>
-#include <vector>
+#include "tools/cli/command.hpp"
 
 namespace tools {
 
-// `laurel finetune edit`.
-int finetune_edit(const std::vector<std::string>& arguments);
+extern const Command kFinetuneEdit;  // laurel finetune edit
 
 }  // namespace tools

@@ -1,3 +1,5 @@
+#include "tools/gallery/command.hpp"
+
 #include <chrono>
 #include <filesystem>
 #include <iostream>
@@ -5,7 +7,6 @@
 #include "data/base/error.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/version.hpp"
-#include "tools/commands.hpp"
 #include "tools/gallery/page.hpp"
 
 namespace tools {
@@ -39,9 +40,7 @@ std::string count_text(size_t count, const std::string& word) {
   return std::to_string(count) + " " + word + (count == 1 ? "" : "s");
 }
 
-}  // namespace
-
-int cmd_gallery(const std::vector<std::string>& arguments) {
+int gallery_command(const std::vector<std::string>& arguments) {
   gallery::PageOptions page{
       .output = "gallery.html", .title = "", .version = kVersion, .created = utc_now()};
   gallery::PictureOptions pictures_options;
@@ -78,5 +77,10 @@ int cmd_gallery(const std::vector<std::string>& arguments) {
             << ", " << std::filesystem::file_size(page.output) / 1000 << " kB\n";
   return 0;
 }
+
+}  // namespace
+
+const Command kGallery{"gallery", "runs or folders of images -> one offline HTML page",
+                       gallery_command};
 
 }  // namespace tools

@@ -1,3 +1,5 @@
+#include "tools/pretrain/clip.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
@@ -13,7 +15,7 @@
 #include "data/images/image_folder.hpp"
 #include "rewards/clip/pretrain.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/pretrain/command.hpp"
+#include "tools/pretrain/options.hpp"
 
 namespace fs = std::filesystem;
 
@@ -158,9 +160,7 @@ std::string model_card(const Settings& s,
   return card.str();
 }
 
-}  // namespace
-
-int pretrain_clip(const std::vector<std::string>& arguments) {
+int pretrain_clip_command(const std::vector<std::string>& arguments) {
   Settings s;
   s.train.model.vision.image_size = 64;
   s.train.model.vision.patch_size = 8;
@@ -194,5 +194,10 @@ int pretrain_clip(const std::vector<std::string>& arguments) {
   }
   return 0;
 }
+
+}  // namespace
+
+const Command kPretrainClip{"clip", "the CLIP, its text encoder and tokenizer",
+                            pretrain_clip_command};
 
 }  // namespace tools

@@ -1,8 +1,9 @@
+#include "tools/pretrain/options.hpp"
+
 #include <charconv>
 #include <limits>
 
 #include "data/base/error.hpp"
-#include "tools/pretrain/command.hpp"
 
 namespace tools {
 namespace {

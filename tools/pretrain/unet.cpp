@@ -1,4 +1,4 @@
-#include "finetune/pretrain/unet.hpp"
+#include "tools/pretrain/unet.hpp"
 
 #include <ATen/ATen.h>
 
@@ -10,9 +10,10 @@
 #include "data/base/files.hpp"
 #include "data/images/image_folder.hpp"
 #include "data/world/scene.hpp"
+#include "finetune/pretrain/unet.hpp"
 #include "tools/cli/captioned_data.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/pretrain/command.hpp"
+#include "tools/pretrain/options.hpp"
 
 namespace tools {
 namespace {
@@ -171,9 +172,7 @@ finetune::PretrainUNetResult train(const Settings& s, const diffusion::Pipeline&
   return finetune::pretrain_unet(s.train, parts, train_set, held_out, exams, say);
 }
 
-}  // namespace
-
-int pretrain_unet(const std::vector<std::string>& arguments) {
+int pretrain_unet_command(const std::vector<std::string>& arguments) {
   Settings s;
   s.train.model.norm_num_groups = 16;
   Options options("pretrain unet", "Trains a text-conditional UNet on latents of an autoencoder.");
@@ -196,5 +195,10 @@ int pretrain_unet(const std::vector<std::string>& arguments) {
   say("written: " + checkpoint.string());
   return 0;
 }
+
+}  // namespace
+
+const Command kPretrainUnet{"unet", "the text-conditional UNet of a latent-diffusion checkpoint",
+                            pretrain_unet_command};
 
 }  // namespace tools

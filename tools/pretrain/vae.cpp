@@ -1,4 +1,4 @@
-#include "finetune/pretrain/vae.hpp"
+#include "tools/pretrain/vae.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -14,8 +14,9 @@
 #include "data/images/image_folder.hpp"
 #include "data/world/oracle.hpp"
 #include "data/world/scene.hpp"
+#include "finetune/pretrain/vae.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/pretrain/command.hpp"
+#include "tools/pretrain/options.hpp"
 
 namespace tools {
 namespace {
@@ -210,9 +211,7 @@ int train(Settings& s, const Options& options) {
   return 0;
 }
 
-}  // namespace
-
-int pretrain_vae(const std::vector<std::string>& arguments) {
+int pretrain_vae_command(const std::vector<std::string>& arguments) {
   Settings settings;
   settings.train.model.norm_num_groups = 8;
   Options options(
@@ -232,5 +231,9 @@ int pretrain_vae(const std::vector<std::string>& arguments) {
   }
   return settings.evaluate.empty() ? train(settings, options) : evaluate(settings);
 }
+
+}  // namespace
+
+const Command kPretrainVae{"vae", "the latent autoencoder (AutoencoderKL)", pretrain_vae_command};
 
 }  // namespace tools

@@ -1,5 +1,7 @@
 // laurel sample: prompts -> images.
 
+#include "tools/sample/command.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -20,7 +22,6 @@
 #include "tools/cli/models.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/cli/version.hpp"
-#include "tools/commands.hpp"
 #include "tools/sample/distilled_range.hpp"
 #include "tools/sample/embeddings.hpp"
 #include "tools/sample/jobs.hpp"
@@ -346,9 +347,7 @@ void fit_memory(Session& session, at::Device device) {
   config.vae_tiling = fit.tiled;
 }
 
-}  // namespace
-
-int cmd_sample(const std::vector<std::string>& arguments) {
+int sample_command(const std::vector<std::string>& arguments) {
   Session session;
   SampleConfig& config = session.config;
   Options options("sample", "Prompts to images (PNG with the settings in its `parameters` text).",
@@ -398,5 +397,10 @@ int cmd_sample(const std::vector<std::string>& arguments) {
               [&] { run(session, placement); });
   return 0;
 }
+
+}  // namespace
+
+const Command kSample{"sample", "turn prompts into images; keep the best of several",
+                      sample_command};
 
 }  // namespace tools

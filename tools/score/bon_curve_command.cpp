@@ -1,3 +1,5 @@
+#include "tools/score/bon_curve_command.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -10,7 +12,6 @@
 #include "data/base/json.hpp"
 #include "rewards/evaluation/best_of.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/commands.hpp"
 #include "tools/score/rows.hpp"
 
 using data::BadInput;
@@ -46,9 +47,7 @@ std::vector<rewards::PromptSamples> samples_of(const std::string& path,
   return samples;
 }
 
-}  // namespace
-
-int cmd_bon_curve(const std::vector<std::string>& arguments) {
+int bon_curve_command(const std::vector<std::string>& arguments) {
   std::string proxy = "aesthetic", gold = "oracle", output;
   Options options("bon-curve",
                   "Best-of-n: what choosing by one reward earns in another, before any training.",
@@ -90,5 +89,9 @@ int cmd_bon_curve(const std::vector<std::string>& arguments) {
   if (!output.empty()) data::write_file(output, lines);
   return 0;
 }
+
+}  // namespace
+
+const Command kBonCurve{"bon-curve", "best-of-n against KL and a gold reward", bon_curve_command};
 
 }  // namespace tools

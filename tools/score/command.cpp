@@ -1,3 +1,5 @@
+#include "tools/score/command.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -17,7 +19,6 @@
 #include "tools/cli/device.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/cli/reward_options.hpp"
-#include "tools/commands.hpp"
 #include "tools/score/edits.hpp"
 #include "tools/score/image_prompts.hpp"
 #include "tools/score/images.hpp"
@@ -305,9 +306,7 @@ int dry_run(const ScoreConfig& config) {
   return 0;
 }
 
-}  // namespace
-
-int cmd_score(const std::vector<std::string>& arguments) {
+int score_command(const std::vector<std::string>& arguments) {
   ScoreConfig config;
   Options options("score", "Rates images with rewards; higher is better.",
                   "IMAGE|FOLDER|PATTERN...");
@@ -327,5 +326,9 @@ int cmd_score(const std::vector<std::string>& arguments) {
   config.prompts.prompts = config.prompts_file;
   return score(collect(parsed.positional), config);
 }
+
+}  // namespace
+
+const Command kScore{"score", "rate images with rewards: a table, JSONL or CSV", score_command};
 
 }  // namespace tools

@@ -1,3 +1,5 @@
+#include "tools/score/eval_pairs_command.hpp"
+
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -13,7 +15,6 @@
 #include "rewards/evaluation/pair_accuracy.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/reward_options.hpp"
-#include "tools/commands.hpp"
 #include "tools/score/images.hpp"
 #include "tools/score/pair_file.hpp"
 
@@ -99,9 +100,7 @@ void report(const std::string& name,
   }
 }
 
-}  // namespace
-
-int cmd_eval_pairs(const std::vector<std::string>& arguments) {
+int eval_pairs_command(const std::vector<std::string>& arguments) {
   EvalConfig config;
   Options options("eval-pairs",
                   "Agreement with people's choices, under each of the field's five definitions.",
@@ -139,5 +138,10 @@ int cmd_eval_pairs(const std::vector<std::string>& arguments) {
   if (!config.output.empty()) data::write_file(config.output, lines);
   return 0;
 }
+
+}  // namespace
+
+const Command kEvalPairs{"eval-pairs", "a reward's agreement with people's choices",
+                         eval_pairs_command};
 
 }  // namespace tools

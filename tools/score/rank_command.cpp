@@ -1,3 +1,5 @@
+#include "tools/score/rank_command.hpp"
+
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -11,7 +13,6 @@
 #include "data/images/image_io.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/reward_options.hpp"
-#include "tools/commands.hpp"
 #include "tools/score/image_prompts.hpp"
 #include "tools/score/images.hpp"
 
@@ -65,9 +66,7 @@ std::vector<fs::path> images_of(const std::vector<std::string>& places) {
   return images;
 }
 
-}  // namespace
-
-int cmd_rank(const std::vector<std::string>& arguments) {
+int rank_command(const std::vector<std::string>& arguments) {
   RankConfig config;
   Options options("rank", "Orders the images of each prompt, best first.",
                   "IMAGE|FOLDER|PATTERN...");
@@ -110,5 +109,9 @@ int cmd_rank(const std::vector<std::string>& arguments) {
   }
   return failed ? 2 : 0;
 }
+
+}  // namespace
+
+const Command kRank{"rank", "order the images of each prompt, best first", rank_command};
 
 }  // namespace tools

@@ -1,3 +1,5 @@
+#include "tools/train_reward/aesthetic.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
@@ -22,7 +24,6 @@
 #include "tools/cli/options.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/cli/reward_options.hpp"
-#include "tools/train_reward/subcommands.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -234,9 +235,7 @@ nlohmann::ordered_json run(rewards::ClipEmbedder& clip,
   return report;
 }
 
-}  // namespace
-
-int train_reward_aesthetic(const std::vector<std::string>& arguments) {
+int train_aesthetic_command(const std::vector<std::string>& arguments) {
   TrainRewardConfig config;
   Options options("train-reward aesthetic",
                   "Trains LAION's aesthetic head on ratings of images, given or simulated.");
@@ -265,5 +264,10 @@ int train_reward_aesthetic(const std::vector<std::string>& arguments) {
   std::cout << "wrote " << config.output << ", its report (.json) and settings (.toml)\n";
   return 0;
 }
+
+}  // namespace
+
+const Command kTrainAesthetic{"aesthetic", "LAION's head on ratings of images",
+                              train_aesthetic_command};
 
 }  // namespace tools

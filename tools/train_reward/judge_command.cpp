@@ -1,5 +1,7 @@
 // `laurel judge`: asks a vision-language server about images.
 
+#include "tools/train_reward/judge_command.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -22,7 +24,6 @@
 #include "rewards/judge/client.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/progress.hpp"
-#include "tools/commands.hpp"
 #include "tools/score/image_prompts.hpp"
 
 namespace fs = std::filesystem;
@@ -335,9 +336,7 @@ int run_judge(const Settings& s, const Material& material, const std::vector<Ite
   return run.unreadable > 0 ? 2 : 0;
 }
 
-}  // namespace
-
-int cmd_judge(const std::vector<std::string>& arguments) {
+int judge_command(const std::vector<std::string>& arguments) {
   Settings s;
   Options options("judge", "Asks a vision-language server about images; writes its judgements.",
                   "IMAGES...");
@@ -350,5 +349,9 @@ int cmd_judge(const std::vector<std::string>& arguments) {
       s, material,
       s.mode == "pair" ? pair_items(material.prompts, s) : point_items(material.prompts));
 }
+
+}  // namespace
+
+const Command kJudge{"judge", "ask a vision-language server about images", judge_command};
 
 }  // namespace tools

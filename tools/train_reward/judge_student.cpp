@@ -1,5 +1,7 @@
 // `laurel train-reward lvlm`: a judge's judgements -> a student.
 
+#include "tools/train_reward/judge_student.hpp"
+
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -12,9 +14,8 @@
 #include "data/images/image_folder.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/reward_options.hpp"
-#include "tools/pretrain/command.hpp"
+#include "tools/pretrain/options.hpp"
 #include "tools/train_reward/judge_student_report.hpp"
-#include "tools/train_reward/subcommands.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;
@@ -194,9 +195,7 @@ nlohmann::ordered_json run(Settings& s, const rewards::RewardSources& sources) {
   return report;
 }
 
-}  // namespace
-
-int train_reward_lvlm(const std::vector<std::string>& arguments) {
+int train_judge_student_command(const std::vector<std::string>& arguments) {
   Settings s;
   Options options("train-reward lvlm",
                   "Trains a student on a vision-language judge's judgements (`laurel judge`).");
@@ -217,5 +216,11 @@ int train_reward_lvlm(const std::vector<std::string>& arguments) {
   std::cout << "wrote " << s.output_dir << "\n";
   return 0;
 }
+
+}  // namespace
+
+const Command kTrainJudgeStudent{"lvlm",
+                                 "a student of a vision-language judge's judgements (laurel judge)",
+                                 train_judge_student_command};
 
 }  // namespace tools

@@ -1,5 +1,7 @@
 // `laurel train-reward social`: a community's log -> pairs -> a finetuned CLIP.
 
+#include "tools/train_reward/social.hpp"
+
 #include <ATen/ATen.h>
 
 #include <array>
@@ -19,9 +21,8 @@
 #include "rewards/social/train.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/reward_options.hpp"
-#include "tools/pretrain/command.hpp"
+#include "tools/pretrain/options.hpp"
 #include "tools/train_reward/social_evaluate.hpp"
-#include "tools/train_reward/subcommands.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;
@@ -172,9 +173,7 @@ void check(const Settings& s) {
     throw BadInput("train-reward social: vision_layers and text_layers: expected one above 0");
 }
 
-}  // namespace
-
-int train_reward_social(const std::vector<std::string>& arguments) {
+int train_social_command(const std::vector<std::string>& arguments) {
   Settings s;
   Options options("train-reward social",
                   "Finetunes a CLIP on what a community liked and reused, corrected for where and "
@@ -217,5 +216,10 @@ int train_reward_social(const std::vector<std::string>& arguments) {
   std::cout << "wrote " << (output / "reward").string() << "\n";
   return 0;
 }
+
+}  // namespace
+
+const Command kTrainSocial{"social", "a CLIP on a community's log of views, likes and reuses",
+                           train_social_command};
 
 }  // namespace tools

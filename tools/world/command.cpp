@@ -1,3 +1,5 @@
+#include "tools/world/command.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
@@ -13,8 +15,9 @@
 #include "data/world/oracle_check.hpp"
 #include "data/world/scene.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/commands.hpp"
-#include "tools/world/subcommands.hpp"
+#include "tools/world/edits.hpp"
+#include "tools/world/judge_server.hpp"
+#include "tools/world/social_log.hpp"
 
 namespace tools {
 namespace {
@@ -80,17 +83,16 @@ void draw(const WorldConfig& config) {
   std::cout << config.count << " scenes with captions in " << config.out << "\n";
 }
 
-}  // namespace
+// The parts of `laurel world` beside drawing.
+const CommandList& subcommands() {
+  static const CommandList list = {&kWorldSocialLog, &kWorldJudgeServer, &kWorldEdits,
+                                   &kWorldEditScores};
+  return list;
+}
 
-int cmd_world(const std::vector<std::string>& arguments) {
-  if (!arguments.empty() && arguments[0] == "social-log")
-    return world_social_log({arguments.begin() + 1, arguments.end()});
-  if (!arguments.empty() && arguments[0] == "judge-server")
-    return world_judge_server({arguments.begin() + 1, arguments.end()});
-  if (!arguments.empty() && arguments[0] == "edits")
-    return world_edits({arguments.begin() + 1, arguments.end()});
-  if (!arguments.empty() && arguments[0] == "edit-scores")
-    return world_edit_scores({arguments.begin() + 1, arguments.end()});
+int world_command(const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && find_command(subcommands(), arguments[0]))
+    return run_command(subcommands(), "laurel world", arguments);
   WorldConfig config;
   Options options("world",
                   "Draws captioned scenes of the built-in (synthetic) world, or checks its oracle.",
@@ -114,5 +116,10 @@ int cmd_world(const std::vector<std::string>& arguments) {
   if (!config.out.empty()) draw(config);
   return 0;
 }
+
+}  // namespace
+
+const Command kWorld{"world", "draw captioned scenes of the built-in world; check its oracle",
+                     world_command};
 
 }  // namespace tools

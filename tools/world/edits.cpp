@@ -1,6 +1,8 @@
 // `laurel world edits`: imperfect edits of the built-in world with exact scores;
 // `laurel world edit-scores`: the exact scores of pictures that somebody edited.
 
+#include "tools/world/edits.hpp"
+
 #include <ATen/ATen.h>
 
 #include <fstream>
@@ -14,7 +16,6 @@
 #include "data/world/edit_sample.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/progress.hpp"
-#include "tools/world/subcommands.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;
@@ -175,9 +176,7 @@ void score_images(const ScoreSettings& s, const std::vector<world::EditView>& vi
   if (!s.out.empty()) data::write_file(s.out, lines);
 }
 
-}  // namespace
-
-int world_edits(const std::vector<std::string>& arguments) {
+int edits_command(const std::vector<std::string>& arguments) {
   Settings s;
   Options options("world edits",
                   "Draws imperfect edits of the built-in world with exact scores (synthetic).");
@@ -195,7 +194,7 @@ int world_edits(const std::vector<std::string>& arguments) {
   return 0;
 }
 
-int world_edit_scores(const std::vector<std::string>& arguments) {
+int edit_scores_command(const std::vector<std::string>& arguments) {
   ScoreSettings s;
   Options options("world edit-scores",
                   "Exact scores of pictures edited from `laurel world edits` (synthetic), beside "
@@ -217,5 +216,12 @@ int world_edit_scores(const std::vector<std::string>& arguments) {
   if (!s.images.empty()) score_images(s, views);
   return 0;
 }
+
+}  // namespace
+
+const Command kWorldEdits{"edits", "imperfect edits with exact scores", edits_command};
+
+const Command kWorldEditScores{"edit-scores", "exact scores of edited pictures",
+                               edit_scores_command};
 
 }  // namespace tools

@@ -1,5 +1,7 @@
 // `laurel world judge-server`: a stand-in for a vision-language model's server.
 
+#include "tools/world/judge_server.hpp"
+
 #include <unistd.h>
 
 #include <atomic>
@@ -15,7 +17,6 @@
 #include "data/base/json.hpp"
 #include "rewards/world/simulated_judge.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/world/subcommands.hpp"
 
 namespace tools {
 namespace {
@@ -103,9 +104,7 @@ class FaultyJudge {
   std::atomic<int64_t> requests_{0};
 };
 
-}  // namespace
-
-int world_judge_server(const std::vector<std::string>& arguments) {
+int judge_server_command(const std::vector<std::string>& arguments) {
   Settings s;
   Options options("world judge-server",
                   "A stand-in for a vision-language model's server, for the built-in world "
@@ -121,5 +120,10 @@ int world_judge_server(const std::vector<std::string>& arguments) {
   server.wait();
   return 0;
 }
+
+}  // namespace
+
+const Command kWorldJudgeServer{"judge-server", "a stand-in for a vision-language server",
+                                judge_server_command};
 
 }  // namespace tools

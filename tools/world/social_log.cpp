@@ -1,5 +1,7 @@
 // `laurel world social-log`: a simulated community looks at pictures.
 
+#include "tools/world/social_log.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
@@ -17,7 +19,6 @@
 #include "tools/cli/options.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/score/image_prompts.hpp"
-#include "tools/world/subcommands.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;
@@ -116,9 +117,7 @@ std::string survey_lines(const rewards::SocialLog& log,
   return lines;
 }
 
-}  // namespace
-
-int world_social_log(const std::vector<std::string>& arguments) {
+int social_log_command(const std::vector<std::string>& arguments) {
   Settings s;
   Options options(
       "world social-log",
@@ -151,5 +150,10 @@ int world_social_log(const std::vector<std::string>& arguments) {
             << "\n";
   return 0;
 }
+
+}  // namespace
+
+const Command kWorldSocialLog{
+    "social-log", "a simulated community's log of views, likes and reuses", social_log_command};
 
 }  // namespace tools

@@ -9,10 +9,10 @@
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "tools/bench/command.hpp"
 #include "tools/bench/measure.hpp"
 #include "tools/bench/random_model.hpp"
 #include "tools/bench/shapes.hpp"
-#include "tools/commands.hpp"
 
 namespace {
 
@@ -147,17 +147,17 @@ TEST(RandomModel, FitsTheResolutionThatIsAsked) {
 TEST(BenchShapes, BadInputIsNamed) {
   EXPECT_THROW(bench::make_shape_stages({.shape = "sd16"}), data::BadInput);
   EXPECT_THROW(bench::make_shape_stages({.shape = "sd15", .resolution = 500}), data::BadInput);
-  EXPECT_THROW(tools::cmd_bench({"--shape", "sd16"}), data::BadInput);
-  EXPECT_THROW(tools::cmd_bench({"--shape", "sd15", "--resolution", "100"}), data::BadInput);
-  EXPECT_THROW(tools::cmd_bench({"--shape", "sd15", "--model", "x"}), data::BadInput);
-  EXPECT_THROW(tools::cmd_bench({"--shape", "tiny", "--only", "nothing"}), data::BadInput);
-  EXPECT_THROW(tools::cmd_bench({"--save_model", "x"}), data::BadInput);
+  EXPECT_THROW(tools::kBench.run({"--shape", "sd16"}), data::BadInput);
+  EXPECT_THROW(tools::kBench.run({"--shape", "sd15", "--resolution", "100"}), data::BadInput);
+  EXPECT_THROW(tools::kBench.run({"--shape", "sd15", "--model", "x"}), data::BadInput);
+  EXPECT_THROW(tools::kBench.run({"--shape", "tiny", "--only", "nothing"}), data::BadInput);
+  EXPECT_THROW(tools::kBench.run({"--save_model", "x"}), data::BadInput);
 }
 
 TEST(Bench, BadInputIsNamed) {
-  EXPECT_THROW(tools::cmd_bench({"--model", "/nowhere"}), data::BadInput);
-  EXPECT_THROW(tools::cmd_bench({"--repeats", "0"}), data::BadInput);
-  EXPECT_THROW(tools::cmd_bench({"folder"}), data::BadInput);
+  EXPECT_THROW(tools::kBench.run({"--model", "/nowhere"}), data::BadInput);
+  EXPECT_THROW(tools::kBench.run({"--repeats", "0"}), data::BadInput);
+  EXPECT_THROW(tools::kBench.run({"folder"}), data::BadInput);
 }
 
 }  // namespace

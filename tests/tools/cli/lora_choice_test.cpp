@@ -10,7 +10,8 @@
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
 #include "tests/support/refusal.hpp"
-#include "tools/commands.hpp"
+#include "tools/checkpoints/merge_command.hpp"
+#include "tools/sample/command.hpp"
 #include "tools/sample/jobs.hpp"
 
 namespace {
@@ -47,7 +48,7 @@ void sample(std::vector<std::string> arguments, const std::string& model = "") {
       "-m", model.empty() ? (kGolden / "pipeline").string() : model, "--steps", "2", "--device",
       "cpu"};
   arguments.insert(arguments.begin(), usual.begin(), usual.end());
-  quietly(tools::cmd_sample, arguments);
+  quietly(tools::kSample.run, arguments);
 }
 
 TEST(LoraTags, AreTakenOutOfThePrompt) {
@@ -116,8 +117,8 @@ TEST(SampleWithLoras, ATagAFlagAndAMergedCheckpointAgree) {
   sample({"a red circle", "a red circle <lora:kohya:0.8>", "a red circle <lora:peft:-0.5>",
           "--lora_dir", kLoras, "-b", "1", "-o", (out / "tags").string()});
   sample({"a red circle", "--lora", file + "=0.8", "-b", "1", "-o", (out / "flag").string()});
-  quietly(tools::cmd_merge, {"-m", (kGolden / "pipeline").string(), "--lora", file + "=0.8", "-o",
-                             merged, "--dtype", "fp32"});
+  quietly(tools::kMerge.run, {"-m", (kGolden / "pipeline").string(), "--lora", file + "=0.8", "-o",
+                              merged, "--dtype", "fp32"});
   sample({"a red circle", "-b", "1", "-o", (out / "merged_images").string()}, merged);
   const auto image = [&](const std::string& name) { return data::read_image(out / name); };
   const at::Tensor tagged = image("tags/00001-0.png");
@@ -136,15 +137,15 @@ TEST(Merge, ASingleFileStaysOne) {
                     target = (out / "m.safetensors").string(),
                     file = (kGolden / "single_file/sd1/model.ckpt").string();
   for (const auto& [model, to] : {std::pair{folder, (out / "m").string()}, {file, target}})
-    quietly(tools::cmd_merge, {"-m", model, "--lora", kLoras + "/kohya.safetensors=0.8", "--with",
-                               folder, "-o", to, "--dtype", "fp32"});
+    quietly(tools::kMerge.run, {"-m", model, "--lora", kLoras + "/kohya.safetensors=0.8", "--with",
+                                folder, "-o", to, "--dtype", "fp32"});
   const auto merged = data::read_safetensors(target),
              whole = data::read_safetensors(out / "m/unet/diffusion_pytorch_model.safetensors");
   EXPECT_TRUE(at::equal(merged.tensors.at("model.diffusion_model.input_blocks.0.0.weight"),
                         whole.tensors.at("conv_in.weight")));
   EXPECT_TRUE(merged.tensors.contains("model_ema.decay"));
   const auto again = [&](const std::string& to) {
-    return refusal([&] { quietly(tools::cmd_merge, {"-m", file, "--with", folder, "-o", to}); });
+    return refusal([&] { quietly(tools::kMerge.run, {"-m", file, "--with", folder, "-o", to}); });
   };
   EXPECT_NE(again(target).find("is there already"), std::string::npos);
   EXPECT_NE(again((out / "m.ckpt").string()).find("ends in .safetensors"), std::string::npos);
@@ -156,17 +157,17 @@ TEST(Merge, LorasIntoOneAndOutOfTwoCheckpoints) {
                     one = (out / "one.safetensors").string(),
                     drawn = (out / "drawn.safetensors").string();
   const std::string said =
-      quietly(tools::cmd_merge, {"--lora", "kohya=0.5", "--lora", "peft=0.25", "--lora_dir", kLoras,
-                                 "-o", one, "--dtype", "fp16"});
+      quietly(tools::kMerge.run, {"--lora", "kohya=0.5", "--lora", "peft=0.25", "--lora_dir",
+                                  kLoras, "-o", one, "--dtype", "fp16"});
   EXPECT_NE(said.find("one.safetensors: LoRA, rank"), std::string::npos) << said;
   const auto file = data::read_safetensors(one);
   EXPECT_EQ(file.metadata.at("ss_network_module"), "networks.lora");
   EXPECT_EQ(file.metadata.at("sshs_model_hash").size(), 64u);
   EXPECT_NE(file.metadata.at("ss_training_comment").find("kohya.safetensors 0.5"),
             std::string::npos);
-  quietly(tools::cmd_merge, {"-m", base, "--lora", one, "-o", tuned, "--dtype", "fp32"});
-  const std::string kept = quietly(tools::cmd_merge, {"-m", base, "--extract", tuned, "--rank", "5",
-                                                      "-o", drawn, "--format", "peft"});
+  quietly(tools::kMerge.run, {"-m", base, "--lora", one, "-o", tuned, "--dtype", "fp32"});
+  const std::string kept = quietly(tools::kMerge.run, {"-m", base, "--extract", tuned, "--rank",
+                                                       "5", "-o", drawn, "--format", "peft"});
   EXPECT_NE(kept.find("kept 100 % of the squares"), std::string::npos) << kept;
   EXPECT_TRUE(fs::exists(drawn));
 }
@@ -176,7 +177,7 @@ TEST(Merge, MistakesTakeOneLine) {
   const fs::path out = fresh("bad");
   const auto expect = [&](std::vector<std::string> arguments, const std::string& part) {
     arguments.insert(arguments.end(), {"-o", (out / "x.safetensors").string()});
-    const std::string line = refusal([&] { quietly(tools::cmd_merge, arguments); });
+    const std::string line = refusal([&] { quietly(tools::kMerge.run, arguments); });
     EXPECT_NE(line.find(part), std::string::npos) << line;
   };
   expect({}, "found nothing to merge");

@@ -1,5 +1,7 @@
 // laurel edit and laurel finetune edit, as a user runs them.
 
+#include "tools/edit/command.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -12,9 +14,9 @@
 #include "data/images/png_text.hpp"
 #include "tests/support/edit_command.hpp"
 #include "tests/support/refusal.hpp"
-#include "tools/commands.hpp"
 #include "tools/edit/batch_file.hpp"
 #include "tools/edit/jobs.hpp"
+#include "tools/finetune/command.hpp"
 
 namespace {
 
@@ -30,7 +32,7 @@ Outcome edit(const Place& in, std::vector<std::string> arguments) {
        {std::string("-m"), in.at("model"), std::string("--steps"), std::string("2"),
         std::string("-o"), in.at("out"), std::string("--device"), std::string("cpu")})
     arguments.push_back(usual);
-  return run(tools::cmd_edit, arguments);
+  return run(tools::kEdit.run, arguments);
 }
 
 std::string parameters(const fs::path& png) { return data::read_png_text(png).at("parameters"); }
@@ -167,8 +169,8 @@ TEST(EditCommand, TheEmbeddedEditorIsTheModelWhereNoneIsNamed) {
   fs::remove_all(out);
   data::write_png(out / "a.png", at::full({3, 64, 64}, 0.5));
   const auto done =
-      run(tools::cmd_edit, {"-i", (out / "a.png").string(), "-e", "make the background navy",
-                            "--steps", "1", "-o", out.string(), "--device", "cpu"});
+      run(tools::kEdit.run, {"-i", (out / "a.png").string(), "-e", "make the background navy",
+                             "--steps", "1", "-o", out.string(), "--device", "cpu"});
   EXPECT_EQ(done.code, 0) << done.err;
   const auto line = data::parse_json(data::read_file(out / "results.jsonl"));
   EXPECT_NE(line["model"].get<std::string>().find("tiny-world-edit"), std::string::npos);
@@ -214,8 +216,8 @@ TEST(EditCommand, RefusesInOneLine) {
       std::string::npos);
   EXPECT_NE(refused({"--size", "17x16"}).find("expected multiples of 2 pixels"), std::string::npos);
   const auto plain =
-      run(tools::cmd_edit, {"-m", std::string(LAUREL_SOURCE_DIR) + "/tests/golden/pipeline", "-i",
-                            in.at("a.png"), "-e", "x", "--device", "cpu"});
+      run(tools::kEdit.run, {"-m", std::string(LAUREL_SOURCE_DIR) + "/tests/golden/pipeline", "-i",
+                             in.at("a.png"), "-e", "x", "--device", "cpu"});
   EXPECT_EQ(plain.code, 2);
   EXPECT_NE(plain.err.find("expected a model that edits images (a UNet of 8 input channels), found "
                            "a StableDiffusionPipeline"),
@@ -269,15 +271,15 @@ TEST(FinetuneEdit, TrainsAnEditorOfAnOrdinaryModelAndEdits) {
                                        "--device",
                                        "cpu"};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    return run(tools::cmd_finetune, arguments);
+    return run(tools::kFinetune.run, arguments);
   };
   for (const char* kind : {"full", "lora"}) {
     const std::string out = in.at(std::string("run-") + kind);
     const auto done = train({"-o", out, "--train", kind});
     ASSERT_EQ(done.code, 0) << done.err;
     EXPECT_EQ(
-        run(tools::cmd_edit, {"-m", out + "/model", "-i", in.at("a.png"), "-e", "a red circle",
-                              "-o", in.at("out"), "--steps", "2", "--device", "cpu"})
+        run(tools::kEdit.run, {"-m", out + "/model", "-i", in.at("a.png"), "-e", "a red circle",
+                               "-o", in.at("out"), "--steps", "2", "--device", "cpu"})
             .code,
         0);
   }

@@ -1,3 +1,5 @@
+#include "tools/finetune/distill_command.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -10,7 +12,6 @@
 #include "finetune/distill/config.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/cli/models.hpp"
-#include "tools/commands.hpp"
 #include "tools/finetune/distill_options.hpp"
 #include "tools/sample/distilled_range.hpp"
 
@@ -20,7 +21,7 @@ namespace fs = std::filesystem;
 
 std::string refused(std::vector<std::string> words) {
   words.insert(words.end(), {"--images", "16", "--eval_prompts", "0"});
-  return refusal([&] { tools::cmd_distill(words); });
+  return refusal([&] { tools::kDistill.run(words); });
 }
 
 fs::path fresh(const std::string& name) {
@@ -46,8 +47,8 @@ TEST(DistillCommand, BadInputIsOneLineThatSaysWhatToDo) {
 TEST(DistillCommand, AStudentIsNoTeacher) {
   const fs::path run = fresh("student");
   testing::internal::CaptureStdout();
-  tools::cmd_distill({"--images", "16", "--eval_prompts", "0", "--max_train_steps", "1",
-                      "--train_batch_size", "2", "--output_dir", run.string()});
+  tools::kDistill.run({"--images", "16", "--eval_prompts", "0", "--max_train_steps", "1",
+                       "--train_batch_size", "2", "--output_dir", run.string()});
   testing::internal::GetCapturedStdout();
   EXPECT_TRUE(fs::exists(run / "model" / "scheduler" / "scheduler_config.json"));
   EXPECT_NE(refused({"--model", (run / "model").string(), "--data", "world", "--prompts", "world"})
@@ -65,10 +66,10 @@ TEST(DistillCommand, AFolderIsReadAtTheModelsOwnResolution) {
     data::write_file(place / "images" / (std::string(name) + ".txt"), "a red circle\n");
   }
   testing::internal::CaptureStdout();
-  tools::cmd_distill({"--model", (tools::embedded_models() / "tiny-world").string(), "--data",
-                      (place / "images").string(), "--latents", (place / "latents").string(),
-                      "--eval_prompts", "0", "--max_train_steps", "1", "--train_batch_size", "2",
-                      "--output_dir", (place / "run").string()});
+  tools::kDistill.run({"--model", (tools::embedded_models() / "tiny-world").string(), "--data",
+                       (place / "images").string(), "--latents", (place / "latents").string(),
+                       "--eval_prompts", "0", "--max_train_steps", "1", "--train_batch_size", "2",
+                       "--output_dir", (place / "run").string()});
   testing::internal::GetCapturedStdout();
   const auto kept = data::read_safetensors(place / "latents");
   EXPECT_EQ(kept.tensors.at("mean").sizes().slice(1), (std::vector<int64_t>{4, 8, 8}));
@@ -87,7 +88,7 @@ TEST(GuidanceWarning, OfAModelThatSaysNothingIsNone) {
 
 TEST(DistillCommand, TheHelpFitsAScreen) {
   testing::internal::CaptureStdout();
-  tools::cmd_distill({"--help"});
+  tools::kDistill.run({"--help"});
   std::istringstream text(testing::internal::GetCapturedStdout());
   int lines = 0;
   for (std::string line; std::getline(text, line);) ++lines;

@@ -14,7 +14,7 @@
 #include "data/world/edit_sample.hpp"
 #include "tests/support/edit_task.hpp"
 #include "tests/support/refusal.hpp"
-#include "tools/world/subcommands.hpp"
+#include "tools/world/edits.hpp"
 
 namespace {
 
@@ -34,7 +34,7 @@ fs::path flat_edits(const std::string& name) {
   testing::internal::CaptureStdout();
   std::vector<std::string> words = kCommon;
   words.insert(words.end(), {"--out", folder.string()});
-  tools::world_edits(words);
+  tools::kWorldEdits.run(words);
   testing::internal::GetCapturedStdout();
   return folder;
 }

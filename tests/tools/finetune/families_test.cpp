@@ -9,7 +9,7 @@
 #include "data/base/files.hpp"
 #include "diffusion/lora/read.hpp"
 #include "tests/support/tiny_families.hpp"
-#include "tools/commands.hpp"
+#include "tools/finetune/command.hpp"
 
 namespace {
 
@@ -49,7 +49,7 @@ void finetune(const fs::path& place, const Pipeline& pipeline, bool full) {
                                         "--checkpointing_steps=2",
                                         "--learning_rate=0.01"};
   if (full) arguments.push_back("--train=full");
-  EXPECT_EQ(tools::cmd_finetune(arguments), 0);
+  EXPECT_EQ(tools::kFinetune.run(arguments), 0);
 }
 
 // The largest change of a weight by what the run left behind.

@@ -9,7 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
-#include "tools/commands.hpp"
+#include "tools/gallery/command.hpp"
 
 namespace fs = std::filesystem;
 
@@ -56,7 +56,7 @@ class Gallery : public testing::Test {
   // What the command says of bad input.
   std::string fault(const std::vector<std::string>& arguments) {
     try {
-      tools::cmd_gallery(arguments);
+      tools::kGallery.run(arguments);
     } catch (const data::BadInput& error) {
       return error.what();
     }

@@ -1,3 +1,5 @@
+#include "tools/pretrain/vae.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -6,7 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
-#include "tools/pretrain/command.hpp"
+#include "tools/pretrain/options.hpp"
 
 namespace {
 
@@ -42,7 +44,7 @@ std::vector<std::string> tiny(const fs::path& folder) {
 std::string complaint(std::vector<std::string> arguments, const std::vector<std::string>& more) {
   arguments.insert(arguments.end(), more.begin(), more.end());
   try {
-    tools::pretrain_vae(arguments);
+    tools::kPretrainVae.run(arguments);
   } catch (const data::BadInput& error) {
     EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
     return error.what();
@@ -53,7 +55,7 @@ std::string complaint(std::vector<std::string> arguments, const std::vector<std:
 
 TEST(PretrainVaeCommand, TrainsByTheRecipeAndMeasuresTheResult) {
   const fs::path folder = fresh_folder();
-  EXPECT_EQ(tools::pretrain_vae(tiny(folder)), 0);
+  EXPECT_EQ(tools::kPretrainVae.run(tiny(folder)), 0);
   for (const char* file :
        {"config.toml", "state.safetensors", "vae/config.json", "vae/README.md"}) {
     EXPECT_TRUE(fs::exists(folder / file)) << file;
@@ -61,7 +63,8 @@ TEST(PretrainVaeCommand, TrainsByTheRecipeAndMeasuresTheResult) {
   const std::string card = data::read_file(folder / "vae" / "README.md");
   EXPECT_NE(card.find("block_out_channels = ['8', '16']"), std::string::npos) << card;
   EXPECT_EQ(card.find(folder.string()), std::string::npos) << card;
-  EXPECT_EQ(tools::pretrain_vae({"--evaluate", (folder / "vae").string(), "--held_out", "2"}), 0);
+  EXPECT_EQ(tools::kPretrainVae.run({"--evaluate", (folder / "vae").string(), "--held_out", "2"}),
+            0);
 }
 
 TEST(PretrainVaeCommand, TrainsOnAFolder) {
@@ -79,7 +82,7 @@ TEST(PretrainVaeCommand, TrainsOnAFolder) {
   data::write_png(folder / "pictures" / "0.png", at::full({3, 20, 16}, 0.5, at::kFloat));
   EXPECT_NE(complaint(on_pictures(), {}).find("at least 2 images"), std::string::npos);
   data::write_png(folder / "pictures" / "1.png", at::full({3, 16, 16}, 0.2, at::kFloat));
-  EXPECT_EQ(tools::pretrain_vae(on_pictures()), 0);
+  EXPECT_EQ(tools::kPretrainVae.run(on_pictures()), 0);
   EXPECT_NE(data::read_file(folder / "run" / "vae" / "README.md").find("2 images of a folder"),
             std::string::npos);
 }

@@ -1,3 +1,5 @@
+#include "tools/sample/command.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -8,7 +10,6 @@
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
-#include "tools/commands.hpp"
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/writer.hpp"
 
@@ -32,7 +33,7 @@ std::string sample(std::vector<std::string> arguments) {
   testing::internal::CaptureStderr();
   std::string text;
   try {
-    EXPECT_EQ(tools::cmd_sample(arguments), 0);
+    EXPECT_EQ(tools::kSample.run(arguments), 0);
   } catch (...) {
     testing::internal::GetCapturedStdout();
     testing::internal::GetCapturedStderr();

@@ -11,7 +11,7 @@
 #include "data/images/image_io.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_families.hpp"
-#include "tools/commands.hpp"
+#include "tools/sample/command.hpp"
 #include "tools/sample/jobs.hpp"
 
 namespace {
@@ -89,10 +89,10 @@ TEST(SampleCommand, EditsAnImage) {
   const fs::path place = fresh_folder();
   diffusion::save_pipeline(place / "model", tests::tiny_ip2p(), at::kFloat);
   data::write_png(place / "in.png", at::full({3, 24, 16}, 0.5));
-  EXPECT_EQ(tools::cmd_sample({"--model=" + (place / "model").string(), "--prompt=make it red",
-                               "--image=" + (place / "in.png").string(), "--steps=2",
-                               "--image_guidance_scale=2", "--device=cpu",
-                               "--output_dir=" + (place / "out").string()}),
+  EXPECT_EQ(tools::kSample.run({"--model=" + (place / "model").string(), "--prompt=make it red",
+                                "--image=" + (place / "in.png").string(), "--steps=2",
+                                "--image_guidance_scale=2", "--device=cpu",
+                                "--output_dir=" + (place / "out").string()}),
             0);
   const auto images = data::list_images((place / "out").string());
   ASSERT_EQ(images.size(), 1u);
@@ -103,9 +103,9 @@ TEST(SampleCommand, EditsAnImage) {
 TEST(SampleCommand, MakesImagesWithSdxl) {
   const fs::path place = fresh_folder();
   diffusion::save_pipeline(place / "model", tests::tiny_sdxl(), at::kFloat);
-  EXPECT_EQ(tools::cmd_sample({"--model=" + (place / "model").string(), "--prompt=a red circle",
-                               "--steps=2", "--device=cpu", "--original_size=64x64",
-                               "--output_dir=" + (place / "out").string()}),
+  EXPECT_EQ(tools::kSample.run({"--model=" + (place / "model").string(), "--prompt=a red circle",
+                                "--steps=2", "--device=cpu", "--original_size=64x64",
+                                "--output_dir=" + (place / "out").string()}),
             0);
   const auto images = data::list_images((place / "out").string());
   ASSERT_EQ(images.size(), 1u);

@@ -10,7 +10,7 @@
 #include "data/images/edit_dataset.hpp"
 #include "tests/support/edit_command.hpp"
 #include "tests/support/refusal.hpp"
-#include "tools/commands.hpp"
+#include "tools/score/command.hpp"
 
 namespace {
 
@@ -76,7 +76,7 @@ TEST(ScoreEdits, AKilledRunGoesOnWhereItsSettingsAreTheSame) {
 TEST(ScoreEdits, WritesLinesThatTrainAnEditor) {
   const Place in = place("score");
   write_edits(in.folder);
-  const auto done = run(tools::cmd_score,
+  const auto done = run(tools::kScore.run,
                         {"--edit", in.at("edits"), "-o", in.at("scored.jsonl"), "--axis",
                          "generation_quality=jpeg_compressibility:-100..0", "--judge",
                          "program:i=0; while read line; do echo \"{\\\"id\\\": $i, \\\"scores\\\": "

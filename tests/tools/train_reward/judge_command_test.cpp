@@ -1,3 +1,5 @@
+#include "tools/train_reward/judge_command.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -14,7 +16,7 @@
 #include "rewards/registry/registry.hpp"
 #include "rewards/world/simulated_judge.hpp"
 #include "tests/support/refusal.hpp"
-#include "tools/commands.hpp"
+#include "tools/train_reward/command.hpp"
 
 namespace {
 
@@ -60,18 +62,18 @@ TEST(JudgeCommand, FromAServerToAReward) {
   // A budget stops it; the same command goes on, and asks nothing twice.
   auto little = ask;
   little.insert(little.end(), {"--max_requests", "41"});
-  EXPECT_NE(refusal([&] { tools::cmd_judge(little); }).find("budget"), std::string::npos);
+  EXPECT_NE(refusal([&] { tools::kJudge.run(little); }).find("budget"), std::string::npos);
   EXPECT_GT(lines_of(points), 5);
-  ASSERT_EQ(tools::cmd_judge(ask), 0);
+  ASSERT_EQ(tools::kJudge.run(ask), 0);
   EXPECT_EQ(lines_of(points), 60);
   const int once = requests;
   EXPECT_LE(once, 2 * 60 + 12);  // and the constraints that were refused
-  ASSERT_EQ(tools::cmd_judge(ask), 0);
+  ASSERT_EQ(tools::kJudge.run(ask), 0);
   EXPECT_EQ(requests, once);
-  ASSERT_EQ(tools::cmd_judge({pictures, "--server", url, "-o", pairs, "--mode", "pair"}), 0);
+  ASSERT_EQ(tools::kJudge.run({pictures, "--server", url, "-o", pairs, "--mode", "pair"}), 0);
   EXPECT_EQ(lines_of(pairs), 60);  // a pair a prompt, both orders
   const std::string output = (folder / "student").string();
-  ASSERT_EQ(tools::cmd_train_reward({"lvlm", "--judgements", points, "--judgements", pairs,
+  ASSERT_EQ(tools::kTrainReward.run({"lvlm", "--judgements", points, "--judgements", pairs,
                                      "--output_dir", output, "--epochs", "2", "--hidden", "16",
                                      "--tower_epochs", "1", "--vision_layers", "1", "--text_layers",
                                      "0", "--exam", points}),
@@ -94,7 +96,7 @@ TEST(JudgeCommand, RefusesInOneLine) {
   data::write_png(folder / "a.png", at::zeros({3, 64, 64}));
   const std::string image = (folder / "a.png").string(), output = (folder / "o.jsonl").string();
   const auto refused = [](const std::vector<std::string>& arguments) {
-    return refusal([&] { tools::cmd_judge(arguments); });
+    return refusal([&] { tools::kJudge.run(arguments); });
   };
   EXPECT_NE(refused({}).find("expected images"), std::string::npos);
   EXPECT_NE(refused({image, "--prompt", "p"}).find("--output"), std::string::npos);

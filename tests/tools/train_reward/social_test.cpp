@@ -13,7 +13,8 @@
 #include "data/world/scene.hpp"
 #include "rewards/registry/registry.hpp"
 #include "tests/support/bad_input.hpp"
-#include "tools/commands.hpp"
+#include "tools/train_reward/command.hpp"
+#include "tools/world/command.hpp"
 
 namespace {
 
@@ -37,10 +38,10 @@ TEST(SocialCommands, FromPicturesToAReward) {
   fs::remove_all(folder);
   draw_pictures(folder / "pictures");
   const std::string pictures = (folder / "pictures").string(), world = (folder / "log").string();
-  ASSERT_EQ(tools::cmd_world({"social-log", "--images", pictures, "--out", world, "--survey_pairs",
-                              "3", "--visits_a_prompt", "80"}),
+  ASSERT_EQ(tools::kWorld.run({"social-log", "--images", pictures, "--out", world, "--survey_pairs",
+                               "3", "--visits_a_prompt", "80"}),
             0);
-  EXPECT_THROW(tools::cmd_world({"social-log", "--images", pictures, "--out", world}),
+  EXPECT_THROW(tools::kWorld.run({"social-log", "--images", pictures, "--out", world}),
                data::BadInput);
   const std::string output = (folder / "run").string();
   const std::vector<std::string> arguments = {"social",
@@ -60,8 +61,8 @@ TEST(SocialCommands, FromPicturesToAReward) {
                                               "1",
                                               "--text_layers",
                                               "1"};
-  ASSERT_EQ(tools::cmd_train_reward(arguments), 0);
-  EXPECT_THROW(tools::cmd_train_reward(arguments), data::BadInput);  // the folder holds a run
+  ASSERT_EQ(tools::kTrainReward.run(arguments), 0);
+  EXPECT_THROW(tools::kTrainReward.run(arguments), data::BadInput);  // the folder holds a run
   const auto report = data::read_json_object(fs::path(output) / "reward" / "reward.json");
   EXPECT_EQ(report["exams"]["log"]["pairs"].get<int>() > 10, true);
   EXPECT_GE(report["exams"]["log"]["curated_rate"]["right"]["value"].get<double>(), 0.5);

@@ -1,3 +1,5 @@
+#include "tools/world/command.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -13,7 +15,6 @@
 #include "data/world/edit_sample.hpp"
 #include "data/world/oracle.hpp"
 #include "tests/support/refusal.hpp"
-#include "tools/commands.hpp"
 
 namespace {
 
@@ -25,7 +26,7 @@ std::filesystem::path fresh_folder(const std::string& name) {
 
 TEST(WorldCommand, DrawsScenesThatTheOracleReadsFromTheFiles) {
   const auto folder = fresh_folder("draw");
-  ASSERT_EQ(tools::cmd_world({"--out", folder.string(), "--count", "5", "--split", "unseen"}), 0);
+  ASSERT_EQ(tools::kWorld.run({"--out", folder.string(), "--count", "5", "--split", "unseen"}), 0);
   for (int index = 0; index < 5; ++index) {
     const auto stem = folder / ("00000" + std::to_string(index));
     std::string caption = data::read_file(stem.string() + ".txt");
@@ -39,15 +40,15 @@ TEST(WorldCommand, DrawsScenesThatTheOracleReadsFromTheFiles) {
 
 TEST(WorldCommand, RefusesAFolderThatHoldsPicturesAlready) {
   const auto folder = fresh_folder("twice");
-  tools::cmd_world({"--out", folder.string(), "--count", "1"});
-  EXPECT_THROW(tools::cmd_world({"--out", folder.string(), "--count", "1"}), data::BadInput);
-  EXPECT_THROW(tools::cmd_world({}), data::BadInput);
-  EXPECT_THROW(tools::cmd_world({"--out", folder.string(), "--split", "both"}), data::BadInput);
+  tools::kWorld.run({"--out", folder.string(), "--count", "1"});
+  EXPECT_THROW(tools::kWorld.run({"--out", folder.string(), "--count", "1"}), data::BadInput);
+  EXPECT_THROW(tools::kWorld.run({}), data::BadInput);
+  EXPECT_THROW(tools::kWorld.run({"--out", folder.string(), "--split", "both"}), data::BadInput);
 }
 
 TEST(WorldEdits, WritesTriplesWhoseFilesEarnTheScoresOfTheirLines) {
   const auto folder = fresh_folder("edits");
-  ASSERT_EQ(tools::cmd_world({"edits", "--out", folder.string(), "--count", "30"}), 0);
+  ASSERT_EQ(tools::kWorld.run({"edits", "--out", folder.string(), "--count", "30"}), 0);
   int64_t lines = 0;
   data::for_each_line(folder / "metadata.jsonl", [&](const std::string& text, const std::string&) {
     const auto line = data::parse_json(text);
@@ -70,8 +71,8 @@ TEST(WorldEdits, WritesTriplesWhoseFilesEarnTheScoresOfTheirLines) {
                       });
   const std::string images = (folder / "edited").string();
   const std::string metadata = (folder / "metadata.jsonl").string();
-  EXPECT_EQ(tools::cmd_world({"edit-scores", "--edits", metadata, "--images", images, "--out",
-                              (folder / "scores.jsonl").string()}),
+  EXPECT_EQ(tools::kWorld.run({"edit-scores", "--edits", metadata, "--images", images, "--out",
+                               (folder / "scores.jsonl").string()}),
             0);
   data::for_each_line(folder / "scores.jsonl", [](const std::string& text, const std::string&) {
     EXPECT_EQ(data::parse_json(text)["scores"].size(), 3u);
@@ -81,20 +82,20 @@ TEST(WorldEdits, WritesTriplesWhoseFilesEarnTheScoresOfTheirLines) {
 TEST(WorldEdits, RefusesWhatItCannotPairOrWouldOverwrite) {
   const auto folder = fresh_folder("edits_bad");
   const std::string out = folder.string();
-  tools::cmd_world({"edits", "--out", out, "--count", "2", "--flat"});
+  tools::kWorld.run({"edits", "--out", out, "--count", "2", "--flat"});
   EXPECT_NE(refusal([&] {
-              tools::cmd_world({"edits", "--out", out});
+              tools::kWorld.run({"edits", "--out", out});
             }).find("metadata.jsonl"),
             std::string::npos);
   std::filesystem::remove(folder / "edited" / "000001.png");
   const auto few = refusal([&] {
-    tools::cmd_world(
+    tools::kWorld.run(
         {"edit-scores", "--edits", out + "/metadata.jsonl", "--images", out + "/edited"});
   });
   EXPECT_NE(few.find("each of the 2 lines"), std::string::npos) << few;
   data::write_file(folder / "foreign.jsonl", "{\"file_name\": \"a.png\"}\n");
   const auto foreign = refusal([&] {
-    tools::cmd_world({"edit-scores", "--edits", out + "/foreign.jsonl"});
+    tools::kWorld.run({"edit-scores", "--edits", out + "/foreign.jsonl"});
   });
   EXPECT_NE(foreign.find("\"world\""), std::string::npos) << foreign;
 }
