@@ -11,9 +11,8 @@ void declare_combination(Options& options, CombinationConfig& config) {
   options.choice("aggregate", config.aggregate, rewards::aggregate_names(), "of several rewards");
   options.text("caps", config.caps, "limits in raw units: imagereward=..2,aesthetic=4..7");
   options.text("statistics", config.statistics, "file of --save-statistics, for fixed");
-  options.number("soft_min_temperature", config.temperature, "of soft_min", 1e-6, 1e300);
-  options.number("aggregate_k", config.aggregate_k, "of mean_std and uncertainty", 0, 1e300);
-  options.rarely({"soft_min_temperature", "aggregate_k"});
+  options.rare().number("soft_min_temperature", config.temperature, "of soft_min", 1e-6, 1e300);
+  options.rare().number("aggregate_k", config.aggregate_k, "of mean_std and uncertainty", 0, 1e300);
 }
 
 rewards::CombineOptions combination(const CombinationConfig& config,

@@ -77,10 +77,10 @@ void warn_of_slow_bf16() {
 
 }  // namespace
 
-void declare_device(Options& options, DeviceConfig& config) {
+void declare_device(Options& options, DeviceConfig& config, Rarity precision) {
   options.text("device", config.device, "auto, cpu, cuda, or cuda:<number>: where to compute");
-  options.choice("precision", config.precision, {"fp32", "bf16", "fp16", "auto"},
-                 "of matrix products; auto: bf16 where it is faster here");
+  options.rare(precision).choice("precision", config.precision, {"fp32", "bf16", "fp16", "auto"},
+                                 "of matrix products; auto: bf16 where it is faster here");
 }
 
 Placement open_device(const DeviceConfig& config, int64_t local_rank) {

@@ -19,8 +19,8 @@ struct DeviceConfig {
   std::string precision = "fp32";  // of matrix products; weights and log-probabilities stay fp32
 };
 
-// Declares --device and --precision.
-void declare_device(Options& options, DeviceConfig& config);
+// Declares --device and --precision, which may be rare.
+void declare_device(Options& options, DeviceConfig& config, Rarity precision = Rarity::kUsual);
 
 struct Placement {
   at::Device device = at::kCPU;

@@ -56,12 +56,11 @@ void declare_model(Options& options, ModelConfig& config) {
   options.text("model", config.model,
                "folder, .safetensors, .ckpt, org/name in the HF cache [embedded tiny-world]");
   options.short_name("model", 'm');
-  options.text("vae", config.vae, "VAE in place of the model's: folder or file");
-  options.text("tokenizer", config.tokenizer, "folder in place of the model's");
-  options.text("prediction_type", config.prediction_type,
-               "epsilon or v_prediction [told from the model]");
+  options.rare().text("vae", config.vae, "VAE in place of the model's: folder or file");
+  options.rare().text("tokenizer", config.tokenizer, "folder in place of the model's");
+  options.rare().text("prediction_type", config.prediction_type,
+                      "epsilon or v_prediction [told from the model]");
   options.alias("pretrained_model_name_or_path", "model");
-  options.rarely({"vae", "tokenizer", "prediction_type"});
 }
 
 diffusion::Pipeline open_model(const ModelConfig& config) {

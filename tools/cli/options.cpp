@@ -119,53 +119,54 @@ Options::Options(std::string command, std::string summary, std::string positiona
 
 void Options::group(const std::string& title) { group_ = title; }
 
-Options::Entry& Options::add(const std::string& key, Kind kind, const std::string& help) {
-  entries_.push_back({.key = key,
-                      .group = group_,
-                      .help = help,
-                      .range = "",
-                      .kind = kind,
-                      .set = {},
-                      .toml = {}});
-  return entries_.back();
+Options& Options::rare(Rarity rarity) {
+  next_rarity_ = rarity;
+  return *this;
+}
+
+Options::Option& Options::add(const std::string& key, Kind kind, const std::string& help) {
+  options_.push_back(
+      {.key = key, .group = group_, .help = help, .kind = kind, .rarity = next_rarity_});
+  next_rarity_ = Rarity::kUsual;
+  return options_.back();
 }
 
 void Options::integer(
     const std::string& key, int64_t& target, const std::string& help, int64_t min, int64_t max) {
-  Entry& entry = add(key, Kind::kInteger, help);
+  Option& option = add(key, Kind::kInteger, help);
   const std::string range = range_text(min, max);
-  entry.set = [&target, min, max, range](const auto& values, const std::string& where) {
+  option.set = [&target, min, max, range](const auto& values, const std::string& where) {
     const auto value = parse_number<int64_t>(values.back(), where, "a whole number");
     check_range(value, min, max, where, range);
     target = value;
   };
-  entry.toml = [&target] { return std::to_string(target); };
+  option.toml = [&target] { return std::to_string(target); };
 }
 
 void Options::number(
     const std::string& key, double& target, const std::string& help, double min, double max) {
-  Entry& entry = add(key, Kind::kNumber, help);
+  Option& option = add(key, Kind::kNumber, help);
   const std::string range = range_text(min, max);
-  entry.set = [&target, min, max, range](const auto& values, const std::string& where) {
+  option.set = [&target, min, max, range](const auto& values, const std::string& where) {
     const auto value = parse_number<double>(values.back(), where, "a number");
     check_range(value, min, max, where, range);
     target = value;
   };
-  entry.toml = [&target] { return number_text(target); };
+  option.toml = [&target] { return number_text(target); };
 }
 
 void Options::text(const std::string& key, std::string& target, const std::string& help) {
-  Entry& entry = add(key, Kind::kText, help);
-  entry.set = [&target](const auto& values, const std::string&) { target = values.back(); };
-  entry.toml = [&target] { return toml_string(target); };
+  Option& option = add(key, Kind::kText, help);
+  option.set = [&target](const auto& values, const std::string&) { target = values.back(); };
+  option.toml = [&target] { return toml_string(target); };
 }
 
 void Options::choice(const std::string& key,
                      std::string& target,
                      const std::vector<std::string>& allowed,
                      const std::string& help) {
-  Entry& entry = add(key, Kind::kText, help + " (" + joined(allowed, " | ") + ")");
-  entry.set = [&target, allowed](const auto& values, const std::string& where) {
+  Option& option = add(key, Kind::kText, help + " (" + joined(allowed, " | ") + ")");
+  option.set = [&target, allowed](const auto& values, const std::string& where) {
     if (std::find(allowed.begin(), allowed.end(), values.back()) == allowed.end()) {
       const std::string near = data::nearest(values.back(), allowed);
       throw BadInput(where + ": expected one of " + joined(allowed, ", ") + ", found '" +
@@ -173,26 +174,26 @@ void Options::choice(const std::string& key,
     }
     target = values.back();
   };
-  entry.toml = [&target] { return toml_string(target); };
+  option.toml = [&target] { return toml_string(target); };
 }
 
 void Options::flag(const std::string& key, bool& target, const std::string& help) {
-  Entry& entry = add(key, Kind::kFlag, help);
-  entry.set = [&target](const auto& values, const std::string& where) {
+  Option& option = add(key, Kind::kFlag, help);
+  option.set = [&target](const auto& values, const std::string& where) {
     const std::string& value = values.back();
     if (value != "true" && value != "false")
       throw BadInput(where + ": expected true or false, found '" + value + "'");
     target = value == "true";
   };
-  entry.toml = [&target] { return target ? "true" : "false"; };
+  option.toml = [&target] { return target ? "true" : "false"; };
 }
 
 void Options::list(const std::string& key,
                    std::vector<std::string>& target,
                    const std::string& help) {
-  Entry& entry = add(key, Kind::kList, help);
-  entry.set = [&target](const auto& values, const std::string&) { target = values; };
-  entry.toml = [&target] {
+  Option& option = add(key, Kind::kList, help);
+  option.set = [&target](const auto& values, const std::string&) { target = values; };
+  option.toml = [&target] {
     std::vector<std::string> words;
     for (const auto& value : target) words.push_back(toml_string(value));
     return "[" + joined(words, ", ") + "]";
@@ -203,29 +204,25 @@ void Options::short_name(const std::string& key, char letter) {
   require(key, "short_name").letter = letter;
 }
 
-void Options::rarely(const std::vector<std::string>& keys) {
-  for (const auto& key : keys) require(key, "rarely: " + key).rare = true;
-}
-
 void Options::alias(const std::string& other, const std::string& key) {
   aliases_.emplace_back(other, key);
 }
 
-Options::Entry* Options::find(const std::string& key) {
+Options::Option* Options::find(const std::string& key) {
   std::string wanted = canonical(key);
   for (const auto& [other, known] : aliases_) {
     if (other == wanted) wanted = known;
   }
-  for (auto& entry : entries_) {
-    if (entry.key == wanted) return &entry;
+  for (auto& option : options_) {
+    if (option.key == wanted) return &option;
   }
   return nullptr;
 }
 
-Options::Entry& Options::require(const std::string& key, const std::string& where) {
-  if (Entry* entry = find(key)) return *entry;
+Options::Option& Options::require(const std::string& key, const std::string& where) {
+  if (Option* option = find(key)) return *option;
   std::vector<std::string> keys{"config", "help"};
-  for (const auto& entry : entries_) keys.push_back(entry.key);
+  for (const auto& option : options_) keys.push_back(option.key);
   const std::string near = data::nearest(canonical(key), keys);
   throw BadInput(where + ": unknown" + (near.empty() ? "" : "; did you mean " + near + "?") +
                  " (`laurel " + command_ + " --help` lists all)");
@@ -243,14 +240,14 @@ void Options::read_toml(const std::filesystem::path& path) {
   for (const auto& [key, node] : table) {
     const std::string where = path.string() + ":" + std::to_string(node.source().begin.line) +
                               ": " + std::string(key.str());
-    Entry& entry = require(std::string(key.str()), where);
+    Option& option = require(std::string(key.str()), where);
     const auto words = words_of(node, where);
-    if (node.is_array() && entry.kind != Kind::kList)
+    if (node.is_array() && option.kind != Kind::kList)
       throw BadInput(where + ": expected one value, found an array");
-    if (entry.kind == Kind::kText && !node.is_string())
+    if (option.kind == Kind::kText && !node.is_string())
       throw BadInput(where + ": expected a text in quotes");
-    entry.set(words, where);
-    entry.given = true;
+    option.set(words, where);
+    option.given = true;
   }
 }
 
@@ -258,11 +255,12 @@ std::vector<std::string> Options::read_flags(const std::vector<std::string>& arg
   cxxopts::Options parser("laurel " + command_);
   auto declare = parser.add_options();
   declare("config", "", cxxopts::value<std::string>())("help", "");
-  for (const auto& entry : entries_) {
-    const std::string names = (entry.letter ? std::string(1, entry.letter) + "," : "") + entry.key;
-    if (entry.kind == Kind::kFlag)
+  for (const auto& option : options_) {
+    const std::string names =
+        (option.letter ? std::string(1, option.letter) + "," : "") + option.key;
+    if (option.kind == Kind::kFlag)
       declare(names, "", cxxopts::value<std::string>()->implicit_value("true"));
-    else if (entry.kind == Kind::kList)
+    else if (option.kind == Kind::kList)
       declare(names, "", cxxopts::value<std::vector<std::string>>());
     else
       declare(names, "", cxxopts::value<std::string>());
@@ -275,13 +273,13 @@ std::vector<std::string> Options::read_flags(const std::vector<std::string>& arg
   try {
     const auto result = parser.parse(static_cast<int>(argv.size()), argv.data());
     if (result.count("config")) read_toml(result["config"].as<std::string>());
-    for (auto& entry : entries_) {
-      if (!result.count(entry.key)) continue;
-      entry.set(entry.kind == Kind::kList
-                    ? result[entry.key].as<std::vector<std::string>>()
-                    : std::vector<std::string>{result[entry.key].as<std::string>()},
-                "--" + entry.key);
-      entry.given = true;
+    for (auto& option : options_) {
+      if (!result.count(option.key)) continue;
+      option.set(option.kind == Kind::kList
+                     ? result[option.key].as<std::vector<std::string>>()
+                     : std::vector<std::string>{result[option.key].as<std::string>()},
+                 "--" + option.key);
+      option.given = true;
     }
     return result.count("positional") ? result["positional"].as<std::vector<std::string>>()
                                       : std::vector<std::string>{};
@@ -313,13 +311,13 @@ Options::Parsed Options::parse(const std::vector<std::string>& arguments) {
 }
 
 bool Options::given(const std::string& key) const {
-  return std::any_of(entries_.begin(), entries_.end(),
-                     [&](auto& entry) { return entry.key == key && entry.given; });
+  return std::any_of(options_.begin(), options_.end(),
+                     [&](auto& option) { return option.key == key && option.given; });
 }
 
 std::string Options::resolved() const {
   std::string text;
-  for (const auto& entry : entries_) text += entry.key + " = " + entry.toml() + "\n";
+  for (const auto& option : options_) text += option.key + " = " + option.toml() + "\n";
   return text;
 }
 
@@ -329,23 +327,23 @@ std::string Options::help(bool all) const {
                      summary_ + "\n";
   std::string group = "\n";
   int64_t left_out = 0;
-  for (const auto& entry : entries_) {
-    if (entry.rare && !all) {
+  for (const auto& option : options_) {
+    if (option.rarity == Rarity::kRare && !all) {
       ++left_out;
       continue;
     }
-    if (entry.group != group) text += "\n" + (entry.group.empty() ? "" : entry.group + ":\n");
-    group = entry.group;
+    if (option.group != group) text += "\n" + (option.group.empty() ? "" : option.group + ":\n");
+    group = option.group;
     std::string left = std::string("  ") +
-                       (entry.letter ? std::string("-") + entry.letter + ", " : "") + "--" +
-                       entry.key;
+                       (option.letter ? std::string("-") + option.letter + ", " : "") + "--" +
+                       option.key;
     std::replace(left.begin(), left.end(), '_', '-');
     left.resize(std::max<size_t>(left.size() + 2, kHelpColumn), ' ');
     std::string value =
-        entry.toml();  // shown as it is typed: without quotes, a list without brackets
+        option.toml();  // shown as it is typed: without quotes, a list without brackets
     std::erase_if(value, [](char c) { return c == '"' || c == '\'' || c == '[' || c == ']'; });
     const bool silent = value.empty() || value == "false";
-    text += left + wrapped(entry.help + (silent ? "" : " [" + value + "]")) + "\n";
+    text += left + wrapped(option.help + (silent ? "" : " [" + value + "]")) + "\n";
   }
   text += "\n  --config FILE                 the same keys from a TOML file; flags win\n";
   if (left_out)

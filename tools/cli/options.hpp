@@ -14,12 +14,17 @@
 
 namespace tools {
 
+// Rare: an option that most runs leave alone. --help passes over it, --help-all shows it.
+enum class Rarity { kUsual, kRare };
+
 class Options {
  public:
   Options(std::string command, std::string summary, std::string positional_help = "");
 
   // Starts a titled group of --help.
   void group(const std::string& title);
+  // Of the one option that is declared next: options.rare().number("eta", eta, "noise", 0, 1).
+  Options& rare(Rarity rarity = Rarity::kRare);
 
   void integer(const std::string& key,
                int64_t& target,
@@ -42,9 +47,6 @@ class Options {
   // Another spelling of a declared key, as another tool names it: alias("network_dim", "rank").
   void alias(const std::string& other, const std::string& key);
 
-  // Keys that most runs leave alone: --help passes over them, --help-all shows them.
-  void rarely(const std::vector<std::string>& keys);
-
   // Reads `--config FILE` (TOML), then the flags. Returns the positional arguments. Prints help and
   // returns false in `proceed` when --help is asked for. Unknown keys (the nearest valid one is
   // named), wrong types and values out of range throw BadInput with the file and line, or the flag.
@@ -65,21 +67,22 @@ class Options {
 
  private:
   enum class Kind { kInteger, kNumber, kText, kFlag, kList };
-  struct Entry {
-    std::string key, group, help, range;
+  struct Option {
+    std::string key, group, help;
     Kind kind;
+    Rarity rarity = Rarity::kUsual;
     char letter = 0;
-    bool rare = false;
     bool given = false;
-    std::function<void(const std::vector<std::string>& values, const std::string& where)> set;
-    std::function<std::string()> toml;  // the current value, as TOML
+    std::function<void(const std::vector<std::string>& values, const std::string& where)> set{};
+    std::function<std::string()> toml{};  // the current value, as TOML
   };
   std::string command_, summary_, positional_help_, group_;
-  std::vector<Entry> entries_;
+  Rarity next_rarity_ = Rarity::kUsual;
+  std::vector<Option> options_;
   std::vector<std::pair<std::string, std::string>> aliases_;  // other spelling, key
-  Entry& add(const std::string& key, Kind kind, const std::string& help);
-  Entry* find(const std::string& key);
-  Entry& require(const std::string& key, const std::string& where);
+  Option& add(const std::string& key, Kind kind, const std::string& help);
+  Option* find(const std::string& key);
+  Option& require(const std::string& key, const std::string& where);
   void read_toml(const std::filesystem::path& path);
   std::vector<std::string> read_flags(const std::vector<std::string>& arguments);
 };

@@ -4,21 +4,25 @@
 
 namespace tools {
 
-void declare_reward_sources(Options& options, RewardSourceConfig& config) {
-  options.text("clip", config.clip, "CLIP folder, Hugging Face's layout [embedded]");
-  options.text("aesthetic", config.aesthetic, "aesthetic head for that CLIP [embedded]");
-  options.text("social", config.social, "social reward, a CLIP folder [embedded]");
-  options.text("lvlm", config.lvlm, "student of a judge, for that CLIP [embedded]");
-  options.integer("jpeg_quality", config.jpeg_quality, "of the jpeg rewards", 1, 100);
-  options.list("define", config.define,
-               "a reward: NAME=program:COMMAND, http://..., FAMILY:PATH or a formula");
-  options.integer("outside_workers", config.outside_workers, "programs at once", 1, 1024);
-  options.number("outside_timeout", config.outside_timeout, "seconds for an answer", 0.001, 1e6);
-  options.number("outside_patience", config.outside_patience,
-                 "seconds that a failing server is waited for", 0, 1e9);
-  options.flag("allow_remote", config.allow_remote, "send images to servers on other machines");
-  options.rarely(
-      {"jpeg_quality", "outside_workers", "outside_timeout", "outside_patience", "allow_remote"});
+void declare_reward_sources(Options& options,
+                            RewardSourceConfig& config,
+                            Rarity weights,
+                            Rarity define) {
+  options.rare(weights).text("clip", config.clip, "CLIP folder, Hugging Face's layout [embedded]");
+  options.rare(weights).text("aesthetic", config.aesthetic,
+                             "aesthetic head for that CLIP [embedded]");
+  options.rare(weights).text("social", config.social, "social reward, a CLIP folder [embedded]");
+  options.rare(weights).text("lvlm", config.lvlm, "student of a judge, for that CLIP [embedded]");
+  options.rare().integer("jpeg_quality", config.jpeg_quality, "of the jpeg rewards", 1, 100);
+  options.rare(define).list("define", config.define,
+                            "a reward: NAME=program:COMMAND, http://..., FAMILY:PATH or a formula");
+  options.rare().integer("outside_workers", config.outside_workers, "programs at once", 1, 1024);
+  options.rare().number("outside_timeout", config.outside_timeout, "seconds for an answer", 0.001,
+                        1e6);
+  options.rare().number("outside_patience", config.outside_patience,
+                        "seconds that a failing server is waited for", 0, 1e9);
+  options.rare().flag("allow_remote", config.allow_remote,
+                      "send images to servers on other machines");
 }
 
 rewards::RewardSources reward_sources(const RewardSourceConfig& config, at::Device device) {

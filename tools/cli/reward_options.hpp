@@ -22,9 +22,12 @@ struct RewardSourceConfig {
   bool allow_remote = false;
 };
 
-// Declares --clip, --aesthetic, --social, --lvlm, --define and, passed over by --help, the settings
-// of jpeg and outside rewards.
-void declare_reward_sources(Options& options, RewardSourceConfig& config);
+// Declares --clip, --aesthetic, --social and --lvlm (`weights`), --define and, always rare, the
+// settings of jpeg and outside rewards.
+void declare_reward_sources(Options& options,
+                            RewardSourceConfig& config,
+                            Rarity weights = Rarity::kUsual,
+                            Rarity define = Rarity::kUsual);
 
 // With the embedded models where nothing is named.
 rewards::RewardSources reward_sources(const RewardSourceConfig& config, at::Device device);

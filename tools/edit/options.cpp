@@ -14,7 +14,7 @@ void declare_what(Options& options, EditConfig& c) {
   options.short_name("instruction", 'e');
   options.text("negative_prompt", c.negative_prompt, "what to steer away from");
   options.text("batch", c.batch, "file of edits, .jsonl or .csv, with settings of their own");
-  options.text("image_dir", c.image_dir, "where the batch's images lie [beside the file]");
+  options.rare().text("image_dir", c.image_dir, "where the batch's images lie [beside the file]");
   options.integer("count", c.count, "edits of each image", 1, 1'000'000);
   options.short_name("count", 'n');
   options.integer("seed", c.seed, "of the first edit, then counting up; -1: random", -1);
@@ -27,9 +27,10 @@ void declare_request(Options& options, EditConfig& c) {
                "5,5,5 in the model's order, or AXIS=5,AXIS=4; none [the highest on every axis]");
   options.text("request_low", c.request_low, "what --request_scale steers away from: 0,0,0; none");
   options.number("request_scale", c.request_scale, "guidance by reward; 1: none", 0, 100);
-  options.text("feedback", c.feedback, "words on what went wrong, of models that read them");
+  options.rare().text("feedback", c.feedback, "words on what went wrong, of models that read them");
   options.text("sweep", c.sweep, "AXIS or all: one edit at each value of the request; a gallery");
-  options.integer("sweep_points", c.sweep_points, "values of a sweep, lowest to highest", 2, 1000);
+  options.rare().integer("sweep_points", c.sweep_points, "values of a sweep, lowest to highest", 2,
+                         1000);
 }
 
 void declare_how(Options& options, EditConfig& c) {
@@ -50,12 +51,14 @@ void declare_how(Options& options, EditConfig& c) {
   options.integer("batch_size", c.batch_size, "images at a time; equal sizes, equal bits", 1, 4096);
   options.short_name("batch_size", 'b');
   options.text("max_memory", c.max_memory, "chooses batch_size and tiling so that it fits: 12GB");
-  options.number("eta", c.eta, "noise of DDIM and TCD", 0, 1);
-  options.number("guidance_rescale", c.guidance_rescale, "0..1, against washed-out images", 0, 1);
-  options.text("timestep_spacing", c.timestep_spacing,
-               "leading, trailing or linspace [the model's]");
-  options.flag("vae_tiling", c.vae_tiling, "encode and decode large images in tiles: less memory");
-  declare_device(options, c.device);
+  options.rare().number("eta", c.eta, "noise of DDIM and TCD", 0, 1);
+  options.rare().number("guidance_rescale", c.guidance_rescale, "0..1, against washed-out images",
+                        0, 1);
+  options.rare().text("timestep_spacing", c.timestep_spacing,
+                      "leading, trailing or linspace [the model's]");
+  options.rare().flag("vae_tiling", c.vae_tiling,
+                      "encode and decode large images in tiles: less memory");
+  declare_device(options, c.device, Rarity::kRare);
 }
 
 void declare_rest(Options& options, EditConfig& c) {
@@ -64,8 +67,8 @@ void declare_rest(Options& options, EditConfig& c) {
                   10'000);
   options.text("reward", c.reward, "aesthetic, or weighted: aesthetic=1,clip_score=0.1");
   options.short_name("reward", 'r');
-  options.text("caption", c.caption, "of the edited image, for rewards [the instruction]");
-  declare_reward_sources(options, c.sources);
+  options.rare().text("caption", c.caption, "of the edited image, for rewards [the instruction]");
+  declare_reward_sources(options, c.sources, Rarity::kRare, Rarity::kRare);
   options.group("Files");
   options.text("output", c.output, "file of a single edit");
   options.text("output_dir", c.output_dir, "folder of the edits and results.jsonl");
@@ -95,9 +98,6 @@ void declare_edit(Options& options, EditConfig& config) {
   options.alias("reward_score", "request");
   options.alias("reward_cfg", "request_scale");
   options.alias("sampler", "sampling_method");
-  options.rarely({"clip", "aesthetic", "define", "social", "lvlm", "jpeg_quality", "eta",
-                  "guidance_rescale", "timestep_spacing", "vae_tiling", "caption", "image_dir",
-                  "sweep_points", "feedback", "precision", "vae", "tokenizer", "prediction_type"});
 }
 
 }  // namespace tools

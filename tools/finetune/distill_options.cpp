@@ -14,8 +14,9 @@ void declare_data(Options& options, DistillCommand& command) {
   options.group("training images");
   options.text("data", command.data, "folder of captioned images; `world`: drawn scenes");
   options.alias("train_data_dir", "data");
-  options.integer("images", command.images, "scenes to draw from the world", 1, 100000000);
-  options.text("latents", command.latents, "file where the encoded images are kept for other runs");
+  options.rare().integer("images", command.images, "scenes to draw from the world", 1, 100000000);
+  options.rare().text("latents", command.latents,
+                      "file where the encoded images are kept for other runs");
 }
 
 void declare_distillation(Options& options, DistillCommand& command) {
@@ -24,17 +25,18 @@ void declare_distillation(Options& options, DistillCommand& command) {
   options.integer("max_train_steps", config.max_train_steps, "optimiser steps", 1, 100000000);
   options.alias("steps", "max_train_steps");
   options.integer("train_batch_size", config.train_batch_size, "latents of a step", 1, 65536);
-  options.number(
+  options.rare().number(
       "caption_mix", config.caption_mix,
       "share of them whose caption has tokens of another's: follows the teacher beyond the data", 0,
       0.95);
   options.integer("num_ddim_timesteps", config.num_ddim_timesteps,
                   "of the teacher's solver; divides the schedule", 1, 100000);
-  options.choice("loss_type", command.loss_type, {"huber", "l2"}, "between student and target");
-  options.number("huber_c", config.huber_c, "where huber turns from squares to sizes", 1e-12,
-                 kHuge);
-  options.number("timestep_scaling_factor", config.timestep_scaling, "of the boundary condition",
-                 1e-6, kHuge);
+  options.rare().choice("loss_type", command.loss_type, {"huber", "l2"},
+                        "between student and target");
+  options.rare().number("huber_c", config.huber_c, "where huber turns from squares to sizes", 1e-12,
+                        kHuge);
+  options.rare().number("timestep_scaling_factor", config.timestep_scaling,
+                        "of the boundary condition", 1e-6, kHuge);
   options.number("w_min", config.w_min, "guidance that the student learns, as guidance scale - 1",
                  0, 100);
   options.number("w_max", config.w_max, "up to", 0, 100);
@@ -53,74 +55,57 @@ void declare_reward(Options& options, DistillCommand& command) {
   options.alias("reward_scale", "beta");
   options.number("reward_share", config.reward_share,
                  "of the distillation's gradient, which the reward's begins with", 1e-6, 1000);
-  options.text("caps", config.caps, "limits beyond which a reward pulls no more: clip_score=..90");
+  options.rare().text("caps", config.caps,
+                      "limits beyond which a reward pulls no more: clip_score=..90");
   options.integer("reward_batch_size", config.reward_batch_size, "latents of a step rated; 0: all",
                   0, 65536);
-  options.integer("reward_chunk", config.reward_chunk, "decoded at once: memory alone", 1, 65536);
-  options.choice("reward_view", command.reward_view, {"whole", "crop", "half"},
-                 "decode the latent whole, a window of it, or at half size");
-  options.flag("two_pass", config.two_pass, "reward's graph before the VAE's: memory, one decode");
+  options.rare().integer("reward_chunk", config.reward_chunk, "decoded at once: memory alone", 1,
+                         65536);
+  options.rare().choice("reward_view", command.reward_view, {"whole", "crop", "half"},
+                        "decode the latent whole, a window of it, or at half size");
+  options.rare().flag("two_pass", config.two_pass,
+                      "reward's graph before the VAE's: memory, one decode");
   options.number("on_policy", config.on_policy,
                  "share of steps that rate the last step of the student's own chain", 0, 1);
-  options.integer("on_policy_steps", config.on_policy_steps, "longest such chain", 1, 50);
+  options.rare().integer("on_policy_steps", config.on_policy_steps, "longest such chain", 1, 50);
   options.flag("latent_reward", config.latent_reward,
                "learn the reward on latents on the way: any reward will do, no decoder in the way");
-  options.integer("latent_reward_warmup", config.latent_reward_warmup,
-                  "its updates before the student follows it", 0, 1000000);
-  options.number("latent_reward_learning_rate", config.latent_reward_learning_rate, "its AdamW's",
-                 0, 1);
+  options.rare().integer("latent_reward_warmup", config.latent_reward_warmup,
+                         "its updates before the student follows it", 0, 1000000);
+  options.rare().number("latent_reward_learning_rate", config.latent_reward_learning_rate,
+                        "its AdamW's", 0, 1);
   options.number("diversity_beta", config.diversity_beta,
                  "keeps a prompt's images as far apart as the teacher's without guidance; 0: off",
                  0, kHuge);
-  options.integer("diversity_prompts", config.diversity_prompts, "of a step", 1, 65536);
-  options.integer("diversity_images", config.diversity_images, "of each", 2, 65536);
+  options.rare().integer("diversity_prompts", config.diversity_prompts, "of a step", 1, 65536);
+  options.rare().integer("diversity_images", config.diversity_images, "of each", 2, 65536);
 }
 
 void declare_evaluation(Options& options, DistillCommand& command) {
   auto& config = command.config;
   options.integer("eval_steps", config.eval_steps, "of the student's samples", 1, 1000);
-  options.choice("eval_sampler", config.eval_sampler, {"lcm", "tcd"}, "of the student's samples");
+  options.rare().choice("eval_sampler", config.eval_sampler, {"lcm", "tcd"},
+                        "of the student's samples");
   options.integer("teacher_steps", config.teacher_steps, "of the teacher's samples (DDIM)", 1,
                   1000);
-  options.integer("sample_batch_size", config.sample_batch_size, "images at once", 1, 65536);
+  options.rare().integer("sample_batch_size", config.sample_batch_size, "images at once", 1, 65536);
 }
 
 }  // namespace
 
 void declare_distill(Options& options, DistillCommand& command) {
   declare_run(options, command, command.config);
-  options.text("max_memory", command.max_memory,
-               "refuses at the start a step that takes more, with what would fit: 12GB");
+  options.rare().text("max_memory", command.max_memory,
+                      "refuses at the start a step that takes more, with what would fit: 12GB");
   declare_data(options, command);
   declare_prompts(options, command);
   declare_distillation(options, command);
   declare_reward(options, command);
   declare_training(options, command, command.config);
-  declare_records(options, command, command.config, "steps");
+  declare_records(options, command, command.config, "steps",
+                  {.validation_prompts = Rarity::kRare, .eval_rewards = Rarity::kRare});
   declare_evaluation(options, command);
   declare_ranks(options, command, command.config);
-  options.rarely(rare_training_options());
-  options.rarely({"images",
-                  "max_memory",
-                  "latents",
-                  "social",
-                  "lvlm",
-                  "timestep_scaling_factor",
-                  "huber_c",
-                  "reward_chunk",
-                  "latent_reward_warmup",
-                  "latent_reward_learning_rate",
-                  "diversity_prompts",
-                  "diversity_images",
-                  "reward_view",
-                  "two_pass",
-                  "on_policy_steps",
-                  "caps",
-                  "caption_mix",
-                  "eval_sampler",
-                  "validation_prompts",
-                  "loss_type",
-                  "eval_rewards"});
 }
 
 void resolve_distill(DistillCommand& command) {

@@ -10,7 +10,8 @@ void declare_data(Options& options, EditTrainingCommand& command) {
   options.text("data", command.data, "folder with metadata.jsonl, or a JSONL file, of edits");
   options.alias("train_data_dir", "data");
   options.text("validation_data", command.validation_data, "the same, not trained on");
-  options.integer("held_out", command.held_out, "edits kept back where there is none", 1, 1000000);
+  options.rare().integer("held_out", command.held_out, "edits kept back where there is none", 1,
+                         1000000);
   options.number("min_score", command.min_score,
                  "leave out edits with a lower score on any axis; below 0: keep all", -1e9, 1e9);
   options.text("latents", command.latents, "file where the encoded edits are kept for other runs");
@@ -26,8 +27,8 @@ void declare_reward_branch(Options& options, EditTrainingCommand& command) {
                  "share of edits without any score", 0, 1);
   options.number("reward_axis_dropout", command.config.reward_axis_dropout,
                  "and of each axis by itself", 0, 1);
-  options.flag("shuffle_scores", command.config.shuffle_scores,
-               "the control: every edit gets another's scores");
+  options.rare().flag("shuffle_scores", command.config.shuffle_scores,
+                      "the control: every edit gets another's scores");
 }
 
 void declare_new_unet(Options& options, EditTrainingCommand& command) {
@@ -36,14 +37,15 @@ void declare_new_unet(Options& options, EditTrainingCommand& command) {
   options.flag("pixel_space", command.pixel_space,
                "and without a VAE: latents are pixels; implies new_unet");
   options.list("block_out_channels", command.widths, "channels of each level, finest first");
-  options.integer("layers_per_block", command.layers_per_block, "residual blocks of a level", 1, 8);
-  options.integer("attention_levels", command.attention_levels,
-                  "levels with attention, from the coarsest", 0, 8);
-  options.integer("attention_heads", command.heads, "of every attention", 1, 64);
-  options.integer("norm_num_groups", command.norm_num_groups, "divides every level's channels", 1,
-                  512);
-  options.text("beta_schedule", command.beta_schedule,
-               "linear, scaled_linear, squaredcos_cap_v2; left out: the model's");
+  options.rare().integer("layers_per_block", command.layers_per_block, "residual blocks of a level",
+                         1, 8);
+  options.rare().integer("attention_levels", command.attention_levels,
+                         "levels with attention, from the coarsest", 0, 8);
+  options.rare().integer("attention_heads", command.heads, "of every attention", 1, 64);
+  options.rare().integer("norm_num_groups", command.norm_num_groups,
+                         "divides every level's channels", 1, 512);
+  options.rare().text("beta_schedule", command.beta_schedule,
+                      "linear, scaled_linear, squaredcos_cap_v2; left out: the model's");
 }
 
 void declare_steps(Options& options, EditTrainingCommand& command) {
@@ -60,30 +62,23 @@ void declare_evaluation(Options& options, EditTrainingCommand& command) {
   options.integer("eval_steps", config.eval_steps, "of the samples (DDIM)", 1, 1000);
   options.number("guidance_scale", config.guidance_scale, "of the samples, by text; 1: none", 1,
                  100);
-  options.number("image_guidance_scale", config.image_guidance_scale, "of the samples, by image", 1,
-                 100);
-  options.integer("sample_batch_size", config.sample_batch_size, "images at once", 1, 65536);
+  options.rare().number("image_guidance_scale", config.image_guidance_scale,
+                        "of the samples, by image", 1, 100);
+  options.rare().integer("sample_batch_size", config.sample_batch_size, "images at once", 1, 65536);
 }
 
 }  // namespace
 
 void declare_edit_training(Options& options, EditTrainingCommand& command) {
-  declare_run(options, command, command.config);
+  declare_run(options, command, command.config, Rarity::kUsual);
   declare_data(options, command);
   declare_reward_branch(options, command);
   declare_new_unet(options, command);
-  declare_training(options, command, command.config);
+  declare_training(options, command, command.config, Rarity::kUsual);
   declare_steps(options, command);
-  declare_records(options, command, command.config, "steps");
+  declare_records(options, command, command.config, "steps",
+                  {.validation_prompts = Rarity::kRare, .eval_images = Rarity::kRare});
   declare_evaluation(options, command);
-  options.rarely(
-      {"save_as",           "gradient_checkpointing", "vae_tiling",       "network_alpha",
-       "lora_targets",      "lr_warmup_steps",        "adam_beta1",       "adam_beta2",
-       "adam_epsilon",      "adam_weight_decay",      "max_grad_norm",    "eval_seed",
-       "eval_images",       "stop_after_hacking",     "precision",        "checkpoints_total_limit",
-       "held_out",          "shuffle_scores",         "layers_per_block", "attention_levels",
-       "attention_heads",   "norm_num_groups",        "beta_schedule",    "image_guidance_scale",
-       "sample_batch_size", "validation_prompts"});
 }
 
 void resolve_edit_training(EditTrainingCommand& command) {

@@ -19,22 +19,25 @@ void declare_combination(Options& options, FinetuneCommand& command) {
   options.choice("normalise_rewards", config.normalise_rewards,
                  rewards::normaliser_names(rewards::Stage::kTraining),
                  "one scale before weighting");
-  options.choice("aggregate", config.aggregate, rewards::aggregate_names(), "of several rewards");
-  options.number("soft_min_temperature", config.soft_min_temperature, "of soft_min", 1e-6, kHuge);
-  options.number("aggregate_k", config.aggregate_k, "of mean_std and uncertainty", 0, kHuge);
-  options.text("reward_statistics", config.reward_statistics,
-               "of fixed: laurel score --save-statistics");
-  options.text("caps", config.caps, "limits in raw units: imagereward=..2");
-  options.text("constraints", config.constraints, "kept by Lagrange multipliers: clip_score>=25");
-  options.number("constraint_rate", config.constraint_rate, "of the multipliers, an epoch", 0,
-                 kHuge);
+  options.rare().choice("aggregate", config.aggregate, rewards::aggregate_names(),
+                        "of several rewards");
+  options.rare().number("soft_min_temperature", config.soft_min_temperature, "of soft_min", 1e-6,
+                        kHuge);
+  options.rare().number("aggregate_k", config.aggregate_k, "of mean_std and uncertainty", 0, kHuge);
+  options.rare().text("reward_statistics", config.reward_statistics,
+                      "of fixed: laurel score --save-statistics");
+  options.rare().text("caps", config.caps, "limits in raw units: imagereward=..2");
+  options.rare().text("constraints", config.constraints,
+                      "kept by Lagrange multipliers: clip_score>=25");
+  options.rare().number("constraint_rate", config.constraint_rate, "of the multipliers, an epoch",
+                        0, kHuge);
 }
 
 void declare_edits(Options& options, FinetuneCommand& command) {
   options.text("edits", command.edits, "models that edit, in place of prompts: folder or JSONL");
-  options.text("validation_edits", command.validation_edits, "the same, not trained on");
-  options.text("request", command.request, "what the edits are to earn; auto: the most");
-  options.number("image_guidance_scale", command.image_guidance_scale, "1: none", 0, 100);
+  options.rare().text("validation_edits", command.validation_edits, "the same, not trained on");
+  options.rare().text("request", command.request, "what the edits are to earn; auto: the most");
+  options.rare().number("image_guidance_scale", command.image_guidance_scale, "1: none", 0, 100);
 }
 
 void declare_sampling(Options& options, FinetuneCommand& command) {
@@ -42,13 +45,14 @@ void declare_sampling(Options& options, FinetuneCommand& command) {
   options.group("sampling (the same in training)");
   options.integer("sample_num_steps", config.sample_num_steps, "steps of the chain", 1, 1000);
   options.alias("steps", "sample_num_steps");
-  options.number("sample_eta", config.sample_eta, "1: DDPM's noise", 0, 1);
+  options.rare().number("sample_eta", config.sample_eta, "1: DDPM's noise", 0, 1);
   options.number("sample_guidance_scale", config.sample_guidance_scale, "1: no guidance", 0, 100);
   options.alias("guidance_scale", "sample_guidance_scale");
   options.alias("cfg_scale", "sample_guidance_scale");
-  options.number("sigma_min", config.sigma_min, "floor of a step's noise", 0, 10);
-  options.integer("sample_batch_size", config.sample_batch_size, "images at once", 1, 65536);
-  options.flag("share_noise", config.share_noise, "a prompt's images start at the same noise");
+  options.rare().number("sigma_min", config.sigma_min, "floor of a step's noise", 0, 10);
+  options.rare().integer("sample_batch_size", config.sample_batch_size, "images at once", 1, 65536);
+  options.rare().flag("share_noise", config.share_noise,
+                      "a prompt's images start at the same noise");
 }
 
 void declare_epoch(Options& options, FinetuneCommand& command) {
@@ -61,11 +65,11 @@ void declare_epoch(Options& options, FinetuneCommand& command) {
   options.integer("num_inner_epochs", config.num_inner_epochs, "K: passes over an epoch's images",
                   1, 10000);
   options.alias("train_num_inner_epochs", "num_inner_epochs");
-  options.integer("prompts_per_update", config.prompts_per_update, "an optimiser step sees; 0: all",
-                  0, 65536);
+  options.rare().integer("prompts_per_update", config.prompts_per_update,
+                         "an optimiser step sees; 0: all", 0, 65536);
   options.flag("offline", config.offline, "draw once, from the starting model");
-  options.integer("offline_epochs", config.offline_epochs, "epochs of images to draw then", 1,
-                  1000000);
+  options.rare().integer("offline_epochs", config.offline_epochs, "epochs of images to draw then",
+                         1, 1000000);
 }
 
 void declare_objective(Options& options, FinetuneCommand& command) {
@@ -77,15 +81,16 @@ void declare_objective(Options& options, FinetuneCommand& command) {
   options.number("target_kl", config.target_kl, "nats of a trajectory at the optimum", 1e-6, kHuge);
   options.number("clip_range", config.clip_range, "nats a step", 1e-12, kHuge);
   options.alias("train_clip_range", "clip_range");
-  options.choice("units", command.units, {"nat", "mean"},
-                 "of beta and clip_range; mean: the paper's");
-  options.number("adv_clip_max", config.adv_clip_max, "DDPO: largest advantage", 1e-6, kHuge);
+  options.rare().choice("units", command.units, {"nat", "mean"},
+                        "of beta and clip_range; mean: the paper's");
+  options.rare().number("adv_clip_max", config.adv_clip_max, "DDPO: largest advantage", 1e-6,
+                        kHuge);
   options.alias("train_adv_clip_max", "adv_clip_max");
-  options.number("timestep_fraction", config.timestep_fraction,
-                 "share of the steps with a gradient", 1e-6, 1);
+  options.rare().number("timestep_fraction", config.timestep_fraction,
+                        "share of the steps with a gradient", 1e-6, 1);
   options.alias("train_timestep_fraction", "timestep_fraction");
-  options.text("skip_steps", command.skip_steps,
-               "steps that leave the objective: auto, none, or 8,9");
+  options.rare().text("skip_steps", command.skip_steps,
+                      "steps that leave the objective: auto, none, or 8,9");
 }
 
 std::vector<int64_t> numbers_of(const std::string& text) {
@@ -121,12 +126,6 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
                   "trajectories at once: memory alone", 1, 65536);
   declare_records(options, command, command.config, "epochs");
   declare_ranks(options, command, command.config);
-  options.rarely(rare_training_options());
-  options.rarely({"aggregate", "sample_eta", "soft_min_temperature", "aggregate_k",
-                  "reward_statistics", "caps", "constraints", "constraint_rate", "sigma_min",
-                  "share_noise", "prompts_per_update", "offline_epochs", "validation_edits",
-                  "request", "image_guidance_scale", "units", "adv_clip_max", "timestep_fraction",
-                  "skip_steps"});
 }
 
 void resolve_finetune(FinetuneCommand& command, const std::string& method) {

@@ -7,126 +7,104 @@ constexpr double kHuge = 1e300;
 
 }  // namespace
 
-void declare_run(Options& options, TrainingCommand& command, finetune::TrainingConfig& config) {
+void declare_run(Options& options,
+                 TrainingCommand& command,
+                 finetune::TrainingConfig& config,
+                 Rarity resolution) {
   options.group("run");
   declare_model(options, command.checkpoint);
-  options.integer("resolution", command.resolution, "pixels; 0: the model's own", 0, 4096);
+  options.rare(resolution)
+      .integer("resolution", command.resolution, "pixels; 0: the model's own", 0, 4096);
   options.text("output_dir", command.output_dir, "folder of the run [runs/<method>]");
   options.short_name("output_dir", 'o');
   options.integer("seed", config.seed, "of everything that is drawn", 0);
   options.text("resume_from_checkpoint", command.resume_from_checkpoint,
                "`latest` (when there is none: a new run), or a checkpoint folder");
   options.flag("dry_run", command.dry_run, "two real steps, then what the whole run will cost");
-  declare_device(options, command.device);
+  declare_device(options, command.device, Rarity::kRare);
 }
 
 void declare_prompts(Options& options, TrainingCommand& command) {
   options.group("prompts and rewards");
   options.text("prompts", command.prompts, "prompt file; `world`: the built-in captions");
   options.alias("train_prompts", "prompts");
-  options.integer("max_train_prompts", command.max_train_prompts,
-                  "train on so many of them; 0: all", 0);
-  options.text("negative_prompt", command.negative_prompt, "in place of the empty prompt");
+  options.rare().integer("max_train_prompts", command.max_train_prompts,
+                         "train on so many of them; 0: all", 0);
+  options.rare().text("negative_prompt", command.negative_prompt, "in place of the empty prompt");
   options.text("reward", command.reward, "trained rewards and weights");
   options.short_name("reward", 'r');
   options.alias("rewards", "reward");
-  declare_reward_sources(options, command.sources);
+  declare_reward_sources(options, command.sources, Rarity::kRare, Rarity::kRare);
 }
 
 void declare_training(Options& options,
                       TrainingCommand& command,
-                      finetune::TrainingConfig& config) {
+                      finetune::TrainingConfig& config,
+                      Rarity schedule) {
   options.group("training");
   options.choice("train", command.train, {"lora", "full"}, "adapters, or the whole UNet");
-  options.choice("save_as", command.save_as, {"auto", "unet", "whole"},
-                 "--train full: unet/ alone, or the checkpoint as it came [a single file: whole]");
+  options.rare().choice(
+      "save_as", command.save_as, {"auto", "unet", "whole"},
+      "--train full: unet/ alone, or the checkpoint as it came [a single file: whole]");
   options.integer("rank", config.rank, "of the adapters", 1, 4096);
   options.alias("network_dim", "rank");
   options.alias("lora_rank", "rank");
-  options.number("network_alpha", config.network_alpha, "scale alpha / rank; 0: rank", 0, kHuge);
+  options.rare().number("network_alpha", config.network_alpha, "scale alpha / rank; 0: rank", 0,
+                        kHuge);
   options.alias("lora_alpha", "network_alpha");
-  options.list("lora_targets", config.lora_targets, "ends of layer names");
+  options.rare().list("lora_targets", config.lora_targets, "ends of layer names");
   options.number("learning_rate", config.learning_rate, "AdamW's", 0, 100);
   options.alias("lr", "learning_rate");
-  options.choice("lr_scheduler", config.lr_scheduler, {"constant", "cosine", "linear"},
-                 "after the warm-up");
-  options.integer("lr_warmup_steps", config.lr_warmup_steps, "optimiser steps", 0);
-  options.number("adam_beta1", config.adam_beta1, "AdamW's", 0, 0.999999);
-  options.number("adam_beta2", config.adam_beta2, "AdamW's", 0, 0.999999);
-  options.number("adam_epsilon", config.adam_epsilon, "AdamW's", 1e-30, 1);
-  options.number("adam_weight_decay", config.adam_weight_decay, "AdamW's", 0, 10);
-  options.number("max_grad_norm", config.max_grad_norm, "gradient clipping", 1e-12, kHuge);
-  options.number("ema_decay", config.ema_decay, "of a moving average of the weights; 0: off", 0,
-                 0.999999);
-  options.flag("gradient_checkpointing", config.gradient_checkpointing,
-               "recompute activations: a third more time, far less memory");
-  options.flag("vae_tiling", config.vae_tiling, "decode large images in tiles: less memory");
+  options.rare(schedule).choice("lr_scheduler", config.lr_scheduler,
+                                {"constant", "cosine", "linear"}, "after the warm-up");
+  options.rare().integer("lr_warmup_steps", config.lr_warmup_steps, "optimiser steps", 0);
+  options.rare().number("adam_beta1", config.adam_beta1, "AdamW's", 0, 0.999999);
+  options.rare().number("adam_beta2", config.adam_beta2, "AdamW's", 0, 0.999999);
+  options.rare().number("adam_epsilon", config.adam_epsilon, "AdamW's", 1e-30, 1);
+  options.rare().number("adam_weight_decay", config.adam_weight_decay, "AdamW's", 0, 10);
+  options.rare().number("max_grad_norm", config.max_grad_norm, "gradient clipping", 1e-12, kHuge);
+  options.rare(schedule).number("ema_decay", config.ema_decay,
+                                "of a moving average of the weights; 0: off", 0, 0.999999);
+  options.rare().flag("gradient_checkpointing", config.gradient_checkpointing,
+                      "recompute activations: a third more time, far less memory");
+  options.rare().flag("vae_tiling", config.vae_tiling, "decode large images in tiles: less memory");
 }
 
 void declare_records(Options& options,
                      TrainingCommand& command,
                      finetune::TrainingConfig& config,
-                     const std::string& round) {
+                     const std::string& round,
+                     const RecordRarity& rarity) {
   options.group("evaluation and checkpoints");
   options.integer("eval_every", config.eval_every, round + "; 0: before and after", 0);
   options.alias("validation_epochs", "eval_every");
-  options.text("validation_prompts", command.validation_prompts, "prompt file, not trained on");
+  options.rare(rarity.validation_prompts)
+      .text("validation_prompts", command.validation_prompts, "prompt file, not trained on");
   options.integer("eval_prompts", config.eval_prompts,
                   "seen and unseen prompts, of each; 0: no evaluation", 0, 65536);
-  options.integer("eval_images", config.eval_images, "images of each", 1, 65536);
+  options.rare(rarity.eval_images)
+      .integer("eval_images", config.eval_images, "images of each", 1, 65536);
   options.alias("num_validation_images", "eval_images");
-  options.integer("eval_seed", config.eval_seed, "first seed", 0);
-  options.text("eval_rewards", command.eval_rewards,
-               "held-out rewards; auto: the oracle of the built-in world");
-  options.integer("stop_after_hacking", config.stop_after_hacking,
-                  "evaluations with the reward up and the held-out down; 0: go on", 0);
+  options.rare().integer("eval_seed", config.eval_seed, "first seed", 0);
+  options.rare(rarity.eval_rewards)
+      .text("eval_rewards", command.eval_rewards,
+            "held-out rewards; auto: the oracle of the built-in world");
+  options.rare().integer("stop_after_hacking", config.stop_after_hacking,
+                         "evaluations with the reward up and the held-out down; 0: go on", 0);
   options.integer("checkpointing_steps", config.checkpointing_steps,
                   "optimiser steps; 0: at the end", 0);
-  options.integer("checkpoints_total_limit", config.checkpoints_total_limit,
-                  "newest that are kept; 0: all", 0);
+  options.rare().integer("checkpoints_total_limit", config.checkpoints_total_limit,
+                         "newest that are kept; 0: all", 0);
 }
 
 void declare_ranks(Options& options, TrainingCommand& command, finetune::TrainingConfig& config) {
   options.group("several processes (torchrun, srun, mpirun)");
-  options.flag("shard_optimizer", config.shard_optimizer,
-               "each rank keeps its part of AdamW's moments (ZeRO 1): memory");
-  options.number("rendezvous_timeout", command.ranks.meeting, "seconds until all ranks are there",
-                 1, 86400);
-  options.number("rank_timeout", command.ranks.silence,
-                 "seconds without a sign of life until a rank is lost", 3, 86400);
-}
-
-std::vector<std::string> rare_training_options() {
-  return {"max_train_prompts",
-          "save_as",
-          "gradient_checkpointing",
-          "negative_prompt",
-          "clip",
-          "aesthetic",
-          "define",
-          "social",
-          "lvlm",
-          "jpeg_quality",
-          "resolution",
-          "sample_batch_size",
-          "vae_tiling",
-          "network_alpha",
-          "lora_targets",
-          "lr_scheduler",
-          "lr_warmup_steps",
-          "adam_beta1",
-          "adam_beta2",
-          "adam_epsilon",
-          "adam_weight_decay",
-          "max_grad_norm",
-          "ema_decay",
-          "eval_seed",
-          "stop_after_hacking",
-          "checkpoints_total_limit",
-          "precision",
-          "shard_optimizer",
-          "rendezvous_timeout",
-          "rank_timeout"};
+  options.rare().flag("shard_optimizer", config.shard_optimizer,
+                      "each rank keeps its part of AdamW's moments (ZeRO 1): memory");
+  options.rare().number("rendezvous_timeout", command.ranks.meeting,
+                        "seconds until all ranks are there", 1, 86400);
+  options.rare().number("rank_timeout", command.ranks.silence,
+                        "seconds without a sign of life until a rank is lost", 3, 86400);
 }
 
 }  // namespace tools

@@ -39,16 +39,27 @@ struct TrainingCommand {
   finetune::ProcessGroupTimeouts ranks;
 };
 
-// Groups of options. Each says what it declares by its title in --help.
-void declare_run(Options& options, TrainingCommand& command, finetune::TrainingConfig& config);
+// Groups of options. Each says what it declares by its title in --help; a Rarity is of the options
+// that some commands show and others do not.
+void declare_run(Options& options,
+                 TrainingCommand& command,
+                 finetune::TrainingConfig& config,
+                 Rarity resolution = Rarity::kRare);
 void declare_prompts(Options& options, TrainingCommand& command);
-void declare_training(Options& options, TrainingCommand& command, finetune::TrainingConfig& config);
+// `schedule`: of lr_scheduler and ema_decay.
+void declare_training(Options& options,
+                      TrainingCommand& command,
+                      finetune::TrainingConfig& config,
+                      Rarity schedule = Rarity::kRare);
+struct RecordRarity {
+  Rarity validation_prompts = Rarity::kUsual, eval_images = Rarity::kUsual,
+         eval_rewards = Rarity::kUsual;
+};
 void declare_records(Options& options,
                      TrainingCommand& command,
                      finetune::TrainingConfig& config,
-                     const std::string& round);  // "epochs": what eval_every counts
+                     const std::string& round,  // "epochs": what eval_every counts
+                     const RecordRarity& rarity = {});
 void declare_ranks(Options& options, TrainingCommand& command, finetune::TrainingConfig& config);
-// Those of them that most runs leave alone.
-std::vector<std::string> rare_training_options();
 
 }  // namespace tools

@@ -39,26 +39,26 @@ void declare_model(Options& options, Settings& s) {
   options.group("model");
   options.integer("width", s.width, "of both towers and of the joint space", 8, 4096);
   options.integer("num_attention_heads", s.heads, "", 1, 64);
-  options.integer("intermediate_size", s.mlp, "", 8, 16384);
+  options.rare().integer("intermediate_size", s.mlp, "", 8, 16384);
   options.integer("text_layers", s.text_layers, "", 1, 48);
   options.integer("vision_layers", s.vision_layers, "", 1, 48);
   options.integer("patch_size", s.train.model.vision.patch_size, "pixels", 1, 64);
   options.integer("image_size", s.train.model.vision.image_size, "pixels", 8, 1024);
-  options.integer("text_length", s.text_length, "ids a caption", 3, 1024);
+  options.rare().integer("text_length", s.text_length, "ids a caption", 3, 1024);
   options.integer("vocab_size", s.vocab_size, "at most; byte-level BPE learnt from the captions",
                   514, 65536);
-  options.choice("hidden_act", s.hidden_act, {"gelu", "quick_gelu"}, "");
+  options.rare().choice("hidden_act", s.hidden_act, {"gelu", "quick_gelu"}, "");
 }
 
 void declare_training(Options& options, Settings& s) {
   options.group("training");
-  declare_schedule(options, s.train.loop);
-  options.number("variants", s.variants, "part of a batch of scenes that is a near-copy of another",
-                 0, 0.75);
+  declare_schedule(options, s.train.loop, Rarity::kRare);
+  options.rare().number("variants", s.variants,
+                        "part of a batch of scenes that is a near-copy of another", 0, 0.75);
   options.choice("optimizer", s.train.optimizer, {"adamw", "muon"}, "");
   declare_progress(options, s.train.loop);
-  options.integer("exam_groups", s.exam_groups, "groups of the retrieval exams", 1, 1024);
-  options.integer("exam_size", s.exam_size, "pairs of a group", 2, 4096);
+  options.rare().integer("exam_groups", s.exam_groups, "groups of the retrieval exams", 1, 1024);
+  options.rare().integer("exam_size", s.exam_size, "pairs of a group", 2, 4096);
 }
 
 void declare(Options& options, Settings& s) {
@@ -166,8 +166,6 @@ int pretrain_clip_command(const std::vector<std::string>& arguments) {
   s.train.model.vision.patch_size = 8;
   Options options("pretrain clip", "Trains a CLIP and its tokenizer, from nothing.");
   declare(options, s);
-  options.rarely({"intermediate_size", "text_length", "hidden_act", "variants", "lr_warmup_steps",
-                  "weight_decay", "max_grad_norm", "ema_decay", "exam_groups", "exam_size"});
   if (!options.parse(arguments).proceed) return 0;
   require_folder("pretrain clip", "output_dir", s.output_dir);
   if (s.width % s.heads)

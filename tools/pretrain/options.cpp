@@ -12,19 +12,23 @@ constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 
 }  // namespace
 
-void declare_schedule(Options& options, train::LoopOptions& loop) {
+void declare_schedule(Options& options, train::LoopOptions& loop, Rarity refinements) {
   options.integer("max_train_steps", loop.max_train_steps, "updates in all", 1, kMax);
   options.number("max_train_minutes", loop.max_train_minutes,
                  "> 0: minutes instead of updates; the schedule follows", 0, 1e6);
   options.integer("train_batch_size", loop.train_batch_size, "images of an update", 1, 65536);
   options.number("learning_rate", loop.learning_rate, "after the warm-up", 0, 10);
-  options.integer("lr_warmup_steps", loop.lr_warmup_steps, "updates over which the rate rises", 0,
-                  kMax);
-  options.number("weight_decay", loop.weight_decay,
-                 "towards zero, a learning rate's part of it an update", 0, 10);
-  options.number("max_grad_norm", loop.max_grad_norm, "gradients are clipped to it", 1e-9, 1e9);
-  options.number("ema_decay", loop.ema_decay,
-                 "of the weights' moving average, which is what is saved", 0, 0.999999);
+  options.rare(refinements)
+      .integer("lr_warmup_steps", loop.lr_warmup_steps, "updates over which the rate rises", 0,
+               kMax);
+  options.rare(refinements)
+      .number("weight_decay", loop.weight_decay,
+              "towards zero, a learning rate's part of it an update", 0, 10);
+  options.rare(refinements)
+      .number("max_grad_norm", loop.max_grad_norm, "gradients are clipped to it", 1e-9, 1e9);
+  options.rare(refinements)
+      .number("ema_decay", loop.ema_decay, "of the weights' moving average, which is what is saved",
+              0, 0.999999);
 }
 
 void declare_progress(Options& options, train::LoopOptions& loop) {

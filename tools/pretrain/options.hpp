@@ -10,7 +10,10 @@
 
 namespace tools {
 
-void declare_schedule(Options& options, train::LoopOptions& loop);
+// `refinements`: of warm-up, weight decay, gradient clipping and the moving average.
+void declare_schedule(Options& options,
+                      train::LoopOptions& loop,
+                      Rarity refinements = Rarity::kUsual);
 void declare_progress(Options& options, train::LoopOptions& loop);
 // Throws BadInput naming the key when `value` is empty.
 void require_folder(const std::string& command, const std::string& key, const std::string& value);

@@ -49,25 +49,27 @@ void declare_model(Options& options, Settings& s) {
   options.group("model");
   options.list("block_out_channels", s.widths,
                "channels of each level, finest first; each level halves the image");
-  options.integer("layers_per_block", t.model.layers_per_block, "residual blocks of a level", 1, 8);
-  options.integer("latent_channels", t.model.latent_channels, "channels of the latent", 1, 64);
-  options.integer("norm_num_groups", t.model.norm_num_groups,
-                  "groups of a norm; divides every level's channels", 1, 512);
+  options.rare().integer("layers_per_block", t.model.layers_per_block, "residual blocks of a level",
+                         1, 8);
+  options.rare().integer("latent_channels", t.model.latent_channels, "channels of the latent", 1,
+                         64);
+  options.rare().integer("norm_num_groups", t.model.norm_num_groups,
+                         "groups of a norm; divides every level's channels", 1, 512);
 }
 
 void declare_training(Options& options, PretrainVaeOptions& t) {
   options.group("training");
-  declare_schedule(options, t.loop);
+  declare_schedule(options, t.loop, Rarity::kRare);
   options.integer("num_workers", t.num_workers, "threads that share a batch", 1, 1024);
-  options.integer("crop_size", t.crop_size, "pixels of a crop's side", 8, 65536);
-  options.number("crop_until", t.crop_until,
-                 "part of the training that sees crops, not whole images", 0, 1);
+  options.rare().integer("crop_size", t.crop_size, "pixels of a crop's side", 8, 65536);
+  options.rare().number("crop_until", t.crop_until,
+                        "part of the training that sees crops, not whole images", 0, 1);
   options.choice("optimizer", t.optimizer, {"muon", "adamw"},
                  "of the matrices; norms and biases take AdamW");
-  options.number("lr_decay_from", t.lr_decay_from,
-                 "part of the training after which the rate falls to 0", 0, 1);
-  options.number("kl_weight", t.kl_weight, "on nats per image, per pixel value", 0, 1e6);
-  options.number("l1_weight", t.l1_weight, "of absolute error beside squared error", 0, 1e6);
+  options.rare().number("lr_decay_from", t.lr_decay_from,
+                        "part of the training after which the rate falls to 0", 0, 1);
+  options.rare().number("kl_weight", t.kl_weight, "on nats per image, per pixel value", 0, 1e6);
+  options.rare().number("l1_weight", t.l1_weight, "of absolute error beside squared error", 0, 1e6);
   declare_progress(options, t.loop);
 }
 
@@ -220,9 +222,6 @@ int pretrain_vae_command(const std::vector<std::string>& arguments) {
       "Example: laurel pretrain vae --config models/recipes/vae.toml --output_dir runs/vae");
   declare_model(options, settings);
   declare_training(options, settings.train);
-  options.rarely({"layers_per_block", "latent_channels", "norm_num_groups", "crop_size",
-                  "crop_until", "lr_warmup_steps", "lr_decay_from", "weight_decay", "max_grad_norm",
-                  "ema_decay", "kl_weight", "l1_weight"});
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty()) {

@@ -41,15 +41,14 @@ void declare_conditions(Options& options, ConditionConfig& c) {
   options.text("image", c.image, "file: the image that an InstructPix2Pix model changes");
   options.number("image_guidance_scale", c.image_guidance_scale,
                  "InstructPix2Pix: how closely to keep to --image", 0, 100);
-  options.number("guidance_rescale", c.guidance_rescale,
-                 "0..1, against washed-out v-prediction images", 0, 1);
-  options.text("original_size", c.original_size,
-               "SDXL: as if cut from an image of WIDTHxHEIGHT [the image's own]");
-  options.text("target_size", c.target_size, "SDXL: the size aimed at [the image's own]");
-  options.text("crop_top_left", c.crop_top_left, "SDXL: where it was cut, TOP,LEFT [0,0]");
+  options.rare().number("guidance_rescale", c.guidance_rescale,
+                        "0..1, against washed-out v-prediction images", 0, 1);
+  options.rare().text("original_size", c.original_size,
+                      "SDXL: as if cut from an image of WIDTHxHEIGHT [the image's own]");
+  options.rare().text("target_size", c.target_size, "SDXL: the size aimed at [the image's own]");
+  options.rare().text("crop_top_left", c.crop_top_left, "SDXL: where it was cut, TOP,LEFT [0,0]");
   options.alias("image_cfg_scale", "image_guidance_scale");
   options.alias("crops_coords_top_left", "crop_top_left");
-  options.rarely({"guidance_rescale", "original_size", "target_size", "crop_top_left"});
 }
 
 diffusion::SizeConditions size_conditions(const ConditionConfig& c,

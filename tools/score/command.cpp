@@ -72,10 +72,10 @@ void declare(Options& options, ScoreConfig& config) {
   options.group("models and machine");
   declare_reward_sources(options, config.sources);
   options.integer("batch_size", config.batch_size, "images at once", 1, 4096);
-  options.integer("decode_threads", config.decode_threads, "that read images meanwhile", 1, 256);
+  options.rare().integer("decode_threads", config.decode_threads, "that read images meanwhile", 1,
+                         256);
   declare_device(options, config.device);
   declare_score_edits(options, config.edits);
-  options.rarely({"decode_threads"});
 }
 
 void print_list() {

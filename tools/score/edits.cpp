@@ -204,12 +204,14 @@ void declare_score_edits(Options& options, ScoreEditsConfig& config) {
   options.group("edits: a folder or JSONL of source, instruction and edited image");
   options.flag("edit", config.edit, "rate edits; their lines again with scores, to train on");
   options.text("judge", config.judge, "http://HOST/v1 or program:COMMAND: 0 to 5 and feedback");
-  options.text("judge_model", config.judge_model, "its name on the server [the first]");
-  options.list("axes", config.axes, "that the judge rates, or name=question [the usual three]");
+  options.rare().text("judge_model", config.judge_model, "its name on the server [the first]");
+  options.rare().list("axes", config.axes,
+                      "that the judge rates, or name=question [the usual three]");
   options.list("axis", config.axis, "a reward on an axis: generation_quality=aesthetic:3..8");
-  options.number("judge_timeout", config.judge_timeout, "seconds for an answer", 0.01, 36000);
-  options.integer("judge_retries", config.judge_retries, "after 429, 5xx, no answer", 0, 100);
-  options.rarely({"judge_timeout", "judge_retries", "judge_model", "axes"});
+  options.rare().number("judge_timeout", config.judge_timeout, "seconds for an answer", 0.01,
+                        36000);
+  options.rare().integer("judge_retries", config.judge_retries, "after 429, 5xx, no answer", 0,
+                         100);
 }
 
 RewardAxis parse_reward_axis(const std::string& text) {

@@ -58,24 +58,27 @@ void declare(Options& options, Settings& s) {
   options.text("prompts", s.prompts, "file: a prompt an image, in order of names");
   options.integer("pairs", s.pairs, "pair mode: random pairs a prompt", 1, 100000);
   options.integer("seed", s.seed, "of the server's sampling and of the pairs", 0);
-  options.integer("max_side", s.max_side, "larger images are sent at this size, pixels", 16, 16384);
+  options.rare().integer("max_side", s.max_side, "larger images are sent at this size, pixels", 16,
+                         16384);
   options.group("how it asks");
   options.integer("concurrency", s.concurrency, "requests at a time", 1, 256);
   options.number("timeout", s.timeout, "seconds for an answer", 0.1, 36000);
   options.integer("retries", s.policy.retries, "after 429, 5xx, no answer", 0, 100);
-  options.number("backoff", s.policy.backoff_seconds, "seconds before the first; doubles", 0, 3600);
+  options.rare().number("backoff", s.policy.backoff_seconds, "seconds before the first; doubles", 0,
+                        3600);
   options.number("rate", s.policy.requests_a_minute, "requests a minute; 0: no limit", 0, 1e6);
   options.integer("max_requests", s.policy.max_requests, "budget; 0: no limit", 0, 1000000000);
   options.integer("max_tokens", s.policy.max_tokens, "budget, as the server counts; 0: no limit", 0,
                   1000000000000);
-  options.integer("pause_after", s.policy.pause_after, "unusable answers in a row", 1, 1000000);
-  options.number("pause", s.policy.pause_seconds, "seconds of the first pause; doubles", 0, 86400);
-  options.number("max_pause", s.policy.max_pause_seconds, "seconds of pauses; then it ends", 0,
-                 1e7);
+  options.rare().integer("pause_after", s.policy.pause_after, "unusable answers in a row", 1,
+                         1000000);
+  options.rare().number("pause", s.policy.pause_seconds, "seconds of the first pause; doubles", 0,
+                        86400);
+  options.rare().number("max_pause", s.policy.max_pause_seconds, "seconds of pauses; then it ends",
+                        0, 1e7);
   options.text("cache", s.cache, "JSONL of raw replies, to share between outputs [OUTPUT.cache]");
   options.flag("remote", s.remote, "allow a server on another machine: images leave this one");
   options.text("api_key_env", s.api_key_env, "environment variable that holds the key");
-  options.rarely({"pause_after", "pause", "max_pause", "max_side", "backoff"});
 }
 
 // One line of the output to be: an image, or a pair in one order; each with its axes.

@@ -48,13 +48,15 @@ void declare_curation(Options& options, Settings& s) {
                  "counts: of people; views: per view; position: per view of its position's worth; "
                  "all: and of the popularity on show");
   options.integer("min_users", s.curate.min_users, "who saw an image, for it to count", 1, 1000000);
-  options.number("max_positive_share", s.curate.max_positive_share,
-                 "people who act on more of what they see are left out", 0, 1);
-  options.integer("min_views_of_user", s.curate.min_views_of_user, "from which that is judged", 1,
-                  1000000);
-  options.number("reuse_weight", s.curate.reuse_weight, "of a reuse; a like counts 1", 1, 1000);
-  options.number("min_ratio", s.curate.min_ratio, "of the two rates of a pair", 1, 1000);
-  options.number("min_deviations", s.curate.min_deviations, "of that ratio's logarithm", 0, 100);
+  options.rare().number("max_positive_share", s.curate.max_positive_share,
+                        "people who act on more of what they see are left out", 0, 1);
+  options.rare().integer("min_views_of_user", s.curate.min_views_of_user,
+                         "from which that is judged", 1, 1000000);
+  options.rare().number("reuse_weight", s.curate.reuse_weight, "of a reuse; a like counts 1", 1,
+                        1000);
+  options.rare().number("min_ratio", s.curate.min_ratio, "of the two rates of a pair", 1, 1000);
+  options.rare().number("min_deviations", s.curate.min_deviations, "of that ratio's logarithm", 0,
+                        100);
   options.integer("pairs_a_prompt", s.curate.pairs_a_prompt, "the surest ones", 1, 1000000);
 }
 
@@ -71,10 +73,10 @@ void declare(Options& options, Settings& s) {
                   65536);
   options.number("learning_rate", s.train.loop.learning_rate, "", 0, 1);
   options.choice("lr_scheduler", s.train.lr_scheduler, {"constant", "linear", "cosine"}, "");
-  options.integer("lr_warmup_steps", s.train.loop.lr_warmup_steps, "updates", 0, 1000000000);
-  options.number("weight_decay", s.train.loop.weight_decay, "of AdamW", 0, 10);
-  options.number("max_grad_norm", s.train.loop.max_grad_norm, "gradients are clipped to it", 1e-9,
-                 1e9);
+  options.rare().integer("lr_warmup_steps", s.train.loop.lr_warmup_steps, "updates", 0, 1000000000);
+  options.rare().number("weight_decay", s.train.loop.weight_decay, "of AdamW", 0, 10);
+  options.rare().number("max_grad_norm", s.train.loop.max_grad_norm, "gradients are clipped to it",
+                        1e-9, 1e9);
   options.number("ema_decay", s.train.loop.ema_decay, "0: the last weights are kept", 0, 0.999999);
   options.number("margin", s.train.margin, "of the triplet loss; a cosine margin of its half", 0,
                  4);
@@ -85,8 +87,6 @@ void declare(Options& options, Settings& s) {
   options.number("validation_share", s.validation_share, "of the prompts, held out", 0, 0.9);
   options.integer("seed", s.train.loop.seed, "of the order of the pairs", 0);
   declare_progress(options, s.train.loop);
-  options.rarely({"max_positive_share", "min_views_of_user", "reuse_weight", "min_ratio",
-                  "min_deviations", "lr_warmup_steps", "weight_decay", "max_grad_norm"});
 }
 
 // Held out by the prompt itself, so that no prompt stands on both sides, whatever the log's order.
