@@ -3,8 +3,8 @@
 #include <iostream>
 
 #include "data/device/memory.hpp"
+#include "data/profile/matmul_ceiling.hpp"
 #include "data/profile/op_profiler.hpp"
-#include "tools/bench/measure.hpp"
 #include "tools/cli/failure.hpp"
 #include "tools/cli/version.hpp"
 #include "tools/commands.hpp"
@@ -43,7 +43,7 @@ int run_watched(const std::vector<std::string>& arguments) {
   if (!std::getenv("LAUREL_PROFILE")) return run(arguments);
   int code = 0;
   const data::OpTimes times = data::op_times([&] { code = run(arguments); });
-  std::cerr << data::op_times_text(times, bench::matmul_ceiling(at::kCPU, at::kFloat, 3));
+  std::cerr << data::op_times_text(times, data::matmul_ceiling(at::kCPU, at::kFloat, 3));
   return code;
 }
 

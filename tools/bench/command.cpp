@@ -10,6 +10,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/profile/matmul_ceiling.hpp"
 #include "tools/bench/random_model.hpp"
 #include "tools/bench/shapes.hpp"
 #include "tools/bench/stages.hpp"
@@ -174,7 +175,7 @@ int bench_command(const std::vector<std::string>& arguments) {
   config.stages.device = placement.device;
   auto machine = bench::this_machine(placement.name, config.device.precision);
   const auto results = config.shape.empty() ? of_checkpoint(config) : of_shape(config);
-  machine.ceiling = bench::matmul_ceiling(placement.device, placement.compute, kCeilingRepeats);
+  machine.ceiling = data::matmul_ceiling(placement.device, placement.compute, kCeilingRepeats);
   std::cout << bench::table(machine, results);
   if (!config.output.empty()) data::write_file(config.output, bench::json(machine, results));
   return 0;

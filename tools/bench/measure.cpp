@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
@@ -15,19 +14,12 @@
 #include "data/base/json.hpp"
 #include "data/device/device.hpp"
 #include "data/profile/flops.hpp"
+#include "data/profile/matmul_ceiling.hpp"
 
 namespace bench {
 namespace {
 
 constexpr double kGiga = 1e9, kMilli = 1e-3;
-
-double seconds_of(at::Device device, const std::function<void()>& run) {
-  data::synchronize(device);
-  const auto start = std::chrono::steady_clock::now();
-  run();
-  data::synchronize(device);
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // The text after "<key>:" in a file such as /proc/cpuinfo, trimmed; empty where there is none.
 std::string field(const char* path, const std::string& key) {
@@ -62,7 +54,7 @@ Measurement measure(const Stage& stage, const MeasureOptions& options) {
                      .peak_mb = std::nullopt,
                      .weights_mb = stage.weights_mb};
   std::vector<double> times;
-  const auto timed = [&] { times.push_back(seconds_of(device, stage.run)); };
+  const auto timed = [&] { times.push_back(data::wall_seconds(device, stage.run)); };
   const auto counted = [&](const std::function<void()>& run) {
     result.flops = static_cast<double>(data::count_flops(run));
   };
@@ -78,22 +70,6 @@ Measurement measure(const Stage& stage, const MeasureOptions& options) {
   result.least = *std::min_element(times.begin(), times.end());
   result.most = *std::max_element(times.begin(), times.end());
   return result;
-}
-
-double matmul_ceiling(at::Device device, at::ScalarType type, int64_t repeats) {
-  double best = 0;
-  for (const int64_t size : {512, 1024, 2048}) {
-    const int64_t n = device.is_cpu() ? size : 4 * size;
-    // A GPU multiplies ones faster than numbers: fewer bits change, and it need not slow down.
-    const at::Tensor a = at::randn({n, n}, at::TensorOptions(device).dtype(type));
-    at::Tensor c = at::empty_like(a);
-    at::mm_out(c, a, a);
-    for (int64_t k = 0; k < repeats; ++k) {
-      const double seconds = seconds_of(device, [&] { at::mm_out(c, a, a); });
-      best = std::max(best, 2.0 * static_cast<double>(n * n * n) / seconds);
-    }
-  }
-  return best;
 }
 
 Machine this_machine(const std::string& gpu, const std::string& precision) {

@@ -45,11 +45,6 @@ struct MeasureOptions {
 // the first run, which warms up.
 Measurement measure(const Stage& stage, const MeasureOptions& options);
 
-// The fastest matrix product of the device (the CPU: at the present number of threads) in a type,
-// in operations a second: square, of random numbers, the best of three sizes (CPU: 512 to 2048,
-// else 2048 to 8192).
-double matmul_ceiling(at::Device device, at::ScalarType type, int64_t repeats);
-
 // The middle value; of an even number the mean of the two. values: not empty
 double median(std::vector<double> values);
 

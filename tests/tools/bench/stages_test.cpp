@@ -74,8 +74,7 @@ TEST(Measure, AColdRunIsTheOneThatIsTimed) {
   EXPECT_EQ(result.weights_mb, 3.5);
 }
 
-TEST(Measure, TheMachineHasANameAndACeiling) {
-  EXPECT_GT(bench::matmul_ceiling(at::kCPU, at::kFloat, 1), 1e8);
+TEST(Measure, TheMachineHasAName) {
   EXPECT_EQ(bench::this_machine("a GPU", "fp32").device, "a GPU");
   EXPECT_FALSE(bench::this_machine("", "fp32").device.empty());
 }
