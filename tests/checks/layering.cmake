@@ -13,7 +13,7 @@ set(allowed_tools "data|diffusion|rewards|finetune|tools")
 set(may_data_base "")
 set(may_data_system "data/base")
 set(may_data_device "data/base")
-set(may_data_profile "")
+set(may_data_profile "data/device")
 set(may_data_weights "data/base")
 set(may_data_text "data/base")
 set(may_data_images "data/base")
@@ -50,19 +50,19 @@ set(may_finetune_distill "finetune/datasets|finetune/distributed|finetune/estima
 set(may_finetune_edit "finetune/datasets|finetune/estimate|finetune/run")
 set(may_finetune_pretrain "finetune/datasets")
 set(may_finetune_datasets "")
-set(may_tools "tools/cli")
+set(may_tools "tools/[a-z_]+")
 set(may_tools_cli "")
-set(may_tools_sample "tools|tools/cli")
-set(may_tools_edit "tools|tools/cli|tools/gallery|tools/sample")
-set(may_tools_score "tools|tools/cli")
-set(may_tools_finetune "tools|tools/cli|tools/edit|tools/pretrain|tools/sample")
-set(may_tools_train_reward "tools|tools/cli|tools/pretrain|tools/score")
-set(may_tools_pretrain "tools|tools/cli")
-set(may_tools_world "tools|tools/cli|tools/score")
-set(may_tools_checkpoints "tools|tools/cli")
-set(may_tools_doctor "tools|tools/cli")
-set(may_tools_bench "tools|tools/cli")
-set(may_tools_gallery "tools|tools/cli")
+set(may_tools_sample "tools/cli")
+set(may_tools_edit "tools/cli|tools/gallery|tools/sample")
+set(may_tools_score "tools/cli")
+set(may_tools_finetune "tools/cli|tools/edit|tools/pretrain|tools/sample")
+set(may_tools_train_reward "tools/cli|tools/pretrain|tools/score")
+set(may_tools_pretrain "tools/cli")
+set(may_tools_world "tools/cli|tools/score")
+set(may_tools_checkpoints "tools/cli")
+set(may_tools_doctor "tools/cli")
+set(may_tools_bench "tools/cli")
+set(may_tools_gallery "tools/cli")
 
 # Includes that stand until their parts are carved out.
 set(exceptions
@@ -77,9 +77,9 @@ set(exceptions
     "finetune/run/evaluate.hpp finetune/policy/rollout.hpp"
     "finetune/run/training_run.cpp finetune/policy/calibration.hpp"
     "finetune/run/training_run.cpp finetune/policy/epoch.hpp"
-    "finetune/run/training_task.hpp finetune/policy/guided_policy.hpp"
-    "tools/main.cpp tools/bench/measure.hpp")
+    "finetune/run/training_task.hpp finetune/policy/guided_policy.hpp")
 
+get_filename_component(SOURCE_DIR ${SOURCE_DIR} ABSOLUTE)
 set(faults "")
 # A room of `header`, a path from the root: its folder.
 function(check_include source line header folder room)
@@ -101,6 +101,9 @@ endfunction()
 foreach(folder data diffusion rewards finetune tools)
   file(GLOB_RECURSE sources RELATIVE ${SOURCE_DIR} ${SOURCE_DIR}/${folder}/*.cpp ${SOURCE_DIR}/${folder}/*.hpp
        ${SOURCE_DIR}/${folder}/*.cu ${SOURCE_DIR}/${folder}/*.cuh)
+  if(NOT sources)
+    message(FATAL_ERROR "no sources in ${SOURCE_DIR}/${folder}")
+  endif()
   foreach(source ${sources})
     get_filename_component(room ${source} DIRECTORY)
     file(STRINGS ${SOURCE_DIR}/${source} includes REGEX "^#include")
