@@ -5,7 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
-#include "gradient_check.hpp"
+#include "tests/support/gradient_check.hpp"
 
 namespace {
 

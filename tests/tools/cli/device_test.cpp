@@ -158,7 +158,7 @@ TEST(Driver, TheDoctorSaysTheSame) {
 
 // The libraries lie beside laurel where they were built, never beside the tests.
 TEST(CudaPreset, WhatItBuildsIsNamedWhereItIsMissing) {
-  expect_words(finetune::nccl_trouble(),
+  expect_words(finetune::nccl_problem(),
                {"liblaurel_nccl.so is missing", "cuda preset", "host memory"});
   EXPECT_EQ(finetune::find_nccl(), nullptr);
   expect_words(kernels::trouble_beside_program(),
