@@ -6,6 +6,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 
 namespace diffusion {
 namespace {
@@ -159,18 +160,18 @@ SchedulerConfig scheduler_config_of(const UNetConfig& unet,
                                     const OriginalHints& hints) {
   SchedulerConfig config;
   config.prediction_type = hints.prediction.value_or(Prediction::kEpsilon);
-  const auto set = [&](const char* class_name, Sampler sampler) {
+  const auto set = [&](const char* class_name) {
     config.class_name = class_name;
-    config.sampler = sampler;
+    config.sampler = sampler_of_class(class_name);
     config.timestep_spacing = Spacing::kLeading;
   };
   if (unet.time_cond_proj_dim > 0) {
-    set("LCMScheduler", Sampler::kLcm);
+    set("LCMScheduler");
     config.set_alpha_to_one = true;
   } else if (family == Family::kSdxl) {
-    set("EulerDiscreteScheduler", Sampler::kEuler);
+    set("EulerDiscreteScheduler");
   } else if (family == Family::kSd1) {
-    set("PNDMScheduler", Sampler::kPndm);
+    set("PNDMScheduler");
   }
   if (hints.zero_terminal_snr) {  // Lin et al. 2023: only trailing steps begin at the last timestep
     config.rescale_betas_zero_snr = true;

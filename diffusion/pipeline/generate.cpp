@@ -156,7 +156,7 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
   Denoiser denoiser = guided_denoiser(pipeline.unet, conditions, options.guidance,
                                       recorder_for(pipeline, batch.size(), options.guidance));
   const at::Tensor change = changes_of(batch);  // [B, 1, H, W]
-  Start start{.latents = {}, .strength = options.strength};
+  InitialImage start{.latents = {}, .strength = options.strength};
   if (change.defined() || options.strength < 1)
     start.latents = scaled_latents(pipeline.vae.config, conditions.image_latents);
   if (change.defined()) {

@@ -7,25 +7,36 @@
 
 namespace diffusion {
 
+// mean = there.signal x0 + from_epsilon epsilon, next ~ N(mean, sigma^2).
 struct StepCoefficients {
   int64_t timestep = 0;  // t
-  int64_t previous = 0;  // t' < t, or -1 where abar_t' is 1 (set_alpha_to_one)
-  double alpha_bar = 0;
-  double alpha_bar_previous = 0;
-  double sigma = 0;  // standard deviation of the step
-  double kappa =
-      0;  // d mean / d epsilon, negative; a change e of epsilon costs kappa^2 e^2 / 2 sigma^2 nats
+  int64_t previous = 0;  // t' < t, or -1 where nothing is left of the noise (set_alpha_to_one)
+  NoiseLevel here{}, there{};  // of x and of next
+  double sigma = 0;            // standard deviation of the step
+  double from_epsilon = 0;     // sqrt(there.noise^2 - sigma^2), or 0 where the floor exceeds it
+  // d mean / d epsilon, or d mean / d v of a flow; negative. A change e of epsilon (of v) costs
+  // kappa^2 e^2 / (2 sigma^2) nats.
+  double kappa = 0;
 };
 
-// The steps of a chain, [0] the noisiest, timesteps spaced as diffusers' DDIM spaces them. A t'
-// below 0 has abar of timestep 0, or 1 with set_alpha_to_one.
+// The step between two levels of any path, there.noise < here.noise, with timestep and previous 0.
+// kappa is d mean / d output of a network that predicts `prediction`. eta in [0, 1]: sigma is eta
+// times the standard deviation of q(next | x, x0); sigma_min: a floor of sigma.
+StepCoefficients step_between(const NoiseLevel& here,
+                              const NoiseLevel& there,
+                              Prediction prediction,
+                              double eta,
+                              double sigma_min);
+
+// The steps of a chain, [0] the noisiest, with the timesteps of diffusers' DDIM. A t' below 0 has
+// the level of timestep 0, or no noise with set_alpha_to_one.
 // eta in [0, 1]; sigma_min: a floor of sigma, of sampling and scoring alike, 0: none.
 std::vector<StepCoefficients> ddim_steps(const NoiseSchedule& schedule,
                                          int64_t num_inference_steps,
                                          double eta,
                                          double sigma_min);
 
-struct Step {
+struct GaussianStep {
   at::Tensor mean;      // [B, C, H, W]
   at::Tensor next;      // [B, C, H, W]
   at::Tensor log_prob;  // [B] fp64, nats, the sum over C H W; undefined where sigma is 0
@@ -33,18 +44,18 @@ struct Step {
 
 // next = mean + sigma noise. noise may be undefined where sigma is 0.
 // model_output (guided), x and noise: [B, C, H, W], of one dtype and device.
-Step ddim_sample(const StepCoefficients& coefficients,
-                 Prediction prediction,
-                 const at::Tensor& model_output,
-                 const at::Tensor& x,
-                 const at::Tensor& noise);
+GaussianStep ddim_sample(const StepCoefficients& coefficients,
+                         Prediction prediction,
+                         const at::Tensor& model_output,
+                         const at::Tensor& x,
+                         const at::Tensor& noise);
 
 // The same step with a given `next`: how probable it was. Gradients flow to model_output.
-Step ddim_log_prob(const StepCoefficients& coefficients,
-                   Prediction prediction,
-                   const at::Tensor& model_output,
-                   const at::Tensor& x,
-                   const at::Tensor& next);
+GaussianStep ddim_log_prob(const StepCoefficients& coefficients,
+                           Prediction prediction,
+                           const at::Tensor& model_output,
+                           const at::Tensor& x,
+                           const at::Tensor& next);
 
 // log N(next; mean_a, sigma) - log N(next; mean_b, sigma), in nats, without subtracting two large
 // numbers: <mean_a - mean_b, 2 next - mean_a - mean_b> / (2 sigma^2), summed in fp64.

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "data/base/error.hpp"
@@ -49,33 +50,6 @@ at::Tensor with_zero_terminal_snr(const at::Tensor& betas) {
   return 1 - alphas;
 }
 
-// abar at t: [B] -> [B, 1, 1, 1] in the dtype of `like`
-at::Tensor alpha_bar_at(const NoiseSchedule& schedule,
-                        const at::Tensor& t,
-                        const at::Tensor& like) {
-  data::check_shape(t, {like.size(0)}, "alpha_bar_at: t");
-  const at::Tensor table = at::tensor(schedule.alphas_cumprod).to(like.options());
-  return table.index_select(0, t.to(like.device())).view({-1, 1, 1, 1});
-}
-
-// x = signal x0 + spread epsilon, for one noise level or [B, 1, 1, 1] of them.
-template <class Level>
-Predicted meanings(Prediction prediction,
-                   const Level& signal,
-                   const Level& spread,
-                   const at::Tensor& output,
-                   const at::Tensor& x) {
-  switch (prediction) {
-    case Prediction::kEpsilon:
-      return {.x0 = (x - spread * output) / signal, .epsilon = output};
-    case Prediction::kSample:
-      return {.x0 = output, .epsilon = (x - signal * output) / spread};
-    case Prediction::kV:
-      break;
-  }
-  return {.x0 = signal * x - spread * output, .epsilon = signal * output + spread * x};
-}
-
 }  // namespace
 
 NoiseSchedule make_schedule(const SchedulerConfig& config) {
@@ -92,6 +66,39 @@ NoiseSchedule make_schedule(const SchedulerConfig& config) {
   const at::Tensor bars = (1 - betas).cumprod(0).to(at::kDouble).contiguous();
   const double* first = bars.const_data_ptr<double>();
   return {.config = config, .alphas_cumprod = {first, first + bars.numel()}};
+}
+
+NoiseLevel level_at(const NoiseSchedule& schedule, int64_t timestep) {
+  return level_of_alpha_bar(schedule.alphas_cumprod.at(static_cast<size_t>(timestep)));
+}
+
+NoiseLevel level_between(const NoiseSchedule& schedule, double timestep) {
+  const auto& table = schedule.alphas_cumprod;
+  const double last = static_cast<double>(table.size()) - 1;
+  const double place = std::clamp(timestep, 0.0, last);
+  const auto below = static_cast<size_t>(place);
+  const double part = place - static_cast<double>(below);
+  if (part == 0) return level_of_alpha_bar(table[below]);
+  const auto sigma = [&](size_t i) { return std::sqrt((1 - table[i]) / table[i]); };
+  const double between = (1 - part) * sigma(below) + part * sigma(below + 1);
+  return level_of_alpha_bar(1 / (1 + between * between));
+}
+
+NoiseLevels levels_at(const NoiseSchedule& schedule, const at::Tensor& t, const at::Tensor& like) {
+  data::check_shape(t, {like.size(0)}, "levels_at: t");
+  const at::Tensor table = at::tensor(schedule.alphas_cumprod).to(like.options());
+  const at::Tensor alpha_bar = table.index_select(0, t.to(like.device())).view({-1, 1, 1, 1});
+  return {.signal = alpha_bar.sqrt(), .noise = (1 - alpha_bar).sqrt()};
+}
+
+NoiseLevels training_levels(const NoiseSchedule& schedule) {
+  const at::Tensor alpha_bar = at::tensor(schedule.alphas_cumprod, at::kDouble);
+  return {.signal = alpha_bar.sqrt(), .noise = (1 - alpha_bar).sqrt()};
+}
+
+at::Tensor signal_to_noise_ratios(const NoiseSchedule& schedule) {
+  const at::Tensor alpha_bar = at::tensor(schedule.alphas_cumprod, at::kDouble);
+  return alpha_bar / (1 - alpha_bar);
 }
 
 std::vector<int64_t> inference_timesteps(const SchedulerConfig& config, int64_t steps) {
@@ -128,38 +135,14 @@ at::Tensor add_noise(const NoiseSchedule& schedule,
                      const at::Tensor& x0,
                      const at::Tensor& noise,
                      const at::Tensor& t) {
-  return add_noise(alpha_bar_at(schedule, t, x0), x0, noise);
-}
-
-at::Tensor add_noise(const at::Tensor& alpha_bar, const at::Tensor& x0, const at::Tensor& noise) {
-  const auto type = x0.scalar_type();
-  return alpha_bar.sqrt().to(type) * x0 + (1 - alpha_bar).sqrt().to(type) * noise;
+  return add_noise(levels_at(schedule, t, x0), x0, noise);
 }
 
 at::Tensor training_target(const NoiseSchedule& schedule,
                            const at::Tensor& x0,
                            const at::Tensor& noise,
                            const at::Tensor& t) {
-  if (schedule.config.prediction_type == Prediction::kEpsilon) return noise;
-  if (schedule.config.prediction_type == Prediction::kSample) return x0;
-  const at::Tensor alpha_bar = alpha_bar_at(schedule, t, x0);  // [B, 1, 1, 1]
-  return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0;
-}
-
-Predicted predict(Prediction prediction,
-                  double alpha_bar,
-                  const at::Tensor& model_output,
-                  const at::Tensor& x) {
-  return meanings(prediction, std::sqrt(alpha_bar), std::sqrt(1 - alpha_bar),
-                  model_output.to(x.scalar_type()), x);
-}
-
-Predicted predict(Prediction prediction,
-                  const at::Tensor& alpha_bar,
-                  const at::Tensor& model_output,
-                  const at::Tensor& x) {
-  return meanings(prediction, alpha_bar.sqrt().to(x.scalar_type()),
-                  (1 - alpha_bar).sqrt().to(x.scalar_type()), model_output.to(x.scalar_type()), x);
+  return training_target(schedule.config.prediction_type, levels_at(schedule, t, x0), x0, noise);
 }
 
 }  // namespace diffusion

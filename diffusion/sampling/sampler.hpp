@@ -2,11 +2,11 @@
 
 // Sampling methods. Each equals diffusers' scheduler of its name, step by step.
 //
-// All of them are linear in what they see: the state x, the network's outputs and fresh noise. So a
-// method is a table with a row of coefficients for each call of the network, and one loop runs them
-// all; DDIM runs by diffusion/sampling/gaussian_step.hpp, whose log-probability finetuning needs.
+// All of them are linear in the state x, the network's outputs and fresh noise. So a method is a
+// table with a row of coefficients for each call of the network, and one loop runs them all.
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "diffusion/sampling/noise_schedule.hpp"
@@ -15,17 +15,77 @@
 namespace diffusion {
 
 // The guided output of the network for x: [B, C, H, W] at `timestep` (fractional for some methods)
-// -> alike.
+// -> [B, C, H, W].
 using Denoiser = std::function<at::Tensor(const at::Tensor& x, double timestep)>;
 
 struct SamplerOptions {
-  Sampler sampler = Sampler::kDdim;
+  const Sampler* sampler = &kDdim;
   int64_t steps = 20;    // 1..num_train_timesteps, of LCM and TCD 1..original_inference_steps
   double eta = 0.0;      // 0..1, DDIM: 1 is the DDPM posterior; TCD: its gamma; 0 is deterministic
   double sigma_min = 0;  // DDIM: floor of a step's sigma, see ddim_steps
-  // Called after each call of the network with the number done.
+  // Called after each call of the network with the number of calls done.
   std::function<void(int64_t done)> on_step{};
 };
+
+// A network's output read as both x0 and epsilon, by `predict`.
+struct BothEstimates {
+  Prediction prediction = Prediction::kEpsilon;
+  NoiseLevel level{};
+};
+
+// One call of the network on x, and the x that follows. e[0], e[1], ... are the estimates so far,
+// the newest first; each call adds one.
+struct SamplerCall {
+  double timestep = 0;     // what the network is told
+  double input_scale = 1;  // the network sees input_scale x
+  OutputTransform estimate{};
+  // In place of `estimate`: the call adds x0 as e[0] and epsilon as e[1].
+  std::optional<BothEstimates> both{};
+  // start = start_from_x x + start_from_start (start of the call before) + sum start_from_estimates
+  // e
+  double start_from_x = 1, start_from_start = 0;
+  std::vector<double> start_from_estimates{};
+  // next x = from_start start + sum from_estimates e + from_noise z + from_previous_noise (z of the
+  // call before), z standard normal
+  double from_start = 0;
+  std::vector<double> from_estimates{};
+  double from_noise = 0, from_previous_noise = 0;
+};
+struct SamplerTable {
+  double initial_scale = 1;  // x starts at initial_scale * noise
+  std::vector<SamplerCall> calls{};
+};
+
+// A sampling method. Each row is defined in diffusion/sampling/methods/ beside its table, and
+// listed in sampler_catalog.cpp.
+struct Sampler {
+  const char* flag;             // of --sampling-method: "dpm++2m"
+  const char* label;            // of web UIs: "DPM++ 2M"
+  const char* diffusers_class;  // "DPMSolverMultistepScheduler"
+  // Its algorithm_type, where the class has several. The first row of a class is its default.
+  const char* algorithm_type = nullptr;
+  // Further spellings, in lower case without spaces, - and _, and with ++ for pp: "dpmsolver++"
+  std::vector<const char*> aliases{};
+  // The keys of scheduler_config.json that this class has and most lack.
+  std::vector<const char*> config_keys{};
+  bool takes_sigma_schedule = false;  // Karras sigmas and the like
+  bool integer_timesteps = false;     // in sigma_levels: the class rounds its timesteps
+  bool has_eta = false;
+  // Whether a run draws noise after the initial latents.
+  bool (*stochastic)(const SamplerOptions&);
+  // The values of absent keys where the class differs from most; nullptr: nowhere.
+  void (*class_defaults)(SchedulerConfig&) = nullptr;
+  // Throws BadInput when the options do not fit the schedule.
+  SamplerTable (*table)(const NoiseSchedule&, const SamplerOptions&);
+};
+
+// Values of Sampler::stochastic.
+inline bool draws_always(const SamplerOptions&) { return true; }
+inline bool draws_never(const SamplerOptions&) { return false; }
+inline bool draws_with_eta(const SamplerOptions& options) { return options.eta > 0; }
+
+// options.sampler's table. Throws BadInput as `sample` does.
+SamplerTable sampler_table(const NoiseSchedule& schedule, const SamplerOptions& options);
 
 // noise: [B, C, H, W] standard normal, the first draw of the generators (B of them, or none where
 // the method draws nothing more). -> [B, C, H, W] latents x0, unit variance
@@ -38,20 +98,17 @@ at::Tensor sample(const Denoiser& denoiser,
 
 // The same from a noised image instead of noise, in the last part of the steps (Meng et al. 2021,
 // "SDEdit"; diffusers' img2img). latents: [B, C, H, W] of the image, unit variance; strength: (0,
-// 1], of the steps that are run, at least one.
-struct Start {
+// 1], the part of the steps that runs, at least one step.
+struct InitialImage {
   at::Tensor latents;
   double strength = 1;
 };
-at::Tensor sample_from(const Start& start,
+at::Tensor sample_from(const InitialImage& image,
                        const Denoiser& denoiser,
                        const at::Tensor& noise,
                        const NoiseSchedule& schedule,
                        std::vector<at::Generator>& generators,
                        const SamplerOptions& options);
-
-// abar at a timestep between two of the schedule's: linear in sigma, as diffusers' Euler.
-double alpha_bar_between(const NoiseSchedule& schedule, double timestep);
 
 // How often `sample` calls the network: `steps`, or more (PNDM: one more; Heun and DPM++ SDE: twice
 // as often but one). Throws as it does.
@@ -59,35 +116,5 @@ int64_t network_calls(const NoiseSchedule& schedule, const SamplerOptions& optio
 
 // Whether a run draws noise after the initial latents.
 bool draws_noise(const SamplerOptions& options);
-
-// What a method makes of a call's output: x0, epsilon, or the output itself.
-struct Estimate {
-  double from_x = 0, from_output = 1;
-};
-
-// One call of the network on x, and the x that follows. e[0] is this call's estimate, e[1] that of
-// the call before, ...
-struct SamplerCall {
-  double timestep = 0;     // what the network is told
-  double input_scale = 1;  // the network sees input_scale * x
-  Estimate estimate{};
-  // The state that the step departs from: x; where a step takes several calls, the departure of the
-  // call before; UniPC corrects it by the new estimate.
-  // start = start_from_x * x + start_from_start * (start before) + sum start_from_estimates e
-  double start_from_x = 1, start_from_start = 0;
-  std::vector<double> start_from_estimates{};
-  // next x = from_start * start + sum from_estimates e + from_noise * z + from_previous_noise * (z
-  // of the call before)
-  double from_start = 0;
-  std::vector<double> from_estimates{};
-  double from_noise = 0, from_previous_noise = 0;
-};
-struct SamplerTable {
-  double initial_scale = 1;  // x starts at initial_scale * noise
-  std::vector<SamplerCall> calls{};
-};
-
-// The table of a method other than DDIM. Throws BadInput as `sample` does.
-SamplerTable sampler_table(const NoiseSchedule& schedule, const SamplerOptions& options);
 
 }  // namespace diffusion

@@ -1,57 +1,43 @@
 #include "diffusion/sampling/sampler_catalog.hpp"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cctype>
 
 #include "data/base/error.hpp"
 
+// Every sampling method, in the order of --help. A new one is a file in methods/ that defines its
+// row, and a line here.
+// clang-format off
+#define LAUREL_SAMPLERS(row) \
+  row(kDdim) \
+  row(kDdpm) \
+  row(kPndm) \
+  row(kEuler) \
+  row(kEulerAncestral) \
+  row(kHeun) \
+  row(kDpmpp2m) \
+  row(kDpmpp2mSde) \
+  row(kDpmpp2s) \
+  row(kDpmppSde) \
+  row(kUniPc) \
+  row(kLcm) \
+  row(kTcd)
+// clang-format on
+
 namespace diffusion {
+
+#define LAUREL_DECLARE(name) extern const Sampler name;
+LAUREL_SAMPLERS(LAUREL_DECLARE)
+
+const std::vector<const Sampler*>& samplers() {
+#define LAUREL_ADDRESS(name) &name,
+  static const std::vector<const Sampler*> rows = {LAUREL_SAMPLERS(LAUREL_ADDRESS)};
+  return rows;
+}
+
 namespace {
-
-struct Name {
-  Sampler sampler;
-  const char* flag;        // of --sampling-method
-  const char* label;       // of web UIs
-  const char* class_name;  // of diffusers
-  bool sigmas;             // takes Karras sigmas and the like
-};
-
-constexpr Name kNames[] = {
-    {Sampler::kDdim, "ddim", "DDIM", "DDIMScheduler", false},
-    {Sampler::kDdpm, "ddpm", "DDPM", "DDPMScheduler", false},
-    {Sampler::kPndm, "pndm", "PLMS", "PNDMScheduler", false},
-    {Sampler::kEuler, "euler", "Euler", "EulerDiscreteScheduler", true},
-    {Sampler::kEulerAncestral, "euler_a", "Euler a", "EulerAncestralDiscreteScheduler", false},
-    {Sampler::kHeun, "heun", "Heun", "HeunDiscreteScheduler", true},
-    {Sampler::kDpmpp2m, "dpm++2m", "DPM++ 2M", "DPMSolverMultistepScheduler", true},
-    {Sampler::kDpmpp2mSde, "dpm++2m_sde", "DPM++ 2M SDE", "DPMSolverMultistepScheduler", true},
-    {Sampler::kDpmpp2s, "dpm++2s", "DPM++ 2S", "DPMSolverSinglestepScheduler", true},
-    {Sampler::kDpmppSde, "dpm++sde", "DPM++ SDE", "DPMSolverSDEScheduler", true},
-    {Sampler::kUniPc, "unipc", "UniPC", "UniPCMultistepScheduler", true},
-    {Sampler::kLcm, "lcm", "LCM", "LCMScheduler", false},
-    {Sampler::kTcd, "tcd", "TCD", "TCDScheduler", false}};
-
-struct Spelling {
-  const char* plain;
-  Sampler sampler;
-};
-// Further ones, as `plain` leaves them.
-constexpr Spelling kSpellings[] = {{"eulerancestral", Sampler::kEulerAncestral},
-                                   {"dpmsolver++", Sampler::kDpmpp2m},
-                                   {"dpmsingle", Sampler::kDpmpp2s},
-                                   {"plms", Sampler::kPndm},
-                                   {"unipcbh2", Sampler::kUniPc},
-                                   {"dpm++2msdegpu", Sampler::kDpmpp2mSde},
-                                   {"dpm++sdegpu", Sampler::kDpmppSde}};
-
-struct Spread {
-  const char* suffix;
-  const char* label;
-  Sigmas sigmas;
-};
-constexpr Spread kSpreads[] = {{"karras", " Karras", Sigmas::kKarras},
-                               {"exponential", " Exponential", Sigmas::kExponential},
-                               {"beta", " Beta", Sigmas::kBeta}};
 
 // Without case, spaces, - and _; ComfyUI's pp is ++, and the k of k_euler goes.
 std::string plain(const std::string& name) {
@@ -66,23 +52,24 @@ std::string plain(const std::string& name) {
   return text;
 }
 
-std::optional<Sampler> sampler_of_plain(const std::string& text) {
-  for (const auto& row : kNames) {
-    if (text == plain(row.flag) || text == plain(row.label)) return row.sampler;
+// nullptr: none.
+const Sampler* sampler_of_plain(const std::string& text) {
+  for (const Sampler* row : samplers()) {
+    if (text == plain(row->flag) || text == plain(row->label)) return row;
+    for (const char* alias : row->aliases) {
+      if (text == alias) return row;
+    }
   }
-  for (const auto& row : kSpellings) {
-    if (text == row.plain) return row.sampler;
-  }
-  return std::nullopt;
+  return nullptr;
 }
 
 // The nearest known name, whatever the case; empty when none is near.
 std::string nearest_name(const std::string& name) {
   std::vector<std::string> known = sampler_classes(), plain_ones;
-  for (const auto& row : kNames) {
-    known.push_back(row.flag);
-    known.push_back(row.label);
-    if (row.sigmas) known.push_back(std::string(row.label) + " Karras");
+  for (const Sampler* row : samplers()) {
+    known.push_back(row->flag);
+    known.push_back(row->label);
+    if (row->takes_sigma_schedule) known.push_back(std::string(row->label) + " Karras");
   }
   for (const auto& one : known) plain_ones.push_back(plain(one));
   const std::string near = data::nearest(plain(name), plain_ones);
@@ -100,62 +87,58 @@ std::string nearest_name(const std::string& name) {
 
 }  // namespace
 
+const Sampler* sampler_of_flag(const std::string& flag) {
+  for (const Sampler* row : samplers()) {
+    if (flag == row->flag) return row;
+  }
+  TORCH_CHECK(false, "sampler_of_flag: no sampler ", flag, " among ", sampler_flags());
+}
+
+const Sampler* sampler_of_class(const std::string& class_name) {
+  for (const Sampler* row : samplers()) {
+    if (class_name == row->diffusers_class) return row;
+  }
+  return nullptr;
+}
+
 SamplerChoice sampler_from_name(const std::string& name, const std::string& where) {
-  if (const auto sampler = sampler_of_class(name)) return {.sampler = *sampler};
+  if (const Sampler* sampler = sampler_of_class(name)) return {.sampler = sampler};
   SamplerChoice choice;
   std::string text = plain(name);
-  for (const auto& row : kSpreads) {
-    if (!text.ends_with(row.suffix)) continue;
-    text.resize(text.size() - std::string(row.suffix).size());
-    choice.sigmas = row.sigmas;
+  for (const SigmaSchedule* row : sigma_schedules()) {
+    if (!text.ends_with(row->suffix)) continue;
+    text.resize(text.size() - std::string(row->suffix).size());
+    choice.sigma_schedule = row;
     break;
   }
-  const auto sampler = sampler_of_plain(text);
-  if (!sampler || (choice.sigmas != Sigmas::kPlain && !spreads_sigmas(*sampler)))
+  choice.sampler = sampler_of_plain(text);
+  if (choice.sampler == nullptr ||
+      (choice.sigma_schedule != nullptr && !choice.sampler->takes_sigma_schedule))
     refuse(name, where);
-  choice.sampler = *sampler;
   return choice;
 }
 
 std::string sampler_flags() {
   std::string flags;
-  for (const auto& row : kNames) flags += (flags.empty() ? "" : ", ") + std::string(row.flag);
+  for (const Sampler* row : samplers())
+    flags += (flags.empty() ? "" : ", ") + std::string(row->flag);
   return flags;
 }
 
 std::string sampler_label(const SamplerChoice& choice) {
-  std::string label;
-  for (const auto& row : kNames) {
-    if (row.sampler == choice.sampler) label = row.label;
-  }
-  for (const auto& row : kSpreads) {
-    if (row.sigmas == choice.sigmas && spreads_sigmas(choice.sampler)) label += row.label;
-  }
+  std::string label = choice.sampler->label;
+  if (choice.sigma_schedule != nullptr && choice.sampler->takes_sigma_schedule)
+    label += std::string(" ") + choice.sigma_schedule->label;
   return label;
-}
-
-std::optional<Sampler> sampler_of_class(const std::string& class_name) {
-  for (const auto& row : kNames) {
-    if (class_name == row.class_name) return row.sampler;
-  }
-  return std::nullopt;
 }
 
 std::vector<std::string> sampler_classes() {
   std::vector<std::string> names;
-  for (const auto& row : kNames) {
-    if (names.empty() || names.back() != row.class_name) names.push_back(row.class_name);
+  for (const Sampler* row : samplers()) {
+    if (names.empty() || names.back() != row->diffusers_class)
+      names.push_back(row->diffusers_class);
   }
   return names;
 }
-
-bool spreads_sigmas(Sampler sampler) {
-  for (const auto& row : kNames) {
-    if (row.sampler == sampler) return row.sigmas;
-  }
-  return false;
-}
-
-bool has_eta(Sampler sampler) { return sampler == Sampler::kDdim || sampler == Sampler::kTcd; }
 
 }  // namespace diffusion

@@ -6,6 +6,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 
 using data::BadInput;
 using nlohmann::json;
@@ -26,14 +27,7 @@ constexpr Named<Prediction> kPredictions[] = {{"epsilon", Prediction::kEpsilon},
 constexpr Named<Spacing> kSpacings[] = {{"leading", Spacing::kLeading},
                                         {"trailing", Spacing::kTrailing},
                                         {"linspace", Spacing::kLinspace}};
-constexpr Named<Sigmas> kSigmas[] = {{"use_karras_sigmas", Sigmas::kKarras},
-                                     {"use_exponential_sigmas", Sigmas::kExponential},
-                                     {"use_beta_sigmas", Sigmas::kBeta}};
-// Those with a solver_order.
-constexpr auto kSolvers = {Sampler::kDpmpp2m, Sampler::kDpmpp2mSde, Sampler::kDpmpp2s,
-                           Sampler::kUniPc};
-constexpr const char* kSde = "sde-dpmsolver++";
-// Classes that have no sampler here; their noise schedules are the same.
+// Further classes of diffusers that laurel reads for their noise schedules alone.
 constexpr const char* kOtherClasses[] = {"LMSDiscreteScheduler", "DEISMultistepScheduler",
                                          "KDPM2DiscreteScheduler",
                                          "KDPM2AncestralDiscreteScheduler"};
@@ -96,26 +90,48 @@ void check(bool good,
   if (!good) throw BadInput(where + ": expected " + expected + ", found " + found);
 }
 
-bool is_one_of(Sampler sampler, std::initializer_list<Sampler> several) {
-  return std::find(several.begin(), several.end(), sampler) != several.end();
+// A key that only some classes have: Sampler::config_keys.
+struct OptionalKey {
+  const char* name;
+  void (*read)(const json& object, const char* key, SchedulerConfig& config, const std::string&);
+  void (*write)(json& object, const char* key, const SchedulerConfig& config);
+};
+
+template <auto kMember>
+constexpr OptionalKey optional_key(const char* name) {
+  return {name,
+          [](const json& object, const char* key, SchedulerConfig& config,
+             const std::string& source) { read(object, key, config.*kMember, source); },
+          [](json& object, const char* key, const SchedulerConfig& config) {
+            object[key] = config.*kMember;
+          }};
+}
+
+constexpr OptionalKey kOptionalKeys[] = {
+    optional_key<&SchedulerConfig::solver_order>("solver_order"),
+    optional_key<&SchedulerConfig::solver_type>("solver_type"),
+    optional_key<&SchedulerConfig::lower_order_final>("lower_order_final"),
+    optional_key<&SchedulerConfig::euler_at_final>("euler_at_final"),
+    optional_key<&SchedulerConfig::skip_prk_steps>("skip_prk_steps"),
+    optional_key<&SchedulerConfig::original_inference_steps>("original_inference_steps"),
+    optional_key<&SchedulerConfig::timestep_scaling>("timestep_scaling")};
+
+bool has_key(const Sampler& sampler, const std::string& key) {
+  const auto& keys = sampler.config_keys;
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
 // What a class of diffusers takes where its file lacks a key, which is not always SD's value.
 void set_class_defaults(SchedulerConfig& config) {
-  const bool distilled = is_one_of(config.sampler, {Sampler::kLcm, Sampler::kTcd});
-  const bool sd_betas =
-      is_one_of(config.sampler, {Sampler::kHeun, Sampler::kDpmppSde, Sampler::kLcm, Sampler::kTcd});
-  if (!sd_betas) {
-    config.beta_start = 0.0001;
-    config.beta_end = 0.02;
-  }
-  if (!distilled) config.beta_schedule = "linear";
-  config.set_alpha_to_one = distilled || config.class_name == "DDIMScheduler";
-  config.skip_prk_steps = config.sampler != Sampler::kPndm;
-  config.lower_order_final = config.sampler != Sampler::kDpmpp2s;
+  config.beta_start = 0.0001;
+  config.beta_end = 0.02;
+  config.beta_schedule = "linear";
+  config.set_alpha_to_one = false;
+  const bool known = sampler_of_class(config.class_name) != nullptr;
+  if (known && config.sampler->class_defaults != nullptr) config.sampler->class_defaults(config);
 }
 
-// Settings of diffusers that would change the images and are not here.
+// Refuses settings of diffusers that would change the images and that laurel lacks.
 void check_unsupported(const json& object, const std::string& source) {
   const auto refuse_flag = [&](const char* key, bool refused, const std::string& why) {
     bool value = !refused;
@@ -123,9 +139,9 @@ void check_unsupported(const json& object, const std::string& source) {
     const char* const words[] = {"false", "true"};
     check(value != refused, source + ": " + key, words[!refused] + why, words[refused]);
   };
-  refuse_flag("thresholding", true, " (it is for pixel models)");
+  refuse_flag("thresholding", true, " (it is for models of pixels)");
   refuse_flag("use_lu_lambdas", true, " (take exponential sigmas)");
-  refuse_flag("use_flow_sigmas", true, " (flow matching is not here)");
+  refuse_flag("use_flow_sigmas", true, " (laurel lacks flow matching with this class)");
   refuse_flag("predict_x0", false, "");
   for (const auto& [key, only] :
        {std::pair{"variance_type", "fixed_small"}, std::pair{"interpolation_type", "linear"},
@@ -177,51 +193,58 @@ void check_ranges(const SchedulerConfig& config, const std::string& source) {
   check_solver(config, source);
 }
 
-Sampler sampler_of(const std::string& class_name, const json& object, const std::string& source) {
-  const auto found = sampler_of_class(class_name);
-  if (!found) {
-    for (const char* other : kOtherClasses) {
-      if (class_name == other) return Sampler::kDdim;
-    }
-    std::vector<std::string> known = sampler_classes();
-    known.insert(known.end(), std::begin(kOtherClasses), std::end(kOtherClasses));
-    throw unknown_name(class_name, known, source + ": _class_name");
-  }
-  if (*found != Sampler::kDpmpp2m && *found != Sampler::kDpmpp2s) return *found;
-  std::string algorithm = "dpmsolver++";
+// Of the methods of one class, the one of its algorithm_type.
+const Sampler* sampler_of_algorithm(const Sampler* first,
+                                    const json& object,
+                                    const std::string& source) {
+  if (first->algorithm_type == nullptr) return first;
+  std::string algorithm = first->algorithm_type, expected;
   read(object, "algorithm_type", algorithm, source);
-  const bool sde = *found == Sampler::kDpmpp2m && algorithm == kSde;
-  check(algorithm == "dpmsolver++" || sde, source + ": algorithm_type",
-        *found == Sampler::kDpmpp2m ? "dpmsolver++ or sde-dpmsolver++" : "dpmsolver++", algorithm);
-  return sde ? Sampler::kDpmpp2mSde : *found;
+  for (const Sampler* row : samplers()) {
+    if (row->diffusers_class != std::string(first->diffusers_class)) continue;
+    if (row->algorithm_type == algorithm) return row;
+    expected += (expected.empty() ? "" : " or ") + std::string(row->algorithm_type);
+  }
+  throw BadInput(source + ": algorithm_type: expected " + expected + ", found " + algorithm);
 }
 
-Sigmas sigmas_of(const json& object, const std::string& source) {
-  Sigmas sigmas = Sigmas::kPlain;
-  for (const auto& row : kSigmas) {
+const Sampler* sampler_of(const std::string& class_name,
+                          const json& object,
+                          const std::string& source) {
+  if (const Sampler* found = sampler_of_class(class_name))
+    return sampler_of_algorithm(found, object, source);
+  for (const char* other : kOtherClasses) {
+    if (class_name == other) return &kDdim;
+  }
+  std::vector<std::string> known = sampler_classes();
+  known.insert(known.end(), std::begin(kOtherClasses), std::end(kOtherClasses));
+  throw unknown_name(class_name, known, source + ": _class_name");
+}
+
+const SigmaSchedule* sigma_schedule_of(const json& object, const std::string& source) {
+  const SigmaSchedule* found = nullptr;
+  for (const SigmaSchedule* row : sigma_schedules()) {
     bool wanted = false;
-    read(object, row.name, wanted, source);
+    read(object, row->config_key, wanted, source);
     if (!wanted) continue;
-    check(sigmas == Sigmas::kPlain, source + ": " + row.name,
+    check(found == nullptr, source + ": " + row->config_key,
           "one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas", "two");
-    sigmas = row.value;
+    found = row;
   }
-  return sigmas;
+  return found;
 }
 
+// solver_order and solver_type mean something else in the classes that laurel lacks; the other keys
+// are read from every class's file.
 void read_solver(const json& object, SchedulerConfig& config, const std::string& source) {
-  if (is_one_of(config.sampler, kSolvers)) {
-    read(object, "solver_order", config.solver_order, source);
-    read(object, "solver_type", config.solver_type, source);
+  for (const OptionalKey& key : kOptionalKeys) {
+    const bool of_solver = std::string(key.name).starts_with("solver_");
+    if (!of_solver || has_key(*config.sampler, key.name))
+      key.read(object, key.name, config, source);
   }
-  read(object, "lower_order_final", config.lower_order_final, source);
-  read(object, "euler_at_final", config.euler_at_final, source);
   read(object, "final_sigmas_type", config.final_sigmas_type, source);
   read(object, "disable_corrector", config.disable_corrector, source);
-  read(object, "skip_prk_steps", config.skip_prk_steps, source);
-  read(object, "original_inference_steps", config.original_inference_steps, source);
-  read(object, "timestep_scaling", config.timestep_scaling, source);
-  config.sigmas = sigmas_of(object, source);
+  config.sigma_schedule = sigma_schedule_of(object, source);
 }
 
 SchedulerConfig from_json(const json& object, const std::string& source) {
@@ -249,23 +272,16 @@ SchedulerConfig from_json(const json& object, const std::string& source) {
 
 // The keys that only some classes have.
 void add_solver(json& object, const SchedulerConfig& config) {
-  if (config.sigmas != Sigmas::kPlain) object[name_of(kSigmas, config.sigmas)] = true;
+  const Sampler& sampler = *config.sampler;
+  if (config.sigma_schedule != nullptr) object[config.sigma_schedule->config_key] = true;
   if (config.final_sigmas_type != "zero") object["final_sigmas_type"] = config.final_sigmas_type;
-  if (is_one_of(config.sampler, kSolvers)) {
-    object["solver_order"] = config.solver_order;
-    object["lower_order_final"] = config.lower_order_final;
-    if (!config.solver_type.empty()) object["solver_type"] = config.solver_type;
-  }
-  if (is_one_of(config.sampler, {Sampler::kDpmpp2m, Sampler::kDpmpp2mSde})) {
-    object["euler_at_final"] = config.euler_at_final;
-    if (config.sampler == Sampler::kDpmpp2mSde) object["algorithm_type"] = kSde;
-  }
   if (!config.disable_corrector.empty()) object["disable_corrector"] = config.disable_corrector;
-  if (config.sampler == Sampler::kPndm) object["skip_prk_steps"] = config.skip_prk_steps;
-  if (is_one_of(config.sampler, {Sampler::kLcm, Sampler::kTcd})) {
-    object["original_inference_steps"] = config.original_inference_steps;
-    object["timestep_scaling"] = config.timestep_scaling;
+  for (const OptionalKey& key : kOptionalKeys) {
+    if (has_key(sampler, key.name)) key.write(object, key.name, config);
   }
+  if (config.solver_type.empty()) object.erase("solver_type");  // the class's own
+  if (&sampler != sampler_of_class(sampler.diffusers_class))
+    object["algorithm_type"] = sampler.algorithm_type;
 }
 
 json to_json(const SchedulerConfig& config) {

@@ -5,21 +5,21 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/sampling/sampler_catalog.hpp"
+#include "diffusion/sampling/noise_level.hpp"
 
 namespace diffusion {
 
-// What the network's output means; diffusers' prediction_type.
-enum class Prediction { kEpsilon, kV, kSample };
+struct Sampler;
+struct SigmaSchedule;
+extern const Sampler kDdim;  // the default
 
 enum class Spacing { kClassDefault, kLeading, kTrailing, kLinspace };
 
-// The keys of diffusers' scheduler_config.json, with SD 1's values where a key is absent and
-// diffusers' classes disagree. Latents are never clipped (clip_sample), as in diffusers' own
-// StableDiffusionPipeline.
+// The keys of diffusers' scheduler_config.json, with SD 1's values. Latents are never clipped
+// (clip_sample), as in diffusers' own StableDiffusionPipeline.
 struct SchedulerConfig {
   std::string class_name = "DDIMScheduler";  // written back as it was read
-  Sampler sampler = Sampler::kDdim;  // that class_name stands for; kDdim where laurel lacks it
+  const Sampler* sampler = &kDdim;           // of class_name; DDIM where laurel lacks the class
   int64_t num_train_timesteps = 1000;
   double beta_start = 0.00085;  // 0..1
   double beta_end = 0.012;
@@ -31,7 +31,8 @@ struct SchedulerConfig {
   int64_t steps_offset = 1;             // of leading spacing
   bool set_alpha_to_one = false;        // DDIM and PNDM: what follows timestep 0
   bool rescale_betas_zero_snr = false;  // Lin et al. 2023, algorithm 1
-  Sigmas sigmas = Sigmas::kPlain;  // use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas
+  // use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas; nullptr: none of them
+  const SigmaSchedule* sigma_schedule = nullptr;
   std::string final_sigmas_type = "zero";  // Euler, DPM++, UniPC: zero | sigma_min
   int64_t solver_order = 2;                // DPM++ and UniPC: 1..3, the SDE form 1..2
   std::string solver_type;        // DPM++: midpoint | heun, UniPC: bh1 | bh2; "": the first
@@ -44,10 +45,10 @@ struct SchedulerConfig {
   double timestep_scaling = 10;            // LCM
 };
 
-// Reads <folder>/scheduler_config.json, or the file itself. Keys of no effect here are passed over.
+// Reads <folder>/scheduler_config.json, or the file itself; keys of no effect here are ignored.
 // steps_offset becomes 1 whatever the file says, as StableDiffusionPipeline does. Throws BadInput
-// for an unknown _class_name, beta_schedule, prediction_type or spacing (the nearest known one is
-// named), and for settings that latent diffusion here lacks (thresholding, flow matching, ...).
+// for an unknown _class_name, beta_schedule, prediction_type or spacing, and names the nearest
+// known one; and for settings that laurel lacks (thresholding, use_flow_sigmas, ...).
 SchedulerConfig read_scheduler_config(const std::filesystem::path& folder_or_file);
 
 // Writes <folder>/scheduler_config.json; diffusers reads it.

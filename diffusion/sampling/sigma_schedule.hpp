@@ -1,35 +1,38 @@
 #pragma once
 
-// Noise levels sigma = sqrt((1 - abar) / abar) (Karras et al. 2022) along a chain.
+// Noise levels sigma = sqrt((1 - abar) / abar) (Karras et al. 2022) along a run.
 
 #include "diffusion/sampling/sampler.hpp"
 
 namespace diffusion {
 
+// How the sigmas of a run are spaced where they do not follow the timesteps.
+struct SigmaSchedule {
+  const char* suffix;      // of --sampling-method: "karras" of dpm++2m_karras
+  const char* label;       // of web UIs: "Karras"
+  const char* config_key;  // of scheduler_config.json: "use_karras_sigmas"
+  bool rounds_timesteps;   // diffusers rounds integer timesteps; otherwise it cuts them off
+  // The sigma at `ramp`, from 0 (the highest) to 1 (the lowest).
+  double (*sigma)(double highest, double lowest, double ramp);
+};
+const std::vector<const SigmaSchedule*>& sigma_schedules();
+
 struct SigmaLevels {
   std::vector<double> timesteps;  // [steps]
-  std::vector<double> sigmas;     // [steps + 1], falling; the last is where the chain ends
+  std::vector<double> sigmas;     // [steps + 1], falling to 0
 };
 
 // As the diffusers class of options.sampler has them. Throws BadInput when steps do not fit.
 SigmaLevels sigma_levels(const NoiseSchedule& schedule, const SamplerOptions& options);
+
+// The last sigma as final_sigmas_type has it: 0, or that of timestep 0.
+double final_sigma(const NoiseSchedule& schedule);
 
 // [num_train_timesteps] sigma of every training timestep, rising.
 std::vector<double> training_sigmas(const NoiseSchedule& schedule);
 
 // The timestep at which training saw `sigma`, between two of them: linear in log sigma.
 double timestep_of(double sigma, const std::vector<double>& trained);
-
-// alpha and alpha sigma: the weights of x0 and of epsilon in a state of unit variance.
-struct Mix {
-  double alpha, spread;
-};
-Mix mix_of_sigma(double sigma);
-Mix mix_of_alpha_bar(double alpha_bar);
-
-// x0 and epsilon of x = alpha x0 + spread epsilon.
-Estimate x0_estimate(Prediction prediction, const Mix& mix);
-Estimate epsilon_estimate(Prediction prediction, const Mix& mix);
 
 // The inverse of the distribution function of Beta(shape, shape) at p in [0, 1].
 double beta_quantile(double p, double shape);

@@ -8,7 +8,7 @@
 
 #include "data/train/metrics.hpp"
 #include "diffusion/lora/adapters.hpp"
-#include "diffusion/sampling/sampler.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 #include "finetune/distill/step.hpp"
 #include "finetune/policy/calibration.hpp"
 #include "finetune/policy/epoch.hpp"
@@ -65,7 +65,7 @@ Evaluation evaluate_teacher(const Run& run) {
                           task.scheduler, {.steps = run.config.teacher_steps}));
 }
 
-diffusion::Sampler eval_sampler(const DistillConfig& config) {
+const diffusion::Sampler* eval_sampler(const DistillConfig& config) {
   return diffusion::sampler_from_name(config.eval_sampler, "eval_sampler").sampler;
 }
 
@@ -206,7 +206,7 @@ Run make_run(const Task& task,
       line("--train_batch_size (now %.0f), ", static_cast<double>(config.train_batch_size)) +
       line("--reward_chunk (now %.0f)", static_cast<double>(config.reward_chunk));
   const std::string name = std::filesystem::path(task.model).filename().string();
-  run.session.words = {name, config.eval_sampler == "tcd" ? "TCD" : "LCM", config.eval_steps,
+  run.session.words = {name, eval_sampler(config)->label, config.eval_steps,
                        config.time_cond_proj_dim > 0 ? config.w + 1 : 1};
   run.session.base_name = "the teacher";
   run.session.base_caption = {name, "DDIM", config.teacher_steps, config.w + 1};
@@ -280,7 +280,7 @@ diffusion::SchedulerConfig student_scheduler(const diffusion::SchedulerConfig& t
                                              const DistillConfig& config) {
   diffusion::SchedulerConfig scheduler = teacher;
   scheduler.class_name = "LCMScheduler";
-  scheduler.sampler = diffusion::Sampler::kLcm;
+  scheduler.sampler = diffusion::sampler_of_class(scheduler.class_name);
   scheduler.timestep_spacing = diffusion::Spacing::kLeading;
   scheduler.set_alpha_to_one = true;
   scheduler.original_inference_steps = config.num_ddim_timesteps;

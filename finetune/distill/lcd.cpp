@@ -12,13 +12,6 @@ namespace {
 
 constexpr double kSigmaData = 0.5;
 
-// abar at t: [B] int64 -> [B, 1, 1, 1] fp64, on the device of t
-at::Tensor alpha_bar_at(const LcdSchedule& schedule, const at::Tensor& t) {
-  return data::to_device(schedule.alphas_cumprod, t.device())
-      .index_select(0, t)
-      .view({-1, 1, 1, 1});
-}
-
 // The largest and the smallest divisor of `total` beside `n`: "40 or 50".
 std::string near_divisors(int64_t total, int64_t n) {
   int64_t below = 0, above = 0;
@@ -75,9 +68,16 @@ LcdSchedule lcd_schedule(const diffusion::NoiseSchedule& schedule,
   const at::Tensor t = at::arange(1, num_ddim_timesteps + 1, at::kLong) * k - 1;
   return {.prediction = schedule.config.prediction_type,
           .timestep_scaling = timestep_scaling,
-          .alphas_cumprod = at::tensor(schedule.alphas_cumprod, at::kDouble),
+          .levels = diffusion::training_levels(schedule),
           .t = t,
           .previous = (t - k).clamp_min(0)};
+}
+
+diffusion::NoiseLevels levels_at(const LcdSchedule& schedule, const at::Tensor& t) {
+  const auto at_t = [&](const at::Tensor& table) {
+    return data::to_device(table, t.device()).index_select(0, t).view({-1, 1, 1, 1});
+  };
+  return {.signal = at_t(schedule.levels.signal), .noise = at_t(schedule.levels.noise)};
 }
 
 Boundary boundary_scalings(const at::Tensor& t, double timestep_scaling) {
@@ -92,7 +92,7 @@ at::Tensor consistency_output(const LcdSchedule& schedule,
                               const at::Tensor& t) {
   const Boundary boundary = boundary_scalings(t, schedule.timestep_scaling);
   const at::Tensor x0 =
-      diffusion::predict(schedule.prediction, alpha_bar_at(schedule, t), output, x).x0;
+      diffusion::predict(schedule.prediction, levels_at(schedule, t), output, x).x0;
   return boundary.skip.to(x.scalar_type()) * x + boundary.out.to(x.scalar_type()) * x0;
 }
 
@@ -120,16 +120,16 @@ at::Tensor solver_step(const LcdSchedule& schedule,
                        const at::Tensor& index,
                        const at::Tensor& w) {
   const auto at_index = [&](const at::Tensor& points) {
-    return alpha_bar_at(schedule, data::to_device(points, index.device()).index_select(0, index));
+    return levels_at(schedule, data::to_device(points, index.device()).index_select(0, index));
   };
-  const at::Tensor scale = data::to_device(w, x.device()).to(x.scalar_type()).view({-1, 1, 1, 1}),
-                   bar = at_index(schedule.t), bar_previous = at_index(schedule.previous);
+  const at::Tensor scale = data::to_device(w, x.device()).to(x.scalar_type()).view({-1, 1, 1, 1});
+  const diffusion::NoiseLevels here = at_index(schedule.t), there = at_index(schedule.previous);
   const auto halves = output.to(x.scalar_type()).chunk(2);
-  const auto without = diffusion::predict(schedule.prediction, bar, halves[0], x);
-  const auto with = diffusion::predict(schedule.prediction, bar, halves[1], x);
+  const auto without = diffusion::predict(schedule.prediction, here, halves[0], x);
+  const auto with = diffusion::predict(schedule.prediction, here, halves[1], x);
   const at::Tensor x0 = with.x0 + scale * (with.x0 - without.x0);
   const at::Tensor epsilon = with.epsilon + scale * (with.epsilon - without.epsilon);
-  return diffusion::add_noise(bar_previous, x0, epsilon);
+  return diffusion::add_noise(there, x0, epsilon);
 }
 
 at::Tensor teacher_step(const diffusion::UNet& teacher,
@@ -165,8 +165,7 @@ LcdPrediction lcd_predict(const diffusion::UNet& student,
                           const LcdBatch& batch) {
   const at::Tensor t =
       data::to_device(schedule.t, batch.index.device()).index_select(0, batch.index);
-  const at::Tensor bar = alpha_bar_at(schedule, t);
-  const at::Tensor noisy = diffusion::add_noise(bar, batch.latents, batch.noise);
+  const at::Tensor noisy = diffusion::add_noise(levels_at(schedule, t), batch.latents, batch.noise);
   LcdPrediction result;
   {
     const at::NoGradGuard no_gradient;

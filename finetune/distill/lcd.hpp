@@ -18,15 +18,18 @@ namespace finetune {
 // training timesteps below.
 struct LcdSchedule {
   diffusion::Prediction prediction = diffusion::Prediction::kEpsilon;
-  double timestep_scaling = 10;  // of the boundary condition
-  at::Tensor alphas_cumprod;     // [num_train_timesteps] fp64
-  at::Tensor t, previous;        // [N] int64; previous[0] is 0, where the student is the identity
+  double timestep_scaling = 10;   // of the boundary condition
+  diffusion::NoiseLevels levels;  // of all training timesteps: [num_train_timesteps] fp64
+  at::Tensor t, previous;         // [N] int64; previous[0] is 0, where the student is the identity
 };
 // N = num_ddim_timesteps. Throws BadInput, naming the nearest N that do, when N does not divide the
 // schedule.
 LcdSchedule lcd_schedule(const diffusion::NoiseSchedule& schedule,
                          int64_t num_ddim_timesteps,
                          double timestep_scaling);
+
+// The noise levels at t: [B] int64 -> [B, 1, 1, 1] fp64, on the device of t.
+diffusion::NoiseLevels levels_at(const LcdSchedule& schedule, const at::Tensor& t);
 
 // c_skip = s^2 / (u^2 + s^2), c_out = u / sqrt(u^2 + s^2) with u = timestep_scaling t, s = 0.5: the
 // identity at t = 0, x0 alone nearly everywhere else. (Song et al., "Consistency models", 2023, eq.

@@ -324,9 +324,8 @@ ChainState last_step_state(const Distillation& run,
     const int64_t point = points - 1 - i * points / steps;  // as LCM sampling spaces them
     if (i > 0) {
       const at::Tensor clean = consistency(student, run.schedule, state.x, state.t, conditions);
-      const at::Tensor bar = run.schedule.alphas_cumprod.index_select(0, run.schedule.t[point]);
-      state.x = diffusion::add_noise(data::to_device(bar.view({1, 1, 1, 1}), run.task.device),
-                                     clean, noise());
+      const at::Tensor t = data::to_device(run.schedule.t[point].view({1}), run.task.device);
+      state.x = diffusion::add_noise(levels_at(run.schedule, t), clean, noise());
     }
     state.t = data::to_device(run.schedule.t[point], run.task.device).expand({rows});
   }

@@ -176,8 +176,7 @@ at::Tensor min_snr_weights(const diffusion::NoiseSchedule& schedule,
                            const at::Tensor& t,
                            double gamma) {
   if (gamma <= 0) return at::ones_like(t, at::kFloat);
-  const at::Tensor alpha_bar = at::tensor(schedule.alphas_cumprod, at::kDouble).index_select(0, t);
-  const at::Tensor snr = alpha_bar / (1 - alpha_bar);
+  const at::Tensor snr = diffusion::signal_to_noise_ratios(schedule).index_select(0, t);
   return (snr.clamp_max(gamma) / snr).to(at::kFloat);
 }
 

@@ -37,7 +37,7 @@ Need need_of(const diffusion::Pipeline& pipeline,
   options.width /= shrink;
   options.micro_batch = images;
   options.strength = 1;
-  options.sampler = {.sampler = diffusion::Sampler::kDdim, .steps = 1};
+  options.sampler = {.steps = 1};
   if (diffusion::edits_images(pipeline))
     request.source = at::zeros({3, options.height, options.width});
   request.change.reset();

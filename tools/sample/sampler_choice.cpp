@@ -6,25 +6,38 @@
 #include "data/images/generation_parameters.hpp"
 
 namespace tools {
+namespace {
+
+// "DDIM and TCD"
+std::string with_eta() {
+  std::string names;
+  for (const diffusion::Sampler* row : diffusion::samplers()) {
+    if (row->has_eta) names += (names.empty() ? "" : " and ") + std::string(row->label);
+  }
+  return names;
+}
+
+}  // namespace
 
 diffusion::SamplerChoice settle_sampler(const std::string& method,
                                         const std::string& spacing,
                                         double eta,
                                         diffusion::Pipeline& pipeline) {
   auto& scheduler = pipeline.scheduler;
-  diffusion::SamplerChoice choice{.sampler = scheduler.sampler, .sigmas = scheduler.sigmas};
+  diffusion::SamplerChoice choice{.sampler = scheduler.sampler,
+                                  .sigma_schedule = scheduler.sigma_schedule};
   if (!method.empty()) {
     choice = diffusion::sampler_from_name(method, "--sampling_method");
-    scheduler.sigmas = choice.sigmas;
-  } else if (!diffusion::sampler_of_class(scheduler.class_name)) {
+    scheduler.sigma_schedule = choice.sigma_schedule;
+  } else if (diffusion::sampler_of_class(scheduler.class_name) == nullptr) {
     std::cerr << "note: the model names " << scheduler.class_name
-              << ", which is not here; sampling with DDIM\n";
+              << ", which laurel lacks; sampling with DDIM\n";
   }
   if (!spacing.empty())
     scheduler.timestep_spacing = diffusion::spacing_from_name(spacing, "--timestep_spacing");
-  if (eta > 0 && !diffusion::has_eta(choice.sampler)) {
+  if (eta > 0 && !choice.sampler->has_eta) {
     throw data::BadInput("--eta: expected 0 with " + diffusion::sampler_label(choice) + ", found " +
-                         data::short_number(eta) + "; only DDIM and TCD have an eta");
+                         data::short_number(eta) + "; only " + with_eta() + " have an eta");
   }
   return choice;
 }

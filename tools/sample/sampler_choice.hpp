@@ -3,12 +3,13 @@
 #include <string>
 
 #include "diffusion/pipeline/pipeline.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 
 namespace tools {
 
-// Puts the asked sampler and spacing ("": the model's) into the pipeline's scheduler, and says on
-// stderr where the model names a sampler that is not here. Throws BadInput for an unknown name, and
-// for an eta above 0 with a sampler that has none.
+// Sets the pipeline's scheduler to the given method and spacing ("": the model's own), and notes on
+// stderr that laurel lacks the model's own method. Throws BadInput for an unknown name, and for an
+// eta above 0 with a method that has none.
 diffusion::SamplerChoice settle_sampler(const std::string& method,
                                         const std::string& spacing,
                                         double eta,

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "data/base/error.hpp"
-#include "diffusion/sampling/methods.hpp"
+#include "diffusion/sampling/sigma_schedule.hpp"
 
 namespace diffusion {
 namespace {
@@ -16,16 +16,16 @@ struct Exponential {
 };
 
 Exponential exponential(double from, double to, bool sde, bool heun) {
-  const Mix at = mix_of_sigma(from), next = mix_of_sigma(to);
+  const NoiseLevel at = level_of_sigma(from), next = level_of_sigma(to);
   const double rest = to / from;  // exp(-h)
   const double h = -std::log(rest), width = sde ? 2 * h : h;
-  Exponential step{.h = h, .alpha = next.alpha};
-  step.from_start = next.spread / at.spread * (sde ? rest : 1);
+  Exponential step{.h = h, .alpha = next.signal};
+  step.from_start = next.noise / at.noise * (sde ? rest : 1);
   step.phi1 = 1 - (sde ? rest * rest : rest);
   const double mean = 1 - step.phi1 / width;  // the weight of a slope, exactly
   step.phi2 = heun ? mean : step.phi1 / 2;
   step.phi3 = 0.5 - mean / width;
-  step.noise = sde ? next.spread * std::sqrt(step.phi1) : 0;
+  step.noise = sde ? next.noise * std::sqrt(step.phi1) : 0;
   return step;
 }
 
@@ -41,7 +41,7 @@ SamplerCall call_of(const Exponential& step, std::vector<double> weights) {
 
 void set_input(SamplerCall& call, double timestep, double sigma, Prediction prediction) {
   call.timestep = timestep;
-  call.estimate = x0_estimate(prediction, mix_of_sigma(sigma));
+  call.estimate = x0_from(prediction, level_of_sigma(sigma));
 }
 
 // D0 = e0; D1, D2: the slope and curvature of e0, e1, e2 that lie r0, r0 + r1 steps back.
@@ -82,17 +82,26 @@ std::vector<int64_t> singlestep_orders(const SchedulerConfig& config, int64_t st
   return orders;
 }
 
-}  // namespace
-
-SamplerTable dpm_multistep_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
+// sigma_levels, but diffusers cuts off the timesteps of Karras sigmas on a cosine schedule.
+SigmaLevels multistep_levels(const NoiseSchedule& schedule, const SamplerOptions& options) {
+  SigmaLevels levels = sigma_levels(schedule, options);
+  levels.sigmas.back() = final_sigma(schedule);
   const SchedulerConfig& config = schedule.config;
-  const SigmaLevels levels = sigma_levels(schedule, options);
-  const size_t count = levels.timesteps.size();
-  const bool sde = options.sampler == Sampler::kDpmpp2mSde, few = count < 15;
-  if (sde && config.solver_order > 2) {
-    throw data::BadInput("scheduler: solver_order: expected 1 or 2 with DPM++ 2M SDE, found " +
-                         std::to_string(config.solver_order));
+  if (config.sigma_schedule != nullptr && config.beta_schedule == "squaredcos_cap_v2") {
+    const auto trained = training_sigmas(schedule);
+    for (size_t i = 0; i < levels.timesteps.size(); ++i)
+      levels.timesteps[i] = std::floor(timestep_of(levels.sigmas[i], trained));
   }
+  return levels;
+}
+
+SamplerTable multistep_table(const NoiseSchedule& schedule,
+                             const SamplerOptions& options,
+                             bool sde) {
+  const SchedulerConfig& config = schedule.config;
+  const SigmaLevels levels = multistep_levels(schedule, options);
+  const size_t count = levels.timesteps.size();
+  const bool few = count < 15;
   const bool lower_last = config.euler_at_final || (config.lower_order_final && few) ||
                           config.final_sigmas_type == "zero";
   const auto gap = [&](size_t i) { return std::log(levels.sigmas[i] / levels.sigmas[i + 1]); };
@@ -111,9 +120,24 @@ SamplerTable dpm_multistep_table(const NoiseSchedule& schedule, const SamplerOpt
   return table;
 }
 
-SamplerTable dpm_singlestep_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
-  const SchedulerConfig& config = schedule.config;
-  const SigmaLevels levels = sigma_levels(schedule, options);
+SamplerTable ode_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
+  return multistep_table(schedule, options, false);
+}
+
+SamplerTable sde_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
+  if (schedule.config.solver_order > 2) {
+    throw data::BadInput("scheduler: solver_order: expected 1 or 2 with DPM++ 2M SDE, found " +
+                         std::to_string(schedule.config.solver_order));
+  }
+  return multistep_table(schedule, options, true);
+}
+
+SamplerTable singlestep_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
+  NoiseSchedule spaced = schedule;
+  spaced.config.timestep_spacing = Spacing::kLinspace;  // diffusers' class knows no other
+  const SchedulerConfig& config = spaced.config;
+  SigmaLevels levels = sigma_levels(spaced, options);
+  levels.sigmas.back() = final_sigma(spaced);
   const auto orders = singlestep_orders(config, options.steps);
   const bool heun = config.solver_type == "heun";
   SamplerTable table;
@@ -131,5 +155,45 @@ SamplerTable dpm_singlestep_table(const NoiseSchedule& schedule, const SamplerOp
   }
   return table;
 }
+
+void set_singlestep_defaults(SchedulerConfig& config) { config.lower_order_final = false; }
+
+}  // namespace
+
+extern const Sampler kDpmpp2m{
+    .flag = "dpm++2m",
+    .label = "DPM++ 2M",
+    .diffusers_class = "DPMSolverMultistepScheduler",
+    .algorithm_type = "dpmsolver++",
+    .aliases = {"dpmsolver++"},
+    .config_keys = {"solver_order", "solver_type", "lower_order_final", "euler_at_final"},
+    .takes_sigma_schedule = true,
+    .integer_timesteps = true,
+    .stochastic = draws_never,
+    .table = ode_table};
+
+extern const Sampler kDpmpp2mSde{
+    .flag = "dpm++2m_sde",
+    .label = "DPM++ 2M SDE",
+    .diffusers_class = "DPMSolverMultistepScheduler",
+    .algorithm_type = "sde-dpmsolver++",
+    .aliases = {"dpm++2msdegpu"},
+    .config_keys = {"solver_order", "solver_type", "lower_order_final", "euler_at_final"},
+    .takes_sigma_schedule = true,
+    .integer_timesteps = true,
+    .stochastic = draws_always,
+    .table = sde_table};
+
+extern const Sampler kDpmpp2s{.flag = "dpm++2s",
+                              .label = "DPM++ 2S",
+                              .diffusers_class = "DPMSolverSinglestepScheduler",
+                              .algorithm_type = "dpmsolver++",
+                              .aliases = {"dpmsingle"},
+                              .config_keys = {"solver_order", "solver_type", "lower_order_final"},
+                              .takes_sigma_schedule = true,
+                              .integer_timesteps = true,
+                              .stochastic = draws_never,
+                              .class_defaults = set_singlestep_defaults,
+                              .table = singlestep_table};
 
 }  // namespace diffusion

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "diffusion/sampling/methods.hpp"
+#include "diffusion/sampling/sigma_schedule.hpp"
 
 namespace diffusion {
 namespace {
@@ -11,12 +11,12 @@ namespace {
 // The network sees alpha times the state, which has unit variance.
 SamplerCall call_at(double timestep,
                     double sigma,
-                    Estimate (*estimate)(Prediction, const Mix&),
+                    OutputTransform (*estimate)(Prediction, const NoiseLevel&),
                     Prediction prediction) {
-  const Mix mix = mix_of_sigma(sigma);
-  SamplerCall call{.timestep = timestep, .input_scale = mix.alpha};
-  call.estimate = estimate(prediction, mix);
-  call.estimate.from_x *= mix.alpha;
+  const NoiseLevel level = level_of_sigma(sigma);
+  SamplerCall call{.timestep = timestep, .input_scale = level.signal};
+  call.estimate = estimate(prediction, level);
+  call.estimate.from_x *= level.signal;
   return call;
 }
 
@@ -40,23 +40,28 @@ void set_euler(SamplerCall& call, double from, double to) {
   call.from_estimates = {1 - to / from};
 }
 
-}  // namespace
-
 // Karras et al. 2022, algorithm 1 without churn; or the ancestral kind.
-SamplerTable euler_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
-  const SigmaLevels levels = sigma_levels(schedule, options);
+SamplerTable euler_steps(const NoiseSchedule& schedule, const SigmaLevels& levels, bool noisy) {
   SamplerTable table{.initial_scale = initial_scale(schedule, levels.sigmas.front())};
   for (size_t i = 0; i < levels.timesteps.size(); ++i) {
     const double from = levels.sigmas[i], to = levels.sigmas[i + 1];
-    const bool noisy = options.sampler == Sampler::kEulerAncestral;
     const Ancestral part = noisy ? ancestral(from, to) : Ancestral{.down = to, .up = 0};
-    SamplerCall call =
-        call_at(levels.timesteps[i], from, x0_estimate, schedule.config.prediction_type);
+    SamplerCall call = call_at(levels.timesteps[i], from, x0_from, schedule.config.prediction_type);
     set_euler(call, from, part.down);
     call.from_noise = part.up;
     table.calls.push_back(call);
   }
   return table;
+}
+
+SamplerTable euler_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
+  SigmaLevels levels = sigma_levels(schedule, options);
+  levels.sigmas.back() = final_sigma(schedule);
+  return euler_steps(schedule, levels, false);
+}
+
+SamplerTable euler_ancestral_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
+  return euler_steps(schedule, sigma_levels(schedule, options), true);
 }
 
 // Karras et al. 2022, algorithm 1 without churn, whole: an Euler step, then again with the mean of
@@ -67,12 +72,12 @@ SamplerTable heun_table(const NoiseSchedule& schedule, const SamplerOptions& opt
   SamplerTable table{.initial_scale = initial_scale(schedule, levels.sigmas.front())};
   for (size_t i = 0; i < levels.timesteps.size(); ++i) {
     const double from = levels.sigmas[i], to = levels.sigmas[i + 1];
-    SamplerCall first = call_at(levels.timesteps[i], from, epsilon_estimate, prediction);
+    SamplerCall first = call_at(levels.timesteps[i], from, epsilon_from, prediction);
     first.from_start = 1;
     first.from_estimates = {to - from};
     table.calls.push_back(first);
     if (to == 0) continue;
-    SamplerCall second = call_at(levels.timesteps[i + 1], to, epsilon_estimate, prediction);
+    SamplerCall second = call_at(levels.timesteps[i + 1], to, epsilon_from, prediction);
     second.start_from_x = 0;
     second.start_from_start = 1;
     second.from_start = 1;
@@ -94,12 +99,12 @@ SamplerTable dpm_sde_table(const NoiseSchedule& schedule, const SamplerOptions& 
   for (size_t i = 0; i < levels.timesteps.size(); ++i) {
     const double from = levels.sigmas[i], to = levels.sigmas[i + 1], middle = std::sqrt(from * to);
     const Ancestral half = ancestral(from, middle), whole = ancestral(from, to);
-    SamplerCall first = call_at(levels.timesteps[i], from, x0_estimate, prediction);
+    SamplerCall first = call_at(levels.timesteps[i], from, x0_from, prediction);
     set_euler(first, from, half.down);
     first.from_noise = half.up;
     table.calls.push_back(first);
     if (to == 0) continue;
-    SamplerCall second = call_at(timestep_of(middle, trained), middle, x0_estimate, prediction);
+    SamplerCall second = call_at(timestep_of(middle, trained), middle, x0_from, prediction);
     second.start_from_x = 0;
     second.start_from_start = 1;
     set_euler(second, from, whole.down);
@@ -109,5 +114,44 @@ SamplerTable dpm_sde_table(const NoiseSchedule& schedule, const SamplerOptions& 
   }
   return table;
 }
+
+// Unlike diffusers' other classes, these two have Stable Diffusion's range of betas.
+void set_sd_range(SchedulerConfig& config) {
+  config.beta_start = 0.00085;
+  config.beta_end = 0.012;
+}
+
+}  // namespace
+
+extern const Sampler kEuler{.flag = "euler",
+                            .label = "Euler",
+                            .diffusers_class = "EulerDiscreteScheduler",
+                            .takes_sigma_schedule = true,
+                            .stochastic = draws_never,
+                            .table = euler_table};
+
+extern const Sampler kEulerAncestral{.flag = "euler_a",
+                                     .label = "Euler a",
+                                     .diffusers_class = "EulerAncestralDiscreteScheduler",
+                                     .aliases = {"eulerancestral"},
+                                     .stochastic = draws_always,
+                                     .table = euler_ancestral_table};
+
+extern const Sampler kHeun{.flag = "heun",
+                           .label = "Heun",
+                           .diffusers_class = "HeunDiscreteScheduler",
+                           .takes_sigma_schedule = true,
+                           .stochastic = draws_never,
+                           .class_defaults = set_sd_range,
+                           .table = heun_table};
+
+extern const Sampler kDpmppSde{.flag = "dpm++sde",
+                               .label = "DPM++ SDE",
+                               .diffusers_class = "DPMSolverSDEScheduler",
+                               .aliases = {"dpm++sdegpu"},
+                               .takes_sigma_schedule = true,
+                               .stochastic = draws_always,
+                               .class_defaults = set_sd_range,
+                               .table = dpm_sde_table};
 
 }  // namespace diffusion

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "data/base/error.hpp"
-#include "diffusion/sampling/methods.hpp"
+#include "diffusion/sampling/sampler.hpp"
 
 namespace diffusion {
 namespace {
@@ -27,7 +27,8 @@ struct Pndm {
           "steps: PNDM cannot begin at zero signal (rescale_betas_zero_snr); take "
           "another sampling method or leading spacing");
     }
-    const Estimate epsilon = epsilon_estimate(schedule.config.prediction_type, mix_of_alpha_bar(a));
+    const OutputTransform epsilon =
+        epsilon_from(schedule.config.prediction_type, level_of_alpha_bar(a));
     const double change = (b - a) / (a * std::sqrt(1 - b) + std::sqrt(a * (1 - a) * b));
     SamplerCall call{.timestep = static_cast<double>(timestep)};
     call.from_start = std::sqrt(b / a) - change * epsilon.from_x;
@@ -68,8 +69,6 @@ struct Pndm {
   }
 };
 
-}  // namespace
-
 SamplerTable pndm_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
   const auto timesteps = inference_timesteps(schedule.config, options.steps);
   const int64_t stride = schedule.config.num_train_timesteps / options.steps;
@@ -94,5 +93,17 @@ SamplerTable pndm_table(const NoiseSchedule& schedule, const SamplerOptions& opt
   }
   return pndm.table;
 }
+
+void set_defaults(SchedulerConfig& config) { config.skip_prk_steps = false; }
+
+}  // namespace
+
+extern const Sampler kPndm{.flag = "pndm",
+                           .label = "PLMS",
+                           .diffusers_class = "PNDMScheduler",
+                           .config_keys = {"skip_prk_steps"},
+                           .stochastic = draws_never,
+                           .class_defaults = set_defaults,
+                           .table = pndm_table};
 
 }  // namespace diffusion

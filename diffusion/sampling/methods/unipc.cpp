@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "data/base/error.hpp"
-#include "diffusion/sampling/methods.hpp"
+#include "diffusion/sampling/sigma_schedule.hpp"
 
 namespace diffusion {
 namespace {
@@ -33,11 +33,11 @@ struct UniStep {
 
 UniStep uni_step(
     const std::vector<double>& sigmas, size_t from, size_t order, bool bh1, bool correct) {
-  const Mix at = mix_of_sigma(sigmas[from]), next = mix_of_sigma(sigmas[from + 1]);
+  const NoiseLevel at = level_of_sigma(sigmas[from]), next = level_of_sigma(sigmas[from + 1]);
   const double h = std::log(sigmas[from] / sigmas[from + 1]), phi = std::expm1(-h);
-  UniStep step{.from_start = next.spread / at.spread, .weights = {}};
+  UniStep step{.from_start = next.noise / at.noise, .weights = {}};
   step.weights.assign(order + 1, 0.0);
-  step.weights[1] = -next.alpha * phi;
+  step.weights[1] = -next.signal * phi;
   if (order == 1 && !correct) return step;
   if (!(h > 0 && std::isfinite(h))) {
     throw data::BadInput(
@@ -58,18 +58,24 @@ UniStep uni_step(
   const bool simple = r.size() == 1;  // 1/2, not exact, as the paper and diffusers have it
   const std::vector<double> rho = simple ? std::vector<double>{0.5} : solve_powers(r, b);
   for (size_t i = 0; i < r.size(); ++i) {
-    const double weight = -next.alpha * scale * rho[i] / r[i];
+    const double weight = -next.signal * scale * rho[i] / r[i];
     step.weights[correct && i + 1 == r.size() ? 0 : i + 2] += weight;
     step.weights[1] -= weight;
   }
   return step;
 }
 
-}  // namespace
+// With sigma_min as the end, diffusers repeats the last of Karras sigmas and the like.
+SigmaLevels unipc_levels(const NoiseSchedule& schedule, const SamplerOptions& options) {
+  SigmaLevels levels = sigma_levels(schedule, options);
+  const double last = levels.sigmas[levels.timesteps.size() - 1], end = final_sigma(schedule);
+  levels.sigmas.back() = end > 0 && schedule.config.sigma_schedule != nullptr ? last : end;
+  return levels;
+}
 
 SamplerTable unipc_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
   const SchedulerConfig& config = schedule.config;
-  const SigmaLevels levels = sigma_levels(schedule, options);
+  const SigmaLevels levels = unipc_levels(schedule, options);
   const size_t count = levels.timesteps.size();
   const bool bh1 = config.solver_type == "bh1";
   const auto& off = config.disable_corrector;
@@ -77,7 +83,7 @@ SamplerTable unipc_table(const NoiseSchedule& schedule, const SamplerOptions& op
   size_t order = 0;
   for (size_t i = 0; i < count; ++i) {
     SamplerCall call{.timestep = levels.timesteps[i]};
-    call.estimate = x0_estimate(config.prediction_type, mix_of_sigma(levels.sigmas[i]));
+    call.estimate = x0_from(config.prediction_type, level_of_sigma(levels.sigmas[i]));
     const bool disabled =
         std::find(off.begin(), off.end(), static_cast<int64_t>(i) - 1) != off.end();
     if (i > 0 && !disabled) {
@@ -95,5 +101,17 @@ SamplerTable unipc_table(const NoiseSchedule& schedule, const SamplerOptions& op
   }
   return table;
 }
+
+}  // namespace
+
+extern const Sampler kUniPc{.flag = "unipc",
+                            .label = "UniPC",
+                            .diffusers_class = "UniPCMultistepScheduler",
+                            .aliases = {"unipcbh2"},
+                            .config_keys = {"solver_order", "solver_type", "lower_order_final"},
+                            .takes_sigma_schedule = true,
+                            .integer_timesteps = true,
+                            .stochastic = draws_never,
+                            .table = unipc_table};
 
 }  // namespace diffusion

@@ -13,6 +13,7 @@
 #include "diffusion/checkpoints/save_in_source_format.hpp"
 #include "diffusion/checkpoints/traits.hpp"
 #include "diffusion/pipeline/generate.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 #include "tests/support/golden.hpp"
 
 namespace {
@@ -57,7 +58,7 @@ std::string refusal(const fs::path& path, const diffusion::SingleFileOptions& op
 
 at::Tensor images_of(const diffusion::Pipeline& pipeline) {
   diffusion::GenerateOptions options;
-  options.sampler = {.sampler = diffusion::Sampler::kDdim, .steps = 4, .eta = 0, .on_step = {}};
+  options.sampler = {.steps = 4, .eta = 0, .on_step = {}};
   options.guidance.scale = 5.0;
   options.micro_batch = 2;
   std::vector<diffusion::ImageRequest> requests;
@@ -141,7 +142,7 @@ TEST(SingleFile, AnLcmReadsItsGuidanceAndAnEditingModelEightChannels) {
   EXPECT_EQ(lcm.pipeline.unet.config.time_cond_proj_dim, 6);
   EXPECT_TRUE(at::equal(lcm.pipeline.unet.time_cond_proj.weight, projection));
   EXPECT_EQ(lcm.pipeline.class_name, "LatentConsistencyModelPipeline");
-  EXPECT_EQ(lcm.pipeline.scheduler.sampler, diffusion::Sampler::kLcm);
+  EXPECT_EQ(lcm.pipeline.scheduler.sampler, diffusion::sampler_of_class("LCMScheduler"));
   const auto edit = diffusion::load_single_file(
       changed_file("sd1",
                    [](Weights& w) {

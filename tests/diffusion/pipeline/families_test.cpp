@@ -11,6 +11,7 @@
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/single_file.hpp"
 #include "diffusion/pipeline/generate.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_families.hpp"
@@ -81,7 +82,7 @@ diffusion::GenerateOptions options_of(const nlohmann::json& row, Pipeline& pipel
                      .target_width = asked["target_size"][1]};
   }
   options.micro_batch = 2;
-  pipeline.scheduler.sigmas = diffusion::Sigmas::kPlain;
+  pipeline.scheduler.sigma_schedule = nullptr;
   return options;
 }
 

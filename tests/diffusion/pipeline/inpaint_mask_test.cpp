@@ -9,11 +9,10 @@
 #include <cmath>
 
 #include "diffusion/pipeline/generate.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 #include "tests/support/edit_task.hpp"
 
 namespace {
-
-using diffusion::Sampler;
 
 // A network that knows the image: what it says always leads to x0.
 diffusion::Denoiser knowing(const diffusion::NoiseSchedule& schedule,
@@ -23,8 +22,8 @@ diffusion::Denoiser knowing(const diffusion::NoiseSchedule& schedule,
   return [&schedule, x0, &seen, &timesteps](const at::Tensor& x, double t) {
     seen.push_back(x);
     timesteps.push_back(t);
-    const double abar = diffusion::alpha_bar_between(schedule, t);
-    return (x - std::sqrt(abar) * x0) / std::sqrt(1 - abar);
+    return diffusion::output_for(schedule.config.prediction_type,
+                                 diffusion::level_between(schedule, t), x, x0);
   };
 }
 
@@ -33,10 +32,7 @@ TEST(Start, EveryMethodBeginsAtTheNoisedImageAndEndsAtIt) {
   auto generator = at::detail::createCPUGenerator(1);
   const at::Tensor x0 = at::randn({2, 4, 8, 8}, generator),
                    noise = at::randn({2, 4, 8, 8}, generator);
-  for (const auto sampler :
-       {Sampler::kDdim, Sampler::kDdpm, Sampler::kPndm, Sampler::kEuler, Sampler::kEulerAncestral,
-        Sampler::kHeun, Sampler::kDpmpp2m, Sampler::kDpmpp2mSde, Sampler::kDpmpp2s,
-        Sampler::kDpmppSde, Sampler::kUniPc, Sampler::kLcm}) {
+  for (const diffusion::Sampler* sampler : diffusion::samplers()) {
     std::vector<at::Tensor> seen;
     std::vector<double> timesteps;
     auto generators = diffusion::image_generators({1, 2});
@@ -44,12 +40,10 @@ TEST(Start, EveryMethodBeginsAtTheNoisedImageAndEndsAtIt) {
     const int64_t all = diffusion::network_calls(schedule, options);
     const at::Tensor result = diffusion::sample_from(
         {x0, 0.5}, knowing(schedule, x0, seen, timesteps), noise, schedule, generators, options);
-    const std::string name = diffusion::sampler_label({.sampler = sampler});
+    const std::string name = sampler->label;
     EXPECT_NEAR(static_cast<double>(seen.size()), static_cast<double>(all) / 2, 1.6) << name;
-    const double abar = diffusion::alpha_bar_between(schedule, timesteps[0]);
-    EXPECT_LT(
-        (seen[0] - std::sqrt(abar) * x0 - std::sqrt(1 - abar) * noise).abs().max().item<double>(),
-        0.02)
+    const auto level = diffusion::level_between(schedule, timesteps[0]);
+    EXPECT_LT((seen[0] - diffusion::add_noise(level, x0, noise)).abs().max().item<double>(), 0.02)
         << name;
     EXPECT_LT((result - x0).abs().mean().item<double>(), 0.06) << name;
   }
@@ -105,9 +99,9 @@ TEST(Keep, LeadsEveryPredictionToTheSource) {
     const auto schedule = diffusion::make_schedule(config);
     const auto zero = [](const at::Tensor& x, double) { return at::zeros_like(x); };
     const auto denoiser = diffusion::masked_denoiser(zero, schedule, {at::zeros({1, 1, 8, 8}), x0});
-    const double abar = schedule.alphas_cumprod[400];
-    const at::Tensor x = std::sqrt(abar) * x0 + std::sqrt(1 - abar) * noise;
-    const at::Tensor found = diffusion::predict(prediction, abar, denoiser(x, 400.0), x).x0;
+    const auto level = diffusion::level_at(schedule, 400);
+    const at::Tensor x = diffusion::add_noise(level, x0, noise);
+    const at::Tensor found = diffusion::predict(prediction, level, denoiser(x, 400.0), x).x0;
     EXPECT_TRUE(at::allclose(found, x0, 1e-4, 1e-5));
   }
 }

@@ -7,6 +7,7 @@
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <map>
 #include <string>
 
@@ -102,8 +103,11 @@ TEST(KernelCounts, AStepPassesManyTimesOverFewValues) {
   const auto counts = counts_of([] {
     const at::Tensor x = meta({1, 4, 64, 64});
     const at::Tensor output = diffusion::guide(meta({2, 4, 64, 64}), 7.5);
-    const diffusion::StepCoefficients step{
-        .alpha_bar = 0.5, .alpha_bar_previous = 0.6, .sigma = 0.3, .kappa = -1};
+    const diffusion::StepCoefficients step{.here = diffusion::level_of_alpha_bar(0.5),
+                                           .there = diffusion::level_of_alpha_bar(0.6),
+                                           .sigma = 0.3,
+                                           .from_epsilon = std::sqrt(0.31),
+                                           .kappa = -1};
     const auto drawn = diffusion::ddim_sample(step, diffusion::Prediction::kEpsilon, output, x,
                                               meta({1, 4, 64, 64}));
     diffusion::log_ratio(drawn.mean, x, drawn.next, step.sigma);

@@ -21,6 +21,8 @@ std::vector<diffusion::StepCoefficients> sd_steps(int64_t count, double eta, dou
   return diffusion::ddim_steps(diffusion::make_schedule({}), count, eta, sigma_min);
 }
 
+double alpha_bar(const diffusion::NoiseLevel& level) { return level.signal * level.signal; }
+
 // Constants of Stable Diffusion 1: T, step, t, t', sigma and |kappa| at eta = 1, computed apart
 // from this code.
 struct KnownStep {
@@ -49,7 +51,8 @@ TEST(Step, SetAlphaToOneEndsWithoutNoise) {
   config.set_alpha_to_one = true;
   const auto last = diffusion::ddim_steps(diffusion::make_schedule(config), 10, 1.0, 0).back();
   EXPECT_EQ(last.previous, -1);
-  EXPECT_EQ(last.alpha_bar_previous, 1.0);
+  EXPECT_EQ(last.there.signal, 1.0);
+  EXPECT_EQ(last.there.noise, 0.0);
   EXPECT_EQ(last.sigma, 0.0);
 }
 
@@ -63,7 +66,7 @@ TEST(Step, FloorRaisesEverySigmaBelowIt) {
 TEST(Step, EtaOneIsTheDdpmPosterior) {
   const at::Tensor x = random({2, 4, 3, 3}, 1), epsilon = random({2, 4, 3, 3}, 2);
   for (const auto& step : sd_steps(50, 1.0)) {
-    const double a = step.alpha_bar, b = step.alpha_bar_previous;
+    const double a = alpha_bar(step.here), b = alpha_bar(step.there);
     const at::Tensor x0 = (x - std::sqrt(1 - a) * epsilon) / std::sqrt(a);
     // Ho et al. 2020, eq. 7, with alpha = a / b.
     const at::Tensor mean =
@@ -75,13 +78,24 @@ TEST(Step, EtaOneIsTheDdpmPosterior) {
   }
 }
 
+// step_between has another rounding than ddim_steps, whose runs keep their bits.
+TEST(Step, BetweenLevelsIsDdimsOnAVariancePreservingPath) {
+  for (const double eta : {0.0, 0.6, 1.0}) {
+    for (const auto& step : sd_steps(20, eta, 0.05)) {
+      const auto between =
+          diffusion::step_between(step.here, step.there, Prediction::kEpsilon, eta, 0.05);
+      EXPECT_NEAR(between.sigma, step.sigma, 1e-12);
+      EXPECT_NEAR(between.from_epsilon, step.from_epsilon, 1e-12);
+      EXPECT_NEAR(between.kappa, step.kappa, 1e-12);
+    }
+  }
+}
+
 TEST(Step, LogProbabilityOfAHandMadeCase) {
-  const diffusion::StepCoefficients step{.timestep = 1,
-                                         .previous = 0,
-                                         .alpha_bar = 0.25,
-                                         .alpha_bar_previous = 0.64,
+  const diffusion::StepCoefficients step{.here = {.signal = 0.5, .noise = std::sqrt(0.75)},
+                                         .there = {.signal = 0.8, .noise = 0.6},
                                          .sigma = 0.5,
-                                         .kappa = 0};
+                                         .from_epsilon = std::sqrt(0.11)};
   const at::Tensor x = at::full({1, 1, 1, 2}, 1.0, at::kDouble), epsilon = at::zeros_like(x);
   // x0 = 1 / 0.5 = 2, mean = 0.8 * 2 = 1.6; next = (1.6, 2.6) is (0, 2) sigma away.
   const auto scored =
@@ -128,9 +142,8 @@ TEST(Step, KappaIsTheSlopeOfTheMean) {
 TEST(Step, TheThreePredictionsDescribeOneStep) {
   const at::Tensor x0 = random({2, 4, 2, 2}, 6), noise = random({2, 4, 2, 2}, 7);
   const auto step = sd_steps(20, 0.5)[7];
-  const double a = step.alpha_bar;
-  const at::Tensor x = std::sqrt(a) * x0 + std::sqrt(1 - a) * noise;
-  const at::Tensor v = std::sqrt(a) * noise - std::sqrt(1 - a) * x0;
+  const auto [a, s] = step.here;
+  const at::Tensor x = a * x0 + s * noise, v = a * noise - s * x0;
   const auto by_epsilon = diffusion::ddim_sample(step, Prediction::kEpsilon, noise, x, noise);
   EXPECT_TRUE(at::allclose(diffusion::ddim_sample(step, Prediction::kV, v, x, noise).next,
                            by_epsilon.next, 1e-9, 1e-12));

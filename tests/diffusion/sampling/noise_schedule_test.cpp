@@ -10,13 +10,14 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "diffusion/pipeline/guidance.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 
 namespace fs = std::filesystem;
 
 namespace {
 
 using diffusion::Prediction;
-using diffusion::Sampler;
+using diffusion::sampler_of_flag;
 using diffusion::Spacing;
 
 fs::path scratch() {
@@ -47,7 +48,7 @@ TEST(SchedulerConfig, StableDiffusionsFileIsRead) {
     "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1, "trained_betas": null,
     "clip_sample": false})");
   EXPECT_EQ(config.class_name, "PNDMScheduler");
-  EXPECT_EQ(config.sampler, Sampler::kPndm);
+  EXPECT_EQ(config.sampler, sampler_of_flag("pndm"));
   EXPECT_EQ(config.prediction_type, Prediction::kEpsilon);
   EXPECT_EQ(config.timestep_spacing, Spacing::kClassDefault);
   EXPECT_FALSE(config.set_alpha_to_one);
@@ -56,10 +57,10 @@ TEST(SchedulerConfig, StableDiffusionsFileIsRead) {
 TEST(SchedulerConfig, WrittenFilesReadBack) {
   diffusion::SchedulerConfig config;
   config.class_name = "DPMSolverMultistepScheduler";
-  config.sampler = Sampler::kDpmpp2m;
+  config.sampler = sampler_of_flag("dpm++2m");
   config.prediction_type = Prediction::kV;
   config.timestep_spacing = Spacing::kTrailing;
-  config.sigmas = diffusion::Sigmas::kKarras;
+  config.sigma_schedule = diffusion::sampler_from_name("dpm++2m_karras", "").sigma_schedule;
   config.euler_at_final = true;
   config.beta_end = 0.02;
   diffusion::write_scheduler_config(scratch() / "round", config);
@@ -68,7 +69,7 @@ TEST(SchedulerConfig, WrittenFilesReadBack) {
   EXPECT_EQ(back.sampler, config.sampler);
   EXPECT_EQ(back.prediction_type, config.prediction_type);
   EXPECT_EQ(back.timestep_spacing, config.timestep_spacing);
-  EXPECT_EQ(back.sigmas, diffusion::Sigmas::kKarras);
+  EXPECT_EQ(back.sigma_schedule, config.sigma_schedule);
   EXPECT_EQ(back.euler_at_final, true);
   EXPECT_EQ(back.beta_end, config.beta_end);
   EXPECT_EQ(diffusion::make_schedule(back).alphas_cumprod,
@@ -110,13 +111,13 @@ TEST(SchedulerConfig, AbsentKeysAreTheClasssOwn) {
   EXPECT_EQ(of("LCMScheduler").beta_schedule, "scaled_linear");
   EXPECT_EQ(of("TCDScheduler").original_inference_steps, 50);
   EXPECT_FALSE(of("DPMSolverSinglestepScheduler").lower_order_final);
-  EXPECT_EQ(of("LMSDiscreteScheduler").sampler, Sampler::kDdim);  // for its noise schedule
+  EXPECT_EQ(of("LMSDiscreteScheduler").sampler, sampler_of_flag("ddim"));  // for its noise schedule
 }
 
 TEST(SchedulerConfig, InfinityOfDiffusersIsNoError) {
   const auto config = config_from(
       R"({"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity})");
-  EXPECT_EQ(config.sampler, Sampler::kDpmpp2m);
+  EXPECT_EQ(config.sampler, sampler_of_flag("dpm++2m"));
   EXPECT_EQ(config.beta_schedule, "linear");  // that class's default
 }
 
@@ -157,44 +158,63 @@ TEST(SchedulerConfig, MistakesAreNamed) {
 }
 
 TEST(SamplerNames, EverySpellingIsKnown) {
-  using diffusion::Sigmas;
   const struct {
     const char* name;
-    Sampler sampler;
-    Sigmas sigmas = Sigmas::kPlain;
+    const char* flag;
+    const char* sigmas = nullptr;
   } kCases[] = {
-      {"DDIMScheduler", Sampler::kDdim},
-      {"euler_a", Sampler::kEulerAncestral},
-      {"Euler a", Sampler::kEulerAncestral},
-      {"k_euler_ancestral", Sampler::kEulerAncestral},
-      {"k_heun", Sampler::kHeun},
-      {"PLMS", Sampler::kPndm},
-      {"PNDMScheduler", Sampler::kPndm},
-      {"dpm++2m", Sampler::kDpmpp2m},
-      {"DPM++ 2M Karras", Sampler::kDpmpp2m, Sigmas::kKarras},
-      {"dpmpp_2m_sde", Sampler::kDpmpp2mSde},
-      {"DPM++ 2M SDE Karras", Sampler::kDpmpp2mSde, Sigmas::kKarras},
-      {"DPM++ 2M SDE Exponential", Sampler::kDpmpp2mSde, Sigmas::kExponential},
-      {"DPM++ SDE Karras", Sampler::kDpmppSde, Sigmas::kKarras},
-      {"DPMSolverSDEScheduler", Sampler::kDpmppSde},
-      {"DPMSolverSinglestepScheduler", Sampler::kDpmpp2s},
-      {"uni_pc", Sampler::kUniPc},
-      {"UniPC beta", Sampler::kUniPc, Sigmas::kBeta},
-      {"UniPCMultistepScheduler", Sampler::kUniPc},
-      {"LCM", Sampler::kLcm},
-      {"tcd", Sampler::kTcd},
+      {"DDIMScheduler", "ddim"},
+      {"euler_a", "euler_a"},
+      {"Euler a", "euler_a"},
+      {"k_euler_ancestral", "euler_a"},
+      {"k_heun", "heun"},
+      {"PLMS", "pndm"},
+      {"PNDMScheduler", "pndm"},
+      {"dpm++2m", "dpm++2m"},
+      {"DPM++ 2M Karras", "dpm++2m", "karras"},
+      {"dpmpp_2m_sde", "dpm++2m_sde"},
+      {"DPM++ 2M SDE Karras", "dpm++2m_sde", "karras"},
+      {"DPM++ 2M SDE Exponential", "dpm++2m_sde", "exponential"},
+      {"DPM++ SDE Karras", "dpm++sde", "karras"},
+      {"DPMSolverSDEScheduler", "dpm++sde"},
+      {"DPMSolverSinglestepScheduler", "dpm++2s"},
+      {"uni_pc", "unipc"},
+      {"UniPC beta", "unipc", "beta"},
+      {"UniPCMultistepScheduler", "unipc"},
+      {"LCM", "lcm"},
+      {"tcd", "tcd"},
   };
   for (const auto& row : kCases) {
     const auto choice = diffusion::sampler_from_name(row.name, "x");
-    EXPECT_EQ(choice.sampler, row.sampler) << row.name;
-    EXPECT_EQ(choice.sigmas, row.sigmas) << row.name;
+    EXPECT_STREQ(choice.sampler->flag, row.flag) << row.name;
+    const char* suffix = choice.sigma_schedule == nullptr ? nullptr : choice.sigma_schedule->suffix;
+    EXPECT_STREQ(suffix, row.sigmas) << row.name;
     const auto again = diffusion::sampler_from_name(diffusion::sampler_label(choice), "x");
-    EXPECT_EQ(again.sampler, row.sampler) << row.name;
-    EXPECT_EQ(again.sigmas, row.sigmas) << row.name;
+    EXPECT_EQ(again.sampler, choice.sampler) << row.name;
+    EXPECT_EQ(again.sigma_schedule, choice.sigma_schedule) << row.name;
   }
-  const diffusion::SamplerChoice sde{.sampler = Sampler::kDpmpp2mSde, .sigmas = Sigmas::kKarras};
-  EXPECT_EQ(diffusion::sampler_label(sde), "DPM++ 2M SDE Karras");
-  EXPECT_EQ(diffusion::sampler_label({.sampler = Sampler::kPndm}), "PLMS");
+  const auto label = [](const char* name) {
+    return diffusion::sampler_label(diffusion::sampler_from_name(name, "x"));
+  };
+  EXPECT_EQ(label("dpm++2m_sde_karras"), "DPM++ 2M SDE Karras");
+  EXPECT_EQ(label("pndm"), "PLMS");
+}
+
+TEST(SamplerNames, EveryRowIsWholeAndItsNamesLeadToItAlone) {
+  for (const diffusion::Sampler* row : diffusion::samplers()) {
+    ASSERT_NE(row->stochastic, nullptr) << row->flag;
+    ASSERT_NE(row->table, nullptr) << row->flag;
+    EXPECT_EQ(diffusion::sampler_from_name(row->flag, "x").sampler, row);
+    EXPECT_EQ(diffusion::sampler_from_name(row->label, "x").sampler, row);
+    for (const char* alias : row->aliases)
+      EXPECT_EQ(diffusion::sampler_from_name(alias, "x").sampler, row) << alias;
+    const auto* first = diffusion::sampler_of_class(row->diffusers_class);
+    EXPECT_TRUE(first == row ||
+                (first->algorithm_type != nullptr && row->algorithm_type != nullptr))
+        << row->flag << " cannot be told from " << first->flag;
+  }
+  EXPECT_EQ(diffusion::sampler_of_class("LMSDiscreteScheduler"), nullptr);
+  EXPECT_THROW(sampler_of_flag("Euler"), c10::Error);
 }
 
 TEST(SamplerNames, UnknownOnesNameTheNearest) {
@@ -277,8 +297,8 @@ TEST(Schedule, NoiseAndTargetsUndoEachOther) {
     const at::Tensor x = diffusion::add_noise(schedule, x0, noise, t);
     const at::Tensor target = diffusion::training_target(schedule, x0, noise, t);
     for (int64_t i = 0; i < 3; ++i) {
-      const double bar = schedule.alphas_cumprod[static_cast<size_t>(t[i].item<int64_t>())];
-      const auto predicted = diffusion::predict(prediction, bar, target[i], x[i]);
+      const auto level = diffusion::level_at(schedule, t[i].item<int64_t>());
+      const auto predicted = diffusion::predict(prediction, level, target[i], x[i]);
       EXPECT_TRUE(at::allclose(predicted.x0, x0[i], 1e-9, 1e-9));
       EXPECT_TRUE(at::allclose(predicted.epsilon, noise[i], 1e-9, 1e-9));
     }
@@ -293,8 +313,9 @@ TEST(Schedule, AddNoiseRefusesOneTimestepForAll) {
 
 TEST(Schedule, AddNoiseAtLevelsByHand) {
   const at::Tensor x = at::full({2, 1, 1, 1}, 3.0f), noise = at::full({2, 1, 1, 1}, 5.0f);
-  const at::Tensor bar = at::tensor({0.64, 1.0}).view({2, 1, 1, 1});  // fp64
-  const at::Tensor noisy = diffusion::add_noise(bar, x, noise);
+  const auto column = [](double a, double b) { return at::tensor({a, b}).view({2, 1, 1, 1}); };
+  const diffusion::NoiseLevels levels{.signal = column(0.8, 1), .noise = column(0.6, 0)};  // fp64
+  const at::Tensor noisy = diffusion::add_noise(levels, x, noise);
   EXPECT_EQ(noisy.scalar_type(), at::kFloat);
   EXPECT_NEAR(noisy[0].item<double>(), 0.8 * 3 + 0.6 * 5, 1e-6);
   EXPECT_EQ(noisy[1].item<double>(), 3);

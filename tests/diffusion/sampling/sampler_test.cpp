@@ -9,7 +9,7 @@
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/sampling/gaussian_step.hpp"
-#include "diffusion/sampling/sigma_schedule.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 #include "tests/support/golden.hpp"
 
 namespace fs = std::filesystem;
@@ -18,14 +18,9 @@ namespace {
 
 using diffusion::Prediction;
 using diffusion::Sampler;
+using diffusion::sampler_of_flag;
 using diffusion::SamplerOptions;
 using diffusion::Spacing;
-
-constexpr Sampler kAll[] = {Sampler::kDdim,       Sampler::kDdpm,           Sampler::kPndm,
-                            Sampler::kEuler,      Sampler::kHeun,           Sampler::kDpmpp2m,
-                            Sampler::kUniPc,      Sampler::kEulerAncestral, Sampler::kDpmpp2s,
-                            Sampler::kDpmpp2mSde, Sampler::kDpmppSde,       Sampler::kLcm,
-                            Sampler::kTcd};
 
 const fs::path kGolden = golden::folder();
 
@@ -48,12 +43,9 @@ struct Trajectory {
 };
 
 Trajectory trajectory_of(const diffusion::NoiseSchedule& schedule, const SamplerOptions& options) {
-  std::vector<double> scales(static_cast<size_t>(options.steps), 1.0);
-  if (options.sampler != Sampler::kDdim) {
-    scales.clear();
-    for (const auto& call : diffusion::sampler_table(schedule, options).calls)
-      scales.push_back(call.input_scale);
-  }
+  std::vector<double> scales;
+  for (const auto& call : diffusion::sampler_table(schedule, options).calls)
+    scales.push_back(call.input_scale);
   Trajectory seen;
   const auto denoiser = [&](const at::Tensor& x, double t) {
     seen.states.push_back(x / scales[seen.timesteps.size()]);
@@ -80,7 +72,7 @@ double relative_error(const Trajectory& seen, const at::Tensor& states, bool zer
   return worst;
 }
 
-// States: 1e-5 relative. Run with --gtest_output=json:FILE for the largest error of each class.
+// States: 1e-5 relative. Run with --gtest_output=json:FILE for the largest error of each sampler.
 TEST(Samplers, EveryStepEqualsDiffusers) {
   const auto golden = data::read_safetensors(kGolden / "schedulers.safetensors");
   const auto rows = data::read_json(kGolden / "schedulers.json");
@@ -102,12 +94,13 @@ TEST(Samplers, EveryStepEqualsDiffusers) {
     const double error = relative_error(seen, states, config.rescale_betas_zero_snr);
     SCOPED_TRACE(data::to_text(rows[i]));
     ::golden::expect_agreement("scheduler " + config.class_name, error, 1e-5);
-    const bool sde = config.sampler == Sampler::kDpmpp2mSde;
-    double& so_far = worst[config.class_name + (sde ? "_sde" : "")];
+    double& so_far = worst[config.sampler->flag];
     so_far = std::max(so_far, error);
   }
   for (const auto& [name, error] : worst)
     RecordProperty(name, std::to_string(error * 1e6) + " e-6");
+  for (const Sampler* sampler : diffusion::samplers())
+    EXPECT_TRUE(worst.contains(sampler->flag)) << "no golden row of " << sampler->flag;
 }
 
 TEST(Samplers, AlphaBarsEqualDiffusers) {
@@ -134,9 +127,9 @@ TEST(Samplers, DdpmIsDdimWithEtaOneWhereTheStepsAgree) {
   diffusion::SchedulerConfig config;
   const auto schedule = diffusion::make_schedule(config);
   const auto ddpm =
-      trajectory_of(schedule, {.sampler = Sampler::kDdpm, .steps = 10, .on_step = {}});
-  const auto ddim =
-      trajectory_of(schedule, {.sampler = Sampler::kDdim, .steps = 10, .eta = 1.0, .on_step = {}});
+      trajectory_of(schedule, {.sampler = sampler_of_flag("ddpm"), .steps = 10, .on_step = {}});
+  const auto ddim = trajectory_of(
+      schedule, {.sampler = sampler_of_flag("ddim"), .steps = 10, .eta = 1.0, .on_step = {}});
   for (size_t k = 0; k < 10; ++k)
     EXPECT_TRUE(at::allclose(ddpm.states[k], ddim.states[k], 1e-4, 1e-5)) << k;
 }
@@ -159,7 +152,7 @@ TEST(Samplers, ADdimSampleIsItsChainOfSteps) {
 TEST(Samplers, DeterministicOnesNeedNoGenerators) {
   const auto schedule = diffusion::make_schedule({});
   const at::Tensor noise = at::ones({1, 1, 2, 3});
-  for (const auto sampler : kAll) {
+  for (const Sampler* sampler : diffusion::samplers()) {
     const SamplerOptions options{.sampler = sampler, .steps = 4, .on_step = {}};
     std::vector<at::Generator> none;
     if (diffusion::draws_noise(options)) {
@@ -173,7 +166,7 @@ TEST(Samplers, DeterministicOnesNeedNoGenerators) {
 TEST(Samplers, APerfectNetworkEndsAtTheTruth) {
   const at::Tensor truth = at::full({1, 1, 2, 3}, 0.7);
   const auto perfect = [&](const at::Tensor&, double) { return truth; };
-  for (const auto sampler : kAll) {
+  for (const Sampler* sampler : diffusion::samplers()) {
     diffusion::SchedulerConfig config;
     config.prediction_type = Prediction::kSample;
     config.set_alpha_to_one = true;
@@ -183,36 +176,35 @@ TEST(Samplers, APerfectNetworkEndsAtTheTruth) {
         diffusion::sample(perfect, noise, diffusion::make_schedule(config), generators,
                           {.sampler = sampler, .steps = 8, .on_step = {}});
     // TCD ends at timestep 0, whose noise is 0.029; LCM keeps a part of x.
-    const bool nearly = sampler == Sampler::kTcd || sampler == Sampler::kLcm;
-    EXPECT_TRUE(at::allclose(x0, truth, 0, nearly ? 0.1 : 1e-5)) << static_cast<int>(sampler);
+    const std::string flag = sampler->flag;
+    EXPECT_TRUE(at::allclose(x0, truth, 0, flag == "tcd" || flag == "lcm" ? 0.1 : 1e-5)) << flag;
   }
 }
 
 TEST(Samplers, ProgressIsReportedAfterEachCall) {
   const auto schedule = diffusion::make_schedule({});
   const struct {
-    Sampler sampler;
+    const char* flag;
     int64_t calls;
-  } kCases[] = {{Sampler::kEuler, 3}, {Sampler::kPndm, 4}, {Sampler::kHeun, 5},
-                {Sampler::kUniPc, 3}, {Sampler::kDdim, 3}, {Sampler::kDpmppSde, 5}};
+  } kCases[] = {{"euler", 3}, {"pndm", 4}, {"heun", 5}, {"unipc", 3}, {"ddim", 3}, {"dpm++sde", 5}};
   for (const auto& row : kCases) {
     std::vector<int64_t> seen, expected;
     for (int64_t i = 1; i <= row.calls; ++i) expected.push_back(i);
-    const SamplerOptions options{
-        .sampler = row.sampler, .steps = 3, .on_step = [&](int64_t done) { seen.push_back(done); }};
+    const SamplerOptions options{.sampler = sampler_of_flag(row.flag),
+                                 .steps = 3,
+                                 .on_step = [&](int64_t done) { seen.push_back(done); }};
     trajectory_of(schedule, options);
-    EXPECT_EQ(seen, expected) << static_cast<int>(row.sampler);
+    EXPECT_EQ(seen, expected) << row.flag;
     EXPECT_EQ(diffusion::network_calls(schedule, options), row.calls);
   }
 }
 
 TEST(Samplers, TooManyStepsAreRefused) {
   const auto schedule = diffusion::make_schedule({});
-  for (const auto sampler : kAll) {
+  for (const Sampler* sampler : diffusion::samplers()) {
     for (const int64_t steps : {int64_t{0}, int64_t{1001}}) {
       const SamplerOptions options{.sampler = sampler, .steps = steps, .on_step = {}};
-      EXPECT_THROW(diffusion::network_calls(schedule, options), data::BadInput)
-          << static_cast<int>(sampler);
+      EXPECT_THROW(diffusion::network_calls(schedule, options), data::BadInput) << sampler->flag;
     }
   }
 }
@@ -229,49 +221,50 @@ std::string message_of(const diffusion::SchedulerConfig& config, const SamplerOp
 TEST(Samplers, WhatCannotRunSaysWhy) {
   diffusion::SchedulerConfig config;
   config.original_inference_steps = 10;
-  const auto refused = [&](Sampler sampler, int64_t steps, double eta, const char* why) {
-    const std::string message =
-        message_of(config, {.sampler = sampler, .steps = steps, .eta = eta, .on_step = {}});
+  const auto refused = [&](const char* flag, int64_t steps, double eta, const char* why) {
+    const std::string message = message_of(
+        config, {.sampler = sampler_of_flag(flag), .steps = steps, .eta = eta, .on_step = {}});
     EXPECT_NE(message.find(why), std::string::npos) << message;
   };
-  refused(Sampler::kLcm, 11, 0, "original_inference_steps = 10");
-  refused(Sampler::kTcd, 11, 0, "original_inference_steps = 10");
-  refused(Sampler::kTcd, 4, -0.1, "eta: expected a value in [0, 1], found -0.1");
-  refused(Sampler::kDdim, 4, 1.5, "eta: expected a value in [0, 1], found 1.5");
+  refused("lcm", 11, 0, "original_inference_steps = 10");
+  refused("tcd", 11, 0, "original_inference_steps = 10");
+  refused("tcd", 4, -0.1, "eta: expected a value in [0, 1], found -0.1");
+  refused("ddim", 4, 1.5, "eta: expected a value in [0, 1], found 1.5");
   config.skip_prk_steps = false;
-  refused(Sampler::kPndm, 3, 0, "expected 4 or more");
+  refused("pndm", 3, 0, "expected 4 or more");
   config.solver_order = 3;
-  refused(Sampler::kDpmpp2mSde, 8, 0, "solver_order: expected 1 or 2");
+  refused("dpm++2m_sde", 8, 0, "solver_order: expected 1 or 2");
   config.lower_order_final = false;
-  refused(Sampler::kUniPc, 8, 0, "lower_order_final");
+  refused("unipc", 8, 0, "lower_order_final");
   config.rescale_betas_zero_snr = true;
   config.prediction_type = Prediction::kV;
   config.timestep_spacing = Spacing::kTrailing;
   config.skip_prk_steps = true;
-  refused(Sampler::kPndm, 8, 0, "zero signal");
+  refused("pndm", 8, 0, "zero signal");
 }
 
 // A table's numbers worked out on paper.
 TEST(Samplers, TablesByHand) {
   diffusion::SchedulerConfig config;
   const auto schedule = diffusion::make_schedule(config);
-  const auto table_of = [&](Sampler sampler, int64_t steps) {
-    return diffusion::sampler_table(schedule, {.sampler = sampler, .steps = steps, .on_step = {}});
+  const auto table_of = [&](const char* flag, int64_t steps) {
+    return diffusion::sampler_table(
+        schedule, {.sampler = sampler_of_flag(flag), .steps = steps, .on_step = {}});
   };
-  const auto lcm = table_of(Sampler::kLcm, 2).calls;
+  const auto lcm = table_of("lcm", 2).calls;
   EXPECT_EQ(lcm[0].timestep, 999);
   EXPECT_EQ(lcm[1].timestep, 499);
   const double bar = schedule.alphas_cumprod[499];
   EXPECT_NEAR(lcm[0].from_noise, std::sqrt(1 - bar), 1e-12);
   EXPECT_NEAR(lcm[0].from_start, std::sqrt(bar) * 0.25 / (9990.0 * 9990 + 0.25), 1e-15);
   EXPECT_EQ(lcm[1].from_noise, 0);
-  const auto heun = table_of(Sampler::kHeun, 2).calls;  // from sigma 14.6 to 0.029, then to 0
+  const auto heun = table_of("heun", 2).calls;  // from sigma 14.6 to 0.029, then to 0
   ASSERT_EQ(heun.size(), 3u);
   EXPECT_EQ(heun[1].start_from_x, 0);
   EXPECT_EQ(heun[1].start_from_start, 1);
   EXPECT_EQ(heun[1].from_estimates[0], heun[0].from_estimates[0] / 2);
   EXPECT_EQ(heun[1].from_estimates[1], heun[0].from_estimates[0] / 2);
-  const auto pndm = table_of(Sampler::kPndm, 4).calls;
+  const auto pndm = table_of("pndm", 4).calls;
   ASSERT_EQ(pndm.size(), 5u);
   EXPECT_EQ(pndm[1].timestep, pndm[2].timestep);
   EXPECT_EQ(pndm[1].from_estimates[0], pndm[1].from_estimates[1]);
@@ -291,14 +284,14 @@ TEST(Samplers, QuantilesOfTheBetaDistribution) {
 // Where the whole chain is drawn: the same image whichever others are in its batch.
 TEST(Samplers, AnImageHasItsOwnNoise) {
   const auto schedule = diffusion::make_schedule({});
-  for (const auto sampler : kAll) {
+  for (const Sampler* sampler : diffusion::samplers()) {
     const SamplerOptions options{
-        .sampler = sampler, .steps = 4, .eta = sampler == Sampler::kTcd ? 0.3 : 0, .on_step = {}};
+        .sampler = sampler, .steps = 4, .eta = sampler->has_eta ? 0.3 : 0, .on_step = {}};
     auto alone = diffusion::image_generators({12});
     const at::Tensor noise = diffusion::draw_noise(alone, {1, 2, 3}, at::kCPU);
     const at::Tensor one = diffusion::sample(network, noise, schedule, alone, options);
     const at::Tensor both = trajectory_of(schedule, options).states.back();
-    EXPECT_TRUE(at::allclose(one[0], both[1], 1e-6, 1e-6)) << static_cast<int>(sampler);
+    EXPECT_TRUE(at::allclose(one[0], both[1], 1e-6, 1e-6)) << sampler->flag;
   }
 }
 

@@ -35,8 +35,9 @@ TEST(LcdSchedule, PointsAndLevelsOfStableDiffusion) {
   EXPECT_EQ(schedule.t[49].item<int64_t>(), 999);
   EXPECT_EQ(schedule.previous[0].item<int64_t>(), 0);  // where the student is the identity
   EXPECT_EQ(schedule.previous[49].item<int64_t>(), 979);
-  EXPECT_NEAR(schedule.alphas_cumprod[19].item<double>(), 0.982244, 1e-6);
-  EXPECT_NEAR(schedule.alphas_cumprod[979].item<double>(), 0.00591277, 1e-7);
+  EXPECT_NEAR(schedule.levels.signal[19].item<double>(), std::sqrt(0.982244), 1e-6);
+  EXPECT_NEAR(schedule.levels.signal[979].item<double>(), std::sqrt(0.00591277), 1e-6);
+  EXPECT_NEAR(schedule.levels.noise[979].item<double>(), std::sqrt(1 - 0.00591277), 1e-7);
 }
 
 TEST(LcdSchedule, RefusesAStepThatDoesNotDivideAndNamesOnesThatDo) {
@@ -65,8 +66,8 @@ TEST(ConsistencyOutput, GivesXAtZeroAndIsRightInBothParameterisations) {
                    zero = at::zeros({2}, at::kLong), late = at::full({2}, 499, at::kLong);
   const LcdSchedule eps = sd_schedule(), v = sd_schedule(diffusion::Prediction::kV);
   EXPECT_TRUE(at::equal(finetune::consistency_output(eps, o, x, zero), x));
-  const double alpha = std::sqrt(eps.alphas_cumprod[499].item<double>()),
-               sigma = std::sqrt(1 - eps.alphas_cumprod[499].item<double>());
+  const double alpha = eps.levels.signal[499].item<double>(),
+               sigma = eps.levels.noise[499].item<double>();
   EXPECT_LT(relative_error(finetune::consistency_output(eps, o, x, late), (x - sigma * o) / alpha),
             1e-7);
   EXPECT_LT(relative_error(finetune::consistency_output(v, o, x, late), alpha * x - sigma * o),
@@ -80,16 +81,13 @@ TEST(SolverStep, FollowsAnExactTeacherForAnyGuidance) {
                    noise = at::randn({3, 1, 2, 2}, generator, at::kDouble),
                    index = at::tensor({0, 20, 49}, at::kLong), w = at::tensor({0.0, 4.0, 14.0});
   const LcdSchedule schedule = sd_schedule();
-  const auto level = [&](const at::Tensor& points) {
-    return schedule.alphas_cumprod.index_select(0, points.index_select(0, index))
-        .view({-1, 1, 1, 1});
-  };
-  const auto noised = [&](const at::Tensor& bar) {
-    return bar.sqrt() * x0 + (1 - bar).sqrt() * noise;
+  const auto noised = [&](const at::Tensor& points) {
+    const auto level = finetune::levels_at(schedule, points.index_select(0, index));
+    return level.signal * x0 + level.noise * noise;
   };
   const at::Tensor stepped =
-      finetune::solver_step(schedule, at::cat({noise, noise}), noised(level(schedule.t)), index, w);
-  EXPECT_LT(relative_error(stepped, noised(level(schedule.previous))), 1e-12);
+      finetune::solver_step(schedule, at::cat({noise, noise}), noised(schedule.t), index, w);
+  EXPECT_LT(relative_error(stepped, noised(schedule.previous)), 1e-12);
 }
 
 TEST(LcdLoss, OfAHandComputedPairAndItsGradient) {

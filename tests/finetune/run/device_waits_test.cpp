@@ -112,16 +112,16 @@ TEST(Loops, NoSamplerWaits) {
   conditions.text.hidden = conditions.negative.hidden = meta({2, 5, 8});
   const auto denoiser = diffusion::guided_denoiser(unet, conditions, {.scale = 4});
   const auto schedule = diffusion::make_schedule(diffusion::SchedulerConfig());
-  for (const std::string& name : diffusion::sampler_classes()) {
+  for (const diffusion::Sampler* sampler : diffusion::samplers()) {
     diffusion::SamplerOptions options;
-    options.sampler = diffusion::sampler_of_class(name).value();
+    options.sampler = sampler;
     options.steps = 6;
     EXPECT_EQ(waits([&] {
                 auto generators = diffusion::image_generators({1, 2});
                 diffusion::sample(denoiser, meta({2, 4, 8, 8}), schedule, generators, options);
               }),
               0)
-        << name;
+        << sampler->flag;
   }
 }
 
