@@ -22,6 +22,7 @@
   row(kDpmpp2s) \
   row(kDpmppSde) \
   row(kUniPc) \
+  row(kDeis) \
   row(kLcm) \
   row(kTcd)
 // clang-format on

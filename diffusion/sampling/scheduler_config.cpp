@@ -28,8 +28,7 @@ constexpr Named<Spacing> kSpacings[] = {{"leading", Spacing::kLeading},
                                         {"trailing", Spacing::kTrailing},
                                         {"linspace", Spacing::kLinspace}};
 // Further classes of diffusers that laurel reads for their noise schedules alone.
-constexpr const char* kOtherClasses[] = {"LMSDiscreteScheduler", "DEISMultistepScheduler",
-                                         "KDPM2DiscreteScheduler",
+constexpr const char* kOtherClasses[] = {"LMSDiscreteScheduler", "KDPM2DiscreteScheduler",
                                          "KDPM2AncestralDiscreteScheduler"};
 
 BadInput unknown_name(const std::string& name,

@@ -175,9 +175,10 @@ TEST(Samplers, APerfectNetworkEndsAtTheTruth) {
     const at::Tensor x0 =
         diffusion::sample(perfect, noise, diffusion::make_schedule(config), generators,
                           {.sampler = sampler, .steps = 8, .on_step = {}});
-    // TCD ends at timestep 0, whose noise is 0.029; LCM keeps a part of x.
+    // TCD and DEIS end at timestep 0, whose noise is 0.029; LCM keeps a part of x.
     const std::string flag = sampler->flag;
-    EXPECT_TRUE(at::allclose(x0, truth, 0, flag == "tcd" || flag == "lcm" ? 0.1 : 1e-5)) << flag;
+    const bool nearly = flag == "tcd" || flag == "deis" || flag == "lcm";
+    EXPECT_TRUE(at::allclose(x0, truth, 0, nearly ? 0.1 : 1e-5)) << flag;
   }
 }
 
@@ -270,6 +271,30 @@ TEST(Samplers, TablesByHand) {
   EXPECT_EQ(pndm[1].from_estimates[0], pndm[1].from_estimates[1]);
   EXPECT_NEAR(pndm[2].from_estimates[2] / pndm[2].from_estimates[0], -1.0 / 3, 1e-12);
   EXPECT_EQ(pndm[2].from_estimates[1], 0);  // the repeated call is not kept
+}
+
+// The third-order step from sigma to sigma' weighs the epsilons so that any polynomial of second
+// degree in log sigma is integrated exactly.
+TEST(Samplers, DeisIntegratesPolynomialsInLogSigma) {
+  diffusion::SchedulerConfig config;
+  config.solver_order = 3;
+  const auto schedule = diffusion::make_schedule(config);
+  const SamplerOptions options{.sampler = sampler_of_flag("deis"), .steps = 6, .on_step = {}};
+  const auto sigmas = diffusion::sigma_levels(schedule, options).sigmas;
+  const auto call = diffusion::sampler_table(schedule, options).calls[3];
+  ASSERT_EQ(call.from_estimates.size(), 3u);
+  const auto antiderivative = [](int degree, double sigma) {
+    const double l = std::log(sigma);
+    return sigma * (degree == 0 ? 1 : degree == 1 ? l - 1 : l * l - 2 * l + 2);
+  };
+  const double signal = 1 / std::sqrt(1 + sigmas[4] * sigmas[4]);
+  for (const int degree : {0, 1, 2}) {
+    double sum = 0;
+    for (size_t k = 0; k < 3; ++k)
+      sum += call.from_estimates[k] * std::pow(std::log(sigmas[3 - k]), degree);
+    const double exact = antiderivative(degree, sigmas[4]) - antiderivative(degree, sigmas[3]);
+    EXPECT_NEAR(sum, signal * exact, 1e-12) << degree;
+  }
 }
 
 TEST(Samplers, QuantilesOfTheBetaDistribution) {

@@ -165,6 +165,18 @@ def unipc_cases():
         yield name, dict(SD, **settings), 9, 0.0
 
 
+def deis_cases():
+    name = "DEISMultistepScheduler"
+    yield from sigma_cases(name)
+    for settings in (dict(solver_order=1), dict(lower_order_final=False)):
+        for steps in (9, 17):
+            yield name, dict(SD, **settings), steps, 0.0
+    for steps in (2, 9, 12):  # with more, the third order's fp32 coefficients of diffusers lose digits
+        yield name, dict(SD, solver_order=3), steps, 0.0
+    yield name, dict(SD, solver_order=3, use_exponential_sigmas=True), 9, 0.0
+    yield name, dict(SD, solver_order=3, lower_order_final=False), 9, 0.0
+
+
 def distilled_cases():
     for name in ("LCMScheduler", "TCDScheduler"):
         for prediction in PREDICTIONS:
@@ -187,6 +199,7 @@ def newer_cases():
     yield from dpm_cases()
     yield from unipc_cases()
     yield from distilled_cases()
+    yield from deis_cases()
 
 
 def main():
