@@ -8,38 +8,14 @@
 #include <map>
 #include <tuple>
 
-#include "data/base/error.hpp"
-
 namespace fs = std::filesystem;
 
 namespace tools {
-namespace {
 
-std::vector<data::PromptLine> prompts_of(const SampleConfig& config) {
-  std::vector<data::PromptLine> lines;
-  for (const auto& prompt : config.prompt) {
-    data::PromptLine line;
-    line.prompt = data::checked_prompt(prompt, "--prompt");
-    line.where = "--prompt";
-    lines.push_back(line);
-  }
-  if (!config.prompts.empty()) {
-    const auto from_file = data::read_prompts(config.prompts);
-    lines.insert(lines.end(), from_file.begin(), from_file.end());
-  }
-  if (lines.empty()) {
-    throw data::BadInput(
-        "laurel sample: expected a prompt, found none; give -p PROMPT or --prompts FILE");
-  }
-  return lines;
-}
-
-}  // namespace
-
-void settle_family(SampleConfig& config,
-                   const GivenOptions& given,
-                   const at::Tensor& image,
-                   const diffusion::Pipeline& pipeline) {
+void resolve_family(SampleConfig& config,
+                    const GivenOptions& given,
+                    const at::Tensor& image,
+                    const diffusion::Pipeline& pipeline) {
   if (image.defined()) {
     if (config.height == 0) config.height = fitted_side(image.size(1), pipeline);
     if (config.width == 0) config.width = fitted_side(image.size(2), pipeline);
@@ -54,40 +30,27 @@ int64_t micro_batch_of(const SampleConfig& config, size_t requests) {
   return std::min<int64_t>(kMicroBatch, static_cast<int64_t>(requests));
 }
 
-std::vector<SampleJob> plan_jobs(const SampleConfig& config, uint64_t random_seed) {
-  const std::string negative = data::checked_prompt(config.negative_prompt, "--negative_prompt");
+std::vector<SampleJob> plan_jobs(const std::vector<SamplePrompt>& prompts,
+                                 const SampleConfig& config,
+                                 uint64_t random_seed) {
   const uint64_t base = config.seed < 0 ? random_seed : static_cast<uint64_t>(config.seed);
   std::vector<SampleJob> jobs;
-  for (const auto& line : prompts_of(config)) {
-    const TaggedPrompt tagged = take_lora_tags(line.prompt, config.lora_dir, line.where);
-    SampleJob job{.prompt = tagged.prompt,
-                  .negative_prompt = line.negative_prompt.value_or(negative),
+  for (const auto& [line, text, negative_prompt, loras, chunks] : prompts) {
+    SampleJob job{.prompt = text,
+                  .negative_prompt = negative_prompt,
                   .height = line.height.value_or(config.height),
                   .width = line.width.value_or(config.width),
                   .steps = line.steps.value_or(config.steps),
                   .cfg_scale = line.cfg_scale.value_or(config.cfg_scale),
+                  .chunks = chunks,
                   .written_prompt = line.prompt,
-                  .loras = tagged.loras};
-    if (!take_lora_tags(job.negative_prompt, config.lora_dir, line.where).loras.empty())
-      throw data::BadInput(line.where +
-                           ": a <lora:...> tag in the negative prompt; LoRAs act on the whole "
-                           "image, put it into the prompt");
+                  .loras = loras};
     for (int64_t i = 0; i < config.count; ++i) {
       job.seed = line.seed.value_or(base) + static_cast<uint64_t>(i * config.best_of);
       jobs.push_back(job);
     }
   }
   return jobs;
-}
-
-std::vector<std::string> all_gather_text(const std::vector<SampleJob>& jobs) {
-  std::vector<std::string> texts;
-  for (const auto& job : jobs) {
-    for (const auto& text : {job.prompt, job.negative_prompt}) {
-      if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(text);
-    }
-  }
-  return texts;
 }
 
 std::vector<std::vector<size_t>> group_jobs(const std::vector<SampleJob>& jobs) {

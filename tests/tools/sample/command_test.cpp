@@ -71,7 +71,7 @@ TEST(SampleJobs, CountsSeedsAndOverrides) {
   config.best_of = 3;
   config.seed = -1;
   config.negative_prompt = "dry";
-  const auto jobs = tools::plan_jobs(config, 7);
+  const auto jobs = tools::plan_jobs(tools::read_sample_prompts(config), config, 7);
   ASSERT_EQ(jobs.size(), 6u);
   EXPECT_EQ(jobs[0].seed, 7u);
   EXPECT_EQ(jobs[1].seed, 10u);

@@ -61,7 +61,7 @@ TEST(SourceImage, DecidesTheSizeAndIsFitted) {
   const auto pipeline = tests::tiny_ip2p();
   const at::Tensor image = at::full({3, 19, 30}, 0.25);
   tools::SampleConfig config;
-  tools::settle_family(config, {}, image, pipeline);
+  tools::resolve_family(config, {}, image, pipeline);
   EXPECT_EQ(config.height, 18);  // multiples of the VAE's 2
   EXPECT_EQ(config.width, 30);
   EXPECT_EQ(config.steps, 20);
@@ -76,11 +76,11 @@ TEST(SourceImage, DecidesTheSizeAndIsFitted) {
 TEST(SettleFamily, AnLcmTakesFourStepsUnlessToldOtherwise) {
   const auto pipeline = tests::tiny_lcm();
   tools::SampleConfig config;
-  tools::settle_family(config, {.steps = false, .cfg_scale = true}, {}, pipeline);
+  tools::resolve_family(config, {.steps = false, .cfg_scale = true}, {}, pipeline);
   EXPECT_EQ(config.steps, 4);
   EXPECT_EQ(config.cfg_scale, tools::SampleConfig().cfg_scale);
   config.steps = 7;
-  tools::settle_family(config, {.steps = true, .cfg_scale = false}, {}, pipeline);
+  tools::resolve_family(config, {.steps = true, .cfg_scale = false}, {}, pipeline);
   EXPECT_EQ(config.steps, 7);
   EXPECT_EQ(config.cfg_scale, 8.5);
 }
