@@ -25,6 +25,7 @@
 #include "tools/cli/version.hpp"
 #include "tools/edit/jobs.hpp"
 #include "tools/gallery/page.hpp"
+#include "tools/sample/best_of.hpp"
 #include "tools/sample/conditions.hpp"
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/memory_fit.hpp"
@@ -36,7 +37,7 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
-struct Session {
+struct EditRun {
   EditConfig config;
   diffusion::Pipeline pipeline;
   diffusion::SamplerChoice choice;
@@ -47,7 +48,7 @@ struct Session {
 };
 
 // A job with its images.
-struct Ready {
+struct LoadedEdit {
   const EditJob* job;
   at::Tensor source, mask;  // [3, H, W], [1, H, W] or undefined
 };
@@ -71,12 +72,11 @@ diffusion::Pipeline load_editor(const EditConfig& config, at::Device device) {
 constexpr int64_t kLongest = 4;  // times the resolution: beyond it the size rule is of no use
 
 // Of an edit of such an image. Throws BadInput, `where` first, for a strip.
-PixelSize size_of(const Session& session, const at::Tensor& image, const std::string& where) {
-  const int64_t factor = diffusion::vae_factor(session.pipeline.vae.config);
-  if (session.config.size.empty()) {
-    const int64_t resolution = session.config.resolution > 0
-                                   ? session.config.resolution
-                                   : diffusion::native_size(session.pipeline);
+PixelSize size_of(const EditRun& run, const at::Tensor& image, const std::string& where) {
+  const int64_t factor = diffusion::vae_factor(run.pipeline.vae.config);
+  if (run.config.size.empty()) {
+    const int64_t resolution =
+        run.config.resolution > 0 ? run.config.resolution : diffusion::native_size(run.pipeline);
     const PixelSize size = edit_size(image.size(2), image.size(1), resolution, 8 * factor);
     if (std::max(size.width, size.height) <= kLongest * resolution) return size;
     throw BadInput(where + ": expected an image of ordinary proportions, found " +
@@ -84,20 +84,20 @@ PixelSize size_of(const Session& session, const at::Tensor& image, const std::st
                    ", which becomes " + std::to_string(size.width) + "x" +
                    std::to_string(size.height) + " by the size rule; cut it, or give --size");
   }
-  const TwoNumbers size = two_numbers(session.config.size, 'x', "size", "WIDTHxHEIGHT");
-  diffusion::latent_shape(session.pipeline, size.second, size.first);  // refuses what does not fit
+  const TwoNumbers size = two_numbers(run.config.size, 'x', "size", "WIDTHxHEIGHT");
+  diffusion::latent_shape(run.pipeline, size.second, size.first);  // refuses what does not fit
   return {size.first, size.second};
 }
 
-Ready load_images(const Session& session, const EditJob& job) {
+LoadedEdit load_images(const EditRun& run, const EditJob& job) {
   const at::Tensor image = data::read_upright(job.image);
-  const PixelSize size = size_of(session, image, job.image.string());
+  const PixelSize size = size_of(run, image, job.image.string());
   const auto fitted = [&](const at::Tensor& picture) {
-    return session.config.size.empty() ? fitted_middle(picture, size)
-                                       : fitted_image(picture, size.height, size.width);
+    return run.config.size.empty() ? fitted_middle(picture, size)
+                                   : fitted_image(picture, size.height, size.width);
   };
-  Ready ready{&job, fitted(image), {}};
-  if (job.mask.empty()) return ready;
+  LoadedEdit edit{&job, fitted(image), {}};
+  if (job.mask.empty()) return edit;
   const at::Tensor mask = data::read_upright(job.mask);
   if (mask.sizes() != image.sizes()) {
     const auto text = [](const at::Tensor& picture) {
@@ -106,33 +106,33 @@ Ready load_images(const Session& session, const EditJob& job) {
     throw BadInput(job.mask.string() + ": expected a mask of the image's size " + text(image) +
                    ", found " + text(mask));
   }
-  ready.mask = fitted(mask).mean(0, /*keepdim=*/true);
-  return ready;
+  edit.mask = fitted(mask).mean(0, /*keepdim=*/true);
+  return edit;
 }
 
-diffusion::GenerateOptions options_of(const Session& session, const Ready& ready) {
-  const EditJob& job = *ready.job;
+diffusion::GenerateOptions options_of(const EditRun& run, const LoadedEdit& edit) {
+  const EditJob& job = *edit.job;
   diffusion::GenerateOptions options;
   options.guidance = {.scale = job.cfg_text,
                       .image_scale = job.cfg_image,
                       .reward_scale = job.request_scale,
-                      .rescale = session.config.guidance_rescale};
-  options.height = ready.source.size(1);
-  options.width = ready.source.size(2);
-  options.micro_batch = session.micro_batch;
-  options.sampler.sampler = session.choice.sampler;
+                      .rescale = run.config.guidance_rescale};
+  options.height = edit.source.size(1);
+  options.width = edit.source.size(2);
+  options.micro_batch = run.micro_batch;
+  options.sampler.sampler = run.choice.sampler;
   options.sampler.steps = job.steps;
-  options.sampler.eta = session.config.eta;
+  options.sampler.eta = run.config.eta;
   options.strength = job.strength;
   return options;
 }
 
 // Whether two edits can be computed together.
-bool alike(const Ready& a, const Ready& b) {
-  const auto key = [](const Ready& ready) {
-    return std::make_tuple(ready.source.size(1), ready.source.size(2), ready.job->steps,
-                           ready.job->cfg_text, ready.job->cfg_image, ready.job->request_scale,
-                           ready.job->strength);
+bool alike(const LoadedEdit& a, const LoadedEdit& b) {
+  const auto key = [](const LoadedEdit& edit) {
+    return std::make_tuple(edit.source.size(1), edit.source.size(2), edit.job->steps,
+                           edit.job->cfg_text, edit.job->cfg_image, edit.job->request_scale,
+                           edit.job->strength);
   };
   return key(a) == key(b);
 }
@@ -141,50 +141,32 @@ std::string caption_of(const EditJob& job) {
   return job.caption.empty() ? job.instruction : job.caption;
 }
 
-struct Chosen {
-  int64_t index = 0;
-  at::Tensor scores;  // [M]; undefined without rewards
-};
-
-// The best candidate, scored as it will be read: rounded to 8 bits. images: [n, 3, H, W]
-Chosen choose(const Session& session, const EditJob& job, const at::Tensor& images) {
-  if (session.rewards.empty()) return {};
-  const std::vector<std::string> prompts(static_cast<size_t>(images.size(0)), caption_of(job));
-  const at::Tensor pixels = data::from_uint8(data::to_uint8(images));
-  const at::Tensor raw =
-      rewards::score_all(session.rewards, {.images = pixels, .prompts = prompts}).cpu();
-  const at::Tensor total =
-      rewards::combine(raw, {}, rewards::combine_options(session.rewards)).total;
-  const int64_t best = total.argmax().item<int64_t>();
-  return {best, raw[best]};
-}
-
-data::ImageParameters parameters_of(const Session& session,
-                                    const Ready& ready,
-                                    const Chosen& chosen) {
-  const EditJob& job = *ready.job;
-  const auto& axes = session.pipeline.unet.config.reward;
+data::ImageParameters parameters_of(const EditRun& run,
+                                    const LoadedEdit& edit,
+                                    const BestCandidate& best) {
+  const EditJob& job = *edit.job;
+  const auto& axes = run.pipeline.unet.config.reward;
   data::ImageParameters p;
   p.prompt = job.instruction;
   p.negative_prompt = job.negative_prompt;
   p.steps = job.steps;
-  p.sampler = diffusion::sampler_label(session.choice);
+  p.sampler = diffusion::sampler_label(run.choice);
   p.cfg_scale = job.cfg_text;
-  p.seed = job.seed + static_cast<uint64_t>(chosen.index);
-  p.width = ready.source.size(2);
-  p.height = ready.source.size(1);
-  p.model = model_name(session.pipeline.source);
+  p.seed = job.seed + static_cast<uint64_t>(best.index);
+  p.width = edit.source.size(2);
+  p.height = edit.source.size(1);
+  p.model = model_name(run.pipeline.source);
   const auto note = [&](const char* key, const std::string& value) {
     if (!value.empty()) p.extra.push_back({key, value});
   };
   const auto unless = [](double value, double usual) {
     return value == usual ? std::string() : data::short_number(value);
   };
-  for (size_t m = 0; m < session.rewards.size(); ++m) {
-    note((session.rewards[m].reward.info.name + " Score").c_str(),
-         data::short_number(chosen.scores[static_cast<int64_t>(m)].item<double>()));
+  for (size_t m = 0; m < run.rewards.size(); ++m) {
+    note((run.rewards[m].reward.info.name + " Score").c_str(),
+         data::short_number(best.scores[static_cast<int64_t>(m)].item<double>()));
   }
-  if (session.config.best_of > 1) note("Best of", std::to_string(session.config.best_of));
+  if (run.config.best_of > 1) note("Best of", std::to_string(run.config.best_of));
   note("Image CFG scale", data::short_number(job.cfg_image));
   note("Image", job.image.filename().string());
   note("Denoising strength", unless(job.strength, 1));
@@ -193,23 +175,22 @@ data::ImageParameters parameters_of(const Session& session,
   note("Feedback", job.feedback);
   note("Reward CFG scale", unless(job.request_scale, 1));
   if (job.request_scale != 1) note("Low reward", request_text(job.request_low, axes));
-  note("CFG rescale", unless(session.config.guidance_rescale, 0));
-  note("Eta", unless(session.config.eta, 0));
+  note("CFG rescale", unless(run.config.guidance_rescale, 0));
+  note("Eta", unless(run.config.eta, 0));
   note("laurel", kVersion);
   return p;
 }
 
-void write_result(const Session& session,
+void write_result(const EditRun& run,
                   const EditJob& job,
                   const data::ImageParameters& p,
-                  const Chosen& chosen,
+                  const BestCandidate& best,
                   double seconds) {
   nlohmann::ordered_json scores = nlohmann::ordered_json::object();
-  for (size_t m = 0; m < session.rewards.size(); ++m)
-    scores[session.rewards[m].reward.info.name] =
-        chosen.scores[static_cast<int64_t>(m)].item<double>();
+  for (size_t m = 0; m < run.rewards.size(); ++m)
+    scores[run.rewards[m].reward.info.name] = best.scores[static_cast<int64_t>(m)].item<double>();
   nlohmann::ordered_json request = nlohmann::ordered_json::object();
-  const auto& axes = session.pipeline.unet.config.reward.axes;
+  const auto& axes = run.pipeline.unet.config.reward.axes;
   for (size_t k = 0; k < job.request.size(); ++k)
     request[axes[k]] = std::isnan(job.request[k]) ? nlohmann::ordered_json()
                                                   : nlohmann::ordered_json(job.request[k]);
@@ -227,52 +208,51 @@ void write_result(const Session& session,
                                     {"request_scale", job.request_scale},
                                     {"width", p.width},
                                     {"height", p.height},
-                                    {"model", session.pipeline.source.string()},
+                                    {"model", run.pipeline.source.string()},
                                     {"scores", scores},
                                     {"seconds", seconds}};
-  if (session.config.output.empty())
-    data::append_line(fs::path(session.config.output_dir) / "results.jsonl", data::to_text(line));
+  if (run.config.output.empty())
+    data::append_line(fs::path(run.config.output_dir) / "results.jsonl", data::to_text(line));
 }
 
-void write_edit(Session& session, const Ready& ready, const at::Tensor& images, double seconds) {
-  const EditJob& job = *ready.job;
-  const Chosen chosen = choose(session, job, images);
-  const data::ImageParameters p = parameters_of(session, ready, chosen);
+void write_edit(EditRun& run, const LoadedEdit& edit, const at::Tensor& images, double seconds) {
+  const EditJob& job = *edit.job;
+  const BestCandidate best = best_candidate(run.rewards, images, caption_of(job));
+  const data::ImageParameters p = parameters_of(run, edit, best);
   const data::PngText text{{"parameters", data::parameters_text(p)}};
   if (!job.set.empty())
-    data::write_png(
-        fs::path(session.config.output_dir) / "samples" / "source" / job.output.filename(),
-        ready.source, text);
-  data::write_png(job.output, images[chosen.index], text);
-  write_result(session, job, p, chosen, seconds);
-  ++session.written;
+    data::write_png(fs::path(run.config.output_dir) / "samples" / "source" / job.output.filename(),
+                    edit.source, text);
+  data::write_png(job.output, images[best.index], text);
+  write_result(run, job, p, best, seconds);
+  ++run.written;
 }
 
 // The `candidate`th of an edit.
-diffusion::ImageRequest request_of(const Ready& ready, uint64_t candidate) {
-  const EditJob& job = *ready.job;
+diffusion::ImageRequest request_of(const LoadedEdit& edit, uint64_t candidate) {
+  const EditJob& job = *edit.job;
   return {.prompt = job.instruction,
           .negative_prompt = job.negative_prompt,
           .seed = job.seed + candidate,
           .latents = {},
-          .source = ready.source,
-          .change = ready.mask,
+          .source = edit.source,
+          .change = edit.mask,
           .reward = {job.request, job.feedback},
           .reward_low = {job.request_low, job.feedback}};
 }
 
 // Edits of one kind, at once.
-void run_chunk(Session& session, const std::vector<Ready>& chunk) {
-  const auto best_of = static_cast<size_t>(session.config.best_of);
+void run_chunk(EditRun& run, const std::vector<LoadedEdit>& chunk) {
+  const auto best_of = static_cast<size_t>(run.config.best_of);
   std::vector<diffusion::ImageRequest> requests;
-  for (const auto& ready : chunk) {
+  for (const auto& edit : chunk) {
     for (size_t i = 0; i < best_of; ++i) {
-      requests.push_back(request_of(ready, i));
+      requests.push_back(request_of(edit, i));
     }
   }
   const auto began = std::chrono::steady_clock::now();
   std::vector<at::Tensor> images;
-  diffusion::generate(session.pipeline, requests, options_of(session, chunk[0]),
+  diffusion::generate(run.pipeline, requests, options_of(run, chunk[0]),
                       [&](const diffusion::GeneratedBatch& batch) {
                         for (const auto& image : batch.images.unbind(0)) images.push_back(image);
                       });
@@ -281,55 +261,55 @@ void run_chunk(Session& session, const std::vector<Ready>& chunk) {
     const auto first = images.begin() + static_cast<int64_t>(i * best_of);
     const at::Tensor candidates =
         at::stack(std::vector<at::Tensor>(first, first + static_cast<int64_t>(best_of)));
-    write_edit(session, chunk[i], candidates, took.count() / static_cast<double>(chunk.size()));
+    write_edit(run, chunk[i], candidates, took.count() / static_cast<double>(chunk.size()));
   }
 }
 
 // Chooses batch size and tiling for the largest image that the size rule gives.
-void fit_memory(Session& session, at::Device device) {
-  const EditConfig& config = session.config;
-  const EditJob& job = session.plan.jobs.front();
-  const PixelSize size = size_of(session, at::empty({3, 1, 1}), "--resolution");
-  const Ready largest{&job, at::empty({3, size.height, size.width}), {}};
+void fit_memory(EditRun& run, at::Device device) {
+  const EditConfig& config = run.config;
+  const EditJob& job = run.plan.jobs.front();
+  const PixelSize size = size_of(run, at::empty({3, 1, 1}), "--resolution");
+  const LoadedEdit largest{&job, at::empty({3, size.height, size.width}), {}};
   const MemoryFit fit =
-      fit_generation(session.pipeline, options_of(session, largest), request_of(largest, 0),
+      fit_generation(run.pipeline, options_of(run, largest), request_of(largest, 0),
                      {.bytes = memory_limit(config.max_memory, device),
-                      .batch_size = session.micro_batch,
+                      .batch_size = run.micro_batch,
                       .told = !config.max_memory.empty()});
-  session.micro_batch = fit.batch_size;
+  run.micro_batch = fit.batch_size;
 }
 
 // All of them; what cannot be read is noted and passed over.
-void run_jobs(Session& session) {
+void run_jobs(EditRun& run) {
   const auto most =
-      static_cast<size_t>(std::max<int64_t>(1, session.config.batch_size / session.config.best_of));
-  Progress progress("edits", static_cast<int64_t>(session.plan.jobs.size()));
-  std::vector<Ready> chunk;
+      static_cast<size_t>(std::max<int64_t>(1, run.config.batch_size / run.config.best_of));
+  Progress progress("edits", static_cast<int64_t>(run.plan.jobs.size()));
+  std::vector<LoadedEdit> chunk;
   const auto flush = [&] {
-    if (!chunk.empty()) run_chunk(session, chunk);
+    if (!chunk.empty()) run_chunk(run, chunk);
     for (size_t i = 0; i < chunk.size(); ++i) progress.advance();
     chunk.clear();
   };
-  for (const auto& job : session.plan.jobs) {
-    if (session.config.resume && fs::exists(job.output)) {
-      ++session.passed;
+  for (const auto& job : run.plan.jobs) {
+    if (run.config.resume && fs::exists(job.output)) {
+      ++run.passed;
       progress.advance();
       continue;
     }
     try {
-      Ready ready = load_images(session, job);
-      if (!chunk.empty() && (chunk.size() == most || !alike(chunk[0], ready))) flush();
-      chunk.push_back(ready);
+      LoadedEdit edit = load_images(run, job);
+      if (!chunk.empty() && (chunk.size() == most || !alike(chunk[0], edit))) flush();
+      chunk.push_back(edit);
     } catch (const BadInput& error) {
-      session.plan.faults.push_back((job.where.empty() ? "" : job.where + ": ") + error.what());
+      run.plan.faults.push_back((job.where.empty() ? "" : job.where + ": ") + error.what());
       progress.advance();
     }
   }
   flush();
 }
 
-void write_gallery(const Session& session) {
-  const fs::path folder = session.config.output_dir;
+void write_gallery(const EditRun& run) {
+  const fs::path folder = run.config.output_dir;
   auto all = gallery::collect({folder.string()});
   auto pictures = gallery::make_pictures(all, {});
   gallery::drop_unreadable(all, pictures);
@@ -339,25 +319,24 @@ void write_gallery(const Session& session) {
   std::cout << "gallery: " << (folder / "gallery.html").string() << "\n";
 }
 
-int finish(const Session& session) {
-  const EditConfig& config = session.config;
+int finish(const EditRun& run) {
+  const EditConfig& config = run.config;
   const bool page = config.gallery || !config.sweep.empty();
-  if (page && session.written > 0) write_gallery(session);
-  std::cout << session.written << (session.written == 1 ? " edit in " : " edits in ")
+  if (page && run.written > 0) write_gallery(run);
+  std::cout << run.written << (run.written == 1 ? " edit in " : " edits in ")
             << (config.output.empty() ? config.output_dir : config.output);
-  if (session.passed > 0) std::cout << ", " << session.passed << " were there";
+  if (run.passed > 0) std::cout << ", " << run.passed << " were there";
   std::cout << "\n";
-  for (const auto& fault : session.plan.faults) std::cerr << "laurel: " << fault << "\n";
-  if (session.plan.faults.empty()) return 0;
-  std::cerr << "laurel: " << session.plan.faults.size() << " of "
-            << session.plan.faults.size() + session.written + session.passed
-            << " edits could not be made\n";
+  for (const auto& fault : run.plan.faults) std::cerr << "laurel: " << fault << "\n";
+  if (run.plan.faults.empty()) return 0;
+  std::cerr << "laurel: " << run.plan.faults.size() << " of "
+            << run.plan.faults.size() + run.written + run.passed << " edits could not be made\n";
   return 2;
 }
 
 int edit_command(const std::vector<std::string>& arguments) {
-  Session session;
-  EditConfig& config = session.config;
+  EditRun run;
+  EditConfig& config = run.config;
   Options options("edit", "Changes images as an instruction says, at the reward that is asked for.",
                   "");
   declare_edit(options, config);
@@ -370,23 +349,23 @@ int edit_command(const std::vector<std::string>& arguments) {
   const Placement placement = open_device(config.device);
   const PrecisionScope precision(placement);
   const at::NoGradGuard no_grad;
-  session.pipeline = load_editor(config, placement.device);
-  session.choice =
-      settle_sampler(config.sampling_method, config.timestep_spacing, config.eta, session.pipeline);
+  run.pipeline = load_editor(config, placement.device);
+  run.choice =
+      settle_sampler(config.sampling_method, config.timestep_spacing, config.eta, run.pipeline);
   if (!config.reward.empty())
-    session.rewards =
+    run.rewards =
         rewards::make_rewards(config.reward, reward_sources(config.sources, placement.device));
-  session.plan =
-      plan_edits(config, session.pipeline.unet.config.reward, std::random_device{}() & 0x7FFFFFFF,
+  run.plan =
+      plan_edits(config, run.pipeline.unet.config.reward, std::random_device{}() & 0x7FFFFFFF,
                  [](const std::string& text) { std::cerr << "laurel: warning: " << text << "\n"; });
-  const auto images = static_cast<int64_t>(session.plan.jobs.size()) * config.best_of;
-  session.micro_batch = std::clamp<int64_t>(images, 1, config.batch_size);
-  if ((!config.max_memory.empty() || !placement.device.is_cpu()) && !session.plan.jobs.empty())
-    fit_memory(session, placement.device);
-  const std::string batch = std::to_string(session.micro_batch);
+  const auto images = static_cast<int64_t>(run.plan.jobs.size()) * config.best_of;
+  run.micro_batch = std::clamp<int64_t>(images, 1, config.batch_size);
+  if ((!config.max_memory.empty() || !placement.device.is_cpu()) && !run.plan.jobs.empty())
+    fit_memory(run, placement.device);
+  const std::string batch = std::to_string(run.micro_batch);
   with_advice("laurel edit", "--batch_size (now " + batch + ") or --resolution",
-              [&] { run_jobs(session); });
-  return finish(session);
+              [&] { run_jobs(run); });
+  return finish(run);
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "tools/sample/writer.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <filesystem>
 
@@ -9,32 +8,11 @@
 #include "data/base/shape.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
-#include "rewards/combine/combine.hpp"
+#include "tools/sample/best_of.hpp"
 
 namespace fs = std::filesystem;
 
 namespace tools {
-namespace {
-
-// Best candidate and its raw scores.
-struct Choice {
-  int64_t index = 0;
-  at::Tensor scores;  // [M], undefined without rewards
-};
-
-Choice choose(const std::vector<rewards::WeightedReward>& rewards,
-              const at::Tensor& images,  // [n, 3, H, W]
-              const std::string& prompt) {
-  if (rewards.empty()) return {};
-  const at::NoGradGuard no_grad;
-  const std::vector<std::string> prompts(static_cast<size_t>(images.size(0)), prompt);
-  const at::Tensor raw = rewards::score_all(rewards, {.images = images, .prompts = prompts}).cpu();
-  const auto scored = rewards::combine(raw, {}, rewards::combine_options(rewards));
-  const int64_t best = scored.total.argmax().item<int64_t>();
-  return {.index = best, .scores = raw[best]};
-}
-
-}  // namespace
 
 SampleWriter::SampleWriter(std::vector<SampleJob> jobs, WriterOptions options)
     : jobs_(std::move(jobs)), options_(std::move(options)) {}
@@ -49,9 +27,7 @@ void SampleWriter::write(size_t job) {
   const SampleJob& asked = jobs_[job];
   std::vector<at::Tensor> images;
   for (const auto& [index, candidate] : waiting_[job]) images.push_back(candidate.image);
-  // Scored as they will be read: rounded to 8 bits.
-  const at::Tensor pixels = data::from_uint8(data::to_uint8(at::stack(images)));
-  const Choice best = choose(options_.rewards, pixels, asked.prompt);
+  const BestCandidate best = best_candidate(options_.rewards, at::stack(images), asked.prompt);
   KeptImage kept{.value = waiting_[job][best.index],
                  .seed = asked.seed + static_cast<uint64_t>(best.index),
                  .scores = best.scores};
