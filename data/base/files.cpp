@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "data/base/error.hpp"
-#include "data/base/utf8.hpp"
+#include "data/base/strings.hpp"
 
 namespace fs = std::filesystem;
 
@@ -34,9 +34,9 @@ class Descriptor {
 
 [[noreturn]] void cannot_write(const fs::path& path, int error) {
   std::string advice;
-  if (error == ENOSPC || error == EDQUOT) advice = "; free some space, nothing was overwritten";
+  if (error == ENOSPC || error == EDQUOT) advice = "; free some space; nothing was overwritten";
   if (error == EACCES || error == EROFS || error == EPERM)
-    advice = "; choose a folder that you may write to";
+    advice = "; choose a folder that you can write to";
   throw BadInput(path.string() + ": cannot be written: " + std::strerror(error) + advice);
 }
 

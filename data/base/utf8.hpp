@@ -10,13 +10,10 @@ namespace data {
 // U+10FFFF).
 bool is_utf8(std::string_view bytes);
 
-// UTF-8 as Latin-1 bytes; absent when a character lies above U+00FF or the text is not UTF-8.
+// UTF-8 as Latin-1 bytes; none when a character is above U+00FF or the text is not UTF-8.
 std::optional<std::string> to_latin1(std::string_view utf8);
 
 // Latin-1 bytes as UTF-8.
 std::string from_latin1(std::string_view latin1);
-
-// Without white space at both ends.
-std::string trimmed(std::string_view text);
 
 }  // namespace data

@@ -10,6 +10,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/strings.hpp"
 #include "data/base/utf8.hpp"
 #include "data/images/image_io.hpp"
 

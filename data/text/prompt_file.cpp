@@ -7,6 +7,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/strings.hpp"
 #include "data/base/utf8.hpp"
 
 using nlohmann::json;

@@ -6,6 +6,8 @@
 #include <optional>
 #include <set>
 
+#include "data/base/strings.hpp"
+
 namespace diffusion {
 namespace {
 
@@ -130,12 +132,6 @@ constexpr LoraNames kLoraNames[] = {
     {".lora.down.weight", "LoRA, diffusers' older names"},
     {".hada_w1_b", "LoHa (LyCORIS)"}};
 
-std::string joined(const std::set<std::string>& words) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 // "lora_unet_down_blocks_0_..." or "unet.down_blocks.0...": which model it changes.
 std::string part_of(const std::string& name) {
   if (name.starts_with("lora_te2") || name.starts_with("text_encoder_2."))
@@ -178,11 +174,11 @@ ModelKind adapter_kind(const std::string& title, const AdapterLayers& layers) {
   ModelKind kind{.kind = title, .details = {}};
   if (layers.context > 0)
     kind.details.push_back({"made for", family_of(layers.context, layers.context == 2048)});
-  kind.details.push_back({"rank", joined(layers.ranks)});
+  kind.details.push_back({"rank", data::joined(layers.ranks, ", ")});
   kind.details.push_back({"alpha", layers.alphas.empty() ? "not in the file: equal to the rank"
-                                                         : joined(layers.alphas)});
+                                                         : data::joined(layers.alphas, ", ")});
   add(kind, "changed layers", layers.count);
-  kind.details.push_back({"changes", joined(layers.parts)});
+  kind.details.push_back({"changes", data::joined(layers.parts, ", ")});
   return kind;
 }
 

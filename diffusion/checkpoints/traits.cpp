@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/base/json.hpp"
+#include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"
 
@@ -60,15 +61,10 @@ std::vector<std::string> missing_parts(const fs::path& folder) {
   return missing;
 }
 
-std::string joined(const std::vector<int64_t>& numbers) {
-  std::string text;
-  for (const int64_t number : numbers) text += (text.empty() ? "" : "-") + std::to_string(number);
-  return text;
-}
-
 std::string unet_text(const UNetConfig& config) {
-  return "widths " + joined(config.block_out_channels) + ", heads " + joined(config.heads) +
-         ", transformers " + joined(config.transformer_layers) + ", " +
+  return "widths " + data::joined(config.block_out_channels, "-") + ", heads " +
+         data::joined(config.heads, "-") + ", transformers " +
+         data::joined(config.transformer_layers, "-") + ", " +
          (config.use_linear_projection ? "linear" : "1x1") + " projections, text " +
          std::to_string(config.cross_attention_dim);
 }

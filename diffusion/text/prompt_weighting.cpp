@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "data/base/error.hpp"
+#include "data/base/strings.hpp"
 #include "data/base/unicode.hpp"
-#include "data/base/utf8.hpp"
 
 using data::BadInput;
 

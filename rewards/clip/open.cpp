@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/shape.hpp"
 #include "data/nn/clip_config.hpp"
 #include "data/weights/weight_files.hpp"
 #include "rewards/clip/layouts.hpp"
@@ -74,13 +75,6 @@ OpenClipFile read_open_clip_config(const fs::path& path, const NamedClip& clip) 
   return result;
 }
 
-std::string shape_text(const at::Tensor& tensor) {
-  std::string text = "[";
-  for (const int64_t size : tensor.sizes())
-    text += (text == "[" ? "" : ", ") + std::to_string(size);
-  return text + "]";
-}
-
 // A Clip whose tensors are empty: its names are those that a file must hold.
 Clip skeleton(const ClipConfig& config) {
   const at::Tensor none = at::empty({0});
@@ -116,7 +110,7 @@ int64_t check_names(const NamedClip& clip, const ClipConfig& config, const ClipO
   for (const auto& name : needed) {
     const auto found = clip.weights.tensors.find(name);
     if (found != clip.weights.tensors.end()) {
-      say("mapped      " + name + " " + shape_text(found->second));
+      say("mapped      " + name + " " + data::shape_text(found->second.sizes()));
     } else {
       say("missing     " + name);
       if (missing++ == 0) first = name;
@@ -124,7 +118,7 @@ int64_t check_names(const NamedClip& clip, const ClipConfig& config, const ClipO
   }
   for (const auto& [name, tensor] : clip.weights.tensors) {
     if (needed.contains(name)) continue;
-    say("unexpected  " + name + " " + shape_text(tensor));
+    say("unexpected  " + name + " " + data::shape_text(tensor.sizes()));
     ++unexpected;
   }
   if (missing)

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "data/base/error.hpp"
+#include "data/base/strings.hpp"
 
 namespace rewards {
 namespace {
@@ -16,12 +17,6 @@ bool is_name(const std::string& text) {
          });
 }
 
-std::string trimmed(const std::string& text) {
-  const size_t first = text.find_first_not_of(" \t");
-  return first == std::string::npos ? ""
-                                    : text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
 // "PATH;key=value;..." into what and settings.
 void read_settings(const std::string& text, RewardSpec& definition, const std::string& where) {
   static const std::vector<std::string> kKnown = {"act",       "scale",     "clip",
@@ -30,13 +25,13 @@ void read_settings(const std::string& text, RewardSpec& definition, const std::s
   std::getline(parts, definition.what, ';');
   for (std::string part; std::getline(parts, part, ';');) {
     const size_t sign = part.find('=');
-    const std::string key = trimmed(part.substr(0, sign));
+    const std::string key = data::trimmed(part.substr(0, sign));
     if (sign == std::string::npos || std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
       std::string all;
       for (const auto& known : kKnown) all += (all.empty() ? "" : ", ") + known;
       throw data::BadInput(where + ": ';" + part + "': expected KEY=VALUE with one of " + all);
     }
-    definition.settings[key] = trimmed(part.substr(sign + 1));
+    definition.settings[key] = data::trimmed(part.substr(sign + 1));
   }
 }
 
@@ -59,12 +54,12 @@ RewardSpec parse_definition(const std::string& text) {
   const std::string where = "define '" + text + "'";
   const size_t sign = text.find('=');
   RewardSpec definition;
-  if (sign != std::string::npos) definition.name = trimmed(text.substr(0, sign));
+  if (sign != std::string::npos) definition.name = data::trimmed(text.substr(0, sign));
   if (!is_name(definition.name))
     throw data::BadInput(where +
                          ": expected NAME=program:COMMAND, NAME=http://..., "
                          "NAME=FAMILY:PATH or NAME=FORMULA");
-  const std::string what = trimmed(text.substr(sign + 1));
+  const std::string what = data::trimmed(text.substr(sign + 1));
   if (what.empty()) throw data::BadInput(where + ": expected something after '='");
   const std::string head = what.substr(0, what.find(':'));
   if (head == "http" || head == "https") {
@@ -72,7 +67,7 @@ RewardSpec parse_definition(const std::string& text) {
     definition.what = what;
   } else if (head == "program") {
     definition.kind = head;
-    definition.what = trimmed(what.substr(head.size() + 1));
+    definition.what = data::trimmed(what.substr(head.size() + 1));
     if (definition.what.empty()) throw data::BadInput(where + ": expected a command");
   } else if (head.size() < what.size()) {
     std::vector<std::string> names;
@@ -84,7 +79,7 @@ RewardSpec parse_definition(const std::string& text) {
                            " (`laurel score --list` shows all)");
     }
     definition.kind = head;
-    read_settings(trimmed(what.substr(head.size() + 1)), definition, where);
+    read_settings(data::trimmed(what.substr(head.size() + 1)), definition, where);
   } else {
     definition.kind = "expression";
     definition.what = what;

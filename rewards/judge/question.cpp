@@ -10,7 +10,6 @@
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
-#include "data/base/utf8.hpp"
 
 using nlohmann::json;
 using nlohmann::ordered_json;

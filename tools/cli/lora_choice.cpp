@@ -7,6 +7,7 @@
 #include <set>
 
 #include "data/base/error.hpp"
+#include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 
 using data::BadInput;
@@ -73,12 +74,6 @@ LoraChoice parse_tag(const std::string& inner,
     choice.unet_weight = choice.text_weight;
   choice.file = find_lora(folder, plain[0], tag);
   return choice;
-}
-
-std::string trimmed(const std::string& text) {
-  const size_t first = text.find_first_not_of(" \t\n");
-  if (first == std::string::npos) return "";
-  return text.substr(first, text.find_last_not_of(" \t\n") - first + 1);
 }
 
 // The names nearest to `name`, or the first ones.
@@ -155,7 +150,7 @@ TaggedPrompt take_lora_tags(const std::string& prompt,
     from = (*tag)[0].second;
   }
   rest.append(from, prompt.cend());
-  result.prompt = result.loras.empty() ? prompt : trimmed(rest);
+  result.prompt = result.loras.empty() ? prompt : data::trimmed(rest);
   return result;
 }
 

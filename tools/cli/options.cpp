@@ -11,17 +11,12 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/strings.hpp"
 
 using data::BadInput;
 
 namespace tools {
 namespace {
-
-std::string joined(const std::vector<std::string>& words, const std::string& between) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : between) + word;
-  return text;
-}
 
 std::string canonical(std::string key) {
   std::replace(key.begin(), key.end(), '-', '_');
@@ -165,11 +160,11 @@ void Options::choice(const std::string& key,
                      std::string& target,
                      const std::vector<std::string>& allowed,
                      const std::string& help) {
-  Option& option = add(key, Kind::kText, help + " (" + joined(allowed, " | ") + ")");
+  Option& option = add(key, Kind::kText, help + " (" + data::joined(allowed, " | ") + ")");
   option.set = [&target, allowed](const auto& values, const std::string& where) {
     if (std::find(allowed.begin(), allowed.end(), values.back()) == allowed.end()) {
       const std::string near = data::nearest(values.back(), allowed);
-      throw BadInput(where + ": expected one of " + joined(allowed, ", ") + ", found '" +
+      throw BadInput(where + ": expected one of " + data::joined(allowed, ", ") + ", found '" +
                      values.back() + "'" + (near.empty() ? "" : "; did you mean " + near + "?"));
     }
     target = values.back();
@@ -196,7 +191,7 @@ void Options::list(const std::string& key,
   option.toml = [&target] {
     std::vector<std::string> words;
     for (const auto& value : target) words.push_back(toml_string(value));
-    return "[" + joined(words, ", ") + "]";
+    return "[" + data::joined(words, ", ") + "]";
   };
 }
 

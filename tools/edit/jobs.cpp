@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "data/base/error.hpp"
-#include "data/base/utf8.hpp"
+#include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_io.hpp"
 #include "data/text/prompt_file.hpp"

@@ -8,7 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "data/base/utf8.hpp"
+#include "data/base/strings.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;

@@ -14,6 +14,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/strings.hpp"
 #include "data/images/edit_dataset.hpp"
 #include "data/images/exif_orientation.hpp"
 #include "data/images/image_io.hpp"
@@ -85,12 +86,6 @@ Scorer make_scorer(const ScoreEditsConfig& config,
   return scorer;
 }
 
-std::string joined(const std::vector<std::string>& texts) {
-  std::string all;
-  for (const auto& text : texts) all += (all.empty() ? "" : "; ") + text;
-  return all;
-}
-
 struct Rated {
   std::map<std::string, double> scores, raw;
   std::string feedback;
@@ -122,7 +117,7 @@ void ask_judge(const Scorer& scorer, const data::EditTriple& edit, Rated& rated)
   const auto verdict = scorer.judge({png(edit.source), png(edit.edited), edit.instruction});
   if (!verdict.problem.empty()) throw BadInput(edit.where + ": the judge: " + verdict.problem);
   for (const auto& [axis, score] : verdict.scores) rated.scores[axis] = score;
-  rated.feedback = joined(verdict.feedback);
+  rated.feedback = data::joined(verdict.feedback, "; ");
 }
 
 Rated rate(const Scorer& scorer, const data::EditTriple& edit) {

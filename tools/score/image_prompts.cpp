@@ -7,7 +7,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "data/base/utf8.hpp"
+#include "data/base/strings.hpp"
 #include "data/images/png_text.hpp"
 #include "data/text/prompt_file.hpp"
 #include "tools/score/report.hpp"

@@ -9,7 +9,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
-#include "data/base/utf8.hpp"
+#include "data/base/strings.hpp"
 
 namespace tools {
 namespace {

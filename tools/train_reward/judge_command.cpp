@@ -19,7 +19,6 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
-#include "data/base/utf8.hpp"
 #include "data/images/image_io.hpp"
 #include "rewards/judge/client.hpp"
 #include "tools/cli/options.hpp"

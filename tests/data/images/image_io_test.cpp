@@ -64,11 +64,6 @@ TEST(Text, Latin1GoesBothWays) {
   EXPECT_FALSE(data::to_latin1("\xE7\x8C\xAB").has_value());
 }
 
-TEST(Text, TrimsBothEnds) {
-  EXPECT_EQ(data::trimmed(" \t a b\r\n"), "a b");
-  EXPECT_EQ(data::trimmed(" \n"), "");
-}
-
 TEST(ImageIo, PngRoundTripKeepsEveryByte) {
   data::write_png(scratch("round.png"), every_byte());
   EXPECT_TRUE(at::equal(data::read_image(scratch("round.png")), every_byte()));

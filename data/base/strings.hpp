@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace data {
+
+// Without white space at both ends.
+std::string trimmed(std::string_view text);
+
+// The words (strings or numbers) with `between` between them: "a, b".
+template <class Words>
+std::string joined(const Words& words, std::string_view between) {
+  std::string text;
+  for (const auto& word : words) {
+    if (!text.empty()) text += between;
+    if constexpr (std::is_arithmetic_v<std::decay_t<decltype(word)>>)
+      text += std::to_string(word);
+    else
+      text += word;
+  }
+  return text;
+}
+
+}  // namespace data
