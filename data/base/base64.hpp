@@ -7,7 +7,7 @@ namespace data {
 
 // RFC 4648, section 4: with padding, without line breaks.
 std::string base64(std::string_view bytes);
-// The way back. Throws BadInput for anything else.
+// The inverse. Throws BadInput for a text that is not base64.
 std::string from_base64(const std::string& text);
 
 }  // namespace data

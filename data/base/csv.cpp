@@ -7,7 +7,7 @@
 namespace data {
 namespace {
 
-// One field from `at` on, which moves to the comma or line end after it.
+// Reads the field at `at` and moves `at` to the comma or line end behind it.
 std::string take_field(std::string_view text,
                        size_t& at,
                        int64_t& line,
@@ -31,7 +31,7 @@ std::string take_field(std::string_view text,
       return field;
     }
   }
-  throw BadInput(source + ":" + std::to_string(began) + ": a quote that does not end; add one");
+  throw BadInput(source + ":" + std::to_string(began) + ": a quote is not closed; add one");
 }
 
 }  // namespace

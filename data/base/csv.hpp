@@ -6,14 +6,14 @@
 
 namespace data {
 
-// A table as RFC 4180 has it: fields between commas, quoted ones with commas, line breaks and
-// doubled quotes inside; lines that are blank are passed over. Every line has as many fields as the
-// first, or it says how many it has.
+// A record of a table in the format of RFC 4180: fields between commas; a quoted field may hold
+// commas, line breaks and doubled quotes. Blank lines are skipped. The number of fields is not
+// checked.
 struct CsvLine {
   int64_t number = 0;  // of its first line in the file, from 1
   std::vector<std::string> fields;
 };
-// Throws BadInput naming `source` and the line for a quote that does not end.
+// Throws BadInput with `source` and the line for a quote that is not closed.
 std::vector<CsvLine> parse_csv(std::string_view text, const std::string& source);
 
 }  // namespace data

@@ -6,15 +6,16 @@
 
 namespace data {
 
-// Something that the user can put right: a file, a setting, an option. main() prints its one line
-// and exits with 2. The line says what is wrong, where, what was expected, what was found, and what
-// to do.
+// A fault that the user can correct: in a file, a setting or an option. main() prints the message,
+// one line, and exits with 2. The line says what is wrong and where, what was expected, what was
+// found, and what to do.
 class BadInput : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// "sampelr" among {"sampler", "seed"} -> "sampler"; empty when nothing is near.
+// The candidate nearest to `word`: "sampelr" among {"sampler", "seed"} -> "sampler". Empty when
+// none is near.
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
 
 }  // namespace data

@@ -32,8 +32,7 @@ std::shared_ptr<MappedFile> map_file(const fs::path& path, const char* kind) {
   mapping->size = static_cast<size_t>(status.st_size);
   if (mapping->size == 0) {
     ::close(descriptor);
-    throw BadInput(path.string() + ": expected " + kind +
-                   ", found 0 bytes; it may not have been copied whole");
+    throw BadInput(path.string() + ": expected " + kind + ", found 0 bytes; copy it again");
   }
   void* bytes = ::mmap(nullptr, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0);
   const int map_error = errno;
@@ -46,14 +45,15 @@ std::shared_ptr<MappedFile> map_file(const fs::path& path, const char* kind) {
 
 namespace {
 
-// What a mapped tensor's storage holds on to.
+// The context of a mapped tensor's storage: keeps the file mapped.
 struct Hold {
   std::shared_ptr<MappedFile> file;
 };
 void release(void* hold) { delete static_cast<Hold*>(hold); }
 
-// Of the pages that these bytes touch: those of the file itself. Copies that somebody has written
-// to stay (bit 61 of pagemap's entry tells them apart, bit 63 that the page is mapped).
+// Among the pages that these bytes touch, those that still belong to the file. Pages that were
+// written to are private copies and stay (proc(5), pagemap: bit 61 tells file pages from copies,
+// bit 63 says that the page is mapped).
 void drop_file_pages(const char* bytes, size_t size) {
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   const uintptr_t first = reinterpret_cast<uintptr_t>(bytes) / page;
@@ -74,7 +74,7 @@ void drop_file_pages(const char* bytes, size_t size) {
   }
 }
 
-// Elements from the first to the last, with what lies between; 0 for an empty tensor.
+// Elements from the first to the last, gaps included; 0 for an empty tensor.
 int64_t span_of(const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
   int64_t last = 0;
   for (size_t i = 0; i < shape.size(); ++i) {
@@ -113,7 +113,7 @@ void drop_pages(const at::Tensor& tensor) {
   if (storage.data_ptr().get_deleter() != release) return;
   const MappedFile& file = *static_cast<const Hold*>(storage.data_ptr().get_context())->file;
   const auto offset = static_cast<size_t>(static_cast<const char*>(storage.data()) - file.bytes);
-  // What was touched brings its neighbours along: Linux maps large folios as wholes.
+  // Neighbouring pages are mapped too: Linux maps large folios as a whole.
   constexpr size_t kFolio = 2 << 20;
   const size_t begin = offset < kFolio ? 0 : offset - kFolio;
   const size_t end = std::min(file.size, offset + storage.nbytes() + kFolio);

@@ -9,7 +9,8 @@
 
 namespace data {
 
-// A file mapped privately: pages are read when touched, writing to them never changes the file.
+// A file mapped privately: pages are read when they are touched, and writing to them does not
+// change the file.
 struct MappedFile {
   MappedFile() = default;
   MappedFile(const MappedFile&) = delete;
@@ -19,20 +20,20 @@ struct MappedFile {
   size_t size = 0;
 };
 
-// Throws BadInput when the file is missing, a folder, empty, or cannot be read. `kind` is what was
-// expected, for the message: "a safetensors file".
+// Throws BadInput when the file is missing, a folder, empty, or cannot be read. `kind` names what
+// was expected in the message: "a safetensors file".
 std::shared_ptr<MappedFile> map_file(const std::filesystem::path& path, const char* kind);
 
-// A tensor at byte `offset` of the file, which it keeps mapped; a copy where the address does not
-// suit the type. The caller has checked that the bytes are inside.
+// A tensor at byte `offset` of the file. It keeps the file mapped. Where the address is not aligned
+// for the type, the tensor is a copy. The caller must check that the bytes are inside the file.
 at::Tensor mapped_tensor(const std::shared_ptr<MappedFile>& file,
                          size_t offset,
                          const std::vector<int64_t>& shape,
                          const std::vector<int64_t>& strides,
                          at::ScalarType type);
 
-// Lets the system take back the pages of a mapped tensor that will not be read again; they are read
-// anew if it is. No effect on tensors of no file, nor on what has been written to.
+// Releases the pages of a mapped tensor that will not be read again; if it is, they are read from
+// the file again. No effect on other tensors, nor on pages that were written to.
 void drop_pages(const at::Tensor& tensor);
 
 // Strides of a contiguous tensor: [2, 3, 4] -> [12, 4, 1]

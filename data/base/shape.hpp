@@ -10,8 +10,8 @@
 
 namespace data {
 
-// Throws unless `x` has this shape; -1 stands for any size. `what` names the tensor: "unet_forward:
-// x".
+// Throws c10::Error unless `x` has this shape; -1 matches any size. `what` names the tensor in the
+// message: "unet_forward: x".
 void check_shape(const at::Tensor& x, std::initializer_list<int64_t> shape, const char* what);
 
 // "[2, 4, 8, 8]"

@@ -33,7 +33,7 @@ constexpr char32_t kReplacement = 0xFFFD;
 constexpr char32_t kHangulS = 0xAC00, kHangulL = 0x1100, kHangulV = 0x1161, kHangulT = 0x11A7;
 constexpr char32_t kCountL = 19, kCountV = 21, kCountT = 28, kCountS = kCountL * kCountV * kCountT;
 
-// The row of a table sorted by first..last that holds `c`, or nullptr.
+// The row that holds `c` in a table sorted by first..last, or nullptr.
 template <class Row, size_t N>
 const Row* row_of(const Row (&table)[N], char32_t c) {
   const Row* row = std::upper_bound(std::begin(table), std::end(table), c,
@@ -88,7 +88,7 @@ void decompose(char32_t c, std::u32string& out) {
   if (row->second) decompose(row->second, out);
 }
 
-// The code point that two compose to, or 0.
+// The composition of two code points, or 0.
 char32_t compose(char32_t first, char32_t second) {
   if (first >= kHangulL && first < kHangulL + kCountL && second >= kHangulV &&
       second < kHangulV + kCountV) {
@@ -152,7 +152,7 @@ std::u32string lower(std::u32string_view text) {
   for (const char32_t c : text) {
     const LowerRun* run = row_of(kLower, c);
     if (c == 0x130) {
-      out += U"i\u0307";  // the one code point whose lower case is two
+      out += U"i\u0307";  // the only code point whose lower case has two
     } else if (run && (c - run->first) % run->stride == 0) {
       out += static_cast<char32_t>(c + run->shift);
     } else {

@@ -3,7 +3,8 @@
 #include <string>
 #include <string_view>
 
-// What a tokenizer needs of Unicode. Tables: unicode_tables.inc, made by unicode_tables.py.
+// The parts of Unicode that tokenizers need. unicode_tables.py writes the tables,
+// unicode_tables.inc.
 
 namespace data {
 
@@ -15,10 +16,10 @@ bool is_letter(char32_t c);  // category L*
 bool is_number(char32_t c);  // category N*
 bool is_space(char32_t c);   // property White_Space
 
-// Does a word (letters, numbers, "_") go on across byte `at` of a UTF-8 text?
+// Whether a word (letters, numbers, "_") continues across byte `at` of a UTF-8 text.
 bool inside_word(std::string_view text, size_t at);
 
-// Each code point by itself (no final-sigma rule), as Rust's char::to_lowercase.
+// The lower case of each code point, without the final-sigma rule, as Rust's char::to_lowercase.
 std::u32string lower(std::u32string_view text);
 
 // Canonical composition (Unicode Standard Annex 15, form C).

@@ -10,7 +10,7 @@
 namespace data {
 namespace {
 
-constexpr size_t kAll = 0;  // of a statistic's kinds: small and large blocks together
+constexpr size_t kAll = 0;  // index of the statistics over small and large blocks together
 
 c10::CachingDeviceAllocator::DeviceStats stats_of(at::Device device) {
   return c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());

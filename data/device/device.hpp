@@ -1,8 +1,7 @@
 #pragma once
 
-// Waiting for a device, and its memory, in the same words for the CPU and for GPUs. Of the latter
-// libtorch's allocator is asked, which the CPU's part of libtorch knows by its interface; none of
-// it was measured on a GPU.
+// Synchronisation and memory of a device, by the same functions for the CPU and for GPUs. GPU
+// memory comes from libtorch's allocator interface, which is available without libtorch_cuda.
 
 #include <c10/core/Device.h>
 
@@ -11,22 +10,22 @@
 
 namespace data {
 
-// Returns when the device has done all that it was given; at once on the CPU. To be called before
-// a clock is read.
+// Returns when the device has finished its work; at once on the CPU. Call it before reading a
+// clock.
 void synchronize(at::Device device);
 
-// The most that tensors made by `work` held at once on the device, in bytes, beside what is there
-// already (CPU: as peak_tensor_bytes; meta: as peak_meta_bytes).
+// Peak memory of the tensors that `work` makes on the device, in bytes, above what is allocated
+// before it (CPU: peak_tensor_bytes; meta: peak_meta_bytes).
 int64_t peak_bytes(at::Device device, const std::function<void()>& work);
 
-// Bytes of the device's memory that this process has taken: CPU: resident; a GPU: its tensors.
+// Memory of the device that this process uses, in bytes. CPU: resident memory; GPU: its tensors.
 double used_memory(at::Device device);
-// The most so far, since reset_peak_memory(device), which returns false where it cannot.
+// The peak since reset_peak_memory(device), which returns false where it is not supported.
 double peak_memory(at::Device device);
 bool reset_peak_memory(at::Device device);
 
-// Bytes that this process may hold on the device, those that it holds among them: of a GPU what its
-// driver calls free and what libtorch keeps of it; infinite for the CPU, which can swap.
+// Memory that this process can use on the device in all, in bytes. GPU: what the driver reports as
+// free and what libtorch has reserved; CPU: infinite, because it can swap.
 double memory_within_reach(at::Device device);
 
 }  // namespace data

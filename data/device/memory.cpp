@@ -29,7 +29,7 @@ struct Ledger : c10::MemoryReportingInfoBase {
   bool memoryProfilingEnabled() const override { return true; }
 };
 
-// Gives meta tensors their storage, which is none, and counts it.
+// Allocator of meta tensors: allocates nothing and counts the bytes.
 struct MetaLedger : c10::Allocator {
   std::atomic<int64_t> now{0}, peak{0};
 
@@ -85,7 +85,7 @@ int64_t peak_tensor_bytes(const std::function<void()>& work) {
 }
 
 int64_t peak_meta_bytes(const std::function<void()>& work) {
-  static MetaLedger ledger;  // outlives every tensor that it gave storage
+  static MetaLedger ledger;  // static: outlives every tensor that it served
   const int64_t before = ledger.now;
   ledger.peak = before;
   c10::Allocator* const usual = c10::GetAllocator(c10::DeviceType::Meta);
@@ -120,7 +120,7 @@ void keep_freed_memory() {
 bool is_out_of_memory(const std::exception& error) {
   if (dynamic_cast<const c10::OutOfMemoryError*>(&error)) return true;
   if (dynamic_cast<const std::bad_alloc*>(&error)) return true;
-  // libtorch's allocator of the CPU throws an error of the general kind.
+  // libtorch's CPU allocator throws a plain c10::Error.
   const auto* failed = dynamic_cast<const c10::Error*>(&error);
   return failed && failed->msg().find("DefaultCPUAllocator") != std::string::npos;
 }
@@ -128,7 +128,7 @@ bool is_out_of_memory(const std::exception& error) {
 std::string memory_fault(const std::exception& error) {
   const auto* failed = dynamic_cast<const c10::Error*>(&error);
   const std::string text = failed ? failed->what_without_backtrace() : error.what();
-  // libtorch tells where in its sources before, and the card's whole account after.
+  // Before these words libtorch names its source file, after them the GPU's memory statistics.
   const size_t cpu = text.find("DefaultCPUAllocator"), start = cpu == std::string::npos ? 0 : cpu;
   const size_t amount = text.find("ried to allocate", start), from = std::min(amount, text.size());
   return text.substr(start, std::min(text.find(". ", from), text.find('\n', start)) - start);

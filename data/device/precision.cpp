@@ -5,7 +5,7 @@
 namespace data {
 
 c10::ScalarType product_type(c10::DeviceType device) {
-  const bool known = device == at::kCPU || device == at::kCUDA;  // to autocast
+  const bool known = device == at::kCPU || device == at::kCUDA;  // devices with autocast
   if (!known || !at::autocast::is_autocast_enabled(device)) return at::kFloat;
   return at::autocast::get_autocast_dtype(device);
 }

@@ -5,13 +5,13 @@
 
 namespace data {
 
-// In what type matrix products on `device` are computed now: fp32, or what libtorch's autocast
-// says.
+// The dtype in which matrix products on `device` are computed now: fp32, or that of libtorch's
+// autocast.
 c10::ScalarType product_type(c10::DeviceType device);
 
-// While it lives, matrix products on `device` that would run in fp16 run in fp32: for networks
-// whose activations leave fp16's range, 65504. bf16, which has fp32's range, stays. `wanted` false:
-// no change.
+// RAII: matrix products on `device` that would run in fp16 run in fp32, for networks whose
+// activations exceed fp16's range, 65504. bf16, which has fp32's range, is unchanged. `wanted`
+// false: no effect.
 class FullPrecision {
  public:
   FullPrecision(bool wanted, c10::DeviceType device);

@@ -15,7 +15,7 @@ std::atomic<int64_t> g_flops{0};
 
 using Inputs = c10::ArrayRef<const c10::IValue>;
 
-// What each output element of a convolution sums over. weight: [out, in / groups, ...]
+// The number of products in each output element of a convolution. weight: [out, in / groups, ...]
 int64_t reach(const at::Tensor& weight) { return weight.numel() / weight.size(0); }
 
 // (input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
@@ -42,18 +42,18 @@ int64_t convolution_backward(Inputs in) {
   return parts * 2 * in[0].toTensor().numel() * reach(in[2].toTensor());
 }
 
-// a: [..., M, K], b: [..., K, N], at places `first` and `first` + 1
+// a: [..., M, K], b: [..., K, N], the inputs `first` and `first` + 1
 int64_t product(Inputs in, size_t first) {
   const at::Tensor a = in[first].toTensor(), b = in[first + 1].toTensor();
   return 2 * a.numel() * b.size(-1);
 }
 
-// query: [B, N, L, D] at place `first`, then key: [B, N, S, D]. `products` of L x S x D.
+// query: [B, N, L, D], the input `first`, then key: [B, N, S, D]. `products` of L x S x D.
 int64_t attention(Inputs in, size_t first, int64_t products) {
   return products * 2 * in[first].toTensor().numel() * in[first + 1].toTensor().size(-2);
 }
 
-// The fused attention of each kind of machine; "_backward" follows.
+// The fused attention operations of each device; their gradients end in "_backward".
 constexpr std::string_view kAttentions[] = {"aten::_scaled_dot_product_flash_attention_for_cpu",
                                             "aten::_scaled_dot_product_flash_attention",
                                             "aten::_scaled_dot_product_efficient_attention",
@@ -82,7 +82,7 @@ int64_t flops_of(std::string_view name, Inputs in) {
   }
   for (const std::string_view attends : kAttentions) {
     if (name == attends) return attention(in, 0, 2);
-    // The scores again, and two gradients of each product.
+    // The scores are recomputed; each product has two gradients.
     if (is_backward_of(attends, name)) return attention(in, 1, 5);
   }
   return 0;

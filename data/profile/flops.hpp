@@ -1,8 +1,8 @@
 #pragma once
 
-// Floating-point operations of what libtorch runs, from the shapes that its matrix products,
-// convolutions, attentions and their gradients are called with. A multiplication and an addition
-// are two operations; element-wise work counts nothing.
+// Counts floating-point operations from the shapes of libtorch's matrix products, convolutions,
+// attentions and their gradients. A multiplication and an addition are two operations; element-wise
+// work is not counted.
 
 #include <cstdint>
 #include <functional>
@@ -10,10 +10,10 @@
 
 namespace data {
 
-// The count while `work` runs, on all threads, in operations. One at a time.
+// Operations while `work` runs, on all threads. One call at a time.
 int64_t count_flops(const std::function<void()>& work);
 
-// Whether an operation of that name ("aten::mm") is counted.
+// Whether count_flops counts an operation of this name: "aten::mm".
 bool is_product(std::string_view name);
 
 }  // namespace data

@@ -20,7 +20,7 @@ Tensor convolution(const Tensor& input,
                    bool transposed,
                    c10::SymIntArrayRef,
                    c10::SymInt) {
-  TORCH_CHECK(!transposed, "convolution on meta: transposed ones are not counted");
+  TORCH_CHECK(!transposed, "convolution on meta: transposed convolutions are not supported");
   TORCH_CHECK(input.is_meta() && weight.is_meta(), "convolution: input on ", input.device(),
               ", weight on ", weight.device());
   std::vector<int64_t> shape{input.size(0), weight.size(0)};

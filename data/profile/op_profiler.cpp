@@ -23,20 +23,20 @@ double since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// An operation that is running, inside the one that called it.
+// A running operation.
 struct Frame : at::ObserverContext {
   Frame* caller = nullptr;
-  bool product = false;  // or inside one
+  bool product = false;  // itself or a caller
   double inner = 0;      // seconds of the operations that it called
   Clock::time_point start = Clock::now();
 };
 
-struct Tally {
+struct OpTally {
   std::map<std::string, OpTime> own;
-  double products = 0, inside = 0;  // seconds: of products, of all
+  double products = 0, inside = 0;  // seconds: of products, of all operations
 };
 
-thread_local Tally* t_tally = nullptr;  // of the thread that is watched
+thread_local OpTally* t_tally = nullptr;  // of the profiled thread
 thread_local Frame* t_running = nullptr;
 
 std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& call) {
@@ -73,33 +73,33 @@ struct Allocations : c10::MemoryReportingInfoBase {
   bool memoryProfilingEnabled() const override { return true; }
 };
 
-// While it lives, operations of this thread are told to the tally.
-struct Watch {
-  explicit Watch(Tally& tally)
+// RAII: operations of this thread are added to the tally.
+struct ProfilerScope {
+  explicit ProfilerScope(OpTally& tally)
       : handle(at::addGlobalCallback(
             at::RecordFunctionCallback(on_start, on_end).scopes({at::RecordScope::FUNCTION}))) {
     t_tally = &tally;
     t_running = nullptr;
   }
-  ~Watch() {
+  ~ProfilerScope() {
     t_tally = nullptr;
     at::removeCallback(handle);
   }
-  Watch(const Watch&) = delete;
-  Watch& operator=(const Watch&) = delete;
+  ProfilerScope(const ProfilerScope&) = delete;
+  ProfilerScope& operator=(const ProfilerScope&) = delete;
   at::CallbackHandle handle;
 };
 
 }  // namespace
 
 OpTimes op_times(const std::function<void()>& work) {
-  Tally tally;
+  OpTally tally;
   OpTimes times;
   const auto allocations = std::make_shared<Allocations>();
   const auto start = Clock::now();
   const std::clock_t cpu = std::clock();
   times.flop = static_cast<double>(count_flops([&] {
-    const Watch watch(tally);
+    const ProfilerScope scope(tally);
     const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, allocations);
     work();
   }));
@@ -127,11 +127,12 @@ std::string op_times_text(const OpTimes& times, double ceiling) {
                 times.wall, times.cpu, static_cast<long long>(times.calls),
                 static_cast<long long>(times.allocations), times.allocated / 1e9);
   std::string text = line;
-  std::snprintf(line, sizeof line, "%6.1f %%  convolutions, products, attention: %.1f GFLOP/s",
+  std::snprintf(line, sizeof line,
+                "%6.1f %%  convolutions, matrix products, attention: %.1f GFLOP/s",
                 share(times.products), rate / 1e9);
   text += line;
   if (ceiling > 0) {
-    std::snprintf(line, sizeof line, ", %.0f %% of a plain product's", 100 * rate / ceiling);
+    std::snprintf(line, sizeof line, ", %.0f %% of a plain matrix product", 100 * rate / ceiling);
     text += line;
   }
   text += "\n";

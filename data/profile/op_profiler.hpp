@@ -1,6 +1,6 @@
 #pragma once
 
-// Where the time of a piece of work goes: libtorch's operations, and what lies between them.
+// Profiles a piece of work: the time of each libtorch operation, and the time between operations.
 
 #include <cstdint>
 #include <functional>
@@ -12,23 +12,23 @@ namespace data {
 struct OpTime {
   std::string name;  // "aten::native_group_norm"
   int64_t calls = 0;
-  double seconds = 0;  // its own, without those of the operations that it calls
+  double seconds = 0;  // excluding the operations that it calls
 };
 struct OpTimes {
-  double wall = 0, cpu = 0;  // seconds; of all threads
-  double products = 0;  // seconds inside convolutions, matrix products, attention, gradients too
-  double between = 0;   // seconds of the wall in no operation at all
+  double wall = 0, cpu = 0;  // seconds; cpu: sum over all threads
+  double products = 0;  // seconds in convolutions, matrix products, attention and their gradients
+  double between = 0;   // wall seconds outside any operation
   double flop = 0;      // of the products (count_flops)
-  int64_t calls = 0;    // of operations, those inside others too
-  int64_t allocations = 0;     // of tensors' memory
-  double allocated = 0;        // bytes, in all
-  std::vector<OpTime> others;  // but products, the longest first
+  int64_t calls = 0;    // of operations, nested ones included
+  int64_t allocations = 0;     // of tensor memory
+  double allocated = 0;        // bytes in all
+  std::vector<OpTime> others;  // operations other than products, the longest first
 };
-// Of the thread that runs `work`; operations of threads that it starts count as between. Costs some
-// microseconds an operation. One at a time.
+// Profiles the thread that runs `work`; time that it waits for other threads counts as `between`.
+// Costs some microseconds per operation. One call at a time.
 OpTimes op_times(const std::function<void()>& work);
 
-// For people. ceiling: operations a second of a plain matrix product, 0: not known.
+// A readable table. ceiling: operations a second of a plain matrix product; 0: unknown.
 std::string op_times_text(const OpTimes& times, double ceiling);
 
 }  // namespace data

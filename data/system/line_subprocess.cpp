@@ -30,8 +30,8 @@ Pipe make_pipe() {
   return {ends[0], ends[1]};
 }
 
-// Waits until `end` is ready. False: time is up.
-bool wait_for(int end, short events, LineProcess::Deadline deadline) {
+// Waits until `end` is ready. False: the deadline has passed.
+bool wait_for(int end, short events, LineSubprocess::Deadline deadline) {
   for (;;) {
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
@@ -43,7 +43,7 @@ bool wait_for(int end, short events, LineProcess::Deadline deadline) {
   }
 }
 
-// In a process group of its own, with nothing blocked.
+// In a process group of its own, with no signal blocked.
 int spawn(const std::string& command, const Pipe& input, const Pipe& output, pid_t& process) {
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
@@ -66,7 +66,7 @@ int spawn(const std::string& command, const Pipe& input, const Pipe& output, pid
 
 }  // namespace
 
-LineProcess::LineProcess(const std::string& command) {
+LineSubprocess::LineSubprocess(const std::string& command) {
   const Pipe input = make_pipe(), output = make_pipe();
   const int fault = spawn(command, input, output, process_);
   close(input.read);
@@ -81,7 +81,7 @@ LineProcess::LineProcess(const std::string& command) {
   }
 }
 
-LineProcess::~LineProcess() {
+LineSubprocess::~LineSubprocess() {
   close(input_);
   close(output_);
   kill(-process_, SIGKILL);
@@ -89,7 +89,7 @@ LineProcess::~LineProcess() {
   }
 }
 
-bool LineProcess::write_line(const std::string& line, Deadline deadline) {
+bool LineSubprocess::write_line(const std::string& line, Deadline deadline) {
   const NoSigpipe no_signal;
   const std::string bytes = line + "\n";
   for (size_t done = 0; done < bytes.size();) {
@@ -101,7 +101,7 @@ bool LineProcess::write_line(const std::string& line, Deadline deadline) {
   return true;
 }
 
-std::optional<std::string> LineProcess::read_line(Deadline deadline) {
+std::optional<std::string> LineSubprocess::read_line(Deadline deadline) {
   for (;;) {
     const size_t end = pending_.find('\n');
     if (end != std::string::npos) {

@@ -5,8 +5,8 @@
 
 namespace data {
 
-// While it lives, this thread gets EPIPE instead of the signal when the reader of a pipe or socket
-// is gone. The program's own standard output keeps the usual behaviour.
+// RAII: this thread gets EPIPE instead of SIGPIPE when the reader of a pipe or socket has closed
+// it. Other threads and later writes to standard output behave as usual.
 class NoSigpipe {
  public:
   NoSigpipe() {
@@ -16,7 +16,7 @@ class NoSigpipe {
   }
   ~NoSigpipe() {
     const timespec at_once{0, 0};
-    sigtimedwait(&pipe_, nullptr, &at_once);  // drops one that is waiting for this thread
+    sigtimedwait(&pipe_, nullptr, &at_once);  // drops a pending signal of this thread
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
   NoSigpipe(const NoSigpipe&) = delete;

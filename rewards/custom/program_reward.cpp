@@ -25,7 +25,7 @@ constexpr int kMostFailures = 3;  // images in a row
 struct Pool {
   std::string name, command;
   OutsideOptions options;
-  std::vector<std::unique_ptr<data::LineProcess>> programs;
+  std::vector<std::unique_ptr<data::LineSubprocess>> programs;
   std::atomic<int64_t> next_id = 0;
 };
 
@@ -59,7 +59,7 @@ Answer ask(Pool& pool, size_t place, const at::Tensor& image, const std::string&
   Answer answer;
   for (int attempt = 0; attempt < 2 && !answer.understood; ++attempt) {
     auto& program = pool.programs[place];
-    if (!program) program = std::make_unique<data::LineProcess>(pool.command);
+    if (!program) program = std::make_unique<data::LineSubprocess>(pool.command);
     const int64_t id = pool.next_id++;
     const auto deadline =
         std::chrono::steady_clock::now() +

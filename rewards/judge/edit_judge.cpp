@@ -150,12 +150,12 @@ EditVerdict program_verdict(const std::optional<std::string>& line, int64_t id) 
 
 EditJudge program_judge(const std::string& command, const EditJudgeOptions& options) {
   struct State {
-    std::unique_ptr<data::LineProcess> program;
+    std::unique_ptr<data::LineSubprocess> program;
     int64_t next = 0;
   };
   const auto state = std::make_shared<State>();
   return [=](const EditQuestion& question) {
-    if (!state->program) state->program = std::make_unique<data::LineProcess>(command);
+    if (!state->program) state->program = std::make_unique<data::LineSubprocess>(command);
     const int64_t id = state->next++;
     const ordered_json line{{"id", id},
                             {"instruction", question.instruction},

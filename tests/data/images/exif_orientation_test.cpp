@@ -76,7 +76,7 @@ TEST(Csv, ReadsQuotesCommasAndLineBreaks) {
   EXPECT_EQ(lines[3].fields, (std::vector<std::string>{"c.png", ""}));
   EXPECT_EQ(lines[3].number, 6);
   EXPECT_EQ(refusal([] { data::parse_csv("a\n\"b", "x.csv"); }),
-            "x.csv:2: a quote that does not end; add one");
+            "x.csv:2: a quote is not closed; add one");
 }
 
 }  // namespace

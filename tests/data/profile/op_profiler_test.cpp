@@ -74,7 +74,8 @@ TEST(OpTimes, TextNamesSharesAndTheCeiling) {
                             .others = {{"aten::silu", 2, 0.5}}};
   EXPECT_EQ(data::op_times_text(times, 8e9),
             "2.00 s, 3.00 of CPU; 7 operations, 5 allocations of 1.00 GB in all\n"
-            "  50.0 %  convolutions, products, attention: 4.0 GFLOP/s, 50 % of a plain product's\n"
+            "  50.0 %  convolutions, matrix products, attention: 4.0 GFLOP/s, 50 % of a plain "
+            "matrix product\n"
             "  25.0 %  aten::silu, 2 calls\n"
             "  25.0 %  between operations\n");
   EXPECT_EQ(data::op_times_text(times, 0).find("plain"), std::string::npos);
