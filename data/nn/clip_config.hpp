@@ -1,6 +1,6 @@
 #pragma once
 
-// Reading the numbers of a Hugging Face config.json; shared by CLIP's towers.
+// Reads and writes the numbers of a Hugging Face config.json; shared by CLIP's towers.
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -9,7 +9,8 @@
 
 namespace nn {
 
-// Sets `target` when the key is there; a whole number of at least `min`.
+// Sets `target` when the file has the key. Throws BadInput with `where` unless the value is a whole
+// number of at least `min`.
 void read_integer(const nlohmann::json& file,
                   const char* key,
                   int64_t& target,

@@ -13,7 +13,7 @@ Linear normal_linear(int64_t out, int64_t in, double std, at::Generator& generat
   return {normal_tensor({out, in}, std, generator), at::zeros({out}), {}};
 }
 
-// The queries are those of the first tokens of x. -> [B, queries, D]
+// Computes the first `queries` tokens of x. -> [B, queries, D]
 at::Tensor self_attention(const EncoderLayer& w,
                           const at::Tensor& x,
                           int64_t queries,

@@ -15,7 +15,7 @@
 namespace nn {
 
 enum class Activation { kQuickGelu, kGelu };  // x sigmoid(1.702 x); x Phi(x) by erf
-// "quick_gelu" or "gelu"; `where` names the file in the BadInput for any other.
+// "quick_gelu" or "gelu". Throws BadInput with `where`, the file, for another name.
 Activation activation_by_name(const std::string& name, const std::string& where);
 const char* name_of(Activation activation);
 at::Tensor activate(Activation activation, const at::Tensor& x);
@@ -38,27 +38,28 @@ struct Encoder {
   std::vector<EncoderLayer> layers;
 };
 
-// One layer. x: [B, L, D]; mask: undefined, or added to the scores ([L, L]). With `first` > 0 only
-// the first tokens are computed, from all. -> [B, first or L, D]
+// One layer. x: [B, L, D]; mask: undefined, or [L, L] added to the scores. `first` > 0: computes
+// only that many first tokens, which attend to all. -> [B, first or L, D]
 at::Tensor encoder_layer_forward(const EncoderLayer& w,
                                  const EncoderConfig& config,
                                  const at::Tensor& x,
                                  const at::Tensor& mask,
                                  int64_t first = 0);
-// All layers, nothing masked; the last one as `first` says. x: [B, L, D] -> [B, first or L, D]
+// All layers, without a mask; `first` applies to the last layer. x: [B, L, D] -> [B, first or L, D]
 at::Tensor encoder_forward(const Encoder& w,
                            const EncoderConfig& config,
                            const at::Tensor& x,
                            int64_t first = 0);
 
-// `prefix` as in "text_model.encoder".
+// `prefix`: "text_model.encoder", for example.
 Encoder take_encoder(const data::Weights& weights,
                      const EncoderConfig& config,
                      const std::string& prefix);
-// Random: normal of CLIP's widths (Radford et al. 2021, released code), biases zero.
+// Random weights: normal, with the standard deviations of CLIP's released code (Radford et al.
+// 2021); zero biases.
 Encoder make_encoder(const EncoderConfig& config, at::Generator& generator);
 void for_each_tensor(Encoder& w, const std::string& prefix, const data::TensorVisitor& visit);
-// Visits every projection that may carry LoRA, by its name.
+// Visits, by its name, every projection that LoRA can adapt.
 void for_each_linear(Encoder& w,
                      const std::string& prefix,
                      const std::function<void(const std::string&, Linear&)>& visit);

@@ -18,7 +18,7 @@ namespace nn {
 namespace {
 
 constexpr int64_t kLegacyEos =
-    2;  // config files before transformers 4.31 carry this instead of the real id
+    2;  // config files before transformers 4.31 have this instead of the real id
 
 at::Tensor causal_mask(int64_t length, const at::TensorOptions& options) {
   return at::full({length, length}, -std::numeric_limits<double>::infinity(), options).triu(1);
@@ -62,7 +62,7 @@ TextOutput clip_text_forward(const ClipText& w, const at::Tensor& ids, int64_t c
 }
 
 ClipText take_clip_text(const data::Weights& weights, const ClipTextConfig& config) {
-  // Files that transformers 5 writes for a text tower alone lack the prefix.
+  // transformers 5 writes a text tower alone without the prefix.
   const std::string prefix = data::has_prefix(weights, "embeddings.") ? "" : "text_model.";
   const int64_t width = config.encoder.hidden_size;
   ClipText w;

@@ -20,7 +20,7 @@ at::Tensor uniform(at::IntArrayRef shape, int64_t fan_in, at::Generator& generat
   return at::empty(shape, at::kFloat).uniform_(-bound, bound, generator);
 }
 
-// In mixed precision a sum may be of a wider type than the value.
+// In mixed precision the sum can have a wider dtype than the value.
 bool may_overwrite(const at::Tensor& own, const at::Tensor& other) {
   return !at::GradMode::is_enabled() && own.scalar_type() == other.scalar_type();
 }
@@ -83,7 +83,7 @@ at::Tensor attention(const at::Tensor& q,
     return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
   };
   const at::Tensor out =
-      q.is_meta()  // for which PyTorch would take the attention that keeps all scores
+      q.is_meta()  // on meta, PyTorch would choose the attention that stores all scores
           ? std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
                 split(q), split(k), split(v), 0.0, false, optional(mask)))
           : at::scaled_dot_product_attention(split(q), split(k), split(v), optional(mask));

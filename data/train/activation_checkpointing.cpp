@@ -13,10 +13,10 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// What the backward pass needs beside the tensors.
+// Stored for the backward pass, beside the tensors.
 struct Kept : torch::CustomClassHolder {
   Block block;
-  size_t inputs = 0;  // the first of the saved tensors; the others are parameters
+  size_t inputs = 0;  // that many saved tensors are inputs, the others parameters
 };
 
 at::Tensor on_views(const Block& block, const std::vector<at::Tensor>& inputs) {
@@ -25,14 +25,14 @@ at::Tensor on_views(const Block& block, const std::vector<at::Tensor>& inputs) {
   return block(views);
 }
 
-// tensors: the inputs, then the parameters that are trained
+// tensors: the inputs, then the trained parameters
 struct Recompute : torch::autograd::Function<Recompute> {
   static at::Tensor forward(AutogradContext* context,
                             const c10::intrusive_ptr<Kept>& kept,
                             at::TensorList tensors) {
     context->saved_data["kept"] = c10::IValue::make_capsule(kept);
     context->save_for_backward(tensors.vec());
-    return kept->block(tensors.slice(0, kept->inputs).vec());  // without a graph: Function's way
+    return kept->block(tensors.slice(0, kept->inputs).vec());  // Function records no graph here
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {

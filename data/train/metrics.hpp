@@ -1,6 +1,6 @@
 #pragma once
 
-// A run's figures over time: metrics.jsonl, one object a line, and a TensorBoard event file.
+// Metrics of a run: metrics.jsonl, one object per line, and a TensorBoard event file.
 
 #include <cstdint>
 #include <filesystem>
@@ -17,26 +17,26 @@ struct Metrics {
   double time = 0;  // seconds since 1970
   bool evaluation = false;
   std::vector<std::pair<std::string, double>>
-      values;  // in the order they are written; not finite: null in JSON
+      values;  // in the order of writing; NaN and infinity become null in JSON
 };
 
 double now();  // seconds since 1970
 
-// {"step":12,"epoch":3,"time":...,"loss":...}; an evaluation's line also carries "evaluation":true.
+// {"step":12,"epoch":3,"time":...,"loss":...}; an evaluation's line also has "evaluation":true.
 std::string metrics_line(const Metrics& metrics);
 void append_metrics(const std::filesystem::path& jsonl, const Metrics& metrics);
 
-// Drops the lines after `step` and a last one that was cut off: what a resumed run will write
-// again. No file: nothing.
+// Deletes the lines after `step` and an incomplete last line: a resumed run writes them again. No
+// effect without a file.
 void truncate_metrics(const std::filesystem::path& jsonl, int64_t step);
 
-// Makes <folder>/events.out.tfevents.<time>.laurel with its version record, and returns its path.
+// Creates <folder>/events.out.tfevents.<time>.laurel with its version record. Returns its path.
 std::filesystem::path start_events(const std::filesystem::path& folder, double time);
-// One scalar a value, tagged by its name.
+// Appends one scalar per value, tagged by its name.
 void append_events(const std::filesystem::path& events, const Metrics& metrics);
 
-// Inside the event file: TensorFlow's record framing (length, masked CRC-32C of the length, bytes,
-// masked CRC-32C of the bytes) around one `Event` protobuf.
+// The format of the event file: TensorFlow's record framing (length, masked CRC-32C of the length,
+// bytes, masked CRC-32C of the bytes) around one `Event` protobuf.
 uint32_t crc32c(std::string_view bytes);  // Castagnoli
 std::string event_record(std::string_view event);
 std::string scalar_event(const Metrics& metrics);

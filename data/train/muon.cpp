@@ -26,7 +26,7 @@ at::Tensor orthogonalized(const at::Tensor& m) {
   at::Tensor x = tall ? m.t() : m;  // [R, C], R <= C
   x = x / (at::norm(x) + 1e-7);
   for (int i = 0; i < 5;
-       ++i) {  // the quintic of Jordan et al.: steep at 0, singular values end in [0.7, 1.2]
+       ++i) {  // the quintic of Jordan et al.: maps singular values into [0.7, 1.2]
     const at::Tensor a = at::mm(x, x.t());
     x = 3.4445 * x + at::mm(-4.7750 * a + 2.0315 * at::mm(a, a), x);
   }
@@ -34,7 +34,7 @@ at::Tensor orthogonalized(const at::Tensor& m) {
 }
 
 void muon_step(const Params& params, AdamWState& state, const MuonOptions& options, double lr) {
-  TORCH_CHECK(state.exp_avg.size() == params.size(), "muon_step: the state belongs to ",
+  TORCH_CHECK(state.exp_avg.size() == params.size(), "muon_step: the state has ",
               state.exp_avg.size(), " parameters, got ", params.size());
   Params vectors;
   AdamWState part;

@@ -45,7 +45,7 @@ AdamWState make_adamw(const Params& params) {
 }
 
 void adamw_step(const Params& params, AdamWState& state, const AdamWOptions& options, double lr) {
-  TORCH_CHECK(state.exp_avg.size() == params.size(), "adamw_step: the state belongs to ",
+  TORCH_CHECK(state.exp_avg.size() == params.size(), "adamw_step: the state has ",
               state.exp_avg.size(), " parameters, got ", params.size());
   std::vector<at::Tensor> values, grads, exp_avg, exp_avg_sq, steps;
   for (size_t i = 0; i < params.size(); ++i) {
@@ -67,7 +67,7 @@ LrSchedule lr_schedule_by_name(const std::string& name) {
   if (name == "constant") return LrSchedule::kConstant;
   if (name == "cosine") return LrSchedule::kCosine;
   if (name == "linear") return LrSchedule::kLinear;
-  throw data::BadInput("lr_scheduler: expected constant, cosine or linear, got " + name);
+  throw data::BadInput("lr_scheduler: expected constant, cosine or linear, found '" + name + "'");
 }
 
 double cosine_decay(double done) { return 0.5 * (1.0 + std::cos(std::numbers::pi * done)); }
@@ -94,7 +94,7 @@ void update_ema(Ema& ema, const Params& params) {
   const double decay = ema.ramp ? std::min(ema.decay, (1.0 + n) / (10.0 + n)) : ema.decay;
   std::vector<at::Tensor> values;
   for (const auto& param : params) values.push_back(param.value.detach());
-  at::_foreach_lerp_(ema.shadow, values, 1.0 - decay);  // on a GPU few launches for all
+  at::_foreach_lerp_(ema.shadow, values, 1.0 - decay);  // few kernel launches on a GPU
 }
 
 void swap_ema(Ema& ema, const Params& params) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// What every training loop shares: parameters, AdamW, gradient clipping, learning-rate schedule,
-// moving average.
+// Parts of every training loop: parameters, AdamW, gradient clipping, learning-rate schedule,
+// exponential moving average.
 
 #include <ATen/core/Tensor.h>
 
@@ -19,7 +19,7 @@ struct Param {
 };
 using Params = std::vector<Param>;
 
-// Makes every tensor of a weight struct a trained one, and lists them in checkpoint order.
+// Replaces every tensor of a weight struct by a trainable copy. Lists them in checkpoint order.
 template <class S>
 Params parameters_of(S& weights, const std::string& prefix) {
   Params params;
@@ -32,11 +32,12 @@ Params parameters_of(S& weights, const std::string& prefix) {
 
 void zero_grad(const Params& params);
 
-// Norm of all gradients together (nan or inf when one holds such a value); 0 when there are none.
+// Norm of all gradients together (NaN or infinite when one holds such a value); 0 without
+// gradients.
 double grad_norm(const Params& params);
 
 // Scales all gradients so that their joint norm is at most `max_norm` (> 0). Returns the norm
-// before.
+// before scaling.
 double clip_grad_norm(const Params& params, double max_norm);
 
 // Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
@@ -44,26 +45,26 @@ struct AdamWOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
-  double weight_decay = 1e-4;  // pulls to zero, not to the starting weights
+  double weight_decay = 1e-4;  // towards zero
 };
 struct AdamWState {
   at::Tensor step;  // [] fp32: updates done
   std::vector<at::Tensor> exp_avg, exp_avg_sq;
 };
 AdamWState make_adamw(const Params& params);
-// One update with learning rate `lr`, in place. Parameters without a gradient stay.
+// One update with learning rate `lr`, in place. Parameters without a gradient do not change.
 void adamw_step(const Params& params, AdamWState& state, const AdamWOptions& options, double lr);
 
 enum class LrSchedule {
   kConstant,
   kCosine,
   kLinear
-};  // after the warm-up; the last two fall to 0 at `total`
+};  // after the warm-up; cosine and linear reach 0 at `total`
 LrSchedule lr_schedule_by_name(
     const std::string& name);  // "constant", "cosine", "linear"; else BadInput
-// 1 at the start, 0 at the end, as half a cosine. `done`: 0 .. 1
+// Half a cosine from 1 to 0. `done`: 0 .. 1
 double cosine_decay(double done);
-// The factor on the learning rate for update `step` (from 0).
+// The factor on the learning rate at update `step`, counted from 0.
 double lr_factor(LrSchedule schedule, int64_t step, int64_t warmup, int64_t total);
 
 // Exponential moving average of parameters: shadow += (1 - decay) (value - shadow), with diffusers'
@@ -76,7 +77,7 @@ struct Ema {
 };
 Ema make_ema(const Params& params, double decay);
 void update_ema(Ema& ema, const Params& params);
-// Exchanges the parameters' values with the average's: call once to evaluate, again to train on.
+// Swaps the values of the parameters and of the average: call it before and after an evaluation.
 void swap_ema(Ema& ema, const Params& params);
 
 }  // namespace train

@@ -10,7 +10,7 @@
 namespace train {
 namespace {
 
-// Visits every tensor of the state under its name in the file.
+// Visits every tensor of the state by its name in the file.
 void visit(TrainState& state, const data::TensorVisitor& visitor) {
   for (size_t i = 0; i < state.params.size(); ++i) {
     at::Tensor value = state.params[i].value.detach();
@@ -32,7 +32,7 @@ void save_state(const std::filesystem::path& path, const TrainState& state) {
   TrainState view = state;
   visit(view, [&](const std::string& name, at::Tensor& tensor) { file.tensors[name] = tensor; });
   if (state.generator.defined()) file.tensors["generator"] = state.generator.get_state();
-  file.metadata = state.notes;
+  file.metadata = state.metadata;
   file.metadata["ema_updates"] = std::to_string(state.ema.updates);
   data::write_safetensors(path, file);
 }
@@ -44,18 +44,20 @@ void load_state(const std::filesystem::path& path, TrainState& state) {
     if (found == file.tensors.end() || found->second.sizes() != tensor.sizes()) {
       throw data::BadInput(path.string() + ": training state: tensor " + name + " " +
                            data::shape_text(tensor.sizes()) +
-                           " is missing or has another shape; it was written by a " +
-                           "run with another configuration, start in a new folder");
+                           " is missing or has another shape; a run with another configuration " +
+                           "wrote the file: start in a new folder");
     }
     tensor.copy_(found->second);
   });
   if (state.generator.defined()) {
     const auto found = file.tensors.find("generator");
     if (found == file.tensors.end())
-      throw data::BadInput(path.string() + ": training state without generator");
+      throw data::BadInput(path.string() +
+                           ": expected a training state with a generator, found "
+                           "none; start in a new folder");
     state.generator.set_state(found->second);
   }
-  state.notes = file.metadata;
+  state.metadata = file.metadata;
   state.ema.updates = std::stoll(file.metadata.at("ema_updates"));
 }
 

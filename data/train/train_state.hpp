@@ -10,20 +10,21 @@
 
 namespace train {
 
-// Everything that a training loop needs to go on bit for bit: one safetensors file, written
+// The state of a training loop, from which it resumes bit for bit: one safetensors file, written
 // atomically.
 struct TrainState {
   Params params;
   AdamWState adamw;
   Ema ema;
-  at::Generator generator;                   // a CPU generator
-  std::map<std::string, std::string> notes;  // step, data cursor, digest of the configuration, ...
+  at::Generator generator;  // on the CPU
+  std::map<std::string, std::string>
+      metadata;  // step, data cursor, digest of the configuration, ..
 };
 
 void save_state(const std::filesystem::path& path, const TrainState& state);
 
-// Puts the file's values into the tensors that `state` already holds (names and shapes must fit)
-// and fills `notes`. Throws BadInput naming the tensor otherwise.
+// Copies the file's values into the tensors of `state`, whose names and shapes must match, and
+// fills `metadata`. Throws BadInput with the tensor's name otherwise.
 void load_state(const std::filesystem::path& path, TrainState& state);
 
 }  // namespace train

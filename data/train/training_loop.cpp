@@ -36,18 +36,18 @@ std::map<std::string, std::string> settings_of(const Loop& loop) {
 
 void check_same_settings(const fs::path& path, const Loop& loop) {
   for (const auto& [key, value] : settings_of(loop)) {
-    const auto found = loop.state.notes.find(key);
-    if (found == loop.state.notes.end() || found->second == value) continue;
+    const auto found = loop.state.metadata.find(key);
+    if (found == loop.state.metadata.end() || found->second == value) continue;
     throw data::BadInput(path.string() + ": " + key + ": expected " + found->second +
-                         ", as the run began, found " + value +
+                         " as at the start of the run, found " + value +
                          "; resume with the same settings or start in a new folder");
   }
 }
 
 void save(Loop& loop) {
-  loop.state.notes = settings_of(loop);
-  loop.state.notes["step"] = std::to_string(loop.step);
-  loop.state.notes["minutes"] = std::to_string(minutes(loop));
+  loop.state.metadata = settings_of(loop);
+  loop.state.metadata["step"] = std::to_string(loop.step);
+  loop.state.metadata["minutes"] = std::to_string(minutes(loop));
   save_state(state_path(loop.options), loop.state);
 }
 
@@ -72,11 +72,11 @@ Loop new_loop(const LoopOptions& options) {
 void resume(Loop& loop) {
   const std::string& from = loop.options.resume_from_checkpoint;
   const fs::path path = from == "latest" ? state_path(loop.options) : fs::path(from);
-  if (from == "latest" && !fs::exists(path)) return;  // nothing yet: the first sitting
+  if (from == "latest" && !fs::exists(path)) return;  // a new run
   load_state(path, loop.state);
   check_same_settings(path, loop);
-  loop.step = std::stoll(loop.state.notes.at("step"));
-  loop.earlier_minutes = std::stod(loop.state.notes.at("minutes"));
+  loop.step = std::stoll(loop.state.metadata.at("step"));
+  loop.earlier_minutes = std::stod(loop.state.metadata.at("minutes"));
   data::truncate_metrics(metrics_path(loop.options), loop.step);
 }
 
@@ -139,7 +139,7 @@ void run(Loop& loop, const LoopSteps& steps) {
     if (loop.step % options.validation_steps == 0) {
       const auto before = Loop::Clock::now();
       steps.validate();
-      loop.since += Loop::Clock::now() - before;  // the rate is of training alone
+      loop.since += Loop::Clock::now() - before;  // the rate excludes validation
     }
     if (loop.step % options.checkpointing_steps == 0) save(loop);
     if (loop.step % options.logging_steps != 0) continue;

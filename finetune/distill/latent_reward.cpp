@@ -143,16 +143,16 @@ LatentUpdate update_latent_reward(LatentReward& reward,
 void save_latent_reward(const std::filesystem::path& folder, LatentReward& reward) {
   char buffer[32];
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, reward.spread).ptr;
-  reward.state.notes = {{"spread", std::string(buffer, end)},
-                        {"updates", std::to_string(reward.updates)}};
+  reward.state.metadata = {{"spread", std::string(buffer, end)},
+                           {"updates", std::to_string(reward.updates)}};
   train::save_state(folder / kFile, reward.state);
 }
 
 void load_latent_reward(const std::filesystem::path& folder, LatentReward& reward) {
   train::load_state(folder / kFile, reward.state);
   const auto note = [&](const char* key) {
-    const auto found = reward.state.notes.find(key);
-    if (found == reward.state.notes.end()) {
+    const auto found = reward.state.metadata.find(key);
+    if (found == reward.state.metadata.end()) {
       throw data::BadInput((folder / kFile).string() + ": expected the entry " + key +
                            ", found none; use an older checkpoint");
     }

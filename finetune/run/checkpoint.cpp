@@ -132,7 +132,7 @@ fs::path save_checkpoint(TrainingRun& session) {
   const fs::path path = session.options.folder / ("checkpoint-" + std::to_string(optimizer.step));
   const fs::path temporary = path.string() + ".tmp";
   fs::remove_all(temporary);
-  optimizer.state.notes = notes_of(session.task, optimizer, session.progress);
+  optimizer.state.metadata = notes_of(session.task, optimizer, session.progress);
   train::save_state(temporary / "state.safetensors", optimizer.state);
   if (session.save_more) session.save_more(temporary);
   export_model(temporary, session);
@@ -155,7 +155,7 @@ void load_checkpoint(const fs::path& checkpoint, TrainingRun& session) {
   allocate_all_moments(optimizer.moments, optimizer.state.params, optimizer.state.adamw);
   train::load_state(file, optimizer.state);
   drop_unowned_moments(optimizer.moments, optimizer.state.adamw);
-  const auto& notes = optimizer.state.notes;
+  const auto& notes = optimizer.state.metadata;
   optimizer.step = whole(notes, "step");
   RunProgress& progress = session.progress;
   progress = {};

@@ -92,11 +92,11 @@ TEST(TrainState, AResumedRunEqualsTheUninterruptedOneBitForBit) {
   const auto path = std::filesystem::path(testing::TempDir()) / "laurel_train_state";
   auto whole = some_state(4);
   for (int i = 0; i < 3; ++i) train_a_little(whole);
-  whole.notes["step"] = "3";
+  whole.metadata["step"] = "3";
   train::save_state(path, whole);
   auto resumed = some_state(4);
   train::load_state(path, resumed);
-  EXPECT_EQ(resumed.notes.at("step"), "3");
+  EXPECT_EQ(resumed.metadata.at("step"), "3");
   for (int i = 0; i < 2; ++i) {
     train_a_little(whole);
     train_a_little(resumed);
