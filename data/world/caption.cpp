@@ -11,7 +11,7 @@
 namespace world {
 namespace {
 
-// How often a true caption says more than colour and shape.
+// How often a caption mentions more than colour and shape.
 constexpr double kSayBackground = 0.35, kSaySize = 0.5, kSayPlaceAlone = 0.55,
                  kSayPlaceOfTwo = 0.12;
 constexpr double kSayRelation = 0.5, kPlainOpening = 0.55;
@@ -20,7 +20,7 @@ bool alike(const Object& one, const Phrase& phrase) {
   return one.colour == phrase.colour && one.kind == phrase.kind;
 }
 
-// Objects of one colour and kind become one phrase; its size is set where they share it.
+// Objects of the same colour and kind become one phrase; it has a size when they share it.
 std::vector<Phrase> group(const std::vector<Object>& objects) {
   std::vector<Phrase> phrases;
   for (const Object& object : objects) {
@@ -41,7 +41,7 @@ const Object& object_of(const Phrase& phrase, const Scene& scene) {
                        [&](const Object& object) { return alike(object, phrase); });
 }
 
-std::optional<Place> random_true_place(const Object& object, Random& random) {
+std::optional<Place> random_true_place(const Object& object, RandomStream& random) {
   std::vector<Place> places;
   for (int64_t place = 0; place < kPlaces; ++place) {
     if (place_holds(static_cast<Place>(place), object.x, object.y))
@@ -53,7 +53,7 @@ std::optional<Place> random_true_place(const Object& object, Random& random) {
 
 std::optional<Relation> random_true_relation(const Object& one,
                                              const Object& other,
-                                             Random& random) {
+                                             RandomStream& random) {
   std::vector<Relation> relations;
   for (int64_t relation = 0; relation < kRelations; ++relation) {
     if (relation_holds(static_cast<Relation>(relation), one.x, one.y, other.x, other.y))
@@ -63,7 +63,7 @@ std::optional<Relation> random_true_relation(const Object& one,
   return relations[static_cast<size_t>(random.below(static_cast<int64_t>(relations.size())))];
 }
 
-Sentence random_true_sentence(const Scene& scene, Random& random) {
+Sentence random_true_sentence(const Scene& scene, RandomStream& random) {
   Sentence sentence;
   sentence.phrases = group(scene.objects);
   for (size_t index = sentence.phrases.size(); index > 1; --index)
@@ -97,7 +97,7 @@ std::vector<Phrase> all_phrases() {
   return phrases;
 }
 
-// The absent value, then every value of an enum of `count`.
+// No value, then every value of an enum with `count` values.
 template <typename Value>
 std::vector<std::optional<Value>> with_none(int64_t count) {
   std::vector<std::optional<Value>> values = {std::nullopt};
@@ -167,7 +167,7 @@ std::vector<Claim> parse_caption(const std::string& text) {
 }
 
 std::string caption(const Scene& scene, at::Generator& generator) {
-  Random random(generator);
+  RandomStream random(generator);
   const Sentence sentence = random_true_sentence(scene, random);
   const bool plain_opening = random.chance(kPlainOpening);
   bool opening = true;  // the first choice of `write` is the opening
@@ -201,8 +201,8 @@ std::vector<std::string> all_words() {
   return {words.begin(), words.end()};
 }
 
-Reading truth(const Scene& scene) {
-  Reading reading;
+SceneReading truth(const Scene& scene) {
+  SceneReading reading;
   reading.background = scene.background.tone;
   for (const Object& object : scene.objects)
     reading.objects.push_back(

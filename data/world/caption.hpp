@@ -1,6 +1,6 @@
 #pragma once
 
-// What a caption claims, which captions there are, and whether a picture's contents bear one out.
+// Parses and lists captions, and checks their claims against the contents of a picture.
 
 #include <ATen/core/Generator.h>
 
@@ -14,33 +14,34 @@ namespace world {
 
 enum class ClaimKind { kCount, kKind, kColour, kSize, kPlace, kRelation, kBackground };
 
-// One thing that a caption says. `value` is the number of objects, or a Kind, Colour, Size, Place,
+// One statement of a caption. `value` is the number of objects, or a Kind, Colour, Size, Place,
 // Relation or Tone.
 struct Claim {
   ClaimKind kind = ClaimKind::kCount;
-  int64_t object = 0;  // of which object of the caption (not for count and background)
+  int64_t object = 0;  // index in the caption; unused for count and background
   int64_t other = 0;   // the second object of a relation
   int64_t value = 0;
 };
 
-// The claims of a caption, in the order of its objects. Throws data::BadInput where it leaves the
-// grammar.
+// The claims of a caption, in the order of its objects. Throws data::BadInput for a text outside
+// the grammar.
 std::vector<Claim> parse_caption(const std::string& text);
 
-// One of the true captions of a scene, in one of its wordings; every object is named. Moves the
-// generator by one draw.
+// A random true caption of a scene, in a random wording. It names every object. Takes one draw from
+// the generator.
 std::string caption(const Scene& scene, at::Generator& generator);
 
-// Every object that a caption may name alone, with all sizes, places and backgrounds; all pairs
-// with all relations; groups alike; a fixed choice of threes. Plain wording, distinct, always in
-// the same order.
+// All captions of one object, with every size, place and background; all pairs with all relations;
+// all groups of equal objects; a fixed selection of three objects. In the plain wording, distinct,
+// in a fixed order.
 std::vector<std::string> all_captions(Split split);
 
-// Every word that a caption may hold, sorted: what a tokenizer must know.
+// Every word that occurs in captions, sorted.
 std::vector<std::string> all_words();
 
-// What a picture holds. A property that could not be made out is empty, and claims about it fail.
-struct Sight {
+// An object found in a picture. A property that could not be recognised is empty, and claims about
+// it are false.
+struct DetectedObject {
   std::optional<Kind> kind;
   std::optional<Colour> colour;
   Size size = Size::kSmall;
@@ -48,19 +49,19 @@ struct Sight {
   double x = 0, y = 0;  // centre of mass, pixels
   Rgb rgb;
 };
-struct Reading {
-  std::vector<Sight> objects;
+struct SceneReading {
+  std::vector<DetectedObject> objects;
   std::optional<Tone> background;
 };
 
-// The reading that a perfect eye would give.
-Reading truth(const Scene& scene);
+// The exact contents of a scene.
+SceneReading truth(const Scene& scene);
 
 struct Match {
-  double fraction = 0;  // of the claims that hold, under the best pairing of the caption's objects
-                        // with the picture's
-  bool exact = false;   // all hold
+  double fraction = 0;  // of claims that are true, for the best assignment of the caption's objects
+                        // to the picture's
+  bool exact = false;   // all claims are true
 };
-Match match(const std::vector<Claim>& claims, const Reading& reading);
+Match match(const std::vector<Claim>& claims, const SceneReading& reading);
 
 }  // namespace world

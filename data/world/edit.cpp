@@ -6,15 +6,15 @@
 namespace world {
 namespace {
 
-constexpr int kTries = 12;          // edits of one scene, before another scene is drawn
+constexpr int kTries = 12;          // edits to try per scene
 constexpr double kEdge = 2;         // pixels between an added shape and the canvas's edge
 constexpr double kLeastStep = 0.2;  // distance in RGB between the old and the new background
 
-// A background changed by mistake overshadows all else that an edit should keep: a rare one.
+// Rare, because a wrong background changes more than anything else that an edit should keep.
 constexpr double kOtherBackground = 0.3;
 
 template <typename Value>
-Value any(int64_t count, Random& random) {
+Value any(int64_t count, RandomStream& random) {
   return static_cast<Value>(random.below(count));
 }
 
@@ -24,7 +24,7 @@ double plain_scale(Size size) {
 
 Rgb shade(Colour colour) { return middle(kColourRanges[static_cast<size_t>(colour)]); }
 
-// The middle of the third (left, centre or right) that a place names in one direction.
+// The middle of the third (left, centre or right) that a place means along one axis.
 double middle_of_third(bool low, bool high, double reach) {
   const double centre = low ? kThird / 2 : high ? kCanvas - kThird / 2 : kCanvas / 2.0;
   return std::clamp(centre, reach + kEdge, kCanvas - reach - kEdge);
@@ -74,33 +74,33 @@ bool holds_held_out(const Scene& scene) {
   return std::any_of(scene.objects.begin(), scene.objects.end(), is_held_out);
 }
 
-// Whether the scene offers what the edit needs and the edit changes it plainly: two shapes of one
-// colour and size differ by little more than their outlines.
+// Whether the scene has what the edit needs and the edit changes it visibly: a swap of two shapes
+// of the same colour and size would change little more than their outlines.
 bool possible(const Scene& source, const Edit& edit) {
   const size_t count = source.objects.size();
   switch (edit.operation) {
-    case Operation::kRecolour:
+    case EditOperation::kRecolour:
       return source.objects[edit.object].colour != edit.colour;
-    case Operation::kAdd:
+    case EditOperation::kAdd:
       return count < static_cast<size_t>(kMaxObjects);
-    case Operation::kRemove:
+    case EditOperation::kRemove:
       return count > 1;
-    case Operation::kResize:
+    case EditOperation::kResize:
       return source.objects[edit.object].size != edit.size;
-    case Operation::kSwap:
+    case EditOperation::kSwap:
       return source.objects[edit.object].colour != source.objects[edit.other].colour;
-    case Operation::kBackground: {
+    case EditOperation::kBackground: {
       const Rgb& old = source.background.rgb;
       const Rgb fresh = middle(kToneRanges[static_cast<size_t>(edit.tone)]);
       return std::hypot(old.r - fresh.r, old.g - fresh.g, old.b - fresh.b) > kLeastStep;
     }
-    case Operation::kMove:
+    case EditOperation::kMove:
       break;
   }
   return true;
 }
 
-Edit draw_edit(Operation operation, size_t count, Random& random) {
+Edit draw_edit(EditOperation operation, size_t count, RandomStream& random) {
   Edit edit;
   edit.operation = operation;
   edit.object = static_cast<size_t>(random.below(static_cast<int64_t>(count)));
@@ -126,28 +126,28 @@ Scene apply(const Scene& source, const Edit& edit) {
   Scene scene = source;
   const auto erased = scene.objects.begin() + static_cast<int64_t>(edit.object);
   switch (edit.operation) {
-    case Operation::kRecolour:
+    case EditOperation::kRecolour:
       erased->colour = edit.colour;
       erased->rgb = shade(edit.colour);
       break;
-    case Operation::kMove:
+    case EditOperation::kMove:
       move(*erased, edit.direction);
       break;
-    case Operation::kAdd:
+    case EditOperation::kAdd:
       scene.objects.push_back(new_object(edit));
       break;
-    case Operation::kRemove:
+    case EditOperation::kRemove:
       scene.objects.erase(erased);
       break;
-    case Operation::kResize:
+    case EditOperation::kResize:
       erased->size = edit.size;
       erased->scale = plain_scale(edit.size);
       break;
-    case Operation::kSwap:
+    case EditOperation::kSwap:
       std::swap(erased->x, scene.objects[edit.other].x);
       std::swap(erased->y, scene.objects[edit.other].y);
       break;
-    case Operation::kBackground:
+    case EditOperation::kBackground:
       scene.background.tone = edit.tone;
       scene.background.rgb = middle(kToneRanges[static_cast<size_t>(edit.tone)]);
       break;
@@ -157,18 +157,19 @@ Scene apply(const Scene& source, const Edit& edit) {
 
 Split split_of(const Scene& source, const Edit& edit) {
   const auto held = [&](size_t object) { return is_held_out(source.objects[object]); };
-  const bool new_colour = edit.operation == Operation::kRecolour &&
+  const bool new_colour = edit.operation == EditOperation::kRecolour &&
                           held_out(edit.colour, source.objects[edit.object].kind);
-  const bool unseen = edit.operation == Operation::kAdd          ? held_out(edit.colour, edit.kind)
-                      : edit.operation == Operation::kBackground ? holds_held_out(source)
-                      : edit.operation == Operation::kSwap ? held(edit.object) || held(edit.other)
-                                                           : held(edit.object) || new_colour;
+  const bool unseen = edit.operation == EditOperation::kAdd ? held_out(edit.colour, edit.kind)
+                      : edit.operation == EditOperation::kBackground ? holds_held_out(source)
+                      : edit.operation == EditOperation::kSwap
+                          ? held(edit.object) || held(edit.other)
+                          : held(edit.object) || new_colour;
   return unseen ? Split::kUnseen : Split::kSeen;
 }
 
 SceneEdit random_edit(at::Generator& generator, Split split) {
-  Random random(generator);
-  const auto operation = any<Operation>(kOperations, random);
+  RandomStream random(generator);
+  const auto operation = any<EditOperation>(kOperations, random);
   while (true) {
     const bool held = split == Split::kUnseen && random.chance(0.5);
     const Scene source = random_scene(generator, held ? Split::kUnseen : Split::kSeen);
@@ -181,13 +182,13 @@ SceneEdit random_edit(at::Generator& generator, Split split) {
   }
 }
 
-std::optional<Edit> other_edit(const SceneEdit& drawn, Random& random) {
+std::optional<Edit> other_edit(const SceneEdit& drawn, RandomStream& random) {
   for (int attempt = 0; attempt < 4 * kTries; ++attempt) {
     const Edit edit =
-        draw_edit(any<Operation>(kOperations, random), drawn.source.objects.size(), random);
-    if (edit.operation == Operation::kBackground && !random.chance(kOtherBackground)) continue;
+        draw_edit(any<EditOperation>(kOperations, random), drawn.source.objects.size(), random);
+    if (edit.operation == EditOperation::kBackground && !random.chance(kOtherBackground)) continue;
     const bool elsewhere = subject(drawn.source, edit) != subject(drawn.source, drawn.edit) &&
-                           edit.operation != Operation::kSwap &&
+                           edit.operation != EditOperation::kSwap &&
                            split_of(drawn.source, edit) == Split::kSeen;
     if (elsewhere && sound(drawn.source, edit)) return edit;
   }

@@ -1,6 +1,6 @@
 #pragma once
 
-// Instructions for edits of a scene, each with the exact scene that carrying it out gives.
+// Instructions for edits of a scene, each with the exact edited scene.
 //
 //   make the [colour] shape COLOUR | SIZE       make the background TONE
 //   move the [colour] shape DIRECTION           add a SIZE COLOUR SHAPE PLACE
@@ -16,15 +16,15 @@
 
 namespace world {
 
-enum class Operation { kRecolour, kMove, kAdd, kRemove, kResize, kSwap, kBackground };
+enum class EditOperation { kRecolour, kMove, kAdd, kRemove, kResize, kSwap, kBackground };
 enum class Direction { kLeft, kRight, kUp, kDown };
 constexpr int64_t kOperations = 7, kDirections = 4;
-constexpr double kStep = 16;  // pixels that an object is moved
+constexpr double kStep = 16;  // distance of a move, pixels
 
 struct Edit {
-  Operation operation = Operation::kRecolour;
-  size_t object = 0;                       // of the source; not for add and background
-  size_t other = 0;                        // swap: of another colour
+  EditOperation operation = EditOperation::kRecolour;
+  size_t object = 0;                       // index in the source; unused for add and background
+  size_t other = 0;                        // swap: an object of another colour
   Colour colour = Colour::kRed;            // recolour, add
   Kind kind = Kind::kCircle;               // add
   Size size = Size::kSmall;                // resize, add
@@ -33,13 +33,13 @@ struct Edit {
   Tone tone = Tone::kWhite;                // background
 };
 
-// The edited scene. What the instruction leaves open is fixed: new colours and tones are the middle
-// of their range, new sizes too, a move is kStep pixels, an added shape stands in the middle of its
-// place (as far as the canvas allows), a background keeps its gradient and its waves.
+// The edited scene. What the instruction leaves open has a fixed value: new colours, tones and
+// sizes are the middle of their ranges, a move is kStep pixels, an added shape is at the middle of
+// its place (as far as the canvas allows), a background keeps its gradient and its waves.
 Scene apply(const Scene& source, const Edit& edit);
 
-// Seen: neither scene holds a held-out combination of colour and shape. Unseen: the instruction is
-// about one (for a background: the picture holds one).
+// Seen: neither scene has a held-out combination of colour and shape. Unseen: the instruction
+// refers to one (for a background: the picture has one).
 Split split_of(const Scene& source, const Edit& edit);
 
 struct SceneEdit {
@@ -47,22 +47,21 @@ struct SceneEdit {
   Edit edit;
   Scene target;  // well placed, its objects distinct in colour or shape
 };
-// Operations are drawn alike as far as the scenes allow them.
+// Every operation has the same probability, as far as the scenes allow it.
 SceneEdit random_edit(at::Generator& generator, Split split);
-// Another edit of the same scene, of another subject; none after a few tries.
-std::optional<Edit> other_edit(const SceneEdit& drawn, Random& random);
+// Another edit of the same scene with another subject; none when a few tries fail.
+std::optional<Edit> other_edit(const SceneEdit& drawn, RandomStream& random);
 
-// The instruction in one of its wordings; a shape alone of its kind may be named without its
-// colour.
-std::string instruction(const Scene& source, const Edit& edit, Random& random);
+// The instruction in a random wording. A shape whose kind is unique in the scene may be named
+// without its colour.
+std::string instruction(const Scene& source, const Edit& edit, RandomStream& random);
 
-// The way back. Throws data::BadInput where the text leaves the grammar, or names a shape that the
-// scene does not hold, or holds twice.
+// Parses an instruction. Throws data::BadInput for a text outside the grammar, and for a shape that
+// the scene does not have or has twice.
 Edit parse_instruction(const std::string& text, const Scene& source);
 
-// "the red circle", "the background"; and "recoloured", "moved", ..
-std::string subject(const Scene& source, const Edit& edit);
-std::string deed(Operation operation);
-std::string name(Operation operation);  // "recolour"
+std::string subject(const Scene& source, const Edit& edit);  // "the red circle", "the background"
+std::string past_participle(EditOperation operation);        // "recoloured", "moved", ..
+std::string name(EditOperation operation);                   // "recolour"
 
 }  // namespace world

@@ -19,11 +19,11 @@ namespace world {
 namespace {
 
 constexpr double kTurn = 2 * std::numbers::pi;
-constexpr double kWrongSubject = 0.05;  // another edit than the one asked for is carried out
+constexpr double kWrongSubject = 0.05;  // probability that another edit is applied
 constexpr double kMostFade = 0.17, kMostStain = 0.09;
-constexpr int64_t kStainCell = 16;  // pixels: what the autoencoder's latents can hold
+constexpr int64_t kStainCell = 16;  // pixels; large enough to survive the autoencoder
 
-// The share of `pixels` (booleans, [N, N]) that comes first in the direction of the angle.
+// The first `share` of `pixels` (booleans, [N, N]) in the direction of the angle.
 at::Tensor first_share(const at::Tensor& pixels, double share, double angle) {
   const int64_t count = pixels.sum().item<int64_t>();
   const auto wanted = static_cast<int64_t>(std::llround(share * static_cast<double>(count)));
@@ -38,19 +38,19 @@ at::Tensor first_share(const at::Tensor& pixels, double share, double angle) {
 
 at::Tensor differ(const at::Tensor& one, const at::Tensor& other) { return (one != other).any(0); }
 
-// A new look for one of the things that the edit leaves alone, in plain colours, or a stray shape.
-std::optional<Scene> disturb_scene(const SceneEdit& edit, Random& random) {
+// Changes one of the things that the edit should keep to another plain colour, or adds a shape.
+std::optional<Scene> disturb_scene(const SceneEdit& edit, RandomStream& random) {
   const auto other = other_edit(edit, random);
   if (!other) return std::nullopt;
   Scene scene = apply(edit.source, *other);
-  if (other->operation == Operation::kBackground) {
+  if (other->operation == EditOperation::kBackground) {
     scene.background.slope_x = scene.background.slope_y = 0;
     scene.background.texture = 0;
   }
   return scene;
 }
 
-at::Tensor normal_noise(at::IntArrayRef sizes, Random& random) {
+at::Tensor normal_noise(at::IntArrayRef sizes, RandomStream& random) {
   at::Tensor noise = at::empty(sizes, at::kFloat);
   float* values = noise.mutable_data_ptr<float>();
   for (int64_t i = 0; i < noise.numel(); ++i) {  // Box and Muller
@@ -60,8 +60,8 @@ at::Tensor normal_noise(at::IntArrayRef sizes, Random& random) {
   return noise;
 }
 
-// Faded towards grey, or stained.
-at::Tensor uncleaned(const at::Tensor& image, double amount, Random& random) {
+// The picture faded towards grey, or with stains.
+at::Tensor uncleaned(const at::Tensor& image, double amount, RandomStream& random) {
   if (amount <= 0) return image;
   if (random.chance(0.5)) return image + kMostFade * amount * (0.5 - image);
   const int64_t cells = image.size(1) / kStainCell;
@@ -76,9 +76,9 @@ struct Drawn {
   std::string instruction, operation;
 };
 
-Drawn draw_scene_edit(const TripleOptions& options, at::Generator& generator) {
+Drawn draw_scene_edit(const EditSampleOptions& options, at::Generator& generator) {
   const SceneEdit edit = random_edit(generator, options.split);
-  Random random(generator);
+  RandomStream random(generator);
   Drawn drawn{
       view_of(edit), {}, instruction(edit.source, edit.edit, random), name(edit.edit.operation)};
   const at::Tensor& source = drawn.view.source;
@@ -94,8 +94,8 @@ Drawn draw_scene_edit(const TripleOptions& options, at::Generator& generator) {
   return drawn;
 }
 
-Drawn draw_flat(const TripleOptions& options, at::Generator& generator) {
-  Random random(generator);
+Drawn draw_flat(const EditSampleOptions& options, at::Generator& generator) {
+  RandomStream random(generator);
   const FlatEdit edit = random_flat_edit(random, options.split);
   Drawn drawn{view_of(edit), {}, instruction(edit), name(edit.operation)};
   drawn.edited = drawn.view.target;
@@ -108,7 +108,7 @@ Drawn draw_flat(const TripleOptions& options, at::Generator& generator) {
   return drawn;
 }
 
-std::string id_of(const TripleOptions& options, int64_t index) {
+std::string id_of(const EditSampleOptions& options, int64_t index) {
   char text[64];
   std::snprintf(text, sizeof text, "%s%s-%llu-%06lld", options.flat ? "flat-" : "",
                 options.split == Split::kSeen ? "seen" : "unseen",
@@ -122,7 +122,7 @@ at::Tensor rounded(const at::Tensor& image) {
 
 }  // namespace
 
-Flaws random_flaws(Random& random) {
+Flaws random_flaws(RandomStream& random) {
   Flaws flaws;
   const double follow = random.uniform(0, 1), disturb = random.uniform(0, 1);
   flaws.followed = follow < 0.4 ? 1 : follow < 0.6 ? 0 : random.uniform(0, 1);
@@ -144,47 +144,47 @@ at::Tensor compose(const at::Tensor& source,
   return at::where(done, target, at::where(harm, disturbed, source));
 }
 
-EditTriple draw_triple(const TripleOptions& options, int64_t index) {
-  TORCH_CHECK(index >= 0, "draw_triple: index must not be negative, got ", index);
+EditSample draw_edit_sample(const EditSampleOptions& options, int64_t index) {
+  TORCH_CHECK(index >= 0, "draw_edit_sample: index must not be negative, got ", index);
   const uint64_t key = data::splitmix64(options.seed) ^ (options.flat ? 1 : 0) ^
                        (options.split == Split::kUnseen ? 2 : 0);
   auto generator = at::detail::createCPUGenerator(
       data::splitmix64(key + static_cast<uint64_t>(index) * data::kSplitmixStep));
   Drawn drawn = options.flat ? draw_flat(options, generator) : draw_scene_edit(options, generator);
-  EditTriple triple;
-  triple.id = id_of(options, index);
-  triple.instruction = drawn.instruction;
-  triple.operation = drawn.operation;
-  triple.source = rounded(drawn.view.source);
-  triple.edited = rounded(drawn.edited);
-  triple.scores = score_edit(drawn.view, triple.edited);
-  triple.view = std::move(drawn.view);
-  return triple;
+  EditSample sample;
+  sample.id = id_of(options, index);
+  sample.instruction = drawn.instruction;
+  sample.operation = drawn.operation;
+  sample.source = rounded(drawn.view.source);
+  sample.edited = rounded(drawn.edited);
+  sample.scores = score_edit(drawn.view, sample.edited);
+  sample.view = std::move(drawn.view);
+  return sample;
 }
 
-std::optional<DrawnLine> drawn_line(const std::string& line, const std::string& where) {
+std::optional<SampleOrigin> sample_origin(const std::string& line, const std::string& where) {
   const auto object = data::parse_json_object(line, where);
   const auto world = object.find("world");
   if (world == object.end()) return std::nullopt;
   try {
-    return DrawnLine{{.seed = world->at("seed"),
-                      .split = world->at("split") == "seen" ? Split::kSeen : Split::kUnseen,
-                      .flat = world->at("flat")},
-                     world->at("index")};
+    return SampleOrigin{{.seed = world->at("seed"),
+                         .split = world->at("split") == "seen" ? Split::kSeen : Split::kUnseen,
+                         .flat = world->at("flat")},
+                        world->at("index")};
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }
 }
 
 EditView view_of_line(const std::string& line, const std::string& where) {
-  auto drawn = drawn_line(line, where);
+  auto drawn = sample_origin(line, where);
   if (!drawn) {
     throw data::BadInput(where +
                          ": expected \"world\" with seed, index, split and flat, as `laurel world "
                          "edits` writes it; found none");
   }
-  drawn->options.flawless = true;  // the flaws are of no interest here
-  return draw_triple(drawn->options, drawn->index).view;
+  drawn->options.flawless = true;  // the view does not depend on the flaws
+  return draw_edit_sample(drawn->options, drawn->index).view;
 }
 
 }  // namespace world

@@ -35,7 +35,7 @@ float distance(const Pixel& pixel, const Ramp& ramp) {
   return distance(pixel, nearest);
 }
 
-// A [3, N, N] picture, pixel by pixel.
+// Access to the pixels of a [3, N, N] picture.
 class Pixels {
  public:
   explicit Pixels(const at::Tensor& image)
@@ -51,26 +51,28 @@ class Pixels {
   size_t plane_;
 };
 
-// What one pixel of an edited picture says.
-struct Verdict {
-  bool shows = false;  // the wanted colour
+struct PixelCheck {
+  bool shows = false;  // the expected colour
   float distance = 0;  // to the nearest clean colour
 };
 
-Verdict judge(const EditView& view, const Pixel& pixel, const Pixel& wanted, const Pixel& before) {
+PixelCheck judge(const EditView& view,
+                 const Pixel& pixel,
+                 const Pixel& wanted,
+                 const Pixel& before) {
   const bool kept = distance(wanted, before) <= kAlike;
   const float old = distance(pixel, before);
   const float away = kept ? std::min(old, distance(pixel, wanted)) : distance(pixel, wanted);
-  Verdict verdict{kept || away <= old, std::min(away, old)};
+  PixelCheck check{kept || away <= old, std::min(away, old)};
   for (const Ramp& ramp : view.palette) {
     const float other = distance(pixel, ramp);
-    verdict.distance = std::min(verdict.distance, other);
-    if (other < away && distance(wanted, ramp) > kAlike) verdict.shows = false;
+    check.distance = std::min(check.distance, other);
+    if (other < away && distance(wanted, ramp) > kAlike) check.shows = false;
   }
-  return verdict;
+  return check;
 }
 
-struct Tally {
+struct RegionScore {
   double all = 0, right = 0;
   void add(bool is_right) {
     all += 1;
@@ -85,7 +87,7 @@ double mean_of_best(std::vector<double>& values, double outliers) {
   return std::accumulate(values.begin(), values.begin() + best, 0.0) / static_cast<double>(best);
 }
 
-std::string flaw_of_kept(const EditView& view, const std::vector<Tally>& shapes) {
+std::string flaw_of_kept(const EditView& view, const std::vector<RegionScore>& shapes) {
   size_t worst = 0;
   for (size_t i = 1; i < shapes.size(); ++i) {
     if (shapes[i].share() < shapes[worst].share()) worst = i;
@@ -96,10 +98,10 @@ std::string flaw_of_kept(const EditView& view, const std::vector<Tally>& shapes)
 
 std::array<std::string, kAxes> describe(const EditView& view,
                                         const std::array<double, kAxes>& values,
-                                        const std::vector<Tally>& shapes) {
+                                        const std::vector<RegionScore>& shapes) {
   std::array<std::string, kAxes> flaws = {"None", "None", "None"};
   if (values[0] < kMaxScore)
-    flaws[0] = view.subject + (values[0] > 0 ? " is only partly " : " was not ") + view.deed;
+    flaws[0] = view.subject + (values[0] > 0 ? " is only partly " : " was not ") + view.verb;
   if (values[1] < kMaxScore) flaws[1] = flaw_of_kept(view, shapes);
   if (values[2] < kMaxScore)
     flaws[2] = (values[2] < 3 ? "the image is " : "the image is slightly ") + view.blemish;
@@ -172,7 +174,7 @@ EditView view_of(const SceneEdit& edit) {
   for (const Object& object : kept)
     view.kept.push_back("the " + name(object.colour) + " " + name(object.kind));
   view.subject = subject(edit.source, edit.edit);
-  view.deed = deed(edit.edit.operation);
+  view.verb = past_participle(edit.edit.operation);
   view.palette = palette_of(edit);
   view.kept_area = kCanvas * kCanvas / 4.0;
   view.free_distance = 0.01;
@@ -184,21 +186,21 @@ EditView view_of(const SceneEdit& edit) {
 EditScores score_edit(const EditView& view, const at::Tensor& image) {
   data::check_shape(image, {3, view.source.size(1), view.source.size(2)}, "score_edit: image");
   const Pixels before(view.source), wanted(view.target), edited(image);
-  Tally changed, rest;
-  std::vector<Tally> shapes(view.kept.size());
+  RegionScore changed, rest;
+  std::vector<RegionScore> shapes(view.kept.size());
   std::vector<double> off;
   for (size_t i = 0; i < edited.count(); ++i) {
     if (view.owner[i] == kOutline) continue;
-    const Verdict verdict = judge(view, edited[i], wanted[i], before[i]);
-    off.push_back(std::max(0.0, static_cast<double>(verdict.distance) - view.free_distance));
+    const PixelCheck check = judge(view, edited[i], wanted[i], before[i]);
+    off.push_back(std::max(0.0, static_cast<double>(check.distance) - view.free_distance));
     const bool is_changed = distance(wanted[i], before[i]) > kAlike;
-    Tally& tally = is_changed           ? changed
-                   : view.owner[i] == 0 ? rest
-                                        : shapes[static_cast<size_t>(view.owner[i] - 1)];
-    tally.add(verdict.shows);
+    RegionScore& tally = is_changed           ? changed
+                         : view.owner[i] == 0 ? rest
+                                              : shapes[static_cast<size_t>(view.owner[i] - 1)];
+    tally.add(check.shows);
   }
   double kept = std::max(0.0, 1 - (rest.all - rest.right) / view.kept_area);
-  for (const Tally& shape : shapes) kept *= shape.share();
+  for (const RegionScore& shape : shapes) kept *= shape.share();
   EditScores scores;
   scores.values = {
       kMaxScore * changed.share(), kMaxScore * kept,

@@ -42,7 +42,7 @@ std::string reference(const Scene& scene, size_t object, const Choose& choose) {
   return "the " + colour + wording(kind_words(), static_cast<int64_t>(one.kind), choose);
 }
 
-size_t read_reference(Reader& reader, const Scene& scene) {
+size_t read_reference(WordReader& reader, const Scene& scene) {
   reader.require(kThe, "'the'");
   const auto colour = reader.take(colour_words());
   const int64_t kind = reader.require(kind_words(), colour ? "a shape" : "a colour or a shape");
@@ -53,7 +53,7 @@ size_t read_reference(Reader& reader, const Scene& scene) {
     if (colour && static_cast<int64_t>(object.colour) != *colour) continue;
     if (found) {
       throw data::BadInput("instruction: expected one " + name(object.kind) +
-                           " that is meant, found several in the scene; name its colour");
+                           " in the scene, found several; name its colour");
     }
     found = index;
   }
@@ -61,30 +61,30 @@ size_t read_reference(Reader& reader, const Scene& scene) {
   const std::string meant =
       (colour ? name(static_cast<Colour>(*colour)) + " " : "") + name(static_cast<Kind>(kind));
   throw data::BadInput("instruction: expected a shape of the scene, found 'the " + meant +
-                       "', which it does not hold");
+                       "'; name one that the scene has");
 }
 
-void read_look(Reader& reader, const Scene& scene, Edit& edit) {
-  Reader ahead = reader;
+void read_look(WordReader& reader, const Scene& scene, Edit& edit) {
+  WordReader ahead = reader;
   ahead.take(kThe);
   if (ahead.take(kBackgroundWord)) {
     reader = ahead;
-    edit.operation = Operation::kBackground;
+    edit.operation = EditOperation::kBackground;
     edit.tone = static_cast<Tone>(reader.require(tone_words(), "a background's tone"));
     return;
   }
   edit.object = read_reference(reader, scene);
   if (const auto size = reader.take(size_words())) {
-    edit.operation = Operation::kResize;
+    edit.operation = EditOperation::kResize;
     edit.size = static_cast<Size>(*size);
     return;
   }
-  edit.operation = Operation::kRecolour;
+  edit.operation = EditOperation::kRecolour;
   edit.colour = static_cast<Colour>(reader.require(colour_words(), "a colour or a size"));
 }
 
-void read_addition(Reader& reader, Edit& edit) {
-  edit.operation = Operation::kAdd;
+void read_addition(WordReader& reader, Edit& edit) {
+  edit.operation = EditOperation::kAdd;
   if (reader.require(count_words(), "'a'") != 0) reader.fail("one shape", {});
   edit.size = static_cast<Size>(reader.require(size_words(), "a size"));
   edit.colour = static_cast<Colour>(reader.require(colour_words(), "a colour"));
@@ -94,7 +94,7 @@ void read_addition(Reader& reader, Edit& edit) {
 
 }  // namespace
 
-std::string instruction(const Scene& source, const Edit& edit, Random& random) {
+std::string instruction(const Scene& source, const Edit& edit, RandomStream& random) {
   const Choose choose = [&](int64_t count) { return random.below(count); };
   const auto verb = [&](Verb value) { return wording(verb_words(), value, choose) + " "; };
   const auto word = [&](const WordTable& table, auto value) {
@@ -102,35 +102,35 @@ std::string instruction(const Scene& source, const Edit& edit, Random& random) {
   };
   const auto named = [&](size_t object) { return reference(source, object, choose); };
   switch (edit.operation) {
-    case Operation::kRecolour:
+    case EditOperation::kRecolour:
       return verb(kMake) + named(edit.object) + " " + word(colour_words(), edit.colour);
-    case Operation::kMove:
+    case EditOperation::kMove:
       return verb(kMove) + named(edit.object) + " " + word(direction_words(), edit.direction);
-    case Operation::kAdd:
+    case EditOperation::kAdd:
       return verb(kAdd) + "a " + word(size_words(), edit.size) + " " +
              word(colour_words(), edit.colour) + " " + word(kind_words(), edit.kind) + " " +
              word(place_words(), edit.place);
-    case Operation::kRemove:
+    case EditOperation::kRemove:
       return verb(kRemove) + named(edit.object);
-    case Operation::kResize:
+    case EditOperation::kResize:
       return "make " + named(edit.object) + " " + word(size_words(), edit.size);
-    case Operation::kSwap:
+    case EditOperation::kSwap:
       return verb(kSwap) + named(edit.object) + " and " + named(edit.other);
-    case Operation::kBackground:
+    case EditOperation::kBackground:
       return verb(kMake) + "the background " + word(tone_words(), edit.tone);
   }
   return "";
 }
 
 Edit parse_instruction(const std::string& text, const Scene& source) {
-  Reader reader("instruction", text);
+  WordReader reader("instruction", text);
   Edit edit;
   switch (reader.require(verb_words(), "a verb")) {
     case kMake:
       read_look(reader, source, edit);
       break;
     case kMove:
-      edit.operation = Operation::kMove;
+      edit.operation = EditOperation::kMove;
       edit.object = read_reference(reader, source);
       edit.direction = static_cast<Direction>(reader.require(direction_words(), "a direction"));
       break;
@@ -138,11 +138,11 @@ Edit parse_instruction(const std::string& text, const Scene& source) {
       read_addition(reader, edit);
       break;
     case kRemove:
-      edit.operation = Operation::kRemove;
+      edit.operation = EditOperation::kRemove;
       edit.object = read_reference(reader, source);
       break;
     default:
-      edit.operation = Operation::kSwap;
+      edit.operation = EditOperation::kSwap;
       edit.object = read_reference(reader, source);
       reader.require(kAnd, "'and'");
       edit.other = read_reference(reader, source);
@@ -153,22 +153,23 @@ Edit parse_instruction(const std::string& text, const Scene& source) {
 }
 
 std::string subject(const Scene& source, const Edit& edit) {
-  if (edit.operation == Operation::kBackground) return "the background";
-  if (edit.operation == Operation::kAdd) return "the " + name(edit.colour) + " " + name(edit.kind);
+  if (edit.operation == EditOperation::kBackground) return "the background";
+  if (edit.operation == EditOperation::kAdd)
+    return "the " + name(edit.colour) + " " + name(edit.kind);
   const Object& object = source.objects[edit.object];
   return "the " + name(object.colour) + " " + name(object.kind);
 }
 
-std::string name(Operation operation) {
+std::string name(EditOperation operation) {
   constexpr std::array<const char*, kOperations> names = {"recolour", "move", "add",       "remove",
                                                           "resize",   "swap", "background"};
   return names[static_cast<size_t>(operation)];
 }
 
-std::string deed(Operation operation) {
-  constexpr std::array<const char*, kOperations> deeds = {
+std::string past_participle(EditOperation operation) {
+  constexpr std::array<const char*, kOperations> participles = {
       "recoloured", "moved", "added", "removed", "resized", "swapped", "changed"};
-  return deeds[static_cast<size_t>(operation)];
+  return participles[static_cast<size_t>(operation)];
 }
 
 }  // namespace world

@@ -15,8 +15,8 @@ constexpr std::array<Colour, 6> kFlatColours = {Colour::kRed,  Colour::kYellow, 
 constexpr std::array<Kind, 4> kFlatKinds = {Kind::kCircle, Kind::kSquare, Kind::kTriangle,
                                             Kind::kDiamond};
 constexpr std::array<Tone, 3> kFlatTones = {Tone::kWhite, Tone::kGrey, Tone::kBlack};
-constexpr int64_t kFlatStep = 2;              // pixels that a disturbed object is shifted
-constexpr float kFlatGrey = 128.0f / 255.0f;  // survives rounding to 8 bits
+constexpr int64_t kFlatStep = 2;              // shift of a disturbed object, pixels
+constexpr float kFlatGrey = 128.0f / 255.0f;  // exact in 8 bits
 
 std::array<float, 3> corner(Colour colour) {
   switch (colour) {
@@ -56,12 +56,12 @@ bool covers(const FlatObject& object, int64_t x, int64_t y) {
 }
 
 template <typename Value, size_t N>
-Value any(const std::array<Value, N>& values, Random& random) {
+Value any(const std::array<Value, N>& values, RandomStream& random) {
   return values[static_cast<size_t>(random.below(N))];
 }
 
 template <typename Value, size_t N>
-Value another(const std::array<Value, N>& values, Value than, Random& random) {
+Value another(const std::array<Value, N>& values, Value than, RandomStream& random) {
   Value value = than;
   while (value == than) value = any(values, random);
   return value;
@@ -74,13 +74,13 @@ bool inside(const FlatObject& object) {
   return fits(object.x) && fits(object.y);
 }
 
-// An empty pixel lies between the boxes.
+// At least one empty pixel is between the boxes.
 bool apart(const FlatObject& one, const FlatObject& other) {
   const int64_t clear = one.reach + other.reach + 2;
   return std::abs(one.x - other.x) >= clear || std::abs(one.y - other.y) >= clear;
 }
 
-FlatScene random_flat_scene(Random& random) {
+FlatScene random_flat_scene(RandomStream& random) {
   FlatScene scene;
   auto& [one, other] = scene.objects;
   scene.background = any(kFlatTones, random);
@@ -99,7 +99,7 @@ FlatScene random_flat_scene(Random& random) {
 
 bool is_held_out(const FlatObject& object) { return held_out(object.colour, object.kind); }
 
-// Seen: no held-out combination before or after. Unseen: the edited object is one.
+// Seen: no held-out combination before or after the edit. Unseen: the edited object is one.
 bool belongs(const FlatEdit& edit, Split split) {
   const FlatObject& before = edit.source.objects[edit.object];
   const FlatObject& after = edit.target.objects[edit.object];
@@ -110,13 +110,13 @@ bool belongs(const FlatEdit& edit, Split split) {
 
 }  // namespace
 
-FlatEdit random_flat_edit(Random& random, Split split) {
+FlatEdit random_flat_edit(RandomStream& random, Split split) {
   const bool recolour = random.chance(0.5);
   FlatEdit edit;
   do {
     edit.source = edit.target = random_flat_scene(random);
     edit.object = static_cast<size_t>(random.below(2));
-    edit.operation = recolour ? Operation::kRecolour : Operation::kRemove;
+    edit.operation = recolour ? EditOperation::kRecolour : EditOperation::kRemove;
     FlatObject& object = edit.target.objects[edit.object];
     const Colour taken = edit.source.objects[1 - edit.object].colour, old = object.colour;
     while (recolour && (object.colour == old || object.colour == taken))
@@ -126,7 +126,7 @@ FlatEdit random_flat_edit(Random& random, Split split) {
   return edit;
 }
 
-FlatScene disturb_flat(const FlatEdit& edit, Random& random) {
+FlatScene disturb_flat(const FlatEdit& edit, RandomStream& random) {
   FlatScene scene = edit.source;
   const size_t which = 1 - edit.object;
   FlatObject& other = scene.objects[which];
@@ -169,7 +169,7 @@ at::Tensor render_flat(const FlatScene& scene) {
 
 std::string instruction(const FlatEdit& edit) {
   const FlatObject& object = edit.target.objects[edit.object];
-  if (edit.operation == Operation::kRemove) return "remove the " + name(object.kind);
+  if (edit.operation == EditOperation::kRemove) return "remove the " + name(object.kind);
   return "make the " + name(object.kind) + " " + name(object.colour);
 }
 
@@ -184,7 +184,7 @@ EditView view_of(const FlatEdit& edit) {
   }
   view.kept = {"the " + name(kept.kind)};
   view.subject = "the " + name(edit.source.objects[edit.object].kind);
-  view.deed = deed(edit.operation);
+  view.verb = past_participle(edit.operation);
   view.blemish = "noisy";
   for (const Colour colour : kFlatColours) view.palette.push_back({corner(colour), corner(colour)});
   for (const Tone tone : kFlatTones) view.palette.push_back({grey(tone), grey(tone)});

@@ -1,8 +1,8 @@
 #pragma once
 
 // The smallest world for edits: 16 x 16 pixels, no anti-aliasing, nine colours, two objects of
-// different shape and colour, and two operations (recolour, remove). Small enough that a model of
-// its pixels learns to edit in minutes on one core.
+// different shape and colour, two operations (recolour, remove). A pixel-space model learns its
+// edits in minutes on one core.
 
 #include <ATen/core/Tensor.h>
 
@@ -14,7 +14,7 @@
 namespace world {
 
 constexpr int64_t kFlatCanvas = 16;
-constexpr double kFlatNoise = 0.15;  // the strongest; above it greys are taken for other colours
+constexpr double kFlatNoise = 0.15;  // strongest noise; above it greys look like other colours
 
 struct FlatObject {
   Kind kind = Kind::kCircle;        // no rings
@@ -29,14 +29,14 @@ struct FlatScene {
 
 struct FlatEdit {
   FlatScene source, target;
-  Operation operation = Operation::kRecolour;
+  EditOperation operation = EditOperation::kRecolour;
   size_t object = 0;
 };
 
-FlatEdit random_flat_edit(Random& random, Split split);
+FlatEdit random_flat_edit(RandomStream& random, Split split);
 
-// The source with its other object or its background changed.
-FlatScene disturb_flat(const FlatEdit& edit, Random& random);
+// The source with a change of its other object or its background.
+FlatScene disturb_flat(const FlatEdit& edit, RandomStream& random);
 
 // [3, 16, 16]
 at::Tensor render_flat(const FlatScene& scene);

@@ -28,7 +28,7 @@ std::string write_phrase(const Phrase& phrase, const Choose& choose) {
   return count + " " + text;
 }
 
-Phrase parse_phrase(Reader& reader) {
+Phrase parse_phrase(WordReader& reader) {
   Phrase phrase;
   phrase.count = reader.require(count_words(), "a number (a, two or three)") + 1;
   if (const auto size = reader.take(size_words())) phrase.size = static_cast<Size>(*size);
@@ -75,7 +75,7 @@ std::string write(const Sentence& sentence, const Choose& choose) {
 }
 
 Sentence parse(const std::string& text) {
-  Reader reader("caption", text);
+  WordReader reader("caption", text);
   Sentence sentence;
   reader.take(opening_words());
   sentence.phrases.push_back(parse_phrase(reader));

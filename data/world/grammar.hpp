@@ -1,6 +1,6 @@
 #pragma once
 
-// The closed grammar of captions: a Sentence, its wordings, and the way back from text.
+// The closed grammar of captions: writes a Sentence as text and parses text.
 
 #include <functional>
 #include <optional>
@@ -24,24 +24,23 @@ struct Phrase {
 struct Sentence {
   std::vector<Phrase> phrases;  // in the order of the text, three objects at most
   std::optional<Relation>
-      relation;  // of the first phrase to the second; then there are exactly two of count 1
+      relation;  // of the first phrase to the second; only with two phrases of count 1
   std::optional<Tone> background;
 };
 
-// Picks one of `count` wordings; the first is the plain one.
+// Chooses one of `count` wordings; 0 is the plain one.
 using Choose = std::function<int64_t(int64_t count)>;
 
-// One of the written wordings of a value of the table.
+// A wording of a value, among those that are written.
 const std::string& wording(const WordTable& table, int64_t value, const Choose& choose);
 
-// All lower case, at most 28 words.
+// The text of a sentence: lower case, at most 28 words.
 std::string write(const Sentence& sentence, const Choose& choose);
 
-// The way back, for every wording. Throws data::BadInput naming the word where the text leaves the
-// grammar.
+// Parses every wording. Throws data::BadInput with the first word outside the grammar.
 Sentence parse(const std::string& text);
 
-// Does it name a held-out combination?
+// kUnseen when the sentence names a held-out combination.
 Split split_of(const Sentence& sentence);
 
 // Plain names, for reports.

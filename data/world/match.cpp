@@ -5,21 +5,20 @@
 namespace world {
 namespace {
 
-// For each object of the caption, the index of the picture's object that it is paired with; -1:
-// none.
+// For each object of the caption, the index of the picture's object assigned to it; -1: none.
 using Pairing = std::vector<int64_t>;
 
-const Sight* paired(const Reading& reading, const Pairing& pairing, int64_t object) {
+const DetectedObject* paired(const SceneReading& reading, const Pairing& pairing, int64_t object) {
   const int64_t index = pairing[static_cast<size_t>(object)];
   return index < 0 ? nullptr : &reading.objects[static_cast<size_t>(index)];
 }
 
-bool holds(const Claim& claim, const Reading& reading, const Pairing& pairing) {
+bool holds(const Claim& claim, const SceneReading& reading, const Pairing& pairing) {
   if (claim.kind == ClaimKind::kCount)
     return static_cast<int64_t>(reading.objects.size()) == claim.value;
   if (claim.kind == ClaimKind::kBackground)
     return reading.background == static_cast<Tone>(claim.value);
-  const Sight* sight = paired(reading, pairing, claim.object);
+  const DetectedObject* sight = paired(reading, pairing, claim.object);
   if (!sight) return false;
   switch (claim.kind) {
     case ClaimKind::kKind:
@@ -33,21 +32,21 @@ bool holds(const Claim& claim, const Reading& reading, const Pairing& pairing) {
     default:
       break;
   }
-  const Sight* other = paired(reading, pairing, claim.other);
+  const DetectedObject* other = paired(reading, pairing, claim.other);
   return other &&
          relation_holds(static_cast<Relation>(claim.value), sight->x, sight->y, other->x, other->y);
 }
 
 int64_t count_holding(const std::vector<Claim>& claims,
-                      const Reading& reading,
+                      const SceneReading& reading,
                       const Pairing& pairing) {
   return std::count_if(claims.begin(), claims.end(),
                        [&](const Claim& claim) { return holds(claim, reading, pairing); });
 }
 
-// The most claims that hold under any pairing of the caption's objects from `object` on.
+// The largest number of true claims over all assignments of the caption's objects from `object` on.
 int64_t best_count(const std::vector<Claim>& claims,
-                   const Reading& reading,
+                   const SceneReading& reading,
                    Pairing& pairing,
                    size_t object) {
   if (object == pairing.size()) return count_holding(claims, reading, pairing);
@@ -64,7 +63,7 @@ int64_t best_count(const std::vector<Claim>& claims,
 
 }  // namespace
 
-Match match(const std::vector<Claim>& claims, const Reading& reading) {
+Match match(const std::vector<Claim>& claims, const SceneReading& reading) {
   int64_t objects = 0;
   for (const Claim& claim : claims)
     objects = std::max({objects, claim.object + 1, claim.other + 1});

@@ -15,12 +15,12 @@ namespace {
 
 constexpr int kSide = static_cast<int>(kCanvas);
 constexpr double kSmoothing = 0.8;       // pixels, against noise
-constexpr double kLeastContrast = 0.14;  // distance in RGB from the background that stands out
+constexpr double kLeastContrast = 0.14;  // distance in RGB from the background of an object
 constexpr int kSpeck = 30;               // square pixels; the smallest drawn shape has 114
 constexpr size_t kMostObjects = 6;
 constexpr double kWorstOutline =
     0.42;  // mismatch, as a share of the area, above which a kind is unknown
-constexpr double kGoodOutline = 0.1;      // below it no stronger blur is tried
+constexpr double kGoodOutline = 0.1;      // mismatch below which no stronger blur is tried
 constexpr double kLeastSaturation = 0.3;  // a greyer object has no colour word
 constexpr double kFarthestTone = 0.25;    // distance in RGB from the middle of a tone's range
 
@@ -49,9 +49,9 @@ cv::Mat_<Pixel> to_pixels(const at::Tensor& image) {
   return pixels;
 }
 
-// The background: a plane over the canvas for each channel.
+// The background: a linear function of the position for each channel.
 struct Plane {
-  Pixel middle, across, down;  // colour at the centre, and its change from edge to edge
+  Pixel middle, across, down;  // colour at the centre; its change from edge to edge
   Pixel at(int x, int y) const { return middle + across * place(x) + down * place(y); }
   static float place(int i) { return (static_cast<float>(i) + 0.5f) / kSide - 0.5f; }
 };
@@ -112,7 +112,7 @@ struct Segments {
   int count = 0;             // labels, with the background
 };
 
-// A pixel belongs to an object where its contrast is above half of the greatest one nearby.
+// A pixel belongs to an object when its contrast is above half of the largest contrast nearby.
 Segments segment(const cv::Mat_<Pixel>& pixels, const Plane& background) {
   Segments segments;
   segments.contrast.create(kSide, kSide);
@@ -129,7 +129,7 @@ Segments segment(const cv::Mat_<Pixel>& pixels, const Plane& background) {
   return segments;
 }
 
-// The mean colour of the third of a segment that stands out most.
+// The mean colour of the third of a segment with the largest contrast.
 Pixel core_colour(const cv::Mat_<Pixel>& pixels, const Segments& segments, int label) {
   std::vector<float> contrasts;
   const auto each = [&](const auto& visit) {
@@ -152,7 +152,7 @@ Pixel core_colour(const cv::Mat_<Pixel>& pixels, const Segments& segments, int l
   return sum * (1 / count);
 }
 
-// How far each pixel around a segment is covered by it: 0 the background's colour, 1 the core's.
+// The coverage of each pixel around a segment: 0 is the background's colour, 1 the core's.
 struct Cover {
   cv::Rect window;
   cv::Mat_<float> share;
@@ -188,8 +188,8 @@ Cover find_cover(const cv::Mat_<Pixel>& pixels,
   return cover;
 }
 
-// A drawn shape, as far as it was blurred, with the strength at which it fits a cover best.
-struct Fit {
+// A blurred shape, scaled in strength so that it fits a cover best.
+struct ShapeFit {
   double mismatch = 0;  // a share of the area
   double scale = 0;     // pixels
 };
@@ -208,12 +208,12 @@ cv::Mat_<float> draw_cover(const Cover& cover, Kind kind, double scale, double b
   return drawn;
 }
 
-// A blurred ring has lost the strength of its colour, so that its cover overstates its area:
-// strength and scale are found together.
-Fit fit_kind(const Cover& cover, Kind kind, double blur) {
+// Blur weakens the colour of a ring, so that its cover overstates its area: strength and scale are
+// estimated together.
+ShapeFit fit_kind(const Cover& cover, Kind kind, double blur) {
   constexpr double weakest = 0.5;
   double strength = 1;
-  Fit fit;
+  ShapeFit fit;
   for (int round = 0; round < 2; ++round) {
     fit.scale = std::sqrt(cover.area / (strength * area(kind, 1)));
     const cv::Mat_<float> drawn = draw_cover(cover, kind, fit.scale, blur);
@@ -223,12 +223,12 @@ Fit fit_kind(const Cover& cover, Kind kind, double blur) {
   return fit;
 }
 
-void name_kind(const Cover& cover, Sight& sight) {
+void name_kind(const Cover& cover, DetectedObject& sight) {
   double best = kWorstOutline;
   for (const double blur : {kSmoothing, 1.4, 2.1}) {
     if (best < kGoodOutline) break;
     for (int64_t index = 0; index < kKinds; ++index) {
-      const Fit fit = fit_kind(cover, static_cast<Kind>(index), blur);
+      const ShapeFit fit = fit_kind(cover, static_cast<Kind>(index), blur);
       if (fit.mismatch >= best) continue;
       best = fit.mismatch;
       sight.kind = static_cast<Kind>(index);
@@ -270,11 +270,11 @@ std::optional<Tone> name_tone(const Pixel& colour) {
   return tone;
 }
 
-Sight look(const cv::Mat_<Pixel>& pixels,
-           const Plane& background,
-           const Segments& segments,
-           int label) {
-  Sight sight;
+DetectedObject look(const cv::Mat_<Pixel>& pixels,
+                    const Plane& background,
+                    const Segments& segments,
+                    int label) {
+  DetectedObject sight;
   const Pixel core = core_colour(pixels, segments, label);
   sight.rgb = {core[0], core[1], core[2]};
   sight.colour = name_colour(sight.rgb);
@@ -287,7 +287,7 @@ Sight look(const cv::Mat_<Pixel>& pixels,
 
 }  // namespace
 
-Reading read_scene(const at::Tensor& image) {
+SceneReading read_scene(const at::Tensor& image) {
   data::check_shape(image, {3, -1, -1}, "read_scene: image");
   const cv::Mat_<Pixel> pixels = to_pixels(image);
   const Plane background = find_background(pixels);
@@ -300,7 +300,7 @@ Reading read_scene(const at::Tensor& image) {
     return segments.stats(a, cv::CC_STAT_AREA) > segments.stats(b, cv::CC_STAT_AREA);
   });
   labels.resize(std::min(labels.size(), kMostObjects));
-  Reading reading;
+  SceneReading reading;
   reading.background = name_tone(background.middle);
   for (const int label : labels)
     reading.objects.push_back(look(pixels, background, segments, label));

@@ -1,7 +1,7 @@
 #pragma once
 
-// Reads a picture of the world back from its pixels alone: the gold judge of what a caption asked
-// for. It knows the words and ranges of world.hpp, never the scene that was drawn.
+// The oracle: recognises the contents of a picture of the world from its pixels, and rates captions
+// by them. It uses the words and ranges of world.hpp, not the scene that was drawn.
 
 #include <ATen/core/Tensor.h>
 
@@ -12,12 +12,12 @@
 
 namespace world {
 
-// image: [3, H, W] floating point in [0, 1], any device; other sizes than 64x64 are resized.
-// Objects are sorted by area, the largest first; specks are left out, anything else that stands out
-// counts as an object, if of unknown kind.
-Reading read_scene(const at::Tensor& image);
+// image: [3, H, W] floating point in [0, 1], on any device; sizes other than 64x64 are resized.
+// Objects are sorted by area, the largest first. Specks are ignored; anything else that differs
+// from the background is an object, if necessary of unknown kind.
+SceneReading read_scene(const at::Tensor& image);
 
-// Throws data::BadInput where the caption leaves the grammar.
+// Throws data::BadInput for a caption outside the grammar.
 Match caption_match(const at::Tensor& image, const std::string& caption);
 
 // images: [B, 3, H, W], captions: B.

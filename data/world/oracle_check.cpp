@@ -17,14 +17,14 @@
 namespace world {
 namespace {
 
-// Another value of the field, any of `count`.
+// A random different value of the field, of `count`.
 template <typename Value>
-void change(Value& value, int64_t count, Random& random) {
+void change(Value& value, int64_t count, RandomStream& random) {
   value = static_cast<Value>((static_cast<int64_t>(value) + 1 + random.below(count - 1)) % count);
 }
 
-// Changes one word; does nothing where the sentence does not say the thing that was drawn.
-void change_one_word(Sentence& sentence, Random& random) {
+// Changes one word; has no effect when the sentence lacks the property that was drawn.
+void change_one_word(Sentence& sentence, RandomStream& random) {
   Phrase& phrase = sentence.phrases[static_cast<size_t>(
       random.below(static_cast<int64_t>(sentence.phrases.size())))];
   switch (random.below(7)) {
@@ -46,9 +46,9 @@ void change_one_word(Sentence& sentence, Random& random) {
   if (sentence.phrases.size() == 1 && !phrase.place) phrase.count = phrase.count % kMaxObjects + 1;
 }
 
-// For each object of the truth, the nearest of the reading.
-const Sight* nearest(const Sight& wanted, const Reading& reading) {
-  const auto distance = [&](const Sight& sight) {
+// For each true object, the nearest recognised one.
+const DetectedObject* nearest(const DetectedObject& wanted, const SceneReading& reading) {
+  const auto distance = [&](const DetectedObject& sight) {
     return std::hypot(sight.x - wanted.x, sight.y - wanted.y);
   };
   const auto best =
@@ -61,10 +61,10 @@ struct Objects {
   double all = 0, kind = 0, colour = 0, size = 0;
 };
 
-void compare(const Reading& wanted, const Reading& reading, Objects& objects) {
-  for (const Sight& sight : wanted.objects) {
+void compare(const SceneReading& wanted, const SceneReading& reading, Objects& objects) {
+  for (const DetectedObject& sight : wanted.objects) {
     objects.all += 1;
-    const Sight* found = nearest(sight, reading);
+    const DetectedObject* found = nearest(sight, reading);
     if (!found) continue;
     objects.kind += found->kind == sight.kind;
     objects.colour += found->colour == sight.colour;
@@ -75,9 +75,9 @@ void compare(const Reading& wanted, const Reading& reading, Objects& objects) {
 }  // namespace
 
 std::string false_caption(const Scene& scene, at::Generator& generator) {
-  const Reading reading = truth(scene);
+  const SceneReading reading = truth(scene);
   const std::string text = caption(scene, generator);
-  Random random(generator);
+  RandomStream random(generator);
   while (true) {
     Sentence sentence = parse(text);
     change_one_word(sentence, random);
@@ -111,9 +111,9 @@ OracleAccuracy check_oracle(int64_t scenes,
     const Scene scene = random_scene(generator, index % 2 ? Split::kUnseen : Split::kSeen);
     const at::Tensor image = disturb(render(scene), disturbance, generator);
     const std::clock_t start = std::clock();
-    const Reading reading = read_scene(image);
+    const SceneReading reading = read_scene(image);
     spent += std::clock() - start;
-    const Reading wanted = truth(scene);
+    const SceneReading wanted = truth(scene);
     compare(wanted, reading, objects);
     accuracy.count += reading.objects.size() == wanted.objects.size();
     accuracy.background += reading.background == wanted.background;

@@ -1,6 +1,6 @@
 #pragma once
 
-// How well the oracle reads drawn scenes, clean and disturbed as a decoder's output may be.
+// Measures the oracle's accuracy on drawn scenes, clean and disturbed as a decoder's output can be.
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
@@ -11,7 +11,7 @@
 
 namespace world {
 
-// A caption of which one word is false of the scene.
+// A caption with one word that is false for the scene.
 std::string false_caption(const Scene& scene, at::Generator& generator);
 
 struct Disturbance {
@@ -23,14 +23,14 @@ at::Tensor disturb(const at::Tensor& image,
                    const Disturbance& disturbance,
                    at::Generator& generator);
 
-// Shares of scenes (of objects for kind, colour and size).
+// Fractions of scenes; of objects for kind, colour and size.
 struct OracleAccuracy {
   double count = 0, kind = 0, colour = 0, size = 0, background = 0;
-  double true_captions = 0;   // true captions found exact
-  double false_captions = 0;  // false captions found not exact
-  double milliseconds = 0;    // of processor time, an image
+  double true_captions = 0;   // true captions rated exact
+  double false_captions = 0;  // false captions not rated exact
+  double milliseconds = 0;    // processor time per image
 };
-// One true and one false caption for each of `scenes` scenes, seen and unseen in turn.
+// Checks one true and one false caption of each of `scenes` scenes, alternately seen and unseen.
 OracleAccuracy check_oracle(int64_t scenes,
                             const Disturbance& disturbance,
                             at::Generator& generator);

@@ -16,16 +16,16 @@ uint64_t draw(at::Generator& generator) {
 
 }  // namespace
 
-Random::Random(at::Generator& generator) : engine_(draw(generator)) {}
+RandomStream::RandomStream(at::Generator& generator) : engine_(draw(generator)) {}
 
-double Random::uniform(double low, double high) {
+double RandomStream::uniform(double low, double high) {
   return low + (high - low) * (static_cast<double>(engine_() >> 11) * 0x1p-53);
 }
 
-int64_t Random::below(int64_t count) {
+int64_t RandomStream::below(int64_t count) {
   return static_cast<int64_t>(uniform(0, static_cast<double>(count)));
 }
 
-bool Random::chance(double probability) { return uniform(0, 1) < probability; }
+bool RandomStream::chance(double probability) { return uniform(0, 1) < probability; }
 
 }  // namespace world

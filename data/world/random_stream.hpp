@@ -7,11 +7,11 @@
 
 namespace world {
 
-// A fast stream of numbers, seeded by one draw from `generator`: equal generator states give equal
-// streams, and a generator moves on by exactly one draw for each Random made.
-class Random {
+// A fast stream of random numbers, seeded by exactly one draw from `generator`: equal generator
+// states give equal streams.
+class RandomStream {
  public:
-  explicit Random(at::Generator& generator);
+  explicit RandomStream(at::Generator& generator);
   double uniform(double low, double high);  // [low, high)
   int64_t below(int64_t count);             // 0 .. count - 1
   bool chance(double probability);

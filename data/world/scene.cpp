@@ -17,13 +17,13 @@ constexpr double kMargin = 2;  // pixels between a shape and the edge of the can
 constexpr double kGap = 5;     // pixels between two shapes
 constexpr int kPlacingAttempts = 60;
 
-Rgb random_shade(const HsvRange& range, Random& random) {
+Rgb random_shade(const HsvRange& range, RandomStream& random) {
   return to_rgb({random.uniform(range.hue - range.hue_half, range.hue + range.hue_half) + 360,
                  random.uniform(range.saturation_min, range.saturation_max),
                  random.uniform(range.value_min, range.value_max)});
 }
 
-Background random_background(Random& random) {
+Background random_background(RandomStream& random) {
   Background background;
   background.tone = static_cast<Tone>(random.below(kTones));
   background.rgb = random_shade(kToneRanges[static_cast<size_t>(background.tone)], random);
@@ -40,7 +40,7 @@ Background random_background(Random& random) {
   return background;
 }
 
-Object random_object(Random& random, bool want_held_out, bool allow_held_out) {
+Object random_object(RandomStream& random, bool want_held_out, bool allow_held_out) {
   Object object;
   do {
     object.kind = static_cast<Kind>(random.below(kKinds));
@@ -49,7 +49,7 @@ Object random_object(Random& random, bool want_held_out, bool allow_held_out) {
   return object;
 }
 
-void choose_look(Object& object, Size size, Random& random) {
+void choose_look(Object& object, Size size, RandomStream& random) {
   object.size = size;
   object.scale = size == Size::kSmall ? random.uniform(kSmallMin, kSmallMax)
                                       : random.uniform(kLargeMin, kLargeMax);
@@ -78,7 +78,7 @@ bool fits(const std::vector<Object>& objects, size_t index) {
 }
 
 // One coordinate in a third of the canvas (0, 1, 2), or anywhere.
-double random_coordinate(double reach, std::optional<int64_t> third, Random& random) {
+double random_coordinate(double reach, std::optional<int64_t> third, RandomStream& random) {
   const double low = reach + kMargin, high = kCanvas - reach - kMargin;
   if (!third) return random.uniform(low, high);
   const std::array<double, 4> lines = {low, kThird + kGuard, kCanvas - kThird + kGuard, high};
@@ -86,8 +86,8 @@ double random_coordinate(double reach, std::optional<int64_t> third, Random& ran
   return random.uniform(lines[cell], lines[cell + 1] - (cell < 2 ? 2 * kGuard : 0));
 }
 
-bool place_objects(std::vector<Object>& objects, Random& random) {
-  const bool alone = objects.size() == 1;  // then every place is as likely as any other
+bool place_objects(std::vector<Object>& objects, RandomStream& random) {
+  const bool alone = objects.size() == 1;  // every place then has the same probability
   for (size_t index = 0; index < objects.size(); ++index) {
     bool placed = false;
     for (int attempt = 0; attempt < kPlacingAttempts && !placed; ++attempt) {
@@ -105,23 +105,23 @@ bool place_objects(std::vector<Object>& objects, Random& random) {
   return true;
 }
 
-int64_t random_count(Random& random) {
+int64_t random_count(RandomStream& random) {
   const double draw = random.uniform(0, 1);
   return draw < 0.5 ? 1 : draw < 0.84 ? 2 : 3;
 }
 
-std::vector<Object> random_objects(int64_t count, Split split, Random& random) {
+std::vector<Object> random_objects(int64_t count, Split split, RandomStream& random) {
   const bool unseen = split == Split::kUnseen;
   const int64_t special = random.below(count);
   std::vector<Object> objects;
   for (int64_t index = 0; index < count; ++index)
     objects.push_back(random_object(random, unseen && index == special, unseen));
-  if (count > 1 && random.chance(0.15)) {  // two or three alike
+  if (count > 1 && random.chance(0.15)) {  // two or three equal objects
     const Object alike = objects[static_cast<size_t>(special)];
     for (Object& object : objects) object = alike;
   }
   const int64_t large =
-      count < 3 ? -1 : random.below(2 * kMaxObjects);  // of three, one at most is large
+      count < 3 ? -1 : random.below(2 * kMaxObjects);  // at most one of three is large
   for (int64_t index = 0; index < count; ++index) {
     const bool is_large = count < 3 ? random.chance(0.5) : index == large;
     choose_look(objects[static_cast<size_t>(index)], is_large ? Size::kLarge : Size::kSmall,
@@ -130,7 +130,7 @@ std::vector<Object> random_objects(int64_t count, Split split, Random& random) {
   return objects;
 }
 
-Scene random_scene(Random& random, Split split) {
+Scene random_scene(RandomStream& random, Split split) {
   Scene scene;
   scene.background = random_background(random);
   const int64_t count = random_count(random);
@@ -198,7 +198,7 @@ void draw(const Scene& scene, float* pixels) {
 }  // namespace
 
 Scene random_scene(at::Generator& generator, Split split) {
-  Random random(generator);
+  RandomStream random(generator);
   return random_scene(random, split);
 }
 

@@ -1,8 +1,7 @@
 #pragma once
 
-// Captioned scenes, drawn from a description: one to three coloured shapes on a plain, shaded or
-// faintly textured background. They stand in for photographs where a test or a machine without a
-// GPU needs a world.
+// Captioned scenes: one to three coloured shapes on a plain, shaded or slightly textured
+// background. They replace photographs in tests and on machines without a GPU.
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
@@ -22,13 +21,13 @@ struct Object {
   double x = 0, y = 0;  // centre of mass, pixels from the top left corner
   Rgb rgb;              // the exact shade
   double shading =
-      0;  // relative brightness lost from the top to the bottom of the shape, [0, 0.12]
+      0;  // relative decrease of brightness from the top to the bottom of the shape, [0, 0.12]
 };
 
 struct Background {
   Tone tone = Tone::kWhite;
   Rgb rgb;
-  double slope_x = 0, slope_y = 0;  // brightness gained from one edge to the other, [-0.1, 0.1]
+  double slope_x = 0, slope_y = 0;  // change of brightness from edge to edge, [-0.1, 0.1]
   double texture = 0;               // amplitude of a wave pattern, [0, 0.015]
   double waves_x = 0, waves_y = 0, phase = 0;  // radians a pixel, radians
 };
@@ -41,7 +40,8 @@ struct Scene {
 // kSeen: no held-out combination of colour and shape. kUnseen: at least one.
 Scene random_scene(at::Generator& generator, Split split);
 
-// Does every shape stay on the canvas, clear of the others and of the lines between two words?
+// Whether every shape is inside the canvas, apart from the others, and not near a boundary between
+// two place or relation words.
 bool well_placed(const Scene& scene);
 
 // [3, 64, 64] fp32 in [0, 1], anti-aliased.
@@ -49,9 +49,9 @@ at::Tensor render(const Scene& scene);
 
 struct SceneBatch {
   at::Tensor images;                  // [B, 3, 64, 64] fp32 in [0, 1]
-  std::vector<std::string> captions;  // B, each true of its image
+  std::vector<std::string> captions;  // B true captions
 };
-// Fresh scenes with a caption each; equal generator states give equal batches.
+// New scenes with one caption each; equal generator states give equal batches.
 SceneBatch random_batch(int64_t count, Split split, at::Generator& generator);
 
 }  // namespace world

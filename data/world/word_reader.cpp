@@ -28,10 +28,10 @@ std::vector<std::string> split_words(const std::string& text) {
 
 }  // namespace
 
-Reader::Reader(std::string what, const std::string& text)
+WordReader::WordReader(std::string what, const std::string& text)
     : what_(std::move(what)), words_(split_words(text)) {}
 
-std::optional<int64_t> Reader::take(const WordTable& table) {
+std::optional<int64_t> WordReader::take(const WordTable& table) {
   std::optional<int64_t> found;
   size_t longest = 0;
   for (size_t value = 0; value < table.size(); ++value) {
@@ -46,7 +46,7 @@ std::optional<int64_t> Reader::take(const WordTable& table) {
   return found;
 }
 
-int64_t Reader::require(const WordTable& table, const std::string& what) {
+int64_t WordReader::require(const WordTable& table, const std::string& what) {
   const auto value = take(table);
   if (value) return *value;
   std::vector<std::string> candidates;
@@ -55,7 +55,7 @@ int64_t Reader::require(const WordTable& table, const std::string& what) {
   fail(what, candidates);
 }
 
-void Reader::fail(const std::string& what, const std::vector<std::string>& candidates) const {
+void WordReader::fail(const std::string& what, const std::vector<std::string>& candidates) const {
   const std::string found = done() ? "the end" : "'" + words_[next_] + "'";
   std::string line =
       what_ + ", word " + std::to_string(next_ + 1) + ": expected " + what + ", found " + found;
@@ -71,7 +71,7 @@ void Reader::fail(const std::string& what, const std::vector<std::string>& candi
   throw data::BadInput(line);
 }
 
-std::optional<Tone> Reader::take_background() {
+std::optional<Tone> WordReader::take_background() {
   const size_t start = next_;
   if (take(background_words())) {
     const auto tone = take(tone_words());
@@ -81,7 +81,7 @@ std::optional<Tone> Reader::take_background() {
   return std::nullopt;
 }
 
-size_t Reader::length_if_here(const std::vector<std::string>& wanted) const {
+size_t WordReader::length_if_here(const std::vector<std::string>& wanted) const {
   const bool here =
       wanted.size() <= words_.size() - next_ &&
       std::equal(wanted.begin(), wanted.end(), words_.begin() + static_cast<int64_t>(next_));

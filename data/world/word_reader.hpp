@@ -1,6 +1,6 @@
 #pragma once
 
-// Reads a text of a closed grammar word by word, for captions and for instructions.
+// Reads a text of a closed grammar word by word: captions and instructions.
 
 #include <optional>
 #include <string>
@@ -11,17 +11,17 @@
 
 namespace world {
 
-class Reader {
+class WordReader {
  public:
   // `what` names the text in messages: "caption".
-  Reader(std::string what, const std::string& text);
+  WordReader(std::string what, const std::string& text);
 
   bool done() const { return next_ == words_.size(); }
 
-  // Takes the longest wording of any value of the table; nothing where none stands here.
+  // Takes the longest wording of a value of the table at this position; none when there is none.
   std::optional<int64_t> take(const WordTable& table);
 
-  // The same, or BadInput that says `what` was expected.
+  // The same; throws BadInput, saying that `what` was expected, when there is none.
   int64_t require(const WordTable& table, const std::string& what);
 
   [[noreturn]] void fail(const std::string& what, const std::vector<std::string>& candidates) const;

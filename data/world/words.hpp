@@ -1,7 +1,7 @@
 #pragma once
 
-// The word tables of the grammar. For each value the wordings, the plain one first; those after
-// `written` are understood but never written.
+// The word tables of the grammar: the wordings of each value, the plain one first. Wordings after
+// the first `written` are parsed but never written.
 
 #include <cstdint>
 #include <string>

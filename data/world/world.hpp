@@ -1,7 +1,6 @@
 #pragma once
 
-// What the built-in world is made of: the words, their ranges, and the held-out combinations.
-// Synthetic by nature.
+// The built-in, synthetic world: its words, their ranges, and the held-out combinations.
 
 #include <array>
 #include <cstdint>
@@ -31,8 +30,8 @@ enum class Place {
 constexpr int64_t kKinds = 5, kColours = 7, kSizes = 2, kTones = 6, kRelations = 4, kPlaces = 9;
 constexpr int64_t kMaxObjects = 3;
 
-// Combinations of colour and shape that no seen scene and no seen caption contains: one for each
-// colour (7 of 35).
+// Combinations of colour and shape that no seen scene and no seen caption contains: one per colour,
+// 7 of 35.
 constexpr bool held_out(Colour colour, Kind kind) {
   return static_cast<int64_t>(kind) == (2 * static_cast<int64_t>(colour) + 1) % kKinds;
 }
@@ -48,16 +47,15 @@ struct Hsv {
 Rgb to_rgb(const Hsv& hsv);
 Hsv to_hsv(const Rgb& rgb);
 
-// The free variation inside a colour word: hue within hue_half of hue, saturation and value in
-// their ranges.
+// The colours that a word means: hues within hue_half of hue, saturation and value in their ranges.
 struct HsvRange {
   double hue, hue_half, saturation_min, saturation_max, value_min, value_max;
 };
-Rgb middle(const HsvRange& range);  // grey where the range holds every hue
+Rgb middle(const HsvRange& range);  // grey when the range has every hue
 extern const std::array<HsvRange, kColours> kColourRanges;
 extern const std::array<HsvRange, kTones> kToneRanges;
 
-// Scale of a shape in pixels: circles have this radius, the other kinds about its area.
+// Scale of a shape in pixels: the radius of a circle; other kinds have about the same area.
 constexpr double kSmallMin = 7.5, kSmallMax = 8.8, kLargeMin = 11.5, kLargeMax = 13.5;
 constexpr double kSizeBoundary = 10.1;
 
@@ -69,7 +67,7 @@ constexpr double kThird = 26, kGuard = 1.2;
 constexpr double kApart = 10, kRelationGuard = 2;
 
 bool place_holds(Place place, double x, double y);
-// Does an object at (x, y) stand in this relation to one at (other_x, other_y)? y grows downwards.
+// Whether an object at (x, y) has this relation to one at (other_x, other_y). y grows downwards.
 bool relation_holds(Relation relation, double x, double y, double other_x, double other_y);
 
 // Signed distance in pixels from (dx, dy), relative to the shape's centre of mass, to its outline;
@@ -77,6 +75,6 @@ bool relation_holds(Relation relation, double x, double y, double other_x, doubl
 double outline_distance(Kind kind, double scale, double dx, double dy);
 double area(Kind kind, double scale);  // square pixels
 double far_reach(Kind kind,
-                 double scale);  // distance of the farthest corner from the centre of mass
+                 double scale);  // distance from the centre of mass to the farthest corner
 
 }  // namespace world

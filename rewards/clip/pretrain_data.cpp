@@ -18,7 +18,7 @@ struct Told {
   Scene scene;
   std::string caption;
   std::vector<world::Claim> claims;
-  world::Reading truth;
+  world::SceneReading truth;
 };
 
 Told tell(const Scene& scene, at::Generator& generator) {
@@ -34,7 +34,7 @@ bool holds(const Told& caption, const Told& picture) {
   return world::match(caption.claims, picture.truth).exact;
 }
 
-void recolour(world::Object& object, world::Random& random) {
+void recolour(world::Object& object, world::RandomStream& random) {
   object.colour = static_cast<world::Colour>(random.below(world::kColours));
   const world::HsvRange& range = world::kColourRanges[static_cast<size_t>(object.colour)];
   object.rgb =
@@ -49,7 +49,7 @@ void swap_looks(world::Object& a, world::Object& b) {
 }
 
 // A scene that differs in one respect, still of the split.
-Scene variant_of(const Scene& original, world::Split split, world::Random& random) {
+Scene variant_of(const Scene& original, world::Split split, world::RandomStream& random) {
   for (int attempt = 0; attempt < 20; ++attempt) {
     Scene scene = original;
     const auto pick = static_cast<size_t>(random.below(static_cast<int64_t>(scene.objects.size())));
@@ -117,7 +117,7 @@ CaptionedImages draw_scenes(int64_t count,
   const int64_t originals =
       std::max<int64_t>(1, count - static_cast<int64_t>(variants * static_cast<double>(count)));
   std::vector<Told> all;
-  world::Random random(generator);
+  world::RandomStream random(generator);
   for (int64_t i = 0; i < count; ++i) {
     const Scene scene =
         i < originals ? world::random_scene(generator, split)

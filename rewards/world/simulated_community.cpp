@@ -29,7 +29,7 @@ struct Person {
   double threshold = kThreshold;
 };
 
-double normal(world::Random& random) {  // Irwin-Hall: the sum of twelve uniforms
+double normal(world::RandomStream& random) {  // Irwin-Hall: the sum of twelve uniforms
   double sum = -6;
   for (int i = 0; i < 12; ++i) sum += random.uniform(0, 1);
   return sum;
@@ -37,7 +37,7 @@ double normal(world::Random& random) {  // Irwin-Hall: the sum of twelve uniform
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
-Person random_person(const CommunityOptions& options, world::Random& random) {
+Person random_person(const CommunityOptions& options, world::RandomStream& random) {
   Person person;
   double draw = random.uniform(0, 1);
   while (person.group + 1 < kShares.size() && draw > kShares[person.group])
@@ -152,7 +152,7 @@ class Simulation {
   SocialLog log_;
   at::Tensor appeals_;  // [images, groups]
   CommunityOptions options_;
-  world::Random random_;
+  world::RandomStream random_;
   std::vector<int64_t> popularity_;
   std::vector<std::vector<int64_t>> of_prompt_;
   std::vector<double> appears_;
@@ -192,7 +192,7 @@ std::vector<SocialVote> survey_community(const SocialLog& log,
                                          int64_t voters,
                                          const CommunityOptions& options,
                                          at::Generator& generator) {
-  world::Random random(generator);
+  world::RandomStream random(generator);
   std::vector<std::vector<int64_t>> of_prompt(log.prompts.size());
   for (size_t i = 0; i < log.images.size(); ++i)
     of_prompt[static_cast<size_t>(log.images[i].prompt)].push_back(static_cast<int64_t>(i));

@@ -72,7 +72,7 @@ at::Tensor exact_scores(const EditTable& table, const rewards::RewardBatch& batc
 rewards::Reward exact_reward(const std::string& name,
                              const std::shared_ptr<const EditTable>& table) {
   for (const auto& [prompt, edit] : *table) {
-    if (!world::drawn_line(edit.line, edit.where))
+    if (!world::sample_origin(edit.line, edit.where))
       throw data::BadInput(name + ": " + edit.where +
                            " is no edit of the built-in world, which alone has exact scores; name "
                            "another reward");
@@ -106,7 +106,7 @@ NamedEdits read_edits(const std::string& folder_or_file, EditTable& table) {
     const std::string name = edit.source.filename().string() + ": " + edit.instruction;
     if (!table.emplace(name, edit).second) continue;
     edits.names.push_back(name);
-    if (!world::drawn_line(edit.line, edit.where)) edits.synthetic = false;
+    if (!world::sample_origin(edit.line, edit.where)) edits.synthetic = false;
   }
   return edits;
 }

@@ -116,16 +116,19 @@ finetune::ImageSource folder_source(const Settings& s) {
 
 // Whether what was read is what was drawn: the same objects (each at most 3 pixels from its place),
 // the same background.
-bool same(const world::Reading& truth, const world::Reading& read) {
+bool same(const world::SceneReading& truth, const world::SceneReading& read) {
   constexpr double kNear = 3;  // pixels
   if (truth.objects.size() != read.objects.size() || truth.background != read.background)
     return false;
-  return std::all_of(truth.objects.begin(), truth.objects.end(), [&](const world::Sight& object) {
-    return std::any_of(read.objects.begin(), read.objects.end(), [&](const world::Sight& seen) {
-      return seen.kind == object.kind && seen.colour == object.colour && seen.size == object.size &&
-             std::hypot(seen.x - object.x, seen.y - object.y) < kNear;
-    });
-  });
+  return std::all_of(
+      truth.objects.begin(), truth.objects.end(), [&](const world::DetectedObject& object) {
+        return std::any_of(read.objects.begin(), read.objects.end(),
+                           [&](const world::DetectedObject& seen) {
+                             return seen.kind == object.kind && seen.colour == object.colour &&
+                                    seen.size == object.size &&
+                                    std::hypot(seen.x - object.x, seen.y - object.y) < kNear;
+                           });
+      });
 }
 
 double share_read_right(const std::vector<world::Scene>& scenes, const at::Tensor& images) {

@@ -58,8 +58,8 @@ ordered_json scores_of(const world::EditScores& scores) {
   return values;
 }
 
-ordered_json line_of(const world::EditTriple& triple,
-                     const world::TripleOptions& options,
+ordered_json line_of(const world::EditSample& triple,
+                     const world::EditSampleOptions& options,
                      int64_t index,
                      const std::string& file) {
   return {{"id", triple.id},
@@ -97,7 +97,7 @@ bool all_reach(const world::EditScores& scores, double least) {
                      [&](double value) { return value >= least; });
 }
 
-void write_triples(const Settings& s, const world::TripleOptions& drawn) {
+void write_triples(const Settings& s, const world::EditSampleOptions& drawn) {
   const fs::path folder = s.out;
   fs::create_directories(folder / "source");
   fs::create_directories(folder / "edited");
@@ -106,7 +106,7 @@ void write_triples(const Settings& s, const world::TripleOptions& drawn) {
   Means means;
   Progress progress("Drawing", s.count, "edit");
   for (int64_t index = 0; index < s.count; ++index) {
-    const world::EditTriple triple = world::draw_triple(drawn, index);
+    const world::EditSample triple = world::draw_edit_sample(drawn, index);
     char file[24];
     std::snprintf(file, sizeof file, "%06lld.png", static_cast<long long>(index));
     write_image(folder / "source" / file, triple.source);

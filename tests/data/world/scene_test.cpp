@@ -152,7 +152,7 @@ TEST(Caption, TextOutsideTheGrammarNamesTheWord) {
 }
 
 TEST(Match, CountsTheClaimsThatHoldUnderTheBestPairing) {
-  world::Reading reading;
+  world::SceneReading reading;
   reading.objects.push_back({Kind::kCircle, Colour::kRed, world::Size::kSmall, 8, 10, 30, {}});
   reading.objects.push_back({Kind::kSquare, Colour::kBlue, world::Size::kLarge, 12, 50, 30, {}});
   reading.background = world::Tone::kWhite;

@@ -52,7 +52,7 @@ TEST(WorldEdits, WritesTriplesWhoseFilesEarnTheScoresOfTheirLines) {
   int64_t lines = 0;
   data::for_each_line(folder / "metadata.jsonl", [&](const std::string& text, const std::string&) {
     const auto line = data::parse_json(text);
-    const auto triple = world::draw_triple({.seed = 0}, lines);
+    const auto triple = world::draw_edit_sample({.seed = 0}, lines);
     const auto edited = data::read_image(folder / std::string(line["edited_file_name"]));
     EXPECT_TRUE(at::equal(edited, triple.edited));
     EXPECT_TRUE(
