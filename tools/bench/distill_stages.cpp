@@ -16,7 +16,7 @@ namespace bench {
 namespace {
 
 // What a step works on; the parts refer to each other, so it stays where it is made.
-struct Work {
+struct DistillWork {
   finetune::Task task;
   finetune::EncodedImages data;
   finetune::DistillConfig config;
@@ -36,8 +36,9 @@ rewards::Reward clip_reward(const diffusion::Pipeline& pipeline, const rewards::
           }};
 }
 
-std::shared_ptr<Work> make_work(const diffusion::Pipeline& pipeline, const StageOptions& options) {
-  auto work = std::make_shared<Work>();
+std::shared_ptr<DistillWork> make_work(const diffusion::Pipeline& pipeline,
+                                       const StageOptions& options) {
+  auto work = std::make_shared<DistillWork>();
   work->task = task_of(pipeline, options.device);
   work->task.teacher = pipeline.unet;
   work->task.unet = finetune::make_student(pipeline.unet, 256);
@@ -59,7 +60,7 @@ std::shared_ptr<Work> make_work(const diffusion::Pipeline& pipeline, const Stage
   return work;
 }
 
-Stage stage_of(const std::string& name, const std::shared_ptr<Work>& work) {
+Stage stage_of(const std::string& name, const std::shared_ptr<DistillWork>& work) {
   return {name, work->config.train_batch_size, [work] {
             at::Generator& generator = work->optimizer.state.generator;
             const auto drawn = finetune::draw_batch(*work->distillation, generator);

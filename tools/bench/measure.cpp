@@ -72,16 +72,16 @@ Measurement measure(const Stage& stage, const MeasureOptions& options) {
   return result;
 }
 
-Machine this_machine(const std::string& gpu, const std::string& precision) {
-  Machine machine{.device = gpu.empty() ? field("/proc/cpuinfo", "model name") : gpu,
-                  .precision = precision,
-                  .threads = at::get_num_threads()};
+MachineInfo this_machine(const std::string& gpu, const std::string& precision) {
+  MachineInfo machine{.device = gpu.empty() ? field("/proc/cpuinfo", "model name") : gpu,
+                      .precision = precision,
+                      .threads = at::get_num_threads()};
   if (machine.device.empty()) machine.device = "CPU";
   getloadavg(&machine.load, 1);
   return machine;
 }
 
-std::string table(const Machine& machine, const std::vector<Measurement>& results) {
+std::string table(const MachineInfo& machine, const std::vector<Measurement>& results) {
   char line[200];
   std::snprintf(line, sizeof line, "%s, %d threads, load %.1f; %s matrix product %.1f GFLOP/s\n\n",
                 machine.device.c_str(), static_cast<int>(machine.threads), machine.load,
@@ -103,7 +103,7 @@ std::string table(const Machine& machine, const std::vector<Measurement>& result
   return text;
 }
 
-std::string json(const Machine& machine, const std::vector<Measurement>& results) {
+std::string json(const MachineInfo& machine, const std::vector<Measurement>& results) {
   nlohmann::ordered_json root{{"device", machine.device},
                               {"precision", machine.precision},
                               {"threads", machine.threads},

@@ -48,7 +48,7 @@ Measurement measure(const Stage& stage, const MeasureOptions& options);
 // The middle value; of an even number the mean of the two. values: not empty
 double median(std::vector<double> values);
 
-struct Machine {
+struct MachineInfo {
   std::string device;     // its name: the GPU's, or the processor's
   std::string precision;  // of matrix products, the ceiling's too
   int64_t threads = 1;    // of the CPU
@@ -56,9 +56,9 @@ struct Machine {
   double ceiling = 0;     // operations a second
 };
 // As it is now, without its ceiling. `gpu`: its name; "": the CPU computes.
-Machine this_machine(const std::string& gpu, const std::string& precision);
+MachineInfo this_machine(const std::string& gpu, const std::string& precision);
 
-std::string table(const Machine& machine, const std::vector<Measurement>& results);
-std::string json(const Machine& machine, const std::vector<Measurement>& results);
+std::string table(const MachineInfo& machine, const std::vector<Measurement>& results);
+std::string json(const MachineInfo& machine, const std::vector<Measurement>& results);
 
 }  // namespace bench

@@ -36,8 +36,8 @@ rewards::ClipConfig clip_of(const EncoderConfig& text,
   return config;
 }
 
-Shape sd15() {
-  Shape shape;  // the UNet's defaults are those of Stable Diffusion 1
+ModelShape sd15() {
+  ModelShape shape;  // the UNet's defaults are those of Stable Diffusion 1
   shape.vae.block_out_channels = {128, 256, 512, 512};
   shape.vae.layers_per_block = 2;
   shape.vae.sample_size = 512;
@@ -47,8 +47,8 @@ Shape sd15() {
   return shape;
 }
 
-Shape sd21() {
-  Shape shape = sd15();
+ModelShape sd21() {
+  ModelShape shape = sd15();
   shape.unet.heads = {5, 10, 20, 20};
   shape.unet.cross_attention_dim = 1024;
   shape.unet.use_linear_projection = true;
@@ -56,8 +56,8 @@ Shape sd21() {
   return shape;
 }
 
-Shape sdxl() {
-  Shape shape = sd15();
+ModelShape sdxl() {
+  ModelShape shape = sd15();
   diffusion::UNetConfig& unet = shape.unet;
   unet.sample_size = 128;
   unet.down_attention = {false, true, true};
@@ -76,7 +76,7 @@ Shape sdxl() {
   return shape;
 }
 
-void make_tiny(Shape& shape) {
+void make_tiny(ModelShape& shape) {
   shape.unet.sample_size = 8;
   shape.unet.norm_num_groups = 4;
   shape.vae.block_out_channels = {4, 4, 8, 8};
@@ -87,8 +87,8 @@ void make_tiny(Shape& shape) {
   shape.clip = clip_of(encoder, encoder, 28, 14, 6);
 }
 
-Shape tiny() {
-  Shape shape = sd15();
+ModelShape tiny() {
+  ModelShape shape = sd15();
   make_tiny(shape);
   shape.unet.block_out_channels = {8, 8, 16, 16};
   shape.unet.heads = {2, 2, 2, 2};
@@ -96,8 +96,8 @@ Shape tiny() {
   return shape;
 }
 
-Shape tiny_xl() {
-  Shape shape = sdxl();
+ModelShape tiny_xl() {
+  ModelShape shape = sdxl();
   make_tiny(shape);
   shape.unet.block_out_channels = {8, 8, 16};
   shape.unet.transformer_layers = {1, 1, 2};
@@ -116,7 +116,9 @@ void follow(const data::Tokenizer& tokenizer, nn::ClipTextConfig& config) {
   config.pad_token_id = tokenizer.pad;
 }
 
-void add_second_text(const Shape& shape, at::Generator& generator, diffusion::Pipeline& pipeline) {
+void add_second_text(const ModelShape& shape,
+                     at::Generator& generator,
+                     diffusion::Pipeline& pipeline) {
   pipeline.class_name = "StableDiffusionXLPipeline";
   pipeline.force_zeros_for_empty_prompt = true;
   pipeline.tokenizer_2 = pipeline.tokenizer;
@@ -130,8 +132,8 @@ void add_second_text(const Shape& shape, at::Generator& generator, diffusion::Pi
 
 }  // namespace
 
-Shape shape_by_name(const std::string& name) {
-  static const std::map<std::string, Shape (*)()> shapes = {
+ModelShape shape_by_name(const std::string& name) {
+  static const std::map<std::string, ModelShape (*)()> shapes = {
       {"sd15", sd15}, {"sd21", sd21}, {"sdxl", sdxl}, {"tiny", tiny}, {"tiny-xl", tiny_xl}};
   const auto found = shapes.find(name);
   if (found == shapes.end())
@@ -139,7 +141,7 @@ Shape shape_by_name(const std::string& name) {
   return found->second();
 }
 
-int64_t latent_side(const Shape& shape, int64_t resolution) {
+int64_t latent_side(const ModelShape& shape, int64_t resolution) {
   const int64_t factor = diffusion::vae_factor(shape.vae);
   const int64_t unit = factor << (shape.unet.block_out_channels.size() - 1);
   if (resolution % unit != 0) {
@@ -150,7 +152,7 @@ int64_t latent_side(const Shape& shape, int64_t resolution) {
 }
 
 RandomModel make_random_model(const std::string& name, int64_t resolution) {
-  Shape shape = shape_by_name(name);
+  ModelShape shape = shape_by_name(name);
   if (resolution > 0) shape.unet.sample_size = latent_side(shape, resolution);
   auto generator = at::detail::createCPUGenerator(1);
   RandomModel model;

@@ -12,7 +12,7 @@
 namespace bench {
 
 // What a family's networks are.
-struct Shape {
+struct ModelShape {
   diffusion::UNetConfig unet;
   diffusion::VaeConfig vae;
   nn::ClipTextConfig text;
@@ -21,9 +21,9 @@ struct Shape {
 };
 
 // sd15, sd21, sdxl; tiny and tiny-xl for tests. Throws BadInput naming the known ones.
-Shape shape_by_name(const std::string& name);
+ModelShape shape_by_name(const std::string& name);
 // The latents' side of an image of so many pixels a side. Throws BadInput where it does not fit.
-int64_t latent_side(const Shape& shape, int64_t resolution);
+int64_t latent_side(const ModelShape& shape, int64_t resolution);
 
 struct RandomModel {
   diffusion::Pipeline pipeline;

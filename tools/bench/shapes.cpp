@@ -41,25 +41,25 @@ Weights moved(Weights weights, at::Device device) {
   return weights;
 }
 
-diffusion::UNet random_unet(const Shape& shape, at::Device device) {
+diffusion::UNet random_unet(const ModelShape& shape, at::Device device) {
   auto generator = at::detail::createCPUGenerator(1);
   return moved(diffusion::make_unet(shape.unet, generator), device);
 }
 
 // Of one prompt. SDXL's has a pooled row too.
-diffusion::TextCondition random_text(const Shape& shape, uint64_t seed, at::Device device) {
+diffusion::TextCondition random_text(const ModelShape& shape, uint64_t seed, at::Device device) {
   diffusion::TextCondition text;
   text.hidden = noise({1, kTokens, shape.unet.cross_attention_dim}, seed).to(device);
   if (shape.text_2) text.pooled = noise({1, shape.text_2->projection_dim}, seed + 10).to(device);
   return text;
 }
 
-at::Tensor random_sizes(const Shape& shape, const ShapeOptions& options) {
+at::Tensor random_sizes(const ModelShape& shape, const ShapeOptions& options) {
   if (!shape.text_2) return {};
   return diffusion::time_ids({}, options.resolution, options.resolution).to(options.device);
 }
 
-Stage unet_stage(const Shape& shape, int64_t side, const ShapeOptions& options) {
+Stage unet_stage(const ModelShape& shape, int64_t side, const ShapeOptions& options) {
   const at::Device device = options.device;
   auto unet = std::make_shared<diffusion::UNet>(random_unet(shape, device));
   const auto text = random_text(shape, 3, device);
@@ -81,7 +81,7 @@ Stage unet_stage(const Shape& shape, int64_t side, const ShapeOptions& options) 
           .weights_mb = weights_mb(*unet)};
 }
 
-Stage vae_stage(const Shape& shape, int64_t side, at::Device device) {
+Stage vae_stage(const ModelShape& shape, int64_t side, at::Device device) {
   auto generator = at::detail::createCPUGenerator(1);
   auto vae =
       std::make_shared<diffusion::Vae>(moved(diffusion::make_vae(shape.vae, generator), device));
@@ -121,7 +121,7 @@ finetune::Trajectories random_pair(const finetune::SamplingPlan& chain) {
   return pair;
 }
 
-Stage prdp_stage(const Shape& shape, int64_t side, const ShapeOptions& options) {
+Stage prdp_stage(const ModelShape& shape, int64_t side, const ShapeOptions& options) {
   auto work = std::make_shared<Update>();
   work->config.sample_num_steps = 20 * options.update_steps;
   work->config.sigma_min = kSigma;
@@ -159,7 +159,7 @@ Stage prdp_stage(const Shape& shape, int64_t side, const ShapeOptions& options) 
 }  // namespace
 
 std::vector<StagePlan> make_shape_stages(const ShapeOptions& options) {
-  const Shape shape = shape_by_name(options.shape);
+  const ModelShape shape = shape_by_name(options.shape);
   const int64_t side = latent_side(shape, options.resolution);
   return {{"unet", [=] { return unet_stage(shape, side, options); }},
           {"vae", [=] { return vae_stage(shape, side, options.device); }},

@@ -159,7 +159,7 @@ Stage scoring_stage(const rewards::Clip& clip, at::Device device) {
 }
 
 // An epoch of PRDP between its rollout and its optimiser step.
-struct Epoch {
+struct PolicyEpoch {
   finetune::FinetuneConfig config;
   diffusion::UNet unet;
   finetune::SamplingPlan chain;
@@ -170,7 +170,7 @@ struct Epoch {
 };
 
 Stage update_stage(const diffusion::Pipeline& pipeline, const StageOptions& options) {
-  auto epoch = std::make_shared<Epoch>();
+  auto epoch = std::make_shared<PolicyEpoch>();
   const finetune::Task task = task_of(pipeline, options.device);
   epoch->config.sample_num_steps = options.update_steps;
   epoch->config.train_batch_size = options.images;

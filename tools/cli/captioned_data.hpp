@@ -1,6 +1,6 @@
 #pragma once
 
-// Captioned images to train on: the built-in world's scenes, or a folder's.
+// Captioned images to train on: scenes of the built-in world, or the images of a folder.
 
 #include <filesystem>
 #include <functional>
@@ -16,19 +16,20 @@ struct CaptionedData {
   finetune::CaptionedSource source;
   int64_t count = 0;
   uint64_t seed = 0;
-  std::string name;  // for the record of what was encoded
+  std::string name;  // identifies the data in a file of encoded images
 };
-// `count` scenes of seen combinations, or of unseen ones; `seed` is the run's.
+// `count` scenes of seen combinations; with `held_out`, of unseen ones. `seed` is the run's.
 CaptionedData world_data(int64_t count, int64_t seed, bool held_out);
-// Every image of the folder's part once, in order; at most a tenth is held out. `images` must
-// outlive it. Throws BadInput for fewer than two.
+// Every image of the training part, or of the held-out part, once and in order; at most a tenth is
+// held out. `images` must outlive the result. Throws BadInput for fewer than two images.
 CaptionedData folder_data(const data::ImageFolder& images,
                           const std::string& folder,
                           int64_t held_out_count,
                           bool held_out);
 
-// Encodes them, or reads the file where they are kept; an empty path keeps nothing. Throws BadInput
-// when the file holds other images. `vae_name`: what the record calls the autoencoder.
+// Encodes the images and writes them to the file `keep`, or reads them from it when it exists; an
+// empty path stores nothing. Throws BadInput when the file has other images. `vae_name` identifies
+// the autoencoder in the file.
 finetune::EncodedImages encoded_images(const diffusion::Vae& vae,
                                        const std::string& vae_name,
                                        const CaptionedData& data,

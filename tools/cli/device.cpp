@@ -28,11 +28,11 @@ at::ScalarType parse_precision(const std::string& word) {
   throw BadInput("--precision: expected one of auto, fp32, bf16, fp16, found '" + word + "'");
 }
 
-// Takes the GPU that `device` names. "auto": where none can be used, the CPU; what is wrong with
-// one that is there is said.
+// Opens the GPU that `device` selects. "auto" falls back to the CPU, with a message when a GPU
+// exists and cannot be used.
 void open_gpu(const std::string& device, int64_t local_rank, Placement& placement) {
   const bool asked = device != "auto";
-  named_gpu(device);  // refuses a word that is not known
+  named_gpu(device);  // throws for an unknown word
   GpuFacts facts = probe_gpu();
   const auto count = static_cast<int64_t>(facts.gpus.size());
   std::string trouble = describe_gpu_trouble(facts);
@@ -43,7 +43,7 @@ void open_gpu(const std::string& device, int64_t local_rank, Placement& placemen
     if (trouble.empty()) {
       placement.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
       placement.name = facts.gpus[static_cast<size_t>(index)].name;
-      // fp32 means fp32: images must agree with the CPU's.
+      // No TF32: images must agree with those of the CPU.
       at::globalContext().setAllowTF32CuDNN(false);
       return;
     }
@@ -78,9 +78,9 @@ void warn_of_slow_bf16() {
 }  // namespace
 
 void declare_device(Options& options, DeviceConfig& config, Rarity precision) {
-  options.text("device", config.device, "auto, cpu, cuda, or cuda:<number>: where to compute");
+  options.text("device", config.device, "device to compute on: auto, cpu, cuda, cuda:<number>");
   options.rare(precision).choice("precision", config.precision, {"fp32", "bf16", "fp16", "auto"},
-                                 "of matrix products; auto: bf16 where it is faster here");
+                                 "precision of matrix products; auto: bf16 where it is faster");
 }
 
 Placement open_device(const DeviceConfig& config, int64_t local_rank) {

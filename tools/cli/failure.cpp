@@ -11,7 +11,7 @@ Failure failure_of(const std::exception& error) {
   if (dynamic_cast<const data::BadInput*>(&error)) return {error.what(), kBadInput};
   if (data::is_out_of_memory(error)) {
     return {"out of memory (" + data::memory_fault(error) +
-                "); lower the batch size or the resolution, or free what other programs hold",
+                "); lower the batch size or the resolution, or close other programs",
             kBadInput};
   }
   const auto* fault = dynamic_cast<const c10::Error*>(&error);

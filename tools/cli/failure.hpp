@@ -1,6 +1,6 @@
 #pragma once
 
-// What is said when a command fails, and what it leaves with.
+// The message and the exit code of a command that fails.
 
 #include <exception>
 #include <functional>
@@ -9,16 +9,16 @@
 namespace tools {
 
 constexpr int kFailed = 1;    // a fault of laurel or of the machine
-constexpr int kBadInput = 2;  // something that the user can put right
+constexpr int kBadInput = 2;  // a fault that the user can correct
 
 struct Failure {
-  std::string what;  // one line where the user can put it right
+  std::string what;  // one line for bad input
   int exit_code = kFailed;
 };
-// Bad input and too little memory are the user's to put right; anything else is a fault.
+// Bad input and out of memory have exit code kBadInput, any other exception kFailed.
 Failure failure_of(const std::exception& error);
 
-// Where memory runs out in `work`: BadInput of the command, with what to lower.
+// Runs `work`. When it runs out of memory, throws BadInput that advises what to lower.
 void with_advice(const std::string& command,
                  const std::string& what_to_lower,
                  const std::function<void()>& work);

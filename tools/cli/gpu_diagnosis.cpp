@@ -19,7 +19,7 @@ namespace {
 
 const std::string kOrCpu = ", or use --device cpu";
 
-// The few functions of the CUDA driver that a probe needs, as cuda.h declares them.
+// The functions of the CUDA driver that probe_gpu calls, declared as in cuda.h.
 struct Driver {
   int (*init)(unsigned flags) = nullptr;
   int (*version)(int* version) = nullptr;
@@ -30,8 +30,7 @@ struct Driver {
 };
 
 bool load_driver(Driver& driver) {
-  void* library =
-      dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);  // kept: the driver stays in the process
+  void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);  // never closed
   return library && data::find_function(library, "cuInit", driver.init) &&
          data::find_function(library, "cuDriverGetVersion", driver.version) &&
          data::find_function(library, "cuDeviceGetCount", driver.count) &&
@@ -40,7 +39,7 @@ bool load_driver(Driver& driver) {
          data::find_function(library, "cuDeviceTotalMem_v2", driver.memory);
 }
 
-// libtorch_cuda.so of the folder from which libtorch_cpu was loaded; empty when it has none.
+// libtorch_cuda.so in the folder of the loaded libtorch_cpu; empty when there is none.
 std::filesystem::path find_torch_cuda() {
   Dl_info info{};
   if (!dladdr(reinterpret_cast<void*>(&at::globalContext), &info) || !info.dli_fname) return {};
@@ -64,31 +63,30 @@ void list_gpus(const Driver& driver, GpuFacts& facts) {
   }
 }
 
-// By the codes of cuda.h.
+// The error codes are those of cuda.h.
 std::string init_trouble(const GpuFacts& facts) {
   const std::string code = " (cuInit: " + std::to_string(facts.init_status) + ")";
   switch (facts.init_status) {
     case 34:
-      return "the libcuda.so.1 that is found is the CUDA toolkit's stub, not the driver" + code +
-             "; take its folder out of LD_LIBRARY_PATH" + kOrCpu;
+      return "the first libcuda.so.1 is the CUDA toolkit's stub, not the driver" + code +
+             "; remove its folder from LD_LIBRARY_PATH" + kOrCpu;
     case 802:
       return "the GPUs are not ready" + code + "; start nvidia-fabricmanager" + kOrCpu;
     case 803:
-      return "the NVIDIA driver's library and its kernel module are of different versions" + code +
-             "; restart the machine after an update of the driver, in a container use the "
-             "machine's libcuda" +
+      return "the NVIDIA driver's library and its kernel module have different versions" + code +
+             "; restart the machine after a driver update; in a container, use the host's libcuda" +
              kOrCpu;
     case 804:
-      return "CUDA's forward-compatibility libcuda does not serve this GPU" + code +
-             "; take it out of LD_LIBRARY_PATH" + kOrCpu;
+      return "CUDA's forward-compatibility libcuda does not support this GPU" + code +
+             "; remove its folder from LD_LIBRARY_PATH" + kOrCpu;
     default:
       return "the NVIDIA driver finds no GPU" + code + "; check `nvidia-smi`" +
              (facts.hidden ? ", CUDA_VISIBLE_DEVICES" : "") +
-             " and, in a container, that the GPU is passed in" + kOrCpu;
+             " and, in a container, that the GPU is passed through" + kOrCpu;
   }
 }
 
-// The oldest NVIDIA driver that serves a CUDA (its release notes); "" where that is not known here.
+// The oldest NVIDIA driver that supports a CUDA version, from its release notes; "" if unknown.
 std::string least_driver(int cuda) {
   switch (cuda / 1000) {
     case 11:
@@ -107,21 +105,22 @@ std::string torch_trouble(const GpuFacts& facts) {
     return "cannot load libtorch's CUDA part: " + facts.load_error + "; run tools/setup --gpu" +
            kOrCpu;
   }
-  const std::string versions = "the NVIDIA driver serves CUDA " + cuda_text(facts.driver_cuda) +
+  const std::string versions = "the NVIDIA driver supports CUDA " + cuda_text(facts.driver_cuda) +
                                ", libtorch was built for CUDA " + cuda_text(facts.torch_cuda);
-  // A driver serves every minor version of its own CUDA and all that is older.
+  // A driver supports every minor version of its major CUDA version, and all older ones.
   if (facts.driver_cuda / 1000 < facts.torch_cuda / 1000) {
     return versions + "; update the driver" + least_driver(facts.torch_cuda) +
            ", give -DLAUREL_TORCH=<a libtorch for CUDA " + cuda_text(facts.driver_cuda) + ">" +
            kOrCpu;
   }
   if (!facts.torch_finds) {
-    return "libtorch finds no GPU that it can use, though the driver lists one (" + versions +
+    return "libtorch finds no usable GPU, although the driver lists one (" + versions +
            "); check `nvidia-smi`" + (facts.hidden ? ", CUDA_VISIBLE_DEVICES" : "") + kOrCpu;
   }
   if (!facts.compute_error.empty()) {
-    return "a first product on the GPU failed: " + facts.compute_error + " (" + versions +
-           "); check with `nvidia-smi` that it is free, and that this libtorch serves it" + kOrCpu;
+    return "a first matrix product on the GPU failed: " + facts.compute_error + " (" + versions +
+           "); check with `nvidia-smi` that the GPU is free, and that this libtorch supports it" +
+           kOrCpu;
   }
   return "";
 }
@@ -140,7 +139,7 @@ std::string try_product(at::Device device) {
 }
 
 bool load_torch(GpuFacts& facts) {
-  static void* library = nullptr;  // kept
+  static void* library = nullptr;  // never closed
   if (!library) library = dlopen(facts.torch_library.c_str(), RTLD_NOW | RTLD_GLOBAL);
   if (!library) facts.load_error = first_line(dlerror());
   return library != nullptr;
@@ -177,8 +176,8 @@ int64_t gpu_index(const std::string& device, int64_t local_rank, int64_t gpus) {
   const std::string found = ", found " + std::to_string(gpus) + (gpus == 1 ? " GPU" : " GPUs");
   if (named && local_rank > 0) {
     throw BadInput("--device " + device +
-                   ": expected `cuda` for several processes of a machine, each of which takes the "
-                   "GPU of its local rank, found a number");
+                   ": expected `cuda` with several processes on a machine (each process uses the "
+                   "GPU of its local rank), found a number");
   }
   if (named && *named >= gpus) {
     throw BadInput("--device " + device + ": expected a number from 0 to " +
@@ -205,12 +204,12 @@ GpuFacts probe_gpu() {
 void ask_torch(GpuFacts& facts, int64_t index) {
   if (!describe_gpu_trouble(facts).empty() || !load_torch(facts)) return;
   facts.torch_cuda = static_cast<int>(at::detail::getCUDAHooks().versionCUDART());
-  if (!describe_gpu_trouble(facts).empty()) return;  // libtorch would warn of it in many lines
+  if (!describe_gpu_trouble(facts).empty()) return;  // libtorch would print many warnings
   facts.torch_finds = at::globalContext().hasCUDA();
   if (!facts.torch_finds) return;
   at::globalContext().lazyInitDevice(at::kCUDA);
   const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(index));
-  c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(device);  // nothing of this process on another
+  c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(device);  // allocate on no other GPU
   facts.compute_error = try_product(device);
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// What this machine has of GPUs and of what drives them, and in words what is wrong with it.
+// Finds the GPUs of this machine and their driver, and describes what prevents their use.
 
 #include <cstdint>
 #include <filesystem>
@@ -16,34 +16,34 @@ struct Gpu {
 };
 
 struct GpuFacts {
-  // Asked of the driver (libcuda.so.1), without touching libtorch.
-  bool driver = false;  // it is there
-  int init_status = 0;  // what cuInit returned; 0: good
-  int driver_cuda = 0;  // the newest CUDA that the driver serves: 13000 is 13.0
+  // From the driver (libcuda.so.1), without libtorch:
+  bool driver = false;  // the library exists
+  int init_status = 0;  // result of cuInit; 0: success
+  int driver_cuda = 0;  // the newest CUDA version that the driver supports: 13000 is 13.0
   std::vector<Gpu> gpus;
   bool hidden = false;                  // CUDA_VISIBLE_DEVICES is set
   std::filesystem::path torch_library;  // libtorch_cuda.so; empty when this libtorch has none
-  // Asked of libtorch_cuda, once it was loaded.
-  std::string load_error;     // why it could not be
-  int torch_cuda = 0;         // the CUDA that it was built for; 0: not loaded
-  bool torch_finds = true;    // it finds a GPU
-  std::string compute_error;  // why a first product failed
+  // From libtorch_cuda, once it is loaded:
+  std::string load_error;     // why loading failed
+  int torch_cuda = 0;         // the CUDA version it was built for; 0: not loaded
+  bool torch_finds = true;    // whether it finds a GPU
+  std::string compute_error;  // why a first matrix product failed
 };
 
-// Why no GPU can be used and what to do, in a line; "": one can, as far as the facts go.
+// One line that says why no GPU can be used and what to do; "" when the facts show no obstacle.
 std::string describe_gpu_trouble(const GpuFacts& facts);
 
-// The number of "cuda:<number>"; none of "auto" and "cuda". Throws BadInput for another word.
+// The number of "cuda:<number>"; none for "auto" and "cuda". Throws BadInput for another word.
 std::optional<int64_t> named_gpu(const std::string& device);
-// Which of `gpus` GPUs `--device` names: without a number that of the process's `local_rank`.
-// Throws BadInput for a number beyond the GPUs, a number for several processes of a machine, and
-// more processes than GPUs.
+// The index, below `gpus`, of the GPU that `--device` selects; without a number, the process's
+// `local_rank`. Throws BadInput for a number beyond the GPUs, a number for several processes on one
+// machine, and more processes than GPUs.
 int64_t gpu_index(const std::string& device, int64_t local_rank, int64_t gpus);
 
-// The facts that the driver tells.
+// The facts from the driver.
 GpuFacts probe_gpu();
-// Loads libtorch_cuda (a second) where the driver's facts are good, and asks it for the others;
-// computes a small product on GPU `index`.
+// Adds the facts from libtorch: when the driver's facts show no obstacle, loads libtorch_cuda,
+// which takes a second, and computes a small matrix product on GPU `index`.
 void ask_torch(GpuFacts& facts, int64_t index);
 
 std::string cuda_text(int version);  // 13000 -> "13.0"

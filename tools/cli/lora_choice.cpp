@@ -30,7 +30,7 @@ double weight_of(const std::string& text, const std::string& where) {
   if (!is_number(text, value))
     throw BadInput(where + ": expected a weight such as 0.8, found '" + text + "'");
   if (std::abs(value) > kMaxWeight)
-    throw BadInput(where + ": expected a weight within -10 .. 10, found " + text);
+    throw BadInput(where + ": expected a weight in [-10, 10], found " + text);
   return value;
 }
 
@@ -46,7 +46,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
-// What stands between "<lora:" and ">".
+// `inner`: the text between "<lora:" and ">".
 LoraChoice parse_tag(const std::string& inner,
                      const std::string& folder,
                      const std::string& where) {
@@ -76,7 +76,7 @@ LoraChoice parse_tag(const std::string& inner,
   return choice;
 }
 
-// The names nearest to `name`, or the first ones.
+// The name nearest to `name`, then the first others.
 std::string names_near(const std::string& name, std::vector<std::string> names) {
   std::string list;
   if (const std::string near = data::nearest(name, names); !near.empty()) {
@@ -108,8 +108,8 @@ fs::path find_lora(const std::string& folder, const std::string& name, const std
   }
   std::vector<std::string> names;
   for (const auto& [known, path] : files) names.push_back(known);
-  throw BadInput(where + ": " + folder + " holds no LoRA called '" + name + "'; " +
-                 (names.empty() ? "it holds none at all" : "it holds " + names_near(name, names)));
+  throw BadInput(where + ": expected a LoRA '" + name + "' in " + folder + ", found " +
+                 (names.empty() ? "no LoRA" : names_near(name, names)));
 }
 
 LoraChoice parse_lora_choice(const std::string& text, double weight, const std::string& folder) {

@@ -36,8 +36,8 @@ fs::path checkpoint_path(const std::string& named) {
   const fs::path models = embedded_models();
   if (models.empty()) {
     throw data::BadInput(
-        "model: expected a folder, found none: the embedded models are not beside the program; "
-        "give --model FOLDER, or set LAUREL_MODELS to their folder");
+        "model: expected a folder, found none, and no embedded models beside the program; give "
+        "--model FOLDER, or set LAUREL_MODELS to the folder of the embedded models");
   }
   return models / "tiny-world";
 }
@@ -56,10 +56,11 @@ void declare_model(Options& options, ModelConfig& config) {
   options.text("model", config.model,
                "folder, .safetensors, .ckpt, org/name in the HF cache [embedded tiny-world]");
   options.short_name("model", 'm');
-  options.rare().text("vae", config.vae, "VAE in place of the model's: folder or file");
-  options.rare().text("tokenizer", config.tokenizer, "folder in place of the model's");
+  options.rare().text("vae", config.vae, "folder or file of a VAE that replaces the model's");
+  options.rare().text("tokenizer", config.tokenizer,
+                      "folder of a tokenizer that replaces the model's");
   options.rare().text("prediction_type", config.prediction_type,
-                      "epsilon or v_prediction [told from the model]");
+                      "epsilon or v_prediction [derived from the model]");
   options.alias("pretrained_model_name_or_path", "model");
 }
 

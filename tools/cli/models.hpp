@@ -8,31 +8,31 @@
 
 namespace tools {
 
-// The folder of the models that come with laurel (tiny-world/, rewards/, clip-tokenizer/):
-// $LAUREL_MODELS, else share/laurel/models of an unpacked archive, else models/ of the source tree
-// that the binary was built in. Empty when there is none.
+// The folder of the models that are distributed with laurel (tiny-world/, rewards/,
+// clip-tokenizer/): $LAUREL_MODELS, else share/laurel/models of an unpacked archive, else models/
+// of the source tree of the binary. Empty when none exists.
 std::filesystem::path embedded_models();
 
-// The checkpoint to use: a path, a name in Hugging Face's cache ("org/name"), or the embedded
-// world's when `named` is "". Throws BadInput when that is not found.
+// The path of a checkpoint: a path, a name in Hugging Face's cache ("org/name"), or "" for the
+// embedded tiny-world. Throws BadInput when it does not exist.
 std::filesystem::path checkpoint_path(const std::string& named);
 
-// How a checkpoint is called: "tiny-world" of models/tiny-world/, "v1-5" of v1-5.safetensors,
-// "name" of a snapshot of org/name.
+// The name of a checkpoint: "tiny-world" for models/tiny-world/, "v1-5" for v1-5.safetensors,
+// "name" for a snapshot of org/name.
 std::string model_name(const std::filesystem::path& path);
 
-// What every command that takes a model is told about it.
+// The options of every command that opens a model.
 struct ModelConfig {
   std::string model;            // "": the embedded one
-  std::string vae;              // folder or file in place of the model's; "": the model's
-  std::string tokenizer;        // folder in place of the model's
-  std::string prediction_type;  // "": told from the model
+  std::string vae;              // folder or file that replaces the model's VAE; "": the model's
+  std::string tokenizer;        // folder that replaces the model's tokenizer
+  std::string prediction_type;  // "": derived from the model
 };
 // Declares --model, -m, --vae, --tokenizer and --prediction_type.
 void declare_model(Options& options, ModelConfig& config);
-// A folder or a single file; what the user should know of it goes to stderr.
+// Opens a folder or a single file. Prints notes about it on stderr.
 diffusion::Pipeline open_model(const ModelConfig& config);
-// UNet and VAE to the device; the text encoder stays on the CPU.
+// Moves UNet and VAE to the device; the text encoder stays on the CPU.
 void move_to(diffusion::Pipeline& pipeline, at::Device device);
 
 }  // namespace tools

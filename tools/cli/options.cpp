@@ -73,7 +73,7 @@ std::string range_text(T min, T max) {
   return out.str();
 }
 
-// A TOML value as the words that a flag would carry.
+// A TOML value as words, as on the command line.
 std::vector<std::string> words_of(const toml::node& node, const std::string& where) {
   if (const auto* text = node.as_string()) return {text->get()};
   if (const auto* integer = node.as_integer()) return {std::to_string(integer->get())};
@@ -92,7 +92,7 @@ std::vector<std::string> words_of(const toml::node& node, const std::string& whe
 
 constexpr size_t kHelpColumn = 32, kHelpWidth = 120;
 
-// Broken between words so that no line passes kHelpWidth; each but the first begins at kHelpColumn.
+// Wraps text between words at kHelpWidth; all lines but the first begin at kHelpColumn.
 std::string wrapped(const std::string& text) {
   std::string lines;
   size_t start = 0;
@@ -334,13 +334,14 @@ std::string Options::help(bool all) const {
                        option.key;
     std::replace(left.begin(), left.end(), '_', '-');
     left.resize(std::max<size_t>(left.size() + 2, kHelpColumn), ' ');
-    std::string value =
-        option.toml();  // shown as it is typed: without quotes, a list without brackets
+    std::string value = option.toml();  // shown as on the command line: without quotes and brackets
     std::erase_if(value, [](char c) { return c == '"' || c == '\'' || c == '[' || c == ']'; });
     const bool silent = value.empty() || value == "false";
     text += left + wrapped(option.help + (silent ? "" : " [" + value + "]")) + "\n";
   }
-  text += "\n  --config FILE                 the same keys from a TOML file; flags win\n";
+  text +=
+      "\n  --config FILE                 reads the same keys from a TOML file; flags take "
+      "precedence\n";
   if (left_out)
     text += "  --help-all                    " + std::to_string(left_out) + " more options\n";
   return text;

@@ -1,9 +1,9 @@
 #pragma once
 
-// The options of a subcommand. Each is declared once, bound to a field of a config struct whose
-// value is the default; the declaration makes the flag (--key, `-` and `_` interchangeable), the
-// TOML key, the range check, the line of --help and the entry of the resolved configuration. The
-// command line wins over the file.
+// The options of a command. Each is declared once and bound to a field of a config struct, whose
+// value is the default. The declaration defines the flag (--key, where `-` and `_` are
+// interchangeable), the TOML key, the range check, the line of --help and the entry of the resolved
+// configuration. The command line takes precedence over the file.
 
 #include <cstdint>
 #include <filesystem>
@@ -23,7 +23,7 @@ class Options {
 
   // Starts a titled group of --help.
   void group(const std::string& title);
-  // Of the one option that is declared next: options.rare().number("eta", eta, "noise", 0, 1).
+  // Applies to the next declaration alone: options.rare().number("eta", eta, "noise", 0, 1).
   Options& rare(Rarity rarity = Rarity::kRare);
 
   void integer(const std::string& key,
@@ -39,28 +39,28 @@ class Options {
               const std::vector<std::string>& allowed,
               const std::string& help);
   void flag(const std::string& key, bool& target, const std::string& help);
-  // May be given several times, or as a TOML array.
+  // May be repeated on the command line; an array in TOML.
   void list(const std::string& key, std::vector<std::string>& target, const std::string& help);
 
   // A single-letter form of a declared key: short_name("steps", 's').
   void short_name(const std::string& key, char letter);
-  // Another spelling of a declared key, as another tool names it: alias("network_dim", "rank").
+  // Another name of a declared key, used by other tools: alias("network_dim", "rank").
   void alias(const std::string& other, const std::string& key);
 
-  // Reads `--config FILE` (TOML), then the flags. Returns the positional arguments. Prints help and
-  // returns false in `proceed` when --help is asked for. Unknown keys (the nearest valid one is
-  // named), wrong types and values out of range throw BadInput with the file and line, or the flag.
+  // Reads `--config FILE` (TOML), then the flags. Returns the positional arguments. --help and
+  // --help-all print help and set `proceed` to false. Throws BadInput, with the file and line or
+  // the flag, for an unknown key (with the nearest valid one), a wrong type and a value out of
+  // range.
   struct Parsed {
     bool proceed = true;
     std::vector<std::string> positional;
   };
   Parsed parse(const std::vector<std::string>& arguments);
 
-  // Was this key given, by file or flag?
+  // Whether the file or the command line gave this key.
   bool given(const std::string& key) const;
 
-  // The resolved configuration as TOML, every key with its value; `parse` reads it back to the same
-  // values.
+  // The resolved configuration as TOML: every key with its value. `parse` reads it back.
   std::string resolved() const;
 
   std::string help(bool all = false) const;

@@ -11,7 +11,7 @@
 namespace tools {
 namespace {
 
-constexpr double kBarInterval = 0.1;     // seconds between two drawings
+constexpr double kBarInterval = 0.1;     // seconds between two updates of the bar
 constexpr double kPlainInterval = 10.0;  // seconds between two lines of a log
 constexpr size_t kWidestBar = 30;
 

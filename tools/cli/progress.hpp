@@ -1,7 +1,7 @@
 #pragma once
 
-// Progress of a long job on stderr: a bar with rate and time left on a terminal, plain lines
-// elsewhere (logs, pipes).
+// Progress of a long job on stderr: a bar with rate and remaining time on a terminal, plain lines
+// in logs and pipes.
 
 #include <chrono>
 #include <cstdint>
@@ -11,14 +11,15 @@ namespace tools {
 
 struct ProgressState {
   std::string title;
-  std::string unit;  // of the rate: "it" gives 1.93it/s, or 2.10s/it where slow
+  std::string unit;  // of the rate: "it" gives 1.93it/s, or 2.10s/it when slower than 1it/s
   int64_t done = 0;
   int64_t total = 0;
   double seconds = 0;  // since the start
   std::string note;    // "loss=0.12": shown at the end
 };
 
-// "Sampling:  12%|███▋      | 12/100 [00:06<00:45, 1.93it/s, loss=0.12]", at most `columns` wide.
+// "Sampling:  12%|███▋      | 12/100 [00:06<00:45, 1.93it/s, loss=0.12]", at most `columns`
+// columns.
 std::string bar_text(const ProgressState& state, size_t columns);
 
 // "Sampling: 12/100 (12%), 1.93it/s, 00:45 left, loss=0.12"
@@ -30,7 +31,7 @@ std::string clock_text(double seconds);
 class Progress {
  public:
   Progress(std::string title, int64_t total, std::string unit = "it");
-  ~Progress();  // leaves the last state standing
+  ~Progress();  // the last state stays visible
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// How training commands talk: lines and a bar on stderr, the result on stdout, Ctrl-C.
+// The console of training commands: lines and a bar on stderr, the result on stdout, Ctrl-C.
 
 #include <functional>
 #include <optional>
@@ -22,8 +22,9 @@ class Console {
   int64_t done_ = 0;
 };
 
-// From now on the first Ctrl-C asks a run to save and stop after its round; a second one ends the
-// program at once. `terminate`: so does SIGTERM, with which launchers end the ranks that are left.
+// Installs a handler: the first Ctrl-C makes a run save and stop after its current round, a second
+// one ends the program at once. `terminate`: the same for SIGTERM, which launchers send to the
+// remaining ranks.
 std::function<bool()> stop_on_interrupt(bool terminate = false);
 
 // round: "epochs"; base: what the standing is measured from, "start".

@@ -12,7 +12,7 @@
 namespace tools {
 namespace {
 
-// Of the running program's file.
+// Digest of the running program's file.
 std::string program_digest() { return data::sha256_of_file("/proc/self/exe").substr(0, 16); }
 
 std::string facts_of(const finetune::Launch& launch, const std::string& configuration) {
@@ -20,7 +20,7 @@ std::string facts_of(const finetune::Launch& launch, const std::string& configur
          "\nranks = " + std::to_string(launch.count) + "\n" + configuration;
 }
 
-// Ends all ranks; the user is told by rank 0, or by this one where rank 0 cannot know.
+// Ends all ranks. Rank 0 prints the reason, or this rank where rank 0 cannot know it.
 [[noreturn]] void fail(const finetune::ProcessGroup& ranks,
                        const std::string& what,
                        int exit_code) {
@@ -52,7 +52,7 @@ int in_ranks(const std::string& configuration,
   try {
     ranks = finetune::init_process_group(launch, facts_of(launch, configuration), limits);
   } catch (const finetune::RankFailed& lost) {
-    return lost.exit_code;  // rank 0 says why
+    return lost.exit_code;  // rank 0 prints the reason
   }
   const int code = run_together(ranks, body);
   finetune::destroy_process_group(ranks);
@@ -64,8 +64,8 @@ void expect_alone(const std::string& command) {
   if (launch.count == 1) return;
   throw data::BadInput(command + ": expected one process, found " + std::to_string(launch.count) +
                        " started by " + launch.by +
-                       "; laurel finetune prdp, ddpo and laurel distill share a run among "
-                       "processes, this command does not: start it alone");
+                       "; only laurel finetune prdp, ddpo and laurel distill run in several "
+                       "processes: start this command alone");
 }
 
 }  // namespace tools

@@ -1,6 +1,6 @@
 #pragma once
 
-// A command that several processes carry out together.
+// Runs a command in several processes.
 
 #include <functional>
 
@@ -8,14 +8,14 @@
 
 namespace tools {
 
-// Meets the other processes where torchrun, srun or mpirun started several, and runs `body`; alone,
-// runs it at once. `configuration`: `key = value` lines, which must be the same everywhere, as must
-// the program. Where a process fails or is lost all end, and one says why. -> exit code
+// Runs `body`; where torchrun, srun or mpirun started several processes, connects them first.
+// `configuration`: `key = value` lines, which must be equal in all processes, as must the program.
+// When a process fails, all end and one prints the reason. -> exit code
 int in_ranks(const std::string& configuration,
              const finetune::ProcessGroupTimeouts& limits,
              const std::function<int(const finetune::ProcessGroup& ranks)>& body);
 
-// For a command of one process: throws BadInput where several were started.
+// For a command of one process: throws BadInput when several were started.
 void expect_alone(const std::string& command);
 
 }  // namespace tools

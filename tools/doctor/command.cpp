@@ -31,11 +31,11 @@ namespace tools {
 
 namespace {
 
-enum class Verdict { kGood, kNote, kProblem };
+enum class Severity { kGood, kNote, kProblem };
 
 struct Finding {
   std::string name{}, value{};
-  Verdict verdict = Verdict::kGood;
+  Severity severity = Severity::kGood;
   std::string advice{};  // what to do, or what it means
 };
 
@@ -90,7 +90,7 @@ Finding processor() {
   Finding finding{.name = "processor", .value = (model.empty() ? "unknown" : model) + "," + simd};
 #if defined(__x86_64__)
   if (simd.find("avx2") == std::string::npos) {
-    finding.verdict = Verdict::kProblem;
+    finding.severity = Severity::kProblem;
     finding.advice = "without AVX2 libtorch is many times slower; use a machine from 2015 or later";
   }
 #endif
@@ -110,7 +110,7 @@ Finding memory() {
                   .value = rounded(free / kGigabyte, 1) + " GB free of " +
                            rounded(proc_bytes("MemTotal") / kGigabyte, 1) + " GB"};
   if (free < kLeastMemory) {
-    finding.verdict = Verdict::kProblem;
+    finding.severity = Severity::kProblem;
     finding.advice = "under " + rounded(kLeastMemory / kGigabyte, 0) +
                      " GB finetuning may be killed: close other programs, or lower --batch-size";
   }
@@ -125,7 +125,7 @@ Finding disk() {
       .name = "disk",
       .value = error ? error.message() : rounded(free / kGigabyte, 1) + " GB free here"};
   if (error || free < kLeastDisk) {
-    finding.verdict = Verdict::kProblem;
+    finding.severity = Severity::kProblem;
     finding.advice =
         "runs write checkpoints and images: free some space, or work in another folder";
   }
@@ -143,7 +143,7 @@ std::vector<Finding> speed() {
   return {{.name = "fp32", .value = text(fp32)},
           {.name = "bf16",
            .value = text(bf16),
-           .verdict = slower ? Verdict::kNote : Verdict::kGood,
+           .severity = slower ? Severity::kNote : Severity::kGood,
            .advice = data::compare_precisions(fp32, bf16) +
                      (slower ? "; keep --precision fp32" : "; --precision bf16 may pay")}};
 }
@@ -155,7 +155,7 @@ Finding part_of_gpus(const std::string& name,
                      const std::string& without) {
   return {.name = name,
           .value = trouble.empty() ? with : without,
-          .verdict = trouble.empty() ? Verdict::kGood : Verdict::kNote,
+          .severity = trouble.empty() ? Severity::kGood : Severity::kNote,
           .advice = trouble};
 }
 
@@ -173,7 +173,7 @@ std::vector<Finding> gpu() {
   if (facts.torch_cuda > 0) finding.value += ", libtorch for " + cuda_text(facts.torch_cuda);
   finding.advice = describe_gpu_trouble(facts);
   const bool none = facts.gpus.empty() && (!facts.driver || facts.init_status == kNoDevice);
-  if (!finding.advice.empty()) finding.verdict = none ? Verdict::kNote : Verdict::kProblem;
+  if (!finding.advice.empty()) finding.severity = none ? Severity::kNote : Severity::kProblem;
   std::vector<Finding> findings{finding};
   if (!facts.gpus.empty())
     findings.push_back(
@@ -200,7 +200,7 @@ Finding models() {
     if (!fs::exists(folder / part)) missing += (missing.empty() ? "" : ", ") + std::string(part);
   }
   if (folder.empty() || !missing.empty()) {
-    finding.verdict = Verdict::kProblem;
+    finding.severity = Severity::kProblem;
     finding.advice =
         (folder.empty() ? "the models that come with laurel are not found"
                         : "missing: " + missing) +
@@ -217,25 +217,25 @@ std::vector<Finding> examine() {
   return findings;
 }
 
-const char* word(Verdict verdict) {
-  return verdict == Verdict::kGood ? "ok" : verdict == Verdict::kNote ? "note" : "problem";
+const char* word(Severity severity) {
+  return severity == Severity::kGood ? "ok" : severity == Severity::kNote ? "note" : "problem";
 }
 
 void print(const std::vector<Finding>& findings) {
-  for (const auto& [name, value, verdict, advice] : findings) {
-    std::cout << std::left << std::setw(9) << word(verdict) << std::setw(13) << name << value
+  for (const auto& [name, value, severity, advice] : findings) {
+    std::cout << std::left << std::setw(9) << word(severity) << std::setw(13) << name << value
               << "\n";
     if (!advice.empty())
-      std::cout << std::string(22, ' ') << (verdict == Verdict::kProblem ? "-> " : "") << advice
+      std::cout << std::string(22, ' ') << (severity == Severity::kProblem ? "-> " : "") << advice
                 << "\n";
   }
 }
 
 void print_json(const std::vector<Finding>& findings) {
   auto list = nlohmann::ordered_json::array();
-  for (const auto& [name, value, verdict, advice] : findings)
+  for (const auto& [name, value, severity, advice] : findings)
     list.push_back(
-        {{"name", name}, {"value", value}, {"verdict", word(verdict)}, {"advice", advice}});
+        {{"name", name}, {"value", value}, {"verdict", word(severity)}, {"advice", advice}});
   std::cout << data::to_text(list, 2) << "\n";
 }
 
@@ -252,7 +252,7 @@ int doctor_command(const std::vector<std::string>& arguments) {
   const auto findings = examine();
   json ? print_json(findings) : print(findings);
   const auto problems = std::count_if(findings.begin(), findings.end(),
-                                      [](auto& f) { return f.verdict == Verdict::kProblem; });
+                                      [](auto& f) { return f.severity == Severity::kProblem; });
   if (!json)
     std::cout << (problems ? std::to_string(problems) + " to put right\n" : "all is well\n");
   return problems ? 1 : 0;

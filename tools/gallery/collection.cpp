@@ -78,7 +78,7 @@ Record merged(Record inside, const Record& scores) {
 }
 
 void add_set(Collection& all, const fs::path& folder, const std::string& name) {
-  Run& run = all.runs.back();
+  GalleryRun& run = all.runs.back();
   const auto listing = list(folder);
   if (listing.images.empty()) return;
   const fs::path scores_path = folder / "scores.jsonl";
@@ -97,7 +97,7 @@ void add_set(Collection& all, const fs::path& folder, const std::string& name) {
   all.sets.push_back({.run = all.runs.size() - 1, .name = name, .step = step_of(name)});
 }
 
-void read_run_files(Run& run) {
+void read_run_files(GalleryRun& run) {
   if (fs::exists(run.path / "run.json")) {
     const auto info = read_run_info(run.path / "run.json");
     run.info = info.json;
@@ -150,7 +150,7 @@ void add_folder(Collection& all, const fs::path& folder) {
 }
 
 // Two runs of one name carry their parent's name too.
-void tell_names_apart(std::vector<Run>& runs) {
+void tell_names_apart(std::vector<GalleryRun>& runs) {
   std::map<std::string, int> counts;
   for (const auto& run : runs) ++counts[run.name];
   for (auto& run : runs) {
@@ -196,7 +196,7 @@ void assign_items(Collection& all) {
       all.items.push_back(
           {.key = name, .prompt = record.prompt, .split = record.split, .seed = record.seed});
     }
-    Item& item = all.items[place->second];
+    GalleryItem& item = all.items[place->second];
     if (item.split.empty()) item.split = record.split;
     image.item = place->second;
   }

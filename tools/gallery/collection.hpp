@@ -27,7 +27,7 @@ struct Set {
   std::optional<int64_t> step;  // base is 0
 };
 
-struct Run {
+struct GalleryRun {
   std::string name;
   std::filesystem::path path;  // as given
   std::string info;            // run.json, or empty
@@ -37,17 +37,17 @@ struct Run {
   std::vector<std::string> warnings;
 };
 
-struct Item {
+struct GalleryItem {
   std::string key;  // the file's name without its ending
   std::string prompt, split;
   std::optional<int64_t> seed;
 };
 
 struct Collection {
-  std::vector<Run> runs;
+  std::vector<GalleryRun> runs;
   std::vector<Set> sets;
   std::vector<Image> images;  // by set, then by file name
-  std::vector<Item> items;
+  std::vector<GalleryItem> items;
 };
 
 // Each path is a run folder (it holds samples/), a folder of images, or a folder of either kind.

@@ -23,9 +23,9 @@ namespace tools {
 namespace {
 
 constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-constexpr int64_t kExamSeed = 20211;  // of the held-out scenes, the same for every run
+constexpr int64_t kExamSeed = 20211;  // seed of the held-out scenes, equal in all runs
 
-struct Settings {
+struct PretrainClipConfig {
   rewards::TrainClipOptions train;
   std::string output_dir, data, hidden_act = "gelu";
   int64_t width = 128, heads = 4, mlp = 512, text_layers = 3, vision_layers = 3, text_length = 32,
@@ -35,43 +35,47 @@ struct Settings {
   double variants = 0.5;
 };
 
-void declare_model(Options& options, Settings& s) {
+void declare_model(Options& options, PretrainClipConfig& s) {
   options.group("model");
-  options.integer("width", s.width, "of both towers and of the joint space", 8, 4096);
-  options.integer("num_attention_heads", s.heads, "", 1, 64);
-  options.rare().integer("intermediate_size", s.mlp, "", 8, 16384);
-  options.integer("text_layers", s.text_layers, "", 1, 48);
-  options.integer("vision_layers", s.vision_layers, "", 1, 48);
-  options.integer("patch_size", s.train.model.vision.patch_size, "pixels", 1, 64);
-  options.integer("image_size", s.train.model.vision.image_size, "pixels", 8, 1024);
-  options.rare().integer("text_length", s.text_length, "ids a caption", 3, 1024);
-  options.integer("vocab_size", s.vocab_size, "at most; byte-level BPE learnt from the captions",
-                  514, 65536);
-  options.rare().choice("hidden_act", s.hidden_act, {"gelu", "quick_gelu"}, "");
+  options.integer("width", s.width, "width of both towers and of the joint space", 8, 4096);
+  options.integer("num_attention_heads", s.heads, "attention heads of both towers", 1, 64);
+  options.rare().integer("intermediate_size", s.mlp, "width of the MLPs", 8, 16384);
+  options.integer("text_layers", s.text_layers, "layers of the text tower", 1, 48);
+  options.integer("vision_layers", s.vision_layers, "layers of the vision tower", 1, 48);
+  options.integer("patch_size", s.train.model.vision.patch_size, "side of a patch, pixels", 1, 64);
+  options.integer("image_size", s.train.model.vision.image_size, "side of an image, pixels", 8,
+                  1024);
+  options.rare().integer("text_length", s.text_length, "ids per caption", 3, 1024);
+  options.integer("vocab_size", s.vocab_size,
+                  "largest size of the vocabulary: byte-level BPE learnt from the captions", 514,
+                  65536);
+  options.rare().choice("hidden_act", s.hidden_act, {"gelu", "quick_gelu"},
+                        "activation of the MLPs");
 }
 
-void declare_training(Options& options, Settings& s) {
+void declare_training(Options& options, PretrainClipConfig& s) {
   options.group("training");
   declare_schedule(options, s.train.loop, Rarity::kRare);
   options.rare().number("variants", s.variants,
-                        "part of a batch of scenes that is a near-copy of another", 0, 0.75);
-  options.choice("optimizer", s.train.optimizer, {"adamw", "muon"}, "");
+                        "share of a batch that are near-copies of other scenes in it", 0, 0.75);
+  options.choice("optimizer", s.train.optimizer, {"adamw", "muon"}, "optimiser");
   declare_progress(options, s.train.loop);
-  options.rare().integer("exam_groups", s.exam_groups, "groups of the retrieval exams", 1, 1024);
-  options.rare().integer("exam_size", s.exam_size, "pairs of a group", 2, 4096);
+  options.rare().integer("exam_groups", s.exam_groups, "groups of the retrieval evaluation", 1,
+                         1024);
+  options.rare().integer("exam_size", s.exam_size, "pairs per group", 2, 4096);
 }
 
-void declare(Options& options, Settings& s) {
+void declare(Options& options, PretrainClipConfig& s) {
   options.group("data and output");
   options.text("output_dir", s.output_dir, "folder for the model, metrics and training state");
-  options.text("data", s.data, "folder of captioned images; without it scenes are drawn");
-  options.integer("held_out", s.held_out, "images of the folder kept for the exam", 2, kMax);
-  options.integer("seed", s.train.loop.seed, "of weights, scenes and captions", 0, kMax);
+  options.text("data", s.data, "folder of captioned images; default: scenes of the built-in world");
+  options.integer("held_out", s.held_out, "images of the folder for the evaluation", 2, kMax);
+  options.integer("seed", s.train.loop.seed, "seed of weights, scenes and captions", 0, kMax);
   declare_model(options, s);
   declare_training(options, s);
 }
 
-rewards::ClipConfig model_config(const Settings& s, const data::Tokenizer& tokenizer) {
+rewards::ClipConfig model_config(const PretrainClipConfig& s, const data::Tokenizer& tokenizer) {
   rewards::ClipConfig config = s.train.model;
   nn::EncoderConfig tower{.hidden_size = s.width,
                           .intermediate_size = s.mlp,
@@ -90,15 +94,15 @@ rewards::ClipConfig model_config(const Settings& s, const data::Tokenizer& token
   return config;
 }
 
-// What to learn from, and what to be examined on.
-struct Material {
+// Training data and evaluation data.
+struct ClipCorpus {
   rewards::ClipSource source;
   std::vector<rewards::ExamSet> exams;
 };
 
-Material scenes(const Settings& s) {
+ClipCorpus scenes(const PretrainClipConfig& s) {
   auto generator = at::detail::createCPUGenerator(kExamSeed);
-  Material material{.source = rewards::scene_source(s.variants), .exams = {}};
+  ClipCorpus material{.source = rewards::scene_source(s.variants), .exams = {}};
   for (const auto split : {world::Split::kSeen, world::Split::kUnseen}) {
     material.exams.push_back(
         {split == world::Split::kSeen ? "seen" : "unseen",
@@ -107,7 +111,7 @@ Material scenes(const Settings& s) {
   return material;
 }
 
-Material folder(const Settings& s) {
+ClipCorpus folder(const PretrainClipConfig& s) {
   const auto opened = std::make_shared<data::ImageFolder>(data::open_image_folder(
       s.data, {.resolution = s.train.model.vision.image_size, .require_captions = true}));
   const rewards::CaptionedSet set{opened->captions, [opened](const at::Tensor& rows) {
@@ -115,7 +119,7 @@ Material folder(const Settings& s) {
                                   }};
   const auto split = data::split_folder(static_cast<int64_t>(set.captions.size()), s.held_out);
   const std::string name = std::to_string(split.train.size(0)) + " captioned images";
-  Material material{.source = rewards::captioned_source(name, set, split.train), .exams = {}};
+  ClipCorpus material{.source = rewards::captioned_source(name, set, split.train), .exams = {}};
   const auto learnt = split.train.slice(0, 0, split.held_out.size(0));
   material.exams.push_back({"learnt", rewards::groups_of(set, learnt, s.exam_size)});
   material.exams.push_back({"held-out", rewards::groups_of(set, split.held_out, s.exam_size)});
@@ -128,8 +132,8 @@ std::string percent(double fraction) {
   return text;
 }
 
-// The model card: what it is, what it can do, how it was made.
-std::string model_card(const Settings& s,
+// The model card.
+std::string model_card(const PretrainClipConfig& s,
                        const std::string& data,
                        const rewards::TrainClipResult& result,
                        const std::vector<rewards::ExamSet>& exams,
@@ -139,14 +143,14 @@ std::string model_card(const Settings& s,
           "tags: [clip, "
        << (s.data.empty() ? "synthetic, " : "")
        << "laurel]\n---\n\n"
-          "# A small CLIP, learnt from "
+          "# A small CLIP trained on "
        << data
-       << "\n\nTrained from nothing by `laurel pretrain clip`; it knows nothing else. `clip/` "
+       << "\n\nTrained from random weights by `laurel pretrain clip` on these data alone. `clip/` "
           "loads as transformers' "
           "CLIPModel, `text_encoder/` (the same text tower) as CLIPTextModel, `tokenizer/` as "
           "CLIPTokenizer.\n\n"
           "Top-1 retrieval among "
-       << s.exam_size << " pairs whose captions each fit their own image alone, the mean of "
+       << s.exam_size << " pairs, each image matching only its own caption, mean of "
        << exams[0].groups.size()
        << " groups:\n\n| pairs | image to text | text to image |\n|---|---|---|\n";
   for (size_t i = 0; i < exams.size(); ++i) {
@@ -161,10 +165,10 @@ std::string model_card(const Settings& s,
 }
 
 int pretrain_clip_command(const std::vector<std::string>& arguments) {
-  Settings s;
+  PretrainClipConfig s;
   s.train.model.vision.image_size = 64;
   s.train.model.vision.patch_size = 8;
-  Options options("pretrain clip", "Trains a CLIP and its tokenizer, from nothing.");
+  Options options("pretrain clip", "Trains a CLIP from random weights, and its tokenizer.");
   declare(options, s);
   if (!options.parse(arguments).proceed) return 0;
   require_folder("pretrain clip", "output_dir", s.output_dir);
@@ -173,7 +177,7 @@ int pretrain_clip_command(const std::vector<std::string>& arguments) {
         "laurel pretrain clip: num_attention_heads: expected a divisor of width, found " +
         std::to_string(s.heads));
   s.train.loop.output_dir = s.output_dir;
-  const Material material = s.data.empty() ? scenes(s) : folder(s);
+  const ClipCorpus material = s.data.empty() ? scenes(s) : folder(s);
   const data::Tokenizer tokenizer =
       data::train_bpe(material.source.texts, s.vocab_size, s.text_length);
   data::save_tokenizer(s.train.loop.output_dir / "tokenizer", tokenizer);

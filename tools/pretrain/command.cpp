@@ -18,14 +18,16 @@ const CommandList& models() {
 int pretrain_command(const std::vector<std::string>& arguments) {
   if (!asks_for_help(arguments)) return run_command(models(), "laurel pretrain", arguments);
   std::cout << "laurel pretrain <model> [options]\n"
-               "Trains a model from nothing, on the built-in world of scenes or on a folder of "
-               "captioned images.\n\n"
-            << command_lines(models(), 7) << "\n`laurel pretrain <model> --help` tells more.\n";
+               "Trains a model from random weights, on the built-in world of scenes or on a folder "
+               "of captioned images.\n\n"
+            << command_lines(models(), 7)
+            << "\n`laurel pretrain <model> --help` lists its options.\n";
   return arguments.empty() ? kBadInput : 0;
 }
 
 }  // namespace
 
-const Command kPretrain{"pretrain", "train a VAE, CLIP or UNet from nothing", pretrain_command};
+const Command kPretrain{"pretrain", "train a VAE, CLIP or UNet from random weights",
+                        pretrain_command};
 
 }  // namespace tools

@@ -23,7 +23,7 @@ using finetune::PretrainUNetOptions;
 
 constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 
-struct Settings {
+struct PretrainUnetConfig {
   PretrainUNetOptions train;
   std::string output_dir, folder, vae, text_encoder, tokenizer, init_unet;
   int64_t resolution = world::kCanvas;
@@ -34,71 +34,73 @@ struct Settings {
 
 void say(const std::string& line) { std::cout << line << std::endl; }
 
-void declare_data(Options& options, Settings& s) {
+void declare_data(Options& options, PretrainUnetConfig& s) {
   options.group("data and output");
   options.text("output_dir", s.output_dir, "folder for the checkpoint, metrics and training state");
   options.text("data", s.folder,
-               "folder of captioned images; left out: the built-in world of scenes");
-  options.integer("resolution", s.resolution, "pixels of a side of the folder's images", 8, 4096);
-  options.text("vae", s.vae, "folder of the autoencoder, diffusers layout");
-  options.text("text_encoder", s.text_encoder, "folder of CLIP's text tower, Hugging Face layout");
+               "folder of captioned images; default: scenes of the built-in world");
+  options.integer("resolution", s.resolution, "side of the folder's images, pixels", 8, 4096);
+  options.text("vae", s.vae, "folder of the autoencoder, in diffusers' layout");
+  options.text("text_encoder", s.text_encoder,
+               "folder of CLIP's text tower, in Hugging Face's layout");
   options.text("tokenizer", s.tokenizer,
-               "folder of its tokenizer; left out: `tokenizer` beside the text encoder");
-  options.integer("images", s.images, "scenes to draw before the training (a folder: all of it)", 1,
-                  kMax);
-  options.integer("held_out", s.held_out, "images to measure the held-out loss on", 1, kMax);
-  options.integer("seed", s.train.loop.seed, "of weights, images and noise", 0, kMax);
+               "folder of its tokenizer; default: `tokenizer` beside the text encoder");
+  options.integer("images", s.images, "scenes to draw before the training; of a folder, all images",
+                  1, kMax);
+  options.integer("held_out", s.held_out, "images for the held-out loss", 1, kMax);
+  options.integer("seed", s.train.loop.seed, "seed of weights, images and noise", 0, kMax);
   options.text(
       "init_unet", s.init_unet,
-      "folder of a UNet to go on from, diffusers layout; its shape replaces the model's options");
+      "folder of a UNet to start from, in diffusers' layout; its shape replaces the model options");
   options.group("model");
   options.list("block_out_channels", s.widths,
                "channels of each level, finest first; each level halves the latent");
-  options.integer("layers_per_block", s.layers_per_block, "residual blocks of a level", 1, 8);
+  options.integer("layers_per_block", s.layers_per_block, "residual blocks per level", 1, 8);
   options.integer("attention_levels", s.attention_levels,
-                  "levels with attention, counted from the coarsest", 0, 8);
-  options.integer("attention_heads", s.heads, "of every attention", 1, 64);
+                  "levels with attention, from the coarsest", 0, 8);
+  options.integer("attention_heads", s.heads, "heads of every attention", 1, 64);
   options.integer("norm_num_groups", s.train.model.norm_num_groups,
-                  "groups of a norm; divides every level's channels", 1, 512);
+                  "groups of the group norms; must divide every level's channels", 1, 512);
 }
 
-void declare_training(Options& options, Settings& s) {
+void declare_training(Options& options, PretrainUnetConfig& s) {
   PretrainUNetOptions& t = s.train;
   options.group("training");
   declare_schedule(options, t.loop);
   options.integer("num_workers", t.num_workers, "threads that share a batch", 1, 1024);
   options.number("lr_decay_from", t.lr_decay_from,
-                 "part of the training after which the rate falls to 0", 0, 1);
-  options.number("snr_gamma", t.snr_gamma, "min-SNR weighting of the loss; 0: off", 0, 1e6);
+                 "fraction of the training after which the learning rate falls to 0", 0, 1);
+  options.number("snr_gamma", t.snr_gamma, "gamma of the loss's min-SNR weights; 0: off", 0, 1e6);
   options.number("proportion_empty_prompts", t.proportion_empty_prompts,
-                 "captions dropped, for guidance", 0, 1);
+                 "share of captions dropped, for classifier-free guidance", 0, 1);
   declare_progress(options, t.loop);
   options.integer("exam_prompts", s.exam_prompts,
-                  "captions of each split that the oracle judges; 0: none", 0, 100000);
-  options.integer("num_inference_steps", t.exam.num_inference_steps, "of their samples (DDIM)", 1,
-                  1000);
-  options.number("guidance_scale", t.exam.guidance_scale, "of their samples", 0, 100);
+                  "captions of each split that the oracle evaluates; 0: none", 0, 100000);
+  options.integer("num_inference_steps", t.exam.num_inference_steps, "DDIM steps of their samples",
+                  1, 1000);
+  options.number("guidance_scale", t.exam.guidance_scale, "guidance scale of their samples", 0,
+                 100);
 }
 
-// The shape of the UNet to go on from, which must fit the parts that it will work with.
-void adopt_model(Settings& s, const diffusion::Pipeline& parts) {
+// The config of the UNet to start from. Throws BadInput unless it fits the other parts.
+void adopt_model(PretrainUnetConfig& s, const diffusion::Pipeline& parts) {
   auto& model = s.train.model;
   s.train.init_unet = s.init_unet;
   model = diffusion::read_unet_config(s.train.init_unet / "config.json");
   const auto expect = [&](const char* key, int64_t found, int64_t expected, const char* part) {
     if (found != expected)
       throw data::BadInput(s.init_unet + "/config.json: " + key + ": expected " +
-                           std::to_string(expected) + " as the " + part + " has, found " +
-                           std::to_string(found) + "; give the UNet's own " + part);
+                           std::to_string(expected) + " as in the " + part + ", found " +
+                           std::to_string(found) + "; give the " + part + " of this UNet");
   };
   expect("in_channels", model.in_channels, parts.vae.config.latent_channels, "vae");
   expect("cross_attention_dim", model.cross_attention_dim,
          parts.text_encoder.token_embedding.size(1), "text_encoder");
 }
 
-// The UNet's shape from the options, its text width and latent from the parts that it will work
-// with.
-void resolve_model(Settings& s, const diffusion::Pipeline& parts) {
+// Sets the config of the UNet from the options; text width and latent channels come from the other
+// parts.
+void resolve_model(PretrainUnetConfig& s, const diffusion::Pipeline& parts) {
   if (!s.init_unet.empty()) return adopt_model(s, parts);
   auto& model = s.train.model;
   const size_t levels = s.widths.size();
@@ -118,8 +120,8 @@ void resolve_model(Settings& s, const diffusion::Pipeline& parts) {
   diffusion::check_unet_config(model, "pretrain unet");
 }
 
-// The encoded images are kept beside the run, so that it goes on quickly after an interruption.
-finetune::LatentSet encoded(const Settings& s,
+// The encoded images are stored in the run's folder, so that an interrupted run resumes quickly.
+finetune::LatentSet encoded(const PretrainUnetConfig& s,
                             const diffusion::Pipeline& parts,
                             const CaptionedData& data,
                             const char* file) {
@@ -130,14 +132,14 @@ finetune::LatentSet encoded(const Settings& s,
       options);
 }
 
-std::string model_card(const Settings& s, const finetune::PretrainUNetResult& result) {
+std::string model_card(const PretrainUnetConfig& s, const finetune::PretrainUNetResult& result) {
   std::ostringstream card;
   card << "# A text-to-image checkpoint of laurel" << (s.folder.empty() ? " (synthetic)" : "")
        << "\n\n"
        << "Latent diffusion in diffusers' layout, " << s.resolution << "x" << s.resolution
        << " pixels. Its UNet was trained by `laurel pretrain unet` on "
        << (s.folder.empty()
-               ? "drawn scenes with written captions; every figure from it is synthetic"
+               ? "rendered scenes with generated captions; every figure from it is synthetic"
                : "the images of a folder")
        << ": seed " << s.train.loop.seed << ", " << result.steps << " updates of "
        << s.train.loop.train_batch_size << " images, " << static_cast<int64_t>(result.minutes + 0.5)
@@ -145,17 +147,17 @@ std::string model_card(const Settings& s, const finetune::PretrainUNetResult& re
        << result.held_out_loss << " |\n";
   const char* names[] = {"seen", "unseen"};
   for (size_t i = 0; i < result.exams.size() && i < 2; ++i) {
-    card << "| images that bear out every claim of a caption of " << names[i] << " combinations | "
-         << result.exams[i].exact << " |\n| claims borne out, " << names[i] << " combinations | "
-         << result.exams[i].fraction << " |\n";
+    card << "| images for which every claim of the caption holds, " << names[i]
+         << " combinations | " << result.exams[i].exact << " |\n| claims that hold, " << names[i]
+         << " combinations | " << result.exams[i].fraction << " |\n";
   }
-  card << "\nJudged by the world's oracle on " << s.exam_prompts << " captions of each kind, DDIM, "
-       << s.train.exam.num_inference_steps << " steps, guidance " << s.train.exam.guidance_scale
-       << ".\n";
+  card << "\nEvaluated by the world's oracle on " << s.exam_prompts
+       << " captions of each kind, DDIM, " << s.train.exam.num_inference_steps
+       << " steps, guidance " << s.train.exam.guidance_scale << ".\n";
   return card.str();
 }
 
-finetune::PretrainUNetResult train(const Settings& s, const diffusion::Pipeline& parts) {
+finetune::PretrainUNetResult train(const PretrainUnetConfig& s, const diffusion::Pipeline& parts) {
   const bool scenes = s.folder.empty();
   data::ImageFolder images;
   if (!scenes)
@@ -173,7 +175,7 @@ finetune::PretrainUNetResult train(const Settings& s, const diffusion::Pipeline&
 }
 
 int pretrain_unet_command(const std::vector<std::string>& arguments) {
-  Settings s;
+  PretrainUnetConfig s;
   s.train.model.norm_num_groups = 16;
   Options options("pretrain unet", "Trains a text-conditional UNet on latents of an autoencoder.");
   declare_data(options, s);

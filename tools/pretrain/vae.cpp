@@ -26,7 +26,7 @@ using finetune::PretrainVaeOptions;
 constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 constexpr uint64_t kHeldOutSeed = 20240101;
 
-struct Settings {
+struct PretrainVaeConfig {
   PretrainVaeOptions train;
   std::vector<std::string> widths{"16", "32", "64", "96"};
   std::string output_dir, folder, evaluate;
@@ -34,42 +34,44 @@ struct Settings {
   int64_t held_out = 256;
 };
 
-void declare_model(Options& options, Settings& s) {
+void declare_model(Options& options, PretrainVaeConfig& s) {
   PretrainVaeOptions& t = s.train;
   options.group("data and output");
   options.text("output_dir", s.output_dir,
                "folder for the model (vae/), metrics and training state");
-  options.text("data", s.folder, "folder of images; left out: the built-in world of scenes");
-  options.integer("resolution", s.resolution, "pixels of a side of the folder's images", 8, 4096);
-  options.integer("held_out", s.held_out, "images kept for measuring; of a folder a tenth at most",
+  options.text("data", s.folder, "folder of images; default: scenes of the built-in world");
+  options.integer("resolution", s.resolution, "side of the folder's images, pixels", 8, 4096);
+  options.integer("held_out", s.held_out, "images for the evaluation; at most a tenth of a folder",
                   1, 1000000);
-  options.integer("seed", t.loop.seed, "of weights, images and noise", 0, kMax);
+  options.integer("seed", t.loop.seed, "seed of weights, images and noise", 0, kMax);
   options.text("evaluate", s.evaluate,
-               "trains nothing: measures the VAE of this folder on held-out images");
+               "evaluates the VAE of this folder on held-out images, without training");
   options.group("model");
   options.list("block_out_channels", s.widths,
                "channels of each level, finest first; each level halves the image");
-  options.rare().integer("layers_per_block", t.model.layers_per_block, "residual blocks of a level",
+  options.rare().integer("layers_per_block", t.model.layers_per_block, "residual blocks per level",
                          1, 8);
   options.rare().integer("latent_channels", t.model.latent_channels, "channels of the latent", 1,
                          64);
   options.rare().integer("norm_num_groups", t.model.norm_num_groups,
-                         "groups of a norm; divides every level's channels", 1, 512);
+                         "groups of the group norms; must divide every level's channels", 1, 512);
 }
 
 void declare_training(Options& options, PretrainVaeOptions& t) {
   options.group("training");
   declare_schedule(options, t.loop, Rarity::kRare);
   options.integer("num_workers", t.num_workers, "threads that share a batch", 1, 1024);
-  options.rare().integer("crop_size", t.crop_size, "pixels of a crop's side", 8, 65536);
+  options.rare().integer("crop_size", t.crop_size, "side of a crop, pixels", 8, 65536);
   options.rare().number("crop_until", t.crop_until,
-                        "part of the training that sees crops, not whole images", 0, 1);
+                        "fraction of the training on crops instead of whole images", 0, 1);
   options.choice("optimizer", t.optimizer, {"muon", "adamw"},
-                 "of the matrices; norms and biases take AdamW");
+                 "optimiser of the matrices; AdamW for norms and biases");
   options.rare().number("lr_decay_from", t.lr_decay_from,
-                        "part of the training after which the rate falls to 0", 0, 1);
-  options.rare().number("kl_weight", t.kl_weight, "on nats per image, per pixel value", 0, 1e6);
-  options.rare().number("l1_weight", t.l1_weight, "of absolute error beside squared error", 0, 1e6);
+                        "fraction of the training after which the learning rate falls to 0", 0, 1);
+  options.rare().number("kl_weight", t.kl_weight,
+                        "weight of the KL divergence: nats per pixel value", 0, 1e6);
+  options.rare().number("l1_weight", t.l1_weight,
+                        "weight of the absolute error, added to the squared error", 0, 1e6);
   declare_progress(options, t.loop);
 }
 
@@ -100,11 +102,11 @@ finetune::ImageSource world_source(int64_t held_out) {
   return {"the built-in world of scenes", draw, held_out_scenes(held_out).images};
 }
 
-finetune::ImageSource folder_source(const Settings& s) {
+finetune::ImageSource folder_source(const PretrainVaeConfig& s) {
   const auto folder = data::open_image_folder(s.folder, {.resolution = s.resolution});
   const auto count = static_cast<int64_t>(folder.files.size());
   if (count < 2)
-    throw data::BadInput(s.folder + ": expected at least 2 images, found 1; one is held out");
+    throw data::BadInput(s.folder + ": expected at least 2 images (one is held out), found 1");
   const auto split = data::split_folder(count, std::min(s.held_out, count / 10));
   const auto draw = [folder, train = split.train](int64_t batch, at::Generator& generator) {
     const at::Tensor picks = at::randint(train.size(0), {batch}, generator, at::kLong);
@@ -114,8 +116,8 @@ finetune::ImageSource folder_source(const Settings& s) {
           data::folder_images(folder, split.held_out)};
 }
 
-// Whether what was read is what was drawn: the same objects (each at most 3 pixels from its place),
-// the same background.
+// Whether the oracle read the scene correctly: the same objects, each within 3 pixels of its place,
+// and the same background.
 bool same(const world::SceneReading& truth, const world::SceneReading& read) {
   constexpr double kNear = 3;  // pixels
   if (truth.objects.size() != read.objects.size() || truth.background != read.background)
@@ -141,11 +143,12 @@ double share_read_right(const std::vector<world::Scene>& scenes, const at::Tenso
 
 void print_psnr(const finetune::Reconstruction& result, int64_t count) {
   std::printf(
-      "%lld held-out images: PSNR %.2f dB (mean of images), %.2f dB (of the mean squared error)\n",
+      "%lld held-out images: PSNR %.2f dB (mean over images), %.2f dB (of the mean squared "
+      "error)\n",
       static_cast<long long>(count), result.psnr, result.pooled_psnr);
 }
 
-int evaluate(const Settings& s) {
+int evaluate(const PretrainVaeConfig& s) {
   const auto vae = diffusion::load_vae(s.evaluate);
   if (!s.folder.empty()) {
     const at::Tensor images = folder_source(s).held_out;
@@ -156,8 +159,8 @@ int evaluate(const Settings& s) {
   const auto result = finetune::reconstruct(vae, set.images);
   print_psnr(result, s.held_out);
   std::printf(
-      "read right by the oracle (all objects and the background): %.2f %% of reconstructions, %.2f "
-      "%% of originals\n",
+      "read correctly by the oracle (all objects and the background): %.2f %% of reconstructions, "
+      "%.2f %% of originals\n",
       100 * share_read_right(set.scenes, result.images),
       100 * share_read_right(set.scenes, set.images));
   std::printf("standard deviation of the scaled latents: %.3f\n",
@@ -173,12 +176,12 @@ std::string model_card(const finetune::PretrainVaeResult& result,
                 "%lld updates in %.1f minutes; PSNR %.2f dB on held-out images.",
                 static_cast<long long>(result.steps), result.minutes, result.psnr);
   return "# Autoencoder (AutoencoderKL)\n\nMade by `laurel pretrain vae` from " + source +
-         ". Not a general-purpose model: it knows these images alone.\nLoads with diffusers: "
-         "`AutoencoderKL.from_pretrained(folder)`.\n\n" +
+         ", for such images alone: not a general-purpose model.\n"
+         "`diffusers.AutoencoderKL.from_pretrained(folder)` loads it.\n\n" +
          figures + "\n\n```toml\n" + recipe + "```\n";
 }
 
-// The settings that made the model: those of the run, without the paths of this machine.
+// The options of the run, without the paths of this machine.
 std::string recipe_of(const Options& options) {
   std::string kept, text = options.resolved();
   for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos;
@@ -192,7 +195,7 @@ std::string recipe_of(const Options& options) {
   return kept;
 }
 
-int train(Settings& s, const Options& options) {
+int train(PretrainVaeConfig& s, const Options& options) {
   require_folder("pretrain vae", "output_dir", s.output_dir);
   s.train.loop.output_dir = s.output_dir;
   s.train.model.block_out_channels = whole_numbers(s.widths, "block_out_channels");
@@ -206,7 +209,7 @@ int train(Settings& s, const Options& options) {
   const auto source = s.folder.empty() ? world_source(s.held_out) : folder_source(s);
   data::write_file(s.train.loop.output_dir / "config.toml", options.resolved());
   const auto result = finetune::pretrain_vae(s.train, source, [](const std::string& line) {
-    std::cout << line << std::endl;  // flushed: a log is followed while it grows
+    std::cout << line << std::endl;  // flushed for readers that follow a log
   });
   data::write_file(s.train.loop.output_dir / "vae" / "README.md",
                    model_card(result, source.name, recipe_of(options)));
@@ -217,19 +220,19 @@ int train(Settings& s, const Options& options) {
 }
 
 int pretrain_vae_command(const std::vector<std::string>& arguments) {
-  Settings settings;
+  PretrainVaeConfig settings;
   settings.train.model.norm_num_groups = 8;
   Options options(
       "pretrain vae",
-      "Trains a latent autoencoder from nothing and writes it as diffusers' AutoencoderKL.\n"
+      "Trains a latent autoencoder from random weights and writes it as diffusers' AutoencoderKL.\n"
       "Example: laurel pretrain vae --config models/recipes/vae.toml --output_dir runs/vae");
   declare_model(options, settings);
   declare_training(options, settings.train);
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty()) {
-    throw data::BadInput("pretrain vae: expected options alone, found '" + parsed.positional[0] +
-                         "'");
+    throw data::BadInput("laurel pretrain vae: expected options only, found '" +
+                         parsed.positional[0] + "'");
   }
   return settings.evaluate.empty() ? train(settings, options) : evaluate(settings);
 }

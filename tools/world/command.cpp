@@ -44,7 +44,7 @@ void print_row(const std::string& name, const world::OracleAccuracy& row) {
 
 // The table of docs/world.md.
 void check(const WorldConfig& config) {
-  std::cout << "per cent right of " << config.count << " scenes\n"
+  std::cout << "per cent correct of " << config.count << " scenes\n"
             << "blur  noise   count    kind  colour    size backgr.  true c. false c.\n";
   double milliseconds = 0;
   for (const world::Disturbance& disturbance : std::initializer_list<world::Disturbance>{
@@ -56,11 +56,11 @@ void check(const WorldConfig& config) {
     print_row(name, row);
     if (disturbance.blur + disturbance.noise == 0) milliseconds = row.milliseconds;
   }
-  std::printf("%.2f ms an image (clean)\n", milliseconds);
+  std::printf("%.2f ms per image (clean)\n", milliseconds);
 }
 
-// NAME.png and NAME.txt (the captions as kohya's trainers read them) and metadata.jsonl (as Hugging
-// Face reads them).
+// Writes NAME.png, NAME.txt (captions as kohya's trainers read them) and metadata.jsonl (as Hugging
+// Face's tools read them).
 void draw(const WorldConfig& config) {
   const std::filesystem::path folder = config.out;
   if (std::filesystem::exists(folder / "metadata.jsonl")) {
@@ -83,7 +83,7 @@ void draw(const WorldConfig& config) {
   std::cout << config.count << " scenes with captions in " << config.out << "\n";
 }
 
-// The parts of `laurel world` beside drawing.
+// `laurel world` itself draws captioned scenes.
 const CommandList& subcommands() {
   static const CommandList list = {&kWorldSocialLog, &kWorldJudgeServer, &kWorldEdits,
                                    &kWorldEditScores};
@@ -97,12 +97,11 @@ int world_command(const std::vector<std::string>& arguments) {
   Options options("world",
                   "Draws captioned scenes of the built-in (synthetic) world, or checks its oracle.",
                   "[social-log | judge-server | edits | edit-scores]");
-  options.text("out", config.out, "folder for the pictures and captions");
-  options.integer("count", config.count, "scenes to draw, or to check in each row", 1, 1000000);
-  options.choice("split", config.split, {"seen", "unseen"},
-                 "which combinations of colour and shape");
+  options.text("out", config.out, "folder for pictures and captions");
+  options.integer("count", config.count, "scenes to draw, or to check per row", 1, 1000000);
+  options.choice("split", config.split, {"seen", "unseen"}, "combinations of colour and shape");
   options.integer("seed", config.seed, "equal seeds draw equal scenes", 0);
-  options.flag("check", config.check, "print how well the oracle reads clean and disturbed scenes");
+  options.flag("check", config.check, "print the oracle's accuracy on clean and disturbed scenes");
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty()) {

@@ -1,5 +1,5 @@
-// `laurel world edits`: imperfect edits of the built-in world with exact scores;
-// `laurel world edit-scores`: the exact scores of pictures that somebody edited.
+// `laurel world edits`: imperfect edits of the built-in world with exact scores.
+// `laurel world edit-scores`: the exact scores of edited pictures.
 
 #include "tools/world/edits.hpp"
 
@@ -24,26 +24,26 @@ using nlohmann::ordered_json;
 namespace tools {
 namespace {
 
-struct Settings {
+struct WorldEditsConfig {
   std::string out, split = "seen";
   int64_t count = 20000, seed = 0;
   double well_scored = 4.5;
   bool flat = false, flawless = false;
 };
 
-void declare(Options& options, Settings& s) {
+void declare(Options& options, WorldEditsConfig& s) {
   options.text("out", s.out, "folder for source/, edited/, metadata.jsonl and well_scored.jsonl");
-  options.integer("count", s.count, "triples", 1, 1000000);
+  options.integer("count", s.count, "edits to draw", 1, 1000000);
   options.choice("split", s.split, {"seen", "unseen"},
                  "unseen: instructions about held-out combinations of colour and shape");
-  options.integer("seed", s.seed, "equal seeds draw equal triples", 0);
-  options.flag("flat", s.flat, "16 x 16 pixels in nine colours, recolour and remove alone");
+  options.integer("seed", s.seed, "equal seeds draw equal edits", 0);
+  options.flag("flat", s.flat, "16 x 16 pixels, nine colours, only recolour and remove");
   options.flag("flawless", s.flawless, "every edited picture is the exact target");
   options.number("well_scored", s.well_scored,
-                 "least score on every axis of the lines repeated in well_scored.jsonl", 0, 5);
+                 "smallest score on every axis of the lines copied to well_scored.jsonl", 0, 5);
 }
 
-// Not flushed to the disk one by one: a folder counts once its metadata.jsonl is there.
+// Without a flush to disk per file: a folder is complete once it has metadata.jsonl.
 void write_image(const fs::path& path, const at::Tensor& image) {
   const std::string bytes = data::encode_png(image);
   std::ofstream file(path, std::ios::binary);
@@ -97,7 +97,7 @@ bool all_reach(const world::EditScores& scores, double least) {
                      [&](double value) { return value >= least; });
 }
 
-void write_triples(const Settings& s, const world::EditSampleOptions& drawn) {
+void write_triples(const WorldEditsConfig& s, const world::EditSampleOptions& drawn) {
   const fs::path folder = s.out;
   fs::create_directories(folder / "source");
   fs::create_directories(folder / "edited");
@@ -130,7 +130,7 @@ void write_triples(const Settings& s, const world::EditSampleOptions& drawn) {
   print_means("scores", means);
 }
 
-struct ScoreSettings {
+struct EditScoresConfig {
   std::string edits, images, out;
 };
 
@@ -148,10 +148,10 @@ void print_baselines(const std::vector<world::EditView>& views) {
   print_means("half and half", blend);
 }
 
-void score_images(const ScoreSettings& s, const std::vector<world::EditView>& views) {
+void score_images(const EditScoresConfig& s, const std::vector<world::EditView>& views) {
   const auto files = data::list_images(s.images);
   if (files.size() != views.size()) {
-    throw BadInput("--images " + s.images + ": expected an image for each of the " +
+    throw BadInput("--images " + s.images + ": expected one image for each of the " +
                    std::to_string(views.size()) +
                    " lines of --edits, in the order of their names; "
                    "found " +
@@ -163,8 +163,7 @@ void score_images(const ScoreSettings& s, const std::vector<world::EditView>& vi
     const at::Tensor image = data::read_image(files[i]);
     if (image.sizes() != views[i].source.sizes())
       throw BadInput(files[i].string() +
-                     ": expected the size of the source, found another; edit at "
-                     "the source's own size");
+                     ": expected the size of the source, found another; edit at the source's size");
     const world::EditScores scores = world::score_edit(views[i], image);
     means.add(scores);
     lines += data::to_text(ordered_json{{"image", files[i].filename().string()},
@@ -177,7 +176,7 @@ void score_images(const ScoreSettings& s, const std::vector<world::EditView>& vi
 }
 
 int edits_command(const std::vector<std::string>& arguments) {
-  Settings s;
+  WorldEditsConfig s;
   Options options("world edits",
                   "Draws imperfect edits of the built-in world with exact scores (synthetic).");
   declare(options, s);
@@ -195,15 +194,15 @@ int edits_command(const std::vector<std::string>& arguments) {
 }
 
 int edit_scores_command(const std::vector<std::string>& arguments) {
-  ScoreSettings s;
-  Options options("world edit-scores",
-                  "Exact scores of pictures edited from `laurel world edits` (synthetic), beside "
-                  "what doing nothing and other baselines earn.");
-  options.text("edits", s.edits, "metadata.jsonl of `laurel world edits`, or some of its lines");
+  EditScoresConfig s;
+  Options options(
+      "world edit-scores",
+      "Computes exact scores of edited pictures of `laurel world edits` (synthetic), and "
+      "those of baselines such as the unchanged source.");
+  options.text("edits", s.edits, "metadata.jsonl of `laurel world edits`, or a part of its lines");
   options.text("images", s.images,
-               "edited pictures, a name-sorted one for each line; none: "
-               "baselines alone");
-  options.text("out", s.out, "JSON Lines with each picture's scores and feedback");
+               "folder of edited pictures: one per line, sorted by name; none: only the baselines");
+  options.text("out", s.out, "JSONL file for each picture's scores and feedback");
   if (!options.parse(arguments).proceed) return 0;
   if (s.edits.empty())
     throw BadInput("laurel world edit-scores: expected --edits FILE, found none");

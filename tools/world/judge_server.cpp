@@ -1,4 +1,4 @@
-// `laurel world judge-server`: a stand-in for a vision-language model's server.
+// `laurel world judge-server`: simulates a server of a vision-language model.
 
 #include "tools/world/judge_server.hpp"
 
@@ -21,7 +21,7 @@
 namespace tools {
 namespace {
 
-struct Settings {
+struct JudgeServerConfig {
   rewards::WorldJudge judge;
   std::string host = "127.0.0.1";
   bool no_constraints = false;
@@ -29,27 +29,29 @@ struct Settings {
   double rate_limited = 0, broken = 0, malformed = 0, talkative = 0, hanging = 0, hang_seconds = 5;
 };
 
-void declare(Options& options, Settings& s) {
-  options.text("host", s.host, "to listen on");
-  options.integer("port", s.port, "0: any free one", 0, 65535);
-  options.integer("seed", s.seed, "of the faults", 0);
-  options.group("how it judges");
-  options.number("noise", s.judge.noise, "deviation of a level from one seed to another", 0, 5);
-  options.number("uncertainty", s.judge.uncertainty, "deviation of the levels it answers", 0.05, 5);
-  options.number("position_bias", s.judge.position_bias, "log-odds for the first of two", -10, 10);
-  options.group("its faults, as shares of the requests");
-  options.number("rate_limited", s.rate_limited, "429, with Retry-After", 0, 1);
-  options.number("broken", s.broken, "500", 0, 1);
-  options.number("malformed", s.malformed, "JSON that is cut off", 0, 1);
+void declare(Options& options, JudgeServerConfig& s) {
+  options.text("host", s.host, "address to listen on");
+  options.integer("port", s.port, "port to listen on; 0: any free one", 0, 65535);
+  options.integer("seed", s.seed, "seed of the faults", 0);
+  options.group("judgements");
+  options.number("noise", s.judge.noise, "standard deviation of a level between seeds", 0, 5);
+  options.number("uncertainty", s.judge.uncertainty,
+                 "standard deviation of the levels of one answer", 0.05, 5);
+  options.number("position_bias", s.judge.position_bias, "log-odds in favour of the first image",
+                 -10, 10);
+  options.group("faults, as shares of the requests");
+  options.number("rate_limited", s.rate_limited, "status 429 with Retry-After", 0, 1);
+  options.number("broken", s.broken, "status 500", 0, 1);
+  options.number("malformed", s.malformed, "truncated JSON", 0, 1);
   options.number("talkative", s.talkative, "a sentence without log-probabilities", 0, 1);
-  options.number("hanging", s.hanging, "an answer that comes too late", 0, 1);
-  options.number("hang_seconds", s.hang_seconds, "how late", 0, 3600);
-  options.integer("nonsense_from", s.nonsense_from, "request from which it talks nonsense", 0);
-  options.integer("nonsense_until", s.nonsense_until, "and to which", 0);
-  options.flag("no_constraints", s.no_constraints, "refuses structured_outputs");
+  options.number("hanging", s.hanging, "a delayed answer", 0, 1);
+  options.number("hang_seconds", s.hang_seconds, "the delay, seconds", 0, 3600);
+  options.integer("nonsense_from", s.nonsense_from, "first request with a nonsensical answer", 0);
+  options.integer("nonsense_until", s.nonsense_until, "first request after these", 0);
+  options.flag("no_constraints", s.no_constraints, "reject structured_outputs");
 }
 
-// The answer in words, where a server gives no log-probabilities.
+// The answer as a sentence, as from a server without log-probabilities.
 std::string in_words(const std::string& body) {
   auto reply = data::parse_json(body);
   if (!reply.is_object() || !reply.contains("choices")) return body;
@@ -64,7 +66,8 @@ std::string in_words(const std::string& body) {
 
 class FaultyJudge {
  public:
-  explicit FaultyJudge(const Settings& s) : s_(s), chance_(static_cast<uint64_t>(s.seed)) {}
+  explicit FaultyJudge(const JudgeServerConfig& s)
+      : s_(s), chance_(static_cast<uint64_t>(s.seed)) {}
 
   data::HttpReply answer(const data::HttpRequest& request) {
     auto reply = rewards::world_judge_reply(s_.judge, request);
@@ -98,16 +101,16 @@ class FaultyJudge {
     const std::lock_guard lock(mutex_);
     return std::uniform_real_distribution<double>(0, 1)(chance_);
   }
-  const Settings& s_;
+  const JudgeServerConfig& s_;
   std::mutex mutex_;
   std::mt19937_64 chance_;
   std::atomic<int64_t> requests_{0};
 };
 
 int judge_server_command(const std::vector<std::string>& arguments) {
-  Settings s;
+  JudgeServerConfig s;
   Options options("world judge-server",
-                  "A stand-in for a vision-language model's server, for the built-in world "
+                  "Simulates a server of a vision-language model, for the built-in world "
                   "(synthetic).");
   declare(options, s);
   if (!options.parse(arguments).proceed) return 0;
@@ -115,15 +118,15 @@ int judge_server_command(const std::vector<std::string>& arguments) {
   FaultyJudge judge(s);
   data::HttpServer server(s.host, static_cast<int>(s.port),
                           [&](const data::HttpRequest& request) { return judge.answer(request); });
-  std::cout << "a stand-in for a judge (synthetic) at http://" << s.host << ":" << server.port()
-            << "/v1" << std::endl;
+  std::cout << "a simulated judge (synthetic) at http://" << s.host << ":" << server.port() << "/v1"
+            << std::endl;
   server.wait();
   return 0;
 }
 
 }  // namespace
 
-const Command kWorldJudgeServer{"judge-server", "a stand-in for a vision-language server",
+const Command kWorldJudgeServer{"judge-server", "a simulated vision-language server",
                                 judge_server_command};
 
 }  // namespace tools

@@ -1,4 +1,4 @@
-// `laurel world social-log`: a simulated community looks at pictures.
+// `laurel world social-log`: simulates a community that views pictures.
 
 #include "tools/world/social_log.hpp"
 
@@ -26,33 +26,38 @@ using data::BadInput;
 namespace tools {
 namespace {
 
-struct Settings {
+struct SocialLogConfig {
   std::string images, out;
   int64_t survey_pairs = 0, survey_voters = 25, seed = 0;
   rewards::CommunityOptions community;
 };
 
-void declare(Options& options, Settings& s) {
-  options.text("images", s.images, "folder of pictures with prompts, several a prompt");
+void declare(Options& options, SocialLogConfig& s) {
+  options.text("images", s.images, "folder of pictures with prompts, several per prompt");
   options.text("out", s.out, "folder for log.jsonl, truth.jsonl and survey.jsonl");
-  options.integer("seed", s.seed, "of people and chance", 0);
+  options.integer("seed", s.seed, "seed of the simulation", 0);
   options.group("the community");
-  options.integer("users", s.community.users, "people", 1, 10000000);
-  options.integer("visits_a_prompt", s.community.visits_a_prompt, "lists shown of each", 1, 100000);
-  options.number("days", s.community.days, "over which images appear and are seen", 0.01, 10000);
+  options.integer("users", s.community.users, "number of people", 1, 10000000);
+  options.integer("visits_a_prompt", s.community.visits_a_prompt, "lists shown per prompt", 1,
+                  100000);
+  options.number("days", s.community.days, "days over which images appear and are viewed", 0.01,
+                 10000);
   options.group("its biases");
   options.number("position_bias", s.community.position_bias,
-                 "attention at position p: p to the minus this", 0, 10);
-  options.number("scroll", s.community.scroll, "probability of looking one further", 0, 1);
+                 "b: the attention at position p is p^-b", 0, 10);
+  options.number("scroll", s.community.scroll, "probability of viewing the next position", 0, 1);
   options.number("conformity", s.community.conformity,
-                 "log-odds for each doubling of the popularity on show", 0, 10);
-  options.number("own_taste", s.community.own_taste, "deviation of a person's leaning", 0, 1);
-  options.number("careless", s.community.careless, "share who act on nearly everything", 0, 0.5);
-  options.number("rings", s.community.rings, "share who push a few images again and again", 0, 0.5);
+                 "log-odds per doubling of the displayed popularity", 0, 10);
+  options.number("own_taste", s.community.own_taste, "standard deviation of personal preferences",
+                 0, 1);
+  options.number("careless", s.community.careless, "share of people who like nearly everything", 0,
+                 0.5);
+  options.number("rings", s.community.rings, "share of people who promote a few images together", 0,
+                 0.5);
   options.group("the survey");
-  options.integer("survey_pairs", s.survey_pairs, "pairs a prompt, side by side; 0: no survey", 0,
+  options.integer("survey_pairs", s.survey_pairs, "pairs per prompt, side by side; 0: no survey", 0,
                   10000);
-  options.integer("survey_voters", s.survey_voters, "fresh people a pair", 1, 10000);
+  options.integer("survey_voters", s.survey_voters, "new people per pair", 1, 10000);
 }
 
 struct Pictures {
@@ -67,7 +72,7 @@ Pictures look_at(const std::string& folder, const fs::path& out) {
   const auto prompts = prompts_of_images(files, {});
   std::map<std::string, int64_t> rows;
   std::vector<at::Tensor> appeals;
-  Progress progress("Looking", static_cast<int64_t>(files.size()), "img");
+  Progress progress("Reading", static_cast<int64_t>(files.size()), "img");
   for (size_t i = 0; i < files.size(); ++i) {
     if (prompts[i].empty())
       throw BadInput(files[i].string() +
@@ -118,10 +123,10 @@ std::string survey_lines(const rewards::SocialLog& log,
 }
 
 int social_log_command(const std::vector<std::string>& arguments) {
-  Settings s;
+  SocialLogConfig s;
   Options options(
       "world social-log",
-      "A simulated community sees pictures of the built-in world, likes and reuses some "
+      "Simulates a community that views, likes and reuses pictures of the built-in world "
       "(synthetic).");
   declare(options, s);
   if (!options.parse(arguments).proceed) return 0;

@@ -39,7 +39,7 @@ TEST(Measure, RunsOnceMoreThanItTimes) {
 }
 
 TEST(Measure, TableAndJsonTellTheSame) {
-  const bench::Machine machine{
+  const bench::MachineInfo machine{
       .device = "a CPU", .precision = "bf16", .threads = 2, .load = 0.5, .ceiling = 100e9};
   const std::vector<bench::Measurement> results{{.name = "UNet forward",
                                                  .batch = 8,

@@ -94,15 +94,14 @@ TEST(GpuTrouble, EachIsNamedWithWhatToDo) {
                {"libtorch_cuda.so", "tools/setup --gpu"});
   expect_words(trouble([](GpuFacts& f) { f.load_error = "libcudart.so.13: no"; }),
                {"libcudart.so.13: no", "tools/setup --gpu"});
-  expect_words(trouble([](GpuFacts& f) { f.torch_finds = false; }),
-               {"finds no GPU that it can use"});
+  expect_words(trouble([](GpuFacts& f) { f.torch_finds = false; }), {"finds no usable GPU"});
   expect_words(trouble([](GpuFacts& f) { f.compute_error = "no kernel image"; }),
                {"no kernel image", "13.0"});
 }
 
 TEST(GpuTrouble, AnOldDriverIsNamedWithBothVersions) {
   expect_words(trouble([](GpuFacts& f) { f.driver_cuda = 12040; }),
-               {"driver serves CUDA 12.4", "built for CUDA 13.0", "580 or newer"});
+               {"driver supports CUDA 12.4", "built for CUDA 13.0", "580 or newer"});
   expect_words(trouble([](GpuFacts& f) { f.driver_cuda = 11080, f.torch_cuda = 12060; }),
                {"11.8", "12.6", "525 or newer"});
 }

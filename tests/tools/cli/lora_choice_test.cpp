@@ -74,10 +74,10 @@ TEST(LoraTags, MistakesAreNamed) {
     const std::string line = refusal([&] { tools::take_lora_tags(prompt, folder, "p.txt:3"); });
     EXPECT_NE(line.find(part), std::string::npos) << line;
   };
-  expect("<lora:missing:1>", kLoras, "holds no LoRA called 'missing'; it holds ");
-  expect("<lora:kohja:1>", kLoras, "it holds kohya, ");
+  expect("<lora:missing:1>", kLoras, "expected a LoRA 'missing' in ");
+  expect("<lora:kohja:1>", kLoras, "found kohya, ");
   expect("<lora:kohya:strong>", kLoras, "expected a weight such as 0.8, found 'strong'");
-  expect("<lora:kohya:11>", kLoras, "expected a weight within -10 .. 10, found 11");
+  expect("<lora:kohya:11>", kLoras, "expected a weight in [-10, 10], found 11");
   expect("<lora:kohya:nan>", kLoras, "expected a weight");
   expect("<lora:kohya:1:1:1>", kLoras, "up to two weights");
   expect("<lora:kohya:clip=1>", kLoras, "unknown setting 'clip'");
