@@ -1,4 +1,4 @@
-// laurel bench: speed and memory of each stage on this machine.
+// laurel bench: measures speed and memory of each stage on this machine.
 
 #include "tools/bench/command.hpp"
 
@@ -31,35 +31,37 @@ struct BenchConfig {
   std::vector<std::string> only;
   int64_t repeats = 5, threads = 0;
   bench::StageOptions stages;
-  std::string shape;  // full-size networks of random weights instead of a checkpoint
+  std::string shape;  // full-size networks with random weights instead of a checkpoint
   int64_t resolution = 0;
   std::string save_model;
-  bool cold = false;  // the first run is timed
+  bool cold = false;  // time the first run
   DeviceConfig device;
 };
 
 void declare(Options& options, BenchConfig& config) {
   declare_model(options, config.checkpoint);
-  options.list("only", config.only, "a stage's name or its beginning; may be given several times");
+  options.list("only", config.only, "name of a stage or its beginning; repeatable");
   options.alias("stage", "only");
-  options.integer("repeats", config.repeats, "timed runs of each stage, after one to warm up", 1,
+  options.integer("repeats", config.repeats, "timed runs per stage, after one untimed run", 1,
                   1000);
-  options.integer("threads", config.threads, "CPU threads, 0: libtorch's choice", 0, 1024);
-  options.integer("images", config.stages.images, "of end-to-end sampling and of the update", 2,
-                  1024);
-  options.integer("steps", config.stages.steps, "of sampling", 1, 1000);
-  options.integer("update_steps", config.stages.update_steps, "of the update's trajectories", 1,
-                  1000);
-  options.number("cfg_scale", config.stages.guidance, "classifier-free guidance of both", 1, 100);
-  options.text("shape", config.shape,
-               "sd15, sd21 or sdxl with random weights: unet, vae, prdp; with --only any stage");
-  options.integer("resolution", config.resolution, "pixels, with --shape; 0: the shape's own", 0,
-                  4096);
-  options.text("save_model", config.save_model, "writes what --shape names to a folder, and ends");
+  options.integer("threads", config.threads, "CPU threads; 0: libtorch's choice", 0, 1024);
+  options.integer("images", config.stages.images, "images of end-to-end sampling and of the update",
+                  2, 1024);
+  options.integer("steps", config.stages.steps, "sampling steps", 1, 1000);
+  options.integer("update_steps", config.stages.update_steps, "steps of the update's trajectories",
+                  1, 1000);
+  options.number("cfg_scale", config.stages.guidance, "guidance scale of both", 1, 100);
+  options.text(
+      "shape", config.shape,
+      "sd15, sd21 or sdxl with random weights: measures unet, vae, prdp; any stage by --only");
+  options.integer("resolution", config.resolution, "pixels, with --shape; 0: its native resolution",
+                  0, 4096);
+  options.text("save_model", config.save_model,
+               "folder to write the model of --shape to, without measuring");
   options.flag("gradient_checkpointing", config.stages.gradient_checkpointing,
-               "of training stages [with --shape: true]");
+               "recompute activations in training stages [with --shape: true]");
   declare_device(options, config.device);
-  options.text("output", config.output, "writes the figures as JSON too");
+  options.text("output", config.output, "file for the results as JSON");
   options.short_name("output", 'o');
 }
 
@@ -115,8 +117,8 @@ Results of_checkpoint(const BenchConfig& config) {
   return measured(bench::make_stages(pipeline, clip, config.stages), config);
 }
 
-// The networks alone, each made when its turn comes; or stages of a whole random model, where
-// --only names one.
+// Stages of single networks, each created just before its stage; with --only of another stage, a
+// complete random model.
 Results of_shape(const BenchConfig& config) {
   auto plans = bench::make_shape_stages(
       {.shape = config.shape,
@@ -138,14 +140,14 @@ Results of_shape(const BenchConfig& config) {
   return measured(plans, config);
 }
 
-void settle(const Options& options, BenchConfig& config) {
+void resolve_bench(const Options& options, BenchConfig& config) {
   if (!config.shape.empty() && !config.checkpoint.model.empty())
-    throw data::BadInput("bench: expected --model or --shape, found both; leave one out");
+    throw data::BadInput("laurel bench: expected --model or --shape, found both; omit one");
   if (config.shape.empty() && !config.save_model.empty())
     throw data::BadInput("save_model: expected a --shape to write, found none");
   if (config.threads > 0) at::set_num_threads(static_cast<int>(config.threads));
   if (config.shape.empty()) return;
-  config.cold = !options.given("repeats");  // seconds to minutes each
+  config.cold = !options.given("repeats");  // a run takes seconds to minutes
   if (config.cold) config.repeats = 1;
   if (!options.given("update_steps")) config.stages.update_steps = 1;
   if (!options.given("gradient_checkpointing")) config.stages.gradient_checkpointing = true;
@@ -153,17 +155,17 @@ void settle(const Options& options, BenchConfig& config) {
 
 int bench_command(const std::vector<std::string>& arguments) {
   BenchConfig config;
-  Options options(
-      "bench",
-      "Measures each stage: time, GFLOP/s, share of a plain matrix product's, peak memory.");
+  Options options("bench",
+                  "Measures each stage: time, GFLOP/s, fraction of a plain matrix product's rate, "
+                  "peak memory.");
   declare(options, config);
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty()) {
-    throw data::BadInput("laurel bench: unexpected '" + parsed.positional[0] +
-                         "' (a model is given as --model)");
+    throw data::BadInput("laurel bench: expected options only, found '" + parsed.positional[0] +
+                         "'; give a model as --model");
   }
-  settle(options, config);
+  resolve_bench(options, config);
   if (!config.save_model.empty()) {
     bench::save_random_model(config.save_model,
                              bench::make_random_model(config.shape, config.resolution));

@@ -15,7 +15,7 @@
 namespace bench {
 namespace {
 
-// What a step works on; the parts refer to each other, so it stays where it is made.
+// The data of a step. The parts refer to each other: do not move it.
 struct DistillWork {
   finetune::Task task;
   finetune::EncodedImages data;
@@ -27,7 +27,7 @@ struct DistillWork {
 
 rewards::Reward clip_reward(const diffusion::Pipeline& pipeline, const rewards::Clip& clip) {
   const at::NoGradGuard no_gradient;
-  // Both prompts' text features; which of them an image has does not change the work.
+  // Text features of two prompts; their assignment to images does not change the cost.
   const at::Tensor ids = data::encode(pipeline.tokenizer, some_prompts(2)).ids,
                    text = rewards::text_features(clip, ids.to(clip.visual_projection.device()));
   return {{.name = "clip_score", .differentiable = true},
@@ -74,7 +74,7 @@ Stage stage_of(const std::string& name, const std::shared_ptr<DistillWork>& work
 std::vector<StagePlan> distill_stages(const diffusion::Pipeline& pipeline,
                                       const std::optional<rewards::Clip>& clip,
                                       const StageOptions& options) {
-  if (diffusion::embeds_guidance(pipeline.unet)) return {};  // no teacher
+  if (diffusion::embeds_guidance(pipeline.unet)) return {};  // cannot be a teacher
   std::vector<StagePlan> plans{{"LCD step", [&pipeline, options] {
                                   return stage_of("LCD step", make_work(pipeline, options));
                                 }}};

@@ -21,7 +21,7 @@ namespace {
 
 constexpr double kGiga = 1e9, kMilli = 1e-3;
 
-// The text after "<key>:" in a file such as /proc/cpuinfo, trimmed; empty where there is none.
+// The text after "<key>:" in a file such as /proc/cpuinfo, trimmed; empty when the key is missing.
 std::string field(const char* path, const std::string& key) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {

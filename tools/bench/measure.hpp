@@ -1,6 +1,6 @@
 #pragma once
 
-// Time, operations and memory of a piece of work.
+// Measures time, operations and memory of a piece of work.
 
 #include <ATen/core/Tensor.h>
 
@@ -14,12 +14,12 @@ namespace bench {
 
 struct Stage {
   std::string name;
-  int64_t batch = 1;  // images or prompts a run works on
+  int64_t batch = 1;  // images or prompts per run
   std::function<void()> run;
-  double weights_mb = 0;  // of the network that it runs; 0: not told
+  double weights_mb = 0;  // of the network that it runs; 0: unknown
 };
 
-// A stage that is made when its turn comes, so that the memory of one does not count for another.
+// A stage that is created just before it runs, so that its memory does not count for others.
 struct StagePlan {
   std::string name;
   std::function<Stage()> make;
@@ -28,34 +28,34 @@ struct StagePlan {
 struct Measurement {
   std::string name;
   int64_t batch = 1;
-  double median = 0, least = 0, most = 0;  // seconds a run
-  double cpu = 0;                          // processor seconds a run, of all threads together
+  double median = 0, least = 0, most = 0;  // seconds per run
+  double cpu = 0;                          // processor seconds per run, summed over threads
   double flops = 0;                        // of one run
-  // The most memory during the runs: CPU: the process's resident size; a GPU: its tensors.
+  // Peak memory during the runs. CPU: resident memory of the process; GPU: its tensors.
   std::optional<double> peak_mb;
-  double weights_mb = 0;  // of them the network's weights; 0: not told
+  double weights_mb = 0;  // the part of the network's weights; 0: unknown
 };
 
 struct MeasureOptions {
   int64_t repeats = 5;  // timed runs
-  bool cold = false;    // none before them to warm up
+  bool cold = false;    // no untimed run before
   at::Device device = at::kCPU;
 };
-// Times runs of a stage, the device's work done before the clock is read. Operations are counted in
-// the first run, which warms up.
+// Times runs of a stage; the device is idle before each reading of the clock. The untimed first run
+// counts the operations.
 Measurement measure(const Stage& stage, const MeasureOptions& options);
 
-// The middle value; of an even number the mean of the two. values: not empty
+// The median. values: not empty
 double median(std::vector<double> values);
 
 struct MachineInfo {
-  std::string device;     // its name: the GPU's, or the processor's
-  std::string precision;  // of matrix products, the ceiling's too
+  std::string device;     // name of the GPU or the processor
+  std::string precision;  // of matrix products, including the ceiling
   int64_t threads = 1;    // of the CPU
-  double load = 0;        // of the last minute, as the run began
-  double ceiling = 0;     // operations a second
+  double load = 0;        // average over the last minute at the start
+  double ceiling = 0;     // operations a second of a plain matrix product
 };
-// As it is now, without its ceiling. `gpu`: its name; "": the CPU computes.
+// The present state, without the ceiling. `gpu`: the name of the GPU; "" for the CPU.
 MachineInfo this_machine(const std::string& gpu, const std::string& precision);
 
 std::string table(const MachineInfo& machine, const std::vector<Measurement>& results);

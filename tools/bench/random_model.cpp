@@ -109,7 +109,7 @@ ModelShape tiny_xl() {
   return shape;
 }
 
-// The special tokens are the tokenizer's, whatever number they have in a vocabulary of full size.
+// The ids of the special tokens are those of the tokenizer, not of a full-size vocabulary.
 void follow(const data::Tokenizer& tokenizer, nn::ClipTextConfig& config) {
   config.bos_token_id = tokenizer.bos;
   config.eos_token_id = tokenizer.eos;

@@ -46,7 +46,7 @@ diffusion::UNet random_unet(const ModelShape& shape, at::Device device) {
   return moved(diffusion::make_unet(shape.unet, generator), device);
 }
 
-// Of one prompt. SDXL's has a pooled row too.
+// Text features of one prompt; for SDXL with a pooled row.
 diffusion::TextCondition random_text(const ModelShape& shape, uint64_t seed, at::Device device) {
   diffusion::TextCondition text;
   text.hidden = noise({1, kTokens, shape.unet.cross_attention_dim}, seed).to(device);
@@ -96,7 +96,7 @@ Stage vae_stage(const ModelShape& shape, int64_t side, at::Device device) {
           .weights_mb = weights_mb(*vae)};
 }
 
-// What one optimiser step of PRDP works on.
+// The data of one optimiser step of PRDP.
 struct Update {
   finetune::FinetuneConfig config;
   diffusion::UNet unet;
@@ -106,7 +106,7 @@ struct Update {
   finetune::Optimizer optimizer;
 };
 
-// Trajectories that no model drew: latents of noise, the reference's means near them.
+// Artificial trajectories: latents of noise, with the reference means near them.
 finetune::Trajectories random_pair(const finetune::SamplingPlan& chain) {
   std::vector<int64_t> shape{2, static_cast<int64_t>(chain.steps.size()) + 1};
   shape.insert(shape.end(), chain.latent_shape.begin(), chain.latent_shape.end());

@@ -23,14 +23,14 @@ namespace {
 
 constexpr int64_t kTextBatch = 16, kFeatureBatch = 16, kVaeBatch = 8, kTrainBatch = 16;
 constexpr int64_t kTimestep = 500;
-constexpr int64_t kScoredSide = 512;  // pixels, of the images that are rated
+constexpr int64_t kScoredSide = 512;  // side of the scored images, pixels
 
 at::Tensor noise(std::vector<int64_t> shape) {
   auto generator = at::detail::createCPUGenerator(1);
   return at::randn(shape, generator);
 }
 
-// What a UNet is called with.
+// The inputs of a UNet.
 struct UNetInput {
   at::Tensor x;        // [B, C, H, W]
   at::Tensor t;        // [B]
@@ -107,8 +107,7 @@ Stage decode_stage(const diffusion::Pipeline& pipeline, at::Device device) {
           }};
 }
 
-// Prompts to images by deterministic DDIM with guidance, all images in one batch, as `laurel
-// sample` makes them.
+// Sampling by deterministic DDIM with guidance, all images in one batch, as `laurel sample` does.
 Stage sampling_stage(const diffusion::Pipeline& pipeline,
                      int64_t images,
                      const StageOptions& options) {
@@ -140,7 +139,7 @@ Stage features_stage(const rewards::Clip& clip, at::Device device) {
           }};
 }
 
-// JPEGs in memory to CLIP scores, as `laurel score` does.
+// CLIP scores of JPEGs in memory, as `laurel score` computes them.
 Stage scoring_stage(const rewards::Clip& clip, at::Device device) {
   auto generator = at::detail::createCPUGenerator(2);
   const at::Tensor coarse = at::rand({3, 24, 24}, generator);
@@ -158,7 +157,7 @@ Stage scoring_stage(const rewards::Clip& clip, at::Device device) {
           }};
 }
 
-// An epoch of PRDP between its rollout and its optimiser step.
+// An epoch of PRDP after its rollout.
 struct PolicyEpoch {
   finetune::FinetuneConfig config;
   diffusion::UNet unet;
@@ -186,7 +185,7 @@ Stage update_stage(const diffusion::Pipeline& pipeline, const StageOptions& opti
   };
   epoch->policy = policy_of(epoch->unet);
   finetune::SampleRequests draw;
-  const int64_t prompts = options.images >= 4 ? 2 : 1;  // pairs are of one prompt's images
+  const int64_t prompts = options.images >= 4 ? 2 : 1;  // a pair has images of the same prompt
   for (int64_t k = 0; k < options.images; ++k) {
     draw.prompt_ids.push_back(k * prompts / options.images);
     draw.seeds.push_back(static_cast<uint64_t>(k));
@@ -216,7 +215,7 @@ std::vector<StagePlan> make_stages(const diffusion::Pipeline& pipeline,
   const auto add = [&](const std::string& name, const std::function<Stage()>& make) {
     plans.push_back({name, make});
   };
-  // The text encoder stays on the CPU, where nothing else of a GPU's run is measured.
+  // The text encoder always runs on the CPU, so that a GPU's results omit it.
   if (device.is_cpu()) add("text encoder", [&pipeline] { return text_stage(pipeline); });
   for (const int64_t batch : {1, 8, 16})
     add("UNet forward", [=, &pipeline] { return forward_stage(pipeline, batch, device); });

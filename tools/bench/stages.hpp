@@ -1,6 +1,6 @@
 #pragma once
 
-// What laurel does with a model, one stage each.
+// The stages of `laurel bench`: one per use of a model.
 
 #include <functional>
 #include <optional>
@@ -14,18 +14,18 @@
 namespace bench {
 
 struct StageOptions {
-  int64_t images = 8;         // of end-to-end sampling and of the PRDP update
+  int64_t images = 8;         // of end-to-end sampling and the PRDP update
   int64_t steps = 20;         // of sampling
-  int64_t update_steps = 10;  // of the update's trajectories
+  int64_t update_steps = 10;  // steps of the update's trajectories
   double guidance = 5.0;
-  bool gradient_checkpointing = false;  // of the update and the steps of distillation
-  at::Device device = at::kCPU;         // where UNet, VAE and CLIP are
+  bool gradient_checkpointing = false;  // in the update and in distillation steps
+  at::Device device = at::kCPU;         // of UNet, VAE and CLIP
 };
 
-// Text encoder (on the CPU alone), UNet at batches of 1, 8 and 16, its training step, VAE both
-// ways, sampling end to end of one image and of `images`, image features and scores of JPEGs where
-// there is a CLIP, one PRDP update of a LoRA, and a step of distillation. The pipeline and the CLIP
-// must outlive them.
+// Text encoder (only on the CPU), UNet at batches of 1, 8 and 16, UNet training step, VAE encode
+// and decode, end-to-end sampling of one image and of `images`, with a CLIP its image features and
+// the scores of JPEGs, one PRDP update of a LoRA, one distillation step. The pipeline and the CLIP
+// must outlive the stages.
 std::vector<StagePlan> make_stages(const diffusion::Pipeline& pipeline,
                                    const std::optional<rewards::Clip>& clip,
                                    const StageOptions& options);

@@ -36,13 +36,13 @@ struct InspectConfig {
   bool tensors = false, check = false, json = false;
 };
 
-// What is printed of one file or folder, in order.
+// The output for one file or folder, in order.
 struct Report {
   std::string path{}, kind{};
   std::vector<Detail> details{};
   std::map<std::string, std::string> metadata{};
   std::vector<Detail> tensors{};   // name; dtype and shape
-  std::vector<std::string> bad{};  // tensors that hold NaN or infinity
+  std::vector<std::string> bad{};  // tensors with NaN or infinite values
   std::vector<Report> parts{};
 };
 
@@ -55,7 +55,7 @@ std::string with_unit(double value, const char* unit) {
   return text.str();
 }
 
-// As safetensors names it.
+// The dtype's name in safetensors files.
 std::string dtype_name(at::ScalarType type) {
   switch (type) {
     case at::kFloat:
@@ -84,7 +84,7 @@ void add_traits(Report& report, const diffusion::ModelTraits& traits) {
   report.details.insert(report.details.end(), details.begin(), details.end());
 }
 
-// A file that is not whole or not supported is still told about.
+// Describes a file even when it is incomplete or unsupported.
 void add_file_traits(Report& report, const data::Weights& weights) {
   try {
     add_traits(report, diffusion::traits_of_single_file(weights));
@@ -136,7 +136,7 @@ std::string plain(const nlohmann::json& value) {
   return value.is_string() ? value.get<std::string>() : data::to_text(value);
 }
 
-// Settings that decide what a model's numbers mean.
+// The settings on which the meaning of a model's outputs depends.
 void add_settings(Report& report, const fs::path& path) {
   static const char* const kKeys[] = {"_class_name",
                                       "prediction_type",
@@ -198,7 +198,7 @@ Report inspect(const fs::path& path, const InspectConfig& config) {
     if (report.kind == "folder" && report.parts.empty() && report.details.empty())
       throw BadInput(
           path.string() +
-          ": nothing to inspect here: expected safetensors files, model_index.json or run.json");
+          ": expected safetensors files, model_index.json or run.json in this folder, found none");
     return report;
   }
   const std::string extension = path.extension().string();
@@ -241,7 +241,7 @@ bool sound(const Report& report) {
   return report.bad.empty() && std::all_of(report.parts.begin(), report.parts.end(), sound);
 }
 
-// Of a file, a folder or a name in Hugging Face's cache; "-m MODEL" is as good as "MODEL".
+// Paths of files, folders or names in Hugging Face's cache; "-m MODEL" is the same as "MODEL".
 std::vector<std::string> paths_of(const std::string& model, std::vector<std::string> positional) {
   if (!model.empty()) positional.insert(positional.begin(), model);
   for (auto& path : positional) path = checkpoint_path(path).string();
@@ -253,13 +253,11 @@ std::vector<std::string> paths_of(const std::string& model, std::vector<std::str
 int inspect_command(const std::vector<std::string>& arguments) {
   InspectConfig config;
   std::string model;
-  Options options("inspect", "Tells what a model file, a folder or an image of a run is.",
-                  "FILE|FOLDER...");
-  options.text("model", model, "the same as FILE|FOLDER; also org/name of the Hugging Face cache");
+  Options options("inspect", "Describes model files, folders and images.", "FILE|FOLDER...");
+  options.text("model", model, "the same as FILE|FOLDER; also org/name in Hugging Face's cache");
   options.short_name("model", 'm');
   options.flag("tensors", config.tensors, "list every tensor with its dtype and shape");
-  options.flag("check", config.check,
-               "read every value; exit code 1 when some are NaN or infinite");
+  options.flag("check", config.check, "check every value; exit code 1 when one is NaN or infinite");
   options.flag("json", config.json, "print JSON");
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
@@ -279,7 +277,6 @@ int inspect_command(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-const Command kInspect{"inspect", "tell what a model file, a folder or an image is",
-                       inspect_command};
+const Command kInspect{"inspect", "describe a model file, a folder or an image", inspect_command};
 
 }  // namespace tools

@@ -1,4 +1,5 @@
-// laurel merge: LoRAs into a checkpoint or into one, checkpoints into one, a LoRA out of two.
+// laurel merge: merges LoRAs into a checkpoint or into one LoRA, merges two checkpoints, extracts a
+// LoRA from the difference of two checkpoints.
 
 #include "tools/checkpoints/merge_command.hpp"
 
@@ -33,26 +34,28 @@ struct MergeConfig {
 
 void declare(Options& options, MergeConfig& c) {
   options.group("What");
-  options.text("model", c.model, "checkpoint that is merged into, or extracted from");
+  options.text("model", c.model, "checkpoint to merge into, or to extract from");
   options.short_name("model", 'm');
-  options.list("lora", c.lora, "LoRA FILE[=WEIGHT]; several times. Without --model: into one LoRA");
-  options.text("lora_dir", c.lora_dir, "folder in which --lora finds names");
+  options.list("lora", c.lora,
+               "LoRA FILE[=WEIGHT]; repeatable; without --model the result is one LoRA");
+  options.text("lora_dir", c.lora_dir, "folder where --lora looks for names");
   options.text("with", c.with, "second checkpoint");
-  options.text("minus", c.minus, "add_difference: the checkpoint that --with was trained from");
-  options.text("extract", c.extract, "tuned checkpoint: writes the LoRA from --model to it");
+  options.text("minus", c.minus, "add_difference: the checkpoint from which --with was trained");
+  options.text("extract", c.extract,
+               "finetuned checkpoint: writes its difference to --model as a LoRA");
   options.text("output", c.output,
-               "a new checkpoint in the form of --model, or the LoRA's .safetensors");
+               "new checkpoint in the format of --model, or a LoRA's .safetensors");
   options.short_name("output", 'o');
   options.group("How");
   options.choice("method", c.method, {"weighted_sum", "add_difference"},
-                 "model (1-w) + with w, or model + w (with - minus)");
+                 "(1-w) model + w with, or model + w (with - minus)");
   options.number("weight", c.weight, "w", -10, 10);
-  options.integer("rank", c.rank, "highest rank of a LoRA's layers, 0: what it takes", 0, 4096);
-  options.number("energy", c.energy, "share of a layer's squared singular values kept, 0: all", 0,
-                 1);
+  options.integer("rank", c.rank, "highest rank of a LoRA's layers; 0: no limit", 0, 4096);
+  options.number("energy", c.energy,
+                 "fraction of a layer's squared singular values to keep; 0: all", 0, 1);
   options.choice("dtype", c.dtype, {"same", "fp32", "fp16", "bf16"},
-                 "of the output; a LoRA's same is fp32");
-  options.choice("format", c.format, {"kohya", "peft"}, "of a LoRA: kohya's names or PEFT's");
+                 "dtype of the output; same: the model's, fp32 for a LoRA");
+  options.choice("format", c.format, {"kohya", "peft"}, "names in a LoRA: kohya's or PEFT's");
 }
 
 std::optional<at::ScalarType> dtype_of(const std::string& name) {
@@ -82,8 +85,8 @@ void check(const MergeConfig& config) {
   require(!config.output.empty(), "expected --output, found none");
   require(two || out || !config.lora.empty(),
           "expected --lora, --with or --extract, found nothing to merge");
-  require(config.lora.empty() || !out, "--extract: expected no --lora beside it");
-  require(!two || !out, "--extract: expected no --with beside it");
+  require(config.lora.empty() || !out, "--extract: expected no --lora, found one");
+  require(!two || !out, "--extract: expected no --with, found one");
   require(!(two || out) || !config.model.empty(), "expected --model, found none");
   require((config.method == "add_difference") == !config.minus.empty(),
           config.minus.empty() ? "--method add_difference: expected --minus, found none"
@@ -106,7 +109,7 @@ void write(const MergeConfig& config, const diffusion::LoraWeights& lora) {
       config.format == "peft" ? diffusion::LoraFormat::kPeft : diffusion::LoraFormat::kKohya;
   diffusion::write_lora(path, lora, format, dtype_of(config.dtype).value_or(at::kFloat),
                         diffusion::merged_metadata(lora, path.stem().string(), made_of(config)));
-  std::cout << diffusion::lora_summary(lora) << "\n" << path.string() << " is written\n";
+  std::cout << diffusion::lora_summary(lora) << "\nwritten: " << path.string() << "\n";
 }
 
 std::string percent(double share) {
@@ -152,7 +155,7 @@ void merge_into_checkpoint(const MergeConfig& config) {
   diffusion::apply_loras(target, uses);
   diffusion::save_in_source_format(checkpoint.source, config.output, checkpoint.parts,
                                    dtype_of(config.dtype));
-  std::cout << config.output << " is written\n";
+  std::cout << "written: " << config.output << "\n";
 }
 
 int merge_command(const std::vector<std::string>& arguments) {

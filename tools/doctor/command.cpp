@@ -41,10 +41,10 @@ struct Finding {
 
 constexpr double kGigabyte = 1e9;
 constexpr double kLeastMemory =
-    3e9;  // free bytes that the embedded models' finetuning needs, with room
+    3e9;  // bytes that finetuning the embedded models needs, with a margin
 constexpr double kLeastDisk = 2e9;
 constexpr double kProbeSeconds = 0.3;
-constexpr int kNoDevice = 100;  // cuInit's answer where there is a driver and no GPU
+constexpr int kNoDevice = 100;  // result of cuInit with a driver and without a GPU
 
 std::string rounded(double value, int digits) {
   std::ostringstream text;
@@ -52,8 +52,8 @@ std::string rounded(double value, int digits) {
   return text.str();
 }
 
-// The value behind `key` in /proc/cpuinfo or /proc/meminfo: "model name : X" -> "X". Empty when it
-// is not there.
+// The value after `key` in /proc/cpuinfo or /proc/meminfo: "model name : X" -> "X". Empty when the
+// key is missing.
 std::string proc_value(const char* file, const std::string& key) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);) {
@@ -71,7 +71,7 @@ double proc_bytes(const std::string& key) {
   return value.empty() ? 0 : std::strtod(value.c_str(), nullptr) * 1024;
 }
 
-// A container's limit minus its use; infinite where there is none.
+// Memory limit of the container minus its use; infinite without a limit.
 double container_memory() {
   double limit = 0, used = 0;
   std::ifstream max("/sys/fs/cgroup/memory.max"), current("/sys/fs/cgroup/memory.current");
@@ -101,7 +101,7 @@ Finding threads() {
   return {.name = "threads",
           .value = std::to_string(at::get_num_threads()) + " used of " +
                    std::to_string(std::thread::hardware_concurrency()),
-          .advice = "set OMP_NUM_THREADS to change"};
+          .advice = "set OMP_NUM_THREADS to change this"};
 }
 
 Finding memory() {
@@ -111,8 +111,9 @@ Finding memory() {
                            rounded(proc_bytes("MemTotal") / kGigabyte, 1) + " GB"};
   if (free < kLeastMemory) {
     finding.severity = Severity::kProblem;
-    finding.advice = "under " + rounded(kLeastMemory / kGigabyte, 0) +
-                     " GB finetuning may be killed: close other programs, or lower --batch-size";
+    finding.advice = "finetuning can run out of memory with less than " +
+                     rounded(kLeastMemory / kGigabyte, 0) +
+                     " GB: close other programs, or lower --batch-size";
   }
   return finding;
 }
@@ -126,8 +127,7 @@ Finding disk() {
       .value = error ? error.message() : rounded(free / kGigabyte, 1) + " GB free here"};
   if (error || free < kLeastDisk) {
     finding.severity = Severity::kProblem;
-    finding.advice =
-        "runs write checkpoints and images: free some space, or work in another folder";
+    finding.advice = "runs write checkpoints and images: free some space, or use another folder";
   }
   return finding;
 }
@@ -145,10 +145,10 @@ std::vector<Finding> speed() {
            .value = text(bf16),
            .severity = slower ? Severity::kNote : Severity::kGood,
            .advice = data::compare_precisions(fp32, bf16) +
-                     (slower ? "; keep --precision fp32" : "; --precision bf16 may pay")}};
+                     (slower ? "; keep --precision fp32" : "; try --precision bf16")}};
 }
 
-// A library of the cuda preset, and what takes its place where it cannot be used.
+// A library of the cuda preset, and what replaces it when it cannot be used.
 Finding part_of_gpus(const std::string& name,
                      const std::string& trouble,
                      const std::string& with,
@@ -159,7 +159,7 @@ Finding part_of_gpus(const std::string& name,
           .advice = trouble};
 }
 
-// With libtorch's CUDA part loaded, where a driver is there.
+// Loads libtorch's CUDA part when there is a driver.
 std::vector<Finding> gpu() {
   GpuFacts facts = probe_gpu();
   ask_torch(facts, 0);
@@ -202,8 +202,7 @@ Finding models() {
   if (folder.empty() || !missing.empty()) {
     finding.severity = Severity::kProblem;
     finding.advice =
-        (folder.empty() ? "the models that come with laurel are not found"
-                        : "missing: " + missing) +
+        (folder.empty() ? "the embedded models are missing" : "missing: " + missing) +
         "; keep the binary in its tree or archive, or set LAUREL_MODELS to the models folder";
   }
   return finding;
@@ -242,25 +241,26 @@ void print_json(const std::vector<Finding>& findings) {
 int doctor_command(const std::vector<std::string>& arguments) {
   bool json = false;
   Options options("doctor",
-                  "Says what this machine can do, what is missing and how to put it right.\nExit "
-                  "code 1: a problem.");
+                  "Checks this machine: what laurel can use, what is missing and how to correct "
+                  "it.\nExit code 1: a problem.");
   options.flag("json", json, "print JSON");
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty())
-    throw data::BadInput("laurel doctor: takes no argument, found '" + parsed.positional[0] + "'");
+    throw data::BadInput("laurel doctor: expected no argument, found '" + parsed.positional[0] +
+                         "'");
   const auto findings = examine();
   json ? print_json(findings) : print(findings);
   const auto problems = std::count_if(findings.begin(), findings.end(),
                                       [](auto& f) { return f.severity == Severity::kProblem; });
   if (!json)
-    std::cout << (problems ? std::to_string(problems) + " to put right\n" : "all is well\n");
+    std::cout << (problems ? std::to_string(problems) + " to correct\n" : "no problem found\n");
   return problems ? 1 : 0;
 }
 
 }  // namespace
 
-const Command kDoctor{"doctor", "tell what this machine can do and what is missing",
+const Command kDoctor{"doctor", "check what this machine can do and what is missing",
                       doctor_command};
 
 }  // namespace tools

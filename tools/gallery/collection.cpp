@@ -68,7 +68,7 @@ Record png_record(const fs::path& path, std::vector<std::string>& warnings) {
   }
 }
 
-// What scores.jsonl says wins over the text inside the PNG.
+// scores.jsonl takes precedence over the text in the PNG.
 Record merged(Record inside, const Record& scores) {
   if (!scores.prompt.empty()) inside.prompt = scores.prompt;
   if (scores.seed) inside.seed = scores.seed;
@@ -115,7 +115,7 @@ std::string name_of(const fs::path& path) {
                                : normal.parent_path().filename().string();
 }
 
-// Base first, then the steps, then the rest by name.
+// Order: base, then the steps, then other names.
 void sort_sets(std::vector<fs::path>& folders) {
   const auto rank = [](const fs::path& folder) {
     return step_of(folder.filename().string()).value_or(std::numeric_limits<int64_t>::max());
@@ -149,7 +149,7 @@ void add_folder(Collection& all, const fs::path& folder) {
   for (const auto& sub : inner) add_folder(all, sub);
 }
 
-// Two runs of one name carry their parent's name too.
+// Runs of equal names are prefixed with the name of their parent folder.
 void tell_names_apart(std::vector<GalleryRun>& runs) {
   std::map<std::string, int> counts;
   for (const auto& run : runs) ++counts[run.name];
@@ -158,8 +158,8 @@ void tell_names_apart(std::vector<GalleryRun>& runs) {
   }
 }
 
-// What one set's files lack (prompt, seed, split) is taken from the file of the same name in
-// another set of the run.
+// A missing prompt, seed or split is taken from the file of the same name in another set of the
+// run.
 void fill_records(Collection& all) {
   std::map<std::string, Record> known;
   const auto key = [&](const Image& image) {
@@ -179,8 +179,8 @@ void fill_records(Collection& all) {
   }
 }
 
-// Images of one prompt and seed are one item; without both, the file's name says which belong
-// together. A second image of the same prompt and seed within a set is an item of its own.
+// Images of the same prompt and seed form one item; without these, images of the same file name. A
+// second image of the same prompt and seed in a set is an item of its own.
 void assign_items(Collection& all) {
   std::map<std::string, size_t> places;
   std::set<std::pair<size_t, std::string>> taken;
@@ -208,19 +208,18 @@ Collection collect(const std::vector<std::string>& paths) {
   Collection all;
   for (const auto& path : paths) {
     if (!fs::exists(path)) {
-      throw data::BadInput(path +
-                           ": expected a run folder or a folder of images, found nothing there");
+      throw data::BadInput(path + ": expected a run folder or a folder of images, found nothing");
     }
     if (!fs::is_directory(path)) {
       throw data::BadInput(path +
-                           ": expected a folder, found a file; give the folder that holds it");
+                           ": expected a folder, found a file; give the folder of this file");
     }
     add_folder(all, fs::path(path).lexically_normal());
   }
   if (all.images.empty()) {
     throw data::BadInput(
         paths.front() + (paths.size() > 1 ? " and the other folders" : "") +
-        ": no images found (expected .png, .jpg or .bmp files, or <run>/samples/<set>/*.png)");
+        ": expected .png, .jpg or .bmp files, or <run>/samples/<set>/*.png, found no image");
   }
   tell_names_apart(all.runs);
   fill_records(all);

@@ -1,8 +1,8 @@
 #pragma once
 
-// Run folders and image folders as what the page shows: runs, their sets of images, and items. An
-// item is one prompt and seed; it has at most one image in each set, which is what makes base and
-// tuned comparable.
+// Collects run folders and image folders as runs, their sets of images, and items. An item is a
+// prompt and a seed; it has at most one image in each set, so that base and finetuned images can be
+// compared.
 
 #include <cstdint>
 #include <filesystem>
@@ -29,16 +29,16 @@ struct Set {
 
 struct GalleryRun {
   std::string name;
-  std::filesystem::path path;  // as given
-  std::string info;            // run.json, or empty
-  std::string config;          // config.toml, or empty
+  std::filesystem::path path;  // as given by the user
+  std::string info;            // contents of run.json, or empty
+  std::string config;          // contents of config.toml, or empty
   bool synthetic = false;
   std::vector<Series> metrics;
   std::vector<std::string> warnings;
 };
 
 struct GalleryItem {
-  std::string key;  // the file's name without its ending
+  std::string key;  // the file's name without its extension
   std::string prompt, split;
   std::optional<int64_t> seed;
 };
@@ -50,8 +50,8 @@ struct Collection {
   std::vector<GalleryItem> items;
 };
 
-// Each path is a run folder (it holds samples/), a folder of images, or a folder of either kind.
-// Throws BadInput when a path is missing, when none of them holds an image, and for a broken file
+// Each path is a run folder (with samples/), a folder of images, or a folder of such folders.
+// Throws BadInput when a path is missing, when no image is found, and for an invalid file
 // (records.hpp).
 Collection collect(const std::vector<std::string>& paths);
 

@@ -32,7 +32,7 @@ void print_warnings(const gallery::Collection& all) {
   }
   if (count > kWarningsShown) {
     std::cerr << "laurel: " << count - kWarningsShown
-              << " more warnings, all listed under Settings in the page\n";
+              << " more warnings; the page lists all of them under Settings\n";
   }
 }
 
@@ -45,20 +45,21 @@ int gallery_command(const std::vector<std::string>& arguments) {
       .output = "gallery.html", .title = "", .version = kVersion, .created = utc_now()};
   gallery::PictureOptions pictures_options;
   std::string output = "gallery.html";
-  Options options("gallery", "Makes one offline HTML page of runs or folders of images.",
+  Options options("gallery", "Writes one offline HTML page of runs or folders of images.",
                   "RUN_OR_FOLDER...");
-  options.text("output", output, "the page");
+  options.text("output", output, "file of the page");
   options.short_name("output", 'o');
-  options.text("title", page.title, "its heading; else the names of the runs");
-  options.flag("link", page.link, "the large view opens the files where they lie, beside the page");
-  options.flag("smooth", page.smooth, "start with smooth pixels when enlarging; else sharp");
+  options.text("title", page.title, "heading of the page; default: the names of the runs");
+  options.flag("link", page.link,
+               "the large view reads the original files instead of embedded ones");
+  options.flag("smooth", page.smooth, "show enlarged images with smooth instead of sharp pixels");
   options.integer("thumbnail", pictures_options.thumbnail,
                   "longest side of an embedded thumbnail, pixels", 16, 4096);
   options.integer("quality", pictures_options.quality, "JPEG quality of thumbnails", 1, 100);
   options.integer("original_kb", pictures_options.original_kb,
-                  "files up to this size are embedded as they are, kB", 0, 100000);
+                  "files up to this size are embedded unchanged, kB", 0, 100000);
   options.integer("originals_total_mb", pictures_options.originals_total_mb,
-                  "unless all of them exceed this, MB: then thumbnails", 0, 2000);
+                  "limit of their total size, MB; above it thumbnails are embedded", 0, 2000);
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   if (parsed.positional.empty()) {
@@ -80,7 +81,7 @@ int gallery_command(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-const Command kGallery{"gallery", "runs or folders of images -> one offline HTML page",
+const Command kGallery{"gallery", "write an offline HTML page of runs or folders of images",
                        gallery_command};
 
 }  // namespace tools

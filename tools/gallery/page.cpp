@@ -16,9 +16,9 @@ namespace gallery {
 namespace {
 
 constexpr size_t kPackSize =
-    128;  // pictures a script element; a pack is read when one of its pictures is first shown
+    128;  // pictures per script element, which is decoded when one of them is first shown
 
-// Distinct texts by their first appearance.
+// Distinct texts in order of first appearance.
 struct Index {
   ordered_json texts = ordered_json::array();
   std::map<std::string, int64_t> places;
@@ -71,7 +71,7 @@ ordered_json items_json(const Collection& all, Index& prompts) {
   return columns;
 }
 
-// A file's path as a relative URL: every byte that could mean something else is percent-encoded.
+// A file's path as a relative URL: bytes with a meaning in URLs are percent-encoded.
 std::string relative_url(const fs::path& file, const fs::path& page) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   const fs::path folder = fs::absolute(page).lexically_normal().parent_path();
@@ -110,7 +110,7 @@ ordered_json images_json(const Collection& all,
   return columns;
 }
 
-// {"aesthetic": [5.1, null, ...]}: one value an image.
+// {"aesthetic": [5.1, null, ...]}: one value per image.
 ordered_json scores_json(const Collection& all) {
   auto scores = ordered_json::object();
   for (size_t k = 0; k < all.images.size(); ++k) {
@@ -151,8 +151,7 @@ std::string bytes_of_hex(std::string_view hex) {
   return bytes;
 }
 
-// Nothing but this page's own script and style runs, and nothing is fetched but, when asked, the
-// image files.
+// Allows only this page's script and style. Nothing is loaded except, with `link`, the image files.
 std::string security_policy(bool link) {
   return std::string("default-src 'none'; img-src data: blob:") + (link ? " 'self' file:" : "") +
          "; style-src 'sha256-" + data::base64(bytes_of_hex(kPage_style_hash)) +
@@ -178,8 +177,7 @@ void drop_unreadable(Collection& all, std::vector<Picture>& pictures) {
   size_t kept = 0;
   for (size_t k = 0; k < pictures.size(); ++k) {
     if (!pictures[k].fault.empty()) {
-      all.runs[all.sets[all.images[k].set].run].warnings.push_back(pictures[k].fault +
-                                                                   "; left out");
+      all.runs[all.sets[all.images[k].set].run].warnings.push_back(pictures[k].fault + "; omitted");
       continue;
     }
     if (kept != k) {

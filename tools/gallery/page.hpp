@@ -1,6 +1,6 @@
 #pragma once
 
-// The page itself: one HTML file that loads nothing.
+// Writes the page: one HTML file that loads nothing.
 
 #include <filesystem>
 #include <string>
@@ -12,18 +12,18 @@ namespace gallery {
 
 struct PageOptions {
   std::filesystem::path output = "gallery.html";
-  std::string title;    // empty: the runs' names
-  bool link = false;    // the large view reads the files where they lie, relative to the page
-  bool smooth = false;  // pixels are blurred, not sharp, when enlarged
+  std::string title;    // empty: the names of the runs
+  bool link = false;    // the large view reads the original files, relative to the page
+  bool smooth = false;  // enlarged images have smooth instead of sharp pixels
   std::string version;
   std::string created;  // ISO 8601, UTC
 };
 
-// Leaves out the images that could not be read, with a warning each in their run. Throws BadInput
-// when none is left.
+// Removes the images that could not be read, with a warning in their run. Throws BadInput when none
+// remains.
 void drop_unreadable(Collection& all, std::vector<Picture>& pictures);
 
-// Everything but the pictures, as JSON in which no '<' occurs: it may stand inside a script
+// The page's data without the pictures, as JSON without '<', so that it is valid in a script
 // element.
 std::string page_data(const Collection& all,
                       const std::vector<Picture>& pictures,

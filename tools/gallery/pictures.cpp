@@ -17,9 +17,9 @@ namespace {
 
 constexpr int64_t kKilo = 1000, kMega = 1000000;
 constexpr int kSmallQuality =
-    92;  // JPEG of a picture that is already small: every pixel is looked at
+    92;  // JPEG quality of small pictures, which are viewed pixel by pixel
 
-// Are the files so small, one by one and together, that each lies in the page as it is?
+// Whether the files, each and in total, are small enough to be embedded unchanged.
 bool embeds_originals(const Collection& all, const PictureOptions& options) {
   int64_t total = 0;
   for (const auto& image : all.images) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// Images as they lie in the page.
+// Images in the form in which the page embeds them.
 
 #include <cstdint>
 #include <string>
@@ -13,8 +13,8 @@ namespace gallery {
 struct PictureOptions {
   int64_t thumbnail = 320;          // longest side in pixels of an embedded thumbnail
   int64_t quality = 85;             // JPEG quality of thumbnails
-  int64_t original_kb = 24;         // a PNG or JPEG file up to this size is embedded as it is
-  int64_t originals_total_mb = 48;  // while all of them together stay below this
+  int64_t original_kb = 24;         // PNG and JPEG files up to this size are embedded unchanged
+  int64_t originals_total_mb = 48;  // if their total size is below this
 };
 
 struct Picture {
@@ -23,7 +23,7 @@ struct Picture {
   std::string fault;              // why it is unreadable
 };
 
-// One a image of the collection, in order.
+// One picture per image of the collection, in order.
 std::vector<Picture> make_pictures(const Collection& all, const PictureOptions& options);
 
 }  // namespace gallery

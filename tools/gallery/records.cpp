@@ -32,7 +32,7 @@ std::string text_at(const ordered_json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-// Calls `visit` with each line's object.
+// Calls `visit` with the object of each line.
 void for_each_line(const fs::path& path,
                    std::vector<std::string>& warnings,
                    const std::function<void(const ordered_json&)>& visit) {
@@ -47,11 +47,11 @@ void for_each_line(const fs::path& path,
     }
     const std::string where = path.string() + ":" + std::to_string(k + 1) + ": ";
     if (k + 1 == lines.size() && text.back() != '\n') {
-      warnings.push_back(where + "the last line was cut off and is left out");
+      warnings.push_back(where + "the last line is incomplete and was skipped");
       continue;
     }
-    throw data::BadInput(where + "expected one JSON object a line, found '" +
-                         lines[k].substr(0, 40) + "'; mend or remove the line");
+    throw data::BadInput(where + "expected one JSON object per line, found '" +
+                         lines[k].substr(0, 40) + "'; correct or remove the line");
   }
 }
 
@@ -62,7 +62,7 @@ std::optional<double> number_of(const std::string& text) {
   return value;
 }
 
-// "Steps: 20, Seed: 3, Note: \"a, b\"" -> the parts between commas outside quotes.
+// "Steps: 20, Seed: 3, Note: \"a, b\"" -> the parts between the commas outside quotes.
 std::vector<std::string> split_pairs(const std::string& line) {
   std::vector<std::string> parts(1);
   bool quoted = false;
