@@ -34,7 +34,7 @@ const std::map<std::string, std::vector<std::string>>& names() {
   return known;
 }
 
-// "5,5,null" and {"a": 5} as --request writes them.
+// "5,5,null" and {"a": 5} in the form of --request.
 std::string setting_text(const json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (!value.is_structured()) return data::to_text(value);
@@ -103,7 +103,8 @@ std::vector<EditLine> read_edit_lines(const std::filesystem::path& file) {
       }
     });
   }
-  if (lines.empty()) throw data::BadInput(file.string() + ": expected an edit a line, found none");
+  if (lines.empty())
+    throw data::BadInput(file.string() + ": expected one edit per line, found none");
   return lines;
 }
 

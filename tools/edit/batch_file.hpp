@@ -1,6 +1,6 @@
 #pragma once
 
-// Files of edits.
+// Reads batch files of edits.
 
 #include <filesystem>
 #include <functional>
@@ -10,18 +10,18 @@
 
 namespace tools {
 
-// The settings of one line, by laurel's name for them: "image", "instruction", "output", "id",
+// The settings of one line by laurel's names: "image", "instruction", "output", "id",
 // "negative_prompt", "mask", "feedback", "caption", "request", "request_low", and the numbers
-// "seed", "steps", "cfg_text", "cfg_image", "request_scale", "strength". Aliases of other tools are
-// known; other keys are passed over.
+// "seed", "steps", "cfg_text", "cfg_image", "request_scale", "strength". Names of other tools are
+// recognised; other keys are ignored.
 struct EditLine {
   std::map<std::string, std::string> settings;
   std::string where;  // "jobs.jsonl:12"
-  std::string fault;  // why it is no edit; "": it is one
+  std::string fault;  // why the line is not an edit; "" for a valid one
 };
 
-// .jsonl: an object a line; .csv: a table with a line of names. Throws BadInput when the file
-// cannot be read or holds no line.
+// .jsonl: one object per line; .csv: a table with a header. Throws BadInput when the file cannot be
+// read or has no line.
 std::vector<EditLine> read_edit_lines(const std::filesystem::path& file);
 
 }  // namespace tools

@@ -1,4 +1,4 @@
-// laurel edit: images changed by instruction, at the reward that is asked for.
+// laurel edit: edits images by instruction, conditioned on a requested reward.
 
 #include "tools/edit/command.hpp"
 
@@ -62,16 +62,16 @@ diffusion::Pipeline load_editor(const EditConfig& config, at::Device device) {
     throw BadInput(pipeline.source.string() +
                    ": expected a model that edits images (a UNet of 8 input channels), found a " +
                    pipeline.class_name +
-                   ", which makes images from text; `laurel finetune edit` makes an editor of it");
+                   ", a text-to-image model; `laurel finetune edit` can train it to edit images");
   }
   if (config.vae_tiling) diffusion::enable_tiling(pipeline.vae);
   move_to(pipeline, device);
   return pipeline;
 }
 
-constexpr int64_t kLongest = 4;  // times the resolution: beyond it the size rule is of no use
+constexpr int64_t kLongest = 4;  // longest side that the size rule may give, in resolutions
 
-// Of an edit of such an image. Throws BadInput, `where` first, for a strip.
+// The size of an edit of this image. Throws BadInput with `where` for a very long image.
 PixelSize size_of(const EditRun& run, const at::Tensor& image, const std::string& where) {
   const int64_t factor = diffusion::vae_factor(run.pipeline.vae.config);
   if (run.config.size.empty()) {
@@ -82,10 +82,10 @@ PixelSize size_of(const EditRun& run, const at::Tensor& image, const std::string
     throw BadInput(where + ": expected an image of ordinary proportions, found " +
                    std::to_string(image.size(2)) + "x" + std::to_string(image.size(1)) +
                    ", which becomes " + std::to_string(size.width) + "x" +
-                   std::to_string(size.height) + " by the size rule; cut it, or give --size");
+                   std::to_string(size.height) + " by the size rule; crop it, or give --size");
   }
   const TwoNumbers size = two_numbers(run.config.size, 'x', "size", "WIDTHxHEIGHT");
-  diffusion::latent_shape(run.pipeline, size.second, size.first);  // refuses what does not fit
+  diffusion::latent_shape(run.pipeline, size.second, size.first);  // throws for a bad size
   return {size.first, size.second};
 }
 
@@ -228,7 +228,7 @@ void write_edit(EditRun& run, const LoadedEdit& edit, const at::Tensor& images, 
   ++run.written;
 }
 
-// The `candidate`th of an edit.
+// The request for one candidate of an edit.
 diffusion::ImageRequest request_of(const LoadedEdit& edit, uint64_t candidate) {
   const EditJob& job = *edit.job;
   return {.prompt = job.instruction,
@@ -241,7 +241,7 @@ diffusion::ImageRequest request_of(const LoadedEdit& edit, uint64_t candidate) {
           .reward_low = {job.request_low, job.feedback}};
 }
 
-// Edits of one kind, at once.
+// Computes edits of equal settings together.
 void run_chunk(EditRun& run, const std::vector<LoadedEdit>& chunk) {
   const auto best_of = static_cast<size_t>(run.config.best_of);
   std::vector<diffusion::ImageRequest> requests;
@@ -265,7 +265,7 @@ void run_chunk(EditRun& run, const std::vector<LoadedEdit>& chunk) {
   }
 }
 
-// Chooses batch size and tiling for the largest image that the size rule gives.
+// Chooses batch size and tiling for the largest size that the size rule gives.
 void fit_memory(EditRun& run, at::Device device) {
   const EditConfig& config = run.config;
   const EditJob& job = run.plan.jobs.front();
@@ -279,7 +279,7 @@ void fit_memory(EditRun& run, at::Device device) {
   run.micro_batch = fit.batch_size;
 }
 
-// All of them; what cannot be read is noted and passed over.
+// Runs all jobs. A job whose images cannot be read is recorded as a fault and skipped.
 void run_jobs(EditRun& run) {
   const auto most =
       static_cast<size_t>(std::max<int64_t>(1, run.config.batch_size / run.config.best_of));
@@ -325,25 +325,25 @@ int finish(const EditRun& run) {
   if (page && run.written > 0) write_gallery(run);
   std::cout << run.written << (run.written == 1 ? " edit in " : " edits in ")
             << (config.output.empty() ? config.output_dir : config.output);
-  if (run.passed > 0) std::cout << ", " << run.passed << " were there";
+  if (run.passed > 0) std::cout << ", " << run.passed << " skipped: the files exist";
   std::cout << "\n";
   for (const auto& fault : run.plan.faults) std::cerr << "laurel: " << fault << "\n";
   if (run.plan.faults.empty()) return 0;
   std::cerr << "laurel: " << run.plan.faults.size() << " of "
-            << run.plan.faults.size() + run.written + run.passed << " edits could not be made\n";
+            << run.plan.faults.size() + run.written + run.passed << " edits failed\n";
   return 2;
 }
 
 int edit_command(const std::vector<std::string>& arguments) {
   EditRun run;
   EditConfig& config = run.config;
-  Options options("edit", "Changes images as an instruction says, at the reward that is asked for.",
-                  "");
+  Options options("edit", "Edits images by instruction, conditioned on a requested reward.", "");
   declare_edit(options, config);
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty())
-    throw BadInput("laurel edit: unexpected '" + parsed.positional[0] + "'; give --image FILE");
+    throw BadInput("laurel edit: expected options only, found '" + parsed.positional[0] +
+                   "'; give --image FILE");
   check_edit(config);
   if (!config.max_memory.empty()) data::parse_bytes(config.max_memory, "max_memory");
   const Placement placement = open_device(config.device);
@@ -370,7 +370,7 @@ int edit_command(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-const Command kEdit{"edit", "change images as an instruction says, at a reward that is asked for",
+const Command kEdit{"edit", "edit images by instruction, conditioned on a requested reward",
                     edit_command};
 
 }  // namespace tools

@@ -63,7 +63,7 @@ double score_of(const std::string& text,
   const double kept = std::clamp(*value, axes.lowest, axes.highest);
   if (kept != *value) {
     warn(where + ": " + text + " is outside " + data::short_number(axes.lowest) + " to " +
-         data::short_number(axes.highest) + ", which the model knows; asking for " +
+         data::short_number(axes.highest) + ", the model's range; requesting " +
          data::short_number(kept));
   }
   return kept;
@@ -96,7 +96,7 @@ EditJob job_of(const EditConfig& c, const RewardBranchConfig& axes, const Warn& 
   return job;
 }
 
-// What a line says in place of the command line. Throws BadInput.
+// The job of a line, whose settings replace those of the command line. Throws BadInput.
 EditJob job_of_line(const EditLine& line,
                     EditJob job,
                     const EditConfig& config,
@@ -141,13 +141,13 @@ struct Sweep {
   std::vector<double> request;
 };
 
-// The requests of a sweep: one axis after the other over its range, the others as asked.
+// The requests of a sweep: varies one axis after the other over its range.
 std::vector<Sweep> sweep_of(const EditConfig& config,
                             const RewardBranchConfig& axes,
                             const std::vector<double>& asked) {
   if (config.sweep.empty()) return {{"", asked}};
   if (!diffusion::reads_reward(axes))
-    throw BadInput("--sweep: the model reads no reward; leave it out");
+    throw BadInput("--sweep: the model has no reward conditioning; omit it");
   std::vector<Sweep> sweeps;
   for (size_t k = 0; k < axes.axes.size(); ++k) {
     const bool wanted =
@@ -165,7 +165,7 @@ std::vector<Sweep> sweep_of(const EditConfig& config,
   return sweeps;
 }
 
-// Where the edits go.
+// The output paths of the edits.
 struct Numbering {
   const EditConfig& config;
   int64_t first = 0;
@@ -208,7 +208,7 @@ std::vector<double> parse_request(const std::string& text,
   if (text == "none" || (!reads && text == "auto")) return {};
   if (!reads)
     throw BadInput(where +
-                   ": the model reads no reward; leave it out, or train one with laurel "
+                   ": the model has no reward conditioning; omit it, or train a model with laurel "
                    "finetune edit");
   if (text == "auto") return std::vector<double>(axes.axes.size(), axes.highest);
   const auto parts = split(text, ',');
@@ -249,13 +249,13 @@ void check_edit(const EditConfig& config) {
   }
   if (config.batch.empty() && data::trimmed(config.instruction).empty())
     throw BadInput(
-        "--instruction: expected what to do, such as \"make the circle red\", found "
+        "--instruction: expected an instruction, such as \"make the circle red\", found "
         "nothing");
   if (!config.output.empty() &&
       (config.count > 1 || !config.batch.empty() || config.gallery || !config.sweep.empty()))
-    throw BadInput("--output: a file for one edit, found several; name a folder with --output_dir");
+    throw BadInput("--output: expected one edit, found several; give a folder with --output_dir");
   if (config.best_of > 1 && config.reward.empty())
-    throw BadInput("--best_of: expected a reward to choose by, found none; name one with --reward");
+    throw BadInput("--best_of: expected a reward to choose by, found none; give one with --reward");
 }
 
 EditPlan plan_edits(const EditConfig& config,
@@ -264,7 +264,7 @@ EditPlan plan_edits(const EditConfig& config,
                     const Warn& warn) {
   EditPlan plan;
   EditJob base = job_of(config, axes, warn);
-  sweep_of(config, axes, base.request);  // refuses a bad axis before any image
+  sweep_of(config, axes, base.request);  // throws for a bad axis before any image
   base.seed = config.seed < 0 ? random_seed : static_cast<uint64_t>(config.seed);
   const bool counts_on = !config.resume && config.batch.empty();
   const Numbering numbering{config, counts_on ? next_number(config.output_dir) : 0};
@@ -294,7 +294,7 @@ PixelSize edit_size(int64_t width, int64_t height, int64_t resolution, int64_t u
   double factor = static_cast<double>(resolution) / std::max(w, h);
   factor = std::ceil(std::min(w, h) * factor / u) * u / std::min(w, h);
   const auto side = [&](double pixels) {
-    // The shorter side is a multiple but for rounding.
+    // The shorter side is a multiple up to rounding.
     return static_cast<int64_t>(std::floor(pixels * factor / u + 1e-9)) * unit;
   };
   return {side(w), side(h)};

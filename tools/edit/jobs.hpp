@@ -1,6 +1,6 @@
 #pragma once
 
-// The edits that `laurel edit` comes to.
+// The jobs of `laurel edit`: one per image to write.
 
 #include <ATen/core/Tensor.h>
 
@@ -17,50 +17,51 @@ namespace tools {
 struct EditJob {
   std::filesystem::path image, mask;  // mask "": none
   std::string instruction, negative_prompt, caption;
-  uint64_t seed = 0;  // of the first of its candidates, then counting up
+  uint64_t seed = 0;  // of the first candidate; the next ones count up
   int64_t steps = 0;
   double cfg_text = 0, cfg_image = 0, request_scale = 1, strength = 1;
-  std::vector<double> request, request_low;  // one an axis, NaN: not asked for; empty: nothing
+  std::vector<double> request, request_low;  // one per axis, NaN: unset; empty: no request
   std::string feedback;
-  std::string set;               // of the gallery: "instruction_following 5"; "": none
+  std::string set;               // in the gallery: "instruction_following 5"; "": none
   std::filesystem::path output;  // the file to write
   std::string where;             // "jobs.jsonl:12"; "": the command line
 };
 
 using Warn = std::function<void(const std::string&)>;
 
-// "5,5,5" (a value an axis, `-` for none), "AXIS=5,...", "none", "auto" (the highest on every
-// axis); values outside the range are brought to its end, with a warning. Throws BadInput for an
-// unknown axis (the known ones are listed), another number of values, and a model that reads none.
+// Parses "5,5,5" (one value per axis, `-` for unset), "AXIS=5,...", "none", "auto" (the highest
+// value on every axis). Clamps values to the model's range, with a warning. Throws BadInput for an
+// unknown axis (with the known ones), a wrong number of values, and a model without reward
+// conditioning.
 std::vector<double> parse_request(const std::string& text,
                                   const diffusion::RewardBranchConfig& axes,
                                   const std::string& where,
                                   const Warn& warn);
-// "instruction_following=5, generation_quality=4"; "": nothing is asked for
+// "instruction_following=5, generation_quality=4"; "" without a request
 std::string request_text(const std::vector<double>& request,
                          const diffusion::RewardBranchConfig& axes);
 
 struct EditPlan {
   std::vector<EditJob> jobs;
-  std::vector<std::string> faults;  // lines of the batch that are no edits
+  std::vector<std::string> faults;  // of invalid lines of the batch
 };
-// What the flags alone tell to be wrong. Throws BadInput.
+// Throws BadInput for options that contradict each other.
 void check_edit(const EditConfig& config);
-// The images of the flags, or the lines of the batch file; each `count` times, or once at each
-// value of a sweep. `random_seed` stands in for a seed of -1. Throws BadInput for bad flags.
+// The jobs for the given images, or for the lines of the batch file: `count` of each, or one per
+// value of a sweep. `random_seed` replaces a seed of -1. Throws BadInput for bad options.
 EditPlan plan_edits(const EditConfig& config,
                     const diffusion::RewardBranchConfig& axes,
                     uint64_t random_seed,
                     const Warn& warn);
 
-// InstructPix2Pix's size rule: the longer side about `resolution`, both multiples of `unit` (64
-// pixels of Stable Diffusion; eight latent elements).
+// InstructPix2Pix's size rule: the longer side is about `resolution`, both sides are multiples of
+// `unit` (8 latent elements: 64 pixels for Stable Diffusion).
 struct PixelSize {
   int64_t width, height;
 };
 PixelSize edit_size(int64_t width, int64_t height, int64_t resolution, int64_t unit);
 
-// The largest middle part of that shape, resized. image: [C, H, W] -> [C, height, width]
+// The largest centred crop of this aspect ratio, resized. image: [C, H, W] -> [C, height, width]
 at::Tensor fitted_middle(const at::Tensor& image, const PixelSize& size);
 
 }  // namespace tools

@@ -8,52 +8,52 @@ namespace {
 void declare_what(Options& options, EditConfig& c) {
   options.group("What");
   declare_model(options, c.checkpoint);
-  options.list("image", c.image, "the image to edit: a file, a folder or a pattern; several times");
+  options.list("image", c.image, "the image to edit: a file, a folder or a pattern; repeatable");
   options.short_name("image", 'i');
-  options.text("instruction", c.instruction, "what to do: \"make the circle red\"");
+  options.text("instruction", c.instruction, "the instruction: \"make the circle red\"");
   options.short_name("instruction", 'e');
-  options.text("negative_prompt", c.negative_prompt, "what to steer away from");
-  options.text("batch", c.batch, "file of edits, .jsonl or .csv, with settings of their own");
-  options.rare().text("image_dir", c.image_dir, "where the batch's images lie [beside the file]");
-  options.integer("count", c.count, "edits of each image", 1, 1'000'000);
+  options.text("negative_prompt", c.negative_prompt, "negative prompt of the guidance");
+  options.text("batch", c.batch, "file of edits with their settings, .jsonl or .csv");
+  options.rare().text("image_dir", c.image_dir, "folder of the batch's images [that of the file]");
+  options.integer("count", c.count, "edits per image", 1, 1'000'000);
   options.short_name("count", 'n');
-  options.integer("seed", c.seed, "of the first edit, then counting up; -1: random", -1);
-  options.text("mask", c.mask, "image: white is edited, black is kept to the pixel");
+  options.integer("seed", c.seed, "seed of the first edit; the next ones count up; -1: random", -1);
+  options.text("mask", c.mask, "mask image: white is edited, black stays exactly as it is");
 }
 
 void declare_request(Options& options, EditConfig& c) {
-  options.group("Reward asked for");
+  options.group("Requested reward");
   options.text("request", c.request,
                "5,5,5 in the model's order, or AXIS=5,AXIS=4; none [the highest on every axis]");
-  options.text("request_low", c.request_low, "what --request_scale steers away from: 0,0,0; none");
-  options.number("request_scale", c.request_scale, "guidance by reward; 1: none", 0, 100);
-  options.rare().text("feedback", c.feedback, "words on what went wrong, of models that read them");
-  options.text("sweep", c.sweep, "AXIS or all: one edit at each value of the request; a gallery");
-  options.rare().integer("sweep_points", c.sweep_points, "values of a sweep, lowest to highest", 2,
-                         1000);
+  options.text("request_low", c.request_low, "negative request for --request_scale: 0,0,0; none");
+  options.number("request_scale", c.request_scale, "scale of guidance by reward; 1: none", 0, 100);
+  options.rare().text("feedback", c.feedback, "feedback on flaws, for models with such an input");
+  options.text("sweep", c.sweep, "AXIS or all: one edit per value of the request, and a gallery");
+  options.rare().integer("sweep_points", c.sweep_points, "number of values of a sweep", 2, 1000);
 }
 
 void declare_how(Options& options, EditConfig& c) {
   options.group("How");
   options.integer("steps", c.steps, "sampling steps", 1, 1000);
-  options.number("cfg_text", c.cfg_text, "guidance by the instruction; up to 1: none", 0, 100);
-  options.number("cfg_image", c.cfg_image, "how closely to keep to the image; below 1: none", 0,
+  options.number("cfg_text", c.cfg_text, "scale of guidance by the instruction; up to 1: none", 0,
                  100);
+  options.number("cfg_image", c.cfg_image, "scale of guidance by the image; below 1: none", 0, 100);
   options.number("strength", c.strength,
-                 "below 1: begins at the image with so much of the noise, in fewer steps", 0.001,
-                 1);
+                 "below 1: starts from the image with less noise, in fewer steps", 0.001, 1);
   options.text(
       "sampling_method", c.sampling_method,
-      diffusion::sampler_flags() + "; with _karras, ..; or diffusers' class [the model's]");
+      diffusion::sampler_flags() + "; suffix _karras, ..; or diffusers' class [the model's]");
   options.integer("resolution", c.resolution,
-                  "of the longer side, cut to InstructPix2Pix's rule [the model's]", 0, 8192);
-  options.text("size", c.size, "WIDTHxHEIGHT: stretched to it, in place of the rule");
-  options.integer("batch_size", c.batch_size, "images at a time; equal sizes, equal bits", 1, 4096);
+                  "longer side in pixels, for InstructPix2Pix's size rule [the model's]", 0, 8192);
+  options.text("size", c.size, "WIDTHxHEIGHT to resize the image to, instead of the size rule");
+  options.integer("batch_size", c.batch_size,
+                  "images computed together; equal sizes give equal bits", 1, 4096);
   options.short_name("batch_size", 'b');
-  options.text("max_memory", c.max_memory, "chooses batch_size and tiling so that it fits: 12GB");
+  options.text("max_memory", c.max_memory,
+               "memory limit, such as 12GB: sets batch_size and tiling");
   options.rare().number("eta", c.eta, "noise of DDIM and TCD", 0, 1);
-  options.rare().number("guidance_rescale", c.guidance_rescale, "0..1, against washed-out images",
-                        0, 1);
+  options.rare().number("guidance_rescale", c.guidance_rescale,
+                        "0 to 1: rescales guidance against overexposed images", 0, 1);
   options.rare().text("timestep_spacing", c.timestep_spacing,
                       "leading, trailing or linspace [the model's]");
   options.rare().flag("vae_tiling", c.vae_tiling,
@@ -63,18 +63,20 @@ void declare_how(Options& options, EditConfig& c) {
 
 void declare_rest(Options& options, EditConfig& c) {
   options.group("Best of several");
-  options.integer("best_of", c.best_of, "candidates an edit; the best by --reward is kept", 1,
+  options.integer("best_of", c.best_of, "candidates per edit; the best by --reward is written", 1,
                   10'000);
-  options.text("reward", c.reward, "aesthetic, or weighted: aesthetic=1,clip_score=0.1");
+  options.text("reward", c.reward, "reward names, with weights: aesthetic=1,clip_score=0.1");
   options.short_name("reward", 'r');
-  options.rare().text("caption", c.caption, "of the edited image, for rewards [the instruction]");
+  options.rare().text("caption", c.caption,
+                      "caption of the edited image, for rewards [the instruction]");
   declare_reward_sources(options, c.sources, Rarity::kRare, Rarity::kRare);
   options.group("Files");
   options.text("output", c.output, "file of a single edit");
   options.text("output_dir", c.output_dir, "folder of the edits and results.jsonl");
   options.short_name("output_dir", 'o');
-  options.flag("gallery", c.gallery, "before and after as an offline page, gallery.html");
-  options.flag("resume", c.resume, "pass over edits whose file is there");
+  options.flag("gallery", c.gallery,
+               "write gallery.html, an offline page of images before and after");
+  options.flag("resume", c.resume, "skip edits whose file exists");
 }
 
 }  // namespace
@@ -84,7 +86,7 @@ void declare_edit(Options& options, EditConfig& config) {
   declare_request(options, config);
   declare_how(options, config);
   declare_rest(options, config);
-  // As diffusers and other tools name them.
+  // Names in diffusers and other tools.
   options.alias("input", "image");
   options.alias("edit", "instruction");
   options.alias("prompt", "instruction");

@@ -1,6 +1,6 @@
 #pragma once
 
-// What `laurel edit` is told.
+// The options of `laurel edit`.
 
 #include <string>
 #include <vector>
@@ -16,22 +16,22 @@ struct EditConfig {
   ModelConfig checkpoint;
   std::vector<std::string> image;  // files, folders or patterns
   std::string instruction, negative_prompt;
-  std::string batch, image_dir;  // a file of edits; where its images lie, "": beside it
+  std::string batch, image_dir;  // a file of edits; folder of its images, "": that of the file
   std::string output;            // file of a single edit
   std::string output_dir = "edits";
   int64_t count = 1, seed = 0;
   std::string request = "auto";  // "5,5,5", "axis=5,other=4", "none"; auto: the highest
   std::string request_low = "none";
   double request_scale = 1;
-  std::string feedback = "auto";  // "None; None; None", as the published model wants it
+  std::string feedback = "auto";  // "None; None; None", as the published model expects
   std::string sweep;              // an axis, or "all"; "": none
   int64_t sweep_points = 6;
   double cfg_text = 7.5, cfg_image = 1.5, guidance_rescale = 0, strength = 1, eta = 0;
   int64_t steps = 30;
   std::string sampling_method, timestep_spacing;
-  int64_t resolution = 0;  // of the longer side; 0: the model's own
-  std::string size;        // "512x384": the image is stretched to it
-  std::string mask;        // white: edited, black: kept
+  int64_t resolution = 0;  // of the longer side; 0: the model's
+  std::string size;        // "512x384": the image is resized to it
+  std::string mask;        // white: edited, black: unchanged
   std::string max_memory;  // "12GB"; empty: no limit
   int64_t batch_size = 4;
   int64_t best_of = 1;

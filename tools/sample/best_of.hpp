@@ -14,8 +14,8 @@ struct BestCandidate {
   at::Tensor scores;  // [M] raw; undefined without rewards
 };
 
-// The candidate with the largest weighted reward; without rewards the first. Scores are those of
-// the image as it is written: rounded to 8 bits. images: [n, 3, H, W] in [0, 1]
+// The candidate with the largest weighted reward; the first one without rewards. Candidates are
+// scored as they are written, rounded to 8 bits. images: [n, 3, H, W] in [0, 1]
 BestCandidate best_candidate(const std::vector<rewards::WeightedReward>& rewards,
                              const at::Tensor& images,
                              const std::string& prompt);

@@ -1,4 +1,4 @@
-// laurel sample: prompts -> images.
+// laurel sample: samples images from prompts.
 
 #include "tools/sample/command.hpp"
 
@@ -52,7 +52,7 @@ diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
   return pipeline;
 }
 
-// What the command works on.
+// The state of the command.
 struct SampleRun {
   SampleConfig config;
   std::vector<SamplePrompt> prompts;
@@ -65,7 +65,7 @@ struct SampleRun {
   std::shared_ptr<LoraShelf> shelf = std::make_shared<LoraShelf>();  // of the prompts' tags
 };
 
-// Latents decide what was left open: the size, and the number of images a prompt.
+// With --latents, sets what the user left open: the size, and the number of images per prompt.
 void resolve_latents(SampleRun& run, bool count_given) {
   auto& config = run.config;
   if (config.latents.empty()) return;
@@ -92,13 +92,13 @@ void check_latents(const SampleRun& run) {
   }
 }
 
-// Before the first image, not when a prompt's turn comes.
+// Checks the LoRAs of all prompts before the first image.
 void check_tagged_loras(SampleRun& run) {
   const diffusion::LoraTarget target = diffusion::lora_target(run.pipeline);
   for (const auto& job : run.jobs) diffusion::check_loras(target, run.shelf->uses(job.loras));
 }
 
-// Weighted prompts are cut into chunks; of plain ones a warning says what is cut off.
+// Counts the chunks of weighted prompts; warns of truncated plain prompts.
 void resolve_prompts(SampleRun& run) {
   if (run.config.prompt_weighting) {
     for (auto& prompt : run.prompts) {
@@ -109,14 +109,14 @@ void resolve_prompts(SampleRun& run) {
   }
   const auto texts = unique_texts(run.prompts);
   for (const auto& warning : data::truncation_warnings(run.pipeline.tokenizer, texts))
-    std::cerr << "warning: " << warning << " (--prompt-weighting reads long prompts)\n";
+    std::cerr << "warning: " << warning << " (--prompt-weighting supports long prompts)\n";
   if (std::any_of(texts.begin(), texts.end(), diffusion::has_weights)) {
-    std::cerr << "note: weights such as (word:1.2) are read as plain text; --prompt-weighting "
-                 "reads them as A1111 does\n";
+    std::cerr << "note: weights such as (word:1.2) are plain text; --prompt-weighting parses them "
+                 "as A1111 does\n";
   }
 }
 
-// The candidates of a group of jobs, in order.
+// The requests for all candidates of a group of jobs, in order.
 std::vector<diffusion::ImageRequest> requests_of(const SampleRun& run,
                                                  const std::vector<size_t>& group) {
   std::vector<diffusion::ImageRequest> requests;
@@ -161,7 +161,7 @@ void run_group(const SampleRun& run,
   diffusion::GenerateOptions options = options_of(run, first);
   options.micro_batch = micro_batch_of(run.config, requests.size());
   options.sampler.on_step = [&](int64_t) { progress.advance(); };
-  diffusion::Pipeline pipeline = run.pipeline;  // a copy shares the weights that stay
+  diffusion::Pipeline pipeline = run.pipeline;  // the copy shares unchanged weights
   if (!first.loras.empty()) diffusion::apply_loras(pipeline, run.shelf->uses(first.loras));
   diffusion::generate(pipeline, requests, options, [&](const diffusion::GeneratedBatch& batch) {
     for (int64_t row = 0; row < batch.images.size(0); ++row) {
@@ -175,8 +175,8 @@ void run_group(const SampleRun& run,
   });
 }
 
-// Calls of the network, each a step of the progress bar. Throws BadInput for steps that do not fit
-// the schedule.
+// The number of network calls, each a step of the progress bar. Throws BadInput for steps that do
+// not fit the schedule.
 int64_t total_calls(const SampleRun& run, const std::vector<std::vector<size_t>>& groups) {
   const auto schedule = diffusion::make_schedule(run.pipeline.scheduler);
   int64_t total = 0;
@@ -209,7 +209,7 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
     options.base.extra.push_back({"Spacing", config.timestep_spacing});
   const auto loras = lora_text(parse_lora_choices(config.lora, config.lora_scale, config.lora_dir));
   if (!loras.empty()) options.base.extra.push_back({"Lora", loras});
-  for (const auto& [name, value] : condition_notes(config.conditions, run.pipeline))
+  for (const auto& [name, value] : condition_parameters(config.conditions, run.pipeline))
     options.base.extra.push_back({name, value});
   options.base.extra.push_back({"laurel", kVersion});
   return options;
@@ -219,7 +219,7 @@ std::string images_text(size_t count) {
   return std::to_string(count) + (count == 1 ? " image" : " images");
 }
 
-// The file whose hash names the model: the single file, or the UNet's.
+// The file whose hash identifies the model: the single file, or the UNet's.
 fs::path weights_of(const SampleRun& run) {
   const fs::path& source = run.pipeline.source;
   if (run.config.unet.empty() && fs::is_regular_file(source)) return source;
@@ -246,12 +246,12 @@ void make_images(const SampleRun& run, const Placement& placement) {
   std::cout << images_text(run.jobs.size()) << " in "
             << (fs::path(run.config.output_dir) / "").string() << ", "
             << data::short_number(std::round(seconds * 10) / 10) << " s ("
-            << data::short_number(std::round(rate * 100) / 100) << " a second)\n";
+            << data::short_number(std::round(rate * 100) / 100) << " per second)\n";
   if (const std::string scores = writer.score_summary(); !scores.empty())
     std::cout << scores << "\n";
 }
 
-// Chooses batch size and tiling by the job with the most pixels.
+// Chooses batch size and tiling for the job with the most pixels.
 void fit_memory(SampleRun& run, at::Device device) {
   SampleConfig& config = run.config;
   const auto elements = [&](const SampleJob& job) {
@@ -280,7 +280,7 @@ void check_sample(const SampleConfig& config) {
   if (!config.max_memory.empty()) data::parse_bytes(config.max_memory, "max_memory");
 }
 
-// The model, with what it and its files decide where the user did not.
+// Loads the model, then sets the options that the user left open.
 void open_run(SampleRun& run, const Options& options, at::Device device) {
   SampleConfig& config = run.config;
   run.pipeline = load_model(config, device);
@@ -299,7 +299,7 @@ void plan_run(SampleRun& run) {
   run.jobs = plan_jobs(run.prompts, run.config, std::random_device{}() & 0x7FFFFFFF);
   std::set<std::string> warnings;
   for (const auto& job : run.jobs) {
-    diffusion::latent_shape(run.pipeline, job.height, job.width);  // refuses what does not fit
+    diffusion::latent_shape(run.pipeline, job.height, job.width);  // throws for a bad size
     warnings.insert(guidance_warning(run.pipeline.source, job.cfg_scale));
   }
   for (const auto& warning : warnings)
@@ -311,28 +311,30 @@ void plan_run(SampleRun& run) {
 int sample_command(const std::vector<std::string>& arguments) {
   SampleRun run;
   SampleConfig& config = run.config;
-  Options options("sample", "Prompts to images (PNG with the settings in its `parameters` text).",
+  Options options("sample",
+                  "Samples images from prompts (PNG files with the settings in their `parameters` "
+                  "text).",
                   "[PROMPT...]");
   declare_sample(options, config);
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
   config.prompt.insert(config.prompt.end(), parsed.positional.begin(), parsed.positional.end());
   check_sample(config);
-  run.prompts = read_sample_prompts(config);  // refuses bad prompts before a model is loaded
+  run.prompts = read_sample_prompts(config);  // throws for bad prompts before a model is loaded
   const Placement placement = open_device(config.device);
   open_run(run, options, placement.device);
   plan_run(run);
   if (!config.max_memory.empty() || !placement.device.is_cpu()) fit_memory(run, placement.device);
   data::write_file(fs::path(config.output_dir) / "config.toml", options.resolved());
   const std::string batch = std::to_string(micro_batch_of(config, kMicroBatch));
-  with_advice("laurel sample", "--batch_size (now " + batch + ") or the size, or take --vae_tiling",
+  with_advice("laurel sample", "--batch_size (now " + batch + ") or the size, or use --vae_tiling",
               [&] { make_images(run, placement); });
   return 0;
 }
 
 }  // namespace
 
-const Command kSample{"sample", "turn prompts into images; keep the best of several",
+const Command kSample{"sample", "sample images from prompts; keep the best of several",
                       sample_command};
 
 }  // namespace tools

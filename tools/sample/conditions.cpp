@@ -38,15 +38,16 @@ TwoNumbers two_numbers(const std::string& text, char between, const char* key, c
 }
 
 void declare_conditions(Options& options, ConditionConfig& c) {
-  options.text("image", c.image, "file: the image that an InstructPix2Pix model changes");
+  options.text("image", c.image, "file of the image to edit, for an InstructPix2Pix model");
   options.number("image_guidance_scale", c.image_guidance_scale,
-                 "InstructPix2Pix: how closely to keep to --image", 0, 100);
+                 "InstructPix2Pix: guidance scale towards --image", 0, 100);
   options.rare().number("guidance_rescale", c.guidance_rescale,
-                        "0..1, against washed-out v-prediction images", 0, 1);
+                        "0 to 1: rescales guidance against overexposed v-prediction images", 0, 1);
   options.rare().text("original_size", c.original_size,
-                      "SDXL: as if cut from an image of WIDTHxHEIGHT [the image's own]");
-  options.rare().text("target_size", c.target_size, "SDXL: the size aimed at [the image's own]");
-  options.rare().text("crop_top_left", c.crop_top_left, "SDXL: where it was cut, TOP,LEFT [0,0]");
+                      "SDXL: size WIDTHxHEIGHT before cropping [the image's]");
+  options.rare().text("target_size", c.target_size, "SDXL: target size WIDTHxHEIGHT [the image's]");
+  options.rare().text("crop_top_left", c.crop_top_left,
+                      "SDXL: position of the crop, TOP,LEFT [0,0]");
   options.alias("image_cfg_scale", "image_guidance_scale");
   options.alias("crops_coords_top_left", "crop_top_left");
 }
@@ -59,7 +60,7 @@ diffusion::SizeConditions size_conditions(const ConditionConfig& c,
   const bool given = !c.original_size.empty() || !c.target_size.empty() || !c.crop_top_left.empty();
   if (given && !diffusion::is_xl(pipeline)) {
     throw BadInput("--original_size, --target_size, --crop_top_left: " + pipeline.class_name +
-                   " does not read them; leave them out, or name an SDXL model");
+                   " has no size conditions; omit them, or give an SDXL model");
   }
   return {.original_height = original.second,
           .original_width = original.first,
@@ -74,11 +75,11 @@ at::Tensor source_image(const ConditionConfig& c, const diffusion::Pipeline& pip
   if (c.image.empty()) {
     if (!edits) return {};
     throw BadInput("--image: " + pipeline.class_name +
-                   " changes an image: expected one, found none; give --image FILE");
+                   " edits an image: expected one, found none; give --image FILE");
   }
   if (!edits) {
     throw BadInput("--image: " + pipeline.class_name +
-                   " makes images from text alone; leave it out, or name an InstructPix2Pix model");
+                   " is a text-to-image model; omit --image, or give an InstructPix2Pix model");
   }
   return data::read_image(c.image);
 }
@@ -108,21 +109,21 @@ at::Tensor fitted_image(const at::Tensor& image, int64_t height, int64_t width) 
                       shrinks ? data::ResizeKind::kArea : data::ResizeKind::kBicubic);
 }
 
-std::vector<std::pair<std::string, std::string>> condition_notes(
+std::vector<std::pair<std::string, std::string>> condition_parameters(
     const ConditionConfig& c, const diffusion::Pipeline& pipeline) {
-  std::vector<std::pair<std::string, std::string>> notes;
+  std::vector<std::pair<std::string, std::string>> entries;
   if (diffusion::edits_images(pipeline)) {
-    notes.emplace_back("Image CFG scale", data::short_number(c.image_guidance_scale));
-    notes.emplace_back("Image", std::filesystem::path(c.image).filename().string());
+    entries.emplace_back("Image CFG scale", data::short_number(c.image_guidance_scale));
+    entries.emplace_back("Image", std::filesystem::path(c.image).filename().string());
   }
   if (c.guidance_rescale > 0)
-    notes.emplace_back("CFG rescale", data::short_number(c.guidance_rescale));
+    entries.emplace_back("CFG rescale", data::short_number(c.guidance_rescale));
   for (const auto& [name, value] :
        {std::pair{"Original size", &c.original_size}, std::pair{"Target size", &c.target_size},
         std::pair{"Crop top left", &c.crop_top_left}}) {
-    if (!value->empty()) notes.emplace_back(name, *value);
+    if (!value->empty()) entries.emplace_back(name, *value);
   }
-  return notes;
+  return entries;
 }
 
 }  // namespace tools

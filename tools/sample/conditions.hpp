@@ -1,7 +1,6 @@
 #pragma once
 
-// What conditions the images of `laurel sample` beside prompts: a source image, sizes, the ways of
-// guidance.
+// Conditions of `laurel sample` other than prompts: source image, sizes, guidance.
 
 #include <ATen/core/Tensor.h>
 
@@ -12,7 +11,7 @@
 
 namespace tools {
 
-// "1024x768", "0,64"; zeros for "". Throws BadInput naming --key and the form.
+// Parses "1024x768" or "0,64"; zeros for "". Throws BadInput with --key and the expected form.
 struct TwoNumbers {
   int64_t first = 0, second = 0;
 };
@@ -27,23 +26,24 @@ struct ConditionConfig {
 };
 void declare_conditions(Options& options, ConditionConfig& c);
 
-// SDXL's sizes. Throws BadInput for a text of another form, or when the model reads none.
+// SDXL's size conditions. Throws BadInput for a text of another form, and for another model.
 diffusion::SizeConditions size_conditions(const ConditionConfig& c,
                                           const diffusion::Pipeline& pipeline);
 
-// The image to edit, [3, H, W]; undefined without --image. Throws BadInput when an editing model
-// has none, and when another model has one.
+// The image to edit, [3, H, W]; undefined without --image. Throws BadInput for an editing model
+// without an image, and for another model with one.
 at::Tensor source_image(const ConditionConfig& c, const diffusion::Pipeline& pipeline);
-// A file of initial noise: its only tensor, or "latents". -> [N, channels, h, w] fp32
+// Reads a file of initial noise: its only tensor, or "latents". -> [N, channels, h, w] fp32
 at::Tensor read_latents(const std::string& path, int64_t channels);
 
-// The largest multiple of the VAE's factor that is in `pixels`, at least one.
+// The largest multiple of the VAE's factor up to `pixels`, at least one factor.
 int64_t fitted_side(int64_t pixels, const diffusion::Pipeline& pipeline);
-// `image` at that size; undefined stays so.
+// `image` resized; undefined for an undefined image.
 at::Tensor fitted_image(const at::Tensor& image, int64_t height, int64_t width);
 
-// What the pictures' parameters say of all this, as stable-diffusion-webui names it.
-std::vector<std::pair<std::string, std::string>> condition_notes(
+// The entries about these conditions in the images' generation parameters, by
+// stable-diffusion-webui's names.
+std::vector<std::pair<std::string, std::string>> condition_parameters(
     const ConditionConfig& c, const diffusion::Pipeline& pipeline);
 
 }  // namespace tools

@@ -34,12 +34,12 @@ std::string guidance_warning(const std::filesystem::path& model, double cfg_scal
   if (!record.value("guidance_embedded", true)) {
     if (cfg_scale <= 1) return "";
     return "cfg_scale " + data::short_number(cfg_scale) + ": the model has guidance " +
-           data::short_number(low) + " in its weights; more on top overdoes it, take --cfg-scale 1";
+           data::short_number(low) + " in its weights; use --cfg-scale 1 to avoid guiding twice";
   }
   if (cfg_scale >= low && cfg_scale <= high) return "";
   return "cfg_scale " + data::short_number(cfg_scale) +
          ": the model was distilled for guidance scales of " + data::short_number(low) + " to " +
-         data::short_number(high) + "; outside them its images are guesses";
+         data::short_number(high) + "; outside this range it was not trained";
 }
 
 }  // namespace tools

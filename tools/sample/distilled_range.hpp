@@ -1,6 +1,6 @@
 #pragma once
 
-// What a distilled model says of itself, beside it: distillation.json.
+// distillation.json in a distilled model's folder: the guidance scales it was distilled for.
 
 #include <filesystem>
 #include <string>
@@ -13,8 +13,8 @@ void write_distilled_range(const std::filesystem::path& model,
                            const finetune::DistillConfig& config,
                            const std::string& teacher);
 
-// A warning when the model was distilled for other guidance scales; empty where they fit, and where
-// the model says nothing.
+// A warning when the model was distilled for other guidance scales; empty when they fit, and for a
+// model without distillation.json.
 std::string guidance_warning(const std::filesystem::path& model, double cfg_scale);
 
 }  // namespace tools

@@ -42,8 +42,8 @@ void add_embeddings(const std::vector<std::string>& given,
     const fs::path path = equals == one.npos ? one : one.substr(equals + 1);
     if (!fs::exists(path)) {
       throw data::BadInput("--embedding " + one +
-                           ": expected a file or a folder of textual inversions, found nothing " +
-                           "there; check the path");
+                           ": expected a file or a folder of textual inversions, found nothing; " +
+                           "check the path");
     }
     if (!fs::is_directory(path)) {
       diffusion::add_embedding(pipeline, diffusion::read_embedding(path, name));

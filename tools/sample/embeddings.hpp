@@ -9,9 +9,9 @@
 
 namespace tools {
 
-// Each of `given` is FILE, NAME=FILE, or a folder like A1111's embeddings/, of which those files
-// are read whose name stands in one of `texts`. Throws BadInput as diffusion::read_embedding and
-// add_embedding do, and when there is nothing at a path.
+// Each of `given` is FILE, NAME=FILE, or a folder like A1111's embeddings/, of which the files
+// whose name occurs in one of `texts` are read. Throws BadInput as diffusion::read_embedding and
+// add_embedding do, and for a missing path.
 void add_embeddings(const std::vector<std::string>& given,
                     const std::vector<std::string>& texts,
                     diffusion::Pipeline& pipeline);

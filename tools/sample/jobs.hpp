@@ -1,6 +1,6 @@
 #pragma once
 
-// The images that `laurel sample` makes of its prompts.
+// The jobs of `laurel sample`: one per image to write.
 
 #include <ATen/core/Tensor.h>
 
@@ -13,19 +13,19 @@
 
 namespace tools {
 
-// One image to write, with the settings of its prompt's line where it has some.
+// One image to write. Settings of the prompt's line replace those of the command.
 struct SampleJob {
   std::string prompt, negative_prompt;
-  uint64_t seed = 0;  // of the first of its candidates, then counting up
+  uint64_t seed = 0;  // of the first candidate; the next ones count up
   int64_t height = 0, width = 0, steps = 0;
   double cfg_scale = 0;
-  int64_t chunks = 1;               // runs of the text encoder that its longer text takes
-  std::string written_prompt{};     // with its <lora:...> tags, which `prompt` lacks
-  std::vector<LoraChoice> loras{};  // of its tags
+  int64_t chunks = 1;               // runs of the text encoder for the longer text
+  std::string written_prompt{};     // with the <lora:...> tags, which `prompt` lacks
+  std::vector<LoraChoice> loras{};  // of the tags
 };
 
-// What the model decides where the user did not: the source image the size, an LCM its four steps
-// and its scale (the defaults of diffusers' LatentConsistencyModelPipeline).
+// Sets what the user left open: the size, to that of the source image; for an LCM, 4 steps and
+// scale 8.5 (the defaults of diffusers' LatentConsistencyModelPipeline).
 struct GivenOptions {
   bool steps = false, cfg_scale = false;
 };
@@ -34,20 +34,20 @@ void resolve_family(SampleConfig& config,
                     const at::Tensor& image,
                     const diffusion::Pipeline& pipeline);
 
-// Images that are computed together unless --batch_size says otherwise.
+// Default number of images computed together.
 constexpr int64_t kMicroBatch = 8;
 int64_t micro_batch_of(const SampleConfig& config, size_t requests);
 
-// Each prompt `config.count` times. `random_seed` stands in for a seed of -1.
+// `config.count` jobs per prompt. `random_seed` replaces a seed of -1.
 std::vector<SampleJob> plan_jobs(const std::vector<SamplePrompt>& prompts,
                                  const SampleConfig& config,
                                  uint64_t random_seed);
 
-// Jobs that can be computed together, by index; those of one size, steps, guidance, length of text
-// and set of LoRAs. In order of their first.
+// Groups, as indices, of jobs that can be computed together: of equal size, steps, guidance, text
+// length and LoRAs. Ordered by their first job.
 std::vector<std::vector<size_t>> group_jobs(const std::vector<SampleJob>& jobs);
 
-// The number that the next image of a folder gets: one above the highest "<number>-<seed>.png".
+// The number of the next image in a folder: one above the highest "<number>-<seed>.png".
 int64_t next_number(const std::string& folder);
 
 // "00012-345.png"

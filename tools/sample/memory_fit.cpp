@@ -14,20 +14,20 @@
 namespace tools {
 namespace {
 
-constexpr int64_t kPixelUnit = 64;     // of the sizes that are told
-constexpr int64_t kLargePixels = 256;  // images beyond that are measured at half their sides
+constexpr int64_t kPixelUnit = 64;     // of suggested sizes
+constexpr int64_t kLargePixels = 256;  // larger images are measured at half their sides
 
-// Bytes that making images takes at its most, beside what is resident before.
+// Peak memory of sampling, in bytes, above what is resident before.
 struct Need {
-  double tensors = 0;  // of tensors
-  double beside = 0;   // of the matrix libraries, as far as the process grew
+  double tensors = 0;
+  double beside = 0;  // of the matrix libraries, from the growth of the process
 };
 
 at::Device device_of(const diffusion::Pipeline& pipeline) {
   return pipeline.unet.conv_in.weight.device();
 }
 
-// Of `images` images of one step, `shrink` times smaller.
+// The memory of `images` images in one step, with sides divided by `shrink`.
 Need need_of(const diffusion::Pipeline& pipeline,
              diffusion::GenerateOptions options,
              diffusion::ImageRequest request,
@@ -72,7 +72,8 @@ std::string size_that_fits(int64_t width, int64_t height, double share) {
     return static_cast<int64_t>(side * static_cast<double>(pixels)) / kPixelUnit * kPixelUnit;
   };
   const int64_t w = smaller(width), h = smaller(height);
-  if (w <= 0 || h <= 0) return "no smaller image fits either: allow more, or a smaller model";
+  if (w <= 0 || h <= 0)
+    return "no smaller image fits either: raise the limit, or use a smaller model";
   return "what would fit: about " + std::to_string(w) + "x" + std::to_string(h);
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// What `laurel sample` is asked for.
+// The options of `laurel sample`.
 
 #include <cstdint>
 #include <string>
@@ -18,14 +18,14 @@ struct SampleConfig {
   ModelConfig checkpoint;
   std::string unet;                    // folder of a finetuned UNet; "": the model's
   std::vector<std::string> lora;       // FILE or FILE=WEIGHT
-  double lora_scale = 1.0;             // of those without a weight
-  std::string lora_dir;                // where names and <lora:name:weight> are found
+  double lora_scale = 1.0;             // weight of LoRAs without one
+  std::string lora_dir;                // folder for names and <lora:name:weight>
   std::vector<std::string> embedding;  // FILE, NAME=FILE or a folder of textual inversions
   std::vector<std::string> prompt;
   std::string prompts;  // file
   std::string negative_prompt;
-  int64_t count = 1;  // images a prompt
-  int64_t seed = 0;   // of a prompt's first image, then counting up; -1: random
+  int64_t count = 1;  // images per prompt
+  int64_t seed = 0;   // of a prompt's first image; the next ones count up; -1: random
   int64_t steps = 20;
   double cfg_scale = 5.0;
   ConditionConfig conditions;
@@ -40,7 +40,7 @@ struct SampleConfig {
   std::string max_memory;             // "12GB"; "": no limit
   int64_t vae_tile_size = 0;          // pixels, 0: the VAE's own
   std::string latents, save_latents;  // safetensors files
-  int64_t best_of = 1;                // candidates an image
+  int64_t best_of = 1;                // candidates per image
   std::string reward;                 // specification: "aesthetic=1,clip_score=0.5"
   std::string output_dir = "samples";
   DeviceConfig device;

@@ -36,8 +36,8 @@ std::vector<SamplePrompt> read_sample_prompts(const SampleConfig& config) {
     prompts.push_back({line, tagged.prompt, line.negative_prompt.value_or(negative), tagged.loras});
     if (!take_lora_tags(prompts.back().negative_prompt, config.lora_dir, line.where).loras.empty())
       throw data::BadInput(line.where +
-                           ": a <lora:...> tag in the negative prompt; LoRAs act on the whole "
-                           "image, put it into the prompt");
+                           ": expected no <lora:...> tag in the negative prompt, found one; a LoRA "
+                           "applies to the whole image: put the tag into the prompt");
   }
   return prompts;
 }

@@ -62,10 +62,10 @@ void SampleWriter::save_latents(const std::string& path) const {
   std::string seeds;
   for (const auto& [job, kept] : kept_) {
     if (!initial.empty() && kept.value.initial.sizes() != initial[0].sizes()) {
-      throw data::BadInput(
-          path + ": --save_latents: expected images of one size, found latents of " +
-          data::shape_text(initial[0].sizes()) + " and " +
-          data::shape_text(kept.value.initial.sizes()) + "; save them in two runs");
+      throw data::BadInput(path +
+                           ": --save_latents: expected images of one size, found latents of " +
+                           data::shape_text(initial[0].sizes()) + " and " +
+                           data::shape_text(kept.value.initial.sizes()) + "; use one run per size");
     }
     initial.push_back(kept.value.initial);
     latents.push_back(kept.value.latents);

@@ -1,6 +1,6 @@
 #pragma once
 
-// From generated candidates to files: scores, picks the best, writes.
+// Writes generated images: scores the candidates and writes the best one.
 
 #include <future>
 #include <map>
@@ -16,15 +16,15 @@ namespace tools {
 
 struct WriterOptions {
   std::string output_dir;
-  int64_t first_number = 0;  // of the first job's file
+  int64_t first_number = 0;  // number of the first job's file
   int64_t best_of = 1;
   std::vector<rewards::WeightedReward> rewards{};  // may be empty when best_of is 1
-  data::ImageParameters base{};                    // what all images have in common
-  // The SHA-256 of the weights, from a thread of its own; not valid: base.model_hash stands.
+  data::ImageParameters base{};                    // the parameters that all images share
+  // SHA-256 of the weights, computed by another thread; if not valid, base.model_hash is used.
   std::shared_future<std::string> model_digest{};
 };
 
-// Takes candidates in any order; an image is written when its last candidate has come.
+// Takes candidates in any order; writes an image once it has its last candidate.
 class SampleWriter {
  public:
   SampleWriter(std::vector<SampleJob> jobs, WriterOptions options);
@@ -35,12 +35,12 @@ class SampleWriter {
   };
   void take(size_t job, int64_t candidate, Candidate value);
 
-  // The latents of the images that were kept, in the order of the jobs: initial [N, C, h, w] and x0
-  // alike. Throws BadInput when they differ in size.
+  // Writes the latents of the written images, in the order of the jobs: initial noise and x0, both
+  // [N, C, h, w]. Throws BadInput when they differ in size.
   void save_latents(const std::string& path) const;
 
   size_t written() const { return kept_.size(); }
-  // A line of each reward's mean over the images, "" without rewards.
+  // One line with each reward's mean over the images; "" without rewards.
   std::string score_summary() const;
 
  private:

@@ -190,7 +190,7 @@ TEST_F(Gallery, BadInputIsNamed) {
   EXPECT_NE(fault({}).find("expected a run folder"), std::string::npos);
   EXPECT_NE(fault({at("nowhere")}).find("nowhere"), std::string::npos);
   fs::create_directories(at("empty"));
-  EXPECT_NE(fault({at("empty")}).find("no images"), std::string::npos);
+  EXPECT_NE(fault({at("empty")}).find("found no image"), std::string::npos);
   data::write_file(at("file.txt"), "x");
   EXPECT_NE(fault({at("file.txt")}).find("expected a folder"), std::string::npos);
   data::write_file(at("bad/x.png"), "x");

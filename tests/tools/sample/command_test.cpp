@@ -182,7 +182,7 @@ TEST(Sample, TakesTextualInversionsAndTiles) {
   EXPECT_EQ(image(3).sizes(), at::IntArrayRef({3, 24, 40}));
   EXPECT_FALSE(at::equal(image(3), image(4)));
   EXPECT_NE(failure({"a", "--embedding", other}).find("found 24"), std::string::npos);
-  EXPECT_NE(failure({"a", "--embedding", "x=/nowhere.pt"}).find("found nothing there"),
+  EXPECT_NE(failure({"a", "--embedding", "x=/nowhere.pt"}).find("found nothing; check the path"),
             std::string::npos);
 }
 

@@ -51,7 +51,7 @@ TEST(SourceImage, GoesWithEditingModelsAlone) {
   EXPECT_NE(refusal([&] { tools::source_image(config, tests::tiny_ip2p()); }).find("give --image"),
             std::string::npos);
   config.image = "somewhere.png";
-  EXPECT_NE(refusal([&] { tools::source_image(config, tests::tiny_sdxl()); }).find("leave it out"),
+  EXPECT_NE(refusal([&] { tools::source_image(config, tests::tiny_sdxl()); }).find("omit --image"),
             std::string::npos);
   EXPECT_NE(refusal([&] { tools::source_image(config, tests::tiny_ip2p()); }).find(config.image),
             std::string::npos);
