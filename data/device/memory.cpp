@@ -33,16 +33,16 @@ struct Ledger : c10::MemoryReportingInfoBase {
 struct MetaLedger : c10::Allocator {
   std::atomic<int64_t> now{0}, peak{0};
 
-  struct Block {
+  struct MetaBlock {
     MetaLedger* ledger;
     int64_t bytes;
   };
   static void release(void* block) {
-    const std::unique_ptr<Block> owned(static_cast<Block*>(block));
+    const std::unique_ptr<MetaBlock> owned(static_cast<MetaBlock*>(block));
     owned->ledger->now -= owned->bytes;
   }
   c10::DataPtr allocate(size_t bytes) override {
-    auto block = std::make_unique<Block>(Block{this, static_cast<int64_t>(bytes)});
+    auto block = std::make_unique<MetaBlock>(MetaBlock{this, static_cast<int64_t>(bytes)});
     const int64_t held = now += block->bytes;
     for (int64_t most = peak; held > most && !peak.compare_exchange_weak(most, held);) {
     }

@@ -21,8 +21,8 @@ std::string short_number(double value) {
   return text;
 }
 
-std::string parameters_text(const ImageParameters& p) {
-  std::vector<ImageParameters::Extra> settings = {
+std::string parameters_text(const GenerationParameters& p) {
+  std::vector<GenerationParameters::Extra> settings = {
       {"Steps", std::to_string(p.steps)},
       {"Sampler", p.sampler},
       {"CFG scale", short_number(p.cfg_scale)},

@@ -8,7 +8,7 @@ namespace data {
 
 // How an image was made, as AUTOMATIC1111's web UI writes it into a PNG under "parameters" and as
 // image browsers read it.
-struct ImageParameters {
+struct GenerationParameters {
   std::string prompt, negative_prompt;
   int64_t steps = 0;
   std::string sampler;  // "DPM++ 2M Karras"
@@ -28,7 +28,7 @@ struct ImageParameters {
 // Negative prompt: ...          (when there is one)
 // Steps: 20, Sampler: DDIM, CFG scale: 7.5, Seed: 1, Size: 64x64, Model hash: ..., Model: ..., ...
 // A value with a comma, a colon or a line break is quoted as a JSON text, as the web UI does.
-std::string parameters_text(const ImageParameters& parameters);
+std::string parameters_text(const GenerationParameters& parameters);
 
 // 7.5 -> "7.5", 7 -> "7"; up to 6 significant digits.
 std::string short_number(double value);

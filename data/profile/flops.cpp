@@ -13,13 +13,13 @@ namespace {
 
 std::atomic<int64_t> g_flops{0};
 
-using Inputs = c10::ArrayRef<const c10::IValue>;
+using OpInputs = c10::ArrayRef<const c10::IValue>;
 
 // The number of products in each output element of a convolution. weight: [out, in / groups, ...]
 int64_t reach(const at::Tensor& weight) { return weight.numel() / weight.size(0); }
 
 // (input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
-int64_t convolution(Inputs in) {
+int64_t convolution(OpInputs in) {
   const at::Tensor input = in[0].toTensor(), weight = in[1].toTensor();
   const auto stride = in[3].toIntVector(), padding = in[4].toIntVector(),
              dilation = in[5].toIntVector();
@@ -36,20 +36,20 @@ int64_t convolution(Inputs in) {
 }
 
 // (grad_output, input, weight, ..., output_mask): the gradients asked for of input and weight.
-int64_t convolution_backward(Inputs in) {
+int64_t convolution_backward(OpInputs in) {
   const auto mask = in[in.size() - 1].toBoolList();
   const int64_t parts = static_cast<int64_t>(mask.get(0)) + static_cast<int64_t>(mask.get(1));
   return parts * 2 * in[0].toTensor().numel() * reach(in[2].toTensor());
 }
 
 // a: [..., M, K], b: [..., K, N], the inputs `first` and `first` + 1
-int64_t product(Inputs in, size_t first) {
+int64_t product(OpInputs in, size_t first) {
   const at::Tensor a = in[first].toTensor(), b = in[first + 1].toTensor();
   return 2 * a.numel() * b.size(-1);
 }
 
 // query: [B, N, L, D], the input `first`, then key: [B, N, S, D]. `products` of L x S x D.
-int64_t attention(Inputs in, size_t first, int64_t products) {
+int64_t attention(OpInputs in, size_t first, int64_t products) {
   return products * 2 * in[first].toTensor().numel() * in[first + 1].toTensor().size(-2);
 }
 
@@ -65,18 +65,18 @@ bool is_backward_of(std::string_view attends, std::string_view name) {
 
 struct Counted {
   std::string_view name;
-  int64_t (*flops)(Inputs in);
+  int64_t (*flops)(OpInputs in);
 };
 constexpr Counted kCounted[] = {
     {"aten::convolution", convolution},
     {"aten::convolution_backward", convolution_backward},
-    {"aten::mm", [](Inputs in) { return product(in, 0); }},
-    {"aten::bmm", [](Inputs in) { return product(in, 0); }},
-    {"aten::addmm", [](Inputs in) { return product(in, 1); }},
-    {"aten::baddbmm", [](Inputs in) { return product(in, 1); }},
+    {"aten::mm", [](OpInputs in) { return product(in, 0); }},
+    {"aten::bmm", [](OpInputs in) { return product(in, 0); }},
+    {"aten::addmm", [](OpInputs in) { return product(in, 1); }},
+    {"aten::baddbmm", [](OpInputs in) { return product(in, 1); }},
 };
 
-int64_t flops_of(std::string_view name, Inputs in) {
+int64_t flops_of(std::string_view name, OpInputs in) {
   for (const Counted& counted : kCounted) {
     if (name == counted.name) return counted.flops(in);
   }

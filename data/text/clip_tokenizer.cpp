@@ -195,8 +195,8 @@ std::vector<std::string> merged(const Tokenizer& tokenizer, const std::string& w
     const auto found = tokenizer.ranks.find(list.symbol[left] + " " + list.symbol[list.next[left]]);
     return found == tokenizer.ranks.end() ? -1 : found->second;
   };
-  using Entry = std::pair<int64_t, size_t>;  // rank, left symbol
-  std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
+  using MergeCandidate = std::pair<int64_t, size_t>;  // rank, left symbol
+  std::priority_queue<MergeCandidate, std::vector<MergeCandidate>, std::greater<>> queue;
   const auto offer = [&](size_t left) {
     if (const int64_t rank = rank_at(left); rank >= 0) queue.emplace(rank, left);
   };

@@ -38,7 +38,7 @@ constexpr DtypeName kDtypes[] = {
     {"F8_E5M2", at::kFloat8_e5m2},
 };
 
-struct Entry {
+struct TensorEntry {
   std::string name;
   at::ScalarType type{};
   std::vector<int64_t> shape;
@@ -65,8 +65,8 @@ json parse_header(const fs::path& path, const MappedFile& mapping, uint64_t& dat
   return header;
 }
 
-Entry parse_entry(const fs::path& path, const std::string& name, const json& value) {
-  Entry entry;
+TensorEntry parse_entry(const fs::path& path, const std::string& name, const json& value) {
+  TensorEntry entry;
   entry.name = name;
   try {
     const auto dtype = value.at("dtype").get<std::string>();
@@ -94,7 +94,7 @@ Entry parse_entry(const fs::path& path, const std::string& name, const json& val
 }
 
 // Every byte of the data belongs to exactly one tensor.
-void check_layout(const fs::path& path, std::vector<Entry>& entries, uint64_t data_size) {
+void check_layout(const fs::path& path, std::vector<TensorEntry>& entries, uint64_t data_size) {
   std::sort(entries.begin(), entries.end(), [](auto& a, auto& b) {
     return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
   });
@@ -125,7 +125,7 @@ Weights read_safetensors(const fs::path& path) {
   const json header = parse_header(path, *mapping, data_begin);
   Weights weights;
   weights.source = path.string();
-  std::vector<Entry> entries;
+  std::vector<TensorEntry> entries;
   for (const auto& [name, value] : header.items()) {
     if (name != "__metadata__") {
       entries.push_back(parse_entry(path, name, value));

@@ -51,10 +51,10 @@ std::map<std::string, std::string> keys_of(const std::string& config) {
   return keys;
 }
 
-data::ImageParameters parameters_of(const EvalItem& item,
-                                    const at::Tensor& image,
-                                    const SampleCaption& text) {
-  data::ImageParameters parameters;
+data::GenerationParameters parameters_of(const EvalItem& item,
+                                         const at::Tensor& image,
+                                         const SampleCaption& text) {
+  data::GenerationParameters parameters;
   parameters.prompt = item.prompt;
   parameters.steps = text.steps;
   parameters.sampler = text.sampler;
@@ -181,7 +181,7 @@ void write_samples(const fs::path& folder,
     const at::Tensor image = evaluation.images[static_cast<int64_t>(i)];
     char file[32];
     std::snprintf(file, sizeof file, "%04zu.png", i);
-    data::ImageParameters parameters = parameters_of(item, image, text);
+    data::GenerationParameters parameters = parameters_of(item, image, text);
     nlohmann::ordered_json scores = nlohmann::ordered_json::object();
     for (size_t m = 0; m < names.size(); ++m) {
       const double score =

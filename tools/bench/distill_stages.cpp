@@ -60,7 +60,7 @@ std::shared_ptr<DistillWork> make_work(const diffusion::Pipeline& pipeline,
   return work;
 }
 
-Stage stage_of(const std::string& name, const std::shared_ptr<DistillWork>& work) {
+BenchStage stage_of(const std::string& name, const std::shared_ptr<DistillWork>& work) {
   return {name, work->config.train_batch_size, [work] {
             at::Generator& generator = work->optimizer.state.generator;
             const auto drawn = finetune::draw_batch(*work->distillation, generator);

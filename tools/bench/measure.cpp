@@ -47,7 +47,7 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-Measurement measure(const Stage& stage, const MeasureOptions& options) {
+Measurement measure(const BenchStage& stage, const MeasureOptions& options) {
   const at::Device device = options.device;
   Measurement result{.name = stage.name,
                      .batch = stage.batch,

@@ -12,7 +12,7 @@
 
 namespace bench {
 
-struct Stage {
+struct BenchStage {
   std::string name;
   int64_t batch = 1;  // images or prompts per run
   std::function<void()> run;
@@ -22,7 +22,7 @@ struct Stage {
 // A stage that is created just before it runs, so that its memory does not count for others.
 struct StagePlan {
   std::string name;
-  std::function<Stage()> make;
+  std::function<BenchStage()> make;
 };
 
 struct Measurement {
@@ -43,7 +43,7 @@ struct MeasureOptions {
 };
 // Times runs of a stage; the device is idle before each reading of the clock. The untimed first run
 // counts the operations.
-Measurement measure(const Stage& stage, const MeasureOptions& options);
+Measurement measure(const BenchStage& stage, const MeasureOptions& options);
 
 // The median. values: not empty
 double median(std::vector<double> values);

@@ -59,7 +59,7 @@ at::Tensor random_sizes(const ModelShape& shape, const ShapeOptions& options) {
   return diffusion::time_ids({}, options.resolution, options.resolution).to(options.device);
 }
 
-Stage unet_stage(const ModelShape& shape, int64_t side, const ShapeOptions& options) {
+BenchStage unet_stage(const ModelShape& shape, int64_t side, const ShapeOptions& options) {
   const at::Device device = options.device;
   auto unet = std::make_shared<diffusion::UNet>(random_unet(shape, device));
   const auto text = random_text(shape, 3, device);
@@ -81,7 +81,7 @@ Stage unet_stage(const ModelShape& shape, int64_t side, const ShapeOptions& opti
           .weights_mb = weights_mb(*unet)};
 }
 
-Stage vae_stage(const ModelShape& shape, int64_t side, at::Device device) {
+BenchStage vae_stage(const ModelShape& shape, int64_t side, at::Device device) {
   auto generator = at::detail::createCPUGenerator(1);
   auto vae =
       std::make_shared<diffusion::Vae>(moved(diffusion::make_vae(shape.vae, generator), device));
@@ -121,7 +121,7 @@ finetune::Trajectories random_pair(const finetune::SamplingPlan& chain) {
   return pair;
 }
 
-Stage prdp_stage(const ModelShape& shape, int64_t side, const ShapeOptions& options) {
+BenchStage prdp_stage(const ModelShape& shape, int64_t side, const ShapeOptions& options) {
   auto work = std::make_shared<Update>();
   work->config.sample_num_steps = 20 * options.update_steps;
   work->config.sigma_min = kSigma;

@@ -53,7 +53,7 @@ UNetInput unet_input(const diffusion::Pipeline& pipeline, int64_t batch, at::Dev
   return input;
 }
 
-Stage text_stage(const diffusion::Pipeline& pipeline) {
+BenchStage text_stage(const diffusion::Pipeline& pipeline) {
   const at::Tensor ids = data::encode(pipeline.tokenizer, some_prompts(kTextBatch)).ids;
   return {"text encoder", kTextBatch, [&pipeline, ids] {
             const at::NoGradGuard no_grad;
@@ -61,7 +61,7 @@ Stage text_stage(const diffusion::Pipeline& pipeline) {
           }};
 }
 
-Stage forward_stage(const diffusion::Pipeline& pipeline, int64_t batch, at::Device device) {
+BenchStage forward_stage(const diffusion::Pipeline& pipeline, int64_t batch, at::Device device) {
   return {"UNet forward", batch, [&pipeline, input = unet_input(pipeline, batch, device)] {
             const at::NoGradGuard no_grad;
             diffusion::unet_forward(pipeline.unet, input.x, input.t, input.context, input.added);
@@ -75,7 +75,7 @@ struct Training {
   train::AdamWState adamw;
 };
 
-Stage training_stage(const diffusion::Pipeline& pipeline, at::Device device) {
+BenchStage training_stage(const diffusion::Pipeline& pipeline, at::Device device) {
   auto training = std::make_shared<Training>();
   training->unet = pipeline.unet;
   training->params = train::parameters_of(training->unet, "");
@@ -90,7 +90,7 @@ Stage training_stage(const diffusion::Pipeline& pipeline, at::Device device) {
           }};
 }
 
-Stage encode_stage(const diffusion::Pipeline& pipeline, at::Device device) {
+BenchStage encode_stage(const diffusion::Pipeline& pipeline, at::Device device) {
   const int64_t side = diffusion::native_size(pipeline);
   const at::Tensor images = at::full({kVaeBatch, 3, side, side}, 0.5, at::TensorOptions(device));
   return {"VAE encode", kVaeBatch, [&pipeline, images] {
@@ -99,7 +99,7 @@ Stage encode_stage(const diffusion::Pipeline& pipeline, at::Device device) {
           }};
 }
 
-Stage decode_stage(const diffusion::Pipeline& pipeline, at::Device device) {
+BenchStage decode_stage(const diffusion::Pipeline& pipeline, at::Device device) {
   return {"VAE decode", kVaeBatch,
           [&pipeline, latents = unet_input(pipeline, kVaeBatch, device).x] {
             const at::NoGradGuard no_grad;
@@ -108,9 +108,9 @@ Stage decode_stage(const diffusion::Pipeline& pipeline, at::Device device) {
 }
 
 // Sampling by deterministic DDIM with guidance, all images in one batch, as `laurel sample` does.
-Stage sampling_stage(const diffusion::Pipeline& pipeline,
-                     int64_t images,
-                     const StageOptions& options) {
+BenchStage sampling_stage(const diffusion::Pipeline& pipeline,
+                          int64_t images,
+                          const StageOptions& options) {
   std::vector<diffusion::ImageRequest> requests;
   for (const auto& prompt : some_prompts(images)) {
     diffusion::ImageRequest request;
@@ -129,7 +129,7 @@ Stage sampling_stage(const diffusion::Pipeline& pipeline,
           }};
 }
 
-Stage features_stage(const rewards::Clip& clip, at::Device device) {
+BenchStage features_stage(const rewards::Clip& clip, at::Device device) {
   const int64_t side = clip.vision.config.image_size;
   const at::Tensor images =
       at::full({kFeatureBatch, 3, side, side}, 0.5, at::TensorOptions(device));
@@ -140,7 +140,7 @@ Stage features_stage(const rewards::Clip& clip, at::Device device) {
 }
 
 // CLIP scores of JPEGs in memory, as `laurel score` computes them.
-Stage scoring_stage(const rewards::Clip& clip, at::Device device) {
+BenchStage scoring_stage(const rewards::Clip& clip, at::Device device) {
   auto generator = at::detail::createCPUGenerator(2);
   const at::Tensor coarse = at::rand({3, 24, 24}, generator);
   const std::string bytes = data::encode_jpeg(
@@ -168,7 +168,7 @@ struct PolicyEpoch {
   finetune::Optimizer optimizer;
 };
 
-Stage update_stage(const diffusion::Pipeline& pipeline, const StageOptions& options) {
+BenchStage update_stage(const diffusion::Pipeline& pipeline, const StageOptions& options) {
   auto epoch = std::make_shared<PolicyEpoch>();
   const finetune::Task task = task_of(pipeline, options.device);
   epoch->config.sample_num_steps = options.update_steps;
@@ -212,7 +212,7 @@ std::vector<StagePlan> make_stages(const diffusion::Pipeline& pipeline,
                                    const StageOptions& options) {
   const at::Device device = options.device;
   std::vector<StagePlan> plans;
-  const auto add = [&](const std::string& name, const std::function<Stage()>& make) {
+  const auto add = [&](const std::string& name, const std::function<BenchStage()>& make) {
     plans.push_back({name, make});
   };
   // The text encoder always runs on the CPU, so that a GPU's results omit it.

@@ -24,11 +24,11 @@ std::string canonical(std::string key) {
 }
 
 template <class T>
-T parse_number(const std::string& text, const std::string& where, const char* kind) {
+T parse_number(const std::string& text, const std::string& where, const char* expected) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) {
-    throw BadInput(where + ": expected " + kind + ", found '" + text + "'");
+    throw BadInput(where + ": expected " + expected + ", found '" + text + "'");
   }
   return value;
 }
@@ -119,16 +119,16 @@ Options& Options::rare(Rarity rarity) {
   return *this;
 }
 
-Options::Option& Options::add(const std::string& key, Kind kind, const std::string& help) {
+Options::Option& Options::add(const std::string& key, ValueType type, const std::string& help) {
   options_.push_back(
-      {.key = key, .group = group_, .help = help, .kind = kind, .rarity = next_rarity_});
+      {.key = key, .group = group_, .help = help, .type = type, .rarity = next_rarity_});
   next_rarity_ = Rarity::kUsual;
   return options_.back();
 }
 
 void Options::integer(
     const std::string& key, int64_t& target, const std::string& help, int64_t min, int64_t max) {
-  Option& option = add(key, Kind::kInteger, help);
+  Option& option = add(key, ValueType::kInteger, help);
   const std::string range = range_text(min, max);
   option.set = [&target, min, max, range](const auto& values, const std::string& where) {
     const auto value = parse_number<int64_t>(values.back(), where, "a whole number");
@@ -140,7 +140,7 @@ void Options::integer(
 
 void Options::number(
     const std::string& key, double& target, const std::string& help, double min, double max) {
-  Option& option = add(key, Kind::kNumber, help);
+  Option& option = add(key, ValueType::kNumber, help);
   const std::string range = range_text(min, max);
   option.set = [&target, min, max, range](const auto& values, const std::string& where) {
     const auto value = parse_number<double>(values.back(), where, "a number");
@@ -151,7 +151,7 @@ void Options::number(
 }
 
 void Options::text(const std::string& key, std::string& target, const std::string& help) {
-  Option& option = add(key, Kind::kText, help);
+  Option& option = add(key, ValueType::kText, help);
   option.set = [&target](const auto& values, const std::string&) { target = values.back(); };
   option.toml = [&target] { return toml_string(target); };
 }
@@ -160,7 +160,7 @@ void Options::choice(const std::string& key,
                      std::string& target,
                      const std::vector<std::string>& allowed,
                      const std::string& help) {
-  Option& option = add(key, Kind::kText, help + " (" + data::joined(allowed, " | ") + ")");
+  Option& option = add(key, ValueType::kText, help + " (" + data::joined(allowed, " | ") + ")");
   option.set = [&target, allowed](const auto& values, const std::string& where) {
     if (std::find(allowed.begin(), allowed.end(), values.back()) == allowed.end()) {
       const std::string near = data::nearest(values.back(), allowed);
@@ -173,7 +173,7 @@ void Options::choice(const std::string& key,
 }
 
 void Options::flag(const std::string& key, bool& target, const std::string& help) {
-  Option& option = add(key, Kind::kFlag, help);
+  Option& option = add(key, ValueType::kFlag, help);
   option.set = [&target](const auto& values, const std::string& where) {
     const std::string& value = values.back();
     if (value != "true" && value != "false")
@@ -186,7 +186,7 @@ void Options::flag(const std::string& key, bool& target, const std::string& help
 void Options::list(const std::string& key,
                    std::vector<std::string>& target,
                    const std::string& help) {
-  Option& option = add(key, Kind::kList, help);
+  Option& option = add(key, ValueType::kList, help);
   option.set = [&target](const auto& values, const std::string&) { target = values; };
   option.toml = [&target] {
     std::vector<std::string> words;
@@ -237,9 +237,9 @@ void Options::read_toml(const std::filesystem::path& path) {
                               ": " + std::string(key.str());
     Option& option = require(std::string(key.str()), where);
     const auto words = words_of(node, where);
-    if (node.is_array() && option.kind != Kind::kList)
+    if (node.is_array() && option.type != ValueType::kList)
       throw BadInput(where + ": expected one value, found an array");
-    if (option.kind == Kind::kText && !node.is_string())
+    if (option.type == ValueType::kText && !node.is_string())
       throw BadInput(where + ": expected a text in quotes");
     option.set(words, where);
     option.given = true;
@@ -253,9 +253,9 @@ std::vector<std::string> Options::read_flags(const std::vector<std::string>& arg
   for (const auto& option : options_) {
     const std::string names =
         (option.letter ? std::string(1, option.letter) + "," : "") + option.key;
-    if (option.kind == Kind::kFlag)
+    if (option.type == ValueType::kFlag)
       declare(names, "", cxxopts::value<std::string>()->implicit_value("true"));
-    else if (option.kind == Kind::kList)
+    else if (option.type == ValueType::kList)
       declare(names, "", cxxopts::value<std::vector<std::string>>());
     else
       declare(names, "", cxxopts::value<std::string>());
@@ -270,7 +270,7 @@ std::vector<std::string> Options::read_flags(const std::vector<std::string>& arg
     if (result.count("config")) read_toml(result["config"].as<std::string>());
     for (auto& option : options_) {
       if (!result.count(option.key)) continue;
-      option.set(option.kind == Kind::kList
+      option.set(option.type == ValueType::kList
                      ? result[option.key].as<std::vector<std::string>>()
                      : std::vector<std::string>{result[option.key].as<std::string>()},
                  "--" + option.key);

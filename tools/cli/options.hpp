@@ -66,10 +66,10 @@ class Options {
   std::string help(bool all = false) const;
 
  private:
-  enum class Kind { kInteger, kNumber, kText, kFlag, kList };
+  enum class ValueType { kInteger, kNumber, kText, kFlag, kList };
   struct Option {
     std::string key, group, help;
-    Kind kind;
+    ValueType type;
     Rarity rarity = Rarity::kUsual;
     char letter = 0;
     bool given = false;
@@ -80,7 +80,7 @@ class Options {
   Rarity next_rarity_ = Rarity::kUsual;
   std::vector<Option> options_;
   std::vector<std::pair<std::string, std::string>> aliases_;  // other spelling, key
-  Option& add(const std::string& key, Kind kind, const std::string& help);
+  Option& add(const std::string& key, ValueType type, const std::string& help);
   Option* find(const std::string& key);
   Option& require(const std::string& key, const std::string& where);
   void read_toml(const std::filesystem::path& path);

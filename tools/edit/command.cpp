@@ -38,7 +38,7 @@ namespace tools {
 namespace {
 
 struct EditRun {
-  EditConfig config;
+  ImageEditConfig config;
   diffusion::Pipeline pipeline;
   diffusion::SamplerChoice choice;
   std::vector<rewards::WeightedReward> rewards;
@@ -53,7 +53,7 @@ struct LoadedEdit {
   at::Tensor source, mask;  // [3, H, W], [1, H, W] or undefined
 };
 
-diffusion::Pipeline load_editor(const EditConfig& config, at::Device device) {
+diffusion::Pipeline load_editor(const ImageEditConfig& config, at::Device device) {
   ModelConfig checkpoint = config.checkpoint;
   const fs::path embedded = embedded_models() / "tiny-world-edit";
   if (checkpoint.model.empty() && fs::is_directory(embedded)) checkpoint.model = embedded.string();
@@ -141,12 +141,12 @@ std::string caption_of(const EditJob& job) {
   return job.caption.empty() ? job.instruction : job.caption;
 }
 
-data::ImageParameters parameters_of(const EditRun& run,
-                                    const LoadedEdit& edit,
-                                    const BestCandidate& best) {
+data::GenerationParameters parameters_of(const EditRun& run,
+                                         const LoadedEdit& edit,
+                                         const BestCandidate& best) {
   const EditJob& job = *edit.job;
   const auto& axes = run.pipeline.unet.config.reward;
-  data::ImageParameters p;
+  data::GenerationParameters p;
   p.prompt = job.instruction;
   p.negative_prompt = job.negative_prompt;
   p.steps = job.steps;
@@ -183,7 +183,7 @@ data::ImageParameters parameters_of(const EditRun& run,
 
 void write_result(const EditRun& run,
                   const EditJob& job,
-                  const data::ImageParameters& p,
+                  const data::GenerationParameters& p,
                   const BestCandidate& best,
                   double seconds) {
   nlohmann::ordered_json scores = nlohmann::ordered_json::object();
@@ -218,7 +218,7 @@ void write_result(const EditRun& run,
 void write_edit(EditRun& run, const LoadedEdit& edit, const at::Tensor& images, double seconds) {
   const EditJob& job = *edit.job;
   const BestCandidate best = best_candidate(run.rewards, images, caption_of(job));
-  const data::ImageParameters p = parameters_of(run, edit, best);
+  const data::GenerationParameters p = parameters_of(run, edit, best);
   const data::PngText text{{"parameters", data::parameters_text(p)}};
   if (!job.set.empty())
     data::write_png(fs::path(run.config.output_dir) / "samples" / "source" / job.output.filename(),
@@ -267,7 +267,7 @@ void run_chunk(EditRun& run, const std::vector<LoadedEdit>& chunk) {
 
 // Chooses batch size and tiling for the largest size that the size rule gives.
 void fit_memory(EditRun& run, at::Device device) {
-  const EditConfig& config = run.config;
+  const ImageEditConfig& config = run.config;
   const EditJob& job = run.plan.jobs.front();
   const PixelSize size = size_of(run, at::empty({3, 1, 1}), "--resolution");
   const LoadedEdit largest{&job, at::empty({3, size.height, size.width}), {}};
@@ -320,7 +320,7 @@ void write_gallery(const EditRun& run) {
 }
 
 int finish(const EditRun& run) {
-  const EditConfig& config = run.config;
+  const ImageEditConfig& config = run.config;
   const bool page = config.gallery || !config.sweep.empty();
   if (page && run.written > 0) write_gallery(run);
   std::cout << run.written << (run.written == 1 ? " edit in " : " edits in ")
@@ -336,7 +336,7 @@ int finish(const EditRun& run) {
 
 int edit_command(const std::vector<std::string>& arguments) {
   EditRun run;
-  EditConfig& config = run.config;
+  ImageEditConfig& config = run.config;
   Options options("edit", "Edits images by instruction, conditioned on a requested reward.", "");
   declare_edit(options, config);
   const auto parsed = options.parse(arguments);

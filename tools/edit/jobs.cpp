@@ -69,7 +69,7 @@ double score_of(const std::string& text,
   return kept;
 }
 
-EditJob job_of(const EditConfig& c, const RewardBranchConfig& axes, const Warn& warn) {
+EditJob job_of(const ImageEditConfig& c, const RewardBranchConfig& axes, const Warn& warn) {
   EditJob job{.image = {},
               .mask = c.mask,
               .instruction = data::trimmed(c.instruction),
@@ -99,7 +99,7 @@ EditJob job_of(const EditConfig& c, const RewardBranchConfig& axes, const Warn& 
 // The job of a line, whose settings replace those of the command line. Throws BadInput.
 EditJob job_of_line(const EditLine& line,
                     EditJob job,
-                    const EditConfig& config,
+                    const ImageEditConfig& config,
                     const RewardBranchConfig& axes,
                     const Warn& warn) {
   const fs::path images =
@@ -142,7 +142,7 @@ struct Sweep {
 };
 
 // The requests of a sweep: varies one axis after the other over its range.
-std::vector<Sweep> sweep_of(const EditConfig& config,
+std::vector<Sweep> sweep_of(const ImageEditConfig& config,
                             const RewardBranchConfig& axes,
                             const std::vector<double>& asked) {
   if (config.sweep.empty()) return {{"", asked}};
@@ -167,7 +167,7 @@ std::vector<Sweep> sweep_of(const EditConfig& config,
 
 // The output paths of the edits.
 struct Numbering {
-  const EditConfig& config;
+  const ImageEditConfig& config;
   int64_t first = 0;
 };
 
@@ -176,7 +176,7 @@ void add_edits(EditPlan& plan,
                const Numbering& numbering,
                int64_t index,
                const RewardBranchConfig& axes) {
-  const EditConfig& config = numbering.config;
+  const ImageEditConfig& config = numbering.config;
   const bool sets = config.gallery || !config.sweep.empty();
   for (int64_t i = 0; i < config.count; ++i) {
     EditJob job = base;
@@ -242,7 +242,7 @@ std::string request_text(const std::vector<double>& request, const RewardBranchC
   return text;
 }
 
-void check_edit(const EditConfig& config) {
+void check_edit(const ImageEditConfig& config) {
   if (config.batch.empty() == config.image.empty()) {
     throw BadInput("laurel edit: expected --image FILE or --batch FILE, found " +
                    std::string(config.batch.empty() ? "neither" : "both"));
@@ -258,7 +258,7 @@ void check_edit(const EditConfig& config) {
     throw BadInput("--best_of: expected a reward to choose by, found none; give one with --reward");
 }
 
-EditPlan plan_edits(const EditConfig& config,
+EditPlan plan_edits(const ImageEditConfig& config,
                     const RewardBranchConfig& axes,
                     uint64_t random_seed,
                     const Warn& warn) {

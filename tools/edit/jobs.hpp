@@ -46,10 +46,10 @@ struct EditPlan {
   std::vector<std::string> faults;  // of invalid lines of the batch
 };
 // Throws BadInput for options that contradict each other.
-void check_edit(const EditConfig& config);
+void check_edit(const ImageEditConfig& config);
 // The jobs for the given images, or for the lines of the batch file: `count` of each, or one per
 // value of a sweep. `random_seed` replaces a seed of -1. Throws BadInput for bad options.
-EditPlan plan_edits(const EditConfig& config,
+EditPlan plan_edits(const ImageEditConfig& config,
                     const diffusion::RewardBranchConfig& axes,
                     uint64_t random_seed,
                     const Warn& warn);

@@ -5,7 +5,7 @@
 namespace tools {
 namespace {
 
-void declare_what(Options& options, EditConfig& c) {
+void declare_what(Options& options, ImageEditConfig& c) {
   options.group("What");
   declare_model(options, c.checkpoint);
   options.list("image", c.image, "the image to edit: a file, a folder or a pattern; repeatable");
@@ -21,7 +21,7 @@ void declare_what(Options& options, EditConfig& c) {
   options.text("mask", c.mask, "mask image: white is edited, black stays exactly as it is");
 }
 
-void declare_request(Options& options, EditConfig& c) {
+void declare_request(Options& options, ImageEditConfig& c) {
   options.group("Requested reward");
   options.text("request", c.request,
                "5,5,5 in the model's order, or AXIS=5,AXIS=4; none [the highest on every axis]");
@@ -32,7 +32,7 @@ void declare_request(Options& options, EditConfig& c) {
   options.rare().integer("sweep_points", c.sweep_points, "number of values of a sweep", 2, 1000);
 }
 
-void declare_how(Options& options, EditConfig& c) {
+void declare_how(Options& options, ImageEditConfig& c) {
   options.group("How");
   options.integer("steps", c.steps, "sampling steps", 1, 1000);
   options.number("cfg_text", c.cfg_text, "scale of guidance by the instruction; up to 1: none", 0,
@@ -61,7 +61,7 @@ void declare_how(Options& options, EditConfig& c) {
   declare_device(options, c.device, Rarity::kRare);
 }
 
-void declare_rest(Options& options, EditConfig& c) {
+void declare_rest(Options& options, ImageEditConfig& c) {
   options.group("Best of several");
   options.integer("best_of", c.best_of, "candidates per edit; the best by --reward is written", 1,
                   10'000);
@@ -81,7 +81,7 @@ void declare_rest(Options& options, EditConfig& c) {
 
 }  // namespace
 
-void declare_edit(Options& options, EditConfig& config) {
+void declare_edit(Options& options, ImageEditConfig& config) {
   declare_what(options, config);
   declare_request(options, config);
   declare_how(options, config);

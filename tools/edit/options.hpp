@@ -12,7 +12,7 @@
 
 namespace tools {
 
-struct EditConfig {
+struct ImageEditConfig {
   ModelConfig checkpoint;
   std::vector<std::string> image;  // files, folders or patterns
   std::string instruction, negative_prompt;
@@ -40,6 +40,6 @@ struct EditConfig {
   DeviceConfig device;
   bool gallery = false, resume = false, vae_tiling = false;
 };
-void declare_edit(Options& options, EditConfig& config);
+void declare_edit(Options& options, ImageEditConfig& config);
 
 }  // namespace tools

@@ -33,7 +33,7 @@ void SampleWriter::write(size_t job) {
                  .scores = best.scores};
   waiting_.erase(job);
 
-  data::ImageParameters parameters = options_.base;
+  data::GenerationParameters parameters = options_.base;
   if (options_.model_digest.valid())
     parameters.model_hash = options_.model_digest.get().substr(0, 10);
   parameters.prompt = asked.loras.empty() ? asked.prompt : asked.written_prompt;
@@ -43,7 +43,7 @@ void SampleWriter::write(size_t job) {
   parameters.seed = kept.seed;
   parameters.height = kept.value.image.size(1);
   parameters.width = kept.value.image.size(2);
-  std::vector<data::ImageParameters::Extra> scores;
+  std::vector<data::GenerationParameters::Extra> scores;
   if (options_.best_of > 1) scores.push_back({"Best of", std::to_string(options_.best_of)});
   for (size_t m = 0; m < options_.rewards.size(); ++m) {
     const double score = kept.scores[static_cast<int64_t>(m)].item<double>();

@@ -19,7 +19,7 @@ struct WriterOptions {
   int64_t first_number = 0;  // number of the first job's file
   int64_t best_of = 1;
   std::vector<rewards::WeightedReward> rewards{};  // may be empty when best_of is 1
-  data::ImageParameters base{};                    // the parameters that all images share
+  data::GenerationParameters base{};               // the parameters that all images share
   // SHA-256 of the weights, computed by another thread; if not valid, base.model_hash is used.
   std::shared_future<std::string> model_digest{};
 };

@@ -1,9 +1,10 @@
 #pragma once
 
-// The CUDA kernels as a library: liblaurel_kernels.so beside the program, and in the tests the
-// same sources compiled for the CPU. Pointers are of the device, tensors contiguous; `stream` is a
-// cudaStream_t. Each function returns null when its kernels were launched, else why they were not.
-// Sums are fp32, of doubles fp64 ("wide" below): so are weights, biases and statistics.
+// The C interface of the CUDA kernels: liblaurel_kernels.so beside the program; in the tests, the
+// same sources compiled for the CPU. Pointers are device pointers, tensors are contiguous; `stream`
+// is a cudaStream_t. Each function returns null when it launched its kernels, else the reason why
+// it did not. Sums, weights, biases and statistics are fp32, or fp64 for tensors of doubles ("wide"
+// below).
 
 #include <cstdint>
 
@@ -12,17 +13,17 @@ extern "C" {
 
 enum LaurelType : int32_t { kLaurelFloat, kLaurelHalf, kLaurelBFloat16, kLaurelDouble };
 
-// Null where this machine's GPU can run the kernels.
+// Null when this machine's GPU can run the kernels, else the reason.
 const char* laurel_kernels_problem();
 
-// Group norm (Wu and He 2018, eq. 1 and 7) of x: [batch, channels, pixels], with SiLU behind it or
-// not.
+// Group norm (Wu and He 2018, eq. 1 and 7) of x: [batch, channels, pixels], optionally followed by
+// SiLU.
 struct LaurelGroupNorm {
   int64_t batch, channels, pixels, groups;
   double eps;
   bool silu;
 };
-// Elements of a group that one block takes; the moments of each are kept in `workspace`.
+// Elements of a group that one block processes; `workspace` stores the moments of each such chunk.
 constexpr int64_t kLaurelChunk = 8192;
 inline int64_t laurel_chunks(const LaurelGroupNorm& norm) {
   return (norm.channels / norm.groups * norm.pixels + kLaurelChunk - 1) / kLaurelChunk;
@@ -65,7 +66,7 @@ const char* laurel_layer_norm(LaurelType type,
                               void* statistics,
                               void* y,
                               void* stream);
-// Parts in which the rows are summed for the gradients of weight and bias.
+// Number of slabs of rows in the sums for the gradients of weight and bias.
 constexpr int64_t kLaurelSlabs = 64;
 // grad_x: as x; workspace: [kLaurelSlabs, width, 2], grad_weight, grad_bias: [width], all wide, or
 // all null.
@@ -82,8 +83,8 @@ const char* laurel_layer_norm_backward(LaurelType type,
                                        void* grad_bias,
                                        void* stream);
 
-// GEGLU (Shazeer 2020, eq. 6), value * gelu(gate) with the exact GELU, from both: [rows, 2 width],
-// the values first. y: [rows, width]
+// GEGLU (Shazeer 2020, eq. 6): value * gelu(gate), with the exact GELU. both: [rows, 2 width], the
+// values first; y: [rows, width]
 const char* laurel_geglu(
     LaurelType type, int64_t rows, int64_t width, const void* both, void* y, void* stream);
 // grad_y: as y; grad_both: as both

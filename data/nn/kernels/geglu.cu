@@ -1,4 +1,4 @@
-// GEGLU (Shazeer 2020, eq. 6) of [rows, 2 width] and its gradient: one pass over memory each.
+// GEGLU (Shazeer 2020, eq. 6) of [rows, 2 width], and its gradient: one pass over memory each.
 
 #include "data/nn/kernels/launch.cuh"
 
@@ -17,7 +17,7 @@ __device__ W density(W x) {
   return W(0.39894228040143267794) * fast_exp(W(-0.5) * x * x);
 }
 
-// Grid: (rows, blocks of columns). Where this thread's pack begins, or -1.
+// Grid: (rows, blocks of columns). The first element of this thread's pack, or -1.
 template <int N>
 __device__ int64_t own_column(int64_t width) {
   const int64_t column = (int64_t{blockIdx.y} * blockDim.x + threadIdx.x) * N;

@@ -1,7 +1,7 @@
-// Group norm (Wu and He 2018) with SiLU behind it, and its gradient, of [batch, channels, pixels].
-// Forward: the moments of every chunk of a group; then each block merges those of its group and
-// writes its chunk. Backward: sums over every row (a channel of an image), from which both the
-// gradient of x and those of weight and bias follow. No atomics: results are the same every time.
+// Group norm (Wu and He 2018) followed by SiLU, and its gradient, of [batch, channels, pixels].
+// Forward: computes the moments of every chunk of a group; then each block merges the moments of
+// its group and writes its chunk. Backward: sums over every row (a channel of an image) give the
+// gradients of x, weight and bias. No atomics, so that results are deterministic.
 
 #include "data/nn/kernels/norm_moments.cuh"
 
@@ -9,7 +9,7 @@ namespace kernels {
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr int kEach = kLaurelChunk / kThreads;  // elements of a thread
+constexpr int kEach = kLaurelChunk / kThreads;  // elements per thread
 
 template <class W>
 __device__ W sigmoid(W z) {
@@ -27,20 +27,20 @@ __device__ W slope(W z) {
   return s * (1 + z * (1 - s));
 }
 
-// What of a tensor a block of grid (groups, chunks) works on.
-struct Chunk {
+// The part of a tensor that a block of grid (groups, chunks) processes.
+struct GroupChunk {
   int64_t first;   // element of the tensor
   int begin, end;  // in the group
 };
-__device__ inline Chunk own_chunk(int group_size) {
+__device__ inline GroupChunk own_chunk(int group_size) {
   const int begin = static_cast<int>(blockIdx.y * kLaurelChunk);
   const int rest = group_size - begin;
   return {int64_t{blockIdx.x} * group_size, begin,
           begin + (rest < kLaurelChunk ? rest : static_cast<int>(kLaurelChunk))};
 }
-// f(i, k) for the k-th pack of this thread, which begins at element i of the group.
+// Calls f(i, k) for the k-th pack of this thread, which begins at element i of the group.
 template <int N, class F>
-__device__ void for_own_packs(const Chunk& chunk, const F& f) {
+__device__ void for_own_packs(const GroupChunk& chunk, const F& f) {
   for (int k = 0; k < kEach / N; ++k) {
     const int i =
         chunk.begin + (k * static_cast<int>(kThreads) + static_cast<int>(threadIdx.x)) * N;
@@ -48,15 +48,15 @@ __device__ void for_own_packs(const Chunk& chunk, const F& f) {
   }
 }
 
-// Sizes, for the device. A group has fewer than 2^31 elements.
-struct Shape {
+// Sizes on the device. A group has fewer than 2^31 elements.
+struct GroupNormShape {
   int channels, pixels, groups;
   int group_channels, group_size;
 };
 
 template <class T, int N>
-__global__ void chunk_moments(Shape shape, const T* x, Moments<Wide<T>>* moments) {
-  const Chunk chunk = own_chunk(shape.group_size);
+__global__ void chunk_moments(GroupNormShape shape, const T* x, NormMoments<Wide<T>>* moments) {
+  const GroupChunk chunk = own_chunk(shape.group_size);
   Wide<T> values[kEach], sum = 0, squares = 0;
   int count = 0;
   for_own_packs<N>(chunk, [&](int i, int k) {
@@ -68,30 +68,31 @@ __global__ void chunk_moments(Shape shape, const T* x, Moments<Wide<T>>* moments
   for_own_packs<N>(chunk, [&](int, int k) {
     for (int j = 0; j < N; ++j) squares += (values[k * N + j] - mean) * (values[k * N + j] - mean);
   });
-  const auto all = merged_in_block(Moments<Wide<T>>{static_cast<Wide<T>>(count), mean, squares});
+  const auto all =
+      merged_in_block(NormMoments<Wide<T>>{static_cast<Wide<T>>(count), mean, squares});
   if (threadIdx.x == 0) moments[int64_t{blockIdx.x} * gridDim.y + blockIdx.y] = all;
 }
 
 template <class W>
-__device__ Statistics<W> group_statistics(const Moments<W>* moments, double eps) {
-  Moments<W> own{0, 0, 0};
+__device__ Statistics<W> group_statistics(const NormMoments<W>* moments, double eps) {
+  NormMoments<W> own{0, 0, 0};
   for (unsigned chunk = threadIdx.x; chunk < gridDim.y; chunk += kThreads)
     own = merged(own, moments[int64_t{blockIdx.x} * gridDim.y + chunk]);
   return statistics_of(merged_in_block(own), eps);
 }
 
 template <class T, int N, bool kSilu>
-__global__ void normalise(Shape shape,
+__global__ void normalise(GroupNormShape shape,
                           double eps,
                           const T* x,
                           const Wide<T>* weight,
                           const Wide<T>* bias,
-                          const Moments<Wide<T>>* moments,
+                          const NormMoments<Wide<T>>* moments,
                           Statistics<Wide<T>>* statistics,
                           T* y) {
   const auto [mean, rstd] = group_statistics(moments, eps);
   if (blockIdx.y == 0 && threadIdx.x == 0) statistics[blockIdx.x] = {mean, rstd};
-  const Chunk chunk = own_chunk(shape.group_size);
+  const GroupChunk chunk = own_chunk(shape.group_size);
   const int first_channel =
       static_cast<int>(blockIdx.x % static_cast<unsigned>(shape.groups)) * shape.group_channels;
   for_own_packs<N>(chunk, [&, mean = mean, rstd = rstd](int i, int) {
@@ -106,14 +107,14 @@ __global__ void normalise(Shape shape,
   });
 }
 
-// Of one channel of one image.
+// One channel of one image.
 template <class W>
-struct Row {
+struct GroupNormRow {
   W mean, rstd, weight, bias;
 };
 // The gradient of z = weight xhat + bias, and xhat, from the gradient of the activated z.
 template <bool kSilu, class W>
-__device__ Sums<W> term(const Row<W>& row, W grad_y, W x) {
+__device__ Sums<W> term(const GroupNormRow<W>& row, W grad_y, W x) {
   const W xhat = (x - row.mean) * row.rstd;
   const W g = grad_y * slope<kSilu>(row.weight * xhat + row.bias);
   return {g, g * xhat};
@@ -121,7 +122,7 @@ __device__ Sums<W> term(const Row<W>& row, W grad_y, W x) {
 
 // Grid: (batch channels).
 template <class T, int N, bool kSilu>
-__global__ void row_sums(Shape shape,
+__global__ void row_sums(GroupNormShape shape,
                          const T* grad_y,
                          const T* x,
                          const Wide<T>* weight,
@@ -130,7 +131,7 @@ __global__ void row_sums(Shape shape,
                          Sums<Wide<T>>* sums) {
   const int channel = static_cast<int>(blockIdx.x % static_cast<unsigned>(shape.channels));
   const auto group = statistics[blockIdx.x / static_cast<unsigned>(shape.group_channels)];
-  const Row<Wide<T>> row{group.mean, group.rstd, weight[channel], bias[channel]};
+  const GroupNormRow<Wide<T>> row{group.mean, group.rstd, weight[channel], bias[channel]};
   const int64_t first = int64_t{blockIdx.x} * shape.pixels;
   Sums<Wide<T>> own{0, 0};
   for (int i = static_cast<int>(threadIdx.x) * N; i < shape.pixels;
@@ -144,9 +145,9 @@ __global__ void row_sums(Shape shape,
   if (threadIdx.x == 0) sums[blockIdx.x] = all;
 }
 
-// The means over this block's group of weight g and weight g xhat.
+// The means of weight g and weight g xhat over this block's group.
 template <class W>
-__device__ Sums<W> group_means(const Shape& shape,
+__device__ Sums<W> group_means(const GroupNormShape& shape,
                                int channel,
                                const W* weight,
                                const Sums<W>* sums) {
@@ -162,7 +163,7 @@ __device__ Sums<W> group_means(const Shape& shape,
 }
 
 template <class T, int N, bool kSilu>
-__global__ void input_gradient(Shape shape,
+__global__ void input_gradient(GroupNormShape shape,
                                const T* grad_y,
                                const T* x,
                                const Wide<T>* weight,
@@ -175,10 +176,10 @@ __global__ void input_gradient(Shape shape,
       static_cast<int>(blockIdx.x % static_cast<unsigned>(shape.groups)) * shape.group_channels;
   const Sums<W> mean = group_means(shape, first_channel, weight, sums);
   const auto group = statistics[blockIdx.x];
-  const Chunk chunk = own_chunk(shape.group_size);
+  const GroupChunk chunk = own_chunk(shape.group_size);
   for_own_packs<N>(chunk, [&](int i, int) {
     const int channel = first_channel + i / shape.pixels;
-    const Row<W> row{group.mean, group.rstd, weight[channel], bias[channel]};
+    const GroupNormRow<W> row{group.mean, group.rstd, weight[channel], bias[channel]};
     const auto grads = load<N>(grad_y + chunk.first + i);
     auto pack = load<N>(x + chunk.first + i);
     for (int j = 0; j < N; ++j) {
@@ -192,7 +193,7 @@ __global__ void input_gradient(Shape shape,
 
 template <class W>
 __global__ void affine_gradient(
-    Shape shape, int64_t batch, const Sums<W>* sums, W* grad_weight, W* grad_bias) {
+    GroupNormShape shape, int64_t batch, const Sums<W>* sums, W* grad_weight, W* grad_bias) {
   const int channel = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (channel >= shape.channels) return;
   Sums<W> all{0, 0};
@@ -202,7 +203,7 @@ __global__ void affine_gradient(
   grad_bias[channel] = all.g;
 }
 
-Shape shape_of(const LaurelGroupNorm& norm) {
+GroupNormShape shape_of(const LaurelGroupNorm& norm) {
   const auto group_channels = static_cast<int>(norm.channels / norm.groups);
   return {static_cast<int>(norm.channels), static_cast<int>(norm.pixels),
           static_cast<int>(norm.groups), group_channels,
@@ -212,7 +213,7 @@ dim3 chunk_grid(const LaurelGroupNorm& norm) {
   return {static_cast<unsigned>(norm.batch * norm.groups),
           static_cast<unsigned>(laurel_chunks(norm))};
 }
-// Threads of a block that sums `packs`, up to four of them each.
+// Number of threads in a block that sums `packs`, up to four packs per thread.
 unsigned row_threads(int64_t packs) {
   const int64_t wanted = (packs / 4 + kWarp - 1) / kWarp * kWarp;
   return static_cast<unsigned>(wanted < kWarp ? kWarp : wanted < 1024 ? wanted : 1024);
@@ -225,9 +226,9 @@ struct ForwardPointers {
 template <class T, int N, bool kSilu>
 const char* forward(const LaurelGroupNorm& norm, const ForwardPointers& at, void* stream) {
   using W = Wide<T>;
-  const Shape shape = shape_of(norm);
+  const GroupNormShape shape = shape_of(norm);
   const auto* x = static_cast<const T*>(at.x);
-  auto* moments = static_cast<Moments<W>*>(at.workspace);
+  auto* moments = static_cast<NormMoments<W>*>(at.workspace);
   if (const char* problem =
           launch(chunk_moments<T, N>, chunk_grid(norm), kThreads, stream, shape, x, moments))
     return problem;
@@ -243,7 +244,7 @@ struct BackwardPointers {
 template <class T, int N, bool kSilu>
 const char* backward(const LaurelGroupNorm& norm, const BackwardPointers& at, void* stream) {
   using W = Wide<T>;
-  const Shape shape = shape_of(norm);
+  const GroupNormShape shape = shape_of(norm);
   const auto *grad_y = static_cast<const T*>(at.grad_y), *x = static_cast<const T*>(at.x);
   const auto *weight = static_cast<const W*>(at.weight), *bias = static_cast<const W*>(at.bias);
   const auto* statistics = static_cast<const Statistics<W>*>(at.statistics);

@@ -23,7 +23,7 @@ LaurelType type_of(const Tensor& x) {
     case at::kDouble:
       return kLaurelDouble;
     default:
-      TORCH_CHECK(false, "kernels: no kernel takes ", x.scalar_type());
+      TORCH_CHECK(false, "kernels: no kernel for ", x.scalar_type());
   }
 }
 
@@ -31,7 +31,7 @@ at::ScalarType wide(const Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-// The stream that PyTorch queues this thread's work on.
+// PyTorch's current stream of this thread.
 void* stream_of(const Tensor& x) {
   if (!x.is_cuda()) return nullptr;  // the tests' kernels
   const c10::impl::VirtualGuardImpl device(x.device().type());
@@ -145,7 +145,8 @@ struct Geglu : torch::autograd::Function<Geglu> {
   static Tensor forward(AutogradContext* context, const Tensor& given, const Library* library) {
     const Tensor both = given.contiguous();
     auto shape = both.sizes().vec();
-    TORCH_CHECK(shape.back() % 2 == 0, "geglu: ", shape.back(), " columns are no two halves");
+    TORCH_CHECK(shape.back() % 2 == 0, "geglu: ", shape.back(),
+                " columns: expected an even number");
     shape.back() /= 2;
     const Tensor y = at::empty(shape, both.options());
     check(library->geglu(type_of(both), y.numel() / shape.back(), shape.back(),

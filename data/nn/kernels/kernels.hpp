@@ -1,8 +1,7 @@
 #pragma once
 
-// The CUDA kernels for tensors. What each computes is defined by the ATen composition in
-// data/nn, which every device but a GPU takes, and a GPU too without the kernels'
-// library. First derivatives only.
+// The CUDA kernels for tensors. Each computes the same as the ATen composition in data/nn, which
+// runs on all other devices, and on a GPU without the library of kernels. First derivatives only.
 
 #include <ATen/core/Tensor.h>
 
@@ -23,22 +22,22 @@ struct Library {
   decltype(&laurel_geglu_backward) geglu_backward = nullptr;
 };
 
-// Opens liblaurel_kernels.so at `path`, once and for good. Why it cannot be used here: `problem`,
-// empty when it can.
+// Opens liblaurel_kernels.so at `path`, once; it is never closed. `problem`: why it cannot be used
+// here, or empty.
 struct Opened {
   Library library;
   std::string problem;
 };
 Opened open_library(const std::filesystem::path& path);
-// Why the library beside the program cannot be used on the present GPU; "": it can.
+// Why the library beside the program cannot be used on the present GPU; "" when it can.
 std::string trouble_beside_program();
 
-// The kernels that can take x: null when x is not on a GPU, is of another type than theirs, or the
-// library beside the program is missing or cannot run on this GPU (said once on standard error).
+// The kernels for x: null when x is not on a GPU or has an unsupported dtype, or when the library
+// beside the program is missing or cannot run on this GPU (printed once on stderr).
 const Library* library_for(const at::Tensor& x);
 
-// nn::group_norm, with SiLU behind it or not. x: [B, C, ...] fp32, fp16, bf16 or fp64 -> as x, of
-// x's type (autocast's fp32 result is what this one is rounded from). weight, bias: [C]
+// nn::group_norm, optionally followed by SiLU. x: [B, C, ...] fp32, fp16, bf16 or fp64 -> same
+// shape and dtype (autocast's fp32 result, rounded). weight, bias: [C]
 at::Tensor group_norm(const Library& library,
                       const at::Tensor& x,
                       const at::Tensor& weight,
@@ -47,7 +46,7 @@ at::Tensor group_norm(const Library& library,
                       double eps,
                       bool silu);
 
-// nn::layer_norm. x: [..., C], weight, bias: [C] -> as x, of x's type
+// nn::layer_norm. x: [..., C], weight, bias: [C] -> same shape and dtype as x
 at::Tensor layer_norm(const Library& library,
                       const at::Tensor& x,
                       const at::Tensor& weight,

@@ -1,7 +1,7 @@
 #pragma once
 
-// What every kernel stands on. nvcc compiles it for GPUs; g++ for the tests, which run the same
-// source on the CPU (launch_shim.hpp).
+// Common parts of the kernels. nvcc compiles them for GPUs, g++ for the tests, which run the same
+// sources on the CPU (launch_on_cpu.hpp).
 
 #include <cmath>
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace kernels {
 
-// The value of that lane (modulo 32); all lanes of the warp call it together.
+// The value of lane `lane` (modulo 32); all lanes of the warp must call it together.
 template <class V>
 __device__ V from_lane(const V& own, unsigned lane) {
   static_assert(sizeof(V) % 4 == 0);
@@ -38,8 +38,8 @@ const char* launch(
   return status == cudaSuccess ? nullptr : cudaGetErrorString(status);
 }
 
-// Null where this machine's GPU can run the kernel, which is built for the same chips as the
-// others.
+// Null when this machine's GPU can run the kernel, else the reason. All kernels are built for the
+// same GPUs.
 inline const char* unusable(void (*kernel)()) {
   cudaFuncAttributes attributes;
   if (cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess) return nullptr;
@@ -59,7 +59,7 @@ namespace kernels {
 __device__ inline double fast_exp(double x) { return std::exp(x); }
 __device__ inline double fast_ratio(double a, double b) { return a / b; }
 
-// The type of sums over a tensor of T.
+// The type of sums over elements of type T.
 template <class T>
 struct WideOf {
   using type = float;
@@ -71,7 +71,7 @@ struct WideOf<double> {
 template <class T>
 using Wide = typename WideOf<T>::type;
 
-// N neighbours in memory, read and written at once.
+// N adjacent elements, read and written by one instruction.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {
   T at[N];
@@ -84,7 +84,7 @@ template <int N, class T>
 __device__ void store(T* to, const Pack<T, N>& values) {
   *reinterpret_cast<Pack<T, N>*>(to) = values;
 }
-// The most that one instruction moves: 16 bytes.
+// One instruction moves up to 16 bytes.
 template <class T>
 constexpr int kPack = 16 / sizeof(T);
 
@@ -113,13 +113,13 @@ const char* with_type(LaurelType type, const F& f) {
 
 constexpr unsigned kWarp = 32;
 
-// merged() of the values of all lanes of the warp, the same for each of them, always in one order.
-// `merged` must be found beside V.
+// merged() of the values of all lanes of the warp, in a fixed order; every lane gets the result.
+// `merged` is found by argument-dependent lookup on V.
 template <class V>
 __device__ V merged_in_warp(V own) {
   for (unsigned distance = kWarp / 2; distance > 0; distance /= 2)
     own = merged(own, from_lane(own, threadIdx.x + distance));
-  return from_lane(own, 0);  // the others have merged values of lanes around the corner
+  return from_lane(own, 0);  // other lanes merged in another, wrapped order
 }
 
 // The same of all threads of the block.
@@ -134,7 +134,7 @@ __device__ V merged_in_block(V own) {
     const V next = of_warps[warp];
     all = merged(all, next);
   }
-  __syncthreads();  // the next call writes there
+  __syncthreads();  // before the next call writes to it
   return all;
 }
 

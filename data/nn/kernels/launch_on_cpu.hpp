@@ -1,12 +1,12 @@
 #pragma once
 
-// CUDA's way of running a kernel, on the CPU, for tests: a grid of blocks, blocks of threads that
-// meet at barriers, warps that exchange values, shared memory. Every thread is a fiber; blocks run
-// one after another, and the threads of a block take turns from barrier to barrier, in an order
-// that a test chooses: what a kernel computes must not depend on it.
-// Faults, which launch() returns: threads that wait at different barriers or left before one; an
-// access to shared memory outside of it, before it was written in this block, or that another
-// thread's may precede or follow (a write and another access with no __syncthreads between).
+// Simulates the execution of a CUDA kernel on the CPU, for tests: a grid of blocks, blocks of
+// threads with barriers, warps that exchange values, shared memory. Every thread is a fiber. Blocks
+// run one after another; the threads of a block run in turn from barrier to barrier, in an order
+// that a test chooses, because the result of a kernel must not depend on it.
+// launch() returns faults: threads that wait at different barriers or end before one; an access to
+// shared memory out of bounds, before it was written in this block, or in a race with another
+// thread (a write and another access without __syncthreads between them).
 
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
@@ -23,72 +23,73 @@
 #define __global__
 #define __device__
 #define LAUREL_SHARED(type, name, size) static kernels::shim::Shared<type, size> name
-#define __syncthreads() kernels::shim::wait_for(kernels::shim::State::kAtBlockBarrier, __LINE__)
+#define __syncthreads() \
+  kernels::shim::wait_for(kernels::shim::ThreadState::kAtBlockBarrier, __LINE__)
 
 using __half = c10::Half;
 using __nv_bfloat16 = c10::BFloat16;
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
 };
-inline dim3 threadIdx, blockIdx, blockDim, gridDim;  // of the thread whose turn it is
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;  // of the running thread
 
 namespace kernels::shim {
 
 constexpr size_t kStackBytes = 65536;
 constexpr size_t kLanes = 32;
 
-enum class State { kReady, kAtBlockBarrier, kAtWarpBarrier, kDone };
-using Value = std::array<char, 32>;  // what a lane gives to its warp
+enum class ThreadState { kReady, kAtBlockBarrier, kAtWarpBarrier, kDone };
+using Value = std::array<char, 32>;  // a lane's value for its warp
 
 struct Thread {
   ucontext_t context{};
-  State state = State::kReady;
+  ThreadState state = ThreadState::kReady;
   int line = 0;  // of the barrier that it waits at
   Value given{}, received{};
 };
 
-struct Machine {
-  uint64_t order = 0;  // 0: threads and blocks take turns by number; else a seed that shuffles them
+struct SimulatedBlock {
+  uint64_t order = 0;  // 0: threads and blocks run by number; else the seed of a random order
   std::string fault;   // the first one of this launch
   std::function<void()> kernel;
-  std::vector<Thread> threads;  // of the block that runs
+  std::vector<Thread> threads;  // of the running block
   std::vector<char> stacks;
   ucontext_t scheduler{};
-  size_t turn = 0;    // whose
-  int64_t block = 0;  // counts blocks, over all launches
-  int64_t phase = 0;  // counts intervals between block barriers
+  size_t turn = 0;    // index of the running thread
+  int64_t block = 0;  // number of the block, over all launches
+  int64_t phase = 0;  // number of the interval between block barriers
 };
-inline Machine& machine() {
-  static Machine one;
+inline SimulatedBlock& machine() {
+  static SimulatedBlock one;
   return one;
 }
 
-inline void wait_for(State state, int line) {
+inline void wait_for(ThreadState state, int line) {
   Thread& own = machine().threads[machine().turn];
   own.state = state;
   own.line = line;
   swapcontext(&own.context, &machine().scheduler);
 }
 
-// The thread ends here, and with it the launch.
+// Ends the thread and the launch.
 inline void fail(const char* what) {
   machine().fault = what;
   machine().fault += " (thread " + std::to_string(threadIdx.x) + " of block " +
                      std::to_string(blockIdx.x) + ", " + std::to_string(blockIdx.y) + ")";
-  wait_for(State::kDone, 0);
+  wait_for(ThreadState::kDone, 0);
 }
 
-// An array in shared memory that knows who touched it.
+// An array in shared memory that records its accesses.
 template <class T, size_t kSize>
 class Shared {
  public:
   struct Cell {
     T value;
-    int64_t block = -1;                         // in which it was written
-    int64_t write_phase = -1, read_phase = -1;  // the last ones
+    int64_t block = -1;                         // the block that wrote it
+    int64_t write_phase = -1, read_phase = -1;  // of the last write and read
     size_t writer = 0, reader = 0;
     bool touched_by_others(bool reading) const {
-      const Machine& m = machine();
+      const SimulatedBlock& m = machine();
       return (write_phase == m.phase && writer != m.turn) ||
              (!reading && read_phase == m.phase && reader != m.turn);
     }
@@ -112,22 +113,22 @@ class Shared {
     }
   };
   Cell& operator[](size_t i) {
-    if (i >= kSize) fail("an access beside an array in shared memory");
+    if (i >= kSize) fail("an access out of the bounds of an array in shared memory");
     return cells_[i];
   }
 
  private:
-  static constexpr size_t kMany = ~size_t{0};  // readers
+  static constexpr size_t kMany = ~size_t{0};  // several readers
   std::array<Cell, kSize> cells_;
 };
 
 inline void start_threads(unsigned count) {
-  Machine& m = machine();
+  SimulatedBlock& m = machine();
   m.threads.resize(count);
   m.stacks.resize(count * kStackBytes);
   for (unsigned i = 0; i < count; ++i) {
     Thread& thread = m.threads[i];
-    thread.state = State::kReady;
+    thread.state = ThreadState::kReady;
     getcontext(&thread.context);
     thread.context.uc_stack.ss_sp = m.stacks.data() + i * kStackBytes;
     thread.context.uc_stack.ss_size = kStackBytes;
@@ -136,13 +137,13 @@ inline void start_threads(unsigned count) {
         &thread.context,
         [] {
           machine().kernel();
-          machine().threads[machine().turn].state = State::kDone;
+          machine().threads[machine().turn].state = ThreadState::kDone;
         },
         0);
   }
 }
 
-// 0 .. count - 1 in the order that the test chose.
+// 0 .. count - 1 in the order chosen by the test.
 inline std::vector<size_t> turns(size_t count, int64_t salt) {
   std::vector<size_t> order(count);
   std::iota(order.begin(), order.end(), size_t{0});
@@ -152,8 +153,8 @@ inline std::vector<size_t> turns(size_t count, int64_t salt) {
   return order;
 }
 
-// Threads [begin, end) stand at one barrier of that kind.
-inline bool met(size_t begin, size_t end, State state) {
+// Whether threads [begin, end) all wait at the same barrier of this kind.
+inline bool met(size_t begin, size_t end, ThreadState state) {
   const auto& threads = machine().threads;
   return std::all_of(threads.begin() + static_cast<std::ptrdiff_t>(begin),
                      threads.begin() + static_cast<std::ptrdiff_t>(end), [&](const Thread& t) {
@@ -163,36 +164,36 @@ inline bool met(size_t begin, size_t end, State state) {
 
 inline void exchange(size_t begin) {
   auto& threads = machine().threads;
-  for (size_t i = begin; i < begin + kLanes; ++i) threads[i].state = State::kReady;
+  for (size_t i = begin; i < begin + kLanes; ++i) threads[i].state = ThreadState::kReady;
   for (size_t i = begin; i < begin + kLanes; ++i) threads[i].received = threads[i].given;
 }
 
-// Opens the barriers at which everyone has arrived.
+// Opens the barriers at which all threads have arrived.
 inline void open_barriers() {
-  Machine& m = machine();
+  SimulatedBlock& m = machine();
   bool opened = false;
   for (size_t begin = 0; begin < m.threads.size(); begin += kLanes) {
-    if (!met(begin, begin + kLanes, State::kAtWarpBarrier)) continue;
+    if (!met(begin, begin + kLanes, ThreadState::kAtWarpBarrier)) continue;
     exchange(begin);
     opened = true;
   }
-  if (met(0, m.threads.size(), State::kAtBlockBarrier)) {
-    for (Thread& thread : m.threads) thread.state = State::kReady;
+  if (met(0, m.threads.size(), ThreadState::kAtBlockBarrier)) {
+    for (Thread& thread : m.threads) thread.state = ThreadState::kReady;
     ++m.phase;
     opened = true;
   }
-  if (!opened) m.fault = "threads of a block wait at different barriers, or have left before one";
+  if (!opened) m.fault = "threads of a block wait at different barriers, or ended before one";
 }
 
 inline void run_block(unsigned threads) {
-  Machine& m = machine();
+  SimulatedBlock& m = machine();
   ++m.block;
   ++m.phase;
   start_threads(threads);
-  const auto done = [](const Thread& thread) { return thread.state == State::kDone; };
+  const auto done = [](const Thread& thread) { return thread.state == ThreadState::kDone; };
   for (int64_t round = 0; m.fault.empty(); ++round) {
     for (const size_t i : turns(threads, round)) {
-      if (m.threads[i].state != State::kReady) continue;
+      if (m.threads[i].state != ThreadState::kReady) continue;
       m.turn = i;
       threadIdx.x = static_cast<unsigned>(i);
       swapcontext(&m.scheduler, &m.threads[i].context);
@@ -212,13 +213,13 @@ inline bool launchable(dim3 grid, unsigned threads) {
 
 namespace kernels {
 
-// The value of that lane (modulo 32).
+// The value of lane `lane` (modulo 32).
 template <class V>
 V from_lane(const V& own, unsigned lane, int line = __builtin_LINE()) {
   static_assert(sizeof(V) <= sizeof(shim::Value));
   auto& m = shim::machine();
   std::memcpy(m.threads[m.turn].given.data(), &own, sizeof(V));
-  shim::wait_for(shim::State::kAtWarpBarrier, line);
+  shim::wait_for(shim::ThreadState::kAtWarpBarrier, line);
   const size_t source = m.turn / shim::kLanes * shim::kLanes + lane % shim::kLanes;
   V other;
   std::memcpy(&other, m.threads[source].received.data(), sizeof(V));

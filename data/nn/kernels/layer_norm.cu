@@ -1,24 +1,24 @@
-// Layer norm (Ba, Kiros and Hinton 2016, eq. 3) of [rows, width] and its gradient. A warp takes a
-// row: it reads it once for the moments and again, from the cache, for the result.
+// Layer norm (Ba, Kiros and Hinton 2016, eq. 3) of [rows, width], and its gradient. A warp
+// processes a row: it reads the row for the moments and again, from the cache, for the result.
 
 #include "data/nn/kernels/norm_moments.cuh"
 
 namespace kernels {
 namespace {
 
-constexpr unsigned kWarps = 8;     // of a block
-constexpr unsigned kColumns = 32;  // of a block that sums over rows
+constexpr unsigned kWarps = 8;     // per block
+constexpr unsigned kColumns = 32;  // per block that sums over rows
 static_assert(kLaurelSlabs <= 65535);
 
-struct Shape {
+struct LayerNormShape {
   int64_t rows;
   int width;
 };
 
-// Of this warp; the grid may have more warps than there are rows.
+// The row of this warp; the grid can have more warps than there are rows.
 __device__ inline int64_t own_row() { return int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp; }
 
-// f(i) for each pack of this lane, which begins at element i of the row.
+// Calls f(i) for each pack of this lane, which begins at element i of the row.
 template <int N, class F>
 __device__ void for_own_packs(int width, const F& f) {
   for (int i = static_cast<int>(threadIdx.x % kWarp) * N; i < width;
@@ -27,7 +27,7 @@ __device__ void for_own_packs(int width, const F& f) {
 }
 
 template <class T, int N>
-__device__ Moments<Wide<T>> moments_of(const Pack<T, N>& pack) {
+__device__ NormMoments<Wide<T>> moments_of(const Pack<T, N>& pack) {
   Wide<T> sum = 0, squares = 0;
   for (int j = 0; j < N; ++j) sum += static_cast<Wide<T>>(pack.at[j]);
   const Wide<T> mean = sum / N;
@@ -39,7 +39,7 @@ __device__ Moments<Wide<T>> moments_of(const Pack<T, N>& pack) {
 }
 
 template <class T, int N>
-__global__ void normalise_rows(Shape shape,
+__global__ void normalise_rows(LayerNormShape shape,
                                double eps,
                                const T* x,
                                const Wide<T>* weight,
@@ -49,7 +49,7 @@ __global__ void normalise_rows(Shape shape,
   using W = Wide<T>;
   const int64_t row = own_row(), first = row * shape.width;
   if (row >= shape.rows) return;
-  Moments<W> own{0, 0, 0};
+  NormMoments<W> own{0, 0, 0};
   for_own_packs<N>(shape.width,
                    [&](int i) { own = merged(own, moments_of(load<N>(x + first + i))); });
   const Statistics<W> all = statistics_of(merged_in_warp(own), eps);
@@ -65,7 +65,7 @@ __global__ void normalise_rows(Shape shape,
 }
 
 template <class T, int N>
-__global__ void row_gradient(Shape shape,
+__global__ void row_gradient(LayerNormShape shape,
                              const T* grad_y,
                              const T* x,
                              const Wide<T>* weight,
@@ -98,9 +98,9 @@ __global__ void row_gradient(Shape shape,
   });
 }
 
-// Grid: (blocks of columns, slabs of rows). A lane takes a column, a warp every kWarps-th row.
+// Grid: (blocks of columns, slabs of rows). A lane sums a column, a warp every kWarps-th row.
 template <class T>
-__global__ void slab_sums(Shape shape,
+__global__ void slab_sums(LayerNormShape shape,
                           const T* grad_y,
                           const T* x,
                           const Statistics<Wide<T>>* statistics,
@@ -148,7 +148,7 @@ struct Affine {
   void *slabs, *grad_weight, *grad_bias;
 };
 template <class T>
-const char* affine_gradient(const Shape& shape,
+const char* affine_gradient(const LayerNormShape& shape,
                             const T* grad_y,
                             const T* x,
                             const Statistics<Wide<T>>* statistics,
@@ -191,7 +191,7 @@ const char* laurel_layer_norm(LaurelType type,
                               void* y,
                               void* stream) {
   using namespace kernels;
-  const Shape shape{rows, static_cast<int>(width)};
+  const LayerNormShape shape{rows, static_cast<int>(width)};
   return with_variant(type, width, {x, y}, [&]<class T, int N>() {
     using W = Wide<T>;
     return launch(normalise_rows<T, N>, dim3{blocks(rows, kWarps)}, kWarps * kWarp, stream, shape,
@@ -214,7 +214,7 @@ const char* laurel_layer_norm_backward(LaurelType type,
                                        void* grad_bias,
                                        void* stream) {
   using namespace kernels;
-  const Shape shape{rows, static_cast<int>(width)};
+  const LayerNormShape shape{rows, static_cast<int>(width)};
   return with_variant(type, width, {grad_y, x, grad_x}, [&]<class T, int N>() -> const char* {
     using W = Wide<T>;
     const auto *gradients = static_cast<const T*>(grad_y), *values = static_cast<const T*>(x);

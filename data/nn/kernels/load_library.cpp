@@ -10,7 +10,7 @@ namespace {
 
 std::filesystem::path place() { return data::beside_program("liblaurel_kernels.so"); }
 
-// Of the library beside the program; opened at the first call.
+// The kernels of the library beside the program, opened at the first call.
 const Library* beside_program() {
   static const Library* const usable = []() -> const Library* {
     if (!std::filesystem::exists(place())) return nullptr;
@@ -35,7 +35,7 @@ Opened open_library(const std::filesystem::path& path) {
       !data::find_function(handle, "laurel_layer_norm_backward", library.layer_norm_backward) ||
       !data::find_function(handle, "laurel_geglu", library.geglu) ||
       !data::find_function(handle, "laurel_geglu_backward", library.geglu_backward))
-    return {{}, path.string() + " is of another version of laurel"};
+    return {{}, path.string() + " belongs to another version of laurel"};
   const char* problem = library.problem();
   return {library, problem ? path.string() + ": " + problem : ""};
 }

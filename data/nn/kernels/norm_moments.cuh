@@ -1,19 +1,19 @@
 #pragma once
 
-// What the norms share: mean and variance of many values, and the sums of their gradients.
+// Common parts of the norms: mean and variance of many values, and the sums of their gradients.
 
 #include "data/nn/kernels/launch.cuh"
 
 namespace kernels {
 
-// Of `count` values: their mean, and the sum of squared distances from it.
+// Mean of `count` values, and the sum of squared distances from it.
 template <class W>
-struct Moments {
+struct NormMoments {
   W count, mean, squares;
 };
-// Of two samples together (Chan, Golub and LeVeque 1983, eq. 2.1).
+// The moments of two samples together (Chan, Golub and LeVeque 1983, eq. 2.1).
 template <class W>
-__device__ Moments<W> merged(const Moments<W>& a, const Moments<W>& b) {
+__device__ NormMoments<W> merged(const NormMoments<W>& a, const NormMoments<W>& b) {
   const W count = a.count + b.count;
   if (count == 0) return a;
   const W apart = b.mean - a.mean, share = b.count / count;
@@ -25,11 +25,11 @@ struct Statistics {
   W mean, rstd;  // rstd: 1 / sqrt(variance + eps)
 };
 template <class W>
-__device__ Statistics<W> statistics_of(const Moments<W>& all, double eps) {
+__device__ Statistics<W> statistics_of(const NormMoments<W>& all, double eps) {
   return {all.mean, 1 / std::sqrt(all.squares / all.count + static_cast<W>(eps))};
 }
 
-// Over some values: of the gradient g of z = weight xhat + bias, and of g xhat.
+// Sums over some values of the gradient g of z = weight xhat + bias, and of g xhat.
 template <class W>
 struct Sums {
   W g, g_xhat;

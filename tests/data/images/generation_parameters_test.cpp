@@ -26,17 +26,17 @@ TEST(Sha256, FileEqualsItsBytes) {
 }
 
 TEST(Parameters, AsTheWebUiWritesThem) {
-  data::ImageParameters p{.prompt = "a cat, red",
-                          .negative_prompt = "blurry",
-                          .steps = 20,
-                          .sampler = "Euler a",
-                          .cfg_scale = 7.5,
-                          .seed = 42,
-                          .width = 512,
-                          .height = 768,
-                          .model_hash = "0123456789",
-                          .model = "tiny-world",
-                          .extra = {{"laurel", "0.1.0"}, {"Note", "a, b"}}};
+  data::GenerationParameters p{.prompt = "a cat, red",
+                               .negative_prompt = "blurry",
+                               .steps = 20,
+                               .sampler = "Euler a",
+                               .cfg_scale = 7.5,
+                               .seed = 42,
+                               .width = 512,
+                               .height = 768,
+                               .model_hash = "0123456789",
+                               .model = "tiny-world",
+                               .extra = {{"laurel", "0.1.0"}, {"Note", "a, b"}}};
   EXPECT_EQ(data::parameters_text(p),
             "a cat, red\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7.5, "
             "Seed: 42, Size: 512x768, "

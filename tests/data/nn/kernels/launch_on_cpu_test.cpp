@@ -106,7 +106,7 @@ __global__ void only_the_first_block_writes(int* out) {
 TEST(KernelShim, SharedMemoryHasItsSizeAndNothingOfOtherBlocks) {
   std::vector<int> out(32);
   EXPECT_EQ(fault(kernels::launch(one_too_far, dim3{1}, 32, nullptr)),
-            "an access beside an array in shared memory (thread 31 of block 0, 0)");
+            "an access out of the bounds of an array in shared memory (thread 31 of block 0, 0)");
   EXPECT_TRUE(fault(kernels::launch(only_the_first_block_writes, dim3{2}, 32, nullptr, out.data()))
                   .starts_with("shared memory is read before it is written"));
 }
