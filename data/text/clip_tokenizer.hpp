@@ -2,7 +2,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <filesystem>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -30,15 +29,6 @@ struct Tokenizer {
   std::vector<AddedToken> added;  // the three special ones and a checkpoint's own words
   int64_t max_length = 77;        // ids a prompt, bos and eos included
 };
-
-// Reads vocab.json and merges.txt, or where the former is absent tokenizer.json; then, where they
-// are there, added_tokens.json, special_tokens_map.json and tokenizer_config.json, in transformers'
-// order. Throws BadInput naming the file when one is missing, not JSON, of another kind of
-// tokenizer, or when merges name symbols outside the vocabulary.
-Tokenizer load_tokenizer(const std::filesystem::path& folder);
-// Writes vocab.json, merges.txt, the two of settings, and added_tokens.json where there are such;
-// transformers' CLIPTokenizer reads them to the same ids.
-void save_tokenizer(const std::filesystem::path& folder, const Tokenizer& tokenizer);
 
 // The ids of one text, without bos, eos, padding or truncation. Throws BadInput when it is not
 // UTF-8.

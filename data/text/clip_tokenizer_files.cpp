@@ -1,4 +1,4 @@
-// Reading and writing a tokenizer's folder as Hugging Face lays it out.
+#include "data/text/clip_tokenizer_files.hpp"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -8,7 +8,6 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "data/text/clip_tokenizer.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::json;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Parses and lists captions, and checks their claims against the contents of a picture.
+// Parses, draws and lists captions; the contents of a picture.
 
 #include <ATen/core/Generator.h>
 
@@ -56,12 +56,5 @@ struct SceneReading {
 
 // The exact contents of a scene.
 SceneReading truth(const Scene& scene);
-
-struct Match {
-  double fraction = 0;  // of claims that are true, for the best assignment of the caption's objects
-                        // to the picture's
-  bool exact = false;   // all claims are true
-};
-Match match(const std::vector<Claim>& claims, const SceneReading& reading);
 
 }  // namespace world

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/world/edit_text.hpp"
+
 namespace world {
 namespace {
 

@@ -13,6 +13,7 @@
 #include "data/base/json.hpp"
 #include "data/base/splitmix.hpp"
 #include "data/images/image_io.hpp"
+#include "data/world/edit_text.hpp"
 #include "data/world/flat_world.hpp"
 
 namespace world {

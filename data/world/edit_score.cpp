@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "data/base/shape.hpp"
+#include "data/world/edit_text.hpp"
 #include "data/world/grammar.hpp"
 
 namespace world {

@@ -1,5 +1,6 @@
+#include "data/world/edit_text.hpp"
+
 #include "data/base/error.hpp"
-#include "data/world/edit.hpp"
 #include "data/world/grammar.hpp"
 #include "data/world/word_reader.hpp"
 

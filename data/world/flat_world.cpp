@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/world/edit_text.hpp"
 #include "data/world/grammar.hpp"
 
 namespace world {

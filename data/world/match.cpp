@@ -1,6 +1,6 @@
-#include <algorithm>
+#include "data/world/match.hpp"
 
-#include "data/world/caption.hpp"
+#include <algorithm>
 
 namespace world {
 namespace {

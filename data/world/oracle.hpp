@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "data/world/caption.hpp"
+#include "data/world/match.hpp"
 
 namespace world {
 

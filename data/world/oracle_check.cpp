@@ -11,6 +11,7 @@
 #include "data/base/shape.hpp"
 #include "data/world/caption.hpp"
 #include "data/world/grammar.hpp"
+#include "data/world/match.hpp"
 #include "data/world/oracle.hpp"
 #include "data/world/random_stream.hpp"
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "data/base/error.hpp"
+#include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/identify.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "data/base/error.hpp"
+#include "data/text/clip_tokenizer_files.hpp"
 #include "diffusion/text/prompt_weighting.hpp"
 
 using data::BadInput;

@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "data/base/shape.hpp"
+#include "data/text/clip_tokenizer_files.hpp"
 
 namespace rewards {
 namespace {

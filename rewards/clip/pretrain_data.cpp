@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "data/world/caption.hpp"
+#include "data/world/match.hpp"
 #include "data/world/random_stream.hpp"
 
 namespace rewards {

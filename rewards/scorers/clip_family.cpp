@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "data/base/error.hpp"
+#include "data/text/clip_tokenizer_files.hpp"
 #include "rewards/clip/layouts.hpp"
 #include "rewards/scorers/clip_score.hpp"
 

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "data/base/error.hpp"
+#include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/weight_files.hpp"
 #include "rewards/clip/layouts.hpp"
 

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "data/world/match.hpp"
 #include "data/world/oracle.hpp"
 
 namespace rewards {

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "data/base/error.hpp"
+#include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/hub_cache.hpp"
 #include "diffusion/checkpoints/single_file.hpp"
 

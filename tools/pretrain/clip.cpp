@@ -13,6 +13,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_folder.hpp"
+#include "data/text/clip_tokenizer_files.hpp"
 #include "rewards/clip/pretrain.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/pretrain/options.hpp"

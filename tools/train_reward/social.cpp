@@ -16,6 +16,7 @@
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
 #include "data/images/image_folder.hpp"
+#include "data/text/clip_tokenizer_files.hpp"
 #include "rewards/clip/embedder.hpp"
 #include "rewards/social/preference_pairs.hpp"
 #include "rewards/social/train.hpp"

@@ -1,9 +1,10 @@
+#include "data/nn/kernels/load_library.hpp"
+
 #include <ATen/ATen.h>
 
 #include <iostream>
 
 #include "data/base/shared_library.hpp"
-#include "data/nn/kernels/kernels.hpp"
 
 namespace kernels {
 namespace {

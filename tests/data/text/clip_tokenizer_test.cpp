@@ -13,6 +13,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/unicode.hpp"
+#include "data/text/clip_tokenizer_files.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 

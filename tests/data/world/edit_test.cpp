@@ -8,6 +8,7 @@
 #include "data/images/image_io.hpp"
 #include "data/world/caption.hpp"
 #include "data/world/edit_sample.hpp"
+#include "data/world/edit_text.hpp"
 #include "data/world/flat_world.hpp"
 #include "data/world/oracle.hpp"
 #include "tests/support/refusal.hpp"

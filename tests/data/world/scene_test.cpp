@@ -11,6 +11,7 @@
 #include "data/base/error.hpp"
 #include "data/world/caption.hpp"
 #include "data/world/grammar.hpp"
+#include "data/world/match.hpp"
 
 namespace {
 

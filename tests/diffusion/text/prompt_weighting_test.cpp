@@ -7,6 +7,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/pipeline/pipeline.hpp"

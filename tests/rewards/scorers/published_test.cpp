@@ -9,6 +9,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/nn/clip_text.hpp"
+#include "data/text/clip_tokenizer_files.hpp"
 #include "data/text/wordpiece.hpp"
 #include "data/weights/safetensors.hpp"
 #include "nlohmann/json.hpp"
