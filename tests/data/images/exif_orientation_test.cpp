@@ -10,7 +10,7 @@
 
 namespace {
 
-// A TIFF block that says how the picture lies, after the mark of a JPEG's segment.
+// A TIFF block with an orientation, after the marker of a JPEG segment.
 std::string exif(int orientation, bool big) {
   std::string block("Exif\0\0", 6);
   block += big ? std::string("MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0", 19)

@@ -33,7 +33,7 @@ TEST(OpTimes, TellsProductsFromOthersAndFromNone) {
   EXPECT_GE(times.allocated, 5.0 * 128 * 128 * 4);
 }
 
-// Own times, products and what lies between are the whole, each once.
+// Own times, products and the time between operations add up to the total.
 TEST(OpTimes, AddUpToTheWall) {
   const at::Tensor x = at::rand({4, 8, 32, 32}).requires_grad_(true), w = at::rand({8, 8, 3, 3});
   const auto times = data::op_times(

@@ -85,8 +85,8 @@ TEST(Tokenizer, AgreesWithTheTextsOfAFolder) {
   std::cout << file.at("cases").size() << " texts compared\n";
 }
 
-// Settings as they lie in people's folders, each beside vocab.json and merges.txt, and as
-// tokenizer.json with the same vocabulary; written again, the ids stay.
+// Variants of settings files found in practice, with vocab.json and merges.txt or with
+// tokenizer.json of the same vocabulary; after saving, the ids are the same.
 TEST(Tokenizer, TakesSettingsInTheOrderOfTransformers) {
   const json vocab = data::read_json(kGolden / "vocab.json");
   const Tokenizer plain = data::load_tokenizer(kGolden);

@@ -14,7 +14,7 @@ at::Tensor noise(std::vector<int64_t> shape, uint64_t seed, at::ScalarType type 
   return at::randn(shape, generator).to(type);
 }
 
-// Two blocks, the first one's output used by both the second and the sum, as a skip is.
+// Two blocks; the second block and the sum both use the first one's output, as a skip connection.
 struct Net {
   at::Tensor first, second;  // [4, 4]
   bool checkpointing = false;

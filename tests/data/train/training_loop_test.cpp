@@ -36,7 +36,7 @@ train::LoopOptions options_at(const std::string& name) {
           .checkpointing_steps = 4};
 }
 
-// Adds 1 in every update, by way of a gradient of 1.
+// Adds 1 in every update, with a gradient of 1.
 void count_up(train::Loop& loop) {
   at::Tensor& value = loop.state.params[0].value;
   value.mutable_grad() = at::ones({1});

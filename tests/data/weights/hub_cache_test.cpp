@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A cache as huggingface_hub lays it out: blobs, and a snapshot of links to them.
+// A cache in huggingface_hub's layout: blobs, and a snapshot of links to them.
 class HubCache : public testing::Test {
  protected:
   void SetUp() override {

@@ -117,7 +117,7 @@ TEST(Take, ChecksNameShapeTypeAndValues) {
   }
 }
 
-// Pages of the process that stand for a file or for itself, in kB: what VmRSS counts.
+// Resident pages of the process, mapped or anonymous, in kB: what VmRSS counts.
 int64_t resident_kb() {
   std::istringstream lines(data::read_file("/proc/self/status"));
   for (std::string line; std::getline(lines, line);) {

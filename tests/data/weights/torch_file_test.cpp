@@ -72,7 +72,7 @@ TEST(TorchFile, SaysWhatAFileIsInstead) {
   EXPECT_NE(complaint(kGolden).find("found a folder"), std::string::npos);
 }
 
-// Cut off or changed anywhere, a file is read or refused; it never ends the program.
+// A file truncated or changed anywhere is read or refused; the program never crashes.
 TEST(TorchFile, DamageIsRefused) {
   const fs::path path = fs::path(testing::TempDir()) / "laurel_damaged.ckpt";
   const std::string whole = data::read_file(kGolden / "lightning.ckpt");

@@ -103,7 +103,7 @@ TEST(EditScore, TheTargetIsPerfectAndTheSourceOnlyDisobeys) {
 
 TEST(EditScore, HandCountedPixels) {
   const auto view = world::view_of(edited("make the square red"));
-  // The counted part of the square is what lies a pixel within its outline: a half side of 10.
+  // The counted part of the square excludes one pixel inside its outline: a half side of 10.
   at::Tensor half = view.target.clone();
   half.slice(2, 0, 18).copy_(view.source.slice(2, 0, 18));
   const auto scores = world::score_edit(view, half);
@@ -113,7 +113,7 @@ TEST(EditScore, HandCountedPixels) {
   at::Tensor stray = view.target.clone();
   stray.slice(1, 0, 8).slice(2, 0, 32).copy_(at::tensor({0.f, 0.f, 0.f}).view({3, 1, 1}));
   EXPECT_EQ(world::score_edit(view, stray).feedback[1], "the background changed");
-  // 256 wrong pixels of the 1024 that bring it to nothing.
+  // 256 wrong pixels; 1024 give a score of 0.
   EXPECT_NEAR(world::score_edit(view, stray).values[1], 3.75, 1e-6);
   at::Tensor lost = view.target.clone();
   lost.slice(2, 34, 64).fill_(1);
@@ -167,7 +167,7 @@ TEST(EditSample, IsAFunctionOfSeedAndIndexAndItsLabelsAreThoseOfTheFile) {
   EXPECT_THROW(world::draw_edit_sample(options, -1), c10::Error);
 }
 
-// Scores nearly apart from one another, and (5, 5, 5) rare: asking for it must mean something.
+// The scores are nearly independent and (5, 5, 5) is rare, so that requesting it is informative.
 TEST(EditSample, ALineTellsHowItWasDrawn) {
   const std::string line =
       R"({"world": {"seed": 7, "index": 3, "split": "unseen", "flat": false}})";

@@ -54,7 +54,7 @@ TEST(Oracle, AStrayShapeIsCounted) {
   EXPECT_DOUBLE_EQ(match.fraction, 3.0 / 4);
 }
 
-// A blob that is none of the shapes counts as an object of unknown kind.
+// A blob that matches none of the shapes is an object of unknown kind.
 TEST(Oracle, AStripeIsNoShape) {
   at::Tensor image = at::ones({3, 64, 64});
   image.slice(1, 30, 35).slice(2, 5, 60).slice(0, 0, 2).fill_(0.1);

@@ -102,7 +102,7 @@ TEST(BenchShapes, CheckpointingTakesAForwardPassMore) {
   EXPECT_LT(recomputed, 1.7 * plain);
 }
 
-// What is written is read back as the model that it was, with its CLIP.
+// A written model is read back unchanged, with its CLIP.
 TEST(RandomModel, IsSavedAsACheckpoint) {
   for (const char* shape : {"tiny", "tiny-xl"}) {
     const fs::path folder = fs::path(testing::TempDir()) / (std::string("random_") + shape);
@@ -118,7 +118,7 @@ TEST(RandomModel, IsSavedAsACheckpoint) {
   }
 }
 
-// The stages of a whole model: all compute, an update of two images too, which make one pair.
+// All stages of a complete model run, including an update of two images, which form one pair.
 TEST(RandomModel, HasEveryStage) {
   const auto model = bench::make_random_model("tiny-xl", 0);
   const std::optional<rewards::Clip> clip = model.clip;

@@ -1,5 +1,4 @@
-// Bad input, as a user meets it: the binary leaves with 2 and one line on stderr that says what is
-// wrong and where.
+// Bad input to the program: exit code 2, and one line on stderr that says what is wrong and where.
 
 #include "tests/support/bad_input.hpp"
 
@@ -241,7 +240,7 @@ INSTANTIATE_TEST_SUITE_P(
              {"word 3", "'cat'"}}),
     case_name);
 
-// A limit on the size of files meets the same error paths as a full disk.
+// A limit on file sizes triggers the same errors as a full disk.
 const char* const kFullDisk = "trap '' XFSZ; ulimit -f 0; ";
 
 TEST(BadInputOnAFullDisk, NothingHalfWrittenIsLeft) {

@@ -1,5 +1,5 @@
-// Models, prompts and runs that laurel must refuse; the folders are broken copies of a small whole
-// pipeline.
+// Models, prompts and runs that laurel must refuse; the folders are broken copies of a small
+// complete pipeline.
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -282,7 +282,7 @@ INSTANTIATE_TEST_SUITE_P(
              {"/proc/laurel"}}),
     case_name);
 
-// What was there stays as it was.
+// The existing file does not change.
 TEST(BadModelLosesNothing, OtherFilesInTheFolder) {
   bad_input::run_laurel("finetune prdp -m @/model -o @/other -r brightness --prompts @/prompts.txt",
                         fixtures());

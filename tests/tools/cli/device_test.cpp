@@ -56,7 +56,7 @@ TEST(Device, UnknownWordsAreRefused) {
   expect_words(message_of({.device = "cpu", .precision = "fp16"}), {"fp32"});
 }
 
-// A machine on which all is well.
+// A machine without problems.
 GpuFacts good() {
   GpuFacts facts;
   facts.driver = true;
@@ -75,7 +75,7 @@ std::string trouble(void (*spoil)(GpuFacts& facts)) {
 
 TEST(GpuTrouble, NoneWhereAllIsWell) {
   EXPECT_EQ(tools::describe_gpu_trouble(good()), "");
-  // A driver serves what is older, and the other minor versions of its own.
+  // A driver supports older CUDA versions, and all minor versions of its own major version.
   EXPECT_EQ(trouble([](GpuFacts& f) { f.torch_cuda = 12080; }), "");
   EXPECT_EQ(trouble([](GpuFacts& f) { f.torch_cuda = 13020; }), "");
 }
@@ -119,7 +119,7 @@ TEST(GpuIndex, IsTheLocalRanksOrTheNamedOne) {
   expect_words(refused("cuda", 2, 2), {"2 GPUs", "local rank 2", "at most 2"});
 }
 
-// For a shell: laurel meets a driver that says what it is told to
+// Environment for a shell: laurel loads a fake driver with these answers
 // (tests/support/fake_cuda_driver.cpp).
 std::string with_driver(const std::string& says) {
   const auto folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
@@ -137,7 +137,7 @@ TEST(Driver, WhatItSaysIsToldInALine) {
   refused("FAKE_CUDA_INIT=100", "cuda", {"cuInit: 100"});
   refused("FAKE_CUDA_GPUS=0", "cuda", {"finds no GPU"});
   refused("FAKE_CUDA_GPUS=2", "cuda:2", {"--device cuda:2", "from 0 to 1", "2 GPUs"});
-  // It lists a GPU that is not there: libtorch, whatever parts of it are here, cannot use it.
+  // The driver lists a GPU that does not exist, so that libtorch cannot use it.
   refused("FAKE_CUDA_GPUS=1", "cuda", {"--device cuda: ", "libtorch", "--device cpu"});
 }
 
@@ -155,7 +155,7 @@ TEST(Driver, TheDoctorSaysTheSame) {
   EXPECT_EQ(text.find("kernels"), std::string::npos) << text;  // no GPU to have them
 }
 
-// The libraries lie beside laurel where they were built, never beside the tests.
+// The built libraries are beside laurel, not beside the tests.
 TEST(CudaPreset, WhatItBuildsIsNamedWhereItIsMissing) {
   expect_words(finetune::nccl_problem(),
                {"liblaurel_nccl.so is missing", "cuda preset", "host memory"});
@@ -187,7 +187,7 @@ TEST(PrecisionScope, RunsProductsInItsTypeWhileItLives) {
   EXPECT_EQ(at::mm(a, a).scalar_type(), at::kFloat);
 }
 
-// A weight that was used and then trained: the next use sees the change, and carries a gradient.
+// After training a weight that was used before, the next use has the new value and a gradient.
 TEST(PrecisionScope, SeesWhatWasTrained) {
   const tools::PrecisionScope scope({.device = at::kCPU, .compute = at::kBFloat16, .name = ""});
   const at::Tensor x = at::ones({2, 2}), weight = at::zeros({2, 2}).requires_grad_(true);

@@ -11,7 +11,7 @@
 
 namespace {
 
-// What is said of what `act` throws.
+// The message for an exception of `act`.
 template <class Act>
 tools::Failure failure(const Act& act) {
   try {

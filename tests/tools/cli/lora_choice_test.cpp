@@ -27,7 +27,7 @@ fs::path fresh(const std::string& name) {
   return folder;
 }
 
-// What a command printed on stdout; its notes on stderr are dropped.
+// The stdout of a command; its notes on stderr are discarded.
 std::string quietly(int (*command)(const std::vector<std::string>&),
                     const std::vector<std::string>& arguments) {
   testing::internal::CaptureStdout();

@@ -1,4 +1,4 @@
-// The commands score, inspect and doctor as a user runs them.
+// The commands score, inspect and doctor as a program.
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -192,7 +192,7 @@ TEST_F(Cli, LostModelsAreToldHowToBeFound) {
   }
 }
 
-// Every command explains itself on one screen: 50 lines of 120 columns.
+// The help of every command fits one screen: 50 lines of 120 columns.
 TEST_F(Cli, HelpFitsAScreen) {
   EXPECT_EQ(run("--help").code, 0);
   for (const char* command :

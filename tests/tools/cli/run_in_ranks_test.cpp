@@ -1,4 +1,4 @@
-// `laurel finetune` as a launcher starts it: several processes that know each other by variables.
+// `laurel finetune` as started by a launcher: several processes with environment variables.
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kUpdates = 4;  // of an epoch
 
-// A checkpoint, a prompt file, and the words that finetune it: many short epochs.
+// A checkpoint, a prompt file, and the arguments to finetune it in many short epochs.
 struct Place {
   fs::path folder;
   int port = tests::free_port();
@@ -72,7 +72,7 @@ struct Place {
   }
   fs::path log(int rank) const { return folder / ("rank-" + std::to_string(rank) + ".log"); }
   std::string said(int rank) const { return tests::text_of(log(rank)); }
-  // The lines that begin with "laurel: ", by all ranks.
+  // The lines of all ranks that begin with "laurel: ".
   Words complaints(int count) const {
     Words lines;
     for (int rank = 0; rank < count; ++rank) {
@@ -100,8 +100,8 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Starts three ranks, does something to one of them in the midst of training, and expects the
-// others to end within a minute, one line that names it, and the epochs that were done.
+// Starts three ranks, disturbs one of them during training, and expects that the others end within
+// a minute, that one line names the failed rank, and that the completed epochs are saved.
 void expect_end_after(int victim, int signal, const std::string& expected) {
   const Place place;
   std::vector<pid_t> ranks;
@@ -125,7 +125,7 @@ void expect_end_after(int victim, int signal, const std::string& expected) {
   const auto saved = finetune::checkpoints(place.folder / "run");
   ASSERT_FALSE(saved.empty());
   EXPECT_NE(lines[0].find(saved.back().string()), std::string::npos) << lines[0];
-  // Saved is what the ranks would have saved after that epoch: the one that was going on is undone.
+  // The checkpoint equals one written after the last completed epoch.
   const std::string metrics = tests::text_of(place.folder / "run" / "metrics.jsonl");
   const auto done = std::count(metrics.begin(), metrics.end(), '\n');
   const auto checkpoint = [](int64_t epochs) {
@@ -141,7 +141,7 @@ void expect_end_after(int victim, int signal, const std::string& expected) {
   EXPECT_EQ(tests::wait_for(again, 60), (std::vector<int>{0, 0, 0})) << place.said(0);
   const fs::path state = fs::path(checkpoint(done)) / "state.safetensors";
   tests::expect_same_tensors(place.folder / "run" / state, place.folder / "again" / state);
-  // And a single process goes on from there.
+  // A single process resumes from it.
   const pid_t alone = place.start(
       0, 1, {"--num_epochs", std::to_string(done + 1), "--resume_from_checkpoint", "latest"});
   EXPECT_EQ(tests::wait_for({alone}, 60), std::vector<int>{0}) << place.said(0);
@@ -168,7 +168,7 @@ TEST(RanksCommand, RefusesRanksOfDifferentConfigurations) {
 
 TEST(RanksCommand, RefusesRanksOfDifferentPrograms) {
   const Place place;
-  // The same program with a byte more: another build.
+  // The program with one more byte: another build.
   const fs::path other = place.folder / "laurel";
   fs::copy_file(LAUREL_BINARY, other);
   std::ofstream(other, std::ios::app) << " ";
@@ -194,7 +194,7 @@ TEST(RanksCommand, NamesTheRanksThatDidNotCome) {
   EXPECT_NE(lines[0].find("within 2 s, missing: 1 3;"), std::string::npos) << lines[0];
 }
 
-// Epoch by epoch, what "reward_mean" a run had.
+// The "reward_mean" of each epoch of a run.
 std::vector<double> reward_means(const fs::path& run) {
   std::vector<double> means;
   std::istringstream lines(data::read_file(run / "metrics.jsonl"));
@@ -203,7 +203,7 @@ std::vector<double> reward_means(const fs::path& run) {
   return means;
 }
 
-// Each rank asks for its own images; together they are rated once, as by a single process.
+// Each rank requests scores for its own images; every image is scored once, as in one process.
 TEST(RanksCommand, ShareOneServerOfRewards) {
   std::atomic<int> rated = 0;
   const data::HttpServer server("127.0.0.1", 0, [&](const data::HttpRequest& request) {

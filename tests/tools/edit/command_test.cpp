@@ -1,4 +1,4 @@
-// laurel edit and laurel finetune edit, as a user runs them.
+// laurel edit and laurel finetune edit as commands.
 
 #include "tools/edit/command.hpp"
 

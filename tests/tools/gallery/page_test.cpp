@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A folder that goes away with the test.
+// A folder that is deleted with the test.
 class Gallery : public testing::Test {
  protected:
   void SetUp() override {
@@ -53,7 +53,7 @@ class Gallery : public testing::Test {
 
   std::string at(const std::string& path) const { return (folder_ / path).string(); }
 
-  // What the command says of bad input.
+  // The command's message about bad input.
   std::string fault(const std::vector<std::string>& arguments) {
     try {
       tools::kGallery.run(arguments);

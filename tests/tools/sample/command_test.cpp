@@ -25,7 +25,7 @@ fs::path fresh(const std::string& name) {
   return folder;
 }
 
-// `laurel sample` on the tiny pipeline, quietly; what it printed on stdout.
+// Runs `laurel sample` on the tiny pipeline; returns its stdout.
 std::string sample(std::vector<std::string> arguments) {
   const std::vector<std::string> usual{"-m", kModel, "--steps", "2", "--device", "cpu"};
   arguments.insert(arguments.begin(), usual.begin(), usual.end());

@@ -1,4 +1,4 @@
-// What `laurel sample` reads beside prompts: a source image, sizes.
+// Conditions of `laurel sample` other than prompts: a source image, sizes.
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

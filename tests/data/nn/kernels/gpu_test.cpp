@@ -1,5 +1,6 @@
-// The kernels on a GPU, from the library that nvcc made, against ATen there.
-// tools/compute-sanitizer runs these. Without a GPU, or without the library, they skip aloud.
+// The kernels on a GPU, from the library compiled by nvcc, compared with ATen on that GPU.
+// tools/compute-sanitizer runs these tests. Without a GPU or the library they are skipped with a
+// message.
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

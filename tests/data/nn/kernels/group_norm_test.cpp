@@ -165,7 +165,7 @@ TEST(GroupNormKernel, GradientsAreThoseOfFiniteDifferences) {
   EXPECT_LT(gradient_error([&](const at::Tensor& t) { return loss(x, weight, t); }, bias), 1e-7);
 }
 
-// As in a network under autocast: half-precision values, fp32 parameters, memory in any order.
+// As in a network under autocast: half-precision values, fp32 parameters, any memory format.
 TEST(GroupNormKernel, KeepsTheTypeAndTakesAnyStrides) {
   at::manual_seed(2);
   const at::Tensor image = at::randn({2, 5, 7, 4}).to(at::kBFloat16).permute({0, 3, 1, 2}),

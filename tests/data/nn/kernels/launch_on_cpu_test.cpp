@@ -1,4 +1,4 @@
-// The shim that runs CUDA kernels on the CPU finds the faults it promises to find.
+// The simulation of CUDA on the CPU reports the faults that it promises to report.
 
 #include <gtest/gtest.h>
 
