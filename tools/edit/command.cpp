@@ -351,7 +351,7 @@ int edit_command(const std::vector<std::string>& arguments) {
   const at::NoGradGuard no_grad;
   run.pipeline = load_editor(config, placement.device);
   run.choice =
-      settle_sampler(config.sampling_method, config.timestep_spacing, config.eta, run.pipeline);
+      resolve_sampler(config.sampling_method, config.timestep_spacing, config.eta, run.pipeline);
   if (!config.reward.empty())
     run.rewards =
         rewards::make_rewards(config.reward, reward_sources(config.sources, placement.device));

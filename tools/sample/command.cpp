@@ -286,7 +286,7 @@ void open_run(SampleRun& run, const Options& options, at::Device device) {
   run.pipeline = load_model(config, device);
   add_embeddings(config.embedding, unique_texts(run.prompts), run.pipeline);
   run.choice =
-      settle_sampler(config.sampling_method, config.timestep_spacing, config.eta, run.pipeline);
+      resolve_sampler(config.sampling_method, config.timestep_spacing, config.eta, run.pipeline);
   run.sizes = size_conditions(config.conditions, run.pipeline);
   run.image = source_image(config.conditions, run.pipeline);
   resolve_family(config, {options.given("steps"), options.given("cfg_scale")}, run.image,

@@ -19,10 +19,10 @@ std::string with_eta() {
 
 }  // namespace
 
-diffusion::SamplerChoice settle_sampler(const std::string& method,
-                                        const std::string& spacing,
-                                        double eta,
-                                        diffusion::Pipeline& pipeline) {
+diffusion::SamplerChoice resolve_sampler(const std::string& method,
+                                         const std::string& spacing,
+                                         double eta,
+                                         diffusion::Pipeline& pipeline) {
   auto& scheduler = pipeline.scheduler;
   diffusion::SamplerChoice choice{.sampler = scheduler.sampler,
                                   .sigma_schedule = scheduler.sigma_schedule};
