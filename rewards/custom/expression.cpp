@@ -9,6 +9,7 @@
 #include <map>
 
 #include "data/base/error.hpp"
+#include "rewards/loader/loader.hpp"
 
 namespace rewards {
 
@@ -237,5 +238,12 @@ Reward expression_reward(const std::string& name,
   };
   return {.info = info, .score = score};
 }
+
+const FamilyEntry kExpressionFamily{
+    .name = "expression", .make = [](const RewardSpec& spec, RewardLoader& loader) {
+      const Expression expression = parse_expression(spec.argument, "reward " + spec.name);
+      return expression_reward(spec.name, expression,
+                               loader.make_parts(spec.name, expression.names));
+    }};
 
 }  // namespace rewards

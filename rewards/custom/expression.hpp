@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "rewards/loader/entry.hpp"
 #include "rewards/reward.hpp"
 
 namespace rewards {
@@ -34,5 +35,7 @@ at::Tensor evaluate(const Expression& expression, const std::vector<at::Tensor>&
 Reward expression_reward(const std::string& name,
                          const Expression& expression,
                          const std::vector<Reward>& facts);
+
+extern const FamilyEntry kExpressionFamily;  // NAME=FORMULA
 
 }  // namespace rewards

@@ -1,3 +1,5 @@
+#include "rewards/custom/http_reward.hpp"
+
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -11,7 +13,7 @@
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
-#include "rewards/custom/external.hpp"
+#include "rewards/loader/loader.hpp"
 
 namespace rewards {
 namespace {
@@ -53,7 +55,7 @@ Scores read_scores(const data::HttpReply& reply, int64_t count) {
 // Repeats until the answer is one, or patience ends.
 std::vector<double> ask(const std::string& name,
                         const data::Url& url,
-                        const OutsideOptions& options,
+                        const ExternalOptions& options,
                         const RewardBatch& batch) {
   const std::string body = request_text(batch);
   const auto started = std::chrono::steady_clock::now();
@@ -80,7 +82,7 @@ std::vector<double> ask(const std::string& name,
 
 }  // namespace
 
-Reward http_reward(const std::string& name, const data::Url& url, const OutsideOptions& options) {
+Reward http_reward(const std::string& name, const data::Url& url, const ExternalOptions& options) {
   if (!options.any_host && !data::is_loopback(url))
     throw data::BadInput("reward " + name + ": images would be sent to " + url.host +
                          ", another machine; allow it with --allow-remote");
@@ -95,5 +97,14 @@ Reward http_reward(const std::string& name, const data::Url& url, const OutsideO
                    .description = "the server at " + url.host + ":" + std::to_string(url.port)},
           .score = score};
 }
+
+const FamilyEntry kHttpFamily{
+    .name = "http",
+    .schemes = {"http", "https"},
+    .scheme_is_argument = true,
+    .make = [](const RewardSpec& spec, RewardLoader& loader) {
+      return http_reward(spec.name, data::parse_url(spec.argument, "reward " + spec.name),
+                         loader.sources().external);
+    }};
 
 }  // namespace rewards

@@ -1,3 +1,5 @@
+#include "rewards/custom/program_reward.hpp"
+
 #include <ATen/ATen.h>
 
 #include <atomic>
@@ -13,7 +15,7 @@
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "data/system/line_subprocess.hpp"
-#include "rewards/custom/external.hpp"
+#include "rewards/loader/loader.hpp"
 
 namespace rewards {
 namespace {
@@ -24,7 +26,7 @@ constexpr int kMostFailures = 3;  // images in a row
 // The programs of one reward. Restarted ones keep their place.
 struct Pool {
   std::string name, command;
-  OutsideOptions options;
+  ExternalOptions options;
   std::vector<std::unique_ptr<data::LineSubprocess>> programs;
   std::atomic<int64_t> next_id = 0;
 };
@@ -118,7 +120,7 @@ at::Tensor score(Pool& pool, const RewardBatch& batch) {
 
 Reward program_reward(const std::string& name,
                       const std::string& command,
-                      const OutsideOptions& options) {
+                      const ExternalOptions& options) {
   const auto pool = std::make_shared<Pool>();
   pool->name = name;
   pool->command = command;
@@ -130,5 +132,12 @@ Reward program_reward(const std::string& name,
                    .description = "the program " + command},
           .score = [pool](const RewardBatch& batch) { return score(*pool, batch); }};
 }
+
+const FamilyEntry kProgramFamily{.name = "program",
+                                 .schemes = {"program"},
+                                 .make = [](const RewardSpec& spec, RewardLoader& loader) {
+                                   return program_reward(spec.name, spec.argument,
+                                                         loader.sources().external);
+                                 }};
 
 }  // namespace rewards

@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 
 namespace rewards {
@@ -117,45 +116,6 @@ at::Tensor better_probability(const at::Tensor& difference, const at::Tensor& va
 at::Tensor lvlm_preference(const LvlmScores& a, const LvlmScores& b) {
   return better_probability(a.mean - b.mean,
                             (a.aleatoric + a.epistemic) + (b.aleatoric + b.epistemic));
-}
-
-RewardInfo lvlm_info() {
-  return {.name = "lvlm",
-          .unit = "0-1",
-          .low = 0,
-          .high = 1,
-          .needs_prompt = true,
-          .differentiable = true,
-          .description = "what a vision-language judge would say, by its student"};
-}
-
-Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip, const LvlmStudent& student) {
-  LvlmStudent here = student;
-  for_each_tensor(here, "", [&](const std::string&, at::Tensor& tensor) {
-    tensor = tensor.to(clip->device());
-  });
-  const auto score = [clip, here](const RewardBatch& batch) {
-    TORCH_CHECK(static_cast<int64_t>(batch.prompts.size()) == batch.images.size(0),
-                "lvlm: expected a prompt for each of ", batch.images.size(0), " images, got ",
-                batch.prompts.size());
-    const at::Tensor images = clip->images(batch.images), texts = clip->texts(batch.prompts);
-    return lvlm_scores(here, images, texts).score.to(batch.images.device());
-  };
-  return {.info = lvlm_info(), .score = score};
-}
-
-Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip,
-                   const std::filesystem::path& clip_folder,
-                   const std::filesystem::path& folder) {
-  const LvlmStudent student = load_lvlm(folder);
-  if (student.config.clip_digest != clip_digest(clip_folder))
-    throw data::BadInput(folder.string() + ": this student was trained on another CLIP than " +
-                         clip_folder.string() + "; name that one (--clip)");
-  return lvlm_reward(clip, student);
-}
-
-std::filesystem::path lvlm_clip_folder(const std::filesystem::path& student) {
-  return student / "clip";
 }
 
 }  // namespace rewards

@@ -7,13 +7,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "rewards/clip/embedder.hpp"
+#include "data/nn/layers.hpp"
+#include "data/weights/tensor_map.hpp"
 #include "rewards/judge/judgements.hpp"
-#include "rewards/reward.hpp"
 
 namespace rewards {
 
@@ -80,16 +79,6 @@ at::Tensor lvlm_preference(const LvlmScores& a, const LvlmScores& b);
 LvlmStudent load_lvlm(const std::filesystem::path& folder);
 void save_lvlm(const std::filesystem::path& folder, const LvlmStudent& w, at::ScalarType dtype);
 
-RewardInfo lvlm_info();
-// The CLIP must be the one that the student was trained on.
-Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip, const LvlmStudent& student);
-// Throws BadInput when the student was trained on another CLIP: `clip_folder` is where `clip` is
-// from.
-Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip,
-                   const std::filesystem::path& clip_folder,
-                   const std::filesystem::path& student);
-// Where a student keeps the CLIP that was trained with it.
-std::filesystem::path lvlm_clip_folder(const std::filesystem::path& student);
 // SHA-256 of the CLIP's weights, as LvlmConfig::clip_digest.
 std::string clip_digest(const std::filesystem::path& folder);
 

@@ -7,6 +7,8 @@
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "data/weights/weight_files.hpp"
+#include "rewards/loader/loader.hpp"
+#include "rewards/scorers/clip_family.hpp"
 
 namespace rewards {
 namespace {
@@ -127,15 +129,6 @@ at::Tensor aesthetic_forward_training(const AestheticHead& head,
   return forward(head, embedding, &generator);
 }
 
-RewardInfo aesthetic_info() {
-  return {.name = "aesthetic",
-          .unit = "1-10",
-          .low = 1,
-          .high = 10,
-          .differentiable = true,
-          .description = "mean rating predicted from the CLIP embedding (LAION's form)"};
-}
-
 Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
                         const std::filesystem::path& path) {
   AestheticHead head = folded(load_aesthetic(path));
@@ -151,7 +144,56 @@ Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
   const auto score = [clip, head](const RewardBatch& batch) {
     return aesthetic_forward(head, clip->images(batch.images)).to(batch.images.device());
   };
-  return {.info = aesthetic_info(), .score = score};
+  return {.info = kAestheticEntry.info, .score = score};
 }
+
+namespace {
+
+constexpr WeightsOption kWeights{
+    .flag = "aesthetic",
+    .help = "aesthetic head for that CLIP",
+    .embedded = "rewards/aesthetic.safetensors",
+    .missing =
+        "a head trained by `laurel train-reward aesthetic`; name its file (--aesthetic FILE)"};
+
+// The CLIP that LAION's heads were trained on, for files without a config.
+constexpr PublishedClip kClipOfTheHead{.fit = Fit::kTorchvision, .act = nn::Activation::kQuickGelu};
+
+Reward make_defined(const RewardSpec& spec, RewardLoader& loader) {
+  const auto clip = spec.settings.find("clip");
+  Reward reward;
+  if (clip == spec.settings.end()) {
+    reward = aesthetic_reward(loader.clip(), spec.argument);
+  } else {
+    const FamilyClip opened =
+        open_family_clip(kClipOfTheHead, clip->second, spec, loader.sources());
+    reward = aesthetic_reward(opened.clip, spec.argument);
+    reward.info.model = opened.description;
+  }
+  reward.info.name = spec.name;
+  return reward;
+}
+
+}  // namespace
+
+const RewardEntry kAestheticEntry{
+    .info = {.name = "aesthetic",
+             .unit = "1-10",
+             .low = 1,
+             .high = 10,
+             .differentiable = true,
+             .description = "mean rating predicted from the CLIP embedding (LAION's form)"},
+    .weights = kWeights,
+    .make = [](RewardLoader& loader) {
+      const auto& head = loader.weights(kWeights);
+      return aesthetic_reward(loader.clip(), head);
+    }};
+
+const FamilyEntry kAestheticFamily{
+    .name = "aesthetic",
+    .description = "LAION's aesthetic head v1 or v2, a file; ;clip=PATH names the CLIP under it",
+    .schemes = {"aesthetic"},
+    .settings = {"clip", "act", "antialias", "tokenizer"},
+    .make = make_defined};
 
 }  // namespace rewards

@@ -12,7 +12,7 @@
 #include "data/nn/layers.hpp"
 #include "data/weights/tensor_map.hpp"
 #include "rewards/clip/embedder.hpp"
-#include "rewards/reward.hpp"
+#include "rewards/loader/entry.hpp"
 
 namespace rewards {
 
@@ -54,10 +54,12 @@ at::Tensor aesthetic_forward_training(const AestheticHead& head,
                                       const at::Tensor& embedding,
                                       at::Generator& generator);
 
-RewardInfo aesthetic_info();
 // Throws BadInput when the head expects embeddings of another width than this CLIP's. A head
 // without activations is folded into one layer.
 Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
                         const std::filesystem::path& head);
+
+extern const RewardEntry kAestheticEntry;
+extern const FamilyEntry kAestheticFamily;
 
 }  // namespace rewards

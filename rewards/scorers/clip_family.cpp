@@ -5,38 +5,13 @@
 #include "data/base/error.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "rewards/clip/layouts.hpp"
+#include "rewards/loader/loader.hpp"
 #include "rewards/scorers/clip_score.hpp"
 
 namespace fs = std::filesystem;
 
 namespace rewards {
 namespace {
-
-struct Published {
-  std::string scale;                  // of its numbers
-  double low, high;                   // cosines that are usual
-  std::optional<Fit> fit;             // absent: as the file says
-  std::optional<nn::Activation> act;  // where no config tells
-  std::string description;
-};
-
-const Published& published(const std::string& kind) {
-  static const std::map<std::string, Published> all = {
-      {"clip", {"x100", 0.0, 1.0, {}, {}, "how well CLIP finds the prompt in the image"}},
-      {"social",
-       {"cosine", 0.0, 0.5, Fit::kTorchvision, nn::Activation::kQuickGelu,
-        "what a community reuses (Social Reward, 2024)"}},
-      {"hpsv2",
-       {"cosine", 0.13, 0.34, Fit::kLetterbox, nn::Activation::kGelu,
-        "human preference (HPSv2, Wu et al. 2023)"}},
-      {"pickscore",
-       {"logit", 0.18, 0.24, Fit::kHuggingFace, nn::Activation::kGelu,
-        "human preference (PickScore, Kirstain et al. 2023)"}},
-      {"mps", {"logit", 0.0, 0.25, Fit::kHuggingFace, nn::Activation::kGelu, ""}},
-      {"aesthetic", {"", 0, 0, Fit::kTorchvision, nn::Activation::kQuickGelu, ""}},
-  };
-  return all.at(kind);
-}
 
 std::string setting(const std::map<std::string, std::string>& settings,
                     const std::string& key,
@@ -47,17 +22,17 @@ std::string setting(const std::map<std::string, std::string>& settings,
 
 fs::path tokenizer_of(const OpenedClip& opened,
                       const std::map<std::string, std::string>& settings,
-                      const FamilyOptions& options) {
+                      const RewardSources& sources) {
   const std::string named = setting(settings, "tokenizer", "");
   if (!named.empty()) return named;
   for (const fs::path& place :
        {opened.folder, opened.folder / "tokenizer", opened.folder / ".." / "tokenizer"}) {
     if (fs::exists(place / "vocab.json") || fs::exists(place / "tokenizer.json")) return place;
   }
-  if (options.tokenizer.empty())
+  if (sources.tokenizer.empty())
     throw data::BadInput(opened.folder.string() +
                          ": no tokenizer beside the CLIP; name its folder: ;tokenizer=FOLDER");
-  return options.tokenizer;
+  return sources.tokenizer;
 }
 
 double factor(const std::string& scale, double logit_scale, const std::string& name) {
@@ -71,24 +46,25 @@ double factor(const std::string& scale, double logit_scale, const std::string& n
 
 }  // namespace
 
-FamilyClip open_family_clip(const std::string& kind,
+FamilyClip open_family_clip(const PublishedClip& published,
                             const fs::path& path,
-                            const std::map<std::string, std::string>& settings,
-                            const FamilyOptions& options) {
-  const Published& as = published(kind);
-  ClipOpening opening{.act = {}, .trace = options.trace};
+                            const RewardSpec& spec,
+                            const RewardSources& sources) {
+  const auto& settings = spec.settings;
+  const std::string family = spec.family->name;
+  ClipOpening opening{.act = {}, .trace = sources.trace};
   const bool config = fs::is_directory(path);
   if (settings.contains("act"))
-    opening.act = nn::activation_by_name(settings.at("act"), kind + ": act");
+    opening.act = nn::activation_by_name(settings.at("act"), family + ": act");
   else if (!config)
-    opening.act = as.act;
+    opening.act = published.act;
   OpenedClip opened = open_clip_model(path, opening);
-  if (as.fit) opened.clip.transform.fit = *as.fit;
+  if (published.fit) opened.clip.transform.fit = *published.fit;
   const std::string antialias = setting(settings, "antialias", "yes");
   if (antialias != "yes" && antialias != "no")
-    throw data::BadInput(kind + ": antialias: expected yes or no, found '" + antialias + "'");
+    throw data::BadInput(family + ": antialias: expected yes or no, found '" + antialias + "'");
   opened.clip.transform.antialias = antialias == "yes";
-  data::Tokenizer tokenizer = data::load_tokenizer(tokenizer_of(opened, settings, options));
+  data::Tokenizer tokenizer = data::load_tokenizer(tokenizer_of(opened, settings, sources));
   tokenizer.max_length = opened.clip.text.config.max_position_embeddings;
   const auto vocabulary = static_cast<int64_t>(tokenizer.vocab.size());
   if (vocabulary > opened.clip.text.config.vocab_size)
@@ -96,24 +72,24 @@ FamilyClip open_family_clip(const std::string& kind,
                          " symbols, the model " +
                          std::to_string(opened.clip.text.config.vocab_size) +
                          "; name the right one: ;tokenizer=FOLDER");
-  return {std::make_shared<ClipEmbedder>(opened.clip, std::move(tokenizer), options.device),
+  return {std::make_shared<ClipEmbedder>(opened.clip, std::move(tokenizer), sources.device),
           opened.description};
 }
 
-Reward clip_family_reward(const RewardSpec& definition, const FamilyOptions& options) {
-  const Published& as = published(definition.kind);
-  const FamilyClip opened =
-      open_family_clip(definition.kind, definition.what, definition.settings, options);
-  const std::string scale = setting(definition.settings, "scale", as.scale);
-  const double times = factor(scale, opened.clip->logit_scale(), definition.name);
+Reward clip_family_reward(const PublishedClip& published,
+                          const RewardSpec& spec,
+                          const RewardSources& sources) {
+  const FamilyClip opened = open_family_clip(published, spec.argument, spec, sources);
+  const std::string scale = setting(spec.settings, "scale", published.scale);
+  const double times = factor(scale, opened.clip->logit_scale(), spec.name);
   Reward reward;
-  reward.info = {.name = definition.name,
+  reward.info = {.name = spec.name,
                  .unit = scale == "x100" ? "cosine x 100" : scale,
-                 .low = as.low * times,
-                 .high = as.high * times,
+                 .low = published.low * times,
+                 .high = published.high * times,
                  .needs_prompt = true,
                  .differentiable = true,
-                 .description = as.description,
+                 .description = published.description,
                  .model = opened.description};
   const auto clip = opened.clip;
   reward.score = [clip, times](const RewardBatch& batch) {
@@ -121,5 +97,60 @@ Reward clip_family_reward(const RewardSpec& definition, const FamilyOptions& opt
   };
   return reward;
 }
+
+namespace {
+
+constexpr PublishedClip kClip{.scale = "x100",
+                              .description = "how well CLIP finds the prompt in the image"};
+constexpr PublishedClip kSocial{.high = 0.5,
+                                .fit = Fit::kTorchvision,
+                                .act = nn::Activation::kQuickGelu,
+                                .description = "what a community reuses (Social Reward, 2024)"};
+constexpr PublishedClip kHpsv2{.low = 0.13,
+                               .high = 0.34,
+                               .fit = Fit::kLetterbox,
+                               .act = nn::Activation::kGelu,
+                               .description = "human preference (HPSv2, Wu et al. 2023)"};
+constexpr PublishedClip kPickscore{
+    .scale = "logit",
+    .low = 0.18,
+    .high = 0.24,
+    .fit = Fit::kHuggingFace,
+    .act = nn::Activation::kGelu,
+    .description = "human preference (PickScore, Kirstain et al. 2023)"};
+
+const std::vector<std::string> kSettings = {"act", "scale", "antialias", "tokenizer"};
+
+template <const PublishedClip& published>
+Reward make(const RewardSpec& spec, RewardLoader& loader) {
+  return clip_family_reward(published, spec, loader.sources());
+}
+
+}  // namespace
+
+const FamilyEntry kClipFamily{
+    .name = "clip",
+    .description =
+        "CLIP score: a folder or file of any CLIP (Hugging Face, OpenCLIP, OpenAI's .pt)",
+    .schemes = {"clip"},
+    .settings = kSettings,
+    .make = make<kClip>};
+const FamilyEntry kSocialFamily{
+    .name = "social",
+    .description = "Social Reward: OpenAI's CLIP L/14 finetuned, a file",
+    .schemes = {"social"},
+    .settings = kSettings,
+    .make = make<kSocial>};
+const FamilyEntry kHpsv2Family{
+    .name = "hpsv2",
+    .description = "HPSv2 and v2.1: HPS_v2_compressed.pt, HPS_v2.1_compressed.pt",
+    .schemes = {"hpsv2"},
+    .settings = kSettings,
+    .make = make<kHpsv2>};
+const FamilyEntry kPickscoreFamily{.name = "pickscore",
+                                   .description = "PickScore: its Hugging Face folder or file",
+                                   .schemes = {"pickscore"},
+                                   .settings = kSettings,
+                                   .make = make<kPickscore>};
 
 }  // namespace rewards

@@ -3,34 +3,46 @@
 // The scorers that are a CLIP: CLIP score, HPSv2 and v2.1, PickScore, Social Reward. They differ in
 // preprocessing, activation and unit alone.
 
-#include <functional>
+#include <filesystem>
 #include <memory>
+#include <optional>
+#include <string>
 
+#include "data/nn/clip_config.hpp"
 #include "rewards/clip/embedder.hpp"
-#include "rewards/custom/reward_spec.hpp"
-#include "rewards/reward.hpp"
+#include "rewards/clip/image_transform.hpp"
+#include "rewards/loader/entry.hpp"
+#include "rewards/loader/reward_spec.hpp"
+#include "rewards/loader/sources.hpp"
 
 namespace rewards {
 
-struct FamilyOptions {
-  std::filesystem::path tokenizer;  // CLIP's own vocabulary, for files without one beside them
-  at::Device device = at::kCPU;
-  std::function<void(const std::string& line)> trace{};  // see ClipOpening
+// How a scorer was published. What its file says of itself comes first.
+struct PublishedClip {
+  const char* scale = "cosine";         // unit of its scores: cosine, x100, logit, logit/26
+  double low = 0, high = 1;             // cosines that are usual
+  std::optional<Fit> fit{};             // absent: as the file says
+  std::optional<nn::Activation> act{};  // where no config tells
+  const char* description = "";
 };
 
 struct FamilyClip {
   std::shared_ptr<ClipEmbedder> clip;
   std::string description;
 };
-// The CLIP at `path`, opened as `kind` (a family's name) is published: activation, fit, tokenizer.
-// `settings` override.
-FamilyClip open_family_clip(const std::string& kind,
+// The CLIP at `path` with the activation, fit and tokenizer that were published. spec.settings
+// override them.
+FamilyClip open_family_clip(const PublishedClip& published,
                             const std::filesystem::path& path,
-                            const std::map<std::string, std::string>& settings,
-                            const FamilyOptions& options);
+                            const RewardSpec& spec,
+                            const RewardSources& sources);
 
-// clip, social, hpsv2 and pickscore. Units (;scale=): cosine, x100, logit (times exp(logit_scale)),
-// logit/26.
-Reward clip_family_reward(const RewardSpec& definition, const FamilyOptions& options);
+// The scores of the CLIP at spec.argument. Units (;scale=): cosine, x100, logit (times
+// exp(logit_scale)), logit/26.
+Reward clip_family_reward(const PublishedClip& published,
+                          const RewardSpec& spec,
+                          const RewardSources& sources);
+
+extern const FamilyEntry kClipFamily, kSocialFamily, kHpsv2Family, kPickscoreFamily;
 
 }  // namespace rewards

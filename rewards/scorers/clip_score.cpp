@@ -2,20 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include "rewards/loader/loader.hpp"
+
 namespace rewards {
 
 at::Tensor clip_score(const at::Tensor& images, const at::Tensor& texts) {
   return 100 * (images * texts).sum(1);
-}
-
-RewardInfo clip_score_info() {
-  return {.name = "clip_score",
-          .unit = "cosine x 100",
-          .low = 0,
-          .high = 100,
-          .needs_prompt = true,
-          .differentiable = true,
-          .description = "how well CLIP finds the prompt in the image (Hessel et al. 2021)"};
 }
 
 Reward clip_score_reward(const std::shared_ptr<ClipEmbedder>& clip) {
@@ -26,7 +18,18 @@ Reward clip_score_reward(const std::shared_ptr<ClipEmbedder>& clip) {
     const auto similarity = clip_score(clip->images(batch.images), clip->texts(batch.prompts));
     return similarity.to(batch.images.device());
   };
-  return {.info = clip_score_info(), .score = score};
+  return {.info = kClipScoreEntry.info, .score = score};
 }
+
+const RewardEntry kClipScoreEntry{
+    .info = {.name = "clip_score",
+             .unit = "cosine x 100",
+             .low = 0,
+             .high = 100,
+             .needs_prompt = true,
+             .differentiable = true,
+             .description = "how well CLIP finds the prompt in the image (Hessel et al. 2021)"},
+    .name_in_formulas = "clip",
+    .make = [](RewardLoader& loader) { return clip_score_reward(loader.clip()); }};
 
 }  // namespace rewards

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "rewards/clip/embedder.hpp"
-#include "rewards/reward.hpp"
+#include "rewards/loader/entry.hpp"
 
 namespace rewards {
 
@@ -11,7 +11,8 @@ namespace rewards {
 // reports 100 cos, which also keeps its gradient below 0. images, texts: [B, D] unit norm -> [B]
 at::Tensor clip_score(const at::Tensor& images, const at::Tensor& texts);
 
-RewardInfo clip_score_info();
 Reward clip_score_reward(const std::shared_ptr<ClipEmbedder>& clip);
+
+extern const RewardEntry kClipScoreEntry;
 
 }  // namespace rewards

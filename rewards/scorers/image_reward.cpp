@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "data/weights/weight_files.hpp"
+#include "rewards/loader/loader.hpp"
 
 namespace fs = std::filesystem;
 
@@ -101,9 +102,9 @@ void for_each(Blip& w, const Visit& visit) {
   for (auto& layer : w.head.layers) linear(layer);
 }
 
-fs::path vocabulary_of(const RewardSpec& definition, const fs::path& folder) {
-  const auto named = definition.settings.find("tokenizer");
-  fs::path place = named == definition.settings.end() ? folder : fs::path(named->second);
+fs::path vocabulary_of(const RewardSpec& spec, const fs::path& folder) {
+  const auto named = spec.settings.find("tokenizer");
+  fs::path place = named == spec.settings.end() ? folder : fs::path(named->second);
   if (fs::is_directory(place)) place /= "vocab.txt";
   if (!fs::exists(place))
     throw data::BadInput(place.string() +
@@ -179,8 +180,8 @@ at::Tensor blip_score(const Blip& w,
   return (aesthetic_forward(w.head, x.select(1, 0)) - kMean) / kDeviation;
 }
 
-Reward image_reward(const RewardSpec& definition, at::Device device) {
-  const fs::path path = definition.what;
+Reward image_reward(const RewardSpec& spec, at::Device device) {
+  const fs::path path = spec.argument;
   const fs::path file = !fs::is_directory(path)               ? path
                         : fs::exists(path / "ImageReward.pt") ? path / "ImageReward.pt"
                                                               : path / "model.safetensors";
@@ -188,8 +189,7 @@ Reward image_reward(const RewardSpec& definition, at::Device device) {
   for_each(blip, [device](at::Tensor& tensor) {
     if (tensor.defined()) tensor = tensor.to(device);
   });
-  const data::WordPiece tokenizer =
-      data::load_wordpiece(vocabulary_of(definition, file.parent_path()));
+  const data::WordPiece tokenizer = data::load_wordpiece(vocabulary_of(spec, file.parent_path()));
   const auto score = [blip, tokenizer, device](const RewardBatch& batch) {
     TORCH_CHECK(static_cast<int64_t>(batch.prompts.size()) == batch.images.size(0),
                 "imagereward: expected a prompt for each image");
@@ -199,7 +199,7 @@ Reward image_reward(const RewardSpec& definition, at::Device device) {
     return blip_score(blip, tokens.ids.to(device), tokens.mask.to(device), seen)
         .to(batch.images.device());
   };
-  return {.info = {.name = definition.name,
+  return {.info = {.name = spec.name,
                    .unit = "standardised",
                    .low = -2,
                    .high = 2,
@@ -210,5 +210,14 @@ Reward image_reward(const RewardSpec& definition, at::Device device) {
                             " blocks, BERT of " + std::to_string(blip.text.size())},
           .score = score};
 }
+
+const FamilyEntry kImageRewardFamily{
+    .name = "imagereward",
+    .description = "ImageReward: ImageReward.pt with vocab.txt of bert-base-uncased beside it",
+    .schemes = {"imagereward"},
+    .settings = {"tokenizer"},
+    .make = [](const RewardSpec& spec, RewardLoader& loader) {
+      return image_reward(spec, loader.sources().device);
+    }};
 
 }  // namespace rewards

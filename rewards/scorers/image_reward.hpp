@@ -12,8 +12,8 @@
 #include "data/nn/layers.hpp"
 #include "data/text/wordpiece.hpp"
 #include "rewards/clip/image_transform.hpp"
-#include "rewards/custom/reward_spec.hpp"
-#include "rewards/reward.hpp"
+#include "rewards/loader/entry.hpp"
+#include "rewards/loader/reward_spec.hpp"
 #include "rewards/scorers/aesthetic.hpp"
 
 namespace rewards {
@@ -56,8 +56,10 @@ at::Tensor blip_score(const Blip& w,
                       const at::Tensor& mask,
                       const at::Tensor& image);
 
-// imagereward: `what` names ImageReward.pt or its folder; vocab.txt of bert-base-uncased lies
-// beside it or is named by ;tokenizer=. Prompts are cut at 35 pieces, as in the package.
-Reward image_reward(const RewardSpec& definition, at::Device device);
+// spec.argument: ImageReward.pt or its folder; vocab.txt of bert-base-uncased lies beside it or is
+// named by ;tokenizer=. Prompts are cut at 35 pieces, as in the package.
+Reward image_reward(const RewardSpec& spec, at::Device device);
+
+extern const FamilyEntry kImageRewardFamily;
 
 }  // namespace rewards

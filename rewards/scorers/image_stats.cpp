@@ -52,4 +52,9 @@ Reward colourfulness_reward() {
           .score = [](const RewardBatch& batch) { return colourfulness(batch.images); }};
 }
 
+const RewardEntry kBrightnessEntry{.info = brightness_reward().info,
+                                   .make = [](RewardLoader&) { return brightness_reward(); }};
+const RewardEntry kColourfulnessEntry{.info = colourfulness_reward().info,
+                                      .make = [](RewardLoader&) { return colourfulness_reward(); }};
+
 }  // namespace rewards

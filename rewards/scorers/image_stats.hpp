@@ -2,7 +2,7 @@
 
 // Rewards that are a formula of the pixels: no model, exact gradients.
 
-#include "rewards/reward.hpp"
+#include "rewards/loader/entry.hpp"
 
 namespace rewards {
 
@@ -20,5 +20,7 @@ at::Tensor colourfulness(const at::Tensor& images);
 
 Reward brightness_reward();
 Reward colourfulness_reward();
+
+extern const RewardEntry kBrightnessEntry, kColourfulnessEntry;
 
 }  // namespace rewards

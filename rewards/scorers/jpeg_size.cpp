@@ -4,6 +4,7 @@
 
 #include "data/base/shape.hpp"
 #include "data/images/image_io.hpp"
+#include "rewards/loader/loader.hpp"
 
 namespace rewards {
 
@@ -39,5 +40,22 @@ Reward jpeg_incompressibility_reward(int quality) {
             return jpeg_kilobytes(batch.images, quality);
           }};
 }
+
+namespace {
+
+constexpr int kQuality = 95;  // DDPO's: for the infos, which do not depend on it
+int quality_of(const RewardLoader& loader) {
+  return static_cast<int>(loader.sources().jpeg_quality);
+}
+
+}  // namespace
+
+const RewardEntry kJpegCompressibilityEntry{
+    .info = jpeg_compressibility_reward(kQuality).info,
+    .make = [](RewardLoader& loader) { return jpeg_compressibility_reward(quality_of(loader)); }};
+const RewardEntry kJpegIncompressibilityEntry{
+    .info = jpeg_incompressibility_reward(kQuality).info,
+    .name_in_formulas = "jpeg_kb",
+    .make = [](RewardLoader& loader) { return jpeg_incompressibility_reward(quality_of(loader)); }};
 
 }  // namespace rewards

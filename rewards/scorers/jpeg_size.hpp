@@ -5,7 +5,7 @@
 // come from stb's encoder, which does not subsample chroma above quality 90: a few per cent above
 // Pillow's.
 
-#include "rewards/reward.hpp"
+#include "rewards/loader/entry.hpp"
 
 namespace rewards {
 
@@ -14,5 +14,7 @@ at::Tensor jpeg_kilobytes(const at::Tensor& images, int quality);
 
 Reward jpeg_compressibility_reward(int quality);    // minus the size: flat images win
 Reward jpeg_incompressibility_reward(int quality);  // the size: busy images win
+
+extern const RewardEntry kJpegCompressibilityEntry, kJpegIncompressibilityEntry;
 
 }  // namespace rewards

@@ -10,6 +10,7 @@
 #include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/weight_files.hpp"
 #include "rewards/clip/layouts.hpp"
+#include "rewards/loader/loader.hpp"
 
 namespace rewards {
 namespace {
@@ -98,14 +99,14 @@ void move_to(Mps& w, at::Device device) {
   }
 }
 
-double threshold_of(const RewardSpec& definition) {
-  const auto found = definition.settings.find("threshold");
-  if (found == definition.settings.end()) return Mps{}.threshold;
+double threshold_of(const RewardSpec& spec) {
+  const auto found = spec.settings.find("threshold");
+  if (found == spec.settings.end()) return Mps{}.threshold;
   double value = -1;
   const std::string& text = found->second;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !(value >= 0 && value < 1))
-    throw data::BadInput("reward " + definition.name +
+    throw data::BadInput("reward " + spec.name +
                          ": threshold: expected a number from 0 to below 1, found '" + text + "'");
   return value;
 }
@@ -173,29 +174,28 @@ at::Tensor mps_forward(const Mps& w,
   return w.clip.logit_scale.exp() * (unit(prompt) * unit(seen)).sum(1);
 }
 
-Reward mps_reward(const RewardSpec& definition, const FamilyOptions& options) {
+Reward mps_reward(const RewardSpec& spec, const RewardSources& sources) {
   Mps w;
-  w.threshold = threshold_of(definition);
-  const data::Weights weights = data::read_weights_file(definition.what);
+  w.threshold = threshold_of(spec);
+  const data::Weights weights = data::read_weights_file(spec.argument);
   const NamedClip named = rename_clip(weights);
   const ClipConfig config = infer_clip_config(named, nn::Activation::kGelu);
   w.clip = take_clip(named.weights, config);
   w.clip.transform.size = config.vision.image_size;
   w.layers = take_mps_layers(weights, config.projection_dim);
-  move_to(w, options.device);
-  const auto place = definition.settings.find("tokenizer");
-  data::Tokenizer tokenizer = data::load_tokenizer(place == definition.settings.end()
-                                                       ? options.tokenizer
-                                                       : std::filesystem::path(place->second));
+  move_to(w, sources.device);
+  const auto place = spec.settings.find("tokenizer");
+  data::Tokenizer tokenizer = data::load_tokenizer(
+      place == spec.settings.end() ? sources.tokenizer : std::filesystem::path(place->second));
   tokenizer.max_length = config.text.max_position_embeddings;
-  const at::Device device = options.device;
+  const at::Device device = sources.device;
   const at::Tensor condition = data::encode(tokenizer, {kAttributes}).ids.to(device);
   const auto score = [w, tokenizer, condition, device](const RewardBatch& batch) {
     const at::Tensor x = preprocess(w.clip.transform, batch.images.to(device));
     const at::Tensor ids = data::encode(tokenizer, batch.prompts).ids.to(device);
     return mps_forward(w, x, ids, condition).to(batch.images.device());
   };
-  return {.info = {.name = definition.name,
+  return {.info = {.name = spec.name,
                    .unit = "logit",
                    .low = 0,
                    .high = 15,
@@ -205,5 +205,14 @@ Reward mps_reward(const RewardSpec& definition, const FamilyOptions& options) {
                    .model = "CLIP and " + std::to_string(w.layers.size()) + " cross layers"},
           .score = score};
 }
+
+const FamilyEntry kMpsFamily{
+    .name = "mps",
+    .description = "MPS (overall): a safetensors file with cross_model.* beside the CLIP",
+    .schemes = {"mps"},
+    .settings = {"threshold", "tokenizer"},
+    .make = [](const RewardSpec& spec, RewardLoader& loader) {
+      return mps_reward(spec, loader.sources());
+    }};
 
 }  // namespace rewards

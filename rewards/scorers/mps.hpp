@@ -11,7 +11,9 @@
 #include "data/nn/layers.hpp"
 #include "data/weights/tensor_map.hpp"
 #include "rewards/clip/model.hpp"
-#include "rewards/scorers/clip_family.hpp"
+#include "rewards/loader/entry.hpp"
+#include "rewards/loader/reward_spec.hpp"
+#include "rewards/loader/sources.hpp"
 
 namespace rewards {
 
@@ -51,7 +53,9 @@ at::Tensor mps_forward(const Mps& w,
                        const at::Tensor& ids,
                        const at::Tensor& condition);
 
-// mps: one file with the CLIP and cross_model.*; ;threshold=0.01 for the model's own.
-Reward mps_reward(const RewardSpec& definition, const FamilyOptions& options);
+// spec.argument: one file with the CLIP and cross_model.*. ;threshold=0.01 is the model's own.
+Reward mps_reward(const RewardSpec& spec, const RewardSources& sources);
+
+extern const FamilyEntry kMpsFamily;
 
 }  // namespace rewards

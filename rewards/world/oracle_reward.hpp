@@ -3,7 +3,7 @@
 // The gold reward of the built-in world: what an exact reader of its pictures says. Learned rewards
 // are judged against it; nothing is trained on it unless a command says so.
 
-#include "rewards/reward.hpp"
+#include "rewards/loader/entry.hpp"
 
 namespace rewards {
 
@@ -18,6 +18,8 @@ Reward oracle_reward();
 //   kLayout   sizes, places, relations, background    `oracle_layout`
 enum class OraclePart { kAll, kObjects, kLayout };
 Reward oracle_part_reward(OraclePart part);
+
+extern const RewardEntry kOracleEntry, kOracleObjectsEntry, kOracleLayoutEntry;
 
 // The share of the part's claims that hold; 1 where the caption makes none. images: [B, 3, 64, 64]
 // -> [B]

@@ -2,6 +2,8 @@
 
 #include "tools/cli/models.hpp"
 
+namespace fs = std::filesystem;
+
 namespace tools {
 
 void declare_reward_sources(Options& options,
@@ -9,42 +11,44 @@ void declare_reward_sources(Options& options,
                             Rarity weights,
                             Rarity define) {
   options.rare(weights).text("clip", config.clip, "CLIP folder, Hugging Face's layout [embedded]");
-  options.rare(weights).text("aesthetic", config.aesthetic,
-                             "aesthetic head for that CLIP [embedded]");
-  options.rare(weights).text("social", config.social, "social reward, a CLIP folder [embedded]");
-  options.rare(weights).text("lvlm", config.lvlm, "student of a judge, for that CLIP [embedded]");
+  for (const auto* entry : rewards::reward_entries()) {
+    if (!entry->weights) continue;
+    const std::string flag = entry->weights->flag;
+    options.rare(weights).text(flag, config.weights[flag],
+                               std::string(entry->weights->help) + " [embedded]");
+  }
   options.rare().integer("jpeg_quality", config.jpeg_quality, "of the jpeg rewards", 1, 100);
   options.rare(define).list("define", config.define,
                             "a reward: NAME=program:COMMAND, http://..., FAMILY:PATH or a formula");
-  options.rare().integer("outside_workers", config.outside_workers, "programs at once", 1, 1024);
-  options.rare().number("outside_timeout", config.outside_timeout, "seconds for an answer", 0.001,
+  options.rare().integer("outside_workers", config.external_workers, "programs at once", 1, 1024);
+  options.rare().number("outside_timeout", config.external_timeout, "seconds for an answer", 0.001,
                         1e6);
-  options.rare().number("outside_patience", config.outside_patience,
+  options.rare().number("outside_patience", config.external_patience,
                         "seconds that a failing server is waited for", 0, 1e9);
   options.rare().flag("allow_remote", config.allow_remote,
                       "send images to servers on other machines");
 }
 
 rewards::RewardSources reward_sources(const RewardSourceConfig& config, at::Device device) {
-  rewards::RewardSources sources;
-  sources.clip = config.clip;
-  sources.aesthetic = config.aesthetic;
-  sources.social = config.social;
-  sources.lvlm = config.lvlm;
-  sources.jpeg_quality = config.jpeg_quality;
-  sources.device = device;
-  sources.definitions = config.define;
-  sources.outside.workers = config.outside_workers;
-  sources.outside.seconds = config.outside_timeout;
-  sources.outside.patience = config.outside_patience;
-  sources.outside.any_host = config.allow_remote;
-  const auto models = embedded_models();
+  rewards::RewardSources sources{.clip = config.clip,
+                                 .jpeg_quality = config.jpeg_quality,
+                                 .device = device,
+                                 .definitions = config.define,
+                                 .external = {.workers = config.external_workers,
+                                              .seconds = config.external_timeout,
+                                              .patience = config.external_patience,
+                                              .any_host = config.allow_remote}};
+  for (const auto& [flag, path] : config.weights) {
+    if (!path.empty()) sources.weights[flag] = path;
+  }
+  const fs::path models = embedded_models();
   if (models.empty()) return sources;
   sources.tokenizer = models / "clip-tokenizer";
-  if (config.clip.empty()) sources.clip = models / "tiny-world" / "clip";
-  if (config.aesthetic.empty()) sources.aesthetic = models / "rewards" / "aesthetic.safetensors";
-  if (config.lvlm.empty()) sources.lvlm = models / "rewards" / "lvlm";
-  if (config.social.empty()) sources.social = models / "rewards" / "social";
+  if (sources.clip.empty()) sources.clip = models / "tiny-world" / "clip";
+  for (const auto* entry : rewards::reward_entries()) {
+    if (entry->weights)
+      sources.weights.emplace(entry->weights->flag, models / entry->weights->embedded);
+  }
   return sources;
 }
 

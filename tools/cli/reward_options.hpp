@@ -1,7 +1,8 @@
 #pragma once
 
-// The options of every command that rates images: where rewards take their weights from.
+// The options of every command that scores images: where rewards take their weights from.
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,19 +12,17 @@
 namespace tools {
 
 struct RewardSourceConfig {
-  std::string clip;       // empty: the embedded CLIP
-  std::string aesthetic;  // empty: the embedded head
-  std::string lvlm{};     // empty: the embedded one
-  std::string social{};   // empty: the embedded one
+  std::string clip{};                            // empty: the embedded CLIP
+  std::map<std::string, std::string> weights{};  // by WeightsOption::flag; empty: the embedded ones
   int64_t jpeg_quality = 95;
-  std::vector<std::string> define{};  // NAME=..., see rewards/custom/reward_spec.hpp
-  int64_t outside_workers = 1;
-  double outside_timeout = 120, outside_patience = 3600;  // seconds
+  std::vector<std::string> define{};  // NAME=..., see rewards/loader/reward_spec.hpp
+  int64_t external_workers = 1;
+  double external_timeout = 120, external_patience = 3600;  // seconds
   bool allow_remote = false;
 };
 
-// Declares --clip, --aesthetic, --social and --lvlm (`weights`), --define and, always rare, the
-// settings of jpeg and outside rewards.
+// Declares --clip and an option for each reward that has weights (`weights`), --define and, always
+// rare, the settings of JPEG and external rewards. `config` must outlive `options`.
 void declare_reward_sources(Options& options,
                             RewardSourceConfig& config,
                             Rarity weights = Rarity::kUsual,

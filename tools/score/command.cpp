@@ -14,7 +14,7 @@
 #include "data/images/image_io.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 #include "rewards/combine/statistics.hpp"
-#include "rewards/custom/reward_spec.hpp"
+#include "rewards/registry/registry.hpp"
 #include "tools/cli/combination_options.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/progress.hpp"
@@ -79,15 +79,18 @@ void declare(Options& options, ScoreConfig& config) {
 }
 
 void print_list() {
-  for (const auto& info : rewards::reward_infos()) {
+  for (const auto* entry : rewards::reward_entries()) {
+    const rewards::RewardInfo& info = entry->info;
     std::cout << info.name << "\n    " << info.description << "\n    unit " << info.unit
               << ", usually " << info.low << " to " << info.high
               << (info.needs_prompt ? ", needs a prompt" : "")
               << (info.differentiable ? ", differentiable" : "") << "\n";
   }
   std::cout << "with --define NAME=FAMILY:PATH\n";
-  for (const auto& family : rewards::families())
-    std::cout << "  " << family.name << "\n    " << family.description << "\n";
+  for (const auto* family : rewards::reward_families()) {
+    if (*family->description)
+      std::cout << "  " << family->name << "\n    " << family->description << "\n";
+  }
 }
 
 std::vector<fs::path> collect(const std::vector<std::string>& places) {
@@ -119,7 +122,7 @@ std::string identity(const ScoreConfig& config, const Rewards& rewards) {
   for (const auto& part : rewards)
     text +=
         part.reward.info.name + " " + part.reward.info.description + part.reward.info.model + ";";
-  return text + config.sources.clip + ";" + config.sources.aesthetic + ";" +
+  return text + config.sources.clip + ";" + config.sources.weights.at("aesthetic") + ";" +
          std::to_string(config.sources.jpeg_quality);
 }
 

@@ -252,7 +252,7 @@ int train_aesthetic_command(const std::vector<std::string>& arguments) {
                    std::to_string(config.raters.ratings));
   config.training.form = form_by_name(config.form);
   const Placement placement = open_device(config.device);
-  const auto sources = reward_sources({.clip = config.clip, .aesthetic = {}}, placement.device);
+  const auto sources = reward_sources({.clip = config.clip}, placement.device);
   if (sources.clip.empty()) throw BadInput("--clip: no embedded CLIP found; name a CLIP folder");
   const auto clip = rewards::load_clip_embedder(sources.clip, placement.device);
   auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(config.seed));

@@ -13,6 +13,7 @@
 #include "data/base/sha256.hpp"
 #include "data/images/image_folder.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
+#include "rewards/judge_student/reward.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/reward_options.hpp"
 #include "tools/pretrain/options.hpp"

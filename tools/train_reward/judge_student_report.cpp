@@ -10,6 +10,7 @@
 #include "data/images/image_io.hpp"
 #include "rewards/evaluation/robustness_probes.hpp"
 #include "rewards/judge_student/evaluate.hpp"
+#include "rewards/judge_student/reward.hpp"
 
 namespace fs = std::filesystem;
 

@@ -14,6 +14,9 @@
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "rewards/evaluation/agreement.hpp"
+#include "rewards/registry/registry.hpp"
+#include "rewards/scorers/aesthetic.hpp"
+#include "rewards/scorers/clip_score.hpp"
 #include "rewards/social/reward.hpp"
 
 namespace fs = std::filesystem;
@@ -135,8 +138,9 @@ nlohmann::ordered_json social_exam(const fs::path& folder,
   std::vector<std::pair<std::string, Scores>> all;
   const auto clip = rewards::load_clip_embedder(reward, at::kCPU);
   all.emplace_back("social", scored(rewards::social_reward(clip), survey, folder));
-  for (const std::string name : {"clip_score", "aesthetic"}) {
-    if (name == "aesthetic" && sources.aesthetic.empty()) continue;
+  for (const auto* entry : {&rewards::kClipScoreEntry, &rewards::kAestheticEntry}) {
+    if (entry->weights && !sources.weights.contains(entry->weights->flag)) continue;
+    const std::string& name = entry->info.name;
     all.emplace_back(name, scored(rewards::make_reward(name, sources), survey, folder));
   }
   add_log(folder, options, all);

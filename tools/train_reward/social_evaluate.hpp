@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 
-#include "rewards/registry/registry.hpp"
+#include "rewards/loader/sources.hpp"
 #include "rewards/social/preference_pairs.hpp"
 
 namespace tools {

@@ -5,7 +5,6 @@
 
 #include <cmath>
 
-#include "rewards/custom/reward_spec.hpp"
 #include "rewards/registry/registry.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
@@ -97,22 +96,6 @@ TEST(ExpressionReward, IsCheckedBeforeARun) {
             std::string::npos);
   EXPECT_NE(said({"mix=a+1", "a=mix"}).find("leads back to itself"), std::string::npos);
   EXPECT_NE(said({"mix=brightness", "mix=brightness"}).find("given twice"), std::string::npos);
-}
-
-TEST(RewardSpec, TellsItsFormsApart) {
-  EXPECT_EQ(rewards::parse_definition("m=program:python3 a.py --x=1").what, "python3 a.py --x=1");
-  EXPECT_EQ(rewards::parse_definition("m=http://localhost:80/x").kind, "http");
-  EXPECT_EQ(rewards::parse_definition("m=a/b").kind, "expression");
-  const auto model = rewards::parse_definition("pick = pickscore:/m/x ; scale=cosine;act=gelu");
-  EXPECT_EQ(model.kind, "pickscore");
-  EXPECT_EQ(model.settings.at("scale"), "cosine");
-  for (const char* wrong : {"", "m", "m=", "=a", "1m=a", "m=program:", "m=pikscore:/x",
-                            "m=clip:/x;color=red", "m=clip:/x;act"})
-    EXPECT_NE(refusal([&] { rewards::parse_definition(wrong); }).find("define '"),
-              std::string::npos)
-        << wrong;
-  EXPECT_NE(refusal([] { rewards::parse_definition("m=pikscore:/x"); }).find("mean pickscore?"),
-            std::string::npos);
 }
 
 }  // namespace

@@ -1,5 +1,3 @@
-#include "rewards/custom/external.hpp"
-
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +9,8 @@
 #include "data/base/base64.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
+#include "rewards/custom/http_reward.hpp"
+#include "rewards/custom/program_reward.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -38,7 +38,7 @@ std::string counting_program(const std::string& extra) {
 }
 
 fs::path scratch(const std::string& name) {
-  const fs::path path = fs::path(testing::TempDir()) / ("laurel_outside_" + name);
+  const fs::path path = fs::path(testing::TempDir()) / ("laurel_external_" + name);
   fs::remove_all(path);
   return path;
 }
@@ -139,7 +139,7 @@ TEST(HttpReward, NonsenseEndsWithPatienceAndARefusalAtOnce) {
     return request.path == "/gone" ? reply(404, "") : reply(200, "what a lovely image");
   });
   const std::string place = "http://127.0.0.1:" + std::to_string(server.port());
-  const rewards::OutsideOptions hasty{.patience = 0.05, .first_wait = 0.001};
+  const rewards::ExternalOptions hasty{.patience = 0.05, .first_wait = 0.001};
   const auto nonsense = rewards::http_reward("far", data::parse_url(place, ""), hasty);
   const std::string said = refusal([&] { nonsense.score(batch_of(1)); });
   EXPECT_NE(said.find("found 'what a lovely image'"), std::string::npos) << said;

@@ -157,11 +157,32 @@ TEST(AestheticReward, ScoresTheEmbeddingAndRefusesAHeadOfAnotherWidth) {
 }
 
 TEST(Registry, NamesAreDistinctAndDescribed) {
-  const auto names = rewards::reward_names();
-  EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), names.size());
-  for (const auto& info : rewards::reward_infos()) {
+  std::set<std::string> names;
+  for (const auto* entry : rewards::reward_entries()) {
+    const auto& info = entry->info;
+    EXPECT_TRUE(names.insert(info.name).second) << info.name;
     EXPECT_FALSE(info.description.empty()) << info.name;
     EXPECT_LT(info.low, info.high) << info.name;
+  }
+}
+
+TEST(Registry, EveryWeightsOptionIsEmbeddedAndSaysWhatIsMissing) {
+  for (const auto* entry : rewards::reward_entries()) {
+    if (!entry->weights) continue;
+    const std::string flag = entry->weights->flag;
+    EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(LAUREL_SOURCE_DIR) / "models" /
+                                        entry->weights->embedded))
+        << flag;
+    EXPECT_NE(message_of(entry->info.name, {}).find("--" + flag), std::string::npos) << flag;
+  }
+}
+
+TEST(Registry, SchemesOfFamiliesAreDistinct) {
+  std::set<std::string> schemes;
+  for (const auto* family : rewards::reward_families()) {
+    auto own = family->schemes;
+    if (own.empty()) own.push_back("");  // of a text without a colon
+    for (const auto& scheme : own) EXPECT_TRUE(schemes.insert(scheme).second) << scheme;
   }
 }
 
@@ -193,8 +214,7 @@ TEST(Registry, SaysWhatIsMissing) {
   EXPECT_NE(message_of("asthetic", {}).find("did you mean aesthetic?"), std::string::npos);
   EXPECT_NE(message_of("clip_score", {}).find("--clip"), std::string::npos);
   EXPECT_NE(message_of("aesthetic", {}).find("train-reward"), std::string::npos);
-  EXPECT_NE(message_of("clip_score", {.clip = "/nowhere", .aesthetic = {}}).find("/nowhere"),
-            std::string::npos);
+  EXPECT_NE(message_of("clip_score", {.clip = "/nowhere"}).find("/nowhere"), std::string::npos);
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ TEST(JudgeCommand, FromAServerToAReward) {
             0);
   rewards::RewardSources sources;
   sources.clip = fs::path(LAUREL_SOURCE_DIR) / "models" / "tiny-world" / "clip";
-  sources.lvlm = output;
+  sources.weights["lvlm"] = output;
   const auto reward = rewards::make_reward("lvlm", sources);
   const double score = reward
                            .score({data::read_image(folder / "pictures" / "p100.png").unsqueeze(0),

@@ -68,7 +68,7 @@ TEST(SocialCommands, FromPicturesToAReward) {
   EXPECT_GE(report["exams"]["log"]["curated_rate"]["right"]["value"].get<double>(), 0.5);
   EXPECT_EQ(report["position_factor"][1], 1);
   rewards::RewardSources sources;
-  sources.social = fs::path(output) / "reward";
+  sources.weights["social"] = fs::path(output) / "reward";
   const auto reward = rewards::make_reward("social", sources);
   const auto image = data::read_image(folder / "pictures" / "0-0.png").unsqueeze(0);
   EXPECT_GT(

@@ -1,0 +1,68 @@
+#include "rewards/judge_student/reward.hpp"
+
+#include <ATen/ATen.h>
+
+#include "data/base/error.hpp"
+#include "rewards/loader/loader.hpp"
+
+namespace rewards {
+
+Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip, const LvlmStudent& student) {
+  LvlmStudent here = student;
+  for_each_tensor(here, "", [&](const std::string&, at::Tensor& tensor) {
+    tensor = tensor.to(clip->device());
+  });
+  const auto score = [clip, here](const RewardBatch& batch) {
+    TORCH_CHECK(static_cast<int64_t>(batch.prompts.size()) == batch.images.size(0),
+                "lvlm: expected a prompt for each of ", batch.images.size(0), " images, got ",
+                batch.prompts.size());
+    const at::Tensor images = clip->images(batch.images), texts = clip->texts(batch.prompts);
+    return lvlm_scores(here, images, texts).score.to(batch.images.device());
+  };
+  return {.info = kJudgeStudentEntry.info, .score = score};
+}
+
+Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip,
+                   const std::filesystem::path& clip_folder,
+                   const std::filesystem::path& folder) {
+  const LvlmStudent student = load_lvlm(folder);
+  if (student.config.clip_digest != clip_digest(clip_folder))
+    throw data::BadInput(folder.string() + ": this student was trained on another CLIP than " +
+                         clip_folder.string() + "; name that one (--clip)");
+  return lvlm_reward(clip, student);
+}
+
+std::filesystem::path lvlm_clip_folder(const std::filesystem::path& student) {
+  return student / "clip";
+}
+
+namespace {
+
+constexpr WeightsOption kWeights{
+    .flag = "lvlm",
+    .help = "student of a judge, for that CLIP",
+    .embedded = "rewards/lvlm",
+    .missing = "a student trained by `laurel train-reward lvlm`; name its folder (--lvlm FOLDER)"};
+
+Reward make(RewardLoader& loader) {
+  const auto& folder = loader.weights(kWeights);
+  const auto& sources = loader.sources();
+  const auto own = lvlm_clip_folder(folder);
+  if (!std::filesystem::exists(own)) return lvlm_reward(loader.clip(), sources.clip, folder);
+  return lvlm_reward(load_clip_embedder(own, sources.device), own, folder);
+}
+
+}  // namespace
+
+const RewardEntry kJudgeStudentEntry{
+    .info = {.name = "lvlm",
+             .unit = "0-1",
+             .low = 0,
+             .high = 1,
+             .needs_prompt = true,
+             .differentiable = true,
+             .description = "what a vision-language judge would say, by its student"},
+    .weights = kWeights,
+    .make = make};
+
+}  // namespace rewards

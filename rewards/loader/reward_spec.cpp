@@ -1,0 +1,88 @@
+#include "rewards/loader/reward_spec.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <sstream>
+
+#include "data/base/error.hpp"
+
+namespace rewards {
+namespace {
+
+bool is_name(const std::string& text) {
+  return !text.empty() && !std::isdigit(static_cast<unsigned char>(text[0])) &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return std::isalnum(c) || c == '_' || c == '.' || c == '-';
+         });
+}
+
+std::string trimmed(const std::string& text) {
+  const size_t first = text.find_first_not_of(" \t");
+  return first == std::string::npos ? ""
+                                    : text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+bool contains(const std::vector<std::string>& all, const std::string& one) {
+  return std::find(all.begin(), all.end(), one) != all.end();
+}
+
+// The family of "SCHEME:ARGUMENT", or of a text without a colon.
+const FamilyEntry& family_of(const std::string& text,
+                             const std::vector<const FamilyEntry*>& families,
+                             const std::string& where) {
+  const size_t colon = text.find(':');
+  const std::string scheme = text.substr(0, colon);
+  std::vector<std::string> names;
+  for (const auto* family : families) {
+    const bool fits =
+        colon == std::string::npos ? family->schemes.empty() : contains(family->schemes, scheme);
+    if (fits) return *family;
+    names.insert(names.end(), family->schemes.begin(), family->schemes.end());
+  }
+  const std::string near = data::nearest(scheme, names);
+  throw data::BadInput(where + ": unknown family '" + scheme + "'" +
+                       (near.empty() ? "" : "; did you mean " + near + "?") +
+                       " (`laurel score --list` shows all)");
+}
+
+// "PATH;key=value;..." into argument and settings.
+void read_settings(RewardSpec& spec, const std::string& where) {
+  std::istringstream parts(spec.argument);
+  std::string argument;
+  std::getline(parts, argument, ';');
+  for (std::string part; std::getline(parts, part, ';');) {
+    const size_t sign = part.find('=');
+    const std::string key = trimmed(part.substr(0, sign));
+    if (sign == std::string::npos || !contains(spec.family->settings, key)) {
+      std::string all;
+      for (const auto& known : spec.family->settings) all += (all.empty() ? "" : ", ") + known;
+      throw data::BadInput(where + ": ';" + part + "': expected KEY=VALUE with one of " + all);
+    }
+    spec.settings[key] = trimmed(part.substr(sign + 1));
+  }
+  spec.argument = trimmed(argument);
+}
+
+}  // namespace
+
+RewardSpec parse_reward_spec(const std::string& text,
+                             const std::vector<const FamilyEntry*>& families) {
+  const std::string where = "define '" + text + "'";
+  const size_t sign = text.find('=');
+  RewardSpec spec;
+  if (sign != std::string::npos) spec.name = trimmed(text.substr(0, sign));
+  if (!is_name(spec.name))
+    throw data::BadInput(where +
+                         ": expected NAME=program:COMMAND, NAME=http://..., "
+                         "NAME=FAMILY:PATH or NAME=FORMULA");
+  const std::string value = trimmed(text.substr(sign + 1));
+  if (value.empty()) throw data::BadInput(where + ": expected something after '='");
+  spec.family = &family_of(value, families, where);
+  const bool whole = spec.family->schemes.empty() || spec.family->scheme_is_argument;
+  spec.argument = whole ? value : trimmed(value.substr(value.find(':') + 1));
+  if (!spec.family->settings.empty()) read_settings(spec, where);
+  if (spec.argument.empty()) throw data::BadInput(where + ": expected something after ':'");
+  return spec;
+}
+
+}  // namespace rewards
