@@ -22,18 +22,6 @@ using data::BadInput;
 namespace rewards {
 namespace {
 
-constexpr WeightsOption kSocialWeights{
-    .flag = "social",
-    .help = "social reward, a CLIP folder",
-    .embedded = "rewards/social",
-    .missing = "a CLIP trained by `laurel train-reward social`; name its folder (--social FOLDER)"};
-
-const RewardEntry kSocialEntry{
-    .info = social_info(), .weights = kSocialWeights, .make = [](RewardLoader& loader) {
-      return social_reward(
-          load_clip_embedder(loader.weights(kSocialWeights), loader.sources().device));
-    }};
-
 const RewardEntry* entry_named(const std::string& name) {
   for (const auto* entry : reward_entries()) {
     if (entry->info.name == name) return entry;
