@@ -52,4 +52,14 @@ rewards::RewardSources reward_sources(const RewardSourceConfig& config, at::Devi
   return sources;
 }
 
+std::string identity_of(const rewards::RewardSources& sources) {
+  const auto place = [](const fs::path& path) {
+    return path.empty() ? std::string() : fs::absolute(path).lexically_normal().string();
+  };
+  std::string text = "clip=" + place(sources.clip) + ";";
+  for (const auto& [flag, path] : sources.weights) text += flag + "=" + place(path) + ";";
+  for (const auto& definition : sources.definitions) text += definition + ";";
+  return text + "jpeg_quality=" + std::to_string(sources.jpeg_quality);
+}
+
 }  // namespace tools

@@ -31,4 +31,8 @@ void declare_reward_sources(Options& options,
 // With the embedded models where nothing is named.
 rewards::RewardSources reward_sources(const RewardSourceConfig& config, at::Device device);
 
+// Equal texts: the same rewards give the same scores. Holds the paths of all weights, the
+// definitions and the JPEG quality.
+std::string identity_of(const rewards::RewardSources& sources);
+
 }  // namespace tools

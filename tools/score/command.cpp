@@ -117,18 +117,17 @@ std::vector<std::string> names_of(const Rewards& rewards) {
 }
 
 // What makes two runs the same: the rewards and where they come from.
-std::string identity(const ScoreConfig& config, const Rewards& rewards) {
+std::string identity(const Rewards& rewards, const rewards::RewardSources& sources) {
   std::string text;
   for (const auto& part : rewards)
     text +=
         part.reward.info.name + " " + part.reward.info.description + part.reward.info.model + ";";
-  return text + config.sources.clip + ";" + config.sources.weights.at("aesthetic") + ";" +
-         std::to_string(config.sources.jpeg_quality);
+  return text + identity_of(sources);
 }
 
-std::unique_ptr<ScoreLog> open_log(const ScoreConfig& config, const Rewards& rewards) {
-  if (config.output.empty()) return nullptr;
-  auto log = std::make_unique<ScoreLog>(config.output + ".part", identity(config, rewards));
+std::unique_ptr<ScoreLog> open_log(const std::string& output, const std::string& identity) {
+  if (output.empty()) return nullptr;
+  auto log = std::make_unique<ScoreLog>(output + ".part", identity);
   if (log->size())
     std::cerr << "laurel: " << log->size() << " images are rated already, going on\n";
   return log;
@@ -264,13 +263,13 @@ void deliver(const ScoreReport& report, const ScoreConfig& config) {
 int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
   const Placement placement = open_device(config.device);
   const PrecisionScope precision(placement);
-  const auto rewards =
-      rewards::make_rewards(config.rewards, reward_sources(config.sources, placement.device));
+  const auto sources = reward_sources(config.sources, placement.device);
+  const auto rewards = rewards::make_rewards(config.rewards, sources);
   rewards::CombineOptions combine = combination(config.combination, rewards);
   bool need_prompt = combine.normaliser->compares_prompt_images;
   for (const auto& part : rewards) need_prompt |= part.reward.info.needs_prompt;
   const auto prompts = prompts_of_images(paths, config.prompts);
-  const auto log = open_log(config, rewards);
+  const auto log = open_log(config.output, identity(rewards, sources));
   const Rows rows = score_missing(paths, prompts, rewards,
                                   {.batch_size = config.batch_size,
                                    .decode_threads = config.decode_threads,

@@ -46,11 +46,13 @@ Scorer make_scorer(const ScoreEditsConfig& config,
                    at::Device device) {
   Scorer scorer;
   scorer.device = device;
+  const auto where = reward_sources(sources, device);
   scorer.settings = data::to_text(ordered_json{{"judge", config.judge},
                                                {"model", config.judge_model},
                                                {"axes", config.axes},
                                                {"axis", config.axis},
-                                               {"rewards", config.rewards}});
+                                               {"rewards", config.rewards},
+                                               {"sources", identity_of(where)}});
   std::vector<std::string> wanted;
   const auto want = [&](const std::string& name) {
     if (std::find(wanted.begin(), wanted.end(), name) == wanted.end()) wanted.push_back(name);
@@ -69,8 +71,7 @@ Scorer make_scorer(const ScoreEditsConfig& config,
   }
   std::string names;
   for (const auto& name : wanted) names += (names.empty() ? "" : ",") + name;
-  if (!names.empty())
-    scorer.rewards = rewards::make_rewards(names, reward_sources(sources, device));
+  if (!names.empty()) scorer.rewards = rewards::make_rewards(names, where);
   if (config.judge.empty()) return scorer;
   rewards::EditJudgeOptions options{.axes = {},
                                     .model = config.judge_model,

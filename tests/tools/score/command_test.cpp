@@ -90,6 +90,12 @@ done
   EXPECT_NE(run(command).exit_code, 0);
   EXPECT_TRUE(fs::exists(folder_ / "out.jsonl.part"));
   EXPECT_EQ(run("score @/in -r brightness -o @/out.jsonl").exit_code, 2);  // other rewards
+  for (const char* weights : {" --social @/elsewhere", " --lvlm @/elsewhere", " --clip @/elsewhere",
+                              " --define twice=2*slow"}) {
+    const auto other = run(command + weights);
+    EXPECT_EQ(other.exit_code, 2) << weights;
+    EXPECT_NE(other.complaint.find("other rewards or models"), std::string::npos) << weights;
+  }
   const auto again = run(command);
   EXPECT_EQ(again.exit_code, 0) << again.complaint;
   EXPECT_NE(again.complaint.find("3 images are rated already"), std::string::npos)
