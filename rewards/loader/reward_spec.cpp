@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "data/base/error.hpp"
+#include "data/base/strings.hpp"
 
 namespace rewards {
 namespace {
@@ -14,12 +15,6 @@ bool is_name(const std::string& text) {
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
            return std::isalnum(c) || c == '_' || c == '.' || c == '-';
          });
-}
-
-std::string trimmed(const std::string& text) {
-  const size_t first = text.find_first_not_of(" \t");
-  return first == std::string::npos ? ""
-                                    : text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
 bool contains(const std::vector<std::string>& all, const std::string& one) {
@@ -52,15 +47,15 @@ void read_settings(RewardSpec& spec, const std::string& where) {
   std::getline(parts, argument, ';');
   for (std::string part; std::getline(parts, part, ';');) {
     const size_t sign = part.find('=');
-    const std::string key = trimmed(part.substr(0, sign));
+    const std::string key = data::trimmed(part.substr(0, sign));
     if (sign == std::string::npos || !contains(spec.family->settings, key)) {
       std::string all;
       for (const auto& known : spec.family->settings) all += (all.empty() ? "" : ", ") + known;
       throw data::BadInput(where + ": ';" + part + "': expected KEY=VALUE with one of " + all);
     }
-    spec.settings[key] = trimmed(part.substr(sign + 1));
+    spec.settings[key] = data::trimmed(part.substr(sign + 1));
   }
-  spec.argument = trimmed(argument);
+  spec.argument = data::trimmed(argument);
 }
 
 }  // namespace
@@ -70,16 +65,16 @@ RewardSpec parse_reward_spec(const std::string& text,
   const std::string where = "define '" + text + "'";
   const size_t sign = text.find('=');
   RewardSpec spec;
-  if (sign != std::string::npos) spec.name = trimmed(text.substr(0, sign));
+  if (sign != std::string::npos) spec.name = data::trimmed(text.substr(0, sign));
   if (!is_name(spec.name))
     throw data::BadInput(where +
                          ": expected NAME=program:COMMAND, NAME=http://..., "
                          "NAME=FAMILY:PATH or NAME=FORMULA");
-  const std::string value = trimmed(text.substr(sign + 1));
+  const std::string value = data::trimmed(text.substr(sign + 1));
   if (value.empty()) throw data::BadInput(where + ": expected something after '='");
   spec.family = &family_of(value, families, where);
   const bool whole = spec.family->schemes.empty() || spec.family->scheme_is_argument;
-  spec.argument = whole ? value : trimmed(value.substr(value.find(':') + 1));
+  spec.argument = whole ? value : data::trimmed(value.substr(value.find(':') + 1));
   if (!spec.family->settings.empty()) read_settings(spec, where);
   if (spec.argument.empty()) throw data::BadInput(where + ": expected something after ':'");
   return spec;

@@ -12,6 +12,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
+#include "data/images/png_text.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 #include "rewards/combine/statistics.hpp"
 #include "rewards/registry/registry.hpp"
@@ -103,8 +104,8 @@ std::vector<fs::path> collect(const std::vector<std::string>& places) {
 
 using Rewards = std::vector<rewards::WeightedReward>;
 
-// What is rated: the images in order of their names, without those that could not be read.
-struct Work {
+// The images in order of their names, without those that could not be read.
+struct ScoredFiles {
   std::vector<std::string> files, prompts;
   at::Tensor raw;  // [N, M] fp64
   int64_t failed = 0;
@@ -129,69 +130,68 @@ std::unique_ptr<ScoreLog> open_log(const std::string& output, const std::string&
   if (output.empty()) return nullptr;
   auto log = std::make_unique<ScoreLog>(output + ".part", identity);
   if (log->size())
-    std::cerr << "laurel: " << log->size() << " images are rated already, going on\n";
+    std::cerr << "laurel: " << log->size() << " images are scored already, going on\n";
   return log;
 }
 
-// One row for each path; empty: not rated.
-using Rows = std::vector<std::vector<double>>;
+using Rows = std::vector<ScoreLog::Row>;  // one an image; raw is empty where it was not scored
 
-Rows score_missing(const std::vector<fs::path>& paths,
-                   const std::vector<std::string>& prompts,
+// The row of an earlier run; null: none, or under another prompt.
+const ScoreLog::Row* logged(const ScoreLog* log, const ScoreJob& job) {
+  const auto* row = log ? log->find(job.path.string()) : nullptr;
+  if (!row) return nullptr;
+  const std::string prompt = job.prompt ? *job.prompt : prompt_in_png(job.path).value_or("");
+  return row->prompt == prompt ? row : nullptr;
+}
+
+Rows score_missing(const std::vector<ScoreJob>& jobs,
                    const Rewards& rewards,
                    const ScoringOptions& options,
                    ScoreLog* log) {
-  Rows rows(paths.size());
-  std::vector<fs::path> files;
-  std::vector<std::string> own;
-  std::vector<size_t> places;
-  for (size_t i = 0; i < paths.size(); ++i) {
-    const auto* row = log ? log->find(paths[i].string(), prompts[i]) : nullptr;
-    if (row) {
-      rows[i] = row->raw;
-      continue;
-    }
-    files.push_back(paths[i]);
-    own.push_back(prompts[i]);
-    places.push_back(i);
+  Rows rows(jobs.size());
+  std::vector<ScoreJob> missing;
+  for (const auto& job : jobs) {
+    if (const auto* row = logged(log, job))
+      rows[job.row] = *row;
+    else
+      missing.push_back(job);
   }
   constexpr size_t kWorthABar = 200;
   std::optional<Progress> progress;
-  if (files.size() >= kWorthABar) progress.emplace("Scoring", static_cast<int64_t>(files.size()));
-  const ScoringHooks hooks{.rated =
-                               [&](size_t at, const std::vector<double>& raw) {
-                                 rows[places[at]] = raw;
-                                 if (log) log->add(files[at].string(), {own[at], raw});
+  if (missing.size() >= kWorthABar)
+    progress.emplace("Scoring", static_cast<int64_t>(missing.size()));
+  const ScoringHooks hooks{.scored =
+                               [&](const ScoreJob& job, const std::vector<double>& raw) {
+                                 rows[job.row] = {*job.prompt, raw};
+                                 if (log) log->add(job.path.string(), rows[job.row]);
                                  if (progress) progress->advance();
                                },
                            .failed =
-                               [&](size_t, const std::string& fault) {
-                                 if (paths.size() == 1) throw BadInput(fault);
+                               [&](const ScoreJob&, const std::string& fault) {
+                                 if (jobs.size() == 1) throw BadInput(fault);
                                  std::cerr << "laurel: " << fault << "\n";
                                  if (progress) progress->advance();
                                }};
-  score_files(files, own, rewards, options, hooks);
+  score_files(std::move(missing), rewards, options, hooks);
   return rows;
 }
 
-Work collect_rows(const std::vector<fs::path>& paths,
-                  const std::vector<std::string>& prompts,
-                  const Rows& rows,
-                  size_t rewards) {
-  Work work;
+ScoredFiles collect_rows(const std::vector<fs::path>& paths, const Rows& rows, size_t rewards) {
+  ScoredFiles scored;
   std::vector<double> values;
   for (size_t i = 0; i < paths.size(); ++i) {
-    if (rows[i].size() != rewards) {
-      ++work.failed;
+    const auto& [prompt, raw] = rows[i];
+    if (raw.size() != rewards) {
+      ++scored.failed;
       continue;
     }
-    work.files.push_back(paths[i].string());
-    work.prompts.push_back(prompts[i]);
-    values.insert(values.end(), rows[i].begin(), rows[i].end());
+    scored.files.push_back(paths[i].string());
+    scored.prompts.push_back(prompt);
+    values.insert(values.end(), raw.begin(), raw.end());
   }
-  if (work.files.empty()) throw BadInput("score: none of the images could be scored, see above");
-  work.raw = at::tensor(values, at::kDouble).view({-1, static_cast<int64_t>(rewards)});
-  return work;
+  if (scored.files.empty()) throw BadInput("score: none of the images could be scored, see above");
+  scored.raw = at::tensor(values, at::kDouble).view({-1, static_cast<int64_t>(rewards)});
+  return scored;
 }
 
 // The raw values of earlier scores for the same file names. -> [N, M]
@@ -221,13 +221,13 @@ at::Tensor read_baseline(const fs::path& path,
 }
 
 ScoreReport report_of(const Rewards& rewards,
-                      const Work& work,
+                      const ScoredFiles& images,
                       const rewards::ScoredBatch& scored) {
   ScoreReport report;
   for (const auto& part : rewards) report.rewards.push_back(part.reward.info);
-  for (size_t i = 0; i < work.files.size(); ++i) {
+  for (size_t i = 0; i < images.files.size(); ++i) {
     const auto row = static_cast<int64_t>(i);
-    ScoredImage image{work.files[i], work.prompts[i], {}, {}, scored.total[row].item<double>()};
+    ScoredImage image{images.files[i], images.prompts[i], {}, {}, scored.total[row].item<double>()};
     for (size_t m = 0; m < rewards.size(); ++m) {
       image.raw.push_back(scored.raw[row][static_cast<int64_t>(m)].item<double>());
       image.normalised.push_back(scored.normalised[row][static_cast<int64_t>(m)].item<double>());
@@ -243,10 +243,13 @@ void write_into_pngs(const ScoreReport& report) {
       std::cerr << "laurel: " << image.file << ": not a PNG: its scores are not written into it\n";
       continue;
     }
-    const auto text = data::read_png_text(image.file);
+    const std::string png = data::read_file(image.file);
+    const auto text = data::png_text_of(png, image.file);
     const auto found = text.find("parameters");
     const std::string before = found == text.end() ? image.prompt : found->second;
-    data::update_png_text(image.file, {{"parameters", with_scores(before, report, image)}});
+    data::write_file(
+        image.file,
+        data::with_png_text(png, {{"parameters", with_scores(before, report, image)}}, image.file));
   }
 }
 
@@ -268,32 +271,32 @@ int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
   rewards::CombineOptions combine = combination(config.combination, rewards);
   bool need_prompt = combine.normaliser->compares_prompt_images;
   for (const auto& part : rewards) need_prompt |= part.reward.info.needs_prompt;
-  const auto prompts = prompts_of_images(paths, config.prompts);
   const auto log = open_log(config.output, identity(rewards, sources));
-  const Rows rows = score_missing(paths, prompts, rewards,
+  const Rows rows = score_missing(jobs_of(paths, config.prompts), rewards,
                                   {.batch_size = config.batch_size,
                                    .decode_threads = config.decode_threads,
                                    .need_prompt = need_prompt,
                                    .device = placement.device},
                                   log.get());
-  const Work work = collect_rows(paths, prompts, rows, rewards.size());
+  const ScoredFiles images = collect_rows(paths, rows, rewards.size());
   if (!config.baseline.empty())
-    combine.baseline = read_baseline(config.baseline, work.files, names_of(rewards));
+    combine.baseline = read_baseline(config.baseline, images.files, names_of(rewards));
   if (!config.save_statistics.empty())
     data::write_file(config.save_statistics, rewards::statistics_text(rewards::measure_statistics(
-                                                 names_of(rewards), work.raw)));
-  ScoreReport report = report_of(
-      rewards, work, rewards::combine(work.raw, rewards::ids_of_texts(work.prompts), combine));
+                                                 names_of(rewards), images.raw)));
+  ScoreReport report =
+      report_of(rewards, images,
+                rewards::combine(images.raw, rewards::ids_of_texts(images.prompts), combine));
   sort_by(report, config.sort);
   if (config.write_png) write_into_pngs(report);
   if (config.top > 0 && report.images.size() > static_cast<size_t>(config.top))
     report.images.resize(static_cast<size_t>(config.top));
   deliver(report, config);
   if (log) log->remove();
-  if (work.failed)
-    std::cerr << "laurel: " << work.failed << " of " << paths.size()
+  if (images.failed)
+    std::cerr << "laurel: " << images.failed << " of " << paths.size()
               << " images not scored, see above\n";
-  return work.failed ? 2 : 0;
+  return images.failed ? 2 : 0;
 }
 
 int dry_run(const ScoreConfig& config) {

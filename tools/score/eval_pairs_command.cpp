@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
-struct EvalConfig {
+struct EvalPairsConfig {
   std::string rewards = "aesthetic,clip_score";
   std::string tune;  // another file of pairs
   double tie_threshold = 0;
@@ -46,18 +46,15 @@ Scores score_pairs(const std::vector<PreferencePair>& pairs,
     scores[{pair.prompt, pair.a.string()}] = {};
     scores[{pair.prompt, pair.b.string()}] = {};
   }
-  std::vector<fs::path> files;
-  std::vector<std::string> prompts;
-  for (const auto& [key, none] : scores) {
-    prompts.push_back(key.first);
-    files.push_back(key.second);
-  }
-  score_files(files, prompts, rewards, options,
-              {.rated =
-                   [&](size_t i, const std::vector<double>& raw) {
-                     scores[{prompts[i], files[i].string()}] = raw;
-                   },
-               .failed = [&](size_t, const std::string& fault) { throw BadInput(fault); }});
+  std::vector<ScoreJob> jobs;
+  for (const auto& [key, none] : scores) jobs.push_back({key.second, key.first, jobs.size()});
+  score_files(
+      jobs, rewards, options,
+      {.scored =
+           [&](const ScoreJob& job, const std::vector<double>& raw) {
+             scores[{*job.prompt, job.path.string()}] = raw;
+           },
+       .failed = [&](const ScoreJob&, const std::string& fault) { throw BadInput(fault); }});
   return scores;
 }
 
@@ -101,7 +98,7 @@ void report(const std::string& name,
 }
 
 int eval_pairs_command(const std::vector<std::string>& arguments) {
-  EvalConfig config;
+  EvalPairsConfig config;
   Options options("eval-pairs",
                   "Agreement with people's choices, under each of the field's five definitions.",
                   "PAIRS.jsonl");

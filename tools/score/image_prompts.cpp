@@ -1,14 +1,14 @@
 #include "tools/score/image_prompts.hpp"
 
+#include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/strings.hpp"
-#include "data/images/png_text.hpp"
+#include "data/base/utf8.hpp"
 #include "data/text/prompt_file.hpp"
 #include "tools/score/report.hpp"
 
@@ -34,19 +34,8 @@ Captions read_captions(const fs::path& path) {
   return captions;
 }
 
-std::optional<std::string> prompt_in_png(const fs::path& image) {
-  if (image.extension() != ".png") return std::nullopt;
-  try {
-    const auto text = data::read_png_text(image);
-    const auto found = text.find("parameters");
-    return found == text.end() ? std::nullopt : prompt_of_parameters(found->second);
-  } catch (const BadInput&) {
-    return std::nullopt;  // a damaged image is reported when its pixels are read
-  }
-}
-
-std::vector<std::string> prompts_from_file(const fs::path& path, size_t images) {
-  std::vector<std::string> prompts;
+std::vector<std::optional<std::string>> prompts_from_file(const fs::path& path, size_t images) {
+  std::vector<std::optional<std::string>> prompts;
   for (const auto& line : data::read_prompts(path)) prompts.push_back(line.prompt);
   if (prompts.size() != images) {
     throw BadInput(path.string() + ": expected a prompt for each of " + std::to_string(images) +
@@ -58,14 +47,15 @@ std::vector<std::string> prompts_from_file(const fs::path& path, size_t images) 
 
 }  // namespace
 
-std::vector<std::string> prompts_of_images(const std::vector<fs::path>& images,
-                                           const PromptSources& sources) {
-  if (!sources.prompt.empty())
-    return std::vector<std::string>(images.size(),
-                                    data::checked_prompt(sources.prompt, "--prompt"));
+std::vector<std::optional<std::string>> prompts_beside_images(const std::vector<fs::path>& images,
+                                                              const PromptSources& sources) {
+  if (!sources.prompt.empty()) {
+    const std::string prompt = data::checked_prompt(sources.prompt, "--prompt");
+    return std::vector<std::optional<std::string>>(images.size(), prompt);
+  }
   if (!sources.prompts.empty()) return prompts_from_file(sources.prompts, images.size());
   std::map<fs::path, Captions> folders;
-  std::vector<std::string> prompts;
+  std::vector<std::optional<std::string>> prompts;
   for (const auto& image : images) {
     fs::path sidecar = image;
     sidecar.replace_extension(".txt");
@@ -78,8 +68,31 @@ std::vector<std::string> prompts_of_images(const std::vector<fs::path>& images,
     else if (listed != folders[folder].end())
       prompts.push_back(listed->second);
     else
-      prompts.push_back(prompt_in_png(image).value_or(""));
+      prompts.push_back(std::nullopt);
   }
+  return prompts;
+}
+
+std::optional<std::string> prompt_in(const data::PngText& text) {
+  const auto found = text.find("parameters");
+  return found == text.end() ? std::nullopt : prompt_of_parameters(found->second);
+}
+
+std::optional<std::string> prompt_in_png(const fs::path& image) {
+  if (image.extension() != ".png") return std::nullopt;
+  try {
+    return prompt_in(data::read_png_text(image));
+  } catch (const BadInput&) {
+    return std::nullopt;  // a damaged image is reported when its pixels are read
+  }
+}
+
+std::vector<std::string> prompts_of_images(const std::vector<fs::path>& images,
+                                           const PromptSources& sources) {
+  const auto beside = prompts_beside_images(images, sources);
+  std::vector<std::string> prompts;
+  for (size_t i = 0; i < images.size(); ++i)
+    prompts.push_back(beside[i] ? *beside[i] : prompt_in_png(images[i]).value_or(""));
   return prompts;
 }
 

@@ -10,6 +10,18 @@
 
 namespace tools {
 
+OpenedImage open_image(const std::filesystem::path& path) {
+  const std::string bytes = data::read_file(path);
+  OpenedImage opened{.pixels = data::decode_pixels(bytes, path.string()), .text = {}};
+  if (path.extension() != ".png") return opened;
+  try {
+    opened.text = data::png_text_of(bytes, path.string());
+  } catch (const data::BadInput&) {
+    // its pixels are sound: scored without the prompt that its text may hold
+  }
+  return opened;
+}
+
 ImageStream::ImageStream(std::vector<std::filesystem::path> files, int64_t threads, int64_t ahead)
     : files_(std::move(files)), ahead_(static_cast<size_t>(std::max<int64_t>(1, ahead))) {
   for (int64_t i = 0; i < std::max<int64_t>(1, threads); ++i)
@@ -30,16 +42,15 @@ void ImageStream::decode() {
   for (;;) {
     taken_.wait(lock, [&] { return stopped_ || started_ < handed_out_ + ahead_; });
     if (stopped_ || started_ == files_.size()) return;
-    StreamedImage image{.index = started_++, .pixels = {}, .fault = ""};
+    StreamedImage streamed{.index = started_++};
     lock.unlock();
-    const std::filesystem::path& file = files_[image.index];
     try {
-      image.pixels = data::decode_pixels(data::read_file(file), file.string());
+      streamed.image = open_image(files_[streamed.index]);
     } catch (const std::exception& error) {
-      image.fault = error.what();
+      streamed.fault = error.what();
     }
     lock.lock();
-    ready_.emplace(image.index, std::move(image));
+    ready_.emplace(streamed.index, std::move(streamed));
     decoded_.notify_one();
   }
 }

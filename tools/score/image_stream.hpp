@@ -12,16 +12,25 @@
 #include <thread>
 #include <vector>
 
+#include "data/images/png_text.hpp"
+
 namespace tools {
 
+struct OpenedImage {
+  at::Tensor pixels;   // [H, W, 3] uint8
+  data::PngText text;  // of a PNG; empty where it is damaged
+};
+// Reads a file once. Throws BadInput naming a file that cannot be decoded.
+OpenedImage open_image(const std::filesystem::path& path);
+
 struct StreamedImage {
-  size_t index = 0;   // among the files
-  at::Tensor pixels;  // [H, W, 3] uint8; undefined when it cannot be read
-  std::string fault;  // then why
+  size_t index = 0;     // among the files
+  OpenedImage image{};  // without pixels where it cannot be read
+  std::string fault{};  // then why
 };
 
-// Decodes files in threads of its own while others are worked on; hands them out in order. At most
-// `ahead` decoded images wait, so that memory stays the same for any number of files.
+// Decodes files in threads of its own while others are scored, and returns them in order. At most
+// `ahead` decoded images wait, so that memory does not grow with the number of files.
 class ImageStream {
  public:
   ImageStream(std::vector<std::filesystem::path> files, int64_t threads, int64_t ahead);
@@ -29,7 +38,7 @@ class ImageStream {
   ImageStream(const ImageStream&) = delete;
   ImageStream& operator=(const ImageStream&) = delete;
 
-  std::optional<StreamedImage> next();  // nothing: all were handed out
+  std::optional<StreamedImage> next();  // nothing: all were returned
 
  private:
   void decode();

@@ -10,6 +10,8 @@
 #include "rewards/combine/combine.hpp"
 #include "tools/score/image_stream.hpp"
 
+namespace fs = std::filesystem;
+
 namespace tools {
 namespace {
 
@@ -17,38 +19,43 @@ constexpr int64_t kBatchesInWaiting = 4;  // images that wait for others of thei
 
 using Size = std::pair<int64_t, int64_t>;
 
-struct Scorer {
-  const std::vector<std::string>& prompts;
+// Gathers images of one size into batches.
+struct BatchScorer {
+  const std::vector<ScoreJob>& jobs;
   const std::vector<rewards::WeightedReward>& rewards;
   const ScoringOptions& options;
   const ScoringHooks& hooks;
-  std::map<Size, std::vector<StreamedImage>> waiting{};
+  struct Waiting {
+    size_t job = 0;
+    at::Tensor pixels;  // [H, W, 3] uint8
+  };
+  std::map<Size, std::vector<Waiting>> waiting{};
   int64_t count = 0;  // of them
 
-  void score(std::vector<StreamedImage> batch) {
+  void score(const std::vector<Waiting>& batch) {
     count -= static_cast<int64_t>(batch.size());
     std::vector<at::Tensor> pixels;
-    std::vector<std::string> own;
+    std::vector<std::string> prompts;
     for (const auto& image : batch) {
       pixels.push_back(image.pixels);
-      own.push_back(prompts[image.index]);
+      prompts.push_back(*jobs[image.job].prompt);
     }
     const at::Tensor images =
         data::from_uint8(at::stack(pixels).to(options.device).permute({0, 3, 1, 2})).contiguous();
-    const at::Tensor raw = rewards::score_all(rewards, {images, own}).to(at::kCPU, at::kDouble);
+    const at::Tensor raw = rewards::score_all(rewards, {images, prompts}).to(at::kCPU, at::kDouble);
     for (size_t i = 0; i < batch.size(); ++i) {
       const at::Tensor row = raw[static_cast<int64_t>(i)].contiguous();
-      hooks.rated(batch[i].index,
-                  {row.const_data_ptr<double>(), row.const_data_ptr<double>() + row.numel()});
+      hooks.scored(jobs[batch[i].job],
+                   {row.const_data_ptr<double>(), row.const_data_ptr<double>() + row.numel()});
     }
   }
-  void add(StreamedImage image) {
-    const Size size{image.pixels.size(0), image.pixels.size(1)};
-    auto& own = waiting[size];
-    own.push_back(std::move(image));
+  void add(size_t job, const at::Tensor& pixels) {
+    const Size size{pixels.size(0), pixels.size(1)};
+    auto& of_size = waiting[size];
+    of_size.push_back({job, pixels});
     ++count;
-    if (static_cast<int64_t>(own.size()) == options.batch_size) {
-      score(std::move(waiting.extract(size).mapped()));
+    if (static_cast<int64_t>(of_size.size()) == options.batch_size) {
+      score(waiting.extract(size).mapped());
     } else if (count >= kBatchesInWaiting * options.batch_size) {
       flush_largest();
     }
@@ -57,30 +64,39 @@ struct Scorer {
     const auto largest = std::max_element(
         waiting.begin(), waiting.end(),
         [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
-    score(std::move(waiting.extract(largest).mapped()));
+    score(waiting.extract(largest).mapped());
   }
 };
 
 }  // namespace
 
-void score_files(const std::vector<std::filesystem::path>& files,
-                 const std::vector<std::string>& prompts,
+std::vector<ScoreJob> jobs_of(const std::vector<fs::path>& images, const PromptSources& sources) {
+  const auto prompts = prompts_beside_images(images, sources);
+  std::vector<ScoreJob> jobs;
+  for (size_t i = 0; i < images.size(); ++i) jobs.push_back({images[i], prompts[i], i});
+  return jobs;
+}
+
+void score_files(std::vector<ScoreJob> jobs,
                  const std::vector<rewards::WeightedReward>& rewards,
                  const ScoringOptions& options,
                  const ScoringHooks& hooks) {
   const at::NoGradGuard no_grad;
-  ImageStream stream(files, options.decode_threads, 2 * options.batch_size);
-  Scorer scorer{prompts, rewards, options, hooks};
-  while (auto image = stream.next()) {
-    const size_t index = image->index;
-    if (options.need_prompt && prompts[index].empty())
-      hooks.failed(index, files[index].string() +
-                              ": no prompt found, which these rewards need; give --prompt or "
-                              "--prompts");
-    else if (!image->fault.empty())
-      hooks.failed(index, image->fault);
+  std::vector<fs::path> files;
+  for (const auto& job : jobs) files.push_back(job.path);
+  ImageStream stream(std::move(files), options.decode_threads, 2 * options.batch_size);
+  BatchScorer scorer{jobs, rewards, options, hooks};
+  while (auto streamed = stream.next()) {
+    ScoreJob& job = jobs[streamed->index];
+    if (!job.prompt) job.prompt = prompt_in(streamed->image.text).value_or("");
+    if (!streamed->fault.empty())
+      hooks.failed(job, streamed->fault);
+    else if (options.need_prompt && job.prompt->empty())
+      hooks.failed(job, job.path.string() +
+                            ": no prompt found, which these rewards need; give --prompt or "
+                            "--prompts");
     else
-      scorer.add(std::move(*image));
+      scorer.add(streamed->index, streamed->image.pixels);
   }
   while (!scorer.waiting.empty()) scorer.flush_largest();
 }

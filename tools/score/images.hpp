@@ -1,17 +1,28 @@
 #pragma once
 
-// Rating files: decoding beside the rating, in batches of one size.
+// Scores image files: decoding runs beside the scoring, in batches of one image size.
 
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "rewards/reward.hpp"
+#include "tools/score/image_prompts.hpp"
 
 namespace tools {
+
+struct ScoreJob {
+  std::filesystem::path path;
+  std::optional<std::string> prompt{};  // unset: that of the PNG's own text, else ""
+  size_t row = 0;                       // of the caller's results
+};
+// One job an image, its row the image's position.
+std::vector<ScoreJob> jobs_of(const std::vector<std::filesystem::path>& images,
+                              const PromptSources& sources);
 
 struct ScoringOptions {
   int64_t batch_size = 16;
@@ -21,16 +32,15 @@ struct ScoringOptions {
 };
 
 struct ScoringHooks {
-  // An image is rated: its place among the files, its raw values.
-  std::function<void(size_t index, const std::vector<double>& raw)> rated;
-  // It cannot be read, or lacks a prompt that is needed.
-  std::function<void(size_t index, const std::string& fault)> failed;
+  // A scored image: its job, whose prompt is set, and its raw values.
+  std::function<void(const ScoreJob& job, const std::vector<double>& raw)> scored;
+  // An image that cannot be read, or lacks a prompt that is needed.
+  std::function<void(const ScoreJob& job, const std::string& fault)> failed;
 };
 
-// Rates every file once. Images of one size are gathered, out of order, among the next few batches'
-// worth; hooks are called from this thread. prompts: one a file.
-void score_files(const std::vector<std::filesystem::path>& files,
-                 const std::vector<std::string>& prompts,
+// Scores every job once, opening its file once. Images of one size are gathered, out of order,
+// among the next few batches' worth. Hooks are called from this thread.
+void score_files(std::vector<ScoreJob> jobs,
                  const std::vector<rewards::WeightedReward>& rewards,
                  const ScoringOptions& options,
                  const ScoringHooks& hooks);

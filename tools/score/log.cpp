@@ -41,8 +41,8 @@ ScoreLog::ScoreLog(fs::path path, const std::string& rewards) : path_(std::move(
   }
   if (text.substr(0, text.find('\n')) != first)
     throw data::BadInput(path_.string() +
-                         ": an unfinished run with other rewards or models stands here; go on with "
-                         "the same, or delete the file to start anew");
+                         ": holds the scores of an unfinished run with other rewards or models; "
+                         "resume with the same ones, or delete the file to start again");
   for (size_t at = text.find('\n') + 1; at < text.size();) {
     const size_t end = text.find('\n', at);
     const auto json = data::parse_json(std::string_view(text).substr(at, end - at));
@@ -56,9 +56,9 @@ ScoreLog::ScoreLog(fs::path path, const std::string& rewards) : path_(std::move(
   }
 }
 
-const ScoreLog::Row* ScoreLog::find(const std::string& file, const std::string& prompt) const {
+const ScoreLog::Row* ScoreLog::find(const std::string& file) const {
   const auto found = rows_.find(file);
-  return found == rows_.end() || found->second.prompt != prompt ? nullptr : &found->second;
+  return found == rows_.end() ? nullptr : &found->second;
 }
 
 void ScoreLog::add(const std::string& file, const Row& row) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// What `laurel score` has rated so far, kept beside its output so that a killed run goes on.
+// The scores so far, kept beside the output of `laurel score` so that a killed run can be resumed.
 
 #include <filesystem>
 #include <map>
@@ -15,15 +15,14 @@ class ScoreLog {
  public:
   struct Row {
     std::string prompt;
-    std::vector<double> raw;  // NaN: the reward could not rate it
+    std::vector<double> raw;  // NaN: the reward could not score it
   };
 
   // Reads what is there; a last line that was cut off is dropped. Throws BadInput when the file
   // belongs to other rewards.
   ScoreLog(std::filesystem::path path, const std::string& rewards);
 
-  // The row of a file that was rated under this prompt; null: not yet.
-  const Row* find(const std::string& file, const std::string& prompt) const;
+  const Row* find(const std::string& file) const;  // null: not scored yet
   void add(const std::string& file, const Row& row);
   size_t size() const { return rows_.size(); }
   void remove();  // the run is done

@@ -30,18 +30,18 @@ struct RankConfig {
   DeviceConfig device;
 };
 
-struct Entry {
+struct RankedImage {
   std::string file;
   double score;
 };
 
 // Best first; a missing score comes last.
-void print_group(const std::string& prompt, std::vector<Entry> entries, double temperature) {
-  const auto value = [](const Entry& entry) {
+void print_group(const std::string& prompt, std::vector<RankedImage> entries, double temperature) {
+  const auto value = [](const RankedImage& entry) {
     return std::isfinite(entry.score) ? entry.score : -std::numeric_limits<double>::infinity();
   };
   std::stable_sort(entries.begin(), entries.end(),
-                   [&](const Entry& a, const Entry& b) { return value(a) > value(b); });
+                   [&](const RankedImage& a, const RankedImage& b) { return value(a) > value(b); });
   double sum = 0;
   for (const auto& entry : entries)
     sum += std::exp((value(entry) - value(entries[0])) / std::max(temperature, 1e-12));
@@ -87,24 +87,23 @@ int rank_command(const std::vector<std::string>& arguments) {
       rewards::make_rewards(config.reward, reward_sources(config.sources, placement.device));
   ScoringOptions scoring{.device = placement.device};
   for (const auto& part : rewards) scoring.need_prompt |= part.reward.info.needs_prompt;
-  const auto prompts = prompts_of_images(files, config.prompts);
-  std::map<std::string, std::vector<Entry>> groups;
+  std::map<std::string, std::vector<RankedImage>> groups;
   int64_t failed = 0;
-  score_files(files, prompts, rewards, scoring,
-              {.rated =
-                   [&](size_t i, const std::vector<double>& raw) {
+  score_files(jobs_of(files, config.prompts), rewards, scoring,
+              {.scored =
+                   [&](const ScoreJob& job, const std::vector<double>& raw) {
                      double total = 0;
                      for (size_t m = 0; m < raw.size(); ++m) total += rewards[m].weight * raw[m];
-                     groups[prompts[i]].push_back({files[i].string(), total});
+                     groups[*job.prompt].push_back({job.path.string(), total});
                    },
                .failed =
-                   [&](size_t, const std::string& fault) {
+                   [&](const ScoreJob&, const std::string& fault) {
                      std::cerr << "laurel: " << fault << "\n";
                      ++failed;
                    }});
   for (auto& [prompt, entries] : groups) {
     std::sort(entries.begin(), entries.end(),
-              [](const Entry& a, const Entry& b) { return a.file < b.file; });
+              [](const RankedImage& a, const RankedImage& b) { return a.file < b.file; });
     print_group(prompt, entries, config.temperature);
   }
   return failed ? 2 : 0;

@@ -17,6 +17,7 @@
 #include "nlohmann/json.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/refusal.hpp"
+#include "tools/score/image_prompts.hpp"
 #include "tools/score/image_stream.hpp"
 #include "tools/score/images.hpp"
 #include "tools/score/log.hpp"
@@ -98,7 +99,7 @@ done
   }
   const auto again = run(command);
   EXPECT_EQ(again.exit_code, 0) << again.complaint;
-  EXPECT_NE(again.complaint.find("3 images are rated already"), std::string::npos)
+  EXPECT_NE(again.complaint.find("3 images are scored already"), std::string::npos)
       << again.complaint;
   EXPECT_EQ(files().size(), 10u);
   EXPECT_EQ(data::read_file(folder_ / "asked").size(), 2u * 11);  // the fourth was asked twice
@@ -116,11 +117,11 @@ TEST(ScoreLog, KeepsRowsAndDropsACutLine) {
   std::ofstream(path, std::ios::app) << "{\"file\":\"c.png\",\"pro";
   tools::ScoreLog log(path, "r");
   EXPECT_EQ(log.size(), 2u);
-  ASSERT_NE(log.find("a.png", "p"), nullptr);
-  EXPECT_EQ(log.find("a.png", "p")->raw[0], 1.5);
-  EXPECT_TRUE(std::isnan(log.find("a.png", "p")->raw[1]));
-  EXPECT_EQ(log.find("a.png", "another prompt"), nullptr);
-  EXPECT_EQ(log.find("c.png", "p"), nullptr);
+  ASSERT_NE(log.find("a.png"), nullptr);
+  EXPECT_EQ(log.find("a.png")->prompt, "p");
+  EXPECT_EQ(log.find("a.png")->raw[0], 1.5);
+  EXPECT_TRUE(std::isnan(log.find("a.png")->raw[1]));
+  EXPECT_EQ(log.find("c.png"), nullptr);
   log.add("c.png", {"p", {1, 1}});
   EXPECT_EQ(tools::ScoreLog(path, "r").size(), 3u);
   EXPECT_NE(refusal([&] { tools::ScoreLog(path, "other"); }).find("delete the file"),
@@ -138,12 +139,26 @@ TEST_F(Score, TheStreamHandsOutInOrderAndHoldsFew) {
     const auto image = stream.next();
     ASSERT_TRUE(image);
     EXPECT_EQ(image->index, i);
-    EXPECT_EQ(image->pixels.defined(), i != 4);
+    EXPECT_EQ(image->image.pixels.defined(), i != 4);
     EXPECT_EQ(image->fault.empty(), i != 4);
   }
   EXPECT_FALSE(stream.next());
   tools::ImageStream left(paths, 2, 2);  // destroyed with images waiting
   left.next();
+}
+
+TEST_F(Score, AnImageIsOpenedWithTheTextThatMayHoldItsPrompt) {
+  data::update_png_text(at("in/i0.png"), {{"parameters", "a red circle\nSteps: 4"}});
+  const auto opened = tools::open_image(at("in/i0.png"));
+  EXPECT_EQ(opened.pixels.sizes(), (std::vector<int64_t>{8, 12, 3}));
+  EXPECT_EQ(tools::prompt_in(opened.text), "a red circle");
+  EXPECT_FALSE(tools::prompt_in(tools::open_image(at("in/i1.png")).text));
+  EXPECT_NE(refusal([&] { tools::open_image(at("none.png")); }).find("none.png"),
+            std::string::npos);
+  ASSERT_EQ(run("score @/in -r brightness -f jsonl -o @/out.jsonl").exit_code, 0);
+  const auto rows = tools::read_scores(folder_ / "out.jsonl");
+  EXPECT_EQ(rows[0].prompt, "a red circle");
+  EXPECT_EQ(rows[1].prompt, "");
 }
 
 TEST_F(Score, NormalisersCapsAndAggregates) {
