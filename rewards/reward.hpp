@@ -1,6 +1,6 @@
 #pragma once
 
-// What a reward is. This header is all that other folders see of one.
+// What a reward is. finetune includes this header and rewards/combine, nothing else of rewards.
 
 #include <ATen/core/Tensor.h>
 
@@ -12,28 +12,28 @@ namespace rewards {
 
 struct RewardBatch {
   at::Tensor images;                 // [B, 3, H, W] fp32 in [0, 1]
-  std::vector<std::string> prompts;  // B of them; may be empty where no reward needs them
+  std::vector<std::string> prompts;  // B; may be empty when no reward needs a prompt
 };
 
 // What a reward measures, for tables, checks and galleries.
 struct RewardInfo {
-  std::string name{};        // "aesthetic": the column's name
+  std::string name{};        // "aesthetic", also the column's title
   std::string unit{};        // "1-10", "cosine x 100", "kB"
-  double low = 0, high = 1;  // the range that its values usually fall in, in raw units
+  double low = 0, high = 1;  // usual range of its values, in raw units
   bool needs_prompt = false;
   bool differentiable = false;  // with respect to the images
   std::string description{};    // one line
-  std::string model{};          // what was loaded: layout, sizes, activation; empty: no model
+  std::string model{};          // of the loaded weights: layout, sizes, activation; empty: none
 };
 
-// A named axis: a function from images to scores. The caller decides on no-grad.
+// A named function from images to scores. The caller decides whether gradients are recorded.
 struct Reward {
   RewardInfo info;
   std::function<at::Tensor(const RewardBatch& batch)>
       score;  // -> [B] fp32, raw units, higher is better
 };
 
-// Several axes with weights, optimised as one number.
+// A reward and its weight among several that are combined.
 struct WeightedReward {
   Reward reward;
   double weight = 1;

@@ -5,11 +5,12 @@
 
 #include "data/base/shape.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
+#include "rewards/clip/files.hpp"
 
 namespace rewards {
 namespace {
 
-constexpr size_t kCachedPrompts = 100000;  // then the cache starts afresh
+constexpr size_t kCachedPrompts = 100000;  // then the cache is cleared
 
 }  // namespace
 

@@ -21,7 +21,7 @@ class ClipEmbedder {
 
   // images: [B, 3, H, W] in [0, 1] -> [B, D] unit norm on the CLIP's device; differentiable.
   at::Tensor images(const at::Tensor& images);
-  // -> [B, D] unit norm, no gradient. Prompts beyond the text tower's length are cut.
+  // -> [B, D] unit norm, no gradient. Longer prompts are truncated to the text tower's length.
   at::Tensor texts(const std::vector<std::string>& prompts);
   int64_t width() const;
   double logit_scale() const;  // its logarithm, as stored
@@ -36,7 +36,7 @@ class ClipEmbedder {
   int64_t last_version_ = 0;
 };
 
-// The tokenizer of a CLIP folder lies inside it or in ../tokenizer, as in a diffusers folder.
+// The tokenizer inside a CLIP folder, else in ../tokenizer, as in a diffusers folder.
 data::Tokenizer load_clip_tokenizer(const std::filesystem::path& folder);
 // A CLIP folder in Hugging Face's layout, with its tokenizer.
 std::shared_ptr<ClipEmbedder> load_clip_embedder(const std::filesystem::path& folder,

@@ -1,18 +1,16 @@
-// Reading and writing a CLIP's folder as Hugging Face's CLIPModel lays it out.
-
-#include "data/base/files.hpp"
+#include "rewards/clip/files.hpp"
 
 #include <ATen/ATen.h>
 
 #include <nlohmann/json.hpp>
 
 #include "data/base/error.hpp"
+#include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/nn/clip_config.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
-#include "rewards/clip/layouts.hpp"
-#include "rewards/clip/model.hpp"
+#include "rewards/clip/open.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::json;
@@ -21,7 +19,7 @@ using nlohmann::ordered_json;
 namespace rewards {
 namespace {
 
-// One tower's settings; old files repeat them, overriding, under "<key>_dict".
+// The settings of one tower. "<key>_dict" of old files overrides them.
 json section(const json& file, const std::string& key, const std::string& where) {
   json value = file.value(key, json::object());
   const json overriding = file.value(key + "_dict", json());

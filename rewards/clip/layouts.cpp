@@ -17,7 +17,7 @@ constexpr std::string_view kVisionProbe = "vision_model.embeddings.patch_embeddi
 struct Rename {
   std::string_view from, to;
 };
-// Ends of names inside a block.
+// Suffixes of names inside a block.
 constexpr Rename kBlock[] = {
     {"ln_1.", "layer_norm1."},
     {"ln_2.", "layer_norm2."},
@@ -39,7 +39,7 @@ constexpr Rename kText[] = {
     {"ln_final.", "final_layer_norm."},
     {"transformer.resblocks.", "encoder.layers."},
 };
-// No weights: sizes that OpenAI's archive repeats, buffers of old files.
+// Not weights: sizes in OpenAI's archive, buffers of old files.
 constexpr std::string_view kIgnored[] = {"input_resolution", "context_length", "vocab_size",
                                          "attn_mask", "position_ids"};
 
@@ -54,7 +54,7 @@ bool is_ignored(std::string_view name) {
   return false;
 }
 
-// "" where no rule fits.
+// "": no rule fits.
 template <size_t N>
 std::string renamed(std::string_view name, const Rename (&rules)[N]) {
   for (const auto& [from, to] : rules) {
@@ -63,7 +63,7 @@ std::string renamed(std::string_view name, const Rename (&rules)[N]) {
   return "";
 }
 
-// Splits a block's packed projection, renames its other tensors.
+// Splits the packed projection of a block and renames its other tensors.
 void add_block(data::Weights& out, const std::string& name, const at::Tensor& tensor) {
   const size_t place = name.find("attn.in_proj_");
   if (place == std::string::npos) {
@@ -117,7 +117,7 @@ void add_open_clip(data::Weights& out, std::string_view name, const at::Tensor& 
   }
 }
 
-// What stands before every name of the towers.
+// The prefix of all names.
 std::string prefix_of(const data::Weights& weights) {
   for (const std::string prefix :
        {"", "module.", "model.", "mps.model.", "clip.", "module.model.", "model.clip."}) {

@@ -13,7 +13,7 @@ constexpr double kInitialLogitScale = 2.6592;  // ln(1 / 0.07), Radford et al. 2
 
 at::Tensor unit_norm(const at::Tensor& x) { return x / x.norm(2, {-1}, /*keepdim=*/true); }
 
-// What the transformer reads: the class token, then the patches. -> [B, 1 + patches, D]
+// The transformer's input: the class token, then the patches. -> [B, 1 + patches, D]
 at::Tensor embedded(const ClipVision& w, const at::Tensor& x) {
   const nn::EncoderConfig& config = w.config.encoder;
   data::check_shape(x, {-1, 3, w.config.image_size, w.config.image_size}, "clip_vision: x");
@@ -31,7 +31,7 @@ at::Tensor clip_vision_tokens(const ClipVision& w, const at::Tensor& x) {
 }
 
 at::Tensor clip_vision_forward(const ClipVision& w, const at::Tensor& x) {
-  // Nobody reads the patches' tokens of the last layer.
+  // Only the class token of the last layer is used.
   const at::Tensor token =
       nn::encoder_forward(w.encoder, w.config.encoder, embedded(w, x), /*first=*/1).select(1, 0);
   return nn::layer_norm(w.post_layernorm, token, w.config.encoder.layer_norm_eps);

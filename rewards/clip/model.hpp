@@ -6,7 +6,6 @@
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
-#include <filesystem>
 #include <string>
 
 #include "data/nn/clip_text.hpp"
@@ -59,10 +58,5 @@ Clip make_clip(const ClipConfig& config, at::Generator& generator);
 void for_each_tensor(Clip& w,
                      const std::string& prefix,
                      const data::TensorVisitor& visit);  // prefix: ""
-
-// A folder with config.json, model.safetensors and preprocessor_config.json (absent: CLIP's own
-// constants). Throws BadInput naming the file and the key or tensor.
-Clip load_clip(const std::filesystem::path& folder);
-void save_clip(const std::filesystem::path& folder, const Clip& w, at::ScalarType dtype);
 
 }  // namespace rewards

@@ -1,4 +1,4 @@
-// Opening a CLIP of any layout: which weights, which settings, and what was mapped.
+#include "rewards/clip/open.hpp"
 
 #include <ATen/ATen.h>
 
@@ -11,6 +11,7 @@
 #include "data/base/shape.hpp"
 #include "data/nn/clip_config.hpp"
 #include "data/weights/weight_files.hpp"
+#include "rewards/clip/files.hpp"
 #include "rewards/clip/layouts.hpp"
 
 namespace fs = std::filesystem;
@@ -19,7 +20,7 @@ using nlohmann::json;
 namespace rewards {
 namespace {
 
-// OpenCLIP's preference for a folder.
+// The weights that OpenCLIP would read from a folder.
 fs::path weights_of_folder(const fs::path& folder) {
   for (const char* name : {"open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
                            "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth",
@@ -48,7 +49,7 @@ struct OpenClipFile {
   ImageTransform transform;
 };
 
-// open_clip_config.json: what shapes cannot tell is read, the rest follows the weights.
+// open_clip_config.json: only what the weights' shapes do not determine is read.
 OpenClipFile read_open_clip_config(const fs::path& path, const NamedClip& clip) {
   const json file = data::read_json_object(path);
   const std::string where = path.string();
@@ -75,7 +76,7 @@ OpenClipFile read_open_clip_config(const fs::path& path, const NamedClip& clip) 
   return result;
 }
 
-// A Clip whose tensors are empty: its names are those that a file must hold.
+// A Clip with empty tensors: its names are those that a file must hold.
 Clip skeleton(const ClipConfig& config) {
   const at::Tensor none = at::empty({0});
   const auto tower = [&](int64_t layers) {
@@ -96,8 +97,8 @@ Clip skeleton(const ClipConfig& config) {
   return w;
 }
 
-// Traces each tensor; throws when one that the towers need is not there. -> how many are passed
-// over
+// Traces each tensor. Throws when a tensor of the towers is missing. -> the number of unused
+// tensors
 int64_t check_names(const NamedClip& clip, const ClipConfig& config, const ClipOpening& opening) {
   std::set<std::string> needed;
   Clip names = skeleton(config);

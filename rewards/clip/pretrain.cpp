@@ -9,6 +9,8 @@
 
 #include "data/base/shape.hpp"
 #include "data/train/muon.hpp"
+#include "rewards/clip/files.hpp"
+#include "rewards/clip/training_steps.hpp"
 
 namespace rewards {
 namespace {
@@ -16,14 +18,14 @@ namespace {
 const double kMaxLogitScale = std::log(100.0);  // Radford et al. 2021, section 2.5
 constexpr double kBeta2 = 0.98;                 // the same, table 19
 
-struct Run {
+struct Pretraining {
   const TrainClipOptions& options;
   const data::Tokenizer& tokenizer;
   train::Loop loop;
   Clip clip;
 };
 
-// Warm-up by steps, then a cosine over the whole.
+// Warm-up times a cosine over all updates.
 double learning_rate(const train::Loop& loop) {
   return train::warm_rate(loop) * train::cosine_decay(train::progress(loop));
 }
@@ -48,11 +50,7 @@ void muon_update(train::Params& params, train::AdamWState& state, double weight_
   train::adamw_step(outer, outer_state, adamw, lr);
 }
 
-struct StepFigures {
-  double loss = 0, accuracy = 0, grad_norm = 0, lr = 0;
-};
-
-void optimizer_step(Run& run, double lr) {
+void optimizer_step(Pretraining& run, double lr) {
   train::TrainState& state = run.loop.state;
   const double weight_decay = run.options.loop.weight_decay;
   if (run.options.optimizer == "muon") {
@@ -64,9 +62,9 @@ void optimizer_step(Run& run, double lr) {
   run.clip.logit_scale.detach().clamp_(0.0, kMaxLogitScale);
 }
 
-StepFigures update(Run& run, const ClipSource& source) {
+StepMetrics update(Pretraining& run, const ClipSource& source) {
   train::Loop& loop = run.loop;
-  StepFigures figures{.lr = learning_rate(loop)};
+  StepMetrics metrics{.learning_rate = learning_rate(loop)};
   const int64_t count = run.options.loop.train_batch_size;
   const CaptionedImages batch = source.draw(count, loop.state.generator);
   train::zero_grad(loop.state.params);
@@ -74,17 +72,17 @@ StepFigures update(Run& run, const ClipSource& source) {
   const at::Tensor text = text_features(run.clip, trimmed_ids(run.tokenizer, batch.captions));
   const at::Tensor loss = clip_loss(image, text, run.clip.logit_scale, batch.also_true);
   loss.backward();
-  figures.loss = loss.item<double>();
+  metrics.loss = loss.item<double>();
   const at::Tensor best =
       image.detach().matmul(text.detach().t()).masked_fill(batch.also_true, -2).argmax(1);
-  figures.accuracy = best.eq(at::arange(best.size(0))).to(at::kFloat).mean().item<double>();
-  figures.grad_norm = train::finish_update(loop, static_cast<double>(count),
-                                           [&] { optimizer_step(run, figures.lr); });
-  return figures;
+  metrics.accuracy = best.eq(at::arange(best.size(0))).to(at::kFloat).mean().item<double>();
+  metrics.grad_norm = train::finish_update(loop, static_cast<double>(count),
+                                           [&] { optimizer_step(run, metrics.learning_rate); });
+  return metrics;
 }
 
-Run start(const TrainClipOptions& options, const data::Tokenizer& tokenizer) {
-  Run run{options, tokenizer, train::new_loop(options.loop), {}};
+Pretraining start(const TrainClipOptions& options, const data::Tokenizer& tokenizer) {
+  Pretraining run{options, tokenizer, train::new_loop(options.loop), {}};
   run.clip = make_clip(options.model, run.loop.state.generator);
   run.loop.settings = {{"optimizer", options.optimizer}};
   train::take_weights(run.loop, run.clip);
@@ -97,37 +95,40 @@ std::string percent(double fraction) {
   return text;
 }
 
-// Examines the average, writes it out and records what it can do; `report` gets a piece of a line.
-std::vector<Retrieval> validate(Run& run, const std::vector<ExamSet>& exams, std::string& report) {
+// Evaluates the averaged weights, records the metrics and writes the weights out. `report` gets a
+// piece of a line.
+std::vector<Retrieval> validate(Pretraining& run,
+                                const std::vector<EvaluationSet>& sets,
+                                std::string& report) {
   const Clip clip = train::averaged(run.loop, run.clip);
   std::vector<Retrieval> results;
-  std::vector<std::pair<std::string, double>> figures;
-  for (const ExamSet& exam : exams) {
-    const Retrieval result = retrieval_top1(clip, run.tokenizer, exam.groups);
-    figures.push_back({exam.name + "/image_to_text", result.image_to_text});
-    figures.push_back({exam.name + "/text_to_image", result.text_to_image});
-    report += "  " + exam.name + " " + percent(result.image_to_text) + " / " +
+  std::vector<std::pair<std::string, double>> metrics;
+  for (const EvaluationSet& set : sets) {
+    const Retrieval result = retrieval_top1(clip, run.tokenizer, set.groups);
+    metrics.push_back({set.name + "/image_to_text", result.image_to_text});
+    metrics.push_back({set.name + "/text_to_image", result.text_to_image});
+    report += "  " + set.name + " " + percent(result.image_to_text) + " / " +
               percent(result.text_to_image);
     results.push_back(result);
   }
-  train::record(run.loop, true, figures);
+  train::record(run.loop, true, metrics);
   save_clip(run.options.loop.output_dir / "clip", clip, at::kHalf);
   nn::save_clip_text(run.options.loop.output_dir / "text_encoder", clip.text, at::kHalf);
   return results;
 }
 
-std::string report(const Run& run, const StepFigures& now) {
+std::string report(const Pretraining& run, const StepMetrics& now) {
   const double rate = train::images_per_second(run.loop);
   train::record(run.loop, false,
                 {{"loss", now.loss},
                  {"accuracy", now.accuracy},
                  {"grad_norm", now.grad_norm},
-                 {"learning_rate", now.lr},
+                 {"learning_rate", now.learning_rate},
                  {"logit_scale", run.clip.logit_scale.exp().item<double>()},
                  {"pairs_per_second", rate}});
   char text[160];
   std::snprintf(text, sizeof text, "  loss %.4f  top-1 of batch %5.1f %%  lr %.1e  %.0f pairs/s",
-                now.loss, 100 * now.accuracy, now.lr, rate);
+                now.loss, 100 * now.accuracy, now.learning_rate, rate);
   return train::progress_text(run.loop) + text;
 }
 
@@ -172,21 +173,23 @@ Retrieval retrieval_top1(const Clip& clip,
 TrainClipResult train_clip(const TrainClipOptions& options,
                            const data::Tokenizer& tokenizer,
                            const ClipSource& source,
-                           const std::vector<ExamSet>& exams,
+                           const std::vector<EvaluationSet>& sets,
                            const std::function<void(const std::string&)>& print) {
-  Run run = start(options, tokenizer);
-  StepFigures now;
-  std::string examined;
-  train::run(run.loop, {.update = [&] { now = update(run, source); },
-                        .validate = [&] { validate(run, exams, examined); },
-                        .report =
-                            [&] {
-                              print(report(run, now) + examined);
-                              examined.clear();
-                            }});
+  Pretraining run = start(options, tokenizer);
+  const auto validation = [&] {
+    std::string text;
+    validate(run, sets, text);
+    return text;
+  };
+  run_steps(run.loop,
+            {.update = [&] { return update(run, source); },
+             .validate = validation,
+             .report = [&](const StepMetrics& metrics) { return report(run, metrics); }},
+            print);
   TrainClipResult result{
       train::averaged(run.loop, run.clip), run.loop.step, train::minutes(run.loop), {}};
-  result.exams = validate(run, exams, examined);
+  std::string text;
+  result.retrieval = validate(run, sets, text);
   return result;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// Contrastive pretraining of a CLIP (Radford et al. 2021), from nothing.
+// Contrastive pretraining of a CLIP from scratch (Radford et al. 2021).
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
@@ -17,8 +17,8 @@
 
 namespace rewards {
 
-// Token ids without the columns that are padding for every text: what follows the end token changes
-// nothing. -> [B, L]
+// Token ids without the columns that are padding in every text; tokens after the end token have no
+// effect. -> [B, L]
 at::Tensor trimmed_ids(const data::Tokenizer& tokenizer, const std::vector<std::string>& captions);
 
 // Symmetric InfoNCE (Radford et al. 2021, figure 3): the mean of the cross entropies of images
@@ -47,29 +47,29 @@ struct TrainClipOptions {
                           .validation_steps = 200,
                           .checkpointing_steps = 200};
   ClipConfig model;
-  // adamw, or muon: for the matrices inside the towers, and adamw for the rest
+  // adamw, or muon: Muon for the matrices inside the towers, AdamW for the rest
   std::string optimizer = "adamw";
 };
 
-// Named groups that the training reports on: "seen", "unseen".
-struct ExamSet {
+// Named groups whose retrieval is reported during the training: "seen", "unseen".
+struct EvaluationSet {
   std::string name;
   std::vector<CaptionedImages> groups;
 };
 
 struct TrainClipResult {
-  Clip clip;  // the average's weights, without gradients
+  Clip clip;  // the averaged weights, without gradients
   int64_t steps = 0;
   double minutes = 0;
-  std::vector<Retrieval> exams;  // one for each set
+  std::vector<Retrieval> retrieval;  // one for each set
 };
 // Writes metrics.jsonl, state.safetensors and snapshots (clip/, text_encoder/) into output_dir;
-// `print` gets a line of progress now and then. Without a time limit a resumed run equals an
+// `print` gets lines of progress. Without a time limit a resumed run equals an
 // uninterrupted one bit for bit.
 TrainClipResult train_clip(const TrainClipOptions& options,
                            const data::Tokenizer& tokenizer,
                            const ClipSource& source,
-                           const std::vector<ExamSet>& exams,
+                           const std::vector<EvaluationSet>& sets,
                            const std::function<void(const std::string&)>& print);
 
 }  // namespace rewards

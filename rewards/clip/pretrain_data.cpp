@@ -49,7 +49,7 @@ void swap_looks(world::Object& a, world::Object& b) {
   std::swap(a.rgb, b.rgb);
 }
 
-// A scene that differs in one respect, still of the split.
+// A scene of the same split that differs in one respect.
 Scene variant_of(const Scene& original, world::Split split, world::RandomStream& random) {
   for (int attempt = 0; attempt < 20; ++attempt) {
     Scene scene = original;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Images with captions for a CLIP: batches to learn from, groups to be examined on.
+// Images with captions for a CLIP: training batches and evaluation groups.
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
@@ -16,20 +16,19 @@ namespace rewards {
 struct CaptionedImages {
   at::Tensor images;                  // [B, 3, H, W] fp32 in [0, 1]
   std::vector<std::string> captions;  // B
-  // [B, B] bool: caption j (column) is true of image i (row) as well, i != j. Such a pair is
-  // neither a match nor a mismatch.
+  // [B, B] bool: caption j (column) also describes image i (row), i != j. Such a pair is neither
+  // positive nor negative.
   at::Tensor also_true;
 };
 
 struct ClipSource {
   std::string name;                // for the model card
-  std::vector<std::string> texts;  // what the tokenizer learns from
+  std::vector<std::string> texts;  // for training the tokenizer
   std::function<CaptionedImages(int64_t count, at::Generator& generator)> draw;
 };
 
-// Scenes of a split with a caption each. `variants` of them (a fraction, [0, 0.75]) are near-copies
-// of another of the batch: mirrored, recoloured, reshaped or rearranged, so that a caption's every
-// word decides.
+// Scenes of a split, each with a caption. A fraction `variants` ([0, 0.75]) are hard negatives:
+// copies of another scene of the batch, mirrored, recoloured, reshaped or rearranged.
 CaptionedImages draw_scenes(int64_t count,
                             double variants,
                             world::Split split,
@@ -37,14 +36,14 @@ CaptionedImages draw_scenes(int64_t count,
 
 ClipSource scene_source(double variants);
 
-// Pairs that exist: captions, and their images by row number.
+// Captioned images, by row number.
 struct CaptionedSet {
   std::vector<std::string> captions;  // N
   // rows: [B] int64 -> [B, 3, H, W] fp32 in [0, 1]
   std::function<at::Tensor(const at::Tensor& rows)> images;
 };
 
-// Batches of distinct pairs among `rows` ([M] int64) of a set. Equal captions are no mismatch.
+// Batches of distinct pairs among `rows` ([M] int64) of a set. Equal captions are no negatives.
 ClipSource captioned_source(const std::string& name,
                             const CaptionedSet& set,
                             const at::Tensor& rows);
@@ -54,8 +53,7 @@ std::vector<CaptionedImages> groups_of(const CaptionedSet& set,
                                        const at::Tensor& rows,
                                        int64_t size);
 
-// `groups` times `size` scenes whose captions are distinct, each true of its own image alone in the
-// group.
+// `groups` groups of `size` scenes; each caption describes only its own image in the group.
 std::vector<CaptionedImages> retrieval_groups(int64_t groups,
                                               int64_t size,
                                               world::Split split,

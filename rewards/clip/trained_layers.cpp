@@ -5,7 +5,7 @@
 namespace rewards {
 namespace {
 
-// Is the tensor `name` of a tower of `layers` layers among its last `trained` ones?
+// Does the tensor `name` belong to the last `trained` of `layers` layers?
 bool in_last_layers(const std::string& name,
                     const std::string& tower,
                     int64_t layers,

@@ -1,6 +1,6 @@
 #pragma once
 
-// Which parts of a CLIP a finetuning changes.
+// The layers of a CLIP that a finetuning trains.
 
 #include <string>
 
@@ -9,15 +9,14 @@
 
 namespace rewards {
 
-// The last layers of each tower that are trained, with the vision tower's post_layernorm and the
-// text tower's final_layer_norm and projection (as Social Reward's released code does); -1:
-// everything of that tower, 0: nothing of it.
+// The number of last layers of each tower that are trained, together with the vision tower's
+// post_layernorm and the text tower's final_layer_norm and projection, as in Social Reward's
+// released code. -1: the whole tower, 0: nothing of it.
 struct ClipLayers {
   int64_t vision = 3, text = 2;
 };
 
-// Makes those tensors trained ones, every tensor a copy of its own, and lists them in checkpoint
-// order.
+// Replaces those tensors by trainable copies and returns them in checkpoint order.
 train::Params trained_layers(Clip& clip, const ClipLayers& layers);
 
 }  // namespace rewards

@@ -1,6 +1,6 @@
 #pragma once
 
-// A formula over measured facts: "0.7*clip_score + min(colourfulness, 3) - 2*jpeg_kb/100".
+// A formula of other rewards: "0.7*clip_score + min(colourfulness, 3) - 2*jpeg_kb/100".
 //   numbers; names; + - * / ^ (right to left), unary -, ( )
 //   min(a, b, ...) max(a, b, ...) clamp(x, low, high) abs sqrt exp log tanh sigmoid relu
 
@@ -23,15 +23,15 @@ struct Expression {
   std::shared_ptr<const ExpressionNode> root;
 };
 
-// Throws BadInput with `where`, the place and what was expected there, for what is no expression, a
-// function that is not there, or one with a wrong number of arguments.
+// Throws BadInput with `where`, the position and what was expected there, for a syntax error, an
+// unknown function, or a wrong number of arguments.
 Expression parse_expression(const std::string& text, const std::string& where);
 
 // values: one [B] for each of expression.names -> [B]; differentiable.
 at::Tensor evaluate(const Expression& expression, const std::vector<at::Tensor>& values);
 
 // The value of an expression as a reward; facts: one for each of expression.names. Its usual range
-// is that over 256 points of the facts' ranges, seed 0. Throws BadInput when it is finite at none.
+// is taken from 256 points of the facts' ranges, seed 0. Throws BadInput when it is finite at none.
 Reward expression_reward(const std::string& name,
                          const Expression& expression,
                          const std::vector<Reward>& facts);

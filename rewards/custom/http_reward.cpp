@@ -19,7 +19,7 @@ namespace rewards {
 namespace {
 
 constexpr double kLongestWait = 60;  // seconds between two attempts
-constexpr int kQuietAttempts = 3;    // before the user is told
+constexpr int kQuietAttempts = 3;    // before a message on stderr
 
 std::string request_text(const RewardBatch& batch) {
   nlohmann::ordered_json request;
@@ -30,12 +30,12 @@ std::string request_text(const RewardBatch& batch) {
   return data::to_text(request);
 }
 
-struct Scores {
+struct ServerScores {
   std::vector<double> values;
-  std::string fault;  // empty: they are there
+  std::string fault;  // empty: the scores are valid
 };
 
-Scores read_scores(const data::HttpReply& reply, int64_t count) {
+ServerScores read_scores(const data::HttpReply& reply, int64_t count) {
   if (reply.status == 0) return {{}, reply.error};
   if (reply.status != 200) return {{}, "status " + std::to_string(reply.status)};
   const auto json = data::parse_json(reply.body);
@@ -43,7 +43,7 @@ Scores read_scores(const data::HttpReply& reply, int64_t count) {
   const std::string expected = "expected {\"scores\": [" + std::to_string(count) +
                                " numbers or null]}, found '" + reply.body.substr(0, 80) + "'";
   if (!list.is_array() || static_cast<int64_t>(list.size()) != count) return {{}, expected};
-  Scores scores;
+  ServerScores scores;
   for (const auto& value : list) {
     if (!value.is_number() && !value.is_null()) return {{}, expected};
     scores.values.push_back(value.is_null() ? std::numeric_limits<double>::quiet_NaN()
@@ -52,7 +52,7 @@ Scores read_scores(const data::HttpReply& reply, int64_t count) {
   return scores;
 }
 
-// Repeats until the answer is one, or patience ends.
+// Repeats the request until a valid answer, or until patience ends.
 std::vector<double> ask(const std::string& name,
                         const data::Url& url,
                         const ExternalOptions& options,
@@ -62,7 +62,7 @@ std::vector<double> ask(const std::string& name,
   double wait = options.first_wait;
   for (int attempt = 1;; ++attempt) {
     const data::HttpReply reply = data::http_post(url, body, {.seconds = options.seconds});
-    const Scores scores = read_scores(reply, batch.images.size(0));
+    const ServerScores scores = read_scores(reply, batch.images.size(0));
     if (scores.fault.empty()) return scores.values;
     const std::string what = "reward " + name + ": " + url.scheme + "://" + url.host + ":" +
                              std::to_string(url.port) + url.path + ": " + scores.fault;
@@ -70,8 +70,9 @@ std::vector<double> ask(const std::string& name,
       throw data::BadInput(what + "; check the address and the server");
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
     if (spent.count() > options.patience)
-      throw data::BadInput(what + ", for " + std::to_string(static_cast<int64_t>(spent.count())) +
-                           " s; a run goes on from its last checkpoint when the server is well");
+      throw data::BadInput(
+          what + ", for " + std::to_string(static_cast<int64_t>(spent.count())) +
+          " s; resume the run from its last checkpoint when the server works again");
     if (attempt == kQuietAttempts || (attempt > kQuietAttempts && wait >= kLongestWait))
       std::cerr << "laurel: " << what << "; waiting for it\n";
     const double asked = data::retry_after(reply);

@@ -23,7 +23,7 @@ namespace {
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 constexpr int kMostFailures = 3;  // images in a row
 
-// The programs of one reward. Restarted ones keep their place.
+// The programs of one reward. A restarted program keeps its position.
 struct Pool {
   std::string name, command;
   ExternalOptions options;
@@ -68,12 +68,12 @@ Answer ask(Pool& pool, size_t place, const at::Tensor& image, const std::string&
         std::chrono::milliseconds(static_cast<int64_t>(pool.options.seconds * 1000));
     const bool sent = program->write_line(question(id, image, prompt), deadline);
     answer = read_answer(sent ? program->read_line(deadline) : std::nullopt, id);
-    if (!answer.understood) program.reset();  // what else it may say belongs to no question
+    if (!answer.understood) program.reset();  // its further output would belong to no question
   }
   return answer;
 }
 
-// One worker's share: the next image that nobody has taken.
+// One worker: scores the next image until none is left.
 void work(Pool& pool,
           size_t place,
           const RewardBatch& batch,

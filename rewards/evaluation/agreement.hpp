@@ -1,6 +1,6 @@
 #pragma once
 
-// How well predictions follow targets.
+// Agreement of predictions with targets.
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
@@ -30,20 +30,21 @@ Agreement agreement(const at::Tensor& prediction,
 struct Interval {
   double value = 0, low = 0, high = 0;  // 95 %
 };
-// Mean of values that come in groups (pairs of a prompt), its interval by a bootstrap over the
-// groups. values: [N], groups: N.
+// The mean of values that come in groups (pairs of a prompt), with an interval from a bootstrap
+// over the groups. values: [N], groups: N.
 Interval grouped_mean(const at::Tensor& values,
                       const std::vector<int64_t>& groups,
                       int64_t resamples,
                       at::Generator& generator);
 
-// 95 % of `value_of` over 1,000 draws, with replacement, of `count` things by their number: the
-// same draws at every call. value: of all, each once. count >= 1
+// The value of `value_of` on all items, with a 95 % interval from 1,000 bootstrap resamples.
+// `drawn`: item numbers below `count`, with replacement; the same resamples at every call. count >=
+// 1
 Interval bootstrap(size_t count,
                    const std::function<double(const std::vector<size_t>& drawn)>& value_of);
 
-// Which of two scores is higher, judged by votes: 1 right, 0 wrong, 0.5 for equal scores; NaN where
-// the votes are equal. All [N] -> [N]
+// Does the higher score have more votes? 1 yes, 0 no, 0.5 for equal scores; NaN for equal votes.
+// All [N] -> [N]
 at::Tensor pair_agreement(const at::Tensor& score_a,
                           const at::Tensor& score_b,
                           const at::Tensor& votes_a,

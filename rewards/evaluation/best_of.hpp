@@ -1,6 +1,6 @@
 #pragma once
 
-// Best-of-n against KL and a gold reward: over-optimisation seen before any training (Gao,
+// Best-of-n against KL and a gold reward: measures over-optimisation before any training (Gao,
 // Schulman, Hilton, "Scaling laws for reward model overoptimization", 2023).
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 
 namespace rewards {
 
-// The unbiased estimate, from N samples, of the mean gold of the best of n by proxy: sorted by
-// proxy, sum over i >= n of C(i - 1, n - 1) / C(N, n) gold_i (Nakano et al. 2021). Samples of equal
-// proxy share their mean gold. 1 <= n <= N.
+// The unbiased estimate, from N samples, of the mean gold reward of the best of n by proxy: sorted
+// by proxy, sum over i >= n of C(i - 1, n - 1) / C(N, n) gold_i (Nakano et al. 2021). Samples of
+// equal proxy share their mean gold. 1 <= n <= N.
 double best_of_n(const std::vector<double>& proxy, const std::vector<double>& gold, int64_t n);
 
 // KL of the best-of-n policy from the one it draws from: ln n - (n - 1) / n.

@@ -16,7 +16,7 @@ double gap(const ScoredPair& pair) { return std::tanh(std::abs(pair.a - pair.b) 
 
 bool finite(const ScoredPair& pair) { return std::isfinite(pair.a) && std::isfinite(pair.b); }
 
-// What a pair earns, in [0, 1]; below 0: it does not count.
+// The credit of a pair, in [0, 1]; below 0: the pair does not count.
 double credit(const ScoredPair& pair, const AccuracyRule& rule) {
   const bool truth_tie = pair.label == 0.5;
   const bool tie = rule.threshold > 0 ? gap(pair) <= rule.threshold : pair.a == pair.b;

@@ -1,7 +1,7 @@
 #pragma once
 
-// "Pairwise accuracy" means at least five things in the field. Here each is a setting of one
-// function, and a number goes nowhere without its setting's name.
+// Pairwise accuracy. The field has at least five definitions; here each is an AccuracyRule, and
+// every number is reported with the name of its rule.
 
 #include <cstdint>
 #include <string>
@@ -18,16 +18,16 @@ struct ScoredPair {
 enum class TruthTie {
   kSkip,     // left out
   kCorrect,  // any prediction is right: 1 - inversions / pairs
-  kLabel,    // a third answer: right when a tie is predicted, half when not
+  kLabel,    // a third class: right when a tie is predicted, else half
 };
 enum class PredictedTie {
   kWrong,
   kHalf,
   kCorrect,
-  kLabel,  // a third answer: half where the truth is no tie
+  kLabel,  // a third class: half where the truth is no tie
 };
 struct AccuracyRule {
-  std::string name;  // whose definition it is
+  std::string name;  // of the paper or code that defines it
   TruthTie truth = TruthTie::kSkip;
   PredictedTie predicted = PredictedTie::kWrong;
   double threshold = 0;  // a tie is predicted when |p(a) - p(b)| <= threshold, p the softmax of

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a reward should be deaf to, and what it should not be fooled by. Works on any reward.
+// Robustness probes of any reward: changes that must not matter, and attacks that must not pay.
 
 #include <string>
 #include <vector>
@@ -15,15 +15,15 @@ struct RobustnessProbe {
   double above = 0;   // share of the images whose changed version scores higher
 };
 
-// A harmless change must leave the score: JPEG at quality 90, a shift by one pixel, the middle 0.9
-// of each side enlarged. images: [B, 3, H, W], B >= 2.
+// Invariance: JPEG at quality 90, a shift by one pixel, and the middle 0.9 of each side enlarged
+// should leave the score unchanged. images: [B, 3, H, W], B >= 2.
 std::vector<RobustnessProbe> probe_robustness(const Reward& reward, const RewardBatch& batch);
-// A cheap change must not win: a blank image, noise, the prompt written into the image, saturation
-// doubled, the image at half size and enlarged again.
+// Attacks: a blank image, noise, the prompt written into the image, doubled saturation, and the
+// image at half size enlarged again should not raise the score.
 std::vector<RobustnessProbe> probe_hacking(const Reward& reward, const RewardBatch& batch);
 
-// Ascends `climbed` by the sign of its gradient, each pixel by at most `reach` in all. Returns the
-// mean gain of each of the `watched`, in deviations of their own scores of the batch.
+// Ascends `climbed` by the sign of its gradient within `reach` of each original pixel. Returns the
+// mean gain of each of `watched`, in standard deviations of its scores of the batch.
 std::vector<double> probe_ascent(const Reward& climbed,
                                  const std::vector<Reward>& watched,
                                  const RewardBatch& batch,

@@ -1,4 +1,4 @@
-// Temperatures and gains of a student, fitted on judgements that it was not trained on.
+#include "rewards/judge_student/calibrate.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -7,14 +7,13 @@
 #include <limits>
 
 #include "rewards/judge_student/loss.hpp"
-#include "rewards/judge_student/train.hpp"
 
 namespace rewards {
 namespace {
 
 constexpr double kEps = 1e-8;
 
-// The value of a grid that makes `loss` least. The grid is geometric.
+// The value of a geometric grid with the smallest loss.
 double best_of_grid(double low, double high, const std::function<double(double)>& loss) {
   constexpr int kSteps = 48;
   double best = 1, least = std::numeric_limits<double>::infinity();
@@ -31,8 +30,8 @@ double best_of_grid(double low, double high, const std::function<double(double)>
 
 at::Tensor column(const at::Tensor& x, int64_t k) { return x.slice(-1, k, k + 1); }
 
-void calibrate_axis(LvlmStudent& student,
-                    const LvlmData& data,
+void calibrate_axis(JudgeStudent& student,
+                    const StudentData& data,
                     const at::Tensor& logits,
                     int64_t k) {
   if (data.points.known.size(0) == 0 || column(data.points.known, k).sum().item<double>() == 0)
@@ -48,20 +47,20 @@ void calibrate_axis(LvlmStudent& student,
 
 }  // namespace
 
-void calibrate(LvlmStudent& student, const LvlmData& data) {
+void calibrate(JudgeStudent& student, const StudentData& data) {
   const at::NoGradGuard no_grad;
   const auto logits = [&](const at::Tensor& image, const at::Tensor& text) {
-    return lvlm_logits(student,
-                       lvlm_features(student.config, data.images.index_select(0, image),
-                                     data.texts.index_select(0, text)),
-                       nullptr);
+    return student_logits(student,
+                          student_features(student.config, data.images.index_select(0, image),
+                                           data.texts.index_select(0, text)),
+                          nullptr);
   };
   const at::Tensor points = logits(data.points.image, data.points.text);
   for (int64_t k = 0; k < student.temperature.size(0); ++k)
     calibrate_axis(student, data, points, k);
   if (data.pairs.text.size(0) == 0) return;
   const auto mean = [&](const at::Tensor& image) {
-    return lvlm_moments(logits(image, data.pairs.text), student.temperature).mean;
+    return student_moments(logits(image, data.pairs.text), student.temperature).mean;
   };
   const at::Tensor a = mean(data.pairs.a), b = mean(data.pairs.b);
   const at::Tensor weight = at::ones({a.size(0), a.size(1)});

@@ -9,46 +9,47 @@ namespace rewards {
 namespace {
 
 struct Answers {
-  LvlmScores scores{};
+  StudentScores scores{};
   at::Tensor q{};  // [N, K, 5] the members' mean
 };
 
-Answers answers(const LvlmStudent& student,
-                const LvlmData& data,
+Answers answers(const JudgeStudent& student,
+                const StudentData& data,
                 const at::Tensor& image,
                 const at::Tensor& text) {
   if (image.size(0) == 0) return {};
   const at::Tensor i = data.images.index_select(0, image), t = data.texts.index_select(0, text);
-  const at::Tensor logits = lvlm_logits(student, lvlm_features(student.config, i, t), nullptr);
-  return {lvlm_scores(student, i, t),
+  const at::Tensor logits =
+      student_logits(student, student_features(student.config, i, t), nullptr);
+  return {student_scores(student, i, t),
           (logits / student.temperature.unsqueeze(1)).softmax(-1).mean(0)};
 }
 
-void examine_points(const Answers& given,
-                    const LvlmData& data,
-                    int64_t k,
-                    int64_t resamples,
-                    at::Generator& generator,
-                    AxisExam& exam) {
+void evaluate_points(const Answers& given,
+                     const StudentData& data,
+                     int64_t k,
+                     int64_t resamples,
+                     at::Generator& generator,
+                     AxisEvaluation& result) {
   const at::Tensor rows = data.points.known.select(1, k).nonzero().squeeze(1);
-  exam.points = rows.size(0);
-  if (exam.points < 2) return;
+  result.points = rows.size(0);
+  if (result.points < 2) return;
   const at::Tensor bins = data.points.bins.select(1, k).index_select(0, rows),
                    q = given.q.select(1, k).index_select(0, rows);
   const at::Tensor wanted = (bins * bin_centres(bins)).sum(1),
                    mean = given.scores.mean.select(1, k).index_select(0, rows);
-  exam.agreement = agreement(mean, wanted, resamples, generator);
-  exam.nll = -(bins * (q + 1e-8).log()).sum(1).mean().item<double>();
+  result.agreement = agreement(mean, wanted, resamples, generator);
+  result.nll = -(bins * (q + 1e-8).log()).sum(1).mean().item<double>();
   const auto best = q.max(1, /*keepdim=*/true);
-  exam.ece =
+  result.ece =
       calibration_error(std::get<0>(best).squeeze(1), bins.gather(1, std::get<1>(best)).squeeze(1));
   const at::Tensor deviation =
       (given.scores.aleatoric + given.scores.epistemic).select(1, k).index_select(0, rows).sqrt();
   const at::Tensor error = (mean - wanted).abs();
-  exam.error_follows_deviation = spearman(error, deviation);
+  result.error_follows_deviation = spearman(error, deviation);
   const at::Tensor surest = at::argsort(deviation, /*stable=*/true, 0, false);
-  exam.surest_half_error =
-      error.index_select(0, surest.slice(0, 0, (exam.points + 1) / 2)).mean().item<double>();
+  result.surest_half_error =
+      error.index_select(0, surest.slice(0, 0, (result.points + 1) / 2)).mean().item<double>();
 }
 
 // Accuracy of each third of the pairs, from the weakest preference.
@@ -64,21 +65,26 @@ std::array<double, 3> by_strength(const at::Tensor& right, const at::Tensor& str
   return thirds;
 }
 
-void examine_pairs(
-    const LvlmScores& a, const LvlmScores& b, const LvlmData& data, int64_t k, AxisExam& exam) {
+void evaluate_pairs(const StudentScores& a,
+                    const StudentScores& b,
+                    const StudentData& data,
+                    int64_t k,
+                    AxisEvaluation& result) {
   const at::Tensor preference = data.pairs.preference.select(1, k),
                    known = data.pairs.known.select(1, k).gt(0);
   const at::Tensor decided = known & preference.ne(0.5);
-  exam.pairs = decided.sum().item<int64_t>();
-  if (exam.pairs == 0) return;
+  result.pairs = decided.sum().item<int64_t>();
+  if (result.pairs == 0) return;
   const at::Tensor right =
       pair_agreement(a.mean.select(1, k), b.mean.select(1, k), preference, 1 - preference)
           .masked_select(decided);
   const at::Tensor strength = (preference - 0.5).abs();
-  exam.pair_accuracy = right.mean().item<double>();
-  exam.accuracy_by_strength = by_strength(right, strength.masked_select(decided));
-  const at::Tensor own = (lvlm_preference(a, b).select(1, k) - 0.5).abs(), tie = strength.le(0.1);
-  exam.tie_auc = auc(own.masked_select(known & tie), own.masked_select(known & tie.logical_not()));
+  result.pair_accuracy = right.mean().item<double>();
+  result.accuracy_by_strength = by_strength(right, strength.masked_select(decided));
+  const at::Tensor own = (student_preference(a, b).select(1, k) - 0.5).abs(),
+                   tie = strength.le(0.1);
+  result.tie_auc =
+      auc(own.masked_select(known & tie), own.masked_select(known & tie.logical_not()));
 }
 
 }  // namespace
@@ -100,23 +106,23 @@ double auc(const at::Tensor& low, const at::Tensor& high) {
   return ((difference.sign() + 1) / 2).mean().item<double>();
 }
 
-std::vector<AxisExam> lvlm_exam(const LvlmStudent& student,
-                                const LvlmData& data,
-                                int64_t resamples,
-                                at::Generator& generator) {
+std::vector<AxisEvaluation> evaluate_student(const JudgeStudent& student,
+                                             const StudentData& data,
+                                             int64_t resamples,
+                                             at::Generator& generator) {
   const at::NoGradGuard no_grad;
   const Answers points = answers(student, data, data.points.image, data.points.text);
-  const LvlmScores a = answers(student, data, data.pairs.a, data.pairs.text).scores,
-                   b = answers(student, data, data.pairs.b, data.pairs.text).scores;
-  std::vector<AxisExam> exams;
+  const StudentScores a = answers(student, data, data.pairs.a, data.pairs.text).scores,
+                      b = answers(student, data, data.pairs.b, data.pairs.text).scores;
+  std::vector<AxisEvaluation> results;
   for (size_t k = 0; k < student.config.axes.size(); ++k) {
-    AxisExam exam{.axis = student.config.axes[k], .agreement = {}};
+    AxisEvaluation result{.axis = student.config.axes[k], .agreement = {}};
     const auto axis = static_cast<int64_t>(k);
-    examine_points(points, data, axis, resamples, generator, exam);
-    examine_pairs(a, b, data, axis, exam);
-    exams.push_back(exam);
+    evaluate_points(points, data, axis, resamples, generator, result);
+    evaluate_pairs(a, b, data, axis, result);
+    results.push_back(result);
   }
-  return exams;
+  return results;
 }
 
 }  // namespace rewards

@@ -1,17 +1,15 @@
-// Reading and writing a student's folder.
-
-#include "data/base/files.hpp"
+#include "rewards/judge_student/files.hpp"
 
 #include <ATen/ATen.h>
 
 #include <nlohmann/json.hpp>
 
 #include "data/base/error.hpp"
+#include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
-#include "rewards/judge_student/student.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;
@@ -20,7 +18,7 @@ using nlohmann::json;
 namespace rewards {
 namespace {
 
-LvlmConfig parse_config(const fs::path& path) {
+StudentConfig parse_config(const fs::path& path) {
   const json file = data::read_json_object(path);
   const auto whole = [&](const char* key) {
     const json value = file.value(key, json());
@@ -50,19 +48,19 @@ LvlmConfig parse_config(const fs::path& path) {
 
 }  // namespace
 
-LvlmStudent load_lvlm(const fs::path& folder) {
-  const LvlmConfig config = parse_config(folder / "reward.json");
+JudgeStudent load_student(const fs::path& folder) {
+  const StudentConfig config = parse_config(folder / "reward.json");
   const data::Weights weights = data::read_weights(folder, "model");
   const int64_t width = 4 * config.embedding + 1;
   const auto axes = static_cast<int64_t>(config.axes.size());
-  LvlmStudent w{.config = config,
-                .norm = nn::take_norm(weights, "fuse.ln", width),
-                .members = {},
-                .gain = data::take(weights, "calib.gain", {axes}),
-                .temperature = data::take(weights, "calib.temp", {axes})};
+  JudgeStudent w{.config = config,
+                 .norm = nn::take_norm(weights, "fuse.ln", width),
+                 .members = {},
+                 .gain = data::take(weights, "calib.gain", {axes}),
+                 .temperature = data::take(weights, "calib.temp", {axes})};
   for (int64_t m = 0; m < config.members; ++m) {
     const std::string number = std::to_string(m), trunk = "trunk." + number;
-    LvlmMember member{
+    StudentMember member{
         .trunk0 = nn::take_linear(weights, trunk + ".0", config.hidden, width),
         .trunk1 = nn::take_linear(weights, trunk + ".1", config.hidden, config.hidden),
         .heads = {}};
@@ -74,10 +72,10 @@ LvlmStudent load_lvlm(const fs::path& folder) {
   return w;
 }
 
-void save_lvlm(const fs::path& folder, const LvlmStudent& w, at::ScalarType dtype) {
+void save_student(const fs::path& folder, const JudgeStudent& w, at::ScalarType dtype) {
   data::Weights file;
   file.metadata = {{"format", "pt"}, {"laurel.kind", "lvlm"}};
-  LvlmStudent view = w;
+  JudgeStudent view = w;
   for_each_tensor(view, "", [&](const std::string& name, at::Tensor& tensor) {
     file.tensors[name] = tensor.detach().to(dtype);
   });

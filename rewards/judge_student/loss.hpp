@@ -1,13 +1,12 @@
 #pragma once
 
-// The terms of the student's loss, each a mean over rows, axes that are known, and members;
-// `weight`: [M, N].
+// The terms of the student's loss, each a mean over rows, known axes and members. `weight`: [M, N].
 
 #include <ATen/core/Tensor.h>
 
 namespace rewards {
 
-// KL(bins || q) and a tenth of Huber's loss of the mean.
+// KL(bins || q) plus 0.1 times Huber's loss of the mean.
 at::Tensor point_loss(const at::Tensor& logits,  // [M, N, K, 5]
                       const at::Tensor& bins,    // [N, K, 5]
                       const at::Tensor& known,   // [N, K]

@@ -3,12 +3,14 @@
 #include <ATen/ATen.h>
 
 #include "data/base/error.hpp"
+#include "rewards/judge_student/files.hpp"
 #include "rewards/loader/loader.hpp"
 
 namespace rewards {
 
-Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip, const LvlmStudent& student) {
-  LvlmStudent here = student;
+Reward judge_student_reward(const std::shared_ptr<ClipEmbedder>& clip,
+                            const JudgeStudent& student) {
+  JudgeStudent here = student;
   for_each_tensor(here, "", [&](const std::string&, at::Tensor& tensor) {
     tensor = tensor.to(clip->device());
   });
@@ -17,22 +19,22 @@ Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip, const LvlmStudent&
                 "lvlm: expected a prompt for each of ", batch.images.size(0), " images, got ",
                 batch.prompts.size());
     const at::Tensor images = clip->images(batch.images), texts = clip->texts(batch.prompts);
-    return lvlm_scores(here, images, texts).score.to(batch.images.device());
+    return student_scores(here, images, texts).score.to(batch.images.device());
   };
   return {.info = kJudgeStudentEntry.info, .score = score};
 }
 
-Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip,
-                   const std::filesystem::path& clip_folder,
-                   const std::filesystem::path& folder) {
-  const LvlmStudent student = load_lvlm(folder);
+Reward judge_student_reward(const std::shared_ptr<ClipEmbedder>& clip,
+                            const std::filesystem::path& clip_folder,
+                            const std::filesystem::path& folder) {
+  const JudgeStudent student = load_student(folder);
   if (student.config.clip_digest != clip_digest(clip_folder))
     throw data::BadInput(folder.string() + ": this student was trained on another CLIP than " +
                          clip_folder.string() + "; name that one (--clip)");
-  return lvlm_reward(clip, student);
+  return judge_student_reward(clip, student);
 }
 
-std::filesystem::path lvlm_clip_folder(const std::filesystem::path& student) {
+std::filesystem::path student_clip_folder(const std::filesystem::path& student) {
   return student / "clip";
 }
 
@@ -47,9 +49,10 @@ constexpr WeightsOption kWeights{
 Reward make(RewardLoader& loader) {
   const auto& folder = loader.weights(kWeights);
   const auto& sources = loader.sources();
-  const auto own = lvlm_clip_folder(folder);
-  if (!std::filesystem::exists(own)) return lvlm_reward(loader.clip(), sources.clip, folder);
-  return lvlm_reward(load_clip_embedder(own, sources.device), own, folder);
+  const auto own = student_clip_folder(folder);
+  if (!std::filesystem::exists(own))
+    return judge_student_reward(loader.clip(), sources.clip, folder);
+  return judge_student_reward(load_clip_embedder(own, sources.device), own, folder);
 }
 
 }  // namespace

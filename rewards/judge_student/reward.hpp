@@ -11,15 +11,15 @@
 
 namespace rewards {
 
-// The CLIP must be the one that the student was trained on.
-Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip, const LvlmStudent& student);
+// `clip` must be the one that the student was trained on.
+Reward judge_student_reward(const std::shared_ptr<ClipEmbedder>& clip, const JudgeStudent& student);
 // Throws BadInput when the student was trained on another CLIP than that of `clip_folder`, which
 // `clip` was loaded from.
-Reward lvlm_reward(const std::shared_ptr<ClipEmbedder>& clip,
-                   const std::filesystem::path& clip_folder,
-                   const std::filesystem::path& student);
-// Where a student keeps the CLIP that was trained with it.
-std::filesystem::path lvlm_clip_folder(const std::filesystem::path& student);
+Reward judge_student_reward(const std::shared_ptr<ClipEmbedder>& clip,
+                            const std::filesystem::path& clip_folder,
+                            const std::filesystem::path& student);
+// The subfolder of the CLIP that was tuned with a student; it may not exist.
+std::filesystem::path student_clip_folder(const std::filesystem::path& student);
 
 extern const RewardEntry kJudgeStudentEntry;
 

@@ -12,12 +12,12 @@
 namespace rewards {
 namespace {
 
-// Each prompt counts the same however many judgements it has, and for each member as often as it
-// is drawn (Poisson with mean 1, the bootstrap of large samples).
+// Every prompt has the same weight, however many judgements it has, times a draw for each member
+// (Poisson with mean 1: the bootstrap for large samples).
 struct PromptWeights {
   at::Tensor points, pairs;  // [M, N], [M, Q]
 };
-PromptWeights prompt_weights(const LvlmData& data, int64_t members, int64_t seed) {
+PromptWeights prompt_weights(const StudentData& data, int64_t members, int64_t seed) {
   at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(seed));
   const at::Tensor drawn =
       at::poisson(at::ones({members, data.texts.size(0)}, at::kFloat), generator);
@@ -30,7 +30,8 @@ PromptWeights prompt_weights(const LvlmData& data, int64_t members, int64_t seed
   return {of_rows(data.points.text), of_rows(data.pairs.text)};
 }
 
-// For each row another row of the same prompt, or itself. `order`: of the rows, at random.
+// For each row another row of the same prompt, or the row itself. `order`: a random permutation of
+// the rows.
 at::Tensor partners(const at::Tensor& text, const at::Tensor& order) {
   const at::Tensor sorted =
       order.index_select(0, at::argsort(text.index_select(0, order), /*stable=*/true, 0, false));
@@ -41,27 +42,28 @@ at::Tensor partners(const at::Tensor& text, const at::Tensor& order) {
   return partner;
 }
 
-struct Epoch {
+struct StudentEpoch {
   int64_t number = -1;
-  at::Tensor points, pairs, partner;  // rows in the order of this epoch; of each point row
+  at::Tensor points, pairs;  // rows in the order of this epoch
+  at::Tensor partner;        // of each row of points
 };
 
-struct Fitting {
+struct StudentFit {
   train::Loop loop;
-  const LvlmData& data;
+  const StudentData& data;
   double label_smoothing;
-  LvlmStudent student;
+  JudgeStudent student;
   std::function<at::Tensor(const at::Tensor&rows)> images, texts;  // rows -> embeddings, [B, P]
   PromptWeights weights;
   int64_t batches;  // of an epoch
-  Epoch epoch{};
+  StudentEpoch epoch{};
 };
 
 // The rows of this update.
-struct Rows {
+struct UpdateRows {
   at::Tensor points, partner, pairs;
 };
-Rows rows_of_update(Fitting& fit) {
+UpdateRows rows_of_update(StudentFit& fit) {
   const int64_t number = fit.loop.step / fit.batches, step = fit.loop.step % fit.batches;
   if (fit.epoch.number != number) {
     const int64_t seed = fit.loop.options.seed;
@@ -81,27 +83,27 @@ Rows rows_of_update(Fitting& fit) {
 }
 
 // Features of rows, each distinct image and prompt embedded once. -> [sum of B, 4 P + 1]
-at::Tensor features_of(const Fitting& fit, const at::Tensor& image, const at::Tensor& text) {
+at::Tensor features_of(const StudentFit& fit, const at::Tensor& image, const at::Tensor& text) {
   const auto each_once = [](const auto& embed, const at::Tensor& rows) {
     const auto unique = at::_unique(rows, /*sorted=*/true, /*return_inverse=*/true);
     return embed(std::get<0>(unique)).index_select(0, std::get<1>(unique));
   };
-  return lvlm_features(fit.student.config, each_once(fit.images, image),
-                       each_once(fit.texts, text));
+  return student_features(fit.student.config, each_once(fit.images, image),
+                          each_once(fit.texts, text));
 }
 
-LvlmMoments moments_of(const Fitting& fit, const at::Tensor& logits) {
-  return lvlm_moments(logits, fit.student.temperature);
+ScoreMoments moments_of(const StudentFit& fit, const at::Tensor& logits) {
+  return student_moments(logits, fit.student.temperature);
 }
 
-// How far the student's preferences between two images of a prompt are from the judge's.
-at::Tensor fidelity_of(const Fitting& fit,
-                       const Rows& rows,
-                       const LvlmMoments& own,
-                       const LvlmMoments& other) {
+// Fidelity loss between the student's and the judge's preferences among images of a prompt.
+at::Tensor fidelity_of(const StudentFit& fit,
+                       const UpdateRows& rows,
+                       const ScoreMoments& own,
+                       const ScoreMoments& other) {
   const auto& points = fit.data.points;
-  const LvlmMoments label = bin_moments(points.bins.index_select(0, rows.points)),
-                    against = bin_moments(points.bins.index_select(0, rows.partner));
+  const ScoreMoments label = bin_moments(points.bins.index_select(0, rows.points)),
+                     against = bin_moments(points.bins.index_select(0, rows.partner));
   const at::Tensor wanted =
       better_probability(label.mean - against.mean, label.variance + against.variance);
   const at::Tensor given = better_probability(own.mean - other.mean, own.variance + other.variance);
@@ -112,12 +114,12 @@ at::Tensor fidelity_of(const Fitting& fit,
                        fit.weights.points.index_select(1, rows.points));
 }
 
-at::Tensor points_term(Fitting& fit, const Rows& rows) {
+at::Tensor points_term(StudentFit& fit, const UpdateRows& rows) {
   const auto& points = fit.data.points;
   const at::Tensor both = at::cat({rows.points, rows.partner});
   const at::Tensor features =
       features_of(fit, points.image.index_select(0, both), points.text.index_select(0, both));
-  const auto logits = lvlm_logits(fit.student, features, &fit.loop.state.generator).chunk(2, 1);
+  const auto logits = student_logits(fit.student, features, &fit.loop.state.generator).chunk(2, 1);
   const at::Tensor bins = (1 - fit.label_smoothing) * points.bins.index_select(0, rows.points) +
                           fit.label_smoothing / static_cast<double>(kBins);
   const at::Tensor point = point_loss(logits[0], bins, points.known.index_select(0, rows.points),
@@ -126,26 +128,27 @@ at::Tensor points_term(Fitting& fit, const Rows& rows) {
          0.5 * fidelity_of(fit, rows, moments_of(fit, logits[0]), moments_of(fit, logits[1]));
 }
 
-at::Tensor pairs_term(Fitting& fit, const at::Tensor& rows) {
+at::Tensor pairs_term(StudentFit& fit, const at::Tensor& rows) {
   const auto& pairs = fit.data.pairs;
   const at::Tensor text = pairs.text.index_select(0, rows);
   const at::Tensor features =
       features_of(fit, at::cat({pairs.a.index_select(0, rows), pairs.b.index_select(0, rows)}),
                   at::cat({text, text}));
-  const auto mean = moments_of(fit, lvlm_logits(fit.student, features, &fit.loop.state.generator))
-                        .mean.chunk(2, 1);
+  const auto mean =
+      moments_of(fit, student_logits(fit.student, features, &fit.loop.state.generator))
+          .mean.chunk(2, 1);
   const at::Tensor preferred =
       (1 - fit.label_smoothing) * pairs.preference.index_select(0, rows) + fit.label_smoothing / 2;
   const at::Tensor pair =
       pair_loss(mean[0], mean[1], fit.student.gain, preferred, pairs.known.index_select(0, rows),
                 fit.weights.pairs.index_select(1, rows));
-  // pairs alone leave an axis' level open
+  // pairs alone do not determine the level of an axis
   return pair + 1e-4 * (mean[0] - 0.5).square().mean();
 }
 
-double update(Fitting& fit) {
+double update(StudentFit& fit) {
   train::Loop& loop = fit.loop;
-  const Rows rows = rows_of_update(fit);
+  const UpdateRows rows = rows_of_update(fit);
   train::zero_grad(loop.state.params);
   at::Tensor loss = at::zeros({});
   if (rows.points.size(0) > 0) loss = loss + points_term(fit, rows);
@@ -161,7 +164,7 @@ double update(Fitting& fit) {
   return loss.item<double>();
 }
 
-void fit_judgements(Fitting& fit, const Print& print) {
+void fit_judgements(StudentFit& fit, const Print& print) {
   double loss = 0;
   const auto report = [&] {
     const double rate = train::images_per_second(fit.loop);
@@ -174,21 +177,21 @@ void fit_judgements(Fitting& fit, const Print& print) {
              {.update = [&] { loss = update(fit); }, .validate = [] {}, .report = report});
 }
 
-Fitting start(LvlmStudent student, const LvlmData& data, LvlmTraining options) {
+StudentFit start(JudgeStudent student, const StudentData& data, StudentTraining options) {
   const int64_t points = data.points.text.size(0), pairs = data.pairs.text.size(0),
                 batch = options.loop.train_batch_size;
-  TORCH_CHECK(points + pairs > 0, "train_lvlm: expected judgements, got none");
+  TORCH_CHECK(points + pairs > 0, "train_student: expected judgements, got none");
   const int64_t batches = std::max((points + batch - 1) / batch, (2 * pairs + batch - 1) / batch);
   options.loop.max_train_steps = options.epochs * batches;
   const int64_t members = student.config.members;
-  Fitting fit{.loop = train::new_loop(options.loop),
-              .data = data,
-              .label_smoothing = options.label_smoothing,
-              .student = std::move(student),
-              .images = {},
-              .texts = {},
-              .weights = prompt_weights(data, members, options.loop.seed),
-              .batches = batches};
+  StudentFit fit{.loop = train::new_loop(options.loop),
+                 .data = data,
+                 .label_smoothing = options.label_smoothing,
+                 .student = std::move(student),
+                 .images = {},
+                 .texts = {},
+                 .weights = prompt_weights(data, members, options.loop.seed),
+                 .batches = batches};
   fit.loop.settings = {{"data", data.digest},
                        {"blind_to", fit.student.config.blind_to},
                        {"label_smoothing", std::to_string(options.label_smoothing)},
@@ -196,8 +199,8 @@ Fitting start(LvlmStudent student, const LvlmData& data, LvlmTraining options) {
   return fit;
 }
 
-// All but the temperatures, which are calibrated afterwards.
-train::Params trained_parameters(LvlmStudent& student) {
+// All tensors except the temperatures, which are calibrated afterwards.
+train::Params trained_parameters(JudgeStudent& student) {
   auto params = train::parameters_of(student, "student.");
   std::erase_if(params,
                 [](const train::Param& param) { return param.name == "student.calib.temp"; });
@@ -213,13 +216,13 @@ void begin(train::Loop& loop, train::Params params) {
 
 }  // namespace
 
-LvlmStudent train_lvlm(const LvlmConfig& config,
-                       const LvlmData& data,
-                       const LvlmTraining& options,
-                       const Print& print) {
+JudgeStudent train_student(const StudentConfig& config,
+                           const StudentData& data,
+                           const StudentTraining& options,
+                           const Print& print) {
   at::Generator generator =
       at::detail::createCPUGenerator(static_cast<uint64_t>(options.loop.seed));
-  Fitting fit = start(make_lvlm(config, generator), data, options);
+  StudentFit fit = start(make_student(config, generator), data, options);
   fit.images = [&](const at::Tensor& rows) { return data.images.index_select(0, rows); };
   fit.texts = [&](const at::Tensor& rows) { return data.texts.index_select(0, rows); };
   begin(fit.loop, trained_parameters(fit.student));
@@ -227,23 +230,20 @@ LvlmStudent train_lvlm(const LvlmConfig& config,
   return train::averaged(fit.loop, fit.student);
 }
 
-TunedLvlm tune_lvlm(const LvlmStudent& from,
-                    const Clip& clip,
-                    const data::Tokenizer& tokenizer,
-                    const LvlmSources& sources,
-                    const ClipLayers& layers,
-                    const LvlmData& data,
-                    const LvlmTraining& options,
-                    const Print& print) {
-  Fitting fit = start(from, data, options);
-  Clip tuned = clip;
-  const at::Tensor ids = trimmed_ids(tokenizer, sources.prompts);  // [T, L]
-  fit.images = [&](const at::Tensor& rows) { return image_features(tuned, sources.images(rows)); };
+TunedStudent tune_student(const JudgeStudent& from,
+                          const StudentTower& tower,
+                          const StudentData& data,
+                          const StudentTraining& options,
+                          const Print& print) {
+  StudentFit fit = start(from, data, options);
+  Clip tuned = tower.clip;
+  const at::Tensor ids = trimmed_ids(tower.tokenizer, tower.prompts);  // [T, L]
+  fit.images = [&](const at::Tensor& rows) { return image_features(tuned, tower.images(rows)); };
   fit.texts = [&](const at::Tensor& rows) {
     return text_features(tuned, ids.index_select(0, rows));
   };
   train::Params params = trained_parameters(fit.student);
-  for (auto& param : trained_layers(tuned, layers)) params.push_back(param);
+  for (auto& param : trained_layers(tuned, tower.layers)) params.push_back(param);
   begin(fit.loop, std::move(params));
   fit_judgements(fit, print);
   return {train::averaged(fit.loop, fit.student), train::averaged(fit.loop, tuned)};

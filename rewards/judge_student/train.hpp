@@ -1,8 +1,8 @@
 #pragma once
 
 // Trains the student (rewards/judge_student/student.hpp) on a judge's judgements: first its members
-// on embeddings of a CLIP that stays as it is, each image and prompt embedded once; then, if
-// wanted, the CLIP's last layers with them.
+// on the embeddings of a frozen CLIP, each image and prompt embedded once; then, optionally, the
+// CLIP's last layers with them.
 
 #include <functional>
 #include <string>
@@ -15,10 +15,10 @@
 
 namespace rewards {
 
-// Judgements by the rows of embeddings.
-struct LvlmData {
+// Judgements, which refer to images and prompts by their rows of embeddings.
+struct StudentData {
   at::Tensor images;  // [I, P] unit norm
-  at::Tensor texts;   // [T, P] unit norm, of each distinct prompt
+  at::Tensor texts;   // [T, P] unit norm, one row a distinct prompt
   struct Points {
     at::Tensor image, text;  // [N] int64
     at::Tensor bins;         // [N, K, 5] soft labels
@@ -29,12 +29,12 @@ struct LvlmData {
     at::Tensor preference;  // [Q, K] probability that a is better
     at::Tensor known;       // [Q, K]
   } pairs;
-  std::string digest{};  // of the judgements: a run is resumed on the same ones only
+  std::string digest{};  // of the judgements: a run can only be resumed on the same ones
 };
 
-struct LvlmTraining {
-  train::LoopOptions loop{.train_batch_size = 256,  // scores of an update; and half as many pairs
-                          .learning_rate = 1e-3,    // falls to 0 as a cosine
+struct StudentTraining {
+  train::LoopOptions loop{.train_batch_size = 256,  // scores, and half as many pairs, of an update
+                          .learning_rate = 1e-3,    // peak of a cosine schedule
                           .lr_warmup_steps = 0,
                           .weight_decay = 0.01,
                           .ema_decay = 0,
@@ -48,32 +48,29 @@ using Print = std::function<void(const std::string&)>;
 
 // Writes metrics.jsonl and state.safetensors into loop.output_dir; loop.max_train_steps follows
 // from the epochs. Resumed, it equals an uninterrupted run bit for bit on the CPU.
-LvlmStudent train_lvlm(const LvlmConfig& config,
-                       const LvlmData& data,
-                       const LvlmTraining& options,
-                       const Print& print);
+JudgeStudent train_student(const StudentConfig& config,
+                           const StudentData& data,
+                           const StudentTraining& options,
+                           const Print& print);
 
-// What the embeddings were made of.
-struct LvlmSources {
+// The CLIP that the embeddings were made with, what it embedded, and which layers are tuned.
+struct StudentTower {
+  const Clip& clip;
+  const data::Tokenizer& tokenizer;
   std::function<at::Tensor(const at::Tensor& rows)> images;  // [B] int64 -> [B, 3, H, W] in [0, 1]
   std::vector<std::string> prompts;                          // T
+  ClipLayers layers{};
 };
-struct TunedLvlm {
-  LvlmStudent student;
+struct TunedStudent {
+  JudgeStudent student;
   Clip clip;
 };
-// Goes on from a trained student with the CLIP's last layers. Files and resuming as train_lvlm.
-TunedLvlm tune_lvlm(const LvlmStudent& start,
-                    const Clip& clip,
-                    const data::Tokenizer& tokenizer,
-                    const LvlmSources& sources,
-                    const ClipLayers& layers,
-                    const LvlmData& data,
-                    const LvlmTraining& options,
-                    const Print& print);
-
-// Fits each axis' temperature, and its gain where there are pairs, on judgements that the training
-// did not see: the best of a grid by the negative logarithm of the likelihood.
-void calibrate(LvlmStudent& student, const LvlmData& held_out);
+// Trains a trained student further, together with the CLIP's last layers. Files and resuming as
+// train_student.
+TunedStudent tune_student(const JudgeStudent& start,
+                          const StudentTower& tower,
+                          const StudentData& data,
+                          const StudentTraining& options,
+                          const Print& print);
 
 }  // namespace rewards

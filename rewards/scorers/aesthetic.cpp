@@ -16,8 +16,8 @@ namespace {
 constexpr std::array<int64_t, 5> kOutputs = {1024, 128, 64, 16, 1};
 constexpr std::array<double, 3> kDropout = {0.2, 0.2, 0.1};  // after layers 0, 1, 2
 
-// Names of the layers: positions in the original's nn.Sequential, where dropouts and activations
-// count.
+// Names of the layers: their positions in the original's nn.Sequential, which counts dropouts and
+// activations too.
 std::vector<std::string> layer_names(AestheticForm form, const std::string& prefix) {
   if (form == AestheticForm::kLinear) return {prefix};
   std::vector<std::string> names;
@@ -55,8 +55,7 @@ at::Tensor forward(const AestheticHead& head, const at::Tensor& embedding, at::G
   at::Tensor x = embedding;  // [B, D]
   for (size_t i = 0; i < head.layers.size(); ++i) {
     x = nn::linear(head.layers[i], x);
-    const bool hidden =
-        i + 2 < head.layers.size();  // the last two layers follow each other directly
+    const bool hidden = i + 2 < head.layers.size();  // nothing stands between the last two layers
     if (hidden && head.form == AestheticForm::kReluMlp) x = x.relu();
     if (hidden && dropout) x = drop(x, kDropout[i], *dropout);
   }

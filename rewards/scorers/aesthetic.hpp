@@ -16,7 +16,7 @@
 
 namespace rewards {
 
-// The published forms, told apart by their tensors' names.
+// The published forms. Their tensors' names tell which one a file holds.
 enum class AestheticForm {
   kLinear,     // v1: one layer; "weight", "bias"
   kLinearMlp,  // v2, sac+logos+ava1-l14-linearMSE: D-1024-128-64-16-1 without activation;
@@ -29,8 +29,8 @@ struct AestheticHead {
   std::vector<nn::Linear> layers;  // 1 (v1) or 5 (v2)
 };
 
-// From safetensors. Throws BadInput when the names fit none of the forms or the sizes do not follow
-// each other.
+// From safetensors. Throws BadInput when the names fit none of the forms or the sizes of adjacent
+// layers differ.
 AestheticHead load_aesthetic(const std::filesystem::path& path);
 AestheticHead take_aesthetic(const data::Weights& weights);
 AestheticHead make_aesthetic(AestheticForm form, int64_t width, at::Generator& generator);
@@ -38,8 +38,8 @@ void for_each_tensor(AestheticHead& head,
                      const std::string& prefix,
                      const data::TensorVisitor& visit);
 
-// A kLinearMlp has no activations: the same function as one layer, multiplied out in fp64. Other
-// forms come back as they are.
+// The layers of a kLinearMlp, which has no activations, multiplied out to one in fp64. Other forms
+// are returned unchanged.
 AestheticHead folded(const AestheticHead& head);
 
 // Width D of the embedding that the head expects.
@@ -48,8 +48,8 @@ int64_t embedding_width(const AestheticHead& head);
 // embedding: [B, D] unit norm -> [B], on the scale of the ratings (1-10)
 at::Tensor aesthetic_forward(const AestheticHead& head, const at::Tensor& embedding);
 
-// The same in training, with the original's dropout of 0.2, 0.2 and 0.1 after the first three
-// layers (v2 only). Masks are drawn from `generator`.
+// The same with the dropout of the original training: 0.2, 0.2 and 0.1 after the first three layers
+// (v2 only). Masks are drawn from `generator`.
 at::Tensor aesthetic_forward_training(const AestheticHead& head,
                                       const at::Tensor& embedding,
                                       at::Generator& generator);

@@ -5,6 +5,7 @@
 #include "data/base/error.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "rewards/clip/layouts.hpp"
+#include "rewards/clip/open.hpp"
 #include "rewards/loader/loader.hpp"
 #include "rewards/scorers/clip_score.hpp"
 

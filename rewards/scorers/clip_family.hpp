@@ -1,7 +1,7 @@
 #pragma once
 
-// The scorers that are a CLIP: CLIP score, HPSv2 and v2.1, PickScore, Social Reward. They differ in
-// preprocessing, activation and unit alone.
+// Scorers that are a CLIP: CLIP score, HPSv2 and v2.1, PickScore, Social Reward. They differ only
+// in preprocessing, activation and unit.
 
 #include <filesystem>
 #include <memory>
@@ -17,12 +17,12 @@
 
 namespace rewards {
 
-// How a scorer was published. What its file says of itself comes first.
+// How a scorer was published. A config beside the file overrides the activation.
 struct PublishedClip {
   const char* scale = "cosine";         // unit of its scores: cosine, x100, logit, logit/26
-  double low = 0, high = 1;             // cosines that are usual
-  std::optional<Fit> fit{};             // absent: as the file says
-  std::optional<nn::Activation> act{};  // where no config tells
+  double low = 0, high = 1;             // usual range of the cosine
+  std::optional<Fit> fit{};             // unset: as the file says
+  std::optional<nn::Activation> act{};  // for a file without a config
   const char* description = "";
 };
 

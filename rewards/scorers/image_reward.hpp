@@ -1,8 +1,8 @@
 #pragma once
 
 // ImageReward (Xu et al., "ImageReward: learning and evaluating human preferences for text-to-image
-// generation", 2023): BLIP's vision transformer, a BERT that looks at the image in every layer, and
-// a small head on its first token. Names are those of ImageReward.pt.
+// generation", 2023): BLIP's vision transformer, a BERT with cross attention to the image in every
+// layer, and a small head on its first token. Names are those of ImageReward.pt.
 
 #include <ATen/core/Tensor.h>
 
@@ -45,7 +45,8 @@ struct Blip {
   ImageTransform transform{};
 };
 
-// With or without "blip." and "mlp." before "layers.". Throws BadInput naming the tensor.
+// From ImageReward's tensors, with or without the prefix "blip.". Throws BadInput naming the
+// tensor.
 Blip take_blip(const data::Weights& weights);
 
 // x: [B, 3, size, size] preprocessed -> [B, 1 + patches, D]

@@ -43,7 +43,7 @@ Reward jpeg_incompressibility_reward(int quality) {
 
 namespace {
 
-constexpr int kQuality = 95;  // DDPO's: for the infos, which do not depend on it
+constexpr int kQuality = 95;  // of the infos, which do not depend on it
 int quality_of(const RewardLoader& loader) {
   return static_cast<int>(loader.sources().jpeg_quality);
 }

@@ -1,9 +1,8 @@
 #pragma once
 
-// How large an image is as a JPEG: the (in)compressibility rewards of DDPO (Black et al., "Training
-// diffusion models with reinforcement learning", 2023, section 5.1). Not differentiable. Sizes here
-// come from stb's encoder, which does not subsample chroma above quality 90: a few per cent above
-// Pillow's.
+// The size of an image as a JPEG: the (in)compressibility rewards of DDPO (Black et al., "Training
+// diffusion models with reinforcement learning", 2023, section 5.1). Not differentiable. stb's
+// encoder does not subsample chroma above quality 90, so sizes are a few per cent above Pillow's.
 
 #include "rewards/loader/entry.hpp"
 

@@ -9,6 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/weight_files.hpp"
+#include "rewards/clip/files.hpp"
 #include "rewards/clip/layouts.hpp"
 #include "rewards/loader/loader.hpp"
 
@@ -16,18 +17,18 @@ namespace rewards {
 namespace {
 
 constexpr double kEps = 1e-5;
-// The release's condition of the overall score.
+// The list of attributes that the release compares prompts with for the overall score.
 constexpr const char* kAttributes =
     "light, color, clarity, tone, style, ambiance, artistry, shape, face, hair, hands, limbs, "
     "structure, instance, texture, quantity, attributes, position, number, location, word, things.";
 
-// A norm whose bias the release keeps at zero, as a buffer.
+// A LayerNorm whose bias is zero: the release stores it as a buffer.
 nn::Norm take_norm(const data::Weights& weights, const std::string& name, int64_t width) {
   const at::Tensor weight = data::take(weights, name + ".weight", {width});
   return {weight, at::zeros_like(weight)};
 }
 
-// First half value, second half gate.
+// SwiGLU: the first half is the value, the second the gate.
 at::Tensor swiglu(const at::Tensor& x) {
   const auto halves = x.chunk(2, -1);
   return at::silu(halves[1]) * halves[0];
@@ -46,7 +47,7 @@ at::Tensor one_key_attention(const at::Tensor& q,
   return seen.transpose(1, 2).reshape(q.sizes());
 }
 
-// x: [B, N, heads d] -> the same, each head turned by its place (Su et al., RoFormer).
+// x: [B, N, heads d] -> the same with rotary position embedding (Su et al., RoFormer).
 at::Tensor rotated(const at::Tensor& x, const at::Tensor& inv_freq) {
   const int64_t width = 2 * inv_freq.size(0), count = x.size(1);
   const at::Tensor places =
@@ -80,7 +81,7 @@ at::Tensor self_block(const MpsSelf& w, const at::Tensor& query) {
 
 at::Tensor unit(const at::Tensor& x) { return x / x.norm(2, {-1}, true); }
 
-// All image tokens projected, without post_layernorm: the release's way. -> [B, N, P]
+// All image tokens, projected without post_layernorm as in the release. -> [B, N, P]
 at::Tensor image_tokens(const Clip& w, const at::Tensor& x) {
   return at::linear(clip_vision_tokens(w.vision, x), w.visual_projection);
 }

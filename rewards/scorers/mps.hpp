@@ -1,8 +1,8 @@
 #pragma once
 
 // MPS, the overall score (Zhang et al., "Learning multi-dimensional human preference for
-// text-to-image generation", 2024): a CLIP H whose image tokens are looked at by the prompt through
-// four cross blocks, masked to the prompt's words that matter for a list of attributes.
+// text-to-image generation", 2024): a CLIP H and four blocks of cross attention from the prompt to
+// the image tokens, masked to the words of the prompt that are similar to a list of attributes.
 
 #include <ATen/core/Tensor.h>
 
@@ -17,11 +17,11 @@
 
 namespace rewards {
 
-struct MpsCross {  // the image's tokens look at the text's; a feed-forward beside it
+struct MpsCross {  // cross attention and a parallel feed-forward
   nn::Norm norm;
   nn::Linear to_q, to_kv, to_out, ff_in, ff_out;
 };
-struct MpsSelf {  // parallel attention and feed-forward from one projection, rotary places
+struct MpsSelf {  // parallel self attention and feed-forward from one projection, rotary embedding
   nn::Norm norm;
   nn::Linear fused, attn_out, ff_out;
   at::Tensor inv_freq;  // [d / 2]
@@ -33,7 +33,7 @@ struct MpsLayer {
 struct Mps {
   Clip clip;
   std::vector<MpsLayer> layers;
-  double threshold = 0.3;  // of the mask: the official evaluation's; the model's own forward: 0.01
+  double threshold = 0.3;  // of the mask, as in the official evaluation (the model's code: 0.01)
 };
 
 // "cross_model.*" with or without "mps." before it.
@@ -46,14 +46,14 @@ at::Tensor mps_cross_forward(const std::vector<MpsLayer>& layers,
                              const at::Tensor& mask);
 
 // x: [B, 3, S, S] preprocessed; ids: [B, L] of the prompts; condition: [1, L] of the attributes ->
-// [B]. The mask divides each similarity by the largest of its own image, so that no image depends
-// on its neighbours (the release divides by the batch's largest).
+// [B]. The mask divides each similarity by the largest of its own image, so that a score does not
+// depend on the batch (the release divides by the batch's largest).
 at::Tensor mps_forward(const Mps& w,
                        const at::Tensor& x,
                        const at::Tensor& ids,
                        const at::Tensor& condition);
 
-// spec.argument: one file with the CLIP and cross_model.*. ;threshold=0.01 is the model's own.
+// spec.argument: one file with the CLIP and cross_model.*. Settings: threshold, tokenizer.
 Reward mps_reward(const RewardSpec& spec, const RewardSources& sources);
 
 extern const FamilyEntry kMpsFamily;

@@ -12,16 +12,16 @@
 namespace rewards {
 namespace {
 
-struct Examples {
+struct RatedEmbeddings {
   at::Tensor embeddings;  // [N, D]
   at::Tensor ratings;     // [N]
 };
 
-Examples rows_of(const Examples& examples, const at::Tensor& rows) {
+RatedEmbeddings rows_of(const RatedEmbeddings& examples, const at::Tensor& rows) {
   return {examples.embeddings.index_select(0, rows), examples.ratings.index_select(0, rows)};
 }
 
-double error_of(const AestheticHead& head, const Examples& examples) {
+double error_of(const AestheticHead& head, const RatedEmbeddings& examples) {
   const at::NoGradGuard no_grad;
   return (aesthetic_forward(head, examples.embeddings) - examples.ratings)
       .square()
@@ -35,24 +35,31 @@ AestheticHead copy_of(AestheticHead head) {
   return head;
 }
 
-double train_epoch(const AestheticHead& head,
-                   const Examples& examples,
-                   const train::Params& params,
-                   train::AdamWState& adamw,
+// A head and its optimiser.
+struct HeadFit {
+  AestheticHead head;
+  train::Params params;
+  train::AdamWState adamw;
+};
+
+// One pass over the examples. -> the mean squared error
+double train_epoch(HeadFit& fit,
+                   const RatedEmbeddings& examples,
                    const AestheticTraining& options,
                    double rate,
                    at::Generator& generator) {
   const auto order = at::randperm(examples.ratings.size(0), generator, at::kLong);
   double sum = 0;
   for (int64_t start = 0; start < order.size(0); start += options.batch_size) {
-    const Examples batch = rows_of(examples, order.slice(0, start, start + options.batch_size));
-    train::zero_grad(params);
+    const RatedEmbeddings batch =
+        rows_of(examples, order.slice(0, start, start + options.batch_size));
+    train::zero_grad(fit.params);
     const auto loss =
-        (aesthetic_forward_training(head, batch.embeddings, generator) - batch.ratings)
+        (aesthetic_forward_training(fit.head, batch.embeddings, generator) - batch.ratings)
             .square()
             .mean();
     loss.backward();
-    train::adamw_step(params, adamw, {.weight_decay = options.weight_decay}, rate);
+    train::adamw_step(fit.params, fit.adamw, {.weight_decay = options.weight_decay}, rate);
     sum += loss.item<double>() * static_cast<double>(batch.ratings.size(0));
   }
   return sum / static_cast<double>(order.size(0));
@@ -71,23 +78,25 @@ TrainedAesthetic train_aesthetic(const at::Tensor& embeddings,
   const auto order = at::randperm(count, generator, at::kLong);
   const auto held =
       std::max<int64_t>(1, std::llround(options.validation_share * static_cast<double>(count)));
-  const Examples all{embeddings, ratings};
-  const Examples validation = rows_of(all, order.slice(0, 0, held)),
-                 training = rows_of(all, order.slice(0, held));
+  const RatedEmbeddings all{embeddings, ratings};
+  const RatedEmbeddings validation = rows_of(all, order.slice(0, 0, held)),
+                        training = rows_of(all, order.slice(0, held));
 
-  AestheticHead head = make_aesthetic(options.form, embeddings.size(1), generator);
-  head.layers.back().bias = training.ratings.mean().view({1});  // start from the mean rating
-  const auto params = train::parameters_of(head, "");
-  auto adamw = train::make_adamw(params);
-  TrainedAesthetic best{.head = copy_of(head),
+  HeadFit fit{.head = make_aesthetic(options.form, embeddings.size(1), generator),
+              .params = {},
+              .adamw = {}};
+  fit.head.layers.back().bias = training.ratings.mean().view({1});  // start from the mean rating
+  fit.params = train::parameters_of(fit.head, "");
+  fit.adamw = train::make_adamw(fit.params);
+  TrainedAesthetic best{.head = copy_of(fit.head),
                         .validation_error = std::numeric_limits<double>::infinity()};
   for (int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
     const double factor =
         train::lr_factor(train::LrSchedule::kCosine, epoch - 1, 0, options.epochs);
-    const double error = train_epoch(head, training, params, adamw, options,
-                                     factor * options.learning_rate, generator);
-    const double held_error = error_of(head, validation);
-    if (held_error < best.validation_error) best = {copy_of(head), epoch, held_error};
+    const double error =
+        train_epoch(fit, training, options, factor * options.learning_rate, generator);
+    const double held_error = error_of(fit.head, validation);
+    if (held_error < best.validation_error) best = {copy_of(fit.head), epoch, held_error};
     report(epoch, error, held_error);
   }
   return best;

@@ -8,15 +8,15 @@
 
 namespace rewards {
 
-// The defaults are those of the original's training (Adam, lr 1e-3, batches of 256, mean squared
-// error, a twentieth held back), with a weight decay and fewer epochs.
+// The defaults are those of the original training (Adam, lr 1e-3, batches of 256, mean squared
+// error, 5 % held out), plus a weight decay and with fewer epochs.
 struct AestheticTraining {
   AestheticForm form = AestheticForm::kLinearMlp;
   int64_t epochs = 30;
   int64_t batch_size = 256;
   double learning_rate = 1e-3;
   double weight_decay = 1e-4;
-  double validation_share = 0.05;  // held back to choose the best epoch
+  double validation_share = 0.05;  // held out to choose the best epoch
 };
 
 struct TrainedAesthetic {
@@ -25,7 +25,7 @@ struct TrainedAesthetic {
   double validation_error = 0;  // mean squared, points^2
 };
 
-// embeddings: [N, D] unit norm, ratings: [N] 1-10, N >= 20. `report` hears of each epoch.
+// embeddings: [N, D] unit norm, ratings: [N] 1-10, N >= 20. `report` is called after each epoch.
 using EpochReport =
     std::function<void(int64_t epoch, double training_error, double validation_error)>;
 TrainedAesthetic train_aesthetic(const at::Tensor& embeddings,

@@ -22,10 +22,10 @@ namespace {
 
 constexpr std::array<const char*, 3> kActions = {"view", "like", "reuse"};
 
-// Gives each distinct text a row, in the order of appearance.
-class Rows {
+// Numbers distinct texts in order of appearance.
+class TextRows {
  public:
-  explicit Rows(std::vector<std::string>& texts) : texts_(texts) {}
+  explicit TextRows(std::vector<std::string>& texts) : texts_(texts) {}
   int64_t of(const std::string& text) {
     const auto [found, fresh] = rows_.emplace(text, static_cast<int64_t>(texts_.size()));
     if (fresh) texts_.push_back(text);
@@ -85,7 +85,7 @@ int64_t position_of(const json& line, const std::string& where) {
 
 SocialLog read_social_log(const fs::path& path) {
   SocialLog log;
-  Rows prompts(log.prompts), users(log.users);
+  TextRows prompts(log.prompts), users(log.users);
   std::map<std::pair<std::string, int64_t>, int64_t> images;
   bool acted = false;
   const auto take = [&](const std::string& text, const std::string& where) {

@@ -16,10 +16,10 @@ struct SocialEvent {
   int64_t user = 0;   // row of SocialLog::users
   int64_t image = 0;  // row of SocialLog::images
   SocialAction action = SocialAction::kView;
-  int64_t position = 0;  // in the list that the user was shown, from 1; 0: not said
+  int64_t position = 0;  // in the list that the user was shown, from 1; 0: unknown
 };
 
-// An image under the prompt that it was shown for. Under two prompts it is two.
+// An image with the prompt that it was shown for; with two prompts it is two entries.
 struct SocialImage {
   std::filesystem::path file;
   int64_t prompt = 0;  // row of SocialLog::prompts
@@ -36,14 +36,14 @@ struct SocialLog {
 //    "action": "view", "position": 3}
 // `time`: seconds since 1970, or "2026-01-01T00:00:00Z". `action`: view, like or reuse. `position`
 // may be absent. Images are relative to the file's folder. Throws BadInput naming the line and the
-// key, and when there is no like or reuse at all.
+// key, and for a log without a like or reuse.
 SocialLog read_social_log(const std::filesystem::path& path);
-// One line of it, without the newline.
+// One line of such a file, without the newline.
 std::string social_line(const SocialLog& log, const SocialEvent& event);
 
-// For a log without views: whoever acted on an image of a prompt is taken to have seen, just before
-// and without positions, all images of that prompt that the log had named by then. Other logs come
-// back as they are.
+// Adds views to a log without any: whoever acted on an image of a prompt is assumed to have seen
+// just before, at unknown positions, all images of that prompt that the log named so far. A log
+// with views is returned unchanged.
 SocialLog with_views(SocialLog log);
 
 }  // namespace rewards

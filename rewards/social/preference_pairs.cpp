@@ -8,13 +8,14 @@
 namespace rewards {
 namespace {
 
-constexpr size_t kPositions = 21;  // 0: not said; later ones count as the last
+constexpr size_t kPositions = 21;  // 0: unknown; later ones count as the last
 constexpr size_t kFirstPosition = 1;
 constexpr size_t kLevels = 12;
-constexpr double kPriorExposure = 4;  // of the mean rate, that draws rates of few views to it
+constexpr double kPriorExposure =
+    4;  // pseudo-views at the mean rate, which shrink rates of few views
 constexpr int kRounds = 200;
 
-// The first time that a person saw an image, and the most that came of it.
+// A person's first view of an image, with the strongest action on it.
 struct View {
   int64_t user = 0, image = 0;
   size_t position = 0, level = 0;
@@ -51,7 +52,7 @@ std::vector<View> first_views(const SocialLog& log,
   return views;
 }
 
-// Leaves out the people who act on nearly everything.
+// Removes the views of people who act on nearly everything.
 void keep_choosers(const SocialLog& log,
                    const CurateOptions& options,
                    std::vector<View>& views,
@@ -90,8 +91,8 @@ void fit_rates(const std::vector<View>& views, CuratedLog& fit) {
     image.rate = (image.actions + kPriorExposure * mean) / (image.exposure + kPriorExposure);
 }
 
-// factor = actions seen / actions that the rest of the model expects, relative to that of `unit`,
-// or of the first that has actions. `index` picks a view's factor.
+// factor = observed actions / actions expected by the rest of the model, relative to the factor of
+// `unit`, or of the next one that has actions. `index` returns the row of a view's factor.
 template <class Index>
 void fit_factor(const std::vector<View>& views,
                 const CuratedLog& fit,
@@ -129,7 +130,7 @@ void fit_model(const std::vector<View>& views, SocialCorrection correction, Cura
   }
 }
 
-// A count in place of a rate: everyone was exposed alike.
+// Uses counts as rates, as if all exposures were equal.
 void use_counts(CuratedLog& result) {
   for (ImageStatistics& image : result.images) {
     image.exposure = 1;

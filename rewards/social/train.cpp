@@ -10,13 +10,14 @@
 #include "data/base/shape.hpp"
 #include "data/train/epoch_order.hpp"
 #include "rewards/clip/pretrain.hpp"
+#include "rewards/clip/training_steps.hpp"
 
 namespace rewards {
 namespace {
 
 constexpr int64_t kPiece = 128;  // images embedded at once
 
-struct Run {
+struct SocialTraining {
   const TrainSocialOptions& options;
   const data::Tokenizer& tokenizer;
   const TripletSet& set;
@@ -24,11 +25,11 @@ struct Run {
   Clip clip;
 };
 
-Run start(const TrainSocialOptions& options,
-          const Clip& clip,
-          const data::Tokenizer& tokenizer,
-          const TripletSet& set) {
-  Run run{options, tokenizer, set, train::new_loop(options.loop), clip};
+SocialTraining start(const TrainSocialOptions& options,
+                     const Clip& clip,
+                     const data::Tokenizer& tokenizer,
+                     const TripletSet& set) {
+  SocialTraining run{options, tokenizer, set, train::new_loop(options.loop), clip};
   train::Loop& loop = run.loop;
   loop.state.params = trained_layers(run.clip, options.layers);
   TORCH_CHECK(!loop.state.params.empty(), "train_social: expected a tower with trained layers");
@@ -49,7 +50,7 @@ std::vector<std::string> prompts_of(const TripletSet& set, const std::vector<Tri
   return prompts;
 }
 
-// -> [2 B]: the preferred ones, then the others
+// -> [2 B] rows: the preferred images, then the others
 at::Tensor images_of(const std::vector<Triplet>& triplets) {
   std::vector<int64_t> rows;
   for (const Triplet& triplet : triplets) rows.push_back(triplet.preferred);
@@ -57,8 +58,8 @@ at::Tensor images_of(const std::vector<Triplet>& triplets) {
   return at::tensor(rows, at::kLong);
 }
 
-// The triplets of an update: every epoch passes over all of them in an order of its own.
-std::vector<Triplet> batch_of(const Run& run) {
+// The triplets of an update. Every epoch shuffles all of them anew.
+std::vector<Triplet> batch_of(const SocialTraining& run) {
   const auto count = static_cast<int64_t>(run.set.training.size());
   const int64_t size = std::min(run.options.loop.train_batch_size, count);
   const int64_t batches = count / size, epoch = run.loop.step / batches;
@@ -70,19 +71,15 @@ std::vector<Triplet> batch_of(const Run& run) {
   return batch;
 }
 
-struct StepFigures {
-  double loss = 0, accuracy = 0, grad_norm = 0, lr = 0;
-};
-
-double learning_rate(const Run& run) {
+double learning_rate(const SocialTraining& run) {
   const double done = train::progress(run.loop), rate = train::warm_rate(run.loop);
   if (run.options.lr_scheduler == "cosine") return rate * train::cosine_decay(done);
   return run.options.lr_scheduler == "linear" ? rate * (1 - done) : rate;
 }
 
-StepFigures update(Run& run) {
+StepMetrics update(SocialTraining& run) {
   train::Loop& loop = run.loop;
-  StepFigures figures{.lr = learning_rate(run)};
+  StepMetrics metrics{.learning_rate = learning_rate(run)};
   const auto batch = batch_of(run);
   train::zero_grad(loop.state.params);
   const at::Tensor features = image_features(run.clip, run.set.images(images_of(batch)));
@@ -91,37 +88,37 @@ StepFigures update(Run& run) {
   const auto halves = features.chunk(2);
   const at::Tensor loss = triplet_loss(text, halves[0], halves[1], run.options.margin);
   loss.backward();
-  figures.loss = loss.item<double>();
-  figures.accuracy =
+  metrics.loss = loss.item<double>();
+  metrics.accuracy =
       (text * (halves[0] - halves[1])).sum(1).gt(0).to(at::kDouble).mean().item<double>();
-  figures.grad_norm = train::finish_update(loop, 2.0 * static_cast<double>(batch.size()), [&] {
+  metrics.grad_norm = train::finish_update(loop, 2.0 * static_cast<double>(batch.size()), [&] {
     train::adamw_step(loop.state.params, loop.state.adamw,
-                      {.weight_decay = run.options.loop.weight_decay}, figures.lr);
+                      {.weight_decay = run.options.loop.weight_decay}, metrics.learning_rate);
   });
-  return figures;
+  return metrics;
 }
 
-std::string report(const Run& run, const StepFigures& now) {
+std::string report(const SocialTraining& run, const StepMetrics& now) {
   const double rate = train::images_per_second(run.loop);
   train::record(run.loop, false,
                 {{"loss", now.loss},
                  {"accuracy", now.accuracy},
                  {"grad_norm", now.grad_norm},
-                 {"learning_rate", now.lr},
+                 {"learning_rate", now.learning_rate},
                  {"images_per_second", rate}});
   char text[160];
   std::snprintf(text, sizeof text, "  loss %.4f  pairs right %5.1f %%  lr %.1e  %.0f images/s",
-                now.loss, 100 * now.accuracy, now.lr, rate);
+                now.loss, 100 * now.accuracy, now.learning_rate, rate);
   return train::progress_text(run.loop) + text;
 }
 
-double validate(Run& run, std::string& examined) {
+double validate(SocialTraining& run, std::string& report) {
   const Clip clip = train::averaged(run.loop, run.clip);
   const double accuracy = triplet_accuracy(clip, run.tokenizer, run.set, run.set.validation);
   train::record(run.loop, true, {{"validation/accuracy", accuracy}});
   char text[60];
   std::snprintf(text, sizeof text, "  held-out pairs right %.1f %%", 100 * accuracy);
-  examined += text;
+  report += text;
   return accuracy;
 }
 
@@ -178,19 +175,21 @@ TrainSocialResult train_social(const TrainSocialOptions& options,
                                const TripletSet& set,
                                const std::function<void(const std::string&)>& print) {
   TORCH_CHECK(!set.training.empty(), "train_social: expected at least one triplet");
-  Run run = start(options, clip, tokenizer, set);
+  SocialTraining run = start(options, clip, tokenizer, set);
   const double before = triplet_accuracy(clip, tokenizer, set, set.validation);
-  StepFigures now;
-  std::string examined;
-  train::run(run.loop, {.update = [&] { now = update(run); },
-                        .validate = [&] { validate(run, examined); },
-                        .report =
-                            [&] {
-                              print(report(run, now) + examined);
-                              examined.clear();
-                            }});
+  const auto validation = [&] {
+    std::string text;
+    validate(run, text);
+    return text;
+  };
+  run_steps(run.loop,
+            {.update = [&] { return update(run); },
+             .validate = validation,
+             .report = [&](const StepMetrics& metrics) { return report(run, metrics); }},
+            print);
   TrainSocialResult result{.clip = train::averaged(run.loop, run.clip), .accuracy_before = before};
-  result.accuracy = validate(run, examined);
+  std::string text;
+  result.accuracy = validate(run, text);
   result.steps = run.loop.step;
   result.minutes = train::minutes(run.loop);
   return result;

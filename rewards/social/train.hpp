@@ -1,8 +1,8 @@
 #pragma once
 
-// A Social Reward: a CLIP finetuned on pairs of images that a community preferred one of, its score
-// the cosine of prompt and image (Picsart's Social Reward; the loss and the trained parts are those
-// of its released code).
+// Finetunes a CLIP on pairs of images of which a community preferred one; the reward is the cosine
+// of prompt and image (Picsart's Social Reward, with the loss and the trained layers of its
+// released code).
 
 #include <functional>
 #include <string>
@@ -30,7 +30,7 @@ struct TripletSet {
   // rows: [B] int64 -> [B, 3, H, W] fp32 in [0, 1]
   std::function<at::Tensor(const at::Tensor& rows)> images;
   std::vector<Triplet> training{}, validation{};
-  std::string digest{};  // of all of it: a run is resumed on the same data only
+  std::string digest{};  // of all the data: a run can only be resumed on the same
 };
 
 struct TrainSocialOptions {
@@ -47,14 +47,14 @@ struct TrainSocialOptions {
   std::string lr_scheduler = "constant";
 };
 
-// Share of the triplets whose preferred image scores higher; equal scores count a half.
+// Fraction of triplets whose preferred image scores higher; equal scores count a half.
 double triplet_accuracy(const Clip& clip,
                         const data::Tokenizer& tokenizer,
                         const TripletSet& set,
                         const std::vector<Triplet>& triplets);
 
 struct TrainSocialResult {
-  Clip clip;  // the moving average's weights where there is one, without gradients
+  Clip clip;  // the averaged weights where there is an average, without gradients
   double accuracy_before = 0, accuracy = 0;  // on the validation triplets
   int64_t steps = 0;
   double minutes = 0;

@@ -1,19 +1,19 @@
 #pragma once
 
-// The gold reward of the built-in world: what an exact reader of its pictures says. Learned rewards
-// are judged against it; nothing is trained on it unless a command says so.
+// The gold reward of the built-in world: an exact reader of its images checks the caption. Learned
+// rewards are compared with it; nothing is trained on it unless a command names it.
 
 #include "rewards/loader/entry.hpp"
 
 namespace rewards {
 
 // The share of the caption's claims (counts, shapes, colours, sizes, places, relations, background)
-// that hold in the picture: 0-1. images: [B, 3, 64, 64]. Throws BadInput for a prompt outside the
+// that hold in the image: 0-1. images: [B, 3, 64, 64]. Throws BadInput for a prompt outside the
 // world's grammar.
 Reward oracle_reward();
 
-// The same in two parts that share no claim. A judge or a community that is simulated from the
-// first teaches; the second then stays gold.
+// The same in two parts without a common claim. Simulated judges and communities use the first, so
+// the second remains a gold reward for what is trained on them.
 //   kObjects  how many, which shapes and colours      `oracle_objects`
 //   kLayout   sizes, places, relations, background    `oracle_layout`
 enum class OraclePart { kAll, kObjects, kLayout };

@@ -7,10 +7,10 @@
 namespace rewards {
 namespace {
 
-constexpr int64_t kRing = 2;              // pixels at the edge that show the ground
-constexpr double kFigureDistance = 0.25;  // in RGB, above a ground's own shading
+constexpr int64_t kRing = 2;  // width in pixels of the border that the ground is read from
+constexpr double kFigureDistance = 0.25;  // in RGB; larger than the shading of a ground
 constexpr double kFigureSoftness = 0.03;
-constexpr double kLeastFigure = 0.005;  // share of the picture; below, there is no figure
+constexpr double kLeastFigure = 0.005;  // share of the image; below, there is no figure
 
 // images: [B, 3, H, W] -> [B, 3]
 at::Tensor ground_colour(const at::Tensor& images) {
@@ -26,7 +26,8 @@ at::Tensor luma(const at::Tensor& colour) {  // [B, 3] -> [B]
   return colour.matmul(at::tensor({0.299, 0.587, 0.114}, colour.options()));
 }
 
-// Distance of the mask's centre of mass from the picture's, in sides. mask: [B, H, W], mass: [B]
+// Distance of the mask's centre of mass from the image's centre, in image sides. mask: [B, H, W],
+// mass: [B]
 at::Tensor imbalance(const at::Tensor& mask, const at::Tensor& mass) {
   const auto offsets = [&](int64_t size) {
     return (at::arange(size, mask.options()) + 0.5) / static_cast<double>(size) - 0.5;
@@ -36,8 +37,8 @@ at::Tensor imbalance(const at::Tensor& mask, const at::Tensor& mass) {
   return (x.square() + y.square()).sqrt();
 }
 
-// Steepness of the outlines: the mean of |gradient| weighted by itself. distance: [B, H, W] from
-// the ground's colour.
+// Steepness of the outlines: the mean of |gradient| weighted by |gradient|. distance: [B, H, W],
+// from the ground's colour.
 at::Tensor steepness(const at::Tensor& distance) {
   const auto dx = (distance.slice(2, 1) - distance.slice(2, 0, -1)).slice(1, 0, -1);
   const auto dy = (distance.slice(1, 1) - distance.slice(1, 0, -1)).slice(2, 0, -1);
@@ -47,8 +48,8 @@ at::Tensor steepness(const at::Tensor& distance) {
 
 }  // namespace
 
-TasteParts taste_parts(const at::Tensor& images) {
-  data::check_shape(images, {-1, 3, -1, -1}, "taste: images");
+PreferenceParts preference_parts(const at::Tensor& images) {
+  data::check_shape(images, {-1, 3, -1, -1}, "rater_preference: images");
   const auto ground = ground_colour(images);                                           // [B, 3]
   const auto distance = (images - ground.view({-1, 3, 1, 1})).square().sum(1).sqrt();  // [B, H, W]
   const auto mask = ((distance - kFigureDistance) / kFigureSoftness).sigmoid();
@@ -68,8 +69,8 @@ TasteParts taste_parts(const at::Tensor& images) {
       .clarity = present * (steepness(distance) / (0.5 * contrast.clamp_min(1e-3))).clamp_max(1)};
 }
 
-at::Tensor taste(const at::Tensor& images) {
-  const TasteParts parts = taste_parts(images);
+at::Tensor rater_preference(const at::Tensor& images) {
+  const PreferenceParts parts = preference_parts(images);
   return 1 + 9 * (0.35 * parts.ground + 0.2 * parts.balance + 0.15 * parts.size +
                   0.12 * parts.contrast + 0.08 * parts.saturation + 0.1 * parts.clarity);
 }

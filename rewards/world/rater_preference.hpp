@@ -1,18 +1,18 @@
 #pragma once
 
-// The taste of the simulated raters of the built-in world: a formula of the pixels, unaware of
-// captions and of the oracle. What it likes is left open by most captions, so a picture can please
-// it more without breaking its caption.
+// The preference of the simulated raters of the built-in world: a formula of the pixels that reads
+// neither captions nor the oracle. Most captions leave its parts open, so an image can score higher
+// and still match its caption.
 
 #include <ATen/core/Tensor.h>
 
 namespace rewards {
 
-// Parts of the taste, each [B] in [0, 1]. The ground is the median colour of the two outermost
-// pixels all round; the figure is what differs from it by more than about 0.25 in RGB (m, a soft
-// mask).
-struct TasteParts {
-  at::Tensor ground;  // 0.75 luma + 0.25 clamp(0.5 + 2.5 (R - B)): light, rather warm
+// Parts of the preference, each [B] in [0, 1]. The ground is the median colour of the two outermost
+// rows and columns of pixels; the figure (a soft mask) is what differs from it by more than about
+// 0.25 in RGB.
+struct PreferenceParts {
+  at::Tensor ground;  // 0.75 luma + 0.25 clamp(0.5 + 2.5 (R - B)): light and warm is better
   at::Tensor
       balance;      // 1 - distance of the figure's centre of mass from the picture's / (0.35 side)
   at::Tensor size;  // figure's share of the picture / 0.2
@@ -21,10 +21,10 @@ struct TasteParts {
   at::Tensor clarity;  // steepness of the figure's outline: 1 from half the contrast within a pixel
 };
 // images: [B, 3, H, W] in [0, 1]
-TasteParts taste_parts(const at::Tensor& images);
+PreferenceParts preference_parts(const at::Tensor& images);
 
 // 1 + 9 (0.35 ground + 0.2 balance + 0.15 size + 0.12 contrast + 0.08 saturation + 0.1 clarity):
-// [B] in [1, 10]. A picture without a figure has the ground's part alone.
-at::Tensor taste(const at::Tensor& images);
+// [B] in [1, 10]. Without a figure only the ground counts.
+at::Tensor rater_preference(const at::Tensor& images);
 
 }  // namespace rewards

@@ -17,9 +17,10 @@ namespace {
 constexpr std::array<double, 3> kShares = {0.55, 0.25, 0.2};
 constexpr double kDay = 86400, kStart = 1767225600;  // 2026-01-01
 constexpr double kSteepness = 14;                    // log-odds of acting for one unit of appeal
-constexpr double kThreshold = 0.95;  // appeal at which a person acts on half of what they look at
+constexpr double kThreshold =
+    0.95;  // appeal at which a person acts on half of the images they look at
 constexpr double kReuseShare = 0.35;
-constexpr double kCarelessShare = 0.85;  // of what a careless person sees
+constexpr double kCarelessShare = 0.85;  // of the images that a careless person sees
 constexpr int64_t kRingImages = 3, kRingRepeats = 12;
 
 enum class Habit { kChooses, kCareless, kRing };
@@ -50,7 +51,7 @@ Person random_person(const CommunityOptions& options, world::RandomStream& rando
   return person;
 }
 
-// One list shown to one person, and what comes of it.
+// One list that is shown to one person.
 struct Visit {
   double time = 0;
   int64_t user = 0;
@@ -92,7 +93,7 @@ class Simulation {
   }
 
  private:
-  // The most popular first, with a little chance.
+  // The most popular first, with some noise.
   std::vector<int64_t> listed(double time, int64_t prompt) {
     std::vector<std::pair<double, int64_t>> order;
     for (const int64_t image : of_prompt_[static_cast<size_t>(prompt)]) {
@@ -134,7 +135,7 @@ class Simulation {
     return random_.chance(looks * sigmoid(kSteepness * (appeal - person.threshold) + crowd));
   }
 
-  // A ring reuses the same few images of the prompt over and over.
+  // A ring reuses the same few images of the prompt repeatedly.
   void push(double time, int64_t user, int64_t prompt) {
     const auto& images = of_prompt_[static_cast<size_t>(prompt)];
     for (int64_t i = 0; i < kRingRepeats; ++i) {
@@ -162,7 +163,7 @@ class Simulation {
 }  // namespace
 
 at::Tensor community_appeals(const at::Tensor& images, const std::vector<std::string>& prompts) {
-  const TasteParts parts = taste_parts(images);
+  const PreferenceParts parts = preference_parts(images);
   const at::Tensor fit = claim_shares(images, prompts, OraclePart::kObjects).to(at::kCPU);
   const at::Tensor bold = 0.3 * fit + 0.2 * parts.contrast + 0.2 * parts.saturation +
                           0.15 * parts.size + 0.15 * parts.clarity;

@@ -1,8 +1,8 @@
 #pragma once
 
-// A simulated community of the built-in world: synthetic data, to teach and to test with. Its
-// people see lists of images for a prompt, like and reuse some, and have the biases that logs of
-// real communities have. docs/rewards.md describes it.
+// A simulated community of the built-in world: synthetic data for training and tests. Its people
+// see lists of images for a prompt, like and reuse some, and have the biases that logs of real
+// communities show. docs/rewards.md describes it.
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
@@ -16,17 +16,17 @@ namespace rewards {
 
 struct CommunityOptions {
   int64_t users = 2000;
-  int64_t visits_a_prompt = 60;  // lists that are shown of it
+  int64_t visits_a_prompt = 60;  // lists of images shown for a prompt
   double days = 30;
   double position_bias = 0.7;  // attention at position p: p^-position_bias
   double scroll = 0.9;         // probability of going on to the next position
-  double conformity = 0.4;     // added log-odds for each doubling of the popularity on show
-  double own_taste = 0.05;     // deviation of a person's own leaning, in appeal
+  double conformity = 0.4;     // added log-odds for each doubling of the displayed popularity
+  double own_taste = 0.05;     // standard deviation of a person's threshold, in units of appeal
   double careless = 0.03;      // share of people who act on nearly everything they see
-  double rings = 0.02;  // share of people who push images of their own choice, again and again
+  double rings = 0.02;         // share of people who reuse images of their choice repeatedly
 };
 
-// What the three groups of the community see in images; appeal lies in [0, 1].
+// The appeal of images to the three groups of the community, in [0, 1].
 //   bold     0.30 fit + 0.20 contrast + 0.20 saturation + 0.15 size + 0.15 clarity    55 %
 //   moody    0.30 fit + 0.35 (1 - ground) + 0.20 clarity + 0.15 balance               25 %
 //   literal  0.70 fit + 0.30 clarity                                                  20 %
@@ -43,8 +43,8 @@ SocialLog simulate_community(SocialLog log,
                              const CommunityOptions& options,
                              at::Generator& generator);
 
-// Two images of a prompt side by side, their popularity hidden, asked of people who are not in the
-// log.
+// Votes on two images of a prompt shown side by side without their popularity, by people who are
+// not in the log.
 struct SocialVote {
   int64_t prompt = 0, a = 0, b = 0;  // rows of the log's prompts and images
   int64_t votes_a = 0, votes_b = 0;

@@ -26,7 +26,7 @@ namespace {
 constexpr double kSteepness = 8;  // log-odds for one unit of difference between two images
 constexpr double kTie = 1.4;      // Rao and Kupper's constant: how near images must be for a tie
 
-// A number of N(0, 1) that follows from a text (Box and Muller).
+// A standard normal number from the hash of a text (Box and Muller).
 double normal_of(const std::string& text) {
   const std::string digest = data::sha256(text);
   const auto uniform = [&](size_t from) {
@@ -81,7 +81,7 @@ double judged(const Asked& asked, size_t image) {
                          asked.prompt);
 }
 
-// The same picture asked about again with another seed gets other noise.
+// The noise depends on image, prompt, axis and seed.
 double noise_of(const Asked& asked, size_t image) {
   return normal_of(asked.seed + asked.axis + asked.prompt + data::sha256(asked.images[image]));
 }
@@ -107,12 +107,13 @@ std::vector<double> pair_probabilities(const WorldJudge& judge, const Asked& ask
   return {a, b, 1 - a - b};
 }
 
-// Tokens as tokenizers have them: some of a symbol's probability stands on it with a space before.
+// As real tokenizers do, a part of a symbol's probability is on the token with a leading space.
 ordered_json log_probabilities(const std::vector<double>& probabilities, char first) {
   ordered_json top = ordered_json::array();
   for (size_t i = 0; i < probabilities.size(); ++i) {
     const std::string symbol(1, static_cast<char>(first + static_cast<char>(i)));
-    const double p = std::max(probabilities[i], 1e-12) * 0.98;  // the rest is on other tokens
+    const double p =
+        std::max(probabilities[i], 1e-12) * 0.98;  // the remaining 2 % is on other tokens
     top.push_back({{"token", symbol}, {"logprob", std::log(0.9 * p)}});
     top.push_back({{"token", " " + symbol}, {"logprob", std::log(0.1 * p)}});
   }
@@ -159,7 +160,7 @@ double world_judgement(const std::string& axis,
     return claim_shares(one, {prompt}, OraclePart::kObjects).item<double>();
   };
   const auto quality = [&] {
-    const TasteParts parts = taste_parts(one);
+    const PreferenceParts parts = preference_parts(one);
     return 0.6 * parts.clarity.item<double>() + 0.4 * parts.contrast.item<double>();
   };
   if (axis == "alignment") return alignment();

@@ -1,8 +1,8 @@
 #pragma once
 
-// A stand-in for a vision-language model, for the built-in world: it reads the pixels with a part
-// of the oracle and answers as such a model's server does, with the faults of one. Synthetic, for
-// tests and demonstrations; it knows nothing of other pictures.
+// A simulated vision-language judge of the built-in world, for tests and demonstrations. It reads
+// the pixels with a part of the oracle and answers like the server of such a model, with noise,
+// position bias and refusals. It cannot judge other images.
 
 #include <ATen/core/Tensor.h>
 
@@ -14,21 +14,21 @@
 namespace rewards {
 
 struct WorldJudge {
-  double noise = 0.6;          // deviation of a level (1 to 5) from one seed to another
-  double uncertainty = 0.5;    // deviation of the levels that it spreads its probability over
-  double position_bias = 0.5;  // log-odds that it favours the first of two images by
-  bool constraints = true;     // takes structured_outputs; else refuses it with 400
+  double noise = 0.6;          // standard deviation of a level (1 to 5) between seeds
+  double uncertainty = 0.5;    // standard deviation of its distribution over levels
+  double position_bias = 0.5;  // log-odds in favour of the first of two images
+  bool constraints = true;     // accepts structured_outputs; else refuses it with 400
   std::string name = "world-judge";
 };
 
-// What it thinks of an image, before noise: [0, 1].
+// The noise-free score of an image on an axis, [0, 1].
 //   alignment  the share of the claims about count, shape and colour that hold (oracle_objects)
 //   quality    0.6 clarity + 0.4 contrast of rewards/world/rater_preference.hpp
 //   overall    0.6 alignment + 0.4 quality
 double world_judgement(const std::string& axis, const at::Tensor& image, const std::string& prompt);
 
 // Answers GET /v1/models, /health and POST /v1/chat/completions, whose text must be laurel's
-// (rewards/judge/question.hpp). The same request gets the same answer.
+// (rewards/judge/question.hpp). Equal requests get equal answers.
 data::HttpReply world_judge_reply(const WorldJudge& judge, const data::HttpRequest& request);
 
 }  // namespace rewards

@@ -29,7 +29,7 @@ at::Tensor noisy(const at::Tensor& image, double deviation, at::Generator& gener
   return image + deviation * at::randn(image.sizes(), generator);
 }
 
-// Down to a quarter of the side or more and back: what a strong autoencoder loses.
+// Downsampled to 25-60 % of the side and back, like the loss of a strong autoencoder.
 at::Tensor coarse(const at::Tensor& image, at::Generator& generator) {
   const auto height = image.size(2), width = image.size(3);
   const double factor = uniform(0.25, 0.6, generator);
@@ -51,19 +51,19 @@ at::Tensor draw_biases(const RaterOptions& options, at::Generator& generator) {
   return options.bias_deviation * at::randn({options.raters}, generator);
 }
 
-at::Tensor simulate_ratings(const at::Tensor& taste,
+at::Tensor simulate_ratings(const at::Tensor& preference,
                             const at::Tensor& biases,
                             const RaterOptions& options,
                             at::Generator& generator) {
-  data::check_shape(taste, {-1}, "simulate_ratings: taste");
+  data::check_shape(preference, {-1}, "simulate_ratings: preference");
   TORCH_CHECK(options.ratings >= 1 && options.ratings <= biases.size(0),
               "simulate_ratings: ", options.ratings, " ratings an image need as many raters, got ",
               biases.size(0));
-  const auto order = at::rand({taste.size(0), biases.size(0)}, generator).argsort(int64_t{1});
+  const auto order = at::rand({preference.size(0), biases.size(0)}, generator).argsort(int64_t{1});
   const auto bias = biases.index_select(0, order.slice(1, 0, options.ratings).flatten())
                         .view({-1, options.ratings});
   const auto noise = options.noise_deviation * at::randn(bias.sizes(), generator);
-  return (taste.to(at::kFloat).unsqueeze(1) + bias + noise).round().clamp(1, 10).mean(1);
+  return (preference.to(at::kFloat).unsqueeze(1) + bias + noise).round().clamp(1, 10).mean(1);
 }
 
 at::Tensor degrade(const at::Tensor& images, at::Generator& generator) {

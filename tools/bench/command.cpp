@@ -11,6 +11,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/profile/matmul_ceiling.hpp"
+#include "rewards/clip/files.hpp"
 #include "tools/bench/random_model.hpp"
 #include "tools/bench/shapes.hpp"
 #include "tools/bench/stages.hpp"

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "data/base/error.hpp"
+#include "rewards/clip/files.hpp"
 
 namespace bench {
 namespace {

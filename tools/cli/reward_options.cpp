@@ -24,7 +24,7 @@ void declare_reward_sources(Options& options,
   options.rare().number("outside_timeout", config.external_timeout, "seconds for an answer", 0.001,
                         1e6);
   options.rare().number("outside_patience", config.external_patience,
-                        "seconds that a failing server is waited for", 0, 1e9);
+                        "seconds to wait for a failing server", 0, 1e9);
   options.rare().flag("allow_remote", config.allow_remote,
                       "send images to servers on other machines");
 }

@@ -12,6 +12,7 @@
 #include "data/world/caption.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
 #include "finetune/policy/epoch.hpp"
+#include "rewards/clip/files.hpp"
 #include "rewards/clip/model.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "rewards/registry/registry.hpp"

@@ -98,7 +98,7 @@ rewards::ClipConfig model_config(const PretrainClipConfig& s, const data::Tokeni
 // Training data and evaluation data.
 struct ClipCorpus {
   rewards::ClipSource source;
-  std::vector<rewards::ExamSet> exams;
+  std::vector<rewards::EvaluationSet> exams;
 };
 
 ClipCorpus scenes(const PretrainClipConfig& s) {
@@ -137,7 +137,7 @@ std::string percent(double fraction) {
 std::string model_card(const PretrainClipConfig& s,
                        const std::string& data,
                        const rewards::TrainClipResult& result,
-                       const std::vector<rewards::ExamSet>& exams,
+                       const std::vector<rewards::EvaluationSet>& exams,
                        const std::string& config) {
   std::ostringstream card;
   card << "---\nlibrary_name: transformers\npipeline_tag: zero-shot-image-classification\n"
@@ -155,8 +155,8 @@ std::string model_card(const PretrainClipConfig& s,
        << exams[0].groups.size()
        << " groups:\n\n| pairs | image to text | text to image |\n|---|---|---|\n";
   for (size_t i = 0; i < exams.size(); ++i) {
-    card << "| " << exams[i].name << " | " << percent(result.exams[i].image_to_text) << " | "
-         << percent(result.exams[i].text_to_image) << " |\n";
+    card << "| " << exams[i].name << " | " << percent(result.retrieval[i].image_to_text) << " | "
+         << percent(result.retrieval[i].text_to_image) << " |\n";
   }
   card << "\n"
        << result.steps << " updates in " << std::llround(result.minutes)
@@ -190,10 +190,10 @@ int pretrain_clip_command(const std::vector<std::string>& arguments) {
                           [](const std::string& line) { std::cout << line << std::endl; });
   data::write_file(s.train.loop.output_dir / "README.md",
                    model_card(s, material.source.name, result, exams, options.resolved()));
-  for (size_t i = 0; i < result.exams.size(); ++i) {
+  for (size_t i = 0; i < result.retrieval.size(); ++i) {
     std::cout << "top-1 of " << s.exam_size << ", " << exams[i].name << ": image to text "
-              << percent(result.exams[i].image_to_text) << ", text to image "
-              << percent(result.exams[i].text_to_image) << "\n";
+              << percent(result.retrieval[i].image_to_text) << ", text to image "
+              << percent(result.retrieval[i].text_to_image) << "\n";
   }
   return 0;
 }

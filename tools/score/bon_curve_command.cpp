@@ -49,11 +49,12 @@ std::vector<rewards::PromptSamples> samples_of(const std::string& path,
 
 int bon_curve_command(const std::vector<std::string>& arguments) {
   std::string proxy = "aesthetic", gold = "oracle", output;
-  Options options("bon-curve",
-                  "Best-of-n: what choosing by one reward earns in another, before any training.",
-                  "SCORES.jsonl (of laurel score --format jsonl)");
-  options.text("proxy", proxy, "the reward that chooses; total: the weighted sum");
-  options.text("gold", gold, "the reward that judges");
+  Options options(
+      "bon-curve",
+      "Best-of-n: the gain of one reward from selecting by another, before any training.",
+      "SCORES.jsonl (of laurel score --format jsonl)");
+  options.text("proxy", proxy, "the reward to select by; total: the weighted sum");
+  options.text("gold", gold, "the reward to evaluate with");
   options.text("output", output, "JSONL of the curve");
   options.short_name("output", 'o');
   const auto parsed = options.parse(arguments);

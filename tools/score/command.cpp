@@ -56,7 +56,7 @@ void declare(Options& options, ScoreConfig& config) {
   options.flag("dry_run", config.dry_run, "load the models only; list each tensor that is mapped");
   declare_combination(options, config.combination);
   options.text("baseline", config.baseline,
-               "JSONL of earlier scores: rewards count from there, file by file");
+               "JSONL of earlier scores, which are subtracted file by file");
   options.text("save_statistics", config.save_statistics, "write each reward's mean and spread");
   options.group("prompts (else NAME.txt, metadata.jsonl or the PNG's own text)");
   options.text("prompt", config.prompts.prompt, "one prompt for all images");
@@ -65,7 +65,7 @@ void declare(Options& options, ScoreConfig& config) {
   options.group("output");
   options.choice("format", config.format, {"table", "jsonl", "csv"}, "of the result");
   options.short_name("format", 'f');
-  options.text("output", config.output, "file instead of printing; a killed run goes on");
+  options.text("output", config.output, "file instead of printing; a killed run can be resumed");
   options.short_name("output", 'o');
   options.text("sort", config.sort, "file, total or a reward (largest first)");
   options.integer("top", config.top, "only the first N; 0: all", 0);
@@ -73,7 +73,7 @@ void declare(Options& options, ScoreConfig& config) {
   options.group("models and machine");
   declare_reward_sources(options, config.sources);
   options.integer("batch_size", config.batch_size, "images at once", 1, 4096);
-  options.rare().integer("decode_threads", config.decode_threads, "that read images meanwhile", 1,
+  options.rare().integer("decode_threads", config.decode_threads, "threads that decode images", 1,
                          256);
   declare_device(options, config.device);
   declare_score_edits(options, config.edits);
@@ -117,7 +117,7 @@ std::vector<std::string> names_of(const Rewards& rewards) {
   return names;
 }
 
-// What makes two runs the same: the rewards and where they come from.
+// Equal texts: a run may be resumed. Names the rewards and their weights.
 std::string identity(const Rewards& rewards, const rewards::RewardSources& sources) {
   std::string text;
   for (const auto& part : rewards)
@@ -136,7 +136,7 @@ std::unique_ptr<ScoreLog> open_log(const std::string& output, const std::string&
 
 using Rows = std::vector<ScoreLog::Row>;  // one an image; raw is empty where it was not scored
 
-// The row of an earlier run; null: none, or under another prompt.
+// The row of an earlier run; null: none, or with another prompt.
 const ScoreLog::Row* logged(const ScoreLog* log, const ScoreJob& job) {
   const auto* row = log ? log->find(job.path.string()) : nullptr;
   if (!row) return nullptr;
@@ -313,7 +313,7 @@ int dry_run(const ScoreConfig& config) {
 
 int score_command(const std::vector<std::string>& arguments) {
   ScoreConfig config;
-  Options options("score", "Rates images with rewards; higher is better.",
+  Options options("score", "Scores images with rewards; higher is better.",
                   "IMAGE|FOLDER|PATTERN...");
   declare(options, config);
   const auto parsed = options.parse(arguments);

@@ -33,18 +33,18 @@ namespace {
 
 constexpr double kHighest = 5;  // of an edit's score
 
-struct Scorer {
+struct EditScorer {
   std::vector<rewards::WeightedReward> rewards;
   std::vector<RewardAxis> axes;
   rewards::EditJudge judge;  // may be empty
   at::Device device = at::kCPU;
-  std::string settings;  // what the scores depend on, for runs that go on
+  std::string settings;  // what the scores depend on; a run resumes only with the same
 };
 
-Scorer make_scorer(const ScoreEditsConfig& config,
-                   const RewardSourceConfig& sources,
-                   at::Device device) {
-  Scorer scorer;
+EditScorer make_scorer(const ScoreEditsConfig& config,
+                       const RewardSourceConfig& sources,
+                       at::Device device) {
+  EditScorer scorer;
   scorer.device = device;
   const auto where = reward_sources(sources, device);
   scorer.settings = data::to_text(ordered_json{{"judge", config.judge},
@@ -66,7 +66,7 @@ Scorer make_scorer(const ScoreEditsConfig& config,
   }
   if (wanted.empty() && config.judge.empty()) {
     throw BadInput(
-        "laurel score --edit: expected --judge, --axis NAME=REWARD:LOW..HIGH or --rewards to rate "
+        "laurel score --edit: expected --judge, --axis NAME=REWARD:LOW..HIGH or --rewards to score "
         "with, found none");
   }
   std::string names;
@@ -87,13 +87,15 @@ Scorer make_scorer(const ScoreEditsConfig& config,
   return scorer;
 }
 
-struct Rated {
+struct EditScores {
   std::map<std::string, double> scores, raw;
   std::string feedback;
 };
 
-// An edit's line with its scores; its images are named as seen from the output's folder.
-std::string rated_line(const data::EditTriple& edit, const Rated& rated, const fs::path& output) {
+// An edit's line with its scores; paths of images are relative to the output's folder.
+std::string rated_line(const data::EditTriple& edit,
+                       const EditScores& rated,
+                       const fs::path& output) {
   const auto name = [&](const fs::path& image) {
     const fs::path whole = fs::absolute(image);
     return output.empty() ? whole.string()
@@ -111,7 +113,7 @@ std::string rated_line(const data::EditTriple& edit, const Rated& rated, const f
 }
 
 // Throws BadInput when the judge has no answer for it.
-void ask_judge(const Scorer& scorer, const data::EditTriple& edit, Rated& rated) {
+void ask_judge(const EditScorer& scorer, const data::EditTriple& edit, EditScores& rated) {
   const auto png = [](const fs::path& image) {
     return data::encode_png(data::read_upright(image));
   };
@@ -121,10 +123,9 @@ void ask_judge(const Scorer& scorer, const data::EditTriple& edit, Rated& rated)
   rated.feedback = data::joined(verdict.feedback, "; ");
 }
 
-Rated rate(const Scorer& scorer, const data::EditTriple& edit) {
-  Rated rated;
+EditScores rate(const EditScorer& scorer, const data::EditTriple& edit) {
+  EditScores rated;
   if (!scorer.rewards.empty()) {
-    // As the file holds it: in 8 bits.
     const rewards::RewardBatch batch{
         .images = data::read_upright(edit.edited).unsqueeze(0).to(scorer.device),
         .prompts = {edit.instruction}};
@@ -142,34 +143,35 @@ Rated rate(const Scorer& scorer, const data::EditTriple& edit) {
   return rated;
 }
 
-// The lines that a run with these settings has left when it was killed, by the edits' places.
+// The finished lines of a killed run with these settings, by the edits' positions.
 std::map<std::string, std::string> earlier_lines(const fs::path& part,
                                                  const std::string& settings) {
   std::map<std::string, std::string> lines;
   if (!fs::exists(part)) return lines;
   data::for_each_line(part, [&](const std::string& text, const std::string&) {
     const auto line = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (line.is_discarded() || line.value("settings", "") != settings) return;  // the last is torn
+    if (line.is_discarded() || line.value("settings", "") != settings)
+      return;  // the last line may be cut off
     lines[line.value("where", "")] = line.value("line", "");
   });
   return lines;
 }
 
-struct Result {
+struct ScoredEdits {
   std::string text;
   int64_t failed = 0;
 };
 
-Result rate_all(const Scorer& scorer,
-                const std::vector<data::EditTriple>& edits,
-                const fs::path& output) {
+ScoredEdits rate_all(const EditScorer& scorer,
+                     const std::vector<data::EditTriple>& edits,
+                     const fs::path& output) {
   const fs::path part = output.string() + ".part";
   const auto earlier =
       output.empty() ? std::map<std::string, std::string>() : earlier_lines(part, scorer.settings);
   if (!earlier.empty())
-    std::cerr << "laurel: " << earlier.size() << " edits are rated already, going on\n";
+    std::cerr << "laurel: " << earlier.size() << " edits are scored already, going on\n";
   Progress progress("Scoring edits", static_cast<int64_t>(edits.size()));
-  Result result;
+  ScoredEdits result;
   for (const auto& edit : edits) {
     progress.advance();
     const auto known = earlier.find(edit.where);
@@ -249,8 +251,8 @@ int score_edits(const std::vector<std::string>& places,
   const Placement placement = open_device(device);
   const PrecisionScope precision(placement);
   const at::NoGradGuard no_grad;
-  const Scorer scorer = make_scorer(config, sources, placement.device);
-  const Result result = rate_all(scorer, edits, config.output);
+  const EditScorer scorer = make_scorer(config, sources, placement.device);
+  const ScoredEdits result = rate_all(scorer, edits, config.output);
   if (config.output.empty()) {
     std::cout << result.text;
   } else {
@@ -259,7 +261,7 @@ int score_edits(const std::vector<std::string>& places,
   }
   if (result.failed == 0) return 0;
   std::cerr << "laurel: " << result.failed << " of " << edits.size()
-            << " edits not rated, see above\n";
+            << " edits not scored, see above\n";
   return 2;
 }
 

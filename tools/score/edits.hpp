@@ -31,9 +31,9 @@ struct RewardAxis {
 RewardAxis parse_reward_axis(const std::string& text);
 double score_on_axis(const RewardAxis& axis, double raw);
 
-// Rates the edits of a folder or JSONL file: writes their lines again, with the scores, the
-// feedback and the raw rewards, to the output (a killed run goes on), or prints them. An edit that
-// cannot be rated keeps its line. Returns the exit code.
+// Scores the edits of a folder or JSONL file. Writes their lines with scores, feedback and raw
+// rewards to the output, or prints them; a killed run can be resumed. An edit that cannot be scored
+// keeps its line. Returns the exit code.
 int score_edits(const std::vector<std::string>& places,
                 const ScoreEditsConfig& config,
                 const RewardSourceConfig& sources,

@@ -35,13 +35,13 @@ struct EvalPairsConfig {
 };
 
 using Key = std::pair<std::string, std::string>;  // prompt, file
-using Scores = std::map<Key, std::vector<double>>;
+using PairScores = std::map<Key, std::vector<double>>;
 
-// Each image once for each prompt that it stands under.
-Scores score_pairs(const std::vector<PreferencePair>& pairs,
-                   const std::vector<rewards::WeightedReward>& rewards,
-                   const ScoringOptions& options) {
-  Scores scores;
+// PairScores each pair of image and prompt once.
+PairScores score_pairs(const std::vector<PreferencePair>& pairs,
+                       const std::vector<rewards::WeightedReward>& rewards,
+                       const ScoringOptions& options) {
+  PairScores scores;
   for (const auto& pair : pairs) {
     scores[{pair.prompt, pair.a.string()}] = {};
     scores[{pair.prompt, pair.b.string()}] = {};
@@ -59,7 +59,7 @@ Scores score_pairs(const std::vector<PreferencePair>& pairs,
 }
 
 std::vector<rewards::ScoredPair> column(const std::vector<PreferencePair>& pairs,
-                                        const Scores& scores,
+                                        const PairScores& scores,
                                         size_t reward) {
   std::vector<std::string> prompts;
   for (const auto& pair : pairs) prompts.push_back(pair.prompt);
@@ -73,7 +73,7 @@ std::vector<rewards::ScoredPair> column(const std::vector<PreferencePair>& pairs
   return scored;
 }
 
-// One line a definition; its JSON goes to `lines`.
+// Prints one line a rule and appends its JSON to `lines`.
 void report(const std::string& name,
             const std::vector<rewards::ScoredPair>& pairs,
             double threshold,
@@ -102,11 +102,11 @@ int eval_pairs_command(const std::vector<std::string>& arguments) {
   Options options("eval-pairs",
                   "Agreement with people's choices, under each of the field's five definitions.",
                   "PAIRS.jsonl");
-  options.text("rewards", config.rewards, "names; each is examined by itself");
+  options.text("rewards", config.rewards, "names; each is evaluated separately");
   options.short_name("rewards", 'r');
   options.number("tie_threshold", config.tie_threshold,
-                 "PickScore's: a tie is predicted within it, of probabilities", 0, 1);
-  options.text("tune", config.tune, "other pairs, on which that threshold is chosen");
+                 "PickScore's: closer probabilities predict a tie", 0, 1);
+  options.text("tune", config.tune, "other pairs, to choose that threshold on");
   options.text("output", config.output, "JSONL of the figures");
   options.short_name("output", 'o');
   declare_reward_sources(options, config.sources);
@@ -124,8 +124,8 @@ int eval_pairs_command(const std::vector<std::string>& arguments) {
   const auto rewards =
       rewards::make_rewards(config.rewards, reward_sources(config.sources, placement.device));
   const ScoringOptions scoring{.batch_size = config.batch_size, .device = placement.device};
-  const Scores scores = score_pairs(pairs, rewards, scoring);
-  const Scores tuning = score_pairs(other, rewards, scoring);
+  const PairScores scores = score_pairs(pairs, rewards, scoring);
+  const PairScores tuning = score_pairs(other, rewards, scoring);
   std::string lines;
   for (size_t m = 0; m < rewards.size(); ++m) {
     const double threshold =

@@ -17,7 +17,7 @@ OpenedImage open_image(const std::filesystem::path& path) {
   try {
     opened.text = data::png_text_of(bytes, path.string());
   } catch (const data::BadInput&) {
-    // its pixels are sound: scored without the prompt that its text may hold
+    // the pixels are readable: the image is scored without a prompt from its text
   }
   return opened;
 }

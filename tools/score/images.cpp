@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
-constexpr int64_t kBatchesInWaiting = 4;  // images that wait for others of their size, in batches
+constexpr int64_t kBatchesInWaiting = 4;  // limit of waiting images, in batches
 
 using Size = std::pair<int64_t, int64_t>;
 

@@ -9,8 +9,8 @@
 
 namespace tools {
 
-// One line an image, {"file", "prompt", "raw": [...]}, after a first line that names the rewards
-// and where they come from.
+// One line an image, {"file", "prompt", "raw": [...]}, after a first line that identifies the
+// rewards and their weights.
 class ScoreLog {
  public:
   struct Row {
@@ -18,7 +18,7 @@ class ScoreLog {
     std::vector<double> raw;  // NaN: the reward could not score it
   };
 
-  // Reads what is there; a last line that was cut off is dropped. Throws BadInput when the file
+  // Reads an existing file and drops a last line that was cut off. Throws BadInput when the file
   // belongs to other rewards.
   ScoreLog(std::filesystem::path path, const std::string& rewards);
 

@@ -12,7 +12,7 @@ using nlohmann::json;
 namespace tools {
 namespace {
 
-struct Line {
+struct PairLine {
   const json& object;
   const std::string& where;
   const fs::path& folder;
@@ -57,7 +57,7 @@ double label_of(double worth_a, double worth_b) {
 }
 
 // Every pair of a ranked list; smaller ranks are better.
-void add_ranked(const Line& line,
+void add_ranked(const PairLine& line,
                 const char* files_key,
                 const std::vector<double>& worth,
                 std::vector<PreferencePair>& pairs) {
@@ -76,7 +76,7 @@ std::vector<double> negated(std::vector<double> values) {
   return values;
 }
 
-void add_line(const Line& line, std::vector<PreferencePair>& pairs) {
+void add_line(const PairLine& line, std::vector<PreferencePair>& pairs) {
   if (line.has("winner")) {
     const std::string winner = line.text("winner");
     if (winner != "a" && winner != "b" && winner != "tie")

@@ -70,7 +70,7 @@ int rank_command(const std::vector<std::string>& arguments) {
   RankConfig config;
   Options options("rank", "Orders the images of each prompt, best first.",
                   "IMAGE|FOLDER|PATTERN...");
-  options.text("reward", config.reward, "that orders them, or weighted: a=1,b=0.5 (raw units)");
+  options.text("reward", config.reward, "to order by, or weighted: a=1,b=0.5 (raw units)");
   options.short_name("reward", 'r');
   options.text("prompt", config.prompts.prompt, "of all images [as laurel score finds them]");
   options.short_name("prompt", 'p');

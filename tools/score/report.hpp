@@ -1,6 +1,6 @@
 #pragma once
 
-// What `laurel score` prints and writes of its results.
+// The output of `laurel score`.
 
 #include <optional>
 #include <string>
@@ -23,8 +23,8 @@ struct ScoreReport {
   std::vector<ScoredImage> images;
 };
 
-// Largest first by a reward's raw value or by "total"; "file": by name. Throws BadInput for another
-// word.
+// Sorts by a reward's raw value or "total", largest first, or by "file". Throws BadInput for
+// another key.
 void sort_by(ScoreReport& report, const std::string& key);
 
 // Aligned columns with each reward's unit, then mean and standard deviation (of the sample) over
@@ -33,19 +33,19 @@ std::string table_text(const ScoreReport& report);
 // One object a line: {"file", "prompt", "rewards": {name: raw}, "normalised": {name: value},
 // "total"}.
 std::string jsonl_text(const ScoreReport& report);
-// file,prompt,<name>...,<name>_normalised...,total; fields quoted as RFC 4180 has it.
+// file,prompt,<name>...,<name>_normalised...,total; fields quoted as in RFC 4180.
 std::string csv_text(const ScoreReport& report);
 
 // "aesthetic" -> "Aesthetic Score", "clip_score" -> "Clip Score": the entry in a PNG's
-// `parameters`, in the manner of ImageReward's script for the web UI.
+// `parameters`, as written by ImageReward's script for the web UI.
 std::string parameter_title(const std::string& reward);
-// `parameters` with "<title>: <value>" for each reward in its line of settings; entries from before
-// are replaced.
+// `parameters` with "<title>: <value>" for each reward in its line of settings; earlier entries are
+// replaced.
 std::string with_scores(const std::string& parameters,
                         const ScoreReport& report,
                         const ScoredImage& image);
 
-// The prompt of an A1111 `parameters` text: what stands before "Negative prompt:" and the line of
+// The prompt of an A1111 `parameters` text: the part before "Negative prompt:" and the line of
 // settings.
 std::optional<std::string> prompt_of_parameters(const std::string& parameters);
 

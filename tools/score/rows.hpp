@@ -13,7 +13,7 @@ struct ScoreRow {
   std::map<std::string, double> rewards;  // raw; NaN where null; "total" too
 };
 
-// Throws BadInput naming the line that is none.
+// Throws BadInput naming the first line of another form.
 std::vector<ScoreRow> read_scores(const std::filesystem::path& path);
 
 }  // namespace tools

@@ -34,7 +34,7 @@ namespace {
 constexpr int64_t kResamples = 1000;  // of the bootstrap
 constexpr int64_t kPiece = 256;       // images embedded at once
 
-struct TrainRewardConfig {
+struct AestheticCommand {
   std::string clip, output, ratings;
   std::string form = "mlp";
   int64_t images = 12000, held_out = 2000, seed = 0;
@@ -43,14 +43,14 @@ struct TrainRewardConfig {
   DeviceConfig device;
 };
 
-// Embedded images with their ratings; the taste behind them where it is known.
-struct Rated {
+// Embedded images with their ratings, and the raters' preference where it is known.
+struct RatedImages {
   at::Tensor embeddings;  // [N, D]
-  at::Tensor ratings;     // [N] mean of each image's
-  at::Tensor taste;       // [N] free of noise, or undefined
+  at::Tensor ratings;     // [N] the mean over raters
+  at::Tensor preference;  // [N] without bias and noise, or undefined
 };
 
-void declare(Options& options, TrainRewardConfig& config) {
+void declare(Options& options, AestheticCommand& config) {
   options.text("output", config.output, "safetensors file to write; a report goes beside it");
   options.short_name("output", 'o');
   options.text("clip", config.clip, "CLIP folder whose embeddings are used [embedded]");
@@ -59,12 +59,12 @@ void declare(Options& options, TrainRewardConfig& config) {
   options.text("ratings", config.ratings,
                "JSONL {\"image\", \"rating\"[, \"rater\"]}; else simulated");
   options.integer("images", config.images, "simulated: training images", 100, 10000000);
-  options.integer("held_out", config.held_out, "simulated: images to judge by", 20, 1000000);
+  options.integer("held_out", config.held_out, "simulated: held-out images", 20, 1000000);
   options.integer("raters", config.raters.raters, "simulated: raters in all", 1, 10000);
   options.integer("raters_an_image", config.raters.ratings, "simulated: of them, for one image", 1,
                   10000);
-  options.number("rater_bias", config.raters.bias_deviation, "simulated: deviation of levels", 0,
-                 10);
+  options.number("rater_bias", config.raters.bias_deviation,
+                 "simulated: deviation of the raters' levels", 0, 10);
   options.number("rater_noise", config.raters.noise_deviation, "simulated: deviation of a rating",
                  0, 10);
   options.group("training");
@@ -82,25 +82,33 @@ rewards::AestheticForm form_by_name(const std::string& name) {
                           : rewards::AestheticForm::kReluMlp;
 }
 
-Rated simulate(int64_t count,
-               world::Split split,
-               rewards::ClipEmbedder& clip,
-               const TrainRewardConfig& config,
-               const at::Tensor& biases,
-               at::Generator& generator,
-               const std::string& title) {
+// What simulated ratings are drawn from.
+struct RatingSimulation {
+  rewards::ClipEmbedder& clip;
+  const rewards::RaterOptions& raters;
+  at::Tensor biases;  // [raters]
+  at::Generator& generator;
+};
+
+RatedImages simulate(const RatingSimulation& simulation,
+                     int64_t count,
+                     world::Split split,
+                     const std::string& title) {
   const at::NoGradGuard no_grad;
   Progress progress(title, count, "img");
-  std::vector<at::Tensor> embeddings, tastes;
+  std::vector<at::Tensor> embeddings, preferences;
   for (int64_t done = 0; done < count; done += kPiece) {
-    const auto drawn = world::random_batch(std::min(kPiece, count - done), split, generator);
-    const auto images = rewards::degrade(drawn.images, generator);
-    embeddings.push_back(clip.images(images).cpu());
-    tastes.push_back(rewards::taste(images));
+    const auto drawn =
+        world::random_batch(std::min(kPiece, count - done), split, simulation.generator);
+    const auto images = rewards::degrade(drawn.images, simulation.generator);
+    embeddings.push_back(simulation.clip.images(images).cpu());
+    preferences.push_back(rewards::rater_preference(images));
     progress.advance(images.size(0));
   }
-  Rated rated{.embeddings = at::cat(embeddings), .ratings = {}, .taste = at::cat(tastes)};
-  rated.ratings = rewards::simulate_ratings(rated.taste, biases, config.raters, generator);
+  RatedImages rated{
+      .embeddings = at::cat(embeddings), .ratings = {}, .preference = at::cat(preferences)};
+  rated.ratings = rewards::simulate_ratings(rated.preference, simulation.biases, simulation.raters,
+                                            simulation.generator);
   return rated;
 }
 
@@ -135,7 +143,7 @@ std::map<fs::path, MeanRating> read_ratings(const fs::path& path) {
   return ratings;
 }
 
-Rated embed_ratings(const fs::path& path, rewards::ClipEmbedder& clip) {
+RatedImages embed_ratings(const fs::path& path, rewards::ClipEmbedder& clip) {
   const at::NoGradGuard no_grad;
   const auto ratings = read_ratings(path);
   Progress progress("Embedding", static_cast<int64_t>(ratings.size()), "img");
@@ -149,7 +157,7 @@ Rated embed_ratings(const fs::path& path, rewards::ClipEmbedder& clip) {
   return {at::cat(embeddings), at::tensor(means, at::kFloat), {}};
 }
 
-Rated rows_of(const Rated& rated, const at::Tensor& rows) {
+RatedImages rows_of(const RatedImages& rated, const at::Tensor& rows) {
   return {rated.embeddings.index_select(0, rows), rated.ratings.index_select(0, rows), {}};
 }
 
@@ -160,11 +168,12 @@ nlohmann::ordered_json to_json(const rewards::Agreement& agreement) {
           {"mean_absolute_error", agreement.mean_absolute_error}};
 }
 
-// Prints how the head does on images that it was not trained on, and returns it for the report.
-nlohmann::ordered_json judge(const std::string& title,
-                             const rewards::AestheticHead& head,
-                             const Rated& rated,
-                             at::Generator& generator) {
+// Prints how well the head predicts images that it was not trained on, and returns it for the
+// report.
+nlohmann::ordered_json evaluate(const std::string& title,
+                                const rewards::AestheticHead& head,
+                                const RatedImages& rated,
+                                at::Generator& generator) {
   const at::NoGradGuard no_grad;
   const auto prediction = rewards::aesthetic_forward(head, rated.embeddings);
   nlohmann::ordered_json json{{"images", prediction.size(0)}};
@@ -176,11 +185,11 @@ nlohmann::ordered_json judge(const std::string& title,
               << found.pearson << ", mean absolute error " << found.mean_absolute_error << "\n";
   };
   compare("ratings", rated.ratings);
-  if (rated.taste.defined()) compare("taste", rated.taste);
+  if (rated.preference.defined()) compare("taste", rated.preference);
   return json;
 }
 
-void save(const fs::path& path, rewards::AestheticHead head, const TrainRewardConfig& config) {
+void save(const fs::path& path, rewards::AestheticHead head, const AestheticCommand& config) {
   data::Weights file;
   rewards::for_each_tensor(head, "", [&](const std::string& name, at::Tensor& tensor) {
     file.tensors[name] = tensor.detach().to(at::kHalf);
@@ -192,8 +201,8 @@ void save(const fs::path& path, rewards::AestheticHead head, const TrainRewardCo
   data::write_safetensors(path, file);
 }
 
-rewards::TrainedAesthetic train(const Rated& rated,
-                                const TrainRewardConfig& config,
+rewards::TrainedAesthetic train(const RatedImages& rated,
+                                const AestheticCommand& config,
                                 at::Generator& generator) {
   Progress progress("Training", config.training.epochs, "epoch");
   return rewards::train_aesthetic(rated.embeddings, rated.ratings, config.training, generator,
@@ -206,37 +215,41 @@ rewards::TrainedAesthetic train(const Rated& rated,
 }
 
 nlohmann::ordered_json run(rewards::ClipEmbedder& clip,
-                           const TrainRewardConfig& config,
+                           const AestheticCommand& config,
                            at::Generator& generator) {
   nlohmann::ordered_json report;
   if (!config.ratings.empty()) {
-    const Rated all = embed_ratings(config.ratings, clip);
+    const RatedImages all = embed_ratings(config.ratings, clip);
     const auto order = at::randperm(all.ratings.size(0), generator, at::kLong);
     const int64_t held = std::max<int64_t>(2, order.size(0) / 10);
     const auto trained = train(rows_of(all, order.slice(0, held)), config, generator);
     report["held_out"] =
-        judge("held-out images", trained.head, rows_of(all, order.slice(0, 0, held)), generator);
+        evaluate("held-out images", trained.head, rows_of(all, order.slice(0, 0, held)), generator);
     save(config.output, trained.head, config);
     return report;
   }
-  const auto biases = rewards::draw_biases(config.raters, generator);
+  const RatingSimulation simulation{.clip = clip,
+                                    .raters = config.raters,
+                                    .biases = rewards::draw_biases(config.raters, generator),
+                                    .generator = generator};
   const auto drawn = [&](int64_t count, world::Split split, const std::string& title) {
-    return simulate(count, split, clip, config, biases, generator, title);
+    return simulate(simulation, count, split, title);
   };
   const auto trained =
       train(drawn(config.images, world::Split::kSeen, "Training scenes"), config, generator);
   report["best_epoch"] = trained.best_epoch;
-  report["seen"] = judge("fresh seen scenes", trained.head,
-                         drawn(config.held_out, world::Split::kSeen, "Held-out scenes"), generator);
+  report["seen"] =
+      evaluate("fresh seen scenes", trained.head,
+               drawn(config.held_out, world::Split::kSeen, "Held-out scenes"), generator);
   report["unseen"] =
-      judge("unseen combinations", trained.head,
-            drawn(config.held_out, world::Split::kUnseen, "Unseen scenes"), generator);
+      evaluate("unseen combinations", trained.head,
+               drawn(config.held_out, world::Split::kUnseen, "Unseen scenes"), generator);
   save(config.output, trained.head, config);
   return report;
 }
 
 int train_aesthetic_command(const std::vector<std::string>& arguments) {
-  TrainRewardConfig config;
+  AestheticCommand config;
   Options options("train-reward aesthetic",
                   "Trains LAION's aesthetic head on ratings of images, given or simulated.");
   declare(options, config);

@@ -31,7 +31,7 @@ using data::BadInput;
 namespace tools {
 namespace {
 
-struct Settings {
+struct JudgeCommand {
   std::string server = "http://127.0.0.1:8080/v1", model, api_key_env, output, cache,
               mode = "point";
   std::vector<std::string> axes;
@@ -43,10 +43,10 @@ struct Settings {
   rewards::JudgePolicy policy;
 };
 
-void declare(Options& options, Settings& s) {
+void declare(Options& options, JudgeCommand& s) {
   options.text("server", s.server, "base URL of an OpenAI-compatible server (vLLM, llama.cpp, ..)");
   options.text("model", s.model, "its name there [the server's first]");
-  options.text("output", s.output, "JSONL of judgements; an existing one is gone on with");
+  options.text("output", s.output, "JSONL of judgements; an existing file is continued");
   options.short_name("output", 'o');
   options.choice("mode", s.mode, {"point", "pair"},
                  "a score for each image, or the better of two, asked in both orders");
@@ -73,31 +73,31 @@ void declare(Options& options, Settings& s) {
                          1000000);
   options.rare().number("pause", s.policy.pause_seconds, "seconds of the first pause; doubles", 0,
                         86400);
-  options.rare().number("max_pause", s.policy.max_pause_seconds, "seconds of pauses; then it ends",
-                        0, 1e7);
+  options.rare().number("max_pause", s.policy.max_pause_seconds,
+                        "seconds of all pauses; then it ends", 0, 1e7);
   options.text("cache", s.cache, "JSONL of raw replies, to share between outputs [OUTPUT.cache]");
   options.flag("remote", s.remote, "allow a server on another machine: images leave this one");
   options.text("api_key_env", s.api_key_env, "environment variable that holds the key");
 }
 
-// One line of the output to be: an image, or a pair in one order; each with its axes.
-struct Item {
+// One line of the output: an image, or a pair in one order, with all axes.
+struct JudgeItem {
   std::string prompt;
-  std::vector<size_t> images;  // rows of the files, in the order of asking
+  std::vector<size_t> images;  // rows of the files, in the order of the question
   bool a_first = true;
 };
 
-std::vector<Item> point_items(const std::vector<std::string>& prompts) {
-  std::vector<Item> items;
+std::vector<JudgeItem> point_items(const std::vector<std::string>& prompts) {
+  std::vector<JudgeItem> items;
   for (size_t i = 0; i < prompts.size(); ++i) items.push_back({prompts[i], {i}});
   return items;
 }
 
-std::vector<Item> pair_items(const std::vector<std::string>& prompts, const Settings& s) {
+std::vector<JudgeItem> pair_items(const std::vector<std::string>& prompts, const JudgeCommand& s) {
   std::map<std::string, std::vector<size_t>> of_prompt;
   for (size_t i = 0; i < prompts.size(); ++i) of_prompt[prompts[i]].push_back(i);
   std::mt19937_64 chance(static_cast<uint64_t>(s.seed));
-  std::vector<Item> items;
+  std::vector<JudgeItem> items;
   for (const auto& [prompt, rows] : of_prompt) {
     std::vector<std::pair<size_t, size_t>> all;
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -127,18 +127,18 @@ std::string picture(const fs::path& file, int64_t max_side) {
   return data::encode_png(image);
 }
 
-struct Run {
-  const Settings& s;
+struct JudgeRun {
+  const JudgeCommand& s;
   std::vector<fs::path> files;
   std::vector<rewards::JudgeAxis> axes;
   rewards::JudgeSampling sampling;
   rewards::JudgeClient& client;
-  std::set<std::string> done;  // ids that the output holds, usable
+  std::set<std::string> done;  // ids of complete lines in the output
   std::mutex& mutex;           // of the output, the progress and what follows
   int64_t unreadable = 0;
 };
 
-rewards::JudgedItem judge(Run& run, const Item& item) {
+rewards::JudgedItem judge(JudgeRun& run, const JudgeItem& item) {
   const fs::path folder = fs::absolute(run.s.output).parent_path();
   rewards::JudgeQuestion question{.axis = {}, .prompt = item.prompt, .images = {}};
   rewards::JudgedItem judged{.id = {},
@@ -171,13 +171,13 @@ rewards::JudgedItem judge(Run& run, const Item& item) {
   return judged;
 }
 
-// The ids of the lines that need not be asked again: every axis has its answer.
+// The ids of the lines that are complete: every axis has an answer.
 std::set<std::string> ids_in(const fs::path& output) {
   std::set<std::string> ids;
   if (!fs::exists(output)) return ids;
   std::istringstream lines(data::read_file(output));
   for (std::string text; std::getline(lines, text);) {
-    const auto line = data::parse_json(text);  // a line that was cut off is asked again
+    const auto line = data::parse_json(text);  // a line that was cut off has no id
     const auto axes = line.is_object() ? line.value("axes", nlohmann::json()) : nlohmann::json();
     const auto missing = [](const nlohmann::json& axis) { return axis.is_null(); };
     if (axes.is_object() && std::none_of(axes.begin(), axes.end(), missing))
@@ -186,7 +186,7 @@ std::set<std::string> ids_in(const fs::path& output) {
   return ids;
 }
 
-// Closes a line that a killed run left open.
+// Drops a line that a killed run left incomplete.
 void mend(const fs::path& output) {
   if (!fs::exists(output)) return;
   const std::string text = data::read_file(output);
@@ -194,7 +194,10 @@ void mend(const fs::path& output) {
   if (end != text.size()) data::write_file(output, text.substr(0, end));
 }
 
-void work(Run& run, const std::vector<Item>& items, std::atomic<size_t>& next, Progress& progress) {
+void work(JudgeRun& run,
+          const std::vector<JudgeItem>& items,
+          std::atomic<size_t>& next,
+          Progress& progress) {
   for (size_t i = next++; i < items.size(); i = next++) {
     try {
       const auto judged = judge(run, items[i]);
@@ -209,8 +212,8 @@ void work(Run& run, const std::vector<Item>& items, std::atomic<size_t>& next, P
   }
 }
 
-// Returns why it ended early; "" at the end.
-std::string ask_all(Run& run, const std::vector<Item>& items, Progress& progress) {
+// Returns the reason of an early end; "": none.
+std::string ask_all(JudgeRun& run, const std::vector<JudgeItem>& items, Progress& progress) {
   std::atomic<size_t> next{0};
   std::string stopped;
   std::vector<std::thread> threads;
@@ -229,13 +232,13 @@ std::string ask_all(Run& run, const std::vector<Item>& items, Progress& progress
   return stopped;
 }
 
-struct Server {
+struct JudgeServer {
   data::Url chat;
   data::HttpOptions http;
 };
 
-Server open_server(const Settings& s) {
-  Server server{.chat = data::parse_url(s.server, "--server"), .http = {}};
+JudgeServer open_server(const JudgeCommand& s) {
+  JudgeServer server{.chat = data::parse_url(s.server, "--server"), .http = {}};
   if (!data::is_loopback(server.chat) && !s.remote)
     throw BadInput("--server " + s.server +
                    ": expected a server on this machine; the images are "
@@ -253,7 +256,7 @@ Server open_server(const Settings& s) {
   return server;
 }
 
-std::string first_model(const Server& server) {
+std::string first_model(const JudgeServer& server) {
   data::Url url = server.chat;
   url.path += "/models";
   const auto reply = data::http_get(url, server.http);
@@ -267,7 +270,7 @@ std::string first_model(const Server& server) {
                  "; is the server up? (--model names one)");
 }
 
-void report(const rewards::JudgeCounts& counts, const Run& run) {
+void report(const rewards::JudgeCounts& counts, const JudgeRun& run) {
   std::printf(
       "%lld requests (%lld of them again, %lld told to slow down), %lld answers from the cache, "
       "%lld unusable, %lld tokens, %lld pauses, %lld images unreadable\n",
@@ -277,7 +280,7 @@ void report(const rewards::JudgeCounts& counts, const Run& run) {
       static_cast<long long>(counts.pauses), static_cast<long long>(run.unreadable));
 }
 
-Settings parsed(Settings s, const std::vector<std::string>& positional) {
+JudgeCommand parsed(JudgeCommand s, const std::vector<std::string>& positional) {
   if (positional.empty())
     throw BadInput("laurel judge: expected images, folders or patterns, found none");
   if (s.output.empty())
@@ -290,13 +293,13 @@ Settings parsed(Settings s, const std::vector<std::string>& positional) {
   return s;
 }
 
-// The images that were named, and a prompt for each.
-struct Material {
+// The named images and their prompts.
+struct ImagesWithPrompts {
   std::vector<fs::path> files;
   std::vector<std::string> prompts;
 };
-Material material_of(const Settings& s, const std::vector<std::string>& words) {
-  Material material{.files = data::list_images(words), .prompts = {}};
+ImagesWithPrompts material_of(const JudgeCommand& s, const std::vector<std::string>& words) {
+  ImagesWithPrompts material{.files = data::list_images(words), .prompts = {}};
   material.prompts = prompts_of_images(material.files, s.sources);
   for (size_t i = 0; i < material.files.size(); ++i) {
     if (material.prompts[i].empty())
@@ -305,10 +308,12 @@ Material material_of(const Settings& s, const std::vector<std::string>& words) {
   return material;
 }
 
-int run_judge(const Settings& s, const Material& material, const std::vector<Item>& items) {
+int run_judge(const JudgeCommand& s,
+              const ImagesWithPrompts& material,
+              const std::vector<JudgeItem>& items) {
   std::vector<rewards::JudgeAxis> axes;
   for (const auto& axis : s.axes) axes.push_back(rewards::judge_axis(axis));
-  const Server server = open_server(s);
+  const JudgeServer server = open_server(s);
   const std::string model = s.model.empty() ? first_model(server) : s.model;
   mend(s.output);
   mend(s.cache);
@@ -325,13 +330,13 @@ int run_judge(const Settings& s, const Material& material, const std::vector<Ite
         const std::lock_guard lock(mutex);
         progress.print(line);
       });
-  Run run{.s = s,
-          .files = material.files,
-          .axes = axes,
-          .sampling = {.model = model, .seed = s.seed},
-          .client = client,
-          .done = ids_in(s.output),
-          .mutex = mutex};
+  JudgeRun run{.s = s,
+               .files = material.files,
+               .axes = axes,
+               .sampling = {.model = model, .seed = s.seed},
+               .client = client,
+               .done = ids_in(s.output),
+               .mutex = mutex};
   const std::string stopped = ask_all(run, items, progress);
   report(client.counts(), run);
   if (!stopped.empty()) throw BadInput("laurel judge: " + stopped);
@@ -339,14 +344,14 @@ int run_judge(const Settings& s, const Material& material, const std::vector<Ite
 }
 
 int judge_command(const std::vector<std::string>& arguments) {
-  Settings s;
+  JudgeCommand s;
   Options options("judge", "Asks a vision-language server about images; writes its judgements.",
                   "IMAGES...");
   declare(options, s);
   const auto given = options.parse(arguments);
   if (!given.proceed) return 0;
   s = parsed(s, given.positional);
-  const Material material = material_of(s, given.positional);
+  const ImagesWithPrompts material = material_of(s, given.positional);
   return run_judge(
       s, material,
       s.mode == "pair" ? pair_items(material.prompts, s) : point_items(material.prompts));

@@ -13,6 +13,9 @@
 #include "data/base/sha256.hpp"
 #include "data/images/image_folder.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
+#include "rewards/clip/files.hpp"
+#include "rewards/judge_student/calibrate.hpp"
+#include "rewards/judge_student/files.hpp"
 #include "rewards/judge_student/reward.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/reward_options.hpp"
@@ -25,25 +28,25 @@ using data::BadInput;
 namespace tools {
 namespace {
 
-struct Settings {
+struct StudentCommand {
   std::vector<std::string> judgements, exams;
   std::string retest, output_dir, resume;
   RewardSourceConfig sources;
-  rewards::LvlmConfig student;
-  rewards::LvlmTraining training;
-  // Of the second part, with the CLIP's last layers.
-  rewards::LvlmTraining towers{.loop = {.train_batch_size = 64,
-                                        .learning_rate = 1e-5,
-                                        .lr_warmup_steps = 20,
-                                        .weight_decay = 0.01,
-                                        .ema_decay = 0,
-                                        .validation_steps = 1000000000,
-                                        .checkpointing_steps = 50},
-                               .epochs = 0};
+  rewards::StudentConfig student;
+  rewards::StudentTraining training;
+  // Of the second stage, which tunes the CLIP's last layers too.
+  rewards::StudentTraining towers{.loop = {.train_batch_size = 64,
+                                           .learning_rate = 1e-5,
+                                           .lr_warmup_steps = 20,
+                                           .weight_decay = 0.01,
+                                           .ema_decay = 0,
+                                           .validation_steps = 1000000000,
+                                           .checkpointing_steps = 50},
+                                  .epochs = 0};
   rewards::ClipLayers layers;
 };
 
-void declare_training(Options& options, Settings& s) {
+void declare_training(Options& options, StudentCommand& s) {
   options.group("training: the members, on embeddings");
   options.integer("epochs", s.training.epochs, "passes over the judgements", 1, 100000);
   options.integer("batch_size", s.training.loop.train_batch_size, "judgements of an update", 1,
@@ -53,7 +56,7 @@ void declare_training(Options& options, Settings& s) {
   options.number("label_smoothing", s.training.label_smoothing, "towards even bins", 0, 0.5);
   options.integer("seed", s.training.loop.seed, "of everything random", 0);
   options.text("resume_from_checkpoint", s.resume,
-               "`latest`: go on (when there is nothing yet: begin)");
+               "`latest`: resume (start when there is no checkpoint)");
   options.group("then with the CLIP's last layers");
   options.integer("tower_epochs", s.towers.epochs, "passes; 0: the CLIP stays as it is", 0, 100000);
   options.integer("tower_batch_size", s.towers.loop.train_batch_size, "judgements of an update", 1,
@@ -65,11 +68,11 @@ void declare_training(Options& options, Settings& s) {
   options.integer("text_layers", s.layers.text, "last ones trained; -1: the whole tower", -1, 1000);
 }
 
-void declare(Options& options, Settings& s) {
+void declare(Options& options, StudentCommand& s) {
   options.list("judgements", s.judgements, "JSONL of `laurel judge`; several");
   options.text("output_dir", s.output_dir, "folder for the student and its report");
   options.text("clip", s.sources.clip, "CLIP folder whose embeddings it reads [embedded]");
-  options.list("exam", s.exams, "more judgements, of other prompts, to judge it by; several");
+  options.list("exam", s.exams, "more judgements, of other prompts, to evaluate on; several");
   options.text("retest", s.retest, "the same images judged with another --seed: the judge itself");
   options.group("student");
   options.integer("hidden", s.student.hidden, "width of each member", 1, 65536);
@@ -79,21 +82,14 @@ void declare(Options& options, Settings& s) {
   declare_training(options, s);
 }
 
-// What every student is trained from.
-struct Material {
+// What every student is trained on.
+struct StudentMaterial {
   rewards::Clip clip;
   data::Tokenizer tokenizer;
   std::shared_ptr<rewards::ClipEmbedder> embedder;  // of that CLIP
   JudgedImages training, calibration;
-  rewards::LvlmData training_data, calibration_data;  // embedded by it
+  rewards::StudentData training_data, calibration_data;  // embedded by it
 };
-
-rewards::LvlmSources sources_of(const JudgedImages& judged, int64_t resolution) {
-  const auto folder =
-      std::make_shared<data::ImageFolder>(data::open_images(judged.files, resolution));
-  return {.images = [folder](const at::Tensor& rows) { return data::folder_images(*folder, rows); },
-          .prompts = judged.prompts};
-}
 
 std::string name_of(const std::string& blind_to) {
   return blind_to.empty() ? "student" : blind_to + "-blind";
@@ -101,19 +97,21 @@ std::string name_of(const std::string& blind_to) {
 
 void print_line(const std::string& line) { std::cout << line << std::endl; }
 
-TrainedLvlm train_one(const Settings& s, const Material& material, const std::string& blind_to) {
-  rewards::LvlmConfig config = s.student;
+TrainedStudent train_one(const StudentCommand& s,
+                         const StudentMaterial& material,
+                         const std::string& blind_to) {
+  rewards::StudentConfig config = s.student;
   config.blind_to = blind_to;
   const fs::path folder = fs::path(s.output_dir) / "training" / name_of(blind_to);
-  const auto options_in = [&](rewards::LvlmTraining options, const fs::path& place) {
+  const auto options_in = [&](rewards::StudentTraining options, const fs::path& place) {
     options.loop.output_dir = place;
     options.loop.resume_from_checkpoint = s.resume;
     return options;
   };
   std::printf("training the %s\n", name_of(blind_to).c_str());
-  TrainedLvlm trained{name_of(blind_to), {}, material.embedder};
-  trained.student = rewards::train_lvlm(config, material.training_data,
-                                        options_in(s.training, folder / "members"), print_line);
+  TrainedStudent trained{name_of(blind_to), {}, material.embedder};
+  trained.student = rewards::train_student(config, material.training_data,
+                                           options_in(s.training, folder / "members"), print_line);
   if (s.towers.epochs == 0) {
     rewards::calibrate(trained.student, material.calibration_data);
     return trained;
@@ -121,14 +119,21 @@ TrainedLvlm train_one(const Settings& s, const Material& material, const std::st
   auto options = options_in(s.towers, folder / "towers");
   options.loop.seed = s.training.loop.seed;
   options.label_smoothing = s.training.label_smoothing;
-  auto tuned = rewards::tune_lvlm(trained.student, material.clip, material.tokenizer,
-                                  sources_of(material.training, material.clip.transform.size),
-                                  s.layers, material.training_data, options, print_line);
+  const auto images = std::make_shared<data::ImageFolder>(
+      data::open_images(material.training.files, material.clip.transform.size));
+  const rewards::StudentTower tower{
+      .clip = material.clip,
+      .tokenizer = material.tokenizer,
+      .images = [images](const at::Tensor& rows) { return data::folder_images(*images, rows); },
+      .prompts = material.training.prompts,
+      .layers = s.layers};
+  auto tuned =
+      rewards::tune_student(trained.student, tower, material.training_data, options, print_line);
   trained.student = tuned.student;
   trained.clip = std::make_shared<rewards::ClipEmbedder>(tuned.clip, material.tokenizer, at::kCPU);
   rewards::calibrate(trained.student, embedded(material.calibration, *trained.clip));
   if (blind_to.empty()) {
-    const fs::path own = rewards::lvlm_clip_folder(s.output_dir);
+    const fs::path own = rewards::student_clip_folder(s.output_dir);
     rewards::save_clip(own, tuned.clip, at::kHalf);
     data::save_tokenizer(own, material.tokenizer);
     trained.student.config.clip_digest = rewards::clip_digest(own);
@@ -136,7 +141,7 @@ TrainedLvlm train_one(const Settings& s, const Material& material, const std::st
   return trained;
 }
 
-// What the judge says of itself: whether the order of a pair decides.
+// Consistency of the judge: whether the order of a pair changes its answer.
 nlohmann::ordered_json summary(const rewards::Judgements& judgements,
                                const rewards::MergedPairs& merged) {
   std::printf(
@@ -157,8 +162,8 @@ std::string digest_of(const std::vector<std::string>& files) {
   return data::sha256(digests);
 }
 
-// Trains, examines and saves; returns the report.
-nlohmann::ordered_json run(Settings& s, const rewards::RewardSources& sources) {
+// Trains, evaluates and saves; returns the report.
+nlohmann::ordered_json run(StudentCommand& s, const rewards::RewardSources& sources) {
   const auto judgements = read_all_judgements(s.judgements);
   const auto merged = rewards::merge_orders(judgements.pairs);
   s.student.axes = judged_axes(judgements);
@@ -168,37 +173,37 @@ nlohmann::ordered_json run(Settings& s, const rewards::RewardSources& sources) {
   auto report = summary(judgements, merged);
   const auto parts = split_judgements(judgements);
   const std::string digest = digest_of(s.judgements);
-  Material material{.clip = rewards::load_clip(sources.clip),
-                    .tokenizer = rewards::load_clip_tokenizer(sources.clip),
-                    .embedder = rewards::load_clip_embedder(sources.clip, at::kCPU),
-                    .training = judged_images(parts[0], s.student.axes, digest),
-                    .calibration = judged_images(parts[1], s.student.axes, digest),
-                    .training_data = {},
-                    .calibration_data = {}};
+  StudentMaterial material{.clip = rewards::load_clip(sources.clip),
+                           .tokenizer = rewards::load_clip_tokenizer(sources.clip),
+                           .embedder = rewards::load_clip_embedder(sources.clip, at::kCPU),
+                           .training = judged_images(parts[0], s.student.axes, digest),
+                           .calibration = judged_images(parts[1], s.student.axes, digest),
+                           .training_data = {},
+                           .calibration_data = {}};
   material.training_data = embedded(material.training, *material.embedder);
   material.calibration_data = embedded(material.calibration, *material.embedder);
   s.student.embedding = material.embedder->width();
   s.student.clip_digest = rewards::clip_digest(sources.clip);
-  std::vector<TrainedLvlm> all;
+  std::vector<TrainedStudent> all;
   for (const std::string blind : {"", "prompt", "image"})
     all.push_back(train_one(s, material, blind));
-  rewards::save_lvlm(s.output_dir, all.front().student, at::kHalf);
+  rewards::save_student(s.output_dir, all.front().student, at::kHalf);
   const auto held_out = judged_images(parts[2], s.student.axes, digest);
-  report["held_out"] = examine("held-out prompts", all, *material.embedder, held_out);
+  report["held_out"] = evaluate_students("held-out prompts", all, *material.embedder, held_out);
   for (const auto& file : s.exams)
     report["exams"][fs::path(file).stem().string()] =
-        examine(file, all, *material.embedder,
-                judged_images(read_all_judgements({file}), s.student.axes, ""));
+        evaluate_students(file, all, *material.embedder,
+                          judged_images(read_all_judgements({file}), s.student.axes, ""));
   report["probes"] = probe(all.front(), held_out);
   if (s.retest.empty()) return report;
   auto asked = judgements;
   rewards::append(asked, read_all_judgements(s.exams));
-  report["retest"] = judge_itself(asked, read_all_judgements({s.retest}));
+  report["retest"] = retest_judge(asked, read_all_judgements({s.retest}));
   return report;
 }
 
 int train_judge_student_command(const std::vector<std::string>& arguments) {
-  Settings s;
+  StudentCommand s;
   Options options("train-reward lvlm",
                   "Trains a student on a vision-language judge's judgements (`laurel judge`).");
   declare(options, s);

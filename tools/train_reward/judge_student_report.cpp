@@ -18,32 +18,32 @@ namespace tools {
 namespace {
 
 constexpr int64_t kResamples = 1000;
-constexpr size_t kProbed = 64;  // images that the probes look at
+constexpr size_t kProbed = 64;  // images used by the probes
 
-nlohmann::ordered_json to_json(const rewards::AxisExam& exam) {
+nlohmann::ordered_json to_json(const rewards::AxisEvaluation& result) {
   nlohmann::ordered_json json;
-  if (exam.points >= 2) {
-    json = {{"points", exam.points},
-            {"spearman", exam.agreement.spearman},
-            {"spearman_95", {exam.agreement.spearman_low, exam.agreement.spearman_high}},
-            {"pearson", exam.agreement.pearson},
-            {"mean_absolute_error", exam.agreement.mean_absolute_error},
-            {"nll", exam.nll},
-            {"ece", exam.ece},
-            {"error_follows_deviation", exam.error_follows_deviation},
-            {"surest_half_error", exam.surest_half_error}};
+  if (result.points >= 2) {
+    json = {{"points", result.points},
+            {"spearman", result.agreement.spearman},
+            {"spearman_95", {result.agreement.spearman_low, result.agreement.spearman_high}},
+            {"pearson", result.agreement.pearson},
+            {"mean_absolute_error", result.agreement.mean_absolute_error},
+            {"nll", result.nll},
+            {"ece", result.ece},
+            {"error_follows_deviation", result.error_follows_deviation},
+            {"surest_half_error", result.surest_half_error}};
   }
-  if (exam.pairs > 0) {
-    json["pairs"] = exam.pairs;
-    json["pair_accuracy"] = exam.pair_accuracy;
-    json["accuracy_by_strength"] = exam.accuracy_by_strength;
-    json["tie_auc"] = exam.tie_auc;
+  if (result.pairs > 0) {
+    json["pairs"] = result.pairs;
+    json["pair_accuracy"] = result.pair_accuracy;
+    json["accuracy_by_strength"] = result.accuracy_by_strength;
+    json["tie_auc"] = result.tie_auc;
   }
   return json;
 }
 
-// What CLIP's score alone says of each axis.
-std::map<std::string, double> clip_baseline(const rewards::LvlmData& data,
+// Spearman correlation of the CLIP score with the judge, by axis.
+std::map<std::string, double> clip_baseline(const rewards::StudentData& data,
                                             const std::vector<std::string>& axes) {
   std::map<std::string, double> found;
   const at::Tensor score = (data.images.index_select(0, data.points.image) *
@@ -60,18 +60,19 @@ std::map<std::string, double> clip_baseline(const rewards::LvlmData& data,
   return found;
 }
 
-void print_row(const std::string& model, const rewards::AxisExam& exam) {
-  std::printf("  %-13s %-10s", model.c_str(), exam.axis.c_str());
-  if (exam.points >= 2) {
-    std::printf(
-        " %6lld %8.3f %8.3f-%8.3f %6.3f %6.3f %6.3f %6.2f", static_cast<long long>(exam.points),
-        exam.agreement.spearman, exam.agreement.spearman_low, exam.agreement.spearman_high,
-        exam.agreement.mean_absolute_error, exam.nll, exam.ece, exam.error_follows_deviation);
+void print_row(const std::string& model, const rewards::AxisEvaluation& result) {
+  std::printf("  %-13s %-10s", model.c_str(), result.axis.c_str());
+  if (result.points >= 2) {
+    std::printf(" %6lld %8.3f %8.3f-%8.3f %6.3f %6.3f %6.3f %6.2f",
+                static_cast<long long>(result.points), result.agreement.spearman,
+                result.agreement.spearman_low, result.agreement.spearman_high,
+                result.agreement.mean_absolute_error, result.nll, result.ece,
+                result.error_follows_deviation);
   } else {
     std::printf(" %6s %8s %17s %6s %6s %6s %6s", "-", "-", "-", "-", "-", "-", "-");
   }
-  if (exam.pairs > 0)
-    std::printf(" %6lld %9.3f\n", static_cast<long long>(exam.pairs), exam.pair_accuracy);
+  if (result.pairs > 0)
+    std::printf(" %6lld %9.3f\n", static_cast<long long>(result.pairs), result.pair_accuracy);
   else
     std::printf(" %6s %9s\n", "-", "-");
 }
@@ -86,7 +87,7 @@ nlohmann::ordered_json to_json(const std::vector<rewards::RobustnessProbe>& prob
   return report;
 }
 
-// Images of one size with their prompts, the first that were judged.
+// The first judged images that have one size, with their prompts.
 rewards::RewardBatch probed_images(const JudgedImages& judged) {
   rewards::RewardBatch batch;
   std::vector<at::Tensor> images;
@@ -104,10 +105,10 @@ rewards::RewardBatch probed_images(const JudgedImages& judged) {
 
 }  // namespace
 
-nlohmann::ordered_json examine(const std::string& title,
-                               const std::vector<TrainedLvlm>& all,
-                               rewards::ClipEmbedder& base,
-                               const JudgedImages& judged) {
+nlohmann::ordered_json evaluate_students(const std::string& title,
+                                         const std::vector<TrainedStudent>& all,
+                                         rewards::ClipEmbedder& base,
+                                         const JudgedImages& judged) {
   nlohmann::ordered_json report;
   std::printf("%s\n  %-13s %-10s %6s %8s %17s %6s %6s %6s %6s %6s %9s\n", title.c_str(), "model",
               "axis", "images", "Spearman", "95 %", "MAE", "NLL", "ECE", "err~sd", "pairs",
@@ -116,10 +117,10 @@ nlohmann::ordered_json examine(const std::string& title,
   for (const auto& [name, student, clip] : all) {
     auto generator = at::detail::createCPUGenerator(0);
     const auto data = clip.get() == &base ? embedded_by_base : embedded(judged, *clip);
-    for (const auto& exam : rewards::lvlm_exam(student, data, kResamples, generator)) {
-      if (exam.points < 2 && exam.pairs == 0) continue;  // not judged here
-      report[name][exam.axis] = to_json(exam);
-      print_row(name, exam);
+    for (const auto& result : rewards::evaluate_student(student, data, kResamples, generator)) {
+      if (result.points < 2 && result.pairs == 0) continue;  // not judged here
+      report[name][result.axis] = to_json(result);
+      print_row(name, result);
     }
   }
   const auto& axes = all.front().student.config.axes;
@@ -131,7 +132,7 @@ nlohmann::ordered_json examine(const std::string& title,
   return report;
 }
 
-nlohmann::ordered_json judge_itself(const rewards::Judgements& one,
+nlohmann::ordered_json retest_judge(const rewards::Judgements& one,
                                     const rewards::Judgements& two) {
   std::map<std::pair<std::string, std::string>, const rewards::PointJudgement*> again;
   for (const auto& point : two.points)
@@ -158,14 +159,14 @@ nlohmann::ordered_json judge_itself(const rewards::Judgements& one,
   return report;
 }
 
-nlohmann::ordered_json probe(const TrainedLvlm& trained, const JudgedImages& judged) {
+nlohmann::ordered_json probe(const TrainedStudent& trained, const JudgedImages& judged) {
   const auto batch = probed_images(judged);
   nlohmann::ordered_json report;
   if (batch.prompts.size() < 2) return report;
-  rewards::LvlmStudent without = trained.student;
+  rewards::JudgeStudent without = trained.student;
   without.config.kappa = 0;
-  const auto lower = rewards::lvlm_reward(trained.clip, trained.student),
-             mean = rewards::lvlm_reward(trained.clip, without);
+  const auto lower = rewards::judge_student_reward(trained.clip, trained.student),
+             mean = rewards::judge_student_reward(trained.clip, without);
   std::printf("probes, on %zu images; harmless changes:\n", batch.prompts.size());
   report["robustness"] = to_json(rewards::probe_robustness(lower, batch));
   std::printf("cheap changes:\n");

@@ -1,6 +1,6 @@
 #pragma once
 
-// What `laurel train-reward lvlm` prints of its students, and writes as report.json.
+// The printed report of `laurel train-reward lvlm`, and its report.json.
 
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -11,22 +11,22 @@
 
 namespace tools {
 
-struct TrainedLvlm {
+struct TrainedStudent {
   std::string name;  // "student", "prompt-blind", "image-blind"
-  rewards::LvlmStudent student;
+  rewards::JudgeStudent student;
   std::shared_ptr<rewards::ClipEmbedder> clip;  // its own
 };
 
-// How well each follows the judge, beside what `base`'s CLIP score says of each axis.
-nlohmann::ordered_json examine(const std::string& title,
-                               const std::vector<TrainedLvlm>& all,
-                               rewards::ClipEmbedder& base,
-                               const JudgedImages& judged);
+// Agreement of each student with the judge, and of `base`'s CLIP score as a baseline.
+nlohmann::ordered_json evaluate_students(const std::string& title,
+                                         const std::vector<TrainedStudent>& all,
+                                         rewards::ClipEmbedder& base,
+                                         const JudgedImages& judged);
 
-// The judge against itself: the same images under another seed.
-nlohmann::ordered_json judge_itself(const rewards::Judgements& one, const rewards::Judgements& two);
+// Agreement of the judge with itself on the same images under another seed.
+nlohmann::ordered_json retest_judge(const rewards::Judgements& one, const rewards::Judgements& two);
 
-// What the student is deaf to and what it is fooled by, on images of `judged`.
-nlohmann::ordered_json probe(const TrainedLvlm& trained, const JudgedImages& judged);
+// Robustness probes of the student on images of `judged`.
+nlohmann::ordered_json probe(const TrainedStudent& trained, const JudgedImages& judged);
 
 }  // namespace tools

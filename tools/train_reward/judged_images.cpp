@@ -17,8 +17,8 @@ namespace {
 
 constexpr int64_t kPiece = 128;  // images embedded at once
 
-// Gives images and prompts their rows.
-struct Rows {
+// Numbers images and prompts in order of appearance.
+struct RowNumbers {
   JudgedImages& judged;
   std::vector<std::string> axes;
   std::map<std::string, int64_t> images{}, prompts{};
@@ -44,7 +44,7 @@ struct Rows {
   }
 };
 
-void fill_points(const std::vector<rewards::PointJudgement>& points, Rows& rows) {
+void fill_points(const std::vector<rewards::PointJudgement>& points, RowNumbers& rows) {
   const auto count = static_cast<int64_t>(points.size()),
              axes = static_cast<int64_t>(rows.axes.size());
   auto& out = rows.judged.data.points;
@@ -64,7 +64,7 @@ void fill_points(const std::vector<rewards::PointJudgement>& points, Rows& rows)
   out.text = at::tensor(texts, at::kLong);
 }
 
-void fill_pairs(const std::vector<rewards::JudgedPair>& pairs, Rows& rows) {
+void fill_pairs(const std::vector<rewards::JudgedPair>& pairs, RowNumbers& rows) {
   const auto count = static_cast<int64_t>(pairs.size()),
              axes = static_cast<int64_t>(rows.axes.size());
   auto& out = rows.judged.data.pairs;
@@ -125,7 +125,7 @@ std::vector<std::string> judged_axes(const rewards::Judgements& judgements) {
 JudgedPart part_of_prompt(const std::string& prompt) {
   const auto hash = std::stoull(data::sha256(prompt).substr(0, 8), nullptr, 16) % 100;
   if (hash < 90) return JudgedPart::kTraining;
-  return hash < 95 ? JudgedPart::kCalibration : JudgedPart::kExam;
+  return hash < 95 ? JudgedPart::kCalibration : JudgedPart::kTest;
 }
 
 std::array<rewards::Judgements, 3> split_judgements(const rewards::Judgements& judgements) {
@@ -143,15 +143,15 @@ JudgedImages judged_images(const rewards::Judgements& judgements,
                            const std::string& digest) {
   JudgedImages judged;
   judged.data.digest = digest;
-  Rows rows{judged, axes};
+  RowNumbers rows{judged, axes};
   fill_points(judgements.points, rows);
   fill_pairs(rewards::merge_orders(judgements.pairs).pairs, rows);
   return judged;
 }
 
-rewards::LvlmData embedded(const JudgedImages& judged, rewards::ClipEmbedder& clip) {
+rewards::StudentData embedded(const JudgedImages& judged, rewards::ClipEmbedder& clip) {
   const at::NoGradGuard no_grad;
-  rewards::LvlmData data = judged.data;
+  rewards::StudentData data = judged.data;
   data.images = embedded_files(judged.files, clip);
   data.texts =
       judged.prompts.empty() ? at::zeros({0, clip.width()}) : clip.texts(judged.prompts).cpu();

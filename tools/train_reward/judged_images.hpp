@@ -1,6 +1,6 @@
 #pragma once
 
-// Judgements from files, as rows of images and prompts that a CLIP embeds.
+// Judgements from files, with the images and prompts that they refer to by row.
 
 #include <array>
 #include <filesystem>
@@ -13,25 +13,25 @@
 namespace tools {
 
 struct JudgedImages {
-  rewards::LvlmData data;  // without embeddings
+  rewards::StudentData data;  // without embeddings
   std::vector<std::filesystem::path> files;
   std::vector<std::string> prompts;
 };
 
 rewards::Judgements read_all_judgements(const std::vector<std::string>& files);
-// Every axis that is judged, in alphabetical order.
+// All judged axes, in alphabetical order.
 std::vector<std::string> judged_axes(const rewards::Judgements& judgements);
 
-// Split by the prompt itself: 90 % to learn from, 5 % to calibrate on, 5 % to be examined on.
-enum class JudgedPart { kTraining, kCalibration, kExam };
+// Split by a hash of the prompt: 90 % training, 5 % calibration, 5 % test.
+enum class JudgedPart { kTraining, kCalibration, kTest };
 JudgedPart part_of_prompt(const std::string& prompt);
 std::array<rewards::Judgements, 3> split_judgements(const rewards::Judgements& judgements);
 
-// `digest` names the files that they come from.
+// `digest`: of the files of the judgements.
 JudgedImages judged_images(const rewards::Judgements& judgements,
                            const std::vector<std::string>& axes,
                            const std::string& digest);
-// With each image and prompt embedded once; a line of progress.
-rewards::LvlmData embedded(const JudgedImages& judged, rewards::ClipEmbedder& clip);
+// Embeds each image and prompt once and shows progress.
+rewards::StudentData embedded(const JudgedImages& judged, rewards::ClipEmbedder& clip);
 
 }  // namespace tools

@@ -18,6 +18,7 @@
 #include "data/images/image_folder.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "rewards/clip/embedder.hpp"
+#include "rewards/clip/files.hpp"
 #include "rewards/social/preference_pairs.hpp"
 #include "rewards/social/train.hpp"
 #include "tools/cli/options.hpp"
@@ -31,7 +32,7 @@ using data::BadInput;
 namespace tools {
 namespace {
 
-struct Settings {
+struct SocialCommand {
   std::string log, output_dir, correction = "all";
   std::vector<std::string> exams;
   RewardSourceConfig sources;
@@ -43,30 +44,32 @@ struct Settings {
 
 constexpr std::array<const char*, 4> kCorrections = {"counts", "views", "position", "all"};
 
-void declare_curation(Options& options, Settings& s) {
+void declare_curation(Options& options, SocialCommand& s) {
   options.group("from the log to pairs");
   options.choice("correction", s.correction, {kCorrections.begin(), kCorrections.end()},
-                 "counts: of people; views: per view; position: per view of its position's worth; "
-                 "all: and of the popularity on show");
-  options.integer("min_users", s.curate.min_users, "who saw an image, for it to count", 1, 1000000);
+                 "counts: people; views: per view; position: views weighted by position; "
+                 "all: and by displayed popularity");
+  options.integer("min_users", s.curate.min_users, "an image counts when so many people saw it", 1,
+                  1000000);
   options.rare().number("max_positive_share", s.curate.max_positive_share,
                         "people who act on more of what they see are left out", 0, 1);
   options.rare().integer("min_views_of_user", s.curate.min_views_of_user,
-                         "from which that is judged", 1, 1000000);
+                         "views of a user from which that applies", 1, 1000000);
   options.rare().number("reuse_weight", s.curate.reuse_weight, "of a reuse; a like counts 1", 1,
                         1000);
   options.rare().number("min_ratio", s.curate.min_ratio, "of the two rates of a pair", 1, 1000);
   options.rare().number("min_deviations", s.curate.min_deviations, "of that ratio's logarithm", 0,
                         100);
-  options.integer("pairs_a_prompt", s.curate.pairs_a_prompt, "the surest ones", 1, 1000000);
+  options.integer("pairs_a_prompt", s.curate.pairs_a_prompt, "at most, the surest ones", 1,
+                  1000000);
 }
 
-void declare(Options& options, Settings& s) {
+void declare(Options& options, SocialCommand& s) {
   options.text("log", s.log,
                "JSONL: time, user, prompt, image, action, position (docs/rewards.md)");
   options.text("output_dir", s.output_dir, "folder for reward/, its report and the training state");
   options.text("clip", s.sources.clip, "CLIP folder to start from [embedded]");
-  options.list("exam", s.exams, "folder with survey.jsonl (and log.jsonl) to judge by; several");
+  options.list("exam", s.exams, "folder with survey.jsonl (and log.jsonl) to evaluate on; several");
   declare_curation(options, s);
   options.group("training");
   options.integer("epochs", s.epochs, "passes over the pairs", 1, 100000);
@@ -90,7 +93,7 @@ void declare(Options& options, Settings& s) {
   declare_progress(options, s.train.loop);
 }
 
-// Held out by the prompt itself, so that no prompt stands on both sides, whatever the log's order.
+// Held out by a hash of the prompt, so that no prompt is in both sets, whatever the log's order.
 bool held_out(const std::string& prompt, double share) {
   return std::stoull(data::sha256(prompt).substr(0, 8), nullptr, 16) < share * 4294967296.0;
 }
@@ -125,9 +128,9 @@ void print_curation(const rewards::SocialLog& log, const rewards::CuratedLog& cu
       log.events.size(), log.users.size(), static_cast<long long>(curated.users_left_out),
       static_cast<long long>(curated.repeats), log.images.size(),
       static_cast<long long>(curated.images_left_out), log.prompts.size(), curated.pairs.size());
-  std::printf("a view's worth at position 1, 2, ..:");
+  std::printf("weight of a view at position 1, 2, ..:");
   for (size_t i = 1; i <= 8; ++i) std::printf(" %.2f", curated.position_factor[i]);
-  std::printf("\na view's worth with 0, 1, 2-3, 4-7, .. earlier actions:");
+  std::printf("\nweight of a view with 0, 1, 2-3, 4-7, .. earlier actions:");
   for (size_t i = 0; i < 8; ++i) std::printf(" %.2f", curated.popularity_factor[i]);
   std::printf("\n");
   std::fflush(stdout);
@@ -142,7 +145,7 @@ void save(const fs::path& folder,
   data::write_file(folder / "reward.json", data::to_text(report, 2) + "\n");
 }
 
-nlohmann::ordered_json report_of(const Settings& s,
+nlohmann::ordered_json report_of(const SocialCommand& s,
                                  const rewards::SocialLog& log,
                                  const rewards::CuratedLog& curated,
                                  const rewards::TripletSet& set,
@@ -164,7 +167,7 @@ nlohmann::ordered_json report_of(const Settings& s,
           {"validation_accuracy", result.accuracy}};
 }
 
-void check(const Settings& s) {
+void check(const SocialCommand& s) {
   require_folder("train-reward social", "output_dir", s.output_dir);
   if (s.log.empty())
     throw BadInput(
@@ -175,10 +178,11 @@ void check(const Settings& s) {
 }
 
 int train_social_command(const std::vector<std::string>& arguments) {
-  Settings s;
-  Options options("train-reward social",
-                  "Finetunes a CLIP on what a community liked and reused, corrected for where and "
-                  "how popular it stood.");
+  SocialCommand s;
+  Options options(
+      "train-reward social",
+      "Finetunes a CLIP on what a community liked and reused, corrected for position and "
+      "popularity.");
   declare(options, s);
   if (!options.parse(arguments).proceed) return 0;
   check(s);
@@ -212,7 +216,7 @@ int train_social_command(const std::vector<std::string>& arguments) {
   save(output / "reward", result, tokenizer, report);
   for (const auto& exam : s.exams)
     report["exams"][fs::path(exam).filename().string()] =
-        social_exam(exam, output / "reward", sources, s.curate);
+        evaluate_social(exam, output / "reward", sources, s.curate);
   if (!s.exams.empty()) save(output / "reward", result, tokenizer, report);
   std::cout << "wrote " << (output / "reward").string() << "\n";
   return 0;

@@ -31,7 +31,7 @@ using Key = std::pair<std::string, std::string>;  // prompt, image
 
 struct Survey {
   std::vector<Key> a, b;
-  std::vector<int64_t> group;  // a number for each prompt
+  std::vector<int64_t> group;  // number of the prompt
   at::Tensor votes_a, votes_b;
 };
 
@@ -64,10 +64,10 @@ Survey read_survey(const fs::path& path) {
   return survey;
 }
 
-using Scores = std::map<Key, double>;
+using ImageScores = std::map<Key, double>;
 
-// The share of pairs that `scores` gets right, pair by pair.
-at::Tensor rights(const Survey& survey, const Scores& scores) {
+// Whether `scores` agrees with the majority, pair by pair. -> [N]
+at::Tensor rights(const Survey& survey, const ImageScores& scores) {
   std::vector<double> a, b;
   for (size_t i = 0; i < survey.a.size(); ++i) {
     const auto of = [&](const Key& key) {
@@ -81,9 +81,9 @@ at::Tensor rights(const Survey& survey, const Scores& scores) {
                                  survey.votes_a, survey.votes_b);
 }
 
-Scores scored(const rewards::Reward& reward, const Survey& survey, const fs::path& folder) {
+ImageScores scored(const rewards::Reward& reward, const Survey& survey, const fs::path& folder) {
   const at::NoGradGuard no_grad;
-  Scores scores;
+  ImageScores scores;
   for (const auto* side : {&survey.a, &survey.b}) {
     for (const Key& key : *side) {
       if (scores.count(key)) continue;
@@ -94,14 +94,14 @@ Scores scored(const rewards::Reward& reward, const Survey& survey, const fs::pat
   return scores;
 }
 
-// What the images' own log says of them: raw popularity, and the rate without its biases.
+// Adds the popularity of the images in their log and their curated rate.
 void add_log(const fs::path& folder,
              const rewards::CurateOptions& options,
-             std::vector<std::pair<std::string, Scores>>& all) {
+             std::vector<std::pair<std::string, ImageScores>>& all) {
   if (!fs::exists(folder / "log.jsonl")) return;
   const auto log = rewards::read_social_log(folder / "log.jsonl");
   const auto curated = rewards::curate(log, options);
-  Scores popularity, rate;
+  ImageScores popularity, rate;
   for (size_t i = 0; i < log.images.size(); ++i) {
     const Key key{log.prompts[static_cast<size_t>(log.images[i].prompt)],
                   log.images[i].file.lexically_relative(folder).string()};
@@ -112,10 +112,10 @@ void add_log(const fs::path& folder,
   all.emplace_back("curated_rate", rate);
 }
 
-// A simulated community's own appeal of each image: what nobody can exceed but by luck.
-void add_truth(const fs::path& folder, std::vector<std::pair<std::string, Scores>>& all) {
+// Adds a simulated community's true appeal of each image, an upper bound up to chance.
+void add_truth(const fs::path& folder, std::vector<std::pair<std::string, ImageScores>>& all) {
   if (!fs::exists(folder / "truth.jsonl")) return;
-  Scores appeal;
+  ImageScores appeal;
   std::istringstream lines(data::read_file(folder / "truth.jsonl"));
   for (std::string text; std::getline(lines, text);) {
     const auto line = data::parse_json_object(text, (folder / "truth.jsonl").string());
@@ -130,12 +130,12 @@ nlohmann::ordered_json to_json(const rewards::Interval& interval) {
 
 }  // namespace
 
-nlohmann::ordered_json social_exam(const fs::path& folder,
-                                   const fs::path& reward,
-                                   const rewards::RewardSources& sources,
-                                   const rewards::CurateOptions& options) {
+nlohmann::ordered_json evaluate_social(const fs::path& folder,
+                                       const fs::path& reward,
+                                       const rewards::RewardSources& sources,
+                                       const rewards::CurateOptions& options) {
   const Survey survey = read_survey(folder / "survey.jsonl");
-  std::vector<std::pair<std::string, Scores>> all;
+  std::vector<std::pair<std::string, ImageScores>> all;
   const auto clip = rewards::load_clip_embedder(reward, at::kCPU);
   all.emplace_back("social", scored(rewards::social_reward(clip), survey, folder));
   for (const auto* entry : {&rewards::kClipScoreEntry, &rewards::kAestheticEntry}) {

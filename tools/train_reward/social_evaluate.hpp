@@ -1,6 +1,6 @@
 #pragma once
 
-// A Social Reward judged by a survey: pairs of images that people saw side by side.
+// Evaluates a Social Reward on a survey: pairs of images that people saw side by side.
 
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
@@ -16,9 +16,9 @@ namespace tools {
 // there is a log.jsonl the images' popularity in it and their curated rate, agrees with the
 // majority (equal votes are skipped, equal scores count a half; 95 % intervals over prompts).
 // Throws BadInput for a damaged line.
-nlohmann::ordered_json social_exam(const std::filesystem::path& folder,
-                                   const std::filesystem::path& reward,
-                                   const rewards::RewardSources& sources,
-                                   const rewards::CurateOptions& curate);
+nlohmann::ordered_json evaluate_social(const std::filesystem::path& folder,
+                                       const std::filesystem::path& reward,
+                                       const rewards::RewardSources& sources,
+                                       const rewards::CurateOptions& curate);
 
 }  // namespace tools

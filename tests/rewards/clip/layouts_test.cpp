@@ -12,6 +12,8 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/torch_file.hpp"
+#include "rewards/clip/files.hpp"
+#include "rewards/clip/open.hpp"
 #include "rewards/scorers/aesthetic.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/gradient_check.hpp"

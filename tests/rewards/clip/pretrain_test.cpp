@@ -124,7 +124,7 @@ struct Tiny {
       data::train_bpe({"red red", "blue blue", "green green", "black black"}, 600, 6);
   rewards::ClipSource source;
   rewards::TrainClipOptions options;
-  std::vector<rewards::ExamSet> exams;
+  std::vector<rewards::EvaluationSet> exams;
 
   Tiny(const std::string& name, const std::string& optimizer) {
     source.draw = [](int64_t count, at::Generator& generator) {
@@ -190,7 +190,7 @@ TEST_P(TrainClip, ResumesBitForBit) {
   EXPECT_EQ(found.steps, 6);
   EXPECT_EQ(data::read_file(broken.options.loop.output_dir / "clip" / "model.safetensors"),
             data::read_file(whole.options.loop.output_dir / "clip" / "model.safetensors"));
-  EXPECT_EQ(found.exams[0].image_to_text, expected.exams[0].image_to_text);
+  EXPECT_EQ(found.retrieval[0].image_to_text, expected.retrieval[0].image_to_text);
 }
 
 INSTANTIATE_TEST_SUITE_P(Optimizers, TrainClip, testing::Values("adamw", "muon"));
@@ -202,8 +202,8 @@ TEST(TrainClipRun, LearnsToTellColoursApart) {
   tiny.options.loop.validation_steps = tiny.options.loop.checkpointing_steps = 1000;
   tiny.options.loop.ema_decay = 0.5;
   const auto result = tiny.run();
-  EXPECT_EQ(result.exams[0].image_to_text, 1.0);
-  EXPECT_EQ(result.exams[0].text_to_image, 1.0);
+  EXPECT_EQ(result.retrieval[0].image_to_text, 1.0);
+  EXPECT_EQ(result.retrieval[0].text_to_image, 1.0);
   EXPECT_LE(result.clip.logit_scale.item<double>(), std::log(100.0) + 1e-6);
   EXPECT_TRUE(fs::exists(tiny.options.loop.output_dir / "text_encoder" / "model.safetensors"));
 }

@@ -8,9 +8,10 @@
 #include <filesystem>
 
 #include "data/base/files.hpp"
+#include "rewards/judge_student/files.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_lvlm.hpp"
+#include "tests/support/tiny_student.hpp"
 
 namespace {
 
@@ -18,7 +19,7 @@ namespace fs = std::filesystem;
 using rewards::Bins;
 
 fs::path folder() {
-  return fs::path(testing::TempDir()) / ("laurel_lvlm" + std::to_string(getpid()));
+  return fs::path(testing::TempDir()) / ("laurel_student" + std::to_string(getpid()));
 }
 
 TEST(Bins, ByHand) {
@@ -84,82 +85,84 @@ TEST(MergeOrders, AveragesAndDropsWhatDependsOnTheOrder) {
   EXPECT_NEAR(merged.pairs[1].axes.at("o"), 0.3, 1e-12);
 }
 
-TEST(Lvlm, FeaturesByHandAndBlindness) {
-  rewards::LvlmConfig config = tiny_lvlm_config();
+TEST(JudgeStudent, FeaturesByHandAndBlindness) {
+  rewards::StudentConfig config = tiny_student_config();
   config.embedding = 2;
   const double r = std::sqrt(2.0);
   const at::Tensor i = at::tensor({0.6, 0.8}).view({1, 2}), t = at::tensor({1.0, 0.0}).view({1, 2});
   const at::Tensor expected =
       at::tensor({0.6 * r, 0.8 * r, r, 0.0, 1.2, 0.0, 0.4 * r, 0.8 * r, 0.6 * r}).view({1, 9});
-  EXPECT_TRUE(at::allclose(rewards::lvlm_features(config, i, t), expected));
+  EXPECT_TRUE(at::allclose(rewards::student_features(config, i, t), expected));
   config.blind_to = "prompt";
   EXPECT_TRUE(
-      at::equal(rewards::lvlm_features(config, i, t), rewards::lvlm_features(config, i, -t)));
+      at::equal(rewards::student_features(config, i, t), rewards::student_features(config, i, -t)));
   config.blind_to = "image";
   EXPECT_TRUE(
-      at::equal(rewards::lvlm_features(config, i, t), rewards::lvlm_features(config, -i, t)));
-  EXPECT_THROW(rewards::lvlm_features(config, i, at::ones({2, 2})), c10::Error);
+      at::equal(rewards::student_features(config, i, t), rewards::student_features(config, -i, t)));
+  EXPECT_THROW(rewards::student_features(config, i, at::ones({2, 2})), c10::Error);
 }
 
-TEST(Lvlm, MomentsByHand) {
+TEST(JudgeStudent, MomentsByHand) {
   // Even between the outermost bins: mean a half, variance a quarter.
   const at::Tensor logits = at::tensor({5.0, -90.0, -90.0, -90.0, 5.0}).view({1, 1, 1, 5});
-  const auto moments = rewards::lvlm_moments(logits, at::ones({1}));
+  const auto moments = rewards::student_moments(logits, at::ones({1}));
   EXPECT_NEAR(moments.mean.item<double>(), 0.5, 1e-6);
   EXPECT_NEAR(moments.variance.item<double>(), 0.25 + 1e-4, 1e-6);
 }
 
-TEST(Lvlm, BetterProbabilityByHand) {
+TEST(JudgeStudent, BetterProbabilityByHand) {
   // Two deviations: Phi(2)
   EXPECT_NEAR(rewards::better_probability(at::full({1}, 0.4), at::full({1}, 0.04)).item<double>(),
               0.97725, 1e-5);
   EXPECT_EQ(rewards::better_probability(at::zeros({1}), at::ones({1})).item<double>(), 0.5);
 }
 
-TEST(Lvlm, PreferenceIsTurnedRound) {
+TEST(JudgeStudent, PreferenceIsTurnedRound) {
   auto generator = at::detail::createCPUGenerator(1);
-  const auto w = rewards::make_lvlm(tiny_lvlm_config(), generator);
+  const auto w = rewards::make_student(tiny_student_config(), generator);
   const auto of = [&] {
-    return rewards::lvlm_scores(w, unit(at::randn({5, 6}, generator)),
-                                unit(at::randn({5, 6}, generator)));
+    return rewards::student_scores(w, unit(at::randn({5, 6}, generator)),
+                                   unit(at::randn({5, 6}, generator)));
   };
   const auto a = of(), b = of();
-  const at::Tensor there = rewards::lvlm_preference(a, b), back = rewards::lvlm_preference(b, a);
+  const at::Tensor there = rewards::student_preference(a, b),
+                   back = rewards::student_preference(b, a);
   EXPECT_TRUE(at::allclose(there, 1 - back, 0, 1e-6));
   EXPECT_TRUE(at::equal(there.gt(0.5), back.lt(0.5)));
   EXPECT_EQ(a.score.sizes(), (at::IntArrayRef{5}));
   auto plain = w;
   plain.config.kappa = 0;
   const at::Tensor i = unit(at::randn({3, 6}, generator)), t = unit(at::randn({3, 6}, generator));
-  EXPECT_TRUE((rewards::lvlm_scores(w, i, t).score < rewards::lvlm_scores(plain, i, t).score)
+  EXPECT_TRUE((rewards::student_scores(w, i, t).score < rewards::student_scores(plain, i, t).score)
                   .all()
                   .item<bool>());
 }
 
-TEST(Lvlm, ScoreIsDifferentiableInTheImage) {
+TEST(JudgeStudent, ScoreIsDifferentiableInTheImage) {
   auto generator = at::detail::createCPUGenerator(2);
-  auto w = rewards::make_lvlm(tiny_lvlm_config(), generator);
+  auto w = rewards::make_student(tiny_student_config(), generator);
   rewards::for_each_tensor(
       w, "", [](const std::string&, at::Tensor& tensor) { tensor = tensor.to(at::kDouble); });
   const at::Tensor text = unit(at::randn({2, 6}, generator, at::kDouble));
-  EXPECT_LE(
-      gradient_error(
-          [&](const at::Tensor& x) { return rewards::lvlm_scores(w, unit(x), text).score.sum(); },
-          at::randn({2, 6}, generator, at::kDouble)),
-      1e-5);
+  EXPECT_LE(gradient_error(
+                [&](const at::Tensor& x) {
+                  return rewards::student_scores(w, unit(x), text).score.sum();
+                },
+                at::randn({2, 6}, generator, at::kDouble)),
+            1e-5);
 }
 
-TEST(Lvlm, IsReadBackAndRefusesWhatDoesNotFit) {
+TEST(JudgeStudent, IsReadBackAndRefusesWhatDoesNotFit) {
   auto generator = at::detail::createCPUGenerator(3);
-  const auto w = rewards::make_lvlm(tiny_lvlm_config(), generator);
-  rewards::save_lvlm(folder() / "student", w, at::kFloat);
-  const auto read = rewards::load_lvlm(folder() / "student");
+  const auto w = rewards::make_student(tiny_student_config(), generator);
+  rewards::save_student(folder() / "student", w, at::kFloat);
+  const auto read = rewards::load_student(folder() / "student");
   const at::Tensor i = unit(at::randn({3, 6}, generator)), t = unit(at::randn({3, 6}, generator));
   EXPECT_TRUE(
-      at::equal(rewards::lvlm_scores(read, i, t).score, rewards::lvlm_scores(w, i, t).score));
+      at::equal(rewards::student_scores(read, i, t).score, rewards::student_scores(w, i, t).score));
   EXPECT_EQ(read.config.axes, w.config.axes);
   data::write_file(folder() / "other" / "reward.json", R"({"kind":"social"})");
-  EXPECT_NE(refusal([] { rewards::load_lvlm(folder() / "other"); }).find("reward.json"),
+  EXPECT_NE(refusal([] { rewards::load_student(folder() / "other"); }).find("reward.json"),
             std::string::npos);
 }
 

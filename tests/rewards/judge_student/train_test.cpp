@@ -7,20 +7,21 @@
 #include <filesystem>
 
 #include "data/train/epoch_order.hpp"
+#include "rewards/judge_student/calibrate.hpp"
 #include "rewards/judge_student/evaluate.hpp"
 #include "rewards/judge_student/loss.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_clip.hpp"
-#include "tests/support/tiny_lvlm.hpp"
+#include "tests/support/tiny_student.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-rewards::LvlmTraining training_in(const std::string& name) {
-  rewards::LvlmTraining options;
+rewards::StudentTraining training_in(const std::string& name) {
+  rewards::StudentTraining options;
   options.loop.output_dir =
-      fs::path(testing::TempDir()) / ("laurel_lvlm_" + name + std::to_string(getpid()));
+      fs::path(testing::TempDir()) / ("laurel_student_" + name + std::to_string(getpid()));
   fs::remove_all(options.loop.output_dir);
   options.loop.train_batch_size = 64;
   options.loop.learning_rate = 3e-3;
@@ -40,7 +41,7 @@ TEST(EpochOrder, IsAPermutationOfSeedAndEpoch) {
   EXPECT_EQ(train::epoch_order(1, 2, 0).size(0), 0);
 }
 
-TEST(LvlmLoss, ByHand) {
+TEST(StudentLoss, ByHand) {
   const at::Tensor logits = at::zeros({1, 1, 1, 5}), known = at::ones({1, 1}),
                    weight = at::ones({1, 1});
   const at::Tensor even = at::full({1, 1, 5}, 0.2);
@@ -77,9 +78,9 @@ TEST(Auc, ByHand) {
 
 // Prompts and images on a sphere; alignment is their cosine, brought to [0, 1]; the overall
 // preference follows it. Ten images a prompt, of the prompts from `from` on.
-rewards::LvlmData cosines(int64_t from, int64_t prompts) {
+rewards::StudentData cosines(int64_t from, int64_t prompts) {
   auto generator = at::detail::createCPUGenerator(5);
-  rewards::LvlmData data;
+  rewards::StudentData data;
   const int64_t count = 10 * prompts;
   data.images = unit(at::randn({600, 6}, generator)).slice(0, 10 * from, 10 * from + count);
   data.texts = unit(at::randn({60, 6}, generator)).slice(0, from, from + prompts);
@@ -104,15 +105,15 @@ rewards::LvlmData cosines(int64_t from, int64_t prompts) {
   return data;
 }
 
-TEST(TrainLvlm, FollowsAJudgeAndTheBlindDoNot) {
+TEST(TrainStudent, FollowsAJudgeAndTheBlindDoNot) {
   const auto seen = cosines(0, 48), held = cosines(48, 12);
   const auto exam_of = [&](const std::string& blind) {
-    auto config = tiny_lvlm_config();
+    auto config = tiny_student_config();
     config.blind_to = blind;
-    auto student = rewards::train_lvlm(config, seen, training_in("follows" + blind), silent);
+    auto student = rewards::train_student(config, seen, training_in("follows" + blind), silent);
     rewards::calibrate(student, held);
     auto generator = at::detail::createCPUGenerator(1);
-    return rewards::lvlm_exam(student, held, 0, generator);
+    return rewards::evaluate_student(student, held, 0, generator);
   };
   const auto full = exam_of("");
   EXPECT_GT(full[0].agreement.spearman, 0.85);
@@ -125,13 +126,13 @@ TEST(TrainLvlm, FollowsAJudgeAndTheBlindDoNot) {
   EXPECT_LT(exam_of("image")[0].agreement.spearman, 0.5);
 }
 
-TEST(TrainLvlm, SameSeedSameStudent) {
+TEST(TrainStudent, SameSeedSameStudent) {
   const auto data = cosines(0, 12);
   const auto train = [&](int64_t seed) {
     auto options = training_in("seed");
     options.epochs = 1;
     options.loop.seed = seed;
-    return rewards::train_lvlm(tiny_lvlm_config(), data, options, silent)
+    return rewards::train_student(tiny_student_config(), data, options, silent)
         .members[2]
         .heads[1]
         .weight;
@@ -144,10 +145,7 @@ TEST(TrainLvlm, SameSeedSameStudent) {
 struct Colours {
   TinyClip tiny = tiny_clip();
   at::Tensor images = two_colours();
-  rewards::LvlmSources sources{
-      .images = [images = images](const at::Tensor& rows) { return images.index_select(0, rows); },
-      .prompts = {"a red circle", "a blue square"}};
-  rewards::LvlmData data{};
+  rewards::StudentData data{};
 };
 Colours colours() {
   Colours problem;
@@ -167,16 +165,21 @@ Colours colours() {
   return problem;
 }
 
-rewards::TunedLvlm tuned(const Colours& problem,
-                         const rewards::LvlmTraining& options,
-                         const std::function<void(const std::string&)>& print = silent) {
+rewards::TunedStudent tuned(const Colours& problem,
+                            const rewards::StudentTraining& options,
+                            const std::function<void(const std::string&)>& print = silent) {
   auto generator = at::detail::createCPUGenerator(3);
-  return rewards::tune_lvlm(rewards::make_lvlm(tiny_lvlm_config(), generator), problem.tiny.clip,
-                            problem.tiny.tokenizer, problem.sources, {.vision = 1, .text = 0},
-                            problem.data, options, print);
+  const rewards::StudentTower tower{
+      .clip = problem.tiny.clip,
+      .tokenizer = problem.tiny.tokenizer,
+      .images = [&](const at::Tensor& rows) { return problem.images.index_select(0, rows); },
+      .prompts = {"a red circle", "a blue square"},
+      .layers = {.vision = 1, .text = 0}};
+  return rewards::tune_student(rewards::make_student(tiny_student_config(), generator), tower,
+                               problem.data, options, print);
 }
 
-TEST(TuneLvlm, ChangesTheChosenLayersOnlyAndLearns) {
+TEST(TuneStudent, ChangesTheChosenLayersOnlyAndLearns) {
   const Colours problem = colours();
   auto options = training_in("tune");
   options.epochs = 40;
@@ -191,13 +194,13 @@ TEST(TuneLvlm, ChangesTheChosenLayersOnlyAndLearns) {
   }
   const at::NoGradGuard no_grad;
   const auto score =
-      rewards::lvlm_scores(result.student, rewards::image_features(result.clip, problem.images),
-                           unit(at::ones({40, 6})));
+      rewards::student_scores(result.student, rewards::image_features(result.clip, problem.images),
+                              unit(at::ones({40, 6})));
   EXPECT_GT((score.score.slice(0, 0, 20).min() - score.score.slice(0, 20).max()).item<double>(),
             0.2);
 }
 
-TEST(TuneLvlm, ResumedEqualsUninterrupted) {
+TEST(TuneStudent, ResumedEqualsUninterrupted) {
   const Colours problem = colours();
   auto options = training_in("whole");
   options.epochs = 10;

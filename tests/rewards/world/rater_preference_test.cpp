@@ -23,9 +23,9 @@ at::Tensor square_on(
 
 double value(const at::Tensor& x) { return x.item<double>(); }
 
-TEST(Taste, PartsByHand) {
+TEST(RaterPreference, PartsByHand) {
   // Black, 16 x 16, in the middle of white; distance sqrt(3) > 1.2, no colour.
-  const auto parts = rewards::taste_parts(square_on({1, 1, 1}, {0, 0, 0}, 16, 32, 32));
+  const auto parts = rewards::preference_parts(square_on({1, 1, 1}, {0, 0, 0}, 16, 32, 32));
   EXPECT_NEAR(value(parts.ground), 0.75 + 0.25 * 0.5, 1e-5);
   EXPECT_NEAR(value(parts.balance), 1, 1e-3);
   EXPECT_NEAR(value(parts.size), 256.0 / 4096 / 0.2, 2e-3);
@@ -33,13 +33,16 @@ TEST(Taste, PartsByHand) {
   EXPECT_NEAR(value(parts.saturation), 0, 2e-3);
   EXPECT_NEAR(value(parts.clarity), 1, 1e-5);
   // Warm ground: 0.5 + 2.5 (0.9 - 0.8) = 0.75.
-  const auto warm = rewards::taste_parts(square_on({0.9, 0.9, 0.8}, {0.9, 0.1, 0.1}, 16, 32, 32));
+  const auto warm =
+      rewards::preference_parts(square_on({0.9, 0.9, 0.8}, {0.9, 0.1, 0.1}, 16, 32, 32));
   EXPECT_NEAR(value(warm.ground), 0.75 * (0.886 * 0.9 + 0.114 * 0.8) + 0.25 * 0.75, 1e-5);
   EXPECT_NEAR(value(warm.saturation), 0.8, 2e-2);
 }
 
-TEST(Taste, EachPartLikesWhatItNames) {
-  const auto score = [](const at::Tensor& image) { return value(rewards::taste(image)); };
+TEST(RaterPreference, EachPartLikesWhatItNames) {
+  const auto score = [](const at::Tensor& image) {
+    return value(rewards::rater_preference(image));
+  };
   const double base = score(square_on({0.6, 0.6, 0.6}, {0.1, 0.2, 0.9}, 16, 22, 32));
   EXPECT_GT(score(square_on({0.7, 0.65, 0.6}, {0.1, 0.2, 0.9}, 16, 22, 32)), base);  // warmer
   EXPECT_GT(score(square_on({0.6, 0.6, 0.6}, {0.1, 0.2, 0.9}, 22, 22, 32)), base);   // larger
@@ -51,21 +54,21 @@ TEST(Taste, EachPartLikesWhatItNames) {
             score(at::avg_pool2d(at::replication_pad2d(sharp, {3, 3, 3, 3}), 7, 1)));  // blurred
 }
 
-TEST(Taste, AnEmptyPictureHasTheGroundAlone) {
+TEST(RaterPreference, AnEmptyPictureHasTheGroundAlone) {
   const auto white = at::ones({1, 3, 64, 64});
-  EXPECT_NEAR(value(rewards::taste(white)), 1 + 9 * 0.35 * 0.875, 1e-4);
+  EXPECT_NEAR(value(rewards::rater_preference(white)), 1 + 9 * 0.35 * 0.875, 1e-4);
 }
 
-TEST(Taste, StaysOnItsScaleAndDoesNotDependOnTheBatch) {
+TEST(RaterPreference, StaysOnItsScaleAndDoesNotDependOnTheBatch) {
   auto generator = at::detail::createCPUGenerator(3);
   const auto noise = at::rand({3, 3, 64, 64}, generator);
   const auto scenes = world::random_batch(16, world::Split::kSeen, generator).images;
-  const auto all = rewards::taste(at::cat({noise, scenes}));
+  const auto all = rewards::rater_preference(at::cat({noise, scenes}));
   EXPECT_GE(all.min().item<double>(), 1);
   EXPECT_LE(all.max().item<double>(), 10);
   EXPECT_GT(all.slice(0, 3).std().item<double>(), 0.5);  // scenes differ
-  EXPECT_TRUE(at::allclose(rewards::taste(scenes.slice(0, 4, 5)), all.slice(0, 7, 8)));
-  EXPECT_THROW(rewards::taste(at::zeros({3, 64, 64})), c10::Error);
+  EXPECT_TRUE(at::allclose(rewards::rater_preference(scenes.slice(0, 4, 5)), all.slice(0, 7, 8)));
+  EXPECT_THROW(rewards::rater_preference(at::zeros({3, 64, 64})), c10::Error);
 }
 
 TEST(SimulatedRatings, WithoutBiasOrNoiseAreTheRoundedTaste) {

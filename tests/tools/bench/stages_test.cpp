@@ -9,6 +9,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "rewards/clip/files.hpp"
 #include "tools/bench/command.hpp"
 #include "tools/bench/measure.hpp"
 #include "tools/bench/random_model.hpp"

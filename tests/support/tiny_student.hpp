@@ -8,7 +8,7 @@
 
 inline at::Tensor unit(const at::Tensor& x) { return x / x.norm(2, {-1}, true); }
 
-inline rewards::LvlmConfig tiny_lvlm_config() {
+inline rewards::StudentConfig tiny_student_config() {
   return {.axes = {"alignment", "overall"},
           .embedding = 6,
           .hidden = 24,
