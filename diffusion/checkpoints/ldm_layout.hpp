@@ -10,7 +10,7 @@
 #include <string>
 
 #include "data/weights/tensor_map.hpp"
-#include "diffusion/lora/names.hpp"
+#include "diffusion/naming/part_names.hpp"
 
 namespace diffusion {
 

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "data/weights/tensor_map.hpp"
-#include "diffusion/lora/names.hpp"
+#include "diffusion/naming/part_names.hpp"
 #include "diffusion/networks/unet/unet.hpp"
 
 namespace diffusion {

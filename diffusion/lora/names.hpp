@@ -5,13 +5,9 @@
 #include <cstdint>
 #include <string>
 
-namespace diffusion {
+#include "diffusion/naming/part_names.hpp"
 
-// The model that a change belongs to.
-inline constexpr const char* kUnetPart = "unet";
-inline constexpr const char* kVaePart = "vae";
-inline constexpr const char* kTextPart = "text_encoder";
-inline constexpr const char* kText2Part = "text_encoder_2";
+namespace diffusion {
 
 struct LoraName {
   std::string part;    // kUnetPart, kTextPart or kText2Part

@@ -1,0 +1,11 @@
+#pragma once
+
+namespace diffusion {
+
+// The parts of a checkpoint, named as their folders in diffusers' layout.
+inline constexpr const char* kUnetPart = "unet";
+inline constexpr const char* kVaePart = "vae";
+inline constexpr const char* kTextPart = "text_encoder";
+inline constexpr const char* kText2Part = "text_encoder_2";
+
+}  // namespace diffusion
