@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/weight_files.hpp"
+#include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/checkpoints/identify.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"
 #include "diffusion/checkpoints/ldm_hints.hpp"

@@ -1,7 +1,6 @@
 #pragma once
 
-// A Stable Diffusion checkpoint (1, 2, XL, an LCM of one, InstructPix2Pix) in diffusers' folder
-// layout.
+// A diffusion model: text encoders, network, VAE and schedule.
 
 #include <ATen/core/Tensor.h>
 
@@ -13,7 +12,6 @@
 
 #include "data/nn/clip_text.hpp"
 #include "data/text/clip_tokenizer.hpp"
-#include "diffusion/checkpoints/model_index.hpp"
 #include "diffusion/networks/unet/unet.hpp"
 #include "diffusion/networks/vae/vae.hpp"
 #include "diffusion/pipeline/guidance.hpp"
@@ -44,26 +42,6 @@ bool is_xl(const Pipeline& pipeline);
 bool edits_images(const Pipeline& pipeline);
 // The guidance scale is an input of the UNet, as in an LCM: no double batch.
 bool embeds_guidance(const UNet& unet);
-
-// <folder>/{model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/}, SDXL also
-// {text_encoder_2/, tokenizer_2/}; .fp16 variants of weights accepted. Throws BadInput: when the
-// path is something else it says what, and what was expected; when parts are missing or do not fit
-// together it names them.
-Pipeline load_pipeline(const std::filesystem::path& folder);
-// Throws BadInput when the parts are not of one family or their sizes differ; `source` is named.
-void check_fit(const Pipeline& pipeline, const std::string& source);
-
-// The same without the UNet: all that pretraining one needs. Folders of their own; "" for
-// text_encoder's tokenizer means the folder "tokenizer" beside it.
-struct PipelineParts {
-  std::filesystem::path vae, text_encoder, tokenizer;
-};
-Pipeline load_parts(const PipelineParts& parts);
-
-// Writes such a folder. `dtype` of all weights: at::kHalf or at::kFloat.
-void save_pipeline(const std::filesystem::path& folder,
-                   const Pipeline& pipeline,
-                   at::ScalarType dtype);
 
 // How prompts are read. `weighting`: as A1111 does (diffusion/text/prompt_weighting.hpp), the rows
 // of every chunk one after the other, so L is a multiple of the encoder's length; an empty chunk

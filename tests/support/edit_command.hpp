@@ -10,6 +10,7 @@
 
 #include "data/base/error.hpp"
 #include "data/images/image_io.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/edit_task.hpp"
 
 namespace tests {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "data/base/error.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "rewards/clip/files.hpp"
 
 namespace bench {

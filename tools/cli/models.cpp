@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/hub_cache.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/checkpoints/single_file.hpp"
 
 namespace fs = std::filesystem;

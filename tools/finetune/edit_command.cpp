@@ -11,6 +11,8 @@
 
 #include "data/base/error.hpp"
 #include "data/images/image_folder.hpp"
+#include "diffusion/checkpoints/check_fit.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/edit/edit.hpp"
 #include "rewards/registry/registry.hpp"

@@ -10,6 +10,7 @@
 #include "data/base/error.hpp"
 #include "data/text/prompt_file.hpp"
 #include "data/world/caption.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
 #include "finetune/policy/epoch.hpp"
 #include "rewards/clip/files.hpp"

@@ -10,6 +10,7 @@
 #include "data/base/files.hpp"
 #include "data/images/image_folder.hpp"
 #include "data/world/scene.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "finetune/pretrain/unet.hpp"
 #include "tools/cli/captioned_data.hpp"
 #include "tools/cli/options.hpp"

@@ -7,6 +7,7 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/checkpoints/single_file.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
 

@@ -9,6 +9,7 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"
 #include "diffusion/checkpoints/save_in_source_format.hpp"
 #include "diffusion/checkpoints/traits.hpp"

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "data/weights/safetensors.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/lora/read.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"

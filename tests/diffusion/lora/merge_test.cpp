@@ -10,6 +10,7 @@
 
 #include "data/base/error.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/lora/checkpoint_parts.hpp"
 #include "diffusion/lora/write.hpp"
 #include "tests/support/refusal.hpp"

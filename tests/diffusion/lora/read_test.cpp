@@ -9,6 +9,7 @@
 
 #include "data/base/error.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/tiny_pipeline.hpp"

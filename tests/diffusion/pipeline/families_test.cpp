@@ -9,6 +9,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/checkpoints/single_file.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"

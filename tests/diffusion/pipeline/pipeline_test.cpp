@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
 namespace {

@@ -9,6 +9,7 @@
 #include "data/base/json.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
 #include "tests/support/refusal.hpp"

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "data/weights/safetensors.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "finetune/pretrain/unet_evaluate.hpp"
 
 namespace {

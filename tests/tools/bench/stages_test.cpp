@@ -9,6 +9,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "rewards/clip/files.hpp"
 #include "tools/bench/command.hpp"
 #include "tools/bench/measure.hpp"

@@ -12,6 +12,7 @@
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/system/http.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "finetune/run/run_folder.hpp"
 #include "tests/support/rank_processes.hpp"
 #include "tests/support/tiny_run.hpp"

@@ -12,6 +12,7 @@
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "data/images/png_text.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/edit_command.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/edit/batch_file.hpp"

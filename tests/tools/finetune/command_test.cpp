@@ -9,6 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 #include "tools/finetune/policy_options.hpp"
 #include "tools/finetune/task.hpp"

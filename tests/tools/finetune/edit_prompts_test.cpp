@@ -12,6 +12,7 @@
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/world/edit_sample.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/edit_task.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/world/edits.hpp"

@@ -1,0 +1,104 @@
+#include "diffusion/checkpoints/check_fit.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "data/base/error.hpp"
+#include "diffusion/checkpoints/model_index.hpp"
+
+using data::BadInput;
+
+namespace diffusion {
+namespace {
+
+// Throws BadInput "<source>: <what> ...".
+[[noreturn]] void refuse(const std::string& source, const std::string& what) {
+  throw BadInput(source + ": " + what + "; they are of different checkpoints");
+}
+
+void check_text_width(const Pipeline& pipeline, const std::string& source) {
+  int64_t text_width = pipeline.text_encoder.token_embedding.size(1);
+  if (pipeline.text_encoder_2) text_width += pipeline.text_encoder_2->token_embedding.size(1);
+  const int64_t expected = pipeline.unet.config.cross_attention_dim;
+  if (expected == text_width) return;
+  refuse(source, "the unet's cross_attention_dim is " + std::to_string(expected) +
+                     ", the hidden_size of the text " +
+                     (pipeline.text_encoder_2 ? "encoders together is " : "encoder is ") +
+                     std::to_string(text_width));
+}
+
+void check_vocabulary(const data::Tokenizer& tokenizer,
+                      const nn::ClipText& encoder,
+                      const std::string& source) {
+  auto ids = static_cast<int64_t>(tokenizer.vocab.size());
+  for (const auto& token : tokenizer.added) ids = std::max(ids, token.id + token.count);
+  const int64_t rows = encoder.token_embedding.size(0);
+  if (ids <= rows) return;
+  refuse(source, "the tokenizer's words take " + std::to_string(ids) +
+                     " ids, the text encoder's vocab_size is " + std::to_string(rows));
+}
+
+void check_channels(const Pipeline& pipeline, const std::string& source) {
+  const UNetConfig& unet = pipeline.unet.config;
+  const int64_t latent = pipeline.vae.config.latent_channels;
+  if (unet.out_channels == latent && (unet.in_channels == latent || edits_images(pipeline))) return;
+  refuse(source, "the unet's in_channels and out_channels are " + std::to_string(unet.in_channels) +
+                     " and " + std::to_string(unet.out_channels) + ", the vae's latent_channels " +
+                     std::to_string(latent));
+}
+
+// SDXL's second encoder and what the UNet reads of it.
+void check_second_encoder(const Pipeline& pipeline, const std::string& source) {
+  const UNetConfig& unet = pipeline.unet.config;
+  const nn::ClipText& second = *pipeline.text_encoder_2;
+  if (!second.text_projection.weight.defined())
+    throw BadInput(source + ": text_encoder_2: expected text_projection.weight, found none; " +
+                   "expected a CLIPTextModelWithProjection");
+  check_vocabulary(*pipeline.tokenizer_2, second, source);
+  const int64_t pooled = second.text_projection.weight.size(0);
+  const int64_t read =
+      unet.projection_class_embeddings_input_dim - kTimeIds * unet.addition_time_embed_dim;
+  if (pooled != read) {
+    refuse(source, "the unet reads " + std::to_string(read) +
+                       " pooled values of the text, text_encoder_2 projects to " +
+                       std::to_string(pooled));
+  }
+  if (pipeline.tokenizer.max_length != pipeline.tokenizer_2->max_length) {
+    refuse(source, "tokenizer and tokenizer_2 make " +
+                       std::to_string(pipeline.tokenizer.max_length) + " and " +
+                       std::to_string(pipeline.tokenizer_2->max_length) + " ids of a prompt");
+  }
+}
+
+// The UNet has what the class in model_index.json says.
+void check_family(const Pipeline& pipeline, const std::string& source) {
+  const ModelClass& kind = model_class(pipeline.class_name, source);
+  const auto check = [&](bool expected, bool found, const std::string& what) {
+    if (expected == found) return;
+    throw BadInput(source + ": a " + kind.name + " has a unet " +
+                   (expected ? "with " : "without ") + what + ", found one " +
+                   (found ? "with" : "without") +
+                   "; model_index.json and the unet are of different families");
+  };
+  const UNetConfig& unet = pipeline.unet.config;
+  check(kind.xl, unet.addition_time_embed_dim > 0,
+        "addition_embed_type text_time (Stable Diffusion XL)");
+  check(kind.edits, edits_images(pipeline),
+        std::to_string(2 * pipeline.vae.config.latent_channels) +
+            " in_channels (InstructPix2Pix's source image)");
+  if (kind.embeds_guidance)
+    check(true, embeds_guidance(pipeline.unet), "time_cond_proj_dim (LCM's guidance)");
+}
+
+}  // namespace
+
+void check_fit(const Pipeline& pipeline, const std::string& source) {
+  check_channels(pipeline, source);
+  check_family(pipeline, source);
+  check_text_width(pipeline, source);
+  check_vocabulary(pipeline.tokenizer, pipeline.text_encoder, source);
+  if (pipeline.text_encoder_2) check_second_encoder(pipeline, source);
+}
+
+}  // namespace diffusion
