@@ -107,24 +107,21 @@ at::Tensor source_latents(const Pipeline& pipeline,
   return vae_encode(pipeline.vae, sources_of(batch).to(device) * 2 - 1).mean;
 }
 
-DenoiserConditions conditions_of(const Pipeline& pipeline,
-                                 const std::vector<ImageRequest>& batch,
-                                 const GenerateOptions& options,
-                                 at::IntArrayRef pixels) {
+Conditioning conditions_of(const Pipeline& pipeline,
+                           const std::vector<ImageRequest>& batch,
+                           const GenerateOptions& options,
+                           at::IntArrayRef pixels) {
   const at::Device device = pipeline.unet.conv_in.weight.device();
   const TextOptions text = text_options(pipeline, batch, options);
-  DenoiserConditions conditions;
+  Conditioning conditions;
   conditions.text =
       to_device(encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), text), device);
   if (guidance_batch(pipeline.unet.config, options.guidance) != GuidanceBatch::kPrompt) {
     conditions.negative = to_device(
         encode_negatives(pipeline, texts_of(batch, &ImageRequest::negative_prompt), text), device);
   }
-  if (is_xl(pipeline)) {
-    conditions.time_ids = time_ids(options.sizes, pixels[0], pixels[1])
-                              .expand({static_cast<int64_t>(batch.size()), kTimeIds})
-                              .to(device);
-  }
+  if (is_xl(pipeline))
+    conditions.time_ids = time_ids(options.sizes, pixels[0], pixels[1]).to(device);
   if (edits_images(pipeline)) conditions.image_latents = source_latents(pipeline, batch, pixels);
   if (reads_reward(pipeline.unet.config.reward)) {
     conditions.reward = reward_condition(pipeline, requests_of(batch, &ImageRequest::reward));
@@ -151,7 +148,7 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
   const int64_t factor = vae_factor(pipeline.vae.config);
   auto generators = image_generators(seeds_of(batch));
   const at::Tensor initial = initial_noise(batch, generators, shape);  // [B, C, h, w]
-  const DenoiserConditions conditions =
+  const Conditioning conditions =
       conditions_of(pipeline, batch, options, {shape[1] * factor, shape[2] * factor});
   Denoiser denoiser = guided_denoiser(pipeline.unet, conditions, options.guidance,
                                       recorder_for(pipeline, batch.size(), options.guidance));
@@ -192,47 +189,6 @@ std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int6
                          " pixels, found " + std::to_string(columns) + "x" + std::to_string(rows));
   }
   return {pipeline.vae.config.latent_channels, rows / factor, columns / factor};
-}
-
-Denoiser guided_denoiser(const UNet& unet,
-                         const DenoiserConditions& conditions,
-                         const GuidanceOptions& guidance,
-                         const Recorder& recorder) {
-  const GuidanceBatch branches = guidance_batch(unet.config, guidance);
-  const int64_t count = branch_count(branches);
-  const int64_t rows = count * conditions.text.hidden.size(0);
-  const auto in_all = [&](const at::Tensor& x) {  // the same in every branch
-    return x.defined() ? x.repeat({count, 1}) : x;
-  };
-  BranchInputs inputs;
-  inputs.branches = branches;
-  inputs.keys =
-      context_keys(unet, branch_rows(branches, conditions.text.hidden, conditions.negative.hidden));
-  if (conditions.text.pooled.defined()) {
-    inputs.added.text_embeds =
-        branch_rows(branches, conditions.text.pooled, conditions.negative.pooled);
-  }
-  inputs.added.time_ids = in_all(conditions.time_ids);
-  if (embeds_guidance(unet)) {
-    const at::Tensor w = at::full({rows}, guidance.scale - 1, conditions.text.hidden.options());
-    inputs.added.timestep_cond = guidance_embedding(w, unet.config.time_cond_proj_dim);
-  }
-  const at::Tensor& source = conditions.image_latents;
-  if (source.defined()) inputs.image_latents = branch_images(branches, source);
-  if (reads_reward(unet.config.reward)) {
-    const int64_t batch = conditions.text.hidden.size(0);
-    inputs.added.reward =
-        branch_rewards(branches, completed(unet.config.reward, conditions.reward, batch),
-                       completed(unet.config.reward, conditions.reward_low, batch));
-  }
-  const TensorFunction predict = replayed(
-      [&unet, inputs, guidance](const std::vector<at::Tensor>& in) {
-        return guided_forward(unet, in[0], in[1], inputs, guidance);
-      },
-      recorder);
-  return [predict, rows](const at::Tensor& x, double timestep) {
-    return predict({x, at::full({rows}, timestep, x.options().dtype(at::kFloat))});
-  };
 }
 
 void generate(const Pipeline& pipeline,

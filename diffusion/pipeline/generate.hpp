@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/pipeline/cuda_graph.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
+#include "diffusion/pipeline/guidance.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
 #include "diffusion/sampling/sampler.hpp"
 
@@ -60,20 +60,5 @@ void generate(const Pipeline& pipeline,
 
 // {C, h, w} of the latents of such an image. Throws BadInput as above.
 std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int64_t width);
-
-// What conditions B images.
-struct DenoiserConditions {
-  TextCondition text;
-  TextCondition negative;    // undefined tensors where guidance_batch() says that it is not used
-  at::Tensor time_ids;       // [B, 6] SDXL
-  at::Tensor image_latents;  // [B, C, h, w] InstructPix2Pix: raw latents of the source images
-  RewardCondition reward, reward_low;  // of a UNet with a reward branch
-};
-// The UNet under guidance. The keys and values of the text are computed here, once. `recorder`: of
-// its calls (see replay.hpp); empty: none.
-Denoiser guided_denoiser(const UNet& unet,
-                         const DenoiserConditions& conditions,
-                         const GuidanceOptions& guidance,
-                         const Recorder& recorder = {});
 
 }  // namespace diffusion

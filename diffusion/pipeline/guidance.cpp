@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <map>
+
 #include "data/base/shape.hpp"
 #include "data/device/transfer.hpp"
 
@@ -17,22 +19,77 @@ std::vector<at::Tensor> parts_of(const at::Tensor& output, int64_t parts, const 
 // The standard deviation of each row. x: [B, C, H, W] -> [B, 1, 1, 1]
 at::Tensor spread(const at::Tensor& x) { return x.flatten(1).std(1).view({-1, 1, 1, 1}); }
 
-}  // namespace
-
-TextCondition to_device(const TextCondition& text, at::Device device) {
-  return {data::to_device(text.hidden, device),
-          text.pooled.defined() ? data::to_device(text.pooled, device) : text.pooled};
+// The source images' latents in every branch: zeros in the branch without one.
+at::Tensor branch_images(GuidanceBatch branches, const at::Tensor& source) {
+  if (branches == GuidanceBatch::kPrompt) return source;
+  if (branches == GuidanceBatch::kPromptReward) return at::cat({source, source});
+  const at::Tensor nothing = at::zeros_like(source);
+  return branches == GuidanceBatch::kPromptImageNone ? at::cat({source, source, nothing})
+                                                     : at::cat({source, source, nothing, source});
 }
 
-at::Tensor time_ids(const SizeConditions& sizes, int64_t height, int64_t width) {
-  const auto or_own = [](int64_t asked, int64_t own) {
-    return static_cast<float>(asked > 0 ? asked : own);
+// The requested reward in every branch but that of the low one.
+RewardCondition branch_rewards(GuidanceBatch branches,
+                               const RewardCondition& reward,
+                               const RewardCondition& low) {
+  const bool guided =
+      branches == GuidanceBatch::kPromptReward || branches == GuidanceBatch::kPromptImageNoneReward;
+  std::vector<RewardCondition> rows(static_cast<size_t>(branch_count(branches)), reward);
+  if (guided) rows.back() = low;
+  return joined(rows);
+}
+
+// The text of every row.
+void add_texts(const UNet& unet, const Conditioning& conditioning, BranchInputs& inputs) {
+  const TextCondition &text = conditioning.text, &negative = conditioning.negative;
+  inputs.keys = context_keys(unet, branch_rows(inputs.branches, text.hidden, negative.hidden));
+  if (text.pooled.defined())
+    inputs.extra.text_embeds = branch_rows(inputs.branches, text.pooled, negative.pooled);
+}
+
+// Distinct values in the order of their first appearance, and the place of each row's among them.
+struct Distinct {
+  std::vector<int64_t> values, places;
+};
+Distinct distinct(const std::vector<int64_t>& rows) {
+  Distinct result;
+  std::map<int64_t, int64_t> known;
+  for (const int64_t row : rows) {
+    const auto [found, added] = known.emplace(row, static_cast<int64_t>(result.values.size()));
+    if (added) result.values.push_back(row);
+    result.places.push_back(found->second);
+  }
+  return result;
+}
+
+// The text of `rows`: a table of the distinct ones, the negative one first where it is used, and
+// each row's place in it.
+void add_shared_texts(const UNet& unet,
+                      const Conditioning& conditioning,
+                      const std::vector<int64_t>& rows,
+                      BranchInputs& inputs) {
+  const bool guided = inputs.branches != GuidanceBatch::kPrompt;
+  const auto [values, places] = distinct(rows);
+  const TextCondition &text = conditioning.text, &negative = conditioning.negative;
+  const at::Device device = text.hidden.device();
+  const auto table = [&, ids = data::to_device(values, device)](const at::Tensor& all,
+                                                                const at::Tensor& first) {
+    const at::Tensor some = all.index_select(0, ids);
+    return guided ? at::cat({first, some}) : some;
   };
-  return at::tensor({or_own(sizes.original_height, height), or_own(sizes.original_width, width),
-                     static_cast<float>(sizes.crop_top), static_cast<float>(sizes.crop_left),
-                     or_own(sizes.target_height, height), or_own(sizes.target_width, width)})
-      .view({1, kTimeIds});
+  at::Tensor place = at::tensor(places, at::kLong);
+  if (guided) place = branch_rows(inputs.branches, place + 1, at::zeros_like(place));
+  place = data::to_device(place, device);
+  inputs.keys = context_keys(unet, table(text.hidden, negative.hidden));
+  for (auto& pair : inputs.keys) {
+    pair.key = pair.key.index_select(0, place);
+    pair.value = pair.value.index_select(0, place);
+  }
+  if (text.pooled.defined())
+    inputs.extra.text_embeds = table(text.pooled, negative.pooled).index_select(0, place);
 }
+
+}  // namespace
 
 GuidanceBatch guidance_batch(const UNetConfig& unet, const GuidanceOptions& options) {
   const bool reward = reads_reward(unet.reward) && options.reward_scale != 1;
@@ -68,22 +125,61 @@ at::Tensor branch_rows(GuidanceBatch branches, const at::Tensor& text, const at:
                                                      : at::cat({text, negative, negative, text});
 }
 
-at::Tensor branch_images(GuidanceBatch branches, const at::Tensor& source) {
-  if (branches == GuidanceBatch::kPrompt) return source;
-  if (branches == GuidanceBatch::kPromptReward) return at::cat({source, source});
-  const at::Tensor nothing = at::zeros_like(source);
-  return branches == GuidanceBatch::kPromptImageNone ? at::cat({source, source, nothing})
-                                                     : at::cat({source, source, nothing, source});
+Conditioning with_guidance_input(const UNet& unet,
+                                 const Conditioning& conditioning,
+                                 const GuidanceOptions& options) {
+  Conditioning result = conditioning;
+  const at::Tensor& hidden = conditioning.text.hidden;
+  if (unet.config.time_cond_proj_dim > 0)
+    result.guidance_w = at::full({hidden.size(0)}, options.scale - 1, hidden.options());
+  return result;
 }
 
-RewardCondition branch_rewards(GuidanceBatch branches,
-                               const RewardCondition& reward,
-                               const RewardCondition& low) {
-  const bool guided =
-      branches == GuidanceBatch::kPromptReward || branches == GuidanceBatch::kPromptImageNoneReward;
-  std::vector<RewardCondition> rows(static_cast<size_t>(branch_count(branches)), reward);
-  if (guided) rows.back() = low;
-  return joined(rows);
+BranchInputs branch_inputs(const UNet& unet,
+                           const Conditioning& conditioning,
+                           GuidanceBatch branches,
+                           const std::vector<int64_t>& rows) {
+  const int64_t count = branch_count(branches), texts = conditioning.text.hidden.size(0),
+                batch = count * (rows.empty() ? texts : static_cast<int64_t>(rows.size()));
+  const auto chosen = [&](const at::Tensor& all) {
+    return rows.empty() ? all : all.index_select(0, data::to_device(rows, all.device()));
+  };
+  BranchInputs inputs{.branches = branches, .keys = {}, .extra = {}, .image_latents = {}};
+  if (rows.empty())
+    add_texts(unet, conditioning, inputs);
+  else
+    add_shared_texts(unet, conditioning, rows, inputs);
+  const at::Tensor& sizes = conditioning.time_ids;
+  if (sizes.defined())
+    inputs.extra.time_ids =
+        sizes.size(0) == 1 ? sizes.expand({batch, kTimeIds}) : chosen(sizes).repeat({count, 1});
+  if (unet.config.time_cond_proj_dim > 0) {
+    const at::Tensor& hidden = conditioning.text.hidden;
+    const at::Tensor w = data::to_device(chosen(conditioning.guidance_w), hidden.device());
+    inputs.extra.timestep_cond =
+        guidance_embedding(w.repeat({count}), unet.config.time_cond_proj_dim)
+            .to(hidden.scalar_type());
+  }
+  if (conditioning.image_latents.defined())
+    inputs.image_latents = branch_images(branches, chosen(conditioning.image_latents));
+  if (!reads_reward(unet.config.reward)) return inputs;
+  const auto request = [&](const RewardCondition& reward) {
+    const RewardCondition all = completed(unet.config.reward, reward, texts);
+    return RewardCondition{chosen(all.scores), chosen(all.valid), chosen(all.text)};
+  };
+  inputs.extra.reward =
+      branch_rewards(branches, request(conditioning.reward), request(conditioning.reward_low));
+  return inputs;
+}
+
+at::Tensor branch_outputs(const UNet& unet,
+                          const at::Tensor& x,
+                          const at::Tensor& t,
+                          const BranchInputs& inputs) {
+  const auto count = static_cast<size_t>(branch_count(inputs.branches));
+  at::Tensor input = count == 1 ? x : at::cat(std::vector<at::Tensor>(count, x));
+  if (inputs.image_latents.defined()) input = at::cat({input, inputs.image_latents}, 1);
+  return unet_forward(unet, input, t, inputs.keys, inputs.extra);
 }
 
 at::Tensor guided_forward(const UNet& unet,
@@ -91,12 +187,9 @@ at::Tensor guided_forward(const UNet& unet,
                           const at::Tensor& t,
                           const BranchInputs& inputs,
                           const GuidanceOptions& options) {
-  const int64_t count = branch_count(inputs.branches);
-  at::Tensor input =
-      count == 1 ? x : at::cat(std::vector<at::Tensor>(static_cast<size_t>(count), x));
-  if (inputs.image_latents.defined()) input = at::cat({input, inputs.image_latents}, 1);
-  const at::Tensor output = unet_forward(unet, input, t, inputs.keys, inputs.added).to(at::kFloat);
+  const at::Tensor output = branch_outputs(unet, x, t, inputs).to(at::kFloat);
   if (inputs.branches == GuidanceBatch::kPrompt) return output;
+  const int64_t count = branch_count(inputs.branches);
   const auto parts = output.chunk(count);
   const bool uncond = inputs.branches == GuidanceBatch::kUnconditionalPrompt;
   at::Tensor guided = uncond      ? guide(output, options.scale)
@@ -106,6 +199,24 @@ at::Tensor guided_forward(const UNet& unet,
   if (!uncond && count != 3) guided = guided + reward_push(output, count, options.reward_scale);
   if (options.rescale <= 0) return guided;
   return rescaled(guided, parts[uncond ? 1 : 0], options.rescale);
+}
+
+Denoiser guided_denoiser(const UNet& unet,
+                         const Conditioning& conditioning,
+                         const GuidanceOptions& options,
+                         const Recorder& recorder) {
+  const GuidanceBatch branches = guidance_batch(unet.config, options);
+  const int64_t rows = branch_count(branches) * conditioning.text.hidden.size(0);
+  const BranchInputs inputs =
+      branch_inputs(unet, with_guidance_input(unet, conditioning, options), branches);
+  const TensorFunction predict = replayed(
+      [unet, inputs, options](const std::vector<at::Tensor>& in) {
+        return guided_forward(unet, in[0], in[1], inputs, options);
+      },
+      recorder);
+  return [predict, rows](const at::Tensor& x, double timestep) {
+    return predict({x, at::full({rows}, timestep, x.options().dtype(at::kFloat))});
+  };
 }
 
 at::Tensor reward_push(const at::Tensor& output, int64_t branches, double reward_scale) {

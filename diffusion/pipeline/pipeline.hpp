@@ -14,7 +14,7 @@
 #include "data/text/clip_tokenizer.hpp"
 #include "diffusion/networks/unet/unet.hpp"
 #include "diffusion/networks/vae/vae.hpp"
-#include "diffusion/pipeline/guidance.hpp"
+#include "diffusion/pipeline/conditioning.hpp"
 #include "diffusion/sampling/scheduler_config.hpp"
 
 namespace diffusion {

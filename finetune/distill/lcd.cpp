@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <numeric>
+
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "data/device/transfer.hpp"
@@ -22,34 +24,6 @@ std::string near_divisors(int64_t total, int64_t n) {
   }
   if (below == 0 || above == 0) return std::to_string(below + above);
   return std::to_string(below) + " or " + std::to_string(above);
-}
-
-at::Tensor expanded(const at::Tensor& one, int64_t count) {
-  auto shape = one.sizes().vec();
-  shape[0] = count;
-  return one.expand(shape);
-}
-
-diffusion::ExtraConditions added_of(const LcdConditions& conditions, int64_t rows) {
-  diffusion::ExtraConditions added;
-  added.text_embeds = conditions.text.pooled;
-  if (conditions.time_ids.defined()) added.time_ids = expanded(conditions.time_ids, rows);
-  return added;
-}
-
-// Keys and values for [uncond; cond]: the empty prompt's are computed for one row.
-diffusion::ContextKeys both_keys(const diffusion::UNet& teacher, const LcdConditions& conditions) {
-  const int64_t rows = conditions.text.hidden.size(0);
-  diffusion::ContextKeys keys = diffusion::context_keys(
-      teacher, at::cat({conditions.uncondition.hidden, conditions.text.hidden}));
-  const at::Tensor place =
-      data::to_device(at::cat({at::zeros({rows}, at::kLong), at::arange(1, rows + 1, at::kLong)}),
-                      conditions.text.hidden.device());
-  for (auto& text : keys) {
-    text.key = text.key.index_select(0, place);
-    text.value = text.value.index_select(0, place);
-  }
-  return keys;
 }
 
 }  // namespace
@@ -100,17 +74,11 @@ at::Tensor consistency(const diffusion::UNet& student,
                        const LcdSchedule& schedule,
                        const at::Tensor& x,
                        const at::Tensor& t,
-                       const LcdConditions& conditions) {
+                       const diffusion::Conditioning& conditions) {
   data::check_shape(t, {x.size(0)}, "consistency: t");
-  diffusion::ExtraConditions added = added_of(conditions, x.size(0));
-  const int64_t width = student.config.time_cond_proj_dim;
-  if (width > 0) {
-    added.timestep_cond =
-        diffusion::guidance_embedding(data::to_device(conditions.w, x.device()), width)
-            .to(x.scalar_type());
-  }
-  const at::Tensor output =
-      diffusion::unet_forward(student, x, t, conditions.text.hidden, added).to(x.scalar_type());
+  const auto inputs =
+      diffusion::branch_inputs(student, conditions, diffusion::GuidanceBatch::kPrompt);
+  const at::Tensor output = diffusion::branch_outputs(student, x, t, inputs).to(x.scalar_type());
   return consistency_output(schedule, output, x, t);
 }
 
@@ -136,17 +104,15 @@ at::Tensor teacher_step(const diffusion::UNet& teacher,
                         const LcdSchedule& schedule,
                         const at::Tensor& x,
                         const at::Tensor& index,
-                        const LcdConditions& conditions) {
+                        const diffusion::Conditioning& conditions) {
   const at::NoGradGuard no_gradient;
-  diffusion::ExtraConditions added = added_of(conditions, 2 * x.size(0));
-  if (added.text_embeds.defined()) {
-    added.text_embeds =
-        at::cat({expanded(conditions.uncondition.pooled, x.size(0)), conditions.text.pooled});
-  }
+  std::vector<int64_t> rows(static_cast<size_t>(x.size(0)));
+  std::iota(rows.begin(), rows.end(), 0);
+  const auto inputs = diffusion::branch_inputs(
+      teacher, conditions, diffusion::GuidanceBatch::kUnconditionalPrompt, rows);
   const at::Tensor t = data::to_device(schedule.t, index.device()).index_select(0, index);
-  const at::Tensor output = diffusion::unet_forward(teacher, at::cat({x, x}), at::cat({t, t}),
-                                                    both_keys(teacher, conditions), added);
-  return solver_step(schedule, output, x, index, conditions.w);
+  const at::Tensor output = diffusion::branch_outputs(teacher, x, at::cat({t, t}), inputs);
+  return solver_step(schedule, output, x, index, conditions.guidance_w);
 }
 
 at::Tensor lcd_loss(const at::Tensor& predicted,

@@ -45,21 +45,14 @@ at::Tensor consistency_output(const LcdSchedule& schedule,
                               const at::Tensor& x,
                               const at::Tensor& t);
 
-// What conditions B latents.
-struct LcdConditions {
-  diffusion::TextCondition text;         // B rows
-  diffusion::TextCondition uncondition;  // 1 row
-  at::Tensor time_ids;                   // [1, 6] SDXL's; undefined otherwise
-  at::Tensor w;                          // [B] fp32
-};
-
-// The student's f in one forward pass. A UNet with time_cond_proj_dim reads w; another has one
-// guidance, that of its training, in its weights. x: [B, C, h, w]; t: [B] int64
+// The student's f in one forward pass. A UNet with time_cond_proj_dim reads guidance_w; another has
+// one guidance, that of its training, in its weights. conditions: B rows of text, time_ids and
+// guidance_w; 1 negative. x: [B, C, h, w]; t: [B] int64
 at::Tensor consistency(const diffusion::UNet& student,
                        const LcdSchedule& schedule,
                        const at::Tensor& x,
                        const at::Tensor& t,
-                       const LcdConditions& conditions);
+                       const diffusion::Conditioning& conditions);
 
 // One guided DDIM step (eta 0) of the teacher from t[index] to previous[index]. x0 and epsilon are
 // guided each for itself. output: [2 B, C, h, w], unconditional half first; x: [B, C, h, w]; index:
@@ -74,7 +67,7 @@ at::Tensor teacher_step(const diffusion::UNet& teacher,
                         const LcdSchedule& schedule,
                         const at::Tensor& x,
                         const at::Tensor& index,
-                        const LcdConditions& conditions);
+                        const diffusion::Conditioning& conditions);
 
 // Mean squared error, or sqrt(d^2 + c^2) - c (pseudo-Huber), mean over all elements.
 enum class LcdLoss { kHuber, kL2 };
@@ -88,7 +81,7 @@ struct LcdBatch {
   at::Tensor latents;  // [B, C, h, w] clean, unit variance
   at::Tensor noise;    // [B, C, h, w] standard normal
   at::Tensor index;    // [B] int64, points of the solver
-  LcdConditions conditions;
+  diffusion::Conditioning conditions;
 };
 struct LcdPrediction {
   at::Tensor predicted;  // [B, C, h, w] f of the student at t; carries the gradient

@@ -14,13 +14,13 @@ namespace finetune {
 namespace {
 
 // Some rows of a batch's conditions, in any order. rows: [R] int64, on the CPU
-LcdConditions chosen(const LcdConditions& conditions, const at::Tensor& rows) {
+diffusion::Conditioning chosen(const diffusion::Conditioning& conditions, const at::Tensor& rows) {
   const at::Tensor place = data::to_device(rows, conditions.text.hidden.device());
-  LcdConditions result = conditions;
+  diffusion::Conditioning result = conditions;
   result.text.hidden = conditions.text.hidden.index_select(0, place);
   if (conditions.text.pooled.defined())
     result.text.pooled = conditions.text.pooled.index_select(0, place);
-  result.w = conditions.w.index_select(0, rows);
+  result.guidance_w = conditions.guidance_w.index_select(0, rows);
   return result;
 }
 
@@ -110,7 +110,7 @@ std::vector<std::string> rated_prompts(const Step& step) {
 // The last step of a chain of the student's own, for the rated rows' prompts.
 at::Tensor on_policy_output(Step& step) {
   const Distillation& run = step.run;
-  const LcdConditions conditions =
+  const diffusion::Conditioning conditions =
       chosen(step.drawn.batch.conditions, at::arange(count(step.drawn.rated), at::kLong));
   const int64_t steps =
       at::randint(1, run.config.on_policy_steps + 1, {1}, step.generator, at::kLong)
@@ -170,7 +170,7 @@ void add_diversity(Step& step, double lcd_norm) {
       first_of(run.share, std::min(config.diversity_prompts, config.train_batch_size));
   const at::Tensor rows =
       at::arange(count(prompts), at::kLong).repeat_interleave(config.diversity_images);
-  const LcdConditions conditions = chosen(step.drawn.batch.conditions, rows);
+  const diffusion::Conditioning conditions = chosen(step.drawn.batch.conditions, rows);
   const ChainState state = last_step_state(run, step.student, conditions, 1, step.generator,
                                            repeated(prompts, config.diversity_images));
   at::Tensor gradient = at::zeros({1});
@@ -288,15 +288,15 @@ DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
   batch.index =
       data::to_device(at::randint(run.schedule.t.size(0), {count}, generator, at::kLong), device);
   const at::Tensor place = at::rand({count}, generator);
-  batch.conditions.w = config.time_cond_proj_dim > 0
-                           ? config.w_min + (config.w_max - config.w_min) * place
-                           : at::full({count}, config.w);
+  batch.conditions.guidance_w = config.time_cond_proj_dim > 0
+                                    ? config.w_min + (config.w_max - config.w_min) * place
+                                    : at::full({count}, config.w);
   for (int64_t i = 0; i < count; ++i)
     drawn.prompts.push_back(run.data.captions[static_cast<size_t>(rows[i].item<int64_t>())]);
   const at::NoGradGuard no_gradient;
   batch.conditions.text = diffusion::to_device(run.task.encode(drawn.prompts), device);
   blend_captions(batch.conditions.text, blended_rows(config), generator);
-  batch.conditions.uncondition = run.uncondition;
+  batch.conditions.negative = run.uncondition;
   if (run.task.time_ids.defined())
     batch.conditions.time_ids = data::to_device(run.task.time_ids, device);
   keep_own(run, drawn);
@@ -305,7 +305,7 @@ DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
 
 ChainState last_step_state(const Distillation& run,
                            const diffusion::UNet& student,
-                           const LcdConditions& conditions,
+                           const diffusion::Conditioning& conditions,
                            int64_t steps,
                            at::Generator& generator,
                            const RowShard& share) {

@@ -100,7 +100,7 @@ struct ChainState {
 };
 ChainState last_step_state(const Distillation& run,
                            const diffusion::UNet& student,
-                           const LcdConditions& conditions,
+                           const diffusion::Conditioning& conditions,
                            int64_t steps,
                            at::Generator& generator,
                            const RowShard& share = {});

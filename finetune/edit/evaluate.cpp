@@ -70,7 +70,7 @@ at::Tensor draw_images(const Task& task,
                        const EditConfig& config) {
   const int64_t count = part.noise.size(0);
   const auto& axes = unet.config.reward.axes;
-  diffusion::DenoiserConditions conditions;
+  diffusion::Conditioning conditions;
   conditions.text.hidden = part.batch.hidden;
   conditions.negative.hidden =
       exam.texts.hidden(std::vector<std::string>(static_cast<size_t>(count))).to(task.device);

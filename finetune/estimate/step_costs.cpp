@@ -22,7 +22,7 @@ Task of_shapes(const Task& task) {
   });
   if (!task.edit) return shapes;
   shapes.edit = [edit = task.edit](const std::vector<std::string>& prompts) {
-    EditCondition condition = edit(prompts);
+    diffusion::EditCondition condition = edit(prompts);
     for (at::Tensor* tensor : {&condition.image_latents, &condition.reward.scores,
                                &condition.reward.valid, &condition.reward.text}) {
       if (tensor->defined()) *tensor = data::to_device(*tensor, at::kMeta);

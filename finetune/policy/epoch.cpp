@@ -104,13 +104,15 @@ Denoiser policy_on(const Task& task,
                    double scale,
                    const ProcessGroup& ranks) {
   const at::NoGradGuard no_gradient;
-  const at::Tensor sizes = task.time_ids.defined() ? task.time_ids.to(task.device) : at::Tensor();
-  const Denoiser policy =
-      guided_denoiser(unet, {.conditions = diffusion::to_device(task.encode(prompts), task.device),
-                             .uncondition = diffusion::to_device(task.uncondition(), task.device),
-                             .scale = scale,
-                             .time_ids = sizes,
-                             .edit = task.edit ? task.edit(prompts) : EditCondition()});
+  const diffusion::EditCondition edit = task.edit ? task.edit(prompts) : diffusion::EditCondition();
+  const Denoiser policy = guided_policy(
+      unet,
+      {.text = diffusion::to_device(task.encode(prompts), task.device),
+       .negative = diffusion::to_device(task.uncondition(), task.device),
+       .time_ids = task.time_ids.defined() ? task.time_ids.to(task.device) : at::Tensor(),
+       .image_latents = edit.image_latents,
+       .reward = edit.reward},
+      {.scale = scale, .image_scale = edit.image_scale});
   if (ranks.count == 1) return policy;
   return [policy, ranks](const at::Tensor& x, int64_t timestep,
                          const std::vector<int64_t>& prompt_ids) {

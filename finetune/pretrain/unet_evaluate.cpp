@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "data/world/oracle.hpp"
+#include "diffusion/pipeline/guidance.hpp"
 #include "diffusion/sampling/gaussian_step.hpp"
 #include "finetune/datasets/workers.hpp"
 
@@ -33,12 +34,15 @@ at::Tensor denoise(const diffusion::Pipeline& pipeline,
                    const at::Tensor& hidden,
                    const ExamOptions& options) {
   const auto schedule = diffusion::make_schedule(pipeline.scheduler);
-  const at::Tensor empty = diffusion::encode_prompts(pipeline, {""}).hidden.expand_as(hidden);
-  const auto keys = diffusion::context_keys(pipeline.unet, at::cat({empty, hidden}));
+  const diffusion::Conditioning conditioning{
+      .text = {hidden, {}},
+      .negative = {diffusion::encode_prompts(pipeline, {""}).hidden.expand_as(hidden), {}}};
+  const auto inputs = diffusion::branch_inputs(pipeline.unet, conditioning,
+                                               diffusion::GuidanceBatch::kUnconditionalPrompt);
   for (const auto& step : diffusion::ddim_steps(schedule, options.num_inference_steps, 0.0, 0.0)) {
     const at::Tensor t = at::full({2 * x.size(0)}, step.timestep, at::kLong);
-    const at::Tensor output = diffusion::unet_forward(pipeline.unet, at::cat({x, x}), t, keys);
-    const at::Tensor guided = diffusion::guide(output, options.guidance_scale);
+    const at::Tensor guided =
+        diffusion::guided_forward(pipeline.unet, x, t, inputs, {.scale = options.guidance_scale});
     x = diffusion::ddim_sample(step, pipeline.scheduler.prediction_type, guided, x, {}).next;
   }
   return x;

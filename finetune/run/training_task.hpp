@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/pipeline/conditioning.hpp"
 #include "diffusion/sampling/scheduler_config.hpp"
 #include "finetune/distributed/process_group.hpp"
-#include "finetune/policy/guided_policy.hpp"
 #include "rewards/reward.hpp"
 
 namespace finetune {
@@ -27,7 +27,7 @@ struct Task {
   std::function<diffusion::TextCondition()> uncondition;  // -> 1 row: what guidance starts from
   at::Tensor time_ids;                                    // [1, 6] SDXL's; undefined otherwise
   // What an editing model begins with: the prompts then name edits. Empty: it edits nothing.
-  std::function<EditCondition(const std::vector<std::string>& prompts)> edit;
+  std::function<diffusion::EditCondition(const std::vector<std::string>& prompts)> edit;
   std::function<at::Tensor(const at::Tensor& latents)>
       decode;  // [B, C, H, W] -> [B, 3, H, W] fp32 in [0, 1]
   std::function<at::Tensor(const at::Tensor& latents)>

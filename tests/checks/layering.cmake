@@ -74,8 +74,7 @@ set(exceptions
     "finetune/edit/edit.cpp finetune/policy/calibration.hpp"
     "finetune/run/evaluate.hpp finetune/policy/rollout.hpp"
     "finetune/run/training_run.cpp finetune/policy/calibration.hpp"
-    "finetune/run/training_run.cpp finetune/policy/epoch.hpp"
-    "finetune/run/training_task.hpp finetune/policy/guided_policy.hpp")
+    "finetune/run/training_run.cpp finetune/policy/epoch.hpp")
 
 get_filename_component(SOURCE_DIR ${SOURCE_DIR} ABSOLUTE)
 set(faults "")

@@ -137,11 +137,11 @@ BenchStage prdp_stage(const ModelShape& shape, int64_t side, const ShapeOptions&
   work->chain.steps.resize(static_cast<size_t>(options.update_steps));
   work->chain.mask = at::ones({options.update_steps}, at::kDouble);
   work->pair = random_pair(work->chain);
-  work->policy =
-      finetune::guided_denoiser(work->unet, {.conditions = random_text(shape, 6, options.device),
-                                             .uncondition = random_text(shape, 7, options.device),
-                                             .scale = kGuidance,
-                                             .time_ids = random_sizes(shape, options)});
+  work->policy = finetune::guided_policy(work->unet,
+                                         {.text = random_text(shape, 6, options.device),
+                                          .negative = random_text(shape, 7, options.device),
+                                          .time_ids = random_sizes(shape, options)},
+                                         {.scale = kGuidance});
   return {.name = "prdp",
           .batch = 2,
           .run =

@@ -157,7 +157,7 @@ void make_editing(finetune::Task& task,
   };
   const double scale = command.image_guidance_scale;
   task.edit = [=](const std::vector<std::string>& prompts) {
-    finetune::EditCondition edit{source_latents(*pipeline, *table, prompts, pixels), {}, scale};
+    diffusion::EditCondition edit{source_latents(*pipeline, *table, prompts, pixels), {}, scale};
     if (diffusion::reads_reward(pipeline->unet.config.reward)) {
       edit.reward = diffusion::reward_condition(
           *pipeline, std::vector<diffusion::RewardRequest>(prompts.size(), request));

@@ -79,7 +79,7 @@ TEST(Replayed, GoesOnWithoutARecordingThatCannotBeMadeOrIsWrong) {
 TEST(Replayed, ADenoiserIsTheSameAtEveryStep) {
   const at::NoGradGuard no_gradient;
   const diffusion::Pipeline pipeline = tests::tiny_pipeline();
-  diffusion::DenoiserConditions conditions;
+  diffusion::Conditioning conditions;
   conditions.text = diffusion::encode_prompts(pipeline, {"a circle"});
   conditions.negative = diffusion::encode_prompts(pipeline, {""});
   int replays = 0;

@@ -9,6 +9,7 @@
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/golden.hpp"
 
 namespace fs = std::filesystem;
@@ -161,12 +162,8 @@ TEST(Generate, WrongShapesThrow) {
   request.latents = at::zeros({4, 8, 9});
   EXPECT_THROW(run(tiny(), {request}, options_of("ddim", 1)), c10::Error);
   EXPECT_THROW(run(tiny(), five(), options_of("ddim", 0)), c10::Error);
-  const diffusion::DenoiserConditions unequal{.text = {at::zeros({1, 32, 16}), {}},
-                                              .negative = {at::zeros({2, 32, 16}), {}},
-                                              .time_ids = {},
-                                              .image_latents = {},
-                                              .reward = {},
-                                              .reward_low = {}};
+  const diffusion::Conditioning unequal{.text = {at::zeros({1, 32, 16}), {}},
+                                        .negative = {at::zeros({2, 32, 16}), {}}};
   EXPECT_THROW(diffusion::guided_denoiser(tiny().unet, unequal, {.scale = 2.0}), c10::Error);
 }
 

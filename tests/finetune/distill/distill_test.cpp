@@ -278,7 +278,8 @@ TEST(LastStepState, SetsOutWhereLcmSamplingDoes) {
   const finetune::Distillation run =
       finetune::make_distillation(task, data, config, student, optimizer);
   auto generator = at::detail::createCPUGenerator(4);
-  const finetune::LcdConditions conditions{task.encode({"a", "b"}), {}, {}, at::full({2}, 3.0)};
+  const diffusion::Conditioning conditions{.text = task.encode({"a", "b"}),
+                                           .guidance_w = at::full({2}, 3.0)};
   const int64_t expected[] = {999, 499, 339, 259};
   for (int64_t steps = 1; steps <= 4; ++steps) {
     const auto state = finetune::last_step_state(run, task.unet, conditions, steps, generator);

@@ -129,9 +129,8 @@ LcdBatch golden_batch(const data::Weights& file) {
           .noise = tensors.at("noise"),
           .index = tensors.at("index"),
           .conditions = {.text = {tensors.at("hidden"), {}},
-                         .uncondition = {tensors.at("empty"), {}},
-                         .time_ids = {},
-                         .w = tensors.at("w")}};
+                         .negative = {tensors.at("empty"), {}},
+                         .guidance_w = tensors.at("w")}};
 }
 
 void compare(const data::Weights& file,
@@ -202,8 +201,8 @@ TEST(Student, WithAFreshGuidanceEmbeddingIsTheTeacherForEveryW) {
   const at::Tensor x = at::randn({2, 4, 8, 8}, generator), hidden = at::randn({2, 3, 8}, generator),
                    t = at::tensor({19, 999}, at::kLong);
   const LcdSchedule schedule = sd_schedule();
-  const finetune::LcdConditions conditions{
-      {hidden, {}}, {}, {}, at::tensor({3.0, 9.0}, at::kFloat)};
+  const diffusion::Conditioning conditions{.text = {hidden, {}},
+                                           .guidance_w = at::tensor({3.0, 9.0}, at::kFloat)};
   EXPECT_TRUE(at::equal(finetune::consistency(student, schedule, x, t, conditions),
                         finetune::consistency(teacher, schedule, x, t, conditions)));
 }

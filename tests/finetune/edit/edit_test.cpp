@@ -84,24 +84,21 @@ TEST(EditPolicy, EqualsTheSamplersDenoiserUnderEveryGuidance) {
   const finetune::EncodedEdits edits = tests::random_edits(3, 8);
   auto generator = at::detail::createCPUGenerator(9);
   const at::Tensor x = at::randn({2, 4, 8, 8}, generator), rows = at::tensor({2, 0}, at::kLong);
-  finetune::Guidance policy{.conditions = {at::randn({3, 5, 8}, generator), {}},
-                            .uncondition = {at::randn({1, 5, 8}, generator), {}}};
-  policy.edit.image_latents = edits.source.to(at::kFloat);
-  policy.edit.reward = {edits.scores, edits.scores.isfinite(), {}};
-  diffusion::DenoiserConditions wanted;
-  wanted.text.hidden = policy.conditions.hidden.index_select(0, rows);
-  wanted.negative.hidden = policy.uncondition.hidden.expand({2, 5, 8});
-  wanted.image_latents = policy.edit.image_latents.index_select(0, rows);
+  const diffusion::Conditioning policy{.text = {at::randn({3, 5, 8}, generator), {}},
+                                       .negative = {at::randn({1, 5, 8}, generator), {}},
+                                       .image_latents = edits.source.to(at::kFloat),
+                                       .reward = {edits.scores, edits.scores.isfinite(), {}}};
+  diffusion::Conditioning wanted;
+  wanted.text.hidden = policy.text.hidden.index_select(0, rows);
+  wanted.negative.hidden = policy.negative.hidden.expand({2, 5, 8});
+  wanted.image_latents = policy.image_latents.index_select(0, rows);
   wanted.reward = {
-      edits.scores.index_select(0, rows), policy.edit.reward.valid.index_select(0, rows), {}};
+      edits.scores.index_select(0, rows), policy.reward.valid.index_select(0, rows), {}};
   for (const auto& [text, image] : {std::pair{1.0, 1.0}, {4.0, 1.5}, {4.0, 0.0}}) {
-    policy.scale = text;
-    policy.edit.image_scale = image;
-    EXPECT_TRUE(
-        at::allclose(finetune::guided_denoiser(pipeline.unet, policy)(x, 300, {2, 0}),
-                     diffusion::guided_denoiser(pipeline.unet, wanted,
-                                                {.scale = text, .image_scale = image})(x, 300.0),
-                     1e-4, 1e-5))
+    const diffusion::GuidanceOptions options{.scale = text, .image_scale = image};
+    EXPECT_TRUE(at::allclose(
+        finetune::guided_policy(pipeline.unet, policy, options)(x, 300, {2, 0}),
+        diffusion::guided_denoiser(pipeline.unet, wanted, options)(x, 300.0), 1e-4, 1e-5))
         << text << " " << image;
   }
 }

@@ -152,10 +152,10 @@ TEST(Meta, AGradientOfPrdpCostsAndHoldsWhatItDoesOnTheCpu) {
                                        .log_ratio = {},
                                        .kl = {},
                                        .prompt_ids = {0, 0, 1, 1}};
-    const finetune::Denoiser policy =
-        finetune::guided_denoiser(unet, {.conditions = {filled({2, 5, 8}, device), {}},
-                                         .uncondition = {filled({1, 5, 8}, device), {}},
-                                         .scale = 3});
+    const finetune::Denoiser policy = finetune::guided_policy(
+        unet,
+        {.text = {filled({2, 5, 8}, device), {}}, .negative = {filled({1, 5, 8}, device), {}}},
+        {.scale = 3});
     finetune::accumulate_gradient(
         policy, drawn, {0, 1, 2, 3}, {0, 1}, chain, 2,
         [](int64_t, int64_t, const at::Tensor& u) { return at::ones_like(u); });
@@ -168,10 +168,9 @@ TEST(Meta, AStepOfDistillationCostsAndHoldsWhatItDoesOnTheCpu) {
         finetune::lcd_schedule(diffusion::make_schedule(diffusion::SchedulerConfig()), 10, 10);
     const at::Tensor index = at::full({2}, 4, at::TensorOptions(at::kLong).device(device)),
                      x = filled({2, 4, 16, 16}, device);
-    const finetune::LcdConditions conditions{.text = {filled({2, 5, 8}, device), {}},
-                                             .uncondition = {filled({1, 5, 8}, device), {}},
-                                             .time_ids = {},
-                                             .w = filled({2}, device)};
+    const diffusion::Conditioning conditions{.text = {filled({2, 5, 8}, device), {}},
+                                             .negative = {filled({1, 5, 8}, device), {}},
+                                             .guidance_w = filled({2}, device)};
     at::Tensor target, t = at::full({2}, 499, at::TensorOptions(at::kLong).device(device));
     {
       const at::NoGradGuard no_gradient;
@@ -190,18 +189,17 @@ TEST(Meta, AGuidedPolicyStaysOnItsDevice) {
   config.in_channels = 8;
   config.reward = tests::native_branch();
   const diffusion::UNet unet = diffusion::meta_unet(config);
-  finetune::Guidance guidance{
-      .conditions = {meta({3, 5, 8}), {}}, .uncondition = {meta({1, 5, 8}), {}}, .scale = 4};
-  guidance.edit.image_latents = meta({3, 4, 8, 8});
-  guidance.edit.image_scale = 1.5;
-  guidance.edit.reward = {meta({3, 3}), meta({3, 3}, at::kBool), meta({3, 0})};
-  const at::Tensor out =
-      finetune::guided_denoiser(unet, guidance)(meta({4, 4, 8, 8}), 500, {2, 0, 1, 1});
+  const diffusion::Conditioning conditioning{
+      .text = {meta({3, 5, 8}), {}},
+      .negative = {meta({1, 5, 8}), {}},
+      .image_latents = meta({3, 4, 8, 8}),
+      .reward = {meta({3, 3}), meta({3, 3}, at::kBool), meta({3, 0})}};
+  const finetune::Denoiser policy =
+      finetune::guided_policy(unet, conditioning, {.scale = 4, .image_scale = 1.5});
+  const at::Tensor out = policy(meta({4, 4, 8, 8}), 500, {2, 0, 1, 1});
   EXPECT_TRUE(out.is_meta());
   EXPECT_EQ(out.sizes(), (std::vector<int64_t>{4, 4, 8, 8}));
-  EXPECT_THROW(
-      finetune::guided_denoiser(unet, guidance)(at::zeros({4, 4, 8, 8}), 500, {2, 0, 1, 1}),
-      c10::Error);
+  EXPECT_THROW(policy(at::zeros({4, 4, 8, 8}), 500, {2, 0, 1, 1}), c10::Error);
 }
 
 }  // namespace

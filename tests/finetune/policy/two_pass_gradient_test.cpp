@@ -210,11 +210,13 @@ diffusion::UNet tiny_unet() {
   auto generator = at::detail::createCPUGenerator(1);
   return diffusion::make_unet(tests::tiny_unet_config(), generator);
 }
-finetune::Guidance tiny_guidance() {
+diffusion::Conditioning tiny_conditioning() {
   auto generator = at::detail::createCPUGenerator(2);
-  return {.conditions = {at::empty({3, 5, 8}).normal_(0, 1, generator), {}},
-          .uncondition = {at::empty({1, 5, 8}).normal_(0, 1, generator), {}},
-          .scale = 3.0};
+  return {.text = {at::empty({3, 5, 8}).normal_(0, 1, generator), {}},
+          .negative = {at::empty({1, 5, 8}).normal_(0, 1, generator), {}}};
+}
+Denoiser tiny_policy(const diffusion::UNet& unet, double scale = 3) {
+  return finetune::guided_policy(unet, tiny_conditioning(), {.scale = scale});
 }
 
 TEST(Replay, IsExactAtTheSameBatchSizeAndFarInsideTheClipRangeAtOthers) {
@@ -223,38 +225,32 @@ TEST(Replay, IsExactAtTheSameBatchSizeAndFarInsideTheClipRangeAtOthers) {
   diffusion::UNet unet = reference;
   const auto params = train::parameters_of(unet, "");
   for (const auto& param : params) param.value.detach().mul_(1.02);
-  const Denoiser policy = finetune::guided_denoiser(unet, tiny_guidance());
-  const Trajectories drawn = finetune::rollout(
-      policy, finetune::guided_denoiser(reference, tiny_guidance()), tiny_draw(2), chain, 3);
+  const Denoiser policy = tiny_policy(unet);
+  const Trajectories drawn =
+      finetune::rollout(policy, tiny_policy(reference), tiny_draw(2), chain, 3);
   EXPECT_GT(drawn.kl.sum().item<double>(), 1e-6);
   EXPECT_EQ(finetune::replay_drift(policy, drawn, 6, chain, 3), 0.0);
   EXPECT_LT(finetune::replay_drift(policy, drawn, 6, chain, 2), 1e-3);
   EXPECT_LT(finetune::replay_drift(policy, drawn, 6, chain, 6), 1e-3);
   // A wrong replay is seen: another guidance scale.
-  finetune::Guidance other = tiny_guidance();
-  other.scale = 4;
-  EXPECT_GT(finetune::replay_drift(finetune::guided_denoiser(unet, other), drawn, 6, chain, 3),
-            0.02);
+  EXPECT_GT(finetune::replay_drift(tiny_policy(unet, 4), drawn, 6, chain, 3), 0.02);
 }
 
 TEST(GuidedDenoiser, EqualsTheTwoHalvesApartAndSkipsTheUnusedOne) {
   const at::NoGradGuard no_gradient;
   const diffusion::UNet unet = tiny_unet();
-  finetune::Guidance guidance = tiny_guidance();
+  const diffusion::Conditioning conditioning = tiny_conditioning();
   auto generator = at::detail::createCPUGenerator(5);
   const at::Tensor x = at::empty({2, 4, 8, 8}).normal_(0, 1, generator),
                    t = at::full({2}, 500, at::kLong);
   const at::Tensor rows = at::tensor({2, 0}, at::kLong);
   const at::Tensor cond =
-      diffusion::unet_forward(unet, x, t, guidance.conditions.hidden.index_select(0, rows));
+      diffusion::unet_forward(unet, x, t, conditioning.text.hidden.index_select(0, rows));
   const at::Tensor uncond =
-      diffusion::unet_forward(unet, x, t, guidance.uncondition.hidden.expand({2, 5, 8}));
+      diffusion::unet_forward(unet, x, t, conditioning.negative.hidden.expand({2, 5, 8}));
   const at::Tensor expected = uncond + 3.0 * (cond - uncond);
-  EXPECT_TRUE(at::allclose(finetune::guided_denoiser(unet, guidance)(x, 500, {2, 0}), expected,
-                           1e-4, 1e-5));
-  guidance.scale = 1;
-  EXPECT_TRUE(
-      at::allclose(finetune::guided_denoiser(unet, guidance)(x, 500, {2, 0}), cond, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(tiny_policy(unet)(x, 500, {2, 0}), expected, 1e-4, 1e-5));
+  EXPECT_TRUE(at::allclose(tiny_policy(unet, 1)(x, 500, {2, 0}), cond, 1e-5, 1e-6));
 }
 
 // Follows what a thread allocates.
@@ -270,7 +266,7 @@ int64_t peak_of_gradient(int64_t steps) {
   const SamplingPlan chain = tiny_chain(steps, {4, 8, 8});
   diffusion::UNet unet = tiny_unet();
   const auto params = train::parameters_of(unet, "");
-  const Denoiser policy = finetune::guided_denoiser(unet, tiny_guidance());
+  const Denoiser policy = tiny_policy(unet);
   const Trajectories drawn = finetune::rollout(policy, {}, tiny_draw(2), chain, 6);
   std::vector<int64_t> order(static_cast<size_t>(steps));
   std::iota(order.begin(), order.end(), 0);

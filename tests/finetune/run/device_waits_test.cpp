@@ -45,8 +45,9 @@ at::Tensor meta(at::IntArrayRef shape) {
   return at::empty(shape, at::TensorOptions().device(at::kMeta));
 }
 
-finetune::Guidance guidance() {
-  return {.conditions = {meta({2, 5, 8}), {}}, .uncondition = {meta({1, 5, 8}), {}}, .scale = 3};
+finetune::Denoiser meta_policy(const diffusion::UNet& unet) {
+  return finetune::guided_policy(
+      unet, {.text = {meta({2, 5, 8}), {}}, .negative = {meta({1, 5, 8}), {}}}, {.scale = 3});
 }
 
 finetune::SamplingPlan meta_chain(int64_t steps) {
@@ -78,7 +79,7 @@ TEST(Transfer, SendsToADeviceOnce) {
 
 TEST(Loops, ARolloutWaitsForNothing) {
   const diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
-  const auto policy = finetune::guided_denoiser(unet, guidance());
+  const auto policy = meta_policy(unet);
   for (const int64_t steps : {2, 5}) {
     EXPECT_EQ(waits([&] {
                 const auto drawn = finetune::rollout(policy, policy, {{0, 1, 1}, {1, 2, 3}, {}},
@@ -92,7 +93,7 @@ TEST(Loops, ARolloutWaitsForNothing) {
 TEST(Loops, NeitherPassOfAnUpdateWaits) {
   diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
   for (const auto& param : train::parameters_of(unet, "")) param.value.requires_grad_(true);
-  const auto policy = finetune::guided_denoiser(unet, guidance());
+  const auto policy = meta_policy(unet);
   const finetune::SamplingPlan chain = meta_chain(4);
   const auto drawn = finetune::rollout(policy, {}, {{0, 1, 1}, {1, 2, 3}, {}}, chain, 2);
   EXPECT_EQ(waits([&] { finetune::log_ratios(policy, drawn, {0, 1, 2}, chain, 2); }), 0);
@@ -108,7 +109,7 @@ TEST(Loops, NeitherPassOfAnUpdateWaits) {
 TEST(Loops, NoSamplerWaits) {
   const at::NoGradGuard no_gradient;
   const diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
-  diffusion::DenoiserConditions conditions;
+  diffusion::Conditioning conditions;
   conditions.text.hidden = conditions.negative.hidden = meta({2, 5, 8});
   const auto denoiser = diffusion::guided_denoiser(unet, conditions, {.scale = 4});
   const auto schedule = diffusion::make_schedule(diffusion::SchedulerConfig());
@@ -134,9 +135,8 @@ TEST(Loops, ADistillationsPredictionsWaitForNothing) {
                                  .noise = meta({2, 4, 8, 8}),
                                  .index = at::full({2}, 4, options),
                                  .conditions = {.text = {meta({2, 5, 8}), {}},
-                                                .uncondition = {meta({1, 5, 8}), {}},
-                                                .time_ids = {},
-                                                .w = at::full({2}, 4.0)}};
+                                                .negative = {meta({1, 5, 8}), {}},
+                                                .guidance_w = at::full({2}, 4.0)}};
   EXPECT_EQ(waits([&] { finetune::lcd_predict(unet, unet, unet, schedule, batch); }), 0);
 }
 

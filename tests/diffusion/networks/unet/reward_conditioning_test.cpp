@@ -200,9 +200,9 @@ TEST(EditModel, TheExtendedInputReadsTheImageThroughZerosAndKeepsTheBias) {
 
 // ---- guidance ----
 
-diffusion::DenoiserConditions conditions(int64_t batch) {
+diffusion::Conditioning conditions(int64_t batch) {
   auto generator = at::detail::createCPUGenerator(11);
-  diffusion::DenoiserConditions result;
+  diffusion::Conditioning result;
   result.text.hidden = at::randn({batch, 3, 8}, generator);
   result.negative.hidden = at::randn({batch, 3, 8}, generator);
   result.image_latents = at::randn({batch, 4, 8, 8}, generator);
