@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "data/base/error.hpp"
-#include "diffusion/checkpoints/model_index.hpp"
+#include "diffusion/checkpoints/families.hpp"
 
 using data::BadInput;
 
@@ -73,21 +73,21 @@ void check_second_encoder(const Pipeline& pipeline, const std::string& source) {
 
 // The UNet has what the class in model_index.json says.
 void check_family(const Pipeline& pipeline, const std::string& source) {
-  const ModelClass& kind = model_class(pipeline.class_name, source);
+  const ClassFamily kind = class_family(pipeline.class_name, source);
   const auto check = [&](bool expected, bool found, const std::string& what) {
     if (expected == found) return;
-    throw BadInput(source + ": a " + kind.name + " has a unet " +
+    throw BadInput(source + ": a " + kind.pipeline.name + " has a unet " +
                    (expected ? "with " : "without ") + what + ", found one " +
                    (found ? "with" : "without") +
                    "; model_index.json and the unet are of different families");
   };
   const UNetConfig& unet = pipeline.unet.config;
-  check(kind.xl, unet.addition_time_embed_dim > 0,
+  check(kind.family.reads_pooled_text, unet.addition_time_embed_dim > 0,
         "addition_embed_type text_time (Stable Diffusion XL)");
-  check(kind.edits, edits_images(pipeline),
+  check(kind.pipeline.edits_images, edits_images(pipeline),
         std::to_string(2 * pipeline.vae.config.latent_channels) +
             " in_channels (InstructPix2Pix's source image)");
-  if (kind.embeds_guidance)
+  if (kind.pipeline.embeds_guidance)
     check(true, embeds_guidance(pipeline.unet), "time_cond_proj_dim (LCM's guidance)");
 }
 

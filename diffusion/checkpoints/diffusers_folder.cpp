@@ -1,6 +1,7 @@
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 
 #include "diffusion/checkpoints/check_fit.hpp"
+#include "diffusion/checkpoints/families.hpp"
 #include "diffusion/checkpoints/model_index.hpp"
 
 namespace fs = std::filesystem;
@@ -25,7 +26,7 @@ Pipeline load_pipeline(const fs::path& folder) {
                                   .tokenizer = folder / "tokenizer"});
   pipeline.class_name = index.class_name;
   pipeline.force_zeros_for_empty_prompt = index.force_zeros_for_empty_prompt;
-  if (model_class(index.class_name, folder.string()).xl) {
+  if (class_family(index.class_name, folder.string()).family.text_encoders.size() > 1) {
     pipeline.text_encoder_2 = nn::load_clip_text(folder / "text_encoder_2");
     pipeline.tokenizer_2 = data::load_tokenizer(folder / "tokenizer_2");
   }

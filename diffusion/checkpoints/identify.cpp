@@ -7,6 +7,7 @@
 #include <set>
 
 #include "data/base/strings.hpp"
+#include "diffusion/checkpoints/families.hpp"
 
 namespace diffusion {
 namespace {
@@ -34,13 +35,10 @@ void add(ModelKind& kind, const std::string& name, int64_t value) {
   if (value > 0) kind.details.push_back({name, std::to_string(value)});
 }
 
-// The family by the width of the text that the UNet attends to.
-std::string family_of(int64_t context, bool added_embedding) {
-  if (added_embedding)
-    return context == 2048 ? "SDXL" : context == 1280 ? "SDXL refiner" : "SDXL's form";
-  if (context == 768) return "Stable Diffusion 1";
-  if (context == 1024) return "Stable Diffusion 2";
-  return "Stable Diffusion's form";
+// The family by the width of the text that the UNet attends to; nullptr: none of them.
+const ModelFamily* family_of(int64_t context, bool reads_pooled_text) {
+  const ModelFamily* family = family_of_width(context);
+  return family && family->reads_pooled_text == reads_pooled_text ? family : nullptr;
 }
 
 std::string purpose_of(int64_t in_channels) {
@@ -58,9 +56,13 @@ ModelKind unet(const Weights& weights, const std::string& base, bool diffusers) 
       !published && data::has_prefix(weights, base + (diffusers ? "add_embedding." : "label_emb."));
   const std::string first = base + (diffusers ? "conv_in" : "input_blocks.0.0");
   const int64_t in_channels = size_of(weights, first, ".weight", 1);
+  const ModelFamily* family = family_of(context, added);
+  const std::string name = family  ? family->name
+                           : added ? "SDXL's form"
+                                   : "Stable Diffusion's form";
   ModelKind kind;
-  kind.kind = (diffusers ? "UNet of " : "checkpoint of ") + family_of(context, added) +
-              purpose_of(in_channels) + (diffusers ? ", diffusers' names" : ", original names");
+  kind.kind = (diffusers ? "UNet of " : "checkpoint of ") + name + purpose_of(in_channels) +
+              (diffusers ? ", diffusers' names" : ", original names");
   add(kind, "input channels", in_channels);
   add(kind, "first width", size_of(weights, first, ".weight", 0));
   add(kind, "cross attention width", context);
@@ -68,11 +70,11 @@ ModelKind unet(const Weights& weights, const std::string& base, bool diffusers) 
     kind.details.push_back({"reads a reward", published ? "published layout" : "native layout"});
   if (diffusers && data::has(weights, "v_pred"))
     kind.details.push_back({"prediction", "v_prediction (marked by the tensor v_pred)"});
-  else if (diffusers && context == 768 && !added)
-    kind.details.push_back({"prediction", "epsilon (as all of this family)"});
-  else if (diffusers && context == 1024)
+  else if (diffusers && family && family->both_predictions)
     kind.details.push_back(
         {"prediction", "v_prediction at 768 px, epsilon at 512 px: not in the weights"});
+  else if (diffusers && family && !added)
+    kind.details.push_back({"prediction", "epsilon (as all of this family)"});
   if (!diffusers) {
     const bool vae = data::has_prefix(weights, "first_stage_model.");
     const bool text =
@@ -172,8 +174,10 @@ void add_layer(AdapterLayers& layers,
 
 ModelKind adapter_kind(const std::string& title, const AdapterLayers& layers) {
   ModelKind kind{.kind = title, .details = {}};
-  if (layers.context > 0)
-    kind.details.push_back({"made for", family_of(layers.context, layers.context == 2048)});
+  if (layers.context > 0) {
+    const ModelFamily* family = family_of_width(layers.context);
+    kind.details.push_back({"made for", family ? family->name : "Stable Diffusion's form"});
+  }
   kind.details.push_back({"rank", data::joined(layers.ranks, ", ")});
   kind.details.push_back({"alpha", layers.alphas.empty() ? "not in the file: equal to the rank"
                                                          : data::joined(layers.alphas, ", ")});

@@ -15,8 +15,7 @@ using data::has_prefix;
 using data::Weights;
 
 constexpr int64_t kHeadChannels = 64;  // of SD2, SDXL and every CLIP
-constexpr int64_t kSd1Heads = 8;
-constexpr int64_t kBigGWidth = 1280;  // of OpenCLIP-bigG's projected text
+constexpr int64_t kBigGWidth = 1280;   // of OpenCLIP-bigG's projected text
 
 int64_t size_of(const Weights& part, const std::string& name, int64_t axis) {
   const auto found = part.tensors.find(name);
@@ -33,13 +32,15 @@ std::string numbered(const std::string& before, int64_t number, const std::strin
   return before + std::to_string(number) + after;
 }
 
-std::vector<int64_t> heads_of(const UNetConfig& config, Family family, const OriginalHints& hints) {
+std::vector<int64_t> heads_of(const UNetConfig& config,
+                              const ModelFamily& family,
+                              const LdmHints& hints) {
   std::vector<int64_t> heads;
   const int64_t channels = hints.unet_head_channels > 0 ? hints.unet_head_channels : kHeadChannels;
-  const bool by_number = family == Family::kSd1 && hints.unet_head_channels == 0;
+  const bool by_number = family.unet_heads > 0 && hints.unet_head_channels == 0;
   for (const int64_t width : config.block_out_channels) {
     heads.push_back(hints.unet_heads > 0 ? hints.unet_heads
-                    : by_number          ? kSd1Heads
+                    : by_number          ? family.unet_heads
                                          : std::max<int64_t>(1, width / channels));
   }
   return heads;
@@ -83,8 +84,8 @@ void read_added_conditions(const Weights& part, int64_t pooled_width, UNetConfig
 }  // namespace
 
 UNetConfig unet_config_of(const Weights& part,
-                          Family family,
-                          const OriginalHints& hints,
+                          const ModelFamily& family,
+                          const LdmHints& hints,
                           int64_t pooled_width) {
   UNetConfig config;
   read_levels(part, config);
@@ -97,26 +98,24 @@ UNetConfig unet_config_of(const Weights& part,
   config.use_linear_projection = part.tensors.at(middle + "proj_in.weight").dim() == 2;
   config.heads = heads_of(config, family, hints);
   if (hints.unet_groups > 0) config.norm_num_groups = hints.unet_groups;
-  settle_prediction(config, family, hints);
+  set_prediction(config, family, hints);
   check_unet_config(config, part.source);
   return config;
 }
 
-void settle_prediction(UNetConfig& config, Family family, const OriginalHints& hints) {
-  const bool v2 = family == Family::kSd2 && hints.prediction == Prediction::kV;  // of 768 px
-  config.upcast_attention = v2;
-  config.sample_size = hints.sample_size > 0     ? hints.sample_size
-                       : family == Family::kSdxl ? 128
-                       : v2                      ? 96
-                                                 : 64;
+void set_prediction(UNetConfig& config, const ModelFamily& family, const LdmHints& hints) {
+  const bool v = family.both_predictions && hints.prediction == Prediction::kV;
+  config.upcast_attention = v;
+  config.sample_size = hints.sample_size > 0 ? hints.sample_size
+                       : v                   ? family.v_sample_size
+                                             : family.sample_size;
 }
 
-double scaling_factor_of(Family family, const OriginalHints& hints) {
-  if (hints.scaling_factor > 0) return hints.scaling_factor;
-  return family == Family::kSdxl ? 0.13025 : 0.18215;
+double scaling_factor_of(const ModelFamily& family, const LdmHints& hints) {
+  return hints.scaling_factor > 0 ? hints.scaling_factor : family.scaling_factor;
 }
 
-VaeConfig vae_config_of(const Weights& part, Family family, const OriginalHints& hints) {
+VaeConfig vae_config_of(const Weights& part, const ModelFamily& family, const LdmHints& hints) {
   VaeConfig config;
   const int64_t levels = data::count_numbered(part, "encoder.down_blocks.");
   config.block_out_channels.clear();
@@ -133,7 +132,7 @@ VaeConfig vae_config_of(const Weights& part, Family family, const OriginalHints&
   config.mid_block_add_attention = has_prefix(part, "encoder.mid_block.attentions.");
   config.scaling_factor = scaling_factor_of(family, hints);
   if (hints.vae_groups > 0) config.norm_num_groups = hints.vae_groups;
-  config.sample_size = family == Family::kSdxl ? 1024 : 512;
+  config.sample_size = family.vae_sample_size;
   return config;
 }
 
@@ -156,23 +155,17 @@ nn::ClipTextConfig text_config_of(const Weights& part, bool open_clip, int64_t h
 }
 
 SchedulerConfig scheduler_config_of(const UNetConfig& unet,
-                                    Family family,
-                                    const OriginalHints& hints) {
+                                    const ModelFamily& family,
+                                    const LdmHints& hints) {
   SchedulerConfig config;
   config.prediction_type = hints.prediction.value_or(Prediction::kEpsilon);
-  const auto set = [&](const char* class_name) {
+  const bool lcm = unet.time_cond_proj_dim > 0;
+  if (const char* class_name = lcm ? "LCMScheduler" : family.scheduler_class) {
     config.class_name = class_name;
     config.sampler = sampler_of_class(class_name);
     config.timestep_spacing = Spacing::kLeading;
-  };
-  if (unet.time_cond_proj_dim > 0) {
-    set("LCMScheduler");
-    config.set_alpha_to_one = true;
-  } else if (family == Family::kSdxl) {
-    set("EulerDiscreteScheduler");
-  } else if (family == Family::kSd1) {
-    set("PNDMScheduler");
   }
+  if (lcm) config.set_alpha_to_one = true;
   if (hints.zero_terminal_snr) {  // Lin et al. 2023: only trailing steps begin at the last timestep
     config.rescale_betas_zero_snr = true;
     config.timestep_spacing = Spacing::kTrailing;

@@ -21,21 +21,23 @@ namespace diffusion {
 // tensor, when one that tells the structure is missing. `pooled_width`: of SDXL's pooled text; 0:
 // that of OpenCLIP-bigG.
 UNetConfig unet_config_of(const data::Weights& part,
-                          Family family,
-                          const OriginalHints& hints,
+                          const ModelFamily& family,
+                          const LdmHints& hints,
                           int64_t pooled_width = 0);
-// What depends on how the UNet predicts: the size that it was trained at, and the upcast attention
-// of Stable Diffusion 2.1.
-void settle_prediction(UNetConfig& config, Family family, const OriginalHints& hints);
+// Sets what depends on how the UNet predicts: the size that it was trained at, and the upcast
+// attention of Stable Diffusion 2.1.
+void set_prediction(UNetConfig& config, const ModelFamily& family, const LdmHints& hints);
 // Of the VAE that the family was trained with.
-double scaling_factor_of(Family family, const OriginalHints& hints);
-VaeConfig vae_config_of(const data::Weights& part, Family family, const OriginalHints& hints);
+double scaling_factor_of(const ModelFamily& family, const LdmHints& hints);
+VaeConfig vae_config_of(const data::Weights& part,
+                        const ModelFamily& family,
+                        const LdmHints& hints);
 // `open_clip`: it was OpenCLIP's tower (GELU by erf). `heads`: 0: the width by 64.
 nn::ClipTextConfig text_config_of(const data::Weights& part, bool open_clip, int64_t heads);
 
 // The schedule that the family was trained with and the sampler that its diffusers folder names.
 SchedulerConfig scheduler_config_of(const UNetConfig& unet,
-                                    Family family,
-                                    const OriginalHints& hints);
+                                    const ModelFamily& family,
+                                    const LdmHints& hints);
 
 }  // namespace diffusion

@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "diffusion/naming/part_names.hpp"
 
 using data::BadInput;
 using nlohmann::json;
@@ -18,7 +19,7 @@ namespace {
 
 // Marker tensors and metadata.
 
-void read_markers(const data::Weights& file, OriginalHints& hints) {
+void read_markers(const data::Weights& file, LdmHints& hints) {
   const auto says = [&](const char* key, const std::string& value) {
     const auto found = file.metadata.find(key);
     return found != file.metadata.end() && found->second == value;
@@ -57,7 +58,7 @@ void read(const json& object,
   target = found->get<T>();
 }
 
-void read_sidecar_json(const fs::path& path, OriginalHints& hints) {
+void read_sidecar_json(const fs::path& path, LdmHints& hints) {
   if (!fs::exists(path)) return;
   const std::string source = path.string();
   const json object = data::read_json_object(path);
@@ -66,8 +67,8 @@ void read_sidecar_json(const fs::path& path, OriginalHints& hints) {
   read(object, "unet", "sample_size", hints.sample_size, source);
   read(object, "vae", "norm_num_groups", hints.vae_groups, source);
   read(object, "vae", "scaling_factor", hints.scaling_factor, source);
-  read(object, "text_encoder", "num_attention_heads", hints.text_heads, source);
-  read(object, "text_encoder_2", "num_attention_heads", hints.text_2_heads, source);
+  for (const char* part : {kTextPart, kText2Part})
+    read(object, part, "num_attention_heads", hints.text_heads[part], source);
   read(object, "scheduler", "rescale_betas_zero_snr", hints.zero_terminal_snr, source);
   const json prediction =
       object.value("scheduler", json::object()).value("prediction_type", json());
@@ -107,7 +108,7 @@ void read_yaml_number(const std::string& text,
   if (target < 0) target = 0;  // the original code writes -1 for "by the other key"
 }
 
-void read_sidecar_yaml(const fs::path& path, OriginalHints& hints) {
+void read_sidecar_yaml(const fs::path& path, LdmHints& hints) {
   if (!fs::exists(path)) return;
   const std::string text = data::read_file(path), source = path.string();
   const std::string parameterization = yaml_value(text, "parameterization");
@@ -125,8 +126,8 @@ void read_sidecar_yaml(const fs::path& path, OriginalHints& hints) {
 
 }  // namespace
 
-OriginalHints read_hints(const data::Weights& file) {
-  OriginalHints hints;
+LdmHints read_hints(const data::Weights& file) {
+  LdmHints hints;
   const fs::path path = file.source;
   read_sidecar_json(fs::path(path).replace_extension(".json"), hints);
   read_sidecar_yaml(fs::path(path).replace_extension(".yaml"), hints);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -13,7 +14,7 @@
 
 namespace diffusion {
 
-struct OriginalHints {
+struct LdmHints {
   std::optional<Prediction> prediction;
   std::string prediction_from;  // what says so: "the tensor v_pred", "model.yaml"
   bool zero_terminal_snr = false;
@@ -21,7 +22,7 @@ struct OriginalHints {
   int64_t unet_heads = 0, unet_head_channels = 0, unet_groups = 0;
   int64_t sample_size = 0;  // latent height and width that the UNet was trained at
   int64_t vae_groups = 0;
-  int64_t text_heads = 0, text_2_heads = 0;
+  std::map<std::string, int64_t> text_heads{};  // by part: kTextPart, kText2Part
 };
 
 // In order of precedence: <stem>.json beside the file (sections "unet", "vae", "text_encoder",
@@ -30,6 +31,6 @@ struct OriginalHints {
 // AUTOMATIC1111 reads it), the tensors v_pred and ztsnr, the metadata modelspec.prediction_type and
 // kohya's ss_v_parameterization. Throws BadInput naming file and key when a value there is
 // impossible.
-OriginalHints read_hints(const data::Weights& file);
+LdmHints read_hints(const data::Weights& file);
 
 }  // namespace diffusion

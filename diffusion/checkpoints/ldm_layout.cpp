@@ -44,12 +44,14 @@ bool has_linear_projection(const Weights& file) {
   return found != file.tensors.end() && found->second.dim() == 2;
 }
 
-Family family_of(const Weights& file) {
-  if (has_prefix(file, "conditioner.embedders.1.")) return Family::kSdxl;
-  if (has_prefix(file, "cond_stage_model.model.")) return Family::kSd2;
-  if (has_prefix(file, "cond_stage_model.transformer.")) return Family::kSd1;
-  if (has_prefix(file, kUNet + "label_emb.")) return Family::kSdxl;
-  return has_linear_projection(file) ? Family::kSd2 : Family::kSd1;
+const ModelFamily& family_of(const Weights& file) {
+  for (const auto& family : model_families()) {
+    for (const char* prefix : family.prefixes) {
+      if (has_prefix(file, prefix)) return family;
+    }
+  }
+  return family_of_network(context_width(file), has_prefix(file, kUNet + "label_emb."),
+                           has_linear_projection(file));
 }
 
 [[noreturn]] void refuse(const Weights& file, const std::string& what_to_do) {
@@ -67,11 +69,7 @@ void check_is_checkpoint(const Weights& file) {
       refuse(file, "; put it with its config.json into the unet folder of a diffusers model");
     refuse(file, "");
   }
-  const bool added = has_prefix(file, kUNet + "label_emb.");
-  const bool refiner = added && context_width(file) == 1280;
-  if (refiner || (has_prefix(file, "conditioner.embedders.0.model.") &&
-                  !has_prefix(file, "conditioner.embedders.1.")))
-    refuse(file, ", which is not supported; use the base model");
+  if (!family_of(file).supported) refuse(file, ", which is not supported; use the base model");
 }
 
 // Residual blocks a level: the first level ends with the first "op".
@@ -84,8 +82,8 @@ int64_t layers_a_level(const Weights& file) {
   return count - 1;
 }
 
-// Stable Diffusion 2 reads the text after the last layer but one of OpenCLIP-H, which diffusers
-// therefore stores without the last. A file of 23 layers has lost it already.
+// Stable Diffusion 2 reads the text before the last layer of OpenCLIP-H, which diffusers therefore
+// leaves out. A file of 23 layers lacks it already.
 int64_t used_text_layers(const Weights& file, const std::string& text) {
   const int64_t count = data::count_numbered(file, text + "transformer.resblocks.");
   return count == kOpenClipHLayers - 1 ? count : count - 1;
@@ -98,10 +96,13 @@ std::string clip_name(const std::string& name) {
   return known ? "text_model." + name : name.starts_with("text_model.") ? name : "";
 }
 
-std::string text_name(const OriginalLayout& layout, const std::string& name) {
-  if (layout.family != Family::kSd2) return clip_name(name);
+std::string text_name(const LdmLayout& layout,
+                      const FamilyEncoder& encoder,
+                      const std::string& name) {
+  if (!encoder.open_clip) return clip_name(name);
   const std::string known = open_clip_name(name);
-  // Stable Diffusion 2 reads no pooled text.
+  if (!encoder.drops_last_layer) return known;
+  // An encoder without its last layer has no pooled text.
   if (known == "text_projection.weight") return "";
   const std::string layers = "text_model.encoder.layers.";
   if (!known.starts_with(layers)) return known;
@@ -127,81 +128,60 @@ void add(Weights& part, const Place& place, const at::Tensor& tensor) {
   }
   const bool transposed = place.name == "text_projection.weight" && tensor.dim() == 2;
   // The VAE's attention had 1x1 convolutions.
-  const bool convolution = place.part == Part::kVae && tensor.dim() > 2 &&
+  const bool convolution = place.part == kVaePart && tensor.dim() > 2 &&
                            place.name.find(".attentions.") != std::string::npos;
   part.tensors[place.name] = transposed ? tensor.t() : convolution ? tensor.flatten(1) : tensor;
 }
 
 }  // namespace
 
-std::string family_name(Family family) {
-  return family == Family::kSd1   ? "Stable Diffusion 1"
-         : family == Family::kSd2 ? "Stable Diffusion 2"
-                                  : "Stable Diffusion XL";
-}
-
-OriginalLayout original_layout(const Weights& file) {
+LdmLayout ldm_layout(const Weights& file) {
   check_is_checkpoint(file);
-  OriginalLayout layout;
-  layout.family = family_of(file);
+  LdmLayout layout;
+  layout.family = &family_of(file);
   layout.unet_layers = layers_a_level(file);
   layout.vae = first_prefix(file, {"first_stage_model.", "vae."});
   layout.vae_levels = data::count_numbered(file, layout.vae + "decoder.up.");
-  if (layout.family == Family::kSdxl) {
-    layout.text = first_prefix(file, {"conditioner.embedders.0.transformer."});
-    layout.text_2 = first_prefix(file, {"conditioner.embedders.1.model."});
-  } else {
-    layout.text =
-        first_prefix(file, {layout.family == Family::kSd2 ? "cond_stage_model.model."
-                                                          : "cond_stage_model.transformer."});
+  for (const auto& encoder : layout.family->text_encoders) {
+    layout.text.push_back(first_prefix(file, {encoder.prefix}));
+    if (encoder.drops_last_layer) layout.text_layers = used_text_layers(file, layout.text.back());
   }
-  if (layout.family == Family::kSd2) layout.text_layers = used_text_layers(file, layout.text);
   return layout;
 }
 
-std::optional<Place> place_of(const OriginalLayout& layout, const std::string& original) {
-  Place place{Part::kUNet, ""};
+std::optional<Place> place_of(const LdmLayout& layout, const std::string& original) {
+  Place place{kUnetPart, ""};
   if (original.starts_with(kUNet)) {
     place.name = unet_name(original.substr(kUNet.size()), layout.unet_layers);
   } else if (is_under(original, layout.vae)) {
-    place = {Part::kVae, vae_name(original.substr(layout.vae.size()), layout.vae_levels)};
-  } else if (is_under(original, layout.text)) {
-    place = {Part::kText, text_name(layout, original.substr(layout.text.size()))};
-  } else if (is_under(original, layout.text_2)) {
-    place = {Part::kText2, open_clip_name(original.substr(layout.text_2.size()))};
+    place = {kVaePart, vae_name(original.substr(layout.vae.size()), layout.vae_levels)};
+  } else {
+    for (size_t i = 0; i < layout.text.size(); ++i) {
+      const auto& encoder = layout.family->text_encoders[i];
+      if (is_under(original, layout.text[i]))
+        place = {encoder.part, text_name(layout, encoder, original.substr(layout.text[i].size()))};
+    }
   }
   return place.name.empty() ? std::nullopt : std::optional<Place>(place);
 }
 
-const char* part_folder(Part part) {
-  switch (part) {
-    case Part::kVae:
-      return kVaePart;
-    case Part::kText:
-      return kTextPart;
-    case Part::kText2:
-      return kText2Part;
-    default:
-      return kUnetPart;
-  }
-}
-
-Weights take_part(const Weights& file, const OriginalLayout& layout, Part part) {
+Weights take_part(const Weights& file, const LdmLayout& layout, const std::string& part) {
   Weights taken;
   taken.source = file.source;
   for (const auto& [original, tensor] : file.tensors) {
     const auto place = place_of(layout, original);
     if (place && place->part == part) add(taken, *place, tensor);
-    if (!place && part == Part::kUNet && original.starts_with(kUNet))
+    if (!place && part == kUnetPart && original.starts_with(kUNet))
       throw BadInput(file.source + ": tensor " + original + " is no part of the UNet of " +
-                     family_name(layout.family) + " that laurel knows; this kind of model is " +
+                     layout.family->name + " that laurel knows; this kind of model is " +
                      "not supported");
   }
   return taken;
 }
 
-int64_t pooled_width(const Weights& file, const OriginalLayout& layout) {
-  const auto found = file.tensors.find(layout.text_2 + "text_projection");
+int64_t pooled_width(const Weights& file, const LdmLayout& layout) {
+  if (!layout.family->reads_pooled_text) return 0;
+  const auto found = file.tensors.find(layout.text.back() + "text_projection");
   return found != file.tensors.end() && found->second.dim() == 2 ? found->second.size(1) : 0;
 }
 

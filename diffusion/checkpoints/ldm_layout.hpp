@@ -8,44 +8,44 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/weights/tensor_map.hpp"
+#include "diffusion/checkpoints/families.hpp"
 #include "diffusion/naming/part_names.hpp"
 
 namespace diffusion {
 
-enum class Family { kSd1, kSd2, kSdxl };
-std::string family_name(Family family);  // "Stable Diffusion 1"
-
-enum class Part { kUNet, kVae, kText, kText2 };  // kText2: SDXL's second text encoder
-const char* part_folder(Part part);              // diffusers' name of it: kUnetPart, ...
-
-struct OriginalLayout {
-  Family family = Family::kSd1;
+struct LdmLayout {
+  const ModelFamily* family = nullptr;
   int64_t unet_layers = 2;  // residual blocks a level
   int64_t vae_levels = 4;
-  int64_t text_layers = 0;        // Stable Diffusion 2: of its text encoder that are used
-  std::string vae, text, text_2;  // what the part's names start with; "": not in the file
+  int64_t text_layers = 0;  // used ones of an encoder with drops_last_layer
+  // What the part's names start with; "": not in the file.
+  std::string vae;
+  std::vector<std::string> text{};  // of family->text_encoders
 };
 
 // Throws BadInput, naming what the file is, when it is no checkpoint of a known family.
-OriginalLayout original_layout(const data::Weights& file);
+LdmLayout ldm_layout(const data::Weights& file);
 
 // A tensor's place: the part, and its name there. The packed projection of OpenCLIP's attention has
 // the place "...self_attn.in_proj_weight" and stands for three tensors.
 struct Place {
-  Part part;
+  std::string part;  // kUnetPart, ...
   std::string name;
 };
 // Nothing for what no part needs: averages, buffers, an optimiser's state.
-std::optional<Place> place_of(const OriginalLayout& layout, const std::string& original);
+std::optional<Place> place_of(const LdmLayout& layout, const std::string& original);
 
 // The tensors of a part in diffusers' names and shapes, views of the file's. Throws BadInput when
 // the UNet has tensors without a place.
-data::Weights take_part(const data::Weights& file, const OriginalLayout& layout, Part part);
+data::Weights take_part(const data::Weights& file,
+                        const LdmLayout& layout,
+                        const std::string& part);
 
-// Width of the pooled text of SDXL's second text encoder; 0 where the file has none.
-int64_t pooled_width(const data::Weights& file, const OriginalLayout& layout);
+// Width of the pooled text that the last text encoder projects to; 0 where the file has none.
+int64_t pooled_width(const data::Weights& file, const LdmLayout& layout);
 
 // `old`, a tensor of the file with the place `place`, with the values that `part` now has for it;
 // undefined when `part` has none. Its shape is that of `old`.

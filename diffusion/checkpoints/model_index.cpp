@@ -6,6 +6,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "diffusion/checkpoints/families.hpp"
 
 using data::BadInput;
 using nlohmann::json;
@@ -17,19 +18,6 @@ namespace {
 const char* kExpected =
     "expected a diffusers folder of Stable Diffusion 1, 2 or XL (model_index.json, unet/, vae/, "
     "text_encoder/, tokenizer/, scheduler/)";
-
-const std::vector<ModelClass>& known_classes() {
-  static const std::vector<ModelClass> classes = {
-      {.name = "StableDiffusionPipeline"},
-      {.name = "StableDiffusionImg2ImgPipeline"},
-      {.name = "StableDiffusionInpaintPipeline"},
-      {.name = "StableDiffusionXLPipeline", .xl = true},
-      {.name = "StableDiffusionXLImg2ImgPipeline", .xl = true},
-      {.name = "StableDiffusionInstructPix2PixPipeline", .edits = true},
-      {.name = "LatentConsistencyModelPipeline", .embeds_guidance = true},
-      {.name = "LatentConsistencyModelImg2ImgPipeline", .embeds_guidance = true}};
-  return classes;
-}
 
 // What a path is that is no diffusers folder, and what to do.
 std::string what_it_is(const fs::path& path) {
@@ -53,28 +41,19 @@ std::string what_it_is(const fs::path& path) {
   return "found a folder without model_index.json; the download may be incomplete";
 }
 
-void check_parts(const fs::path& folder, const ModelClass& kind) {
-  std::vector<std::string> parts = {"unet", "vae", "scheduler", "text_encoder", "tokenizer"};
-  if (kind.xl) parts.insert(parts.end(), {"text_encoder_2", "tokenizer_2"});
+void check_parts(const fs::path& folder, const ClassFamily& kind) {
+  std::vector<std::string> parts = {kind.family.network_part, "vae", "scheduler"};
+  for (const auto& encoder : kind.family.text_encoders)
+    parts.insert(parts.end(), {encoder.part, encoder.tokenizer});
   for (const auto& part : parts) {
     if (fs::is_directory(folder / part)) continue;
-    throw BadInput((folder / part).string() + ": expected a part of " + kind.name +
+    throw BadInput((folder / part).string() + ": expected a part of " + kind.pipeline.name +
                    ", found nothing there; the download may be incomplete, or model_index.json is "
                    "of another kind of model");
   }
 }
 
 }  // namespace
-
-const ModelClass& model_class(const std::string& class_name, const std::string& source) {
-  std::string names;
-  for (const auto& known : known_classes()) {
-    if (class_name == known.name) return known;
-    names += (names.empty() ? "" : ", ") + std::string(known.name);
-  }
-  throw BadInput(source + ": _class_name: expected one of " + names + "; found \"" + class_name +
-                 "\"; this kind of model is not supported");
-}
 
 ModelIndex read_model_index(const fs::path& folder) {
   const fs::path file = folder / "model_index.json";
@@ -93,13 +72,14 @@ ModelIndex read_model_index(const fs::path& folder) {
   };
   ModelIndex index;
   index.class_name = text(object.value("_class_name", json()));
-  const ModelClass& kind = model_class(index.class_name, file.string());
+  const ClassFamily kind = class_family(index.class_name, file.string());
   if (flag("requires_aesthetics_score")) {
     throw BadInput(file.string() +
                    ": requires_aesthetics_score: this is SDXL's refiner, which is " +
                    "not supported; name the base model");
   }
-  index.force_zeros_for_empty_prompt = kind.xl && flag("force_zeros_for_empty_prompt");
+  index.force_zeros_for_empty_prompt =
+      kind.family.reads_pooled_text && flag("force_zeros_for_empty_prompt");
   index.scheduler = part_class("scheduler", index.scheduler);
   index.text_encoder = part_class("text_encoder", index.text_encoder);
   check_parts(folder, kind);
@@ -108,21 +88,22 @@ ModelIndex read_model_index(const fs::path& folder) {
 
 void write_model_index(const fs::path& folder, const ModelIndex& index) {
   const json absent = {nullptr, nullptr};
-  const ModelClass& kind = model_class(index.class_name, folder.string());
+  const ModelFamily& family = class_family(index.class_name, folder.string()).family;
   json object = {
       {"_class_name", index.class_name},
       {"_diffusers_version", "0.42.1"},
       {"feature_extractor", absent},
       {"image_encoder", absent},
       {"scheduler", {"diffusers", index.scheduler}},
-      {"text_encoder", {"transformers", index.text_encoder}},
-      {"tokenizer", {"transformers", "CLIPTokenizer"}},
-      {"unet", {"diffusers", "UNet2DConditionModel"}},
+      {family.network_part, {"diffusers", family.network_class}},
       {"vae", {"diffusers", "AutoencoderKL"}},
   };
-  if (kind.xl) {
-    object["text_encoder_2"] = {"transformers", "CLIPTextModelWithProjection"};
-    object["tokenizer_2"] = {"transformers", "CLIPTokenizer"};
+  for (const auto& encoder : family.text_encoders) {
+    object[encoder.part] = {"transformers", encoder.class_name};
+    object[encoder.tokenizer] = {"transformers", "CLIPTokenizer"};
+  }
+  object[family.text_encoders[0].part] = {"transformers", index.text_encoder};
+  if (family.reads_pooled_text) {
     object["force_zeros_for_empty_prompt"] = index.force_zeros_for_empty_prompt;
   } else {
     object["safety_checker"] = absent;

@@ -39,13 +39,13 @@ at::Tensor changed(const at::Tensor& old, const at::Tensor& value, Dtype dtype) 
 // Single files.
 
 // The new values of a part; nothing when it stays as it is.
-const Weights* part_of(const PartWeights& parts, Part part) {
-  const auto found = parts.find(part_folder(part));
+const Weights* part_of(const PartWeights& parts, const std::string& part) {
+  const auto found = parts.find(part);
   return found == parts.end() ? nullptr : &found->second;
 }
 
-void check_all_placed(const Weights& file, const OriginalLayout& layout, const PartWeights& parts) {
-  for (const Part part : {Part::kUNet, Part::kVae, Part::kText, Part::kText2}) {
+void check_all_placed(const Weights& file, const LdmLayout& layout, const PartWeights& parts) {
+  for (const char* part : kParts) {
     const Weights* values = part_of(parts, part);
     if (!values) continue;
     const Weights places = take_part(file, layout, part);
@@ -64,7 +64,7 @@ void save_single_file(const fs::path& source,
                       const PartWeights& parts,
                       Dtype dtype) {
   Weights file = data::read_weights_file(source);
-  const OriginalLayout layout = original_layout(file);
+  const LdmLayout layout = ldm_layout(file);
   check_all_placed(file, layout, parts);
   for (auto& [original, tensor] : file.tensors) {
     const auto place = place_of(layout, original);

@@ -23,21 +23,22 @@ namespace {
 
 struct Source {
   data::Weights file;
-  OriginalLayout layout;
-  OriginalHints hints;
+  LdmLayout layout;
+  LdmHints hints;
 };
 
 void check_parts(const Source& source, const SingleFileOptions& options) {
   const auto missing = [&](const std::string& what, const std::string& advice) {
-    throw BadInput(source.file.source + ": this checkpoint of " +
-                   family_name(source.layout.family) + " holds no " + what + "; " + advice);
+    throw BadInput(source.file.source + ": this checkpoint of " + source.layout.family->name +
+                   " holds no " + what + "; " + advice);
   };
   if (source.layout.vae.empty() && options.vae.empty())
     missing("VAE (first_stage_model.*)", "name one with --vae");
-  if (source.layout.text.empty())
-    missing("text encoder (cond_stage_model.* or conditioner.*)", "take one that is whole");
-  if (source.layout.family == Family::kSdxl && source.layout.text_2.empty())
-    missing("second text encoder (conditioner.embedders.1.*)", "take one that is whole");
+  for (size_t i = 0; i < source.layout.text.size(); ++i) {
+    if (source.layout.text[i].empty())
+      missing("text encoder (" + std::string(source.layout.family->text_encoders[i].prefix) + "*)",
+              "take one that is whole");
+  }
 }
 
 bool is_tokenizer(const fs::path& folder) {
@@ -73,12 +74,11 @@ data::Tokenizer tokenizer_of(const Source& source,
   return tokenizer;
 }
 
-nn::ClipText text_encoder_of(const Source& source, Part part) {
-  const data::Weights weights = take_part(source.file, source.layout, part);
-  const bool second = part == Part::kText2;
-  const bool open_clip = second || source.layout.family == Family::kSd2;
+nn::ClipText text_encoder_of(const Source& source, const FamilyEncoder& encoder) {
+  const data::Weights weights = take_part(source.file, source.layout, encoder.part);
+  const auto heads = source.hints.text_heads.find(encoder.part);
   const nn::ClipTextConfig config = text_config_of(
-      weights, open_clip, second ? source.hints.text_2_heads : source.hints.text_heads);
+      weights, encoder.open_clip, heads == source.hints.text_heads.end() ? 0 : heads->second);
   nn::ClipText text = nn::take_clip_text(weights, config);
   text.text_projection = nn::take_text_projection(weights, config);
   return text;
@@ -86,22 +86,26 @@ nn::ClipText text_encoder_of(const Source& source, Part part) {
 
 // The text encoder and its tokenizer, which knows the end token.
 void load_text(const Source& source, const SingleFileOptions& options, Pipeline& pipeline) {
-  pipeline.text_encoder = text_encoder_of(source, Part::kText);
-  pipeline.tokenizer = tokenizer_of(source, options, "tokenizer", pipeline.text_encoder);
+  const auto& encoders = source.layout.family->text_encoders;
+  pipeline.text_encoder = text_encoder_of(source, encoders[0]);
+  pipeline.tokenizer = tokenizer_of(source, options, encoders[0].tokenizer, pipeline.text_encoder);
   pipeline.text_encoder.config.eos_token_id = pipeline.tokenizer.eos;
-  if (source.layout.family != Family::kSdxl) return;
-  pipeline.text_encoder_2 = text_encoder_of(source, Part::kText2);
-  pipeline.tokenizer_2 = tokenizer_of(source, options, "tokenizer_2", *pipeline.text_encoder_2);
+  if (encoders.size() == 1) return;
+  pipeline.text_encoder_2 = text_encoder_of(source, encoders[1]);
+  pipeline.tokenizer_2 =
+      tokenizer_of(source, options, encoders[1].tokenizer, *pipeline.text_encoder_2);
   pipeline.text_encoder_2->config.eos_token_id = pipeline.tokenizer_2->eos;
   pipeline.force_zeros_for_empty_prompt = true;
 }
 
 // The class of diffusers' pipeline.
-std::string class_of(Family family, const UNetConfig& unet) {
-  if (family == Family::kSdxl) return "StableDiffusionXLPipeline";
-  if (unet.time_cond_proj_dim > 0) return "LatentConsistencyModelPipeline";
-  return unet.in_channels == 2 * unet.out_channels ? "StableDiffusionInstructPix2PixPipeline"
-                                                   : "StableDiffusionPipeline";
+std::string class_of(const ModelFamily& family, const UNetConfig& unet) {
+  for (const auto& one : family.classes) {
+    if (one.embeds_guidance == (unet.time_cond_proj_dim > 0) &&
+        one.edits_images == reads_image(unet))
+      return one.name;
+  }
+  return family.classes.front().name;
 }
 
 // Stable Diffusion 2 came as both, under the same names. A UNet that predicts noise answers noise
@@ -114,11 +118,11 @@ bool predicts_v(const UNet& unet) {
   return (answer - 0.5).mean().item<double>() < -1;
 }
 
-void settle_sd2(Source& source, UNet& unet, std::vector<std::string>& notes) {
-  if (source.layout.family != Family::kSd2 || source.hints.prediction) return;
+void set_prediction_by_answer(Source& source, UNet& unet, std::vector<std::string>& notes) {
+  if (!source.layout.family->both_predictions || source.hints.prediction) return;
   const bool v = predicts_v(unet);
   source.hints.prediction = v ? Prediction::kV : Prediction::kEpsilon;
-  settle_prediction(unet.config, source.layout.family, source.hints);
+  set_prediction(unet.config, *source.layout.family, source.hints);
   notes.push_back("the UNet's answer to noise says that it predicts " +
                   prediction_name(*source.hints.prediction) + "; --prediction_type overrides");
 }
@@ -134,13 +138,13 @@ void check_channels(const UNetConfig& config, const data::Weights& file) {
 
 void read_unet(Source& source, SingleFile& loaded) {
   Pipeline& pipeline = loaded.pipeline;
-  const Family family = source.layout.family;
-  const data::Weights weights = take_part(source.file, source.layout, Part::kUNet);
+  const ModelFamily& family = *source.layout.family;
+  const data::Weights weights = take_part(source.file, source.layout, kUnetPart);
   const int64_t pooled = pooled_width(source.file, source.layout);
   const UNetConfig config = unet_config_of(weights, family, source.hints, pooled);
   check_channels(config, source.file);
   pipeline.unet = unet_from_weights(weights, config);
-  settle_sd2(source, pipeline.unet, loaded.notes);
+  set_prediction_by_answer(source, pipeline.unet, loaded.notes);
   pipeline.scheduler = scheduler_config_of(pipeline.unet.config, family, source.hints);
   pipeline.class_name = class_of(family, pipeline.unet.config);
 }
@@ -157,7 +161,7 @@ void note_averages(const data::Weights& file, std::vector<std::string>& notes) {
 
 Source open_source(const fs::path& path, const SingleFileOptions& options) {
   Source source{.file = data::read_weights_file(path), .layout = {}, .hints = {}};
-  source.layout = original_layout(source.file);
+  source.layout = ldm_layout(source.file);
   check_parts(source, options);
   source.hints = read_hints(source.file);
   if (!options.prediction_type.empty()) {
@@ -168,10 +172,10 @@ Source open_source(const fs::path& path, const SingleFileOptions& options) {
 }
 
 Vae vae_of(const Source& source, const SingleFileOptions& options) {
-  const Family family = source.layout.family;
+  const ModelFamily& family = *source.layout.family;
   if (!options.vae.empty())
     return load_vae_alone(options.vae, scaling_factor_of(family, source.hints));
-  const data::Weights weights = take_part(source.file, source.layout, Part::kVae);
+  const data::Weights weights = take_part(source.file, source.layout, kVaePart);
   return vae_from_weights(weights, vae_config_of(weights, family, source.hints));
 }
 
@@ -205,13 +209,13 @@ Vae load_vae_alone(const fs::path& path, double scaling_factor) {
     const std::string bare = name.starts_with(start) ? name.substr(start.size()) : name;
     whole.tensors[original ? "first_stage_model." + bare : current_vae_name(bare)] = tensor;
   }
-  OriginalHints hints = read_hints(file);
+  LdmHints hints = read_hints(file);
   if (hints.scaling_factor == 0) hints.scaling_factor = scaling_factor;
-  OriginalLayout layout;
+  LdmLayout layout{.family = &family_of_network(0, false, false), .vae = ""};
   layout.vae = "first_stage_model.";
   layout.vae_levels = data::count_numbered(whole, "first_stage_model.decoder.up.");
-  const data::Weights weights = original ? take_part(whole, layout, Part::kVae) : whole;
-  return vae_from_weights(weights, vae_config_of(weights, layout.family, hints));
+  const data::Weights weights = original ? take_part(whole, layout, kVaePart) : whole;
+  return vae_from_weights(weights, vae_config_of(weights, *layout.family, hints));
 }
 
 }  // namespace diffusion

@@ -15,18 +15,11 @@ namespace fs = std::filesystem;
 namespace diffusion {
 namespace {
 
-std::string text_layer_of(Family family) {
-  if (family == Family::kSdxl)
-    return "the last but one of both encoders, without the final norm (clip_skip counts from "
-           "there)";
-  if (family == Family::kSd2) return "the last but one of OpenCLIP-H, then the final norm";
-  return "the last, then the final norm (some models are made for clip_skip 1: not in the file)";
-}
-
-std::string prediction_of(Family family, const OriginalHints& hints) {
+std::string prediction_of(const ModelFamily& family, const LdmHints& hints) {
   if (hints.prediction)
     return prediction_name(*hints.prediction) + " (" + hints.prediction_from + ")";
-  if (family == Family::kSd2) return "not in the file; told by the UNet's answer when it is loaded";
+  if (family.both_predictions)
+    return "not in the file; told by the UNet's answer when it is loaded";
   return "epsilon (the family's rule)";
 }
 
@@ -45,9 +38,10 @@ T value_of(const json& object, const char* key, T otherwise) {
   return fits ? found->template get<T>() : otherwise;
 }
 
-Family family_of_folder(const json& unet) {
-  if (value_of<std::string>(unet, "addition_embed_type", "") == "text_time") return Family::kSdxl;
-  return value_of(unet, "use_linear_projection", false) ? Family::kSd2 : Family::kSd1;
+const ModelFamily& family_of_folder(const json& unet) {
+  return family_of_network(value_of<int64_t>(unet, "cross_attention_dim", 0),
+                           value_of<std::string>(unet, "addition_embed_type", "") == "text_time",
+                           value_of(unet, "use_linear_projection", false));
 }
 
 // Parts that model_index.json names and the folder lacks.
@@ -74,25 +68,26 @@ std::string yes_no(bool value) { return value ? "yes" : "no"; }
 }  // namespace
 
 ModelTraits traits_of_single_file(const data::Weights& file) {
-  const OriginalLayout layout = original_layout(file);
-  const OriginalHints hints = read_hints(file);
-  const data::Weights unet = take_part(file, layout, Part::kUNet);
-  const UNetConfig config = unet_config_of(unet, layout.family, hints, pooled_width(file, layout));
-  ModelTraits traits{.family = family_name(layout.family),
-                     .prediction = prediction_of(layout.family, hints),
+  const LdmLayout layout = ldm_layout(file);
+  const LdmHints hints = read_hints(file);
+  const data::Weights unet = take_part(file, layout, kUnetPart);
+  const ModelFamily& family = *layout.family;
+  const UNetConfig config = unet_config_of(unet, family, hints, pooled_width(file, layout));
+  ModelTraits traits{.family = family.name,
+                     .prediction = prediction_of(family, hints),
                      .zero_terminal_snr = hints.zero_terminal_snr,
-                     .scaling_factor = scaling_factor_of(layout.family, hints),
+                     .scaling_factor = scaling_factor_of(family, hints),
                      .upcast_attention = config.upcast_attention,
-                     .upcast_vae = layout.family == Family::kSdxl,
+                     .upcast_vae = family.vae_overflows,
                      .embeds_guidance = config.time_cond_proj_dim > 0,
                      .edits_images = config.in_channels == 2 * config.out_channels,
                      .unet = unet_text(config),
-                     .text_layer = text_layer_of(layout.family),
+                     .text_layer = family.text_layer,
                      .missing = {}};
   if (layout.vae.empty()) traits.missing.push_back("VAE (name one with --vae)");
-  if (layout.text.empty()) traits.missing.push_back("text encoder");
-  if (layout.family == Family::kSdxl && layout.text_2.empty())
-    traits.missing.push_back("second text encoder");
+  for (size_t i = 0; i < layout.text.size(); ++i) {
+    if (layout.text[i].empty()) traits.missing.push_back(family.text_encoders[i].part);
+  }
   return traits;
 }
 
@@ -100,18 +95,18 @@ ModelTraits traits_of_folder(const fs::path& folder) {
   const json unet = config_of(folder / "unet/config.json"),
              vae = config_of(folder / "vae/config.json"),
              scheduler = config_of(folder / "scheduler/scheduler_config.json");
-  const Family family = family_of_folder(unet);
+  const ModelFamily& family = family_of_folder(unet);
   const int64_t out = value_of<int64_t>(unet, "out_channels", 4);
   ModelTraits traits;
-  traits.family = family_name(family);
+  traits.family = family.name;
   traits.prediction = value_of<std::string>(scheduler, "prediction_type", "epsilon");
   traits.zero_terminal_snr = value_of(scheduler, "rescale_betas_zero_snr", false);
   traits.scaling_factor = value_of(vae, "scaling_factor", 0.18215);
   traits.upcast_attention = value_of(unet, "upcast_attention", false);
-  traits.upcast_vae = value_of(vae, "force_upcast", family == Family::kSdxl);
+  traits.upcast_vae = value_of(vae, "force_upcast", family.vae_overflows);
   traits.embeds_guidance = value_of<int64_t>(unet, "time_cond_proj_dim", 0) > 0;
   traits.edits_images = value_of<int64_t>(unet, "in_channels", 4) == 2 * out;
-  traits.text_layer = text_layer_of(family);
+  traits.text_layer = family.text_layer;
   traits.missing = missing_parts(folder);
   return traits;
 }
@@ -122,7 +117,7 @@ std::vector<Detail> details_of(const ModelTraits& traits) {
   if (traits.scaling_factor > 0)
     details.push_back({"VAE scaling factor", data::short_number(traits.scaling_factor)});
   if (!traits.unet.empty()) details.push_back({"UNet", traits.unet});
-  details.push_back({"text layer", traits.text_layer});
+  if (!traits.text_layer.empty()) details.push_back({"text layer", traits.text_layer});
   if (traits.upcast_attention)
     details.push_back(
         {"upcast attention",

@@ -13,7 +13,7 @@
 namespace diffusion {
 
 struct ModelTraits {
-  std::string family;      // "Stable Diffusion XL"
+  std::string family;      // "SDXL"
   std::string prediction;  // "v_prediction", and what says so
   bool zero_terminal_snr = false;
   double scaling_factor = 0;      // of the VAE; 0: not known

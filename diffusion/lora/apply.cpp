@@ -91,7 +91,7 @@ void add_encoder(LoraTarget& target, const char* part, nn::ClipText& text) {
 
 LoraTarget lora_target(UNet& unet) {
   LoraTarget target;
-  target.family = family_of_width(unet.config.cross_attention_dim);
+  target.family = family_text(unet.config.cross_attention_dim);
   target.layers_per_block = unet.config.layers_per_block.at(0);
   auto& sites = target.parts[kUnetPart];
   for_each_lora_site(unet, [&](const LoraSite& site) { sites[site.name] = &site.weight; });

@@ -53,7 +53,7 @@ Weights todays_names(const std::string& part, const Weights& file) {
 
 CheckpointParts parts_of_folder(const fs::path& source) {
   CheckpointParts checkpoint{source, {}};
-  for (const char* part : {kUnetPart, kVaePart, kTextPart, kText2Part}) {
+  for (const char* part : kParts) {
     const bool needed = part == std::string(kUnetPart);
     if (needed || fs::is_directory(source / part))
       checkpoint.parts[part] =
@@ -66,11 +66,11 @@ CheckpointParts parts_of_folder(const fs::path& source) {
 
 CheckpointParts parts_of_file(const fs::path& source) {
   const Weights file = data::read_weights_file(source);
-  const OriginalLayout layout = original_layout(file);
+  const LdmLayout layout = ldm_layout(file);
   CheckpointParts checkpoint{source, {}, layout.unet_layers};
-  for (const Part part : {Part::kUNet, Part::kVae, Part::kText, Part::kText2}) {
+  for (const char* part : kParts) {
     const Weights weights = take_part(file, layout, part);
-    if (!weights.tensors.empty()) checkpoint.parts[part_folder(part)] = weights;
+    if (!weights.tensors.empty()) checkpoint.parts[part] = weights;
   }
   return checkpoint;
 }
@@ -96,7 +96,7 @@ LoraTarget lora_target(CheckpointParts& checkpoint) {
       if (module.starts_with("text_model.")) module.erase(0, 11);
       target.parts[part][module] = &tensor;
       if (part == kUnetPart && module.ends_with("attn2.to_k") && target.family.empty())
-        target.family = family_of_width(tensor.size(1));
+        target.family = family_text(tensor.size(1));
     }
   }
   return target;

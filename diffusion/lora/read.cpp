@@ -10,6 +10,7 @@
 #include "data/base/json.hpp"
 #include "data/base/shape.hpp"
 #include "data/weights/weight_files.hpp"
+#include "diffusion/checkpoints/families.hpp"
 
 namespace diffusion {
 namespace {
@@ -135,19 +136,9 @@ int64_t count_changes(const LoraWeights& lora) {
   return count;
 }
 
-std::string family_of_width(int64_t width) {
-  switch (width) {
-    case 768:
-      return "Stable Diffusion 1";
-    case 1024:
-      return "Stable Diffusion 2";
-    case 1280:
-      return "SDXL's refiner";
-    case 2048:
-      return "SDXL";
-    default:
-      return "a UNet whose text is " + std::to_string(width) + " wide";
-  }
+std::string family_text(int64_t context_width) {
+  const ModelFamily* family = family_of_width(context_width);
+  return family ? family->name : "a UNet whose text is " + std::to_string(context_width) + " wide";
 }
 
 std::string lora_family(const LoraWeights& lora) {
@@ -155,10 +146,14 @@ std::string lora_family(const LoraWeights& lora) {
   if (unet != lora.parts.end()) {
     for (const auto& [module, change] : unet->second) {
       const auto shape = change_shape(change);
-      if (module.ends_with("attn2.to_k") && shape.size() >= 2) return family_of_width(shape[1]);
+      if (module.ends_with("attn2.to_k") && shape.size() >= 2) return family_text(shape[1]);
     }
   }
-  return lora.parts.contains(kText2Part) ? "SDXL" : "";
+  for (const auto& family : model_families()) {
+    const auto& encoders = family.text_encoders;
+    if (encoders.size() > 1 && lora.parts.contains(encoders.back().part)) return family.name;
+  }
+  return "";
 }
 
 std::string lora_summary(const LoraWeights& lora) {

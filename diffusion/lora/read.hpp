@@ -31,8 +31,8 @@ int64_t count_changes(const LoraWeights& lora);
 // "Stable Diffusion 1", told from the width of the text that its layers read; "" when it does not
 // show.
 std::string lora_family(const LoraWeights& lora);
-// "Stable Diffusion 2" of a UNet's width of text; SDXL's text is 2048 wide.
-std::string family_of_width(int64_t cross_attention_dim);
+// The family of a network that attends to text of such a width: "Stable Diffusion 2" of 1024.
+std::string family_text(int64_t context_width);
 // One line for people: "style.safetensors: LoRA of rank 8 for Stable Diffusion 1, 192 layers ...".
 std::string lora_summary(const LoraWeights& lora);
 

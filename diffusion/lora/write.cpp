@@ -12,6 +12,7 @@
 #include "data/base/sha256.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/checkpoints/families.hpp"
 
 namespace diffusion {
 namespace {
@@ -80,15 +81,10 @@ bool add_adapter_metadata(const std::string& part,
   return true;
 }
 
-struct Model {
-  std::string version, architecture;
-};
-Model model_of(const LoraWeights& lora) {
-  const std::string family = lora_family(lora);
-  if (family == family_of_width(2048))
-    return {"sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"};
-  if (family == family_of_width(1024)) return {"sd_v2", "stable-diffusion-v2-512/lora"};
-  return {"sd_v1", "stable-diffusion-v1/lora"};
+// Stable Diffusion 1 where it does not show.
+const ModelFamily& written_family(const LoraWeights& lora) {
+  const ModelFamily* family = family_of_name(lora_family(lora));
+  return family && family->supported ? *family : family_of_network(0, false, false);
 }
 
 // As kohya's tools write it: a number, or Dynamic where the layers differ.
@@ -179,15 +175,15 @@ std::map<std::string, std::string> merged_metadata(const LoraWeights& lora,
                                                    const std::string& title,
                                                    const std::string& comment) {
   const Common common = common_of(lora);
-  const Model model = model_of(lora);
+  const ModelFamily& family = written_family(lora);
   return {{"ss_network_module", "networks.lora"},
           {"ss_network_dim", common_text(common.ranks)},
           {"ss_network_alpha", data::short_number(one_alpha(common))},
-          {"ss_base_model_version", model.version},
+          {"ss_base_model_version", family.kohya_version},
           {"ss_output_name", title},
           {"ss_training_comment", comment},
           {"modelspec.sai_model_spec", "1.0.0"},
-          {"modelspec.architecture", model.architecture},
+          {"modelspec.architecture", family.architecture},
           {"modelspec.implementation", "diffusers"},
           {"modelspec.title", title}};
 }

@@ -1,0 +1,142 @@
+#include "diffusion/checkpoints/families.hpp"
+
+#include <algorithm>
+
+#include "data/base/error.hpp"
+#include "diffusion/naming/part_names.hpp"
+
+namespace diffusion {
+namespace {
+
+// Classes of Stable Diffusion 1 and 2.
+std::vector<PipelineClass> sd_classes() {
+  return {{.name = "StableDiffusionPipeline"},
+          {.name = "StableDiffusionImg2ImgPipeline"},
+          {.name = "StableDiffusionInpaintPipeline"},
+          {.name = "StableDiffusionInstructPix2PixPipeline", .edits_images = true},
+          {.name = "LatentConsistencyModelPipeline", .embeds_guidance = true},
+          {.name = "LatentConsistencyModelImg2ImgPipeline", .embeds_guidance = true}};
+}
+
+ModelFamily sd1() {
+  return {.name = "Stable Diffusion 1",
+          .prefixes = {"cond_stage_model.transformer."},
+          .context_width = 768,
+          .classes = sd_classes(),
+          .text_encoders = {{.part = kTextPart,
+                             .tokenizer = "tokenizer",
+                             .prefix = "cond_stage_model.transformer."}},
+          .scheduler_class = "PNDMScheduler",
+          .unet_heads = 8,
+          .text_layer =
+              "the last, then the final norm (some models are made for clip_skip 1: not "
+              "in the file)",
+          .kohya_version = "sd_v1",
+          .architecture = "stable-diffusion-v1/lora"};
+}
+
+ModelFamily sd2() {
+  return {.name = "Stable Diffusion 2",
+          .prefixes = {"cond_stage_model.model."},
+          .context_width = 1024,
+          .linear_projection = true,
+          .classes = sd_classes(),
+          .text_encoders = {{.part = kTextPart,
+                             .tokenizer = "tokenizer",
+                             .prefix = "cond_stage_model.model.",
+                             .open_clip = true,
+                             .drops_last_layer = true}},
+          .both_predictions = true,
+          .v_sample_size = 96,
+          .text_layer = "the last but one of OpenCLIP-H, then the final norm",
+          .kohya_version = "sd_v2",
+          .architecture = "stable-diffusion-v2-512/lora"};
+}
+
+ModelFamily sdxl() {
+  return {.name = "SDXL",
+          .prefixes = {"conditioner.embedders.1."},
+          .context_width = 2048,
+          .reads_pooled_text = true,
+          .linear_projection = true,
+          .classes = {{.name = "StableDiffusionXLPipeline"},
+                      {.name = "StableDiffusionXLImg2ImgPipeline"}},
+          .text_encoders = {{.part = kTextPart,
+                             .tokenizer = "tokenizer",
+                             .prefix = "conditioner.embedders.0.transformer."},
+                            {.part = kText2Part,
+                             .tokenizer = "tokenizer_2",
+                             .prefix = "conditioner.embedders.1.model.",
+                             .class_name = "CLIPTextModelWithProjection",
+                             .open_clip = true}},
+          .scheduler_class = "EulerDiscreteScheduler",
+          .sample_size = 128,
+          .vae_sample_size = 1024,
+          .scaling_factor = 0.13025,
+          .vae_overflows = true,
+          .text_layer =
+              "the last but one of both encoders, without the final norm (clip_skip "
+              "counts from there)",
+          .kohya_version = "sdxl_base_v1-0",
+          .architecture = "stable-diffusion-xl-v1-base/lora"};
+}
+
+ModelFamily sdxl_refiner() {
+  return {.name = "SDXL refiner",
+          .supported = false,
+          .prefixes = {"conditioner.embedders.0.model."},
+          .context_width = 1280,
+          .reads_pooled_text = true,
+          .linear_projection = true};
+}
+
+}  // namespace
+
+const std::vector<ModelFamily>& model_families() {
+  static const std::vector<ModelFamily> families = {sdxl(), sdxl_refiner(), sd2(), sd1()};
+  return families;
+}
+
+const ModelFamily& family_of_network(int64_t context_width,
+                                     bool reads_pooled_text,
+                                     bool linear_projection) {
+  const ModelFamily* result = nullptr;
+  for (const auto& family : model_families()) {
+    // Networks with pooled text all have linear projections.
+    const bool fits = family.reads_pooled_text == reads_pooled_text &&
+                      (reads_pooled_text || family.linear_projection == linear_projection);
+    if (fits && !family.supported && family.context_width == context_width) return family;
+    if (fits && family.supported && !result) result = &family;
+  }
+  return *result;
+}
+
+const ModelFamily* family_of_width(int64_t context_width) {
+  for (const auto& family : model_families()) {
+    if (family.context_width == context_width) return &family;
+  }
+  return nullptr;
+}
+
+const ModelFamily* family_of_name(const std::string& name) {
+  for (const auto& family : model_families()) {
+    if (family.name == name) return &family;
+  }
+  return nullptr;
+}
+
+ClassFamily class_family(const std::string& class_name, const std::string& source) {
+  std::vector<std::string> names;
+  for (const auto& family : model_families()) {
+    for (const auto& one : family.classes) {
+      if (class_name == one.name) return {one, family};
+      if (std::find(names.begin(), names.end(), one.name) == names.end()) names.push_back(one.name);
+    }
+  }
+  std::string list;
+  for (const auto& name : names) list += (list.empty() ? "" : ", ") + name;
+  throw data::BadInput(source + ": _class_name: expected one of " + list + "; found \"" +
+                       class_name + "\"; this kind of model is not supported");
+}
+
+}  // namespace diffusion

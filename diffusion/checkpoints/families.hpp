@@ -1,0 +1,81 @@
+#pragma once
+
+// The families of models: one row each, with what tells its files apart and what they do not hold.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace diffusion {
+
+// A text encoder of a family.
+struct FamilyEncoder {
+  const char* part;       // diffusers' folder: kTextPart
+  const char* tokenizer;  // diffusers' folder: "tokenizer"
+  const char* prefix;     // of its tensors in a single file: "cond_stage_model.transformer."
+  const char* class_name = "CLIPTextModel";  // transformers', where the checkpoint names none
+  bool open_clip = false;                    // a single file has OpenCLIP's names; GELU by erf
+  bool drops_last_layer = false;  // it is read before its last layer, which diffusers leaves out
+};
+
+// A pipeline of diffusers (model_index.json's _class_name).
+struct PipelineClass {
+  const char* name;
+  bool edits_images = false;     // its network reads a source image
+  bool embeds_guidance = false;  // its network reads the guidance scale
+};
+
+struct ModelFamily {
+  const char* name;
+  bool supported = true;  // false: recognised, and refused by its name
+
+  // What tells it from the others.
+  std::vector<const char*> prefixes{};  // of tensors that a single file of it alone has
+  int64_t context_width = 0;       // of the text that its full-size network and LoRAs attend to
+  bool reads_pooled_text = false;  // its network reads pooled text and sizes (SDXL)
+  bool linear_projection = false;  // linear layers, not 1x1 convolutions, around transformers
+  std::vector<PipelineClass> classes{};  // [0]: that of a plain checkpoint
+
+  // Its parts.
+  const char* network_part = "unet";
+  const char* network_class = "UNet2DConditionModel";
+  std::vector<FamilyEncoder> text_encoders{};
+
+  // What the tensors of a single file do not tell.
+  const char* scheduler_class = nullptr;  // diffusers'; nullptr: DDIM
+  int64_t sample_size = 64;               // latent side that it was trained at
+  int64_t vae_sample_size = 512;          // pixels of a side
+  double scaling_factor = 0.18215;        // of the VAE
+  bool vae_overflows = false;             // its VAE may overflow in fp16
+  int64_t unet_heads = 0;                 // of every level; 0: the width by 64
+  // Both kinds of prediction exist under the same names. v_sample_size: of the one that predicts v,
+  // whose attention overflows in fp16.
+  bool both_predictions = false;
+  int64_t v_sample_size = 0;
+
+  // What is said of it.
+  const char* text_layer = "";     // which layer of the text encoder is read
+  const char* kohya_version = "";  // ss_base_model_version of a LoRA
+  const char* architecture = "";   // modelspec.architecture of a LoRA
+};
+
+// In the order in which `prefixes` are looked for.
+const std::vector<ModelFamily>& model_families();
+
+// The first supported family of such a network, or an unsupported one whose context_width it has.
+const ModelFamily& family_of_network(int64_t context_width,
+                                     bool reads_pooled_text,
+                                     bool linear_projection);
+// nullptr when no family's text is so wide.
+const ModelFamily* family_of_width(int64_t context_width);
+const ModelFamily* family_of_name(const std::string& name);  // nullptr: none
+
+// A class of diffusers' pipelines and the first family that has it.
+struct ClassFamily {
+  const PipelineClass& pipeline;
+  const ModelFamily& family;
+};
+// Throws BadInput naming `source` and the classes that laurel knows.
+ClassFamily class_family(const std::string& class_name, const std::string& source);
+
+}  // namespace diffusion
