@@ -20,7 +20,7 @@ namespace {
 void check_text_width(const Pipeline& pipeline, const std::string& source) {
   int64_t text_width = pipeline.text_encoder.token_embedding.size(1);
   if (pipeline.text_encoder_2) text_width += pipeline.text_encoder_2->token_embedding.size(1);
-  const int64_t expected = pipeline.unet.config.cross_attention_dim;
+  const int64_t expected = traits(pipeline.network).context_width;
   if (expected == text_width) return;
   refuse(source, "the unet's cross_attention_dim is " + std::to_string(expected) +
                      ", the hidden_size of the text " +
@@ -40,9 +40,9 @@ void check_vocabulary(const data::Tokenizer& tokenizer,
 }
 
 void check_channels(const Pipeline& pipeline, const std::string& source) {
-  const UNetConfig& unet = pipeline.unet.config;
+  const NetworkTraits unet = traits(pipeline.network);
   const int64_t latent = pipeline.vae.config.latent_channels;
-  if (unet.out_channels == latent && (unet.in_channels == latent || edits_images(pipeline))) return;
+  if (unet.out_channels == latent && (unet.in_channels == latent || unet.edits_images)) return;
   refuse(source, "the unet's in_channels and out_channels are " + std::to_string(unet.in_channels) +
                      " and " + std::to_string(unet.out_channels) + ", the vae's latent_channels " +
                      std::to_string(latent));
@@ -50,15 +50,13 @@ void check_channels(const Pipeline& pipeline, const std::string& source) {
 
 // SDXL's second encoder and what the UNet reads of it.
 void check_second_encoder(const Pipeline& pipeline, const std::string& source) {
-  const UNetConfig& unet = pipeline.unet.config;
+  const int64_t read = traits(pipeline.network).pooled_width;
   const nn::ClipText& second = *pipeline.text_encoder_2;
   if (!second.text_projection.weight.defined())
     throw BadInput(source + ": text_encoder_2: expected text_projection.weight, found none; " +
                    "expected a CLIPTextModelWithProjection");
   check_vocabulary(*pipeline.tokenizer_2, second, source);
   const int64_t pooled = second.text_projection.weight.size(0);
-  const int64_t read =
-      unet.projection_class_embeddings_input_dim - kTimeIds * unet.addition_time_embed_dim;
   if (pooled != read) {
     refuse(source, "the unet reads " + std::to_string(read) +
                        " pooled values of the text, text_encoder_2 projects to " +
@@ -81,14 +79,14 @@ void check_family(const Pipeline& pipeline, const std::string& source) {
                    (found ? "with" : "without") +
                    "; model_index.json and the unet are of different families");
   };
-  const UNetConfig& unet = pipeline.unet.config;
-  check(kind.family.reads_pooled_text, unet.addition_time_embed_dim > 0,
+  const NetworkTraits network = traits(pipeline.network);
+  check(kind.family.reads_pooled_text, network.reads_time_ids,
         "addition_embed_type text_time (Stable Diffusion XL)");
-  check(kind.pipeline.edits_images, edits_images(pipeline),
+  check(kind.pipeline.edits_images, network.edits_images,
         std::to_string(2 * pipeline.vae.config.latent_channels) +
             " in_channels (InstructPix2Pix's source image)");
   if (kind.pipeline.embeds_guidance)
-    check(true, embeds_guidance(pipeline.unet), "time_cond_proj_dim (LCM's guidance)");
+    check(true, network.guidance_width > 0, "time_cond_proj_dim (LCM's guidance)");
 }
 
 }  // namespace

@@ -31,14 +31,14 @@ Pipeline load_pipeline(const fs::path& folder) {
     pipeline.tokenizer_2 = data::load_tokenizer(folder / "tokenizer_2");
   }
   pipeline.scheduler = read_scheduler_config(folder / "scheduler");
-  pipeline.unet = load_unet(folder / "unet");
+  pipeline.network = load_unet(folder / "unet");
   pipeline.source = folder;
   check_fit(pipeline, folder.string());
   return pipeline;
 }
 
 void save_pipeline(const fs::path& folder, const Pipeline& pipeline, at::ScalarType dtype) {
-  UNet unet = pipeline.unet;
+  UNet unet = unet_of(pipeline.network);
   save_unet(folder / "unet", unet, dtype);
   save_vae(folder / "vae", pipeline.vae, dtype);
   nn::save_clip_text(folder / "text_encoder", pipeline.text_encoder, dtype);

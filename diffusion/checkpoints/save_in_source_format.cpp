@@ -161,9 +161,9 @@ void save_folder(const fs::path& source,
 
 }  // namespace
 
-Weights tensors_of(const UNet& unet) {
+Weights tensors_of(const Network& network) {
   Weights weights;
-  UNet view = unet;
+  Network view = network;
   for_each_tensor(view, "", [&](const std::string& name, at::Tensor& tensor) {
     weights.tensors[name] = tensor.detach();
   });

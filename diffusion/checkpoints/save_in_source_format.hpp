@@ -9,7 +9,7 @@
 
 #include "data/weights/tensor_map.hpp"
 #include "diffusion/naming/part_names.hpp"
-#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/networks/network.hpp"
 
 namespace diffusion {
 
@@ -18,8 +18,8 @@ using PartWeights = std::map<std::string, data::Weights>;
 
 // How the weights' file in such a folder is called, without its ending.
 const char* weights_stem(const std::string& part);
-// The UNet's tensors by name (LoRA not included).
-data::Weights tensors_of(const UNet& unet);
+// The network's tensors by name (LoRA not included).
+data::Weights tensors_of(const Network& network);
 
 // Writes the checkpoint `source` to `target` with new values for the parts that `parts` names. A
 // single file (original names) stays one, a .safetensors whatever it was; a diffusers folder stays

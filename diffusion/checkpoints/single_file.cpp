@@ -143,10 +143,11 @@ void read_unet(Source& source, SingleFile& loaded) {
   const int64_t pooled = pooled_width(source.file, source.layout);
   const UNetConfig config = unet_config_of(weights, family, source.hints, pooled);
   check_channels(config, source.file);
-  pipeline.unet = unet_from_weights(weights, config);
-  set_prediction_by_answer(source, pipeline.unet, loaded.notes);
-  pipeline.scheduler = scheduler_config_of(pipeline.unet.config, family, source.hints);
-  pipeline.class_name = class_of(family, pipeline.unet.config);
+  UNet unet = unet_from_weights(weights, config);
+  set_prediction_by_answer(source, unet, loaded.notes);
+  pipeline.network = unet;
+  pipeline.scheduler = scheduler_config_of(unet.config, family, source.hints);
+  pipeline.class_name = class_of(family, unet.config);
 }
 
 void note_averages(const data::Weights& file, std::vector<std::string>& notes) {

@@ -31,20 +31,20 @@ nn::Lora make_lora(const at::Tensor& weight, const LoraOptions& options, at::Gen
 
 }  // namespace
 
-void for_each_lora_site(UNet& unet, const std::function<void(const LoraSite&)>& visit) {
+void for_each_lora_site(Network& network, const std::function<void(const LoraSite&)>& visit) {
   const auto each = [&](const std::string& name, auto& layer) {
     visit({name, layer.weight, layer.lora});
   };
-  for_each_adaptable_layer(unet, {each, each});
+  for_each_adaptable_layer(network, {each, each});
 }
 
-void attach_lora(UNet& unet, const LoraOptions& options, at::Generator& generator) {
+void attach_lora(Network& network, const LoraOptions& options, at::Generator& generator) {
   TORCH_CHECK(options.rank >= 1, "attach_lora: rank must be >= 1, got ", options.rank);
-  for_each_tensor(unet, "",
+  for_each_tensor(network, "",
                   [](const std::string&, at::Tensor& tensor) { tensor = tensor.detach(); });
   std::vector<bool> used(options.targets.size());
   std::vector<std::string> ends;
-  for_each_lora_site(unet, [&](const LoraSite& site) {
+  for_each_lora_site(network, [&](const LoraSite& site) {
     ends.push_back(site.name.substr(site.name.rfind('.') + 1));
     bool wanted = false;
     for (size_t i = 0; i < options.targets.size(); ++i) {
@@ -61,9 +61,9 @@ void attach_lora(UNet& unet, const LoraOptions& options, at::Generator& generato
   }
 }
 
-train::Params lora_parameters(UNet& unet) {
+train::Params lora_parameters(Network& network) {
   train::Params params;
-  for_each_lora_site(unet, [&](const LoraSite& site) {
+  for_each_lora_site(network, [&](const LoraSite& site) {
     if (!site.lora.down.defined()) return;
     params.push_back({site.name + ".lora_A.weight", site.lora.down});
     params.push_back({site.name + ".lora_B.weight", site.lora.up});
@@ -71,8 +71,8 @@ train::Params lora_parameters(UNet& unet) {
   return params;
 }
 
-void fuse_lora(UNet& unet) {
-  for_each_lora_site(unet, [](const LoraSite& site) {
+void fuse_lora(Network& network) {
+  for_each_lora_site(network, [](const LoraSite& site) {
     if (!site.lora.down.defined()) return;
     const at::Tensor change =
         site.lora.up.detach().flatten(1).mm(site.lora.down.detach().flatten(1));

@@ -1,8 +1,8 @@
 #pragma once
 
-// Low-rank adapters on a UNet (Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models",
-// 2021). A UNet is a value whose tensors are shared by its copies: a copy taken before attach_lora
-// is the model without it.
+// Low-rank adapters on a network (Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models",
+// 2021). A network is a value whose tensors are shared by its copies: a copy taken before
+// attach_lora is the model without it.
 
 #include <ATen/core/Generator.h>
 
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "data/train/optimizers.hpp"
-#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/networks/network.hpp"
 
 namespace diffusion {
 
@@ -25,14 +25,14 @@ struct LoraOptions {
 // Adapters on every layer whose name ends in a target (at a dot): A uniform in +-1/sqrt(fan in), as
 // PEFT's kaiming-uniform, B zero, so that the output does not change yet. They replace those that
 // are there. Every other tensor is frozen. Throws BadInput when a target fits no layer.
-void attach_lora(UNet& unet, const LoraOptions& options, at::Generator& generator);
+void attach_lora(Network& network, const LoraOptions& options, at::Generator& generator);
 
 // The adapters as trained parameters: "<module>.lora_A.weight" and "<module>.lora_B.weight", in the
 // network's order.
-train::Params lora_parameters(UNet& unet);
+train::Params lora_parameters(Network& network);
 
 // Adds scale * B A to the weights and removes the adapters.
-void fuse_lora(UNet& unet);
+void fuse_lora(Network& network);
 
 // A layer that may carry an adapter.
 struct LoraSite {
@@ -41,6 +41,6 @@ struct LoraSite {
   nn::Lora& lora;  // of a Linear: down [rank, in], up [out, rank]; of a Conv2d: [rank, in, k, k],
                    // [out, rank, 1, 1]
 };
-void for_each_lora_site(UNet& unet, const std::function<void(const LoraSite& site)>& visit);
+void for_each_lora_site(Network& network, const std::function<void(const LoraSite& site)>& visit);
 
 }  // namespace diffusion

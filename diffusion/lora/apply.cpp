@@ -89,17 +89,17 @@ void add_encoder(LoraTarget& target, const char* part, nn::ClipText& text) {
 
 }  // namespace
 
-LoraTarget lora_target(UNet& unet) {
+LoraTarget lora_target(Network& network) {
   LoraTarget target;
-  target.family = family_text(unet.config.cross_attention_dim);
-  target.layers_per_block = unet.config.layers_per_block.at(0);
+  target.family = family_text(traits(network).context_width);
+  target.layers_per_block = unet_of(network).config.layers_per_block.at(0);
   auto& sites = target.parts[kUnetPart];
-  for_each_lora_site(unet, [&](const LoraSite& site) { sites[site.name] = &site.weight; });
+  for_each_lora_site(network, [&](const LoraSite& site) { sites[site.name] = &site.weight; });
   return target;
 }
 
 LoraTarget lora_target(Pipeline& pipeline) {
-  LoraTarget target = lora_target(pipeline.unet);
+  LoraTarget target = lora_target(pipeline.network);
   target.source = pipeline.source.string();
   add_encoder(target, kTextPart, pipeline.text_encoder);
   if (pipeline.text_encoder_2) add_encoder(target, kText2Part, *pipeline.text_encoder_2);

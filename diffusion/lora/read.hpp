@@ -43,7 +43,7 @@ struct LoraTarget {
   int64_t layers_per_block = 2;  // of the UNet: what the original code's block numbers mean
   std::map<std::string, std::map<std::string, at::Tensor*>> parts;
 };
-LoraTarget lora_target(UNet& unet);
+LoraTarget lora_target(Network& network);
 LoraTarget lora_target(Pipeline& pipeline);
 
 struct LoraUse {

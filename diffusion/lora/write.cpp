@@ -129,10 +129,10 @@ void add_pair(data::Weights& file,
 
 }  // namespace
 
-LoraWeights adapters_of(UNet& unet) {
+LoraWeights adapters_of(Network& network) {
   LoraWeights lora;
   lora.source = "the UNet";
-  for_each_lora_site(unet, [&](const LoraSite& site) {
+  for_each_lora_site(network, [&](const LoraSite& site) {
     if (!site.lora.down.defined()) return;
     lora.parts[kUnetPart][site.name] = {LowRank{site.lora.down, site.lora.up}, site.lora.scale};
   });

@@ -18,8 +18,8 @@ enum class LoraFormat {
            // for all: several are multiplied into lora_up)
 };
 
-// The adapters that a UNet carries, as a file would hold them (the tensors are shared).
-LoraWeights adapters_of(UNet& unet);
+// The adapters that a network carries, as a file would hold them (the tensors are shared).
+LoraWeights adapters_of(Network& network);
 
 // Writes low-rank changes (there must be one); other forms throw BadInput. `metadata` is added to
 // what the format needs: see kohya_metadata. kohya's form gets sshs_model_hash, the SHA-256 of the

@@ -4,7 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/networks/network.hpp"
 
 namespace diffusion {
 

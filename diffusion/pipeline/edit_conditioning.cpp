@@ -36,8 +36,8 @@ UNet with_reward_branch(const UNet& unet,
 
 RewardCondition reward_condition(const Pipeline& pipeline,
                                  const std::vector<RewardRequest>& requests) {
-  const RewardBranchConfig& config = pipeline.unet.config.reward;
-  const at::Device device = pipeline.unet.conv_in.weight.device();
+  const RewardBranchConfig& config = reward_config(pipeline.network);
+  const at::Device device = device_of(pipeline.network);
   const auto axes = static_cast<int64_t>(config.axes.size());
   at::Tensor scores =
       at::full({static_cast<int64_t>(requests.size()), axes}, std::nan(""), at::kFloat);

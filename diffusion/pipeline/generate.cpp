@@ -103,7 +103,7 @@ at::Tensor source_latents(const Pipeline& pipeline,
     }
     data::check_shape(request.source, {3, pixels[0], pixels[1]}, "generate: source");
   }
-  const at::Device device = pipeline.unet.conv_in.weight.device();
+  const at::Device device = device_of(pipeline.network);
   return vae_encode(pipeline.vae, sources_of(batch).to(device) * 2 - 1).mean;
 }
 
@@ -111,19 +111,19 @@ Conditioning conditions_of(const Pipeline& pipeline,
                            const std::vector<ImageRequest>& batch,
                            const GenerateOptions& options,
                            at::IntArrayRef pixels) {
-  const at::Device device = pipeline.unet.conv_in.weight.device();
+  const at::Device device = device_of(pipeline.network);
   const TextOptions text = text_options(pipeline, batch, options);
   Conditioning conditions;
   conditions.text =
       to_device(encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), text), device);
-  if (guidance_batch(pipeline.unet.config, options.guidance) != GuidanceBatch::kPrompt) {
+  if (guidance_batch(traits(pipeline.network), options.guidance) != GuidanceBatch::kPrompt) {
     conditions.negative = to_device(
         encode_negatives(pipeline, texts_of(batch, &ImageRequest::negative_prompt), text), device);
   }
   if (is_xl(pipeline))
     conditions.time_ids = time_ids(options.sizes, pixels[0], pixels[1]).to(device);
   if (edits_images(pipeline)) conditions.image_latents = source_latents(pipeline, batch, pixels);
-  if (reads_reward(pipeline.unet.config.reward)) {
+  if (traits(pipeline.network).reads_reward) {
     conditions.reward = reward_condition(pipeline, requests_of(batch, &ImageRequest::reward));
     conditions.reward_low =
         reward_condition(pipeline, requests_of(batch, &ImageRequest::reward_low));
@@ -134,23 +134,23 @@ Conditioning conditions_of(const Pipeline& pipeline,
 // CUDA graphs pay where launching the network's operations takes longer than their arithmetic: in
 // small batches. A graph keeps the memory of its activations for as long as it lives.
 Recorder recorder_for(const Pipeline& pipeline, size_t batch, const GuidanceOptions& guidance) {
-  const int64_t rows =
-      static_cast<int64_t>(batch) * branch_count(guidance_batch(pipeline.unet.config, guidance));
-  return rows <= kRecordedRows ? cuda_recorder(pipeline.unet.conv_in.weight.device()) : Recorder();
+  const int64_t rows = static_cast<int64_t>(batch) *
+                       branch_count(guidance_batch(traits(pipeline.network), guidance));
+  return rows <= kRecordedRows ? cuda_recorder(device_of(pipeline.network)) : Recorder();
 }
 
 GeneratedBatch generate_batch(const Pipeline& pipeline,
                               const NoiseSchedule& schedule,
                               const std::vector<ImageRequest>& batch,
                               const GenerateOptions& options) {
-  const at::Device device = pipeline.unet.conv_in.weight.device();
+  const at::Device device = device_of(pipeline.network);
   const auto shape = latent_shape(pipeline, options.height, options.width);
   const int64_t factor = vae_factor(pipeline.vae.config);
   auto generators = image_generators(seeds_of(batch));
   const at::Tensor initial = initial_noise(batch, generators, shape);  // [B, C, h, w]
   const Conditioning conditions =
       conditions_of(pipeline, batch, options, {shape[1] * factor, shape[2] * factor});
-  Denoiser denoiser = guided_denoiser(pipeline.unet, conditions, options.guidance,
+  Denoiser denoiser = guided_denoiser(pipeline.network, conditions, options.guidance,
                                       recorder_for(pipeline, batch.size(), options.guidance));
   const at::Tensor change = changes_of(batch);  // [B, 1, H, W]
   InitialImage start{.latents = {}, .strength = options.strength};
@@ -200,9 +200,9 @@ void generate(const Pipeline& pipeline,
   check_sources(pipeline, requests);
   const at::NoGradGuard no_grad;
   const NoiseSchedule schedule = make_schedule(pipeline.scheduler);
-  const auto type = data::product_type(pipeline.unet.conv_in.weight.device().type());
+  const auto type = data::product_type(device_of(pipeline.network).type());
   Pipeline typed = pipeline;
-  if (type != at::kFloat) typed.unet = with_compute_dtype(pipeline.unet, type);
+  if (type != at::kFloat) typed.network = with_compute_dtype(pipeline.network, type);
   const auto size = static_cast<size_t>(options.micro_batch);
   for (size_t first = 0; first < requests.size(); first += size) {
     GeneratedBatch batch = generate_batch(typed, schedule, filled(requests, first, size), options);

@@ -40,9 +40,9 @@ RewardCondition branch_rewards(GuidanceBatch branches,
 }
 
 // The text of every row.
-void add_texts(const UNet& unet, const Conditioning& conditioning, BranchInputs& inputs) {
+void add_texts(const Network& network, const Conditioning& conditioning, BranchInputs& inputs) {
   const TextCondition &text = conditioning.text, &negative = conditioning.negative;
-  inputs.keys = context_keys(unet, branch_rows(inputs.branches, text.hidden, negative.hidden));
+  inputs.text = prepare_text(network, branch_rows(inputs.branches, text.hidden, negative.hidden));
   if (text.pooled.defined())
     inputs.extra.text_embeds = branch_rows(inputs.branches, text.pooled, negative.pooled);
 }
@@ -64,7 +64,7 @@ Distinct distinct(const std::vector<int64_t>& rows) {
 
 // The text of `rows`: a table of the distinct ones, the negative one first where it is used, and
 // each row's place in it.
-void add_shared_texts(const UNet& unet,
+void add_shared_texts(const Network& network,
                       const Conditioning& conditioning,
                       const std::vector<int64_t>& rows,
                       BranchInputs& inputs) {
@@ -80,22 +80,18 @@ void add_shared_texts(const UNet& unet,
   at::Tensor place = at::tensor(places, at::kLong);
   if (guided) place = branch_rows(inputs.branches, place + 1, at::zeros_like(place));
   place = data::to_device(place, device);
-  inputs.keys = context_keys(unet, table(text.hidden, negative.hidden));
-  for (auto& pair : inputs.keys) {
-    pair.key = pair.key.index_select(0, place);
-    pair.value = pair.value.index_select(0, place);
-  }
+  inputs.text = select_rows(prepare_text(network, table(text.hidden, negative.hidden)), place);
   if (text.pooled.defined())
     inputs.extra.text_embeds = table(text.pooled, negative.pooled).index_select(0, place);
 }
 
 }  // namespace
 
-GuidanceBatch guidance_batch(const UNetConfig& unet, const GuidanceOptions& options) {
-  const bool reward = reads_reward(unet.reward) && options.reward_scale != 1;
+GuidanceBatch guidance_batch(const NetworkTraits& network, const GuidanceOptions& options) {
+  const bool reward = network.reads_reward && options.reward_scale != 1;
   const GuidanceBatch plain = reward ? GuidanceBatch::kPromptReward : GuidanceBatch::kPrompt;
-  if (unet.time_cond_proj_dim > 0 || options.scale <= 1) return plain;
-  if (!reads_image(unet)) return GuidanceBatch::kUnconditionalPrompt;
+  if (network.guidance_width > 0 || options.scale <= 1) return plain;
+  if (!network.edits_images) return GuidanceBatch::kUnconditionalPrompt;
   if (options.image_scale < 1) return plain;
   return reward ? GuidanceBatch::kPromptImageNoneReward : GuidanceBatch::kPromptImageNone;
 }
@@ -125,17 +121,17 @@ at::Tensor branch_rows(GuidanceBatch branches, const at::Tensor& text, const at:
                                                      : at::cat({text, negative, negative, text});
 }
 
-Conditioning with_guidance_input(const UNet& unet,
+Conditioning with_guidance_input(const Network& network,
                                  const Conditioning& conditioning,
                                  const GuidanceOptions& options) {
   Conditioning result = conditioning;
   const at::Tensor& hidden = conditioning.text.hidden;
-  if (unet.config.time_cond_proj_dim > 0)
+  if (traits(network).guidance_width > 0)
     result.guidance_w = at::full({hidden.size(0)}, options.scale - 1, hidden.options());
   return result;
 }
 
-BranchInputs branch_inputs(const UNet& unet,
+BranchInputs branch_inputs(const Network& network,
                            const Conditioning& conditioning,
                            GuidanceBatch branches,
                            const std::vector<int64_t>& rows) {
@@ -144,27 +140,27 @@ BranchInputs branch_inputs(const UNet& unet,
   const auto chosen = [&](const at::Tensor& all) {
     return rows.empty() ? all : all.index_select(0, data::to_device(rows, all.device()));
   };
-  BranchInputs inputs{.branches = branches, .keys = {}, .extra = {}, .image_latents = {}};
+  const NetworkTraits reads = traits(network);
+  BranchInputs inputs{.branches = branches, .text = {}, .extra = {}, .image_latents = {}};
   if (rows.empty())
-    add_texts(unet, conditioning, inputs);
+    add_texts(network, conditioning, inputs);
   else
-    add_shared_texts(unet, conditioning, rows, inputs);
+    add_shared_texts(network, conditioning, rows, inputs);
   const at::Tensor& sizes = conditioning.time_ids;
   if (sizes.defined())
     inputs.extra.time_ids =
         sizes.size(0) == 1 ? sizes.expand({batch, kTimeIds}) : chosen(sizes).repeat({count, 1});
-  if (unet.config.time_cond_proj_dim > 0) {
+  if (reads.guidance_width > 0) {
     const at::Tensor& hidden = conditioning.text.hidden;
     const at::Tensor w = data::to_device(chosen(conditioning.guidance_w), hidden.device());
     inputs.extra.timestep_cond =
-        guidance_embedding(w.repeat({count}), unet.config.time_cond_proj_dim)
-            .to(hidden.scalar_type());
+        guidance_embedding(w.repeat({count}), reads.guidance_width).to(hidden.scalar_type());
   }
   if (conditioning.image_latents.defined())
     inputs.image_latents = branch_images(branches, chosen(conditioning.image_latents));
-  if (!reads_reward(unet.config.reward)) return inputs;
+  if (!reads.reads_reward) return inputs;
   const auto request = [&](const RewardCondition& reward) {
-    const RewardCondition all = completed(unet.config.reward, reward, texts);
+    const RewardCondition all = completed(reward_config(network), reward, texts);
     return RewardCondition{chosen(all.scores), chosen(all.valid), chosen(all.text)};
   };
   inputs.extra.reward =
@@ -172,22 +168,22 @@ BranchInputs branch_inputs(const UNet& unet,
   return inputs;
 }
 
-at::Tensor branch_outputs(const UNet& unet,
+at::Tensor branch_outputs(const Network& network,
                           const at::Tensor& x,
                           const at::Tensor& t,
                           const BranchInputs& inputs) {
   const auto count = static_cast<size_t>(branch_count(inputs.branches));
   at::Tensor input = count == 1 ? x : at::cat(std::vector<at::Tensor>(count, x));
   if (inputs.image_latents.defined()) input = at::cat({input, inputs.image_latents}, 1);
-  return unet_forward(unet, input, t, inputs.keys, inputs.extra);
+  return forward(network, input, t, inputs.text, inputs.extra);
 }
 
-at::Tensor guided_forward(const UNet& unet,
+at::Tensor guided_forward(const Network& network,
                           const at::Tensor& x,
                           const at::Tensor& t,
                           const BranchInputs& inputs,
                           const GuidanceOptions& options) {
-  const at::Tensor output = branch_outputs(unet, x, t, inputs).to(at::kFloat);
+  const at::Tensor output = branch_outputs(network, x, t, inputs).to(at::kFloat);
   if (inputs.branches == GuidanceBatch::kPrompt) return output;
   const int64_t count = branch_count(inputs.branches);
   const auto parts = output.chunk(count);
@@ -201,17 +197,17 @@ at::Tensor guided_forward(const UNet& unet,
   return rescaled(guided, parts[uncond ? 1 : 0], options.rescale);
 }
 
-Denoiser guided_denoiser(const UNet& unet,
+Denoiser guided_denoiser(const Network& network,
                          const Conditioning& conditioning,
                          const GuidanceOptions& options,
                          const Recorder& recorder) {
-  const GuidanceBatch branches = guidance_batch(unet.config, options);
+  const GuidanceBatch branches = guidance_batch(traits(network), options);
   const int64_t rows = branch_count(branches) * conditioning.text.hidden.size(0);
   const BranchInputs inputs =
-      branch_inputs(unet, with_guidance_input(unet, conditioning, options), branches);
+      branch_inputs(network, with_guidance_input(network, conditioning, options), branches);
   const TensorFunction predict = replayed(
-      [unet, inputs, options](const std::vector<at::Tensor>& in) {
-        return guided_forward(unet, in[0], in[1], inputs, options);
+      [network, inputs, options](const std::vector<at::Tensor>& in) {
+        return guided_forward(network, in[0], in[1], inputs, options);
       },
       recorder);
   return [predict, rows](const at::Tensor& x, double timestep) {

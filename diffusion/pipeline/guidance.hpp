@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/networks/network.hpp"
 #include "diffusion/pipeline/conditioning.hpp"
 #include "diffusion/pipeline/cuda_graph.hpp"
 #include "diffusion/sampling/sampler.hpp"
@@ -30,45 +30,45 @@ enum class GuidanceBatch {
   kPromptImageNoneReward  // [text; image alone; nothing; text at the low reward]
 };
 int64_t branch_count(GuidanceBatch branches);
-GuidanceBatch guidance_batch(const UNetConfig& unet, const GuidanceOptions& options);
+GuidanceBatch guidance_batch(const NetworkTraits& network, const GuidanceOptions& options);
 // The rows of all branches from those of one: in [text; image; nothing] the negative text twice.
 at::Tensor branch_rows(GuidanceBatch branches, const at::Tensor& text, const at::Tensor& negative);
 
 // `conditioning` with the scale as an input of a network that embeds it (LCM).
-Conditioning with_guidance_input(const UNet& unet,
+Conditioning with_guidance_input(const Network& network,
                                  const Conditioning& conditioning,
                                  const GuidanceOptions& options);
 
 // What the network reads beside x and the timestep, for R = B x branches rows.
 struct BranchInputs {
   GuidanceBatch branches = GuidanceBatch::kPrompt;
-  ContextKeys keys;
+  PreparedText text;
   ExtraConditions extra;
   at::Tensor image_latents;  // [R, C, h, w] raw latents of source images; undefined: none
 };
 // `rows`: of `conditioning`, one for each of the B latents; the keys and values of a text are then
 // computed once, however many latents share it, and `negative` has 1 row. Empty: latent i has row i
 // and a negative of its own.
-BranchInputs branch_inputs(const UNet& unet,
+BranchInputs branch_inputs(const Network& network,
                            const Conditioning& conditioning,
                            GuidanceBatch branches,
                            const std::vector<int64_t>& rows = {});
 
 // The network's output in every branch. x: [B, C, h, w]; t: [R] the timesteps -> [R, C, h, w]
-at::Tensor branch_outputs(const UNet& unet,
+at::Tensor branch_outputs(const Network& network,
                           const at::Tensor& x,
                           const at::Tensor& t,
                           const BranchInputs& inputs);
 // The branches' outputs combined by guidance. -> [B, C, h, w] fp32, also where the network computes
 // in reduced precision.
-at::Tensor guided_forward(const UNet& unet,
+at::Tensor guided_forward(const Network& network,
                           const at::Tensor& x,
                           const at::Tensor& t,
                           const BranchInputs& inputs,
                           const GuidanceOptions& options);
 // The same as a sampler calls it, for B = the conditioning's rows. The keys and values of the text
 // are computed here, once. `recorder`: of CUDA graphs of its calls; empty: none.
-Denoiser guided_denoiser(const UNet& unet,
+Denoiser guided_denoiser(const Network& network,
                          const Conditioning& conditioning,
                          const GuidanceOptions& options,
                          const Recorder& recorder = {});

@@ -104,9 +104,9 @@ std::shared_ptr<PromptCache> make_prompt_cache() { return std::make_shared<Promp
 
 bool is_xl(const Pipeline& pipeline) { return pipeline.text_encoder_2.has_value(); }
 
-bool edits_images(const Pipeline& pipeline) { return reads_image(pipeline.unet.config); }
+bool edits_images(const Pipeline& pipeline) { return traits(pipeline.network).edits_images; }
 
-bool embeds_guidance(const UNet& unet) { return unet.config.time_cond_proj_dim > 0; }
+bool embeds_guidance(const Network& network) { return traits(network).guidance_width > 0; }
 
 int64_t chunk_count(const Pipeline& pipeline, const std::string& prompt) {
   return static_cast<int64_t>(chunks_of(pipeline.tokenizer, parse_weights(prompt)).size());
@@ -157,7 +157,7 @@ TextCondition encode_negatives(const Pipeline& pipeline,
 }
 
 int64_t native_size(const Pipeline& pipeline) {
-  return pipeline.unet.config.sample_size * vae_factor(pipeline.vae.config);
+  return traits(pipeline.network).sample_size * vae_factor(pipeline.vae.config);
 }
 
 }  // namespace diffusion

@@ -12,7 +12,7 @@
 
 #include "data/nn/clip_text.hpp"
 #include "data/text/clip_tokenizer.hpp"
-#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/networks/network.hpp"
 #include "diffusion/networks/vae/vae.hpp"
 #include "diffusion/pipeline/conditioning.hpp"
 #include "diffusion/sampling/scheduler_config.hpp"
@@ -24,7 +24,7 @@ std::shared_ptr<PromptCache> make_prompt_cache();  // for a pipeline that is put
 
 struct Pipeline {
   std::string class_name = "StableDiffusionPipeline";  // diffusers' name of the family
-  UNet unet;
+  Network network;
   Vae vae;
   nn::ClipText text_encoder;
   data::Tokenizer tokenizer;
@@ -38,10 +38,10 @@ struct Pipeline {
 };
 
 bool is_xl(const Pipeline& pipeline);
-// The UNet reads the latent of a source image beside its own, as InstructPix2Pix.
+// The network reads the latent of a source image beside its own, as InstructPix2Pix.
 bool edits_images(const Pipeline& pipeline);
-// The guidance scale is an input of the UNet, as in an LCM: no double batch.
-bool embeds_guidance(const UNet& unet);
+// The guidance scale is an input of the network, as in an LCM: no double batch.
+bool embeds_guidance(const Network& network);
 
 // How prompts are read. `weighting`: as A1111 does (diffusion/text/prompt_weighting.hpp), the rows
 // of every chunk one after the other, so L is a multiple of the encoder's length; an empty chunk
@@ -67,7 +67,7 @@ TextCondition encode_negatives(const Pipeline& pipeline,
                                const std::vector<std::string>& prompts,
                                const TextOptions& options = {});
 
-// Pixels of a side that the UNet was trained at.
+// Pixels of a side that the network was trained at.
 int64_t native_size(const Pipeline& pipeline);
 
 }  // namespace diffusion

@@ -247,20 +247,20 @@ double teacher_spread(const Run& run) {
 
 }  // namespace
 
-diffusion::UNet make_student(const diffusion::UNet& teacher, int64_t time_cond_proj_dim) {
-  TORCH_CHECK(teacher.config.time_cond_proj_dim == 0, "make_student: the teacher reads w itself");
-  diffusion::UNet student = teacher;
+diffusion::Network make_student(const diffusion::Network& teacher, int64_t time_cond_proj_dim) {
+  diffusion::UNet student = diffusion::unet_of(teacher);
+  TORCH_CHECK(student.config.time_cond_proj_dim == 0, "make_student: the teacher reads w itself");
   student.config.time_cond_proj_dim = time_cond_proj_dim;
   if (time_cond_proj_dim > 0) {
-    const at::Tensor& first = teacher.time_linear_1.weight;  // [time_width, C]
+    const at::Tensor& first = student.time_linear_1.weight;  // [time_width, C]
     student.time_cond_proj.weight = at::zeros({first.size(1), time_cond_proj_dim}, first.options());
   }
   return student;
 }
 
-diffusion::UNet averaged_unet(const diffusion::UNet& student, const Optimizer& optimizer) {
+diffusion::Network averaged_unet(const diffusion::Network& student, const Optimizer& optimizer) {
   const auto& shadow = optimizer.state.ema.shadow;
-  diffusion::UNet average = student;
+  diffusion::Network average = student;
   if (shadow.empty()) return average;
   std::map<std::string, at::Tensor> by_name;
   for (size_t i = 0; i < shadow.size(); ++i) by_name[optimizer.state.params[i].name] = shadow[i];

@@ -12,11 +12,11 @@ namespace finetune {
 
 // A copy of the teacher that, with `time_cond_proj_dim` > 0, also reads w: through zeros at first,
 // so that it begins as the teacher. Throws c10::Error when the teacher reads w itself.
-diffusion::UNet make_student(const diffusion::UNet& teacher, int64_t time_cond_proj_dim);
+diffusion::Network make_student(const diffusion::Network& teacher, int64_t time_cond_proj_dim);
 
 // The student with the optimizer's moving average for weights (views of it: it follows the
 // updates); the student itself where there is none.
-diffusion::UNet averaged_unet(const diffusion::UNet& student, const Optimizer& optimizer);
+diffusion::Network averaged_unet(const diffusion::Network& student, const Optimizer& optimizer);
 
 // How the student is sampled by others: LCM's scheduler on the teacher's schedule.
 diffusion::SchedulerConfig student_scheduler(const diffusion::SchedulerConfig& teacher,

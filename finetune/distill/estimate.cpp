@@ -25,7 +25,7 @@ struct Costs {
 
 Costs measure(const Task& task, const EncodedImages& data, const DistillConfig& config) {
   data::reset_peak_memory(task.device);
-  diffusion::UNet student = task.unet;
+  diffusion::Network student = task.unet;
   Optimizer optimizer = make_optimizer(config, trained_parameters(student, config), 1);
   Distillation run = make_distillation(task, data, config, student, optimizer);
   at::Generator& generator = optimizer.state.generator;
@@ -61,7 +61,7 @@ double peak_of(const Task& task, const EncodedImages& data, DistillConfig config
   const double before = data::used_memory(task.device);
   int64_t trained = 0;
   const auto steps = static_cast<double>(data::peak_bytes(task.device, [&] {
-    diffusion::UNet student = task.unet;
+    diffusion::Network student = task.unet;
     Optimizer optimizer = make_optimizer(config, trained_parameters(student, config), 1);
     Distillation run = make_distillation(task, data, config, student, optimizer);
     for (int i = 0; i < 2; ++i) {

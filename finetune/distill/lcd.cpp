@@ -70,7 +70,7 @@ at::Tensor consistency_output(const LcdSchedule& schedule,
   return boundary.skip.to(x.scalar_type()) * x + boundary.out.to(x.scalar_type()) * x0;
 }
 
-at::Tensor consistency(const diffusion::UNet& student,
+at::Tensor consistency(const diffusion::Network& student,
                        const LcdSchedule& schedule,
                        const at::Tensor& x,
                        const at::Tensor& t,
@@ -100,7 +100,7 @@ at::Tensor solver_step(const LcdSchedule& schedule,
   return diffusion::add_noise(there, x0, epsilon);
 }
 
-at::Tensor teacher_step(const diffusion::UNet& teacher,
+at::Tensor teacher_step(const diffusion::Network& teacher,
                         const LcdSchedule& schedule,
                         const at::Tensor& x,
                         const at::Tensor& index,
@@ -124,9 +124,9 @@ at::Tensor lcd_loss(const at::Tensor& predicted,
   return ((squares + huber_c * huber_c).sqrt() - huber_c).mean();
 }
 
-LcdPrediction lcd_predict(const diffusion::UNet& student,
-                          const diffusion::UNet& target,
-                          const diffusion::UNet& teacher,
+LcdPrediction lcd_predict(const diffusion::Network& student,
+                          const diffusion::Network& target,
+                          const diffusion::Network& teacher,
                           const LcdSchedule& schedule,
                           const LcdBatch& batch) {
   const at::Tensor t =

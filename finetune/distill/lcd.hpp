@@ -48,7 +48,7 @@ at::Tensor consistency_output(const LcdSchedule& schedule,
 // The student's f in one forward pass. A UNet with time_cond_proj_dim reads guidance_w; another has
 // one guidance, that of its training, in its weights. conditions: B rows of text, time_ids and
 // guidance_w; 1 negative. x: [B, C, h, w]; t: [B] int64
-at::Tensor consistency(const diffusion::UNet& student,
+at::Tensor consistency(const diffusion::Network& student,
                        const LcdSchedule& schedule,
                        const at::Tensor& x,
                        const at::Tensor& t,
@@ -63,7 +63,7 @@ at::Tensor solver_step(const LcdSchedule& schedule,
                        const at::Tensor& index,
                        const at::Tensor& w);
 // The same, with both branches of the network in one batch.
-at::Tensor teacher_step(const diffusion::UNet& teacher,
+at::Tensor teacher_step(const diffusion::Network& teacher,
                         const LcdSchedule& schedule,
                         const at::Tensor& x,
                         const at::Tensor& index,
@@ -88,9 +88,9 @@ struct LcdPrediction {
   at::Tensor target;     // [B, C, h, w] f of the target network at `previous`, no gradient
 };
 // `target`: the moving average of the student, or the student itself.
-LcdPrediction lcd_predict(const diffusion::UNet& student,
-                          const diffusion::UNet& target,
-                          const diffusion::UNet& teacher,
+LcdPrediction lcd_predict(const diffusion::Network& student,
+                          const diffusion::Network& target,
+                          const diffusion::Network& teacher,
                           const LcdSchedule& schedule,
                           const LcdBatch& batch);
 

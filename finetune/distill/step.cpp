@@ -77,7 +77,7 @@ LossGradient loss_gradient(const LcdPrediction& prediction, const DistillConfig&
 // One step's student, batch and what its terms have left so far.
 struct Step {
   const Distillation& run;
-  const diffusion::UNet& student;
+  const diffusion::Network& student;
   const DrawnBatch& drawn;
   at::Generator& generator;
   TermReport report{};
@@ -241,7 +241,7 @@ at::Tensor pair_distances(const at::Tensor& latents, int64_t images) {
 Distillation make_distillation(const Task& task,
                                const EncodedImages& data,
                                const DistillConfig& config,
-                               const diffusion::UNet& student,
+                               const diffusion::Network& student,
                                Optimizer& optimizer,
                                const ProcessGroup& ranks) {
   const int64_t fewest = task.rewards.empty() ? config.train_batch_size : rated_rows(config);
@@ -262,7 +262,7 @@ Distillation make_distillation(const Task& task,
                    .uncondition = diffusion::to_device(task.uncondition(), task.device),
                    .share = strided_shard(ranks, config.train_batch_size)};
   if (config.latent_reward && !task.rewards.empty()) {
-    run.proxy = make_latent_reward(task.latent_shape[0], task.unet.config.cross_attention_dim,
+    run.proxy = make_latent_reward(task.latent_shape[0], diffusion::traits(task.unet).context_width,
                                    task.device, config.seed);
   }
   return run;
@@ -304,7 +304,7 @@ DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
 }
 
 ChainState last_step_state(const Distillation& run,
-                           const diffusion::UNet& student,
+                           const diffusion::Network& student,
                            const diffusion::Conditioning& conditions,
                            int64_t steps,
                            at::Generator& generator,
@@ -333,7 +333,7 @@ ChainState last_step_state(const Distillation& run,
 }
 
 TermReport accumulate_terms(const Distillation& run,
-                            const diffusion::UNet& student,
+                            const diffusion::Network& student,
                             const DrawnBatch& drawn,
                             double beta,
                             at::Generator& generator) {

@@ -21,8 +21,8 @@ struct Distillation {
   const EncodedImages& data;
   const DistillConfig& config;
   LcdSchedule schedule;
-  diffusion::UNet teacher;
-  diffusion::UNet target;                // the student's moving average, or the student
+  diffusion::Network teacher;
+  diffusion::Network target;             // the student's moving average, or the student
   diffusion::TextCondition uncondition;  // 1 row
   std::optional<LatentReward> proxy{};   // in place of the trained rewards
   double diversity_floor = 0;
@@ -35,7 +35,7 @@ struct Distillation {
 Distillation make_distillation(const Task& task,
                                const EncodedImages& data,
                                const DistillConfig& config,
-                               const diffusion::UNet& student,
+                               const diffusion::Network& student,
                                Optimizer& optimizer,
                                const ProcessGroup& ranks = {});
 
@@ -73,7 +73,7 @@ struct TermReport {
 // batch's is the sum over the ranks. The figures are those of the whole batch. `beta`: of the
 // reward.
 TermReport accumulate_terms(const Distillation& run,
-                            const diffusion::UNet& student,
+                            const diffusion::Network& student,
                             const DrawnBatch& drawn,
                             double beta,
                             at::Generator& generator);
@@ -99,7 +99,7 @@ struct ChainState {
   at::Tensor t;  // [B] int64
 };
 ChainState last_step_state(const Distillation& run,
-                           const diffusion::UNet& student,
+                           const diffusion::Network& student,
                            const diffusion::Conditioning& conditions,
                            int64_t steps,
                            at::Generator& generator,

@@ -55,7 +55,7 @@ void encode_images(EncodedEdits& set,
                    const EditEncoding& options,
                    const std::function<void(const std::string&)>& print) {
   const at::NoGradGuard no_grad;
-  const at::Device device = pipeline.unet.conv_in.weight.device();
+  const at::Device device = diffusion::device_of(pipeline.network);
   std::vector<at::Tensor> sources, targets;
   const auto step = static_cast<size_t>(options.batch_size);
   for (size_t done = 0; done < triples.size(); done += step) {
@@ -152,7 +152,7 @@ EncodedEdits encode_edits(const diffusion::Pipeline& pipeline,
                           const EditEncoding& options,
                           const std::function<void(const std::string&)>& print) {
   EncodedEdits set;
-  set.scores = score_table(triples, pipeline.unet.config.reward);
+  set.scores = score_table(triples, diffusion::reward_config(pipeline.network));
   for (const auto& triple : triples) {
     set.instructions.push_back(triple.instruction);
     set.feedback.push_back(triple.feedback);
@@ -173,7 +173,7 @@ EditTexts edit_texts(const diffusion::Pipeline& pipeline, const EncodedEdits& se
   texts.hidden = remembered(set.instructions, [&](const std::vector<std::string>& wanted) {
     return diffusion::encode_prompts(pipeline, wanted).hidden;
   });
-  if (pipeline.unet.config.reward.text_dim > 0) {
+  if (diffusion::reward_config(pipeline.network).text_dim > 0) {
     texts.pooled = remembered(set.feedback, [&](const std::vector<std::string>& wanted) {
       return diffusion::pooled_texts(pipeline, wanted);
     });
@@ -238,7 +238,7 @@ EditBatch edit_batch(const EncodedEdits& set,
   return batch;
 }
 
-at::Tensor edit_errors(const diffusion::UNet& unet,
+at::Tensor edit_errors(const diffusion::Network& unet,
                        const diffusion::NoiseSchedule& schedule,
                        const EditBatch& batch) {
   const at::Tensor x = diffusion::add_noise(schedule, batch.latents, batch.noise, batch.t);
@@ -247,7 +247,7 @@ at::Tensor edit_errors(const diffusion::UNet& unet,
   diffusion::ExtraConditions added;
   added.reward = batch.reward;
   const at::Tensor output =
-      diffusion::unet_forward(unet, at::cat({x, batch.source}, 1), batch.t, batch.hidden, added);
+      diffusion::forward(unet, at::cat({x, batch.source}, 1), batch.t, batch.hidden, added);
   return (output.to(at::kFloat) - target).square().flatten(1).mean(1);
 }
 

@@ -91,7 +91,7 @@ EditBatch edit_batch(const EncodedEdits& set,
                      at::Device device);
 
 // The squared error of eps or v, the mean of each edit. -> [B]
-at::Tensor edit_errors(const diffusion::UNet& unet,
+at::Tensor edit_errors(const diffusion::Network& unet,
                        const diffusion::NoiseSchedule& schedule,
                        const EditBatch& batch);
 

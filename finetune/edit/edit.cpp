@@ -153,18 +153,19 @@ Task with_examples(Task task, const EditData& data, const EditConfig& config) {
 
 }  // namespace
 
-train::Params edit_parameters(diffusion::UNet& unet, const EditConfig& config) {
+train::Params edit_parameters(diffusion::Network& unet, const EditConfig& config) {
   train::Params params = trained_parameters(unet, config);
   if (config.train_full) return params;
   const auto add = [&](const std::string& name, at::Tensor& tensor) {
     tensor = tensor.detach().clone().requires_grad_(true);
     params.push_back({name, tensor});
   };
-  nn::for_each_tensor(unet.conv_in, "conv_in", add);
+  diffusion::UNet& layers = diffusion::unet_of(unet);
+  nn::for_each_tensor(layers.conv_in, "conv_in", add);
   const auto each = [&](const std::string& name, auto& layer) {
     nn::for_each_tensor(layer, name, add);
   };
-  visit_layers(unet.reward, "", {each, each, each});
+  visit_layers(layers.reward, "", {each, each, each});
   return params;
 }
 
@@ -173,7 +174,7 @@ RunResult run_edit(Task given,
                    const EditConfig& config,
                    const RunOptions& options,
                    const Reporter& reporter) {
-  TORCH_CHECK(diffusion::reads_image(given.unet.config), "run_edit: the UNet reads no image");
+  TORCH_CHECK(diffusion::traits(given.unet).edits_images, "run_edit: the UNet reads no image");
   const Task task = with_examples(std::move(given), data, config);
   Run run = make_run(task, data, config, options, reporter);
   TrainingRun& session = run.session;
@@ -186,7 +187,7 @@ RunResult run_edit(Task given,
   };
   if (task.save_pipeline) {
     session.export_full = [&](const fs::path& folder) {
-      diffusion::UNet whole = session.unet;
+      diffusion::Network whole = session.unet;
       if (!config.train_full) diffusion::fuse_lora(whole);
       task.save_pipeline(folder / "model", whole, task.scheduler);
     };

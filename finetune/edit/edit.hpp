@@ -21,7 +21,7 @@ struct EditData {
 
 // What is trained: the whole network, or adapters with the parts that an ordinary model lacks
 // (conv_in and the reward branch).
-train::Params edit_parameters(diffusion::UNet& unet, const EditConfig& config);
+train::Params edit_parameters(diffusion::Network& unet, const EditConfig& config);
 
 // `task`: its UNet reads an image; rewards and prompts are not used. Evaluations draw edits that
 // ask for the highest reward, rate them by the watched rewards, with the instruction for a prompt,

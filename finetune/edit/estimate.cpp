@@ -23,7 +23,7 @@ struct Costs {
 Costs measure(const Task& task, const EditData& data, const EditConfig& config) {
   data::reset_peak_memory(task.device);
   const diffusion::NoiseSchedule schedule = diffusion::make_schedule(task.scheduler);
-  diffusion::UNet unet = task.unet;
+  diffusion::Network unet = task.unet;
   Optimizer optimizer = make_optimizer(config, edit_parameters(unet, config), 1);
   const auto batch = [&] {
     return edit_batch(data.train,
@@ -64,7 +64,7 @@ EditForecast forecast_edit(const Task& task, const EditData& data, const EditCon
   diffusion::GuidanceOptions guidance{.scale = config.guidance_scale,
                                       .image_scale = config.image_guidance_scale};
   const int64_t branches =
-      diffusion::branch_count(diffusion::guidance_batch(task.unet.config, guidance));
+      diffusion::branch_count(diffusion::guidance_batch(diffusion::traits(task.unet), guidance));
   // Batches of an evaluation, in forward passes of a training batch.
   const double passes = static_cast<double>(evaluations * prompts * config.eval_images *
                                             (branches * config.eval_steps + 4)) /
@@ -79,7 +79,7 @@ EditForecast forecast_edit(const Task& task, const EditData& data, const EditCon
   result.trained_values = costs.trained_values;
   const double values = static_cast<double>(costs.trained_values);
   double whole = 0;
-  diffusion::UNet unet = task.unet;
+  diffusion::Network unet = task.unet;
   for_each_tensor(unet, "", [&](const std::string&, at::Tensor& tensor) {
     whole += 2 * static_cast<double>(tensor.numel());
   });

@@ -66,17 +66,17 @@ Part part_of(
 at::Tensor draw_images(const Task& task,
                        const EditExam& exam,
                        Part& part,
-                       const diffusion::UNet& unet,
+                       const diffusion::Network& unet,
                        const EditConfig& config) {
   const int64_t count = part.noise.size(0);
-  const auto& axes = unet.config.reward.axes;
+  const auto& axes = diffusion::reward_config(unet).axes;
   diffusion::Conditioning conditions;
   conditions.text.hidden = part.batch.hidden;
   conditions.negative.hidden =
       exam.texts.hidden(std::vector<std::string>(static_cast<size_t>(count))).to(task.device);
   conditions.image_latents = part.batch.source;
   conditions.reward.scores = at::full({count, static_cast<int64_t>(axes.size())},
-                                      unet.config.reward.highest, part.noise.options());
+                                      diffusion::reward_config(unet).highest, part.noise.options());
   conditions.reward.valid = conditions.reward.scores.isfinite();
   const auto denoiser = diffusion::guided_denoiser(
       unet, conditions,
@@ -86,7 +86,7 @@ at::Tensor draw_images(const Task& task,
 }
 
 // Minus the loss, over levels of noise in the middle of equal stretches. -> [B]
-at::Tensor denoising(const EditExam& exam, Part& part, const diffusion::UNet& unet) {
+at::Tensor denoising(const EditExam& exam, Part& part, const diffusion::Network& unet) {
   const int64_t count = part.noise.size(0), steps = exam.schedule.config.num_train_timesteps;
   at::Tensor sum;
   part.batch.noise = part.noise;
@@ -110,7 +110,7 @@ EditExam make_edit_exam(const Task& task, const EditData& data, const EditConfig
 Evaluation evaluate_edits(const Task& task,
                           const EditExam& exam,
                           const EvalSet& set,
-                          const diffusion::UNet& unet,
+                          const diffusion::Network& unet,
                           const EditConfig& config) {
   const at::NoGradGuard no_gradient;
   const std::vector<rewards::Reward> rated(task.watched.begin(), task.watched.end() - 1);

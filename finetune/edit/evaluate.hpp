@@ -20,7 +20,7 @@ EditExam make_edit_exam(const Task& task, const EditData& data, const EditConfig
 Evaluation evaluate_edits(const Task& task,
                           const EditExam& exam,
                           const EvalSet& set,
-                          const diffusion::UNet& unet,
+                          const diffusion::Network& unet,
                           const EditConfig& config);
 
 }  // namespace finetune

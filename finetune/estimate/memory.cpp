@@ -61,7 +61,7 @@ std::optional<int64_t> largest(int64_t batch, const std::function<bool(int64_t)>
 }
 
 int64_t count_trained(const Task& task, const FinetuneConfig& config) {
-  diffusion::UNet unet = task.unet;
+  diffusion::Network unet = task.unet;
   int64_t count = 0;
   if (config.train_full) {
     for_each_tensor(unet, "", [&](const std::string&, at::Tensor& t) { count += t.numel(); });

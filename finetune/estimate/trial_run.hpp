@@ -13,7 +13,7 @@ struct TrialRun {
   const Task& task;  // must outlive it
   FinetuneConfig config;
   SamplingPlan chain;  // the first steps of the run's
-  diffusion::UNet unet;
+  diffusion::Network unet;
   Optimizer optimizer;
   EpochPlan plan;  // the first images of the first epoch
   Denoiser policy;

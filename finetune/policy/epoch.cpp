@@ -99,7 +99,7 @@ rewards::CombineOptions combine_options(const TrainingConfig& config) {
 }
 
 Denoiser policy_on(const Task& task,
-                   const diffusion::UNet& unet,
+                   const diffusion::Network& unet,
                    const std::vector<std::string>& prompts,
                    double scale,
                    const ProcessGroup& ranks) {

@@ -43,7 +43,7 @@ rewards::CombineOptions combine_options(const TrainingConfig& config);
 // A policy on these prompts: the UNet, guided as the configuration says. Each call of it is a piece
 // of the rank's work.
 Denoiser policy_on(const Task& task,
-                   const diffusion::UNet& unet,
+                   const diffusion::Network& unet,
                    const std::vector<std::string>& prompts,
                    double scale,
                    const ProcessGroup& ranks = {});

@@ -4,10 +4,10 @@
 
 namespace finetune {
 
-Denoiser guided_policy(const diffusion::UNet& unet,
+Denoiser guided_policy(const diffusion::Network& unet,
                        const diffusion::Conditioning& conditioning,
                        const diffusion::GuidanceOptions& options) {
-  const auto branches = diffusion::guidance_batch(unet.config, options);
+  const auto branches = diffusion::guidance_batch(diffusion::traits(unet), options);
   const auto own = diffusion::with_guidance_input(unet, conditioning, options);
   return [unet, own, branches, options](const at::Tensor& x, int64_t timestep,
                                         const std::vector<int64_t>& prompt_ids) {

@@ -18,7 +18,7 @@ using Denoiser = std::function<at::Tensor(
 // The UNet under guidance, in one batch of all branches (diffusion::guidance_batch). `conditioning`
 // has a row for each prompt and 1 negative. Gradients flow through every branch. The keys and
 // values of a text are computed once a call, however many latents share it.
-Denoiser guided_policy(const diffusion::UNet& unet,
+Denoiser guided_policy(const diffusion::Network& unet,
                        const diffusion::Conditioning& conditioning,
                        const diffusion::GuidanceOptions& options);
 

@@ -27,7 +27,7 @@ struct Run {
   const FinetuneConfig& config;
   TrainingRun session;
   SamplingPlan chain;
-  diffusion::UNet reference;
+  diffusion::Network reference;
   std::vector<EpochData> offline{};  // drawn once
   double clip_range = 0;             // nats
   bool tested = false;               // log-probabilities can be replayed
@@ -37,7 +37,7 @@ struct Run {
 const ProcessGroup& ranks_of(const Run& run) { return run.session.options.ranks; }
 
 Denoiser policy_of(const Run& run,
-                   const diffusion::UNet& unet,
+                   const diffusion::Network& unet,
                    const std::vector<std::string>& prompts) {
   return policy_on(run.session.task, unet, prompts, run.config.sample_guidance_scale,
                    ranks_of(run));
@@ -45,7 +45,7 @@ Denoiser policy_of(const Run& run,
 
 EpochData draw_epoch(Run& run,
                      const EpochPlan& plan,
-                     const diffusion::UNet& unet,
+                     const diffusion::Network& unet,
                      bool is_reference) {
   EpochData data;
   data.plan = plan;
@@ -194,9 +194,9 @@ void train_epoch(Run& run) {
 }
 
 // Draws and rates the evaluation's images. An undefined `reference`: the UNet is the reference.
-Evaluation evaluate_unet(const Run& run, const diffusion::UNet& unet, bool is_reference) {
+Evaluation evaluate_unet(const Run& run, const diffusion::Network& unet, bool is_reference) {
   const TrainingRun& session = run.session;
-  const auto on = [&](const diffusion::UNet& network) {
+  const auto on = [&](const diffusion::Network& network) {
     return policy_of(run, network, session.eval_set.prompts);
   };
   const int64_t batch = run.config.sample_batch_size;

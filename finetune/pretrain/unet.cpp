@@ -117,7 +117,7 @@ PretrainUNetResult validate(Run& run) {
   result.held_out_loss = held_out_loss(run, result.unet);
   std::vector<std::pair<std::string, double>> figures{{"held_out_loss", result.held_out_loss}};
   diffusion::Pipeline pipeline = run.pipeline;
-  pipeline.unet = result.unet;
+  pipeline.network = result.unet;
   std::vector<at::Tensor> images;
   for (const auto& set : run.exams) {
     result.exams.push_back(examine(pipeline, set, run.options.exam));

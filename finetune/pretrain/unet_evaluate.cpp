@@ -18,12 +18,12 @@ at::Tensor first_noise(const diffusion::Pipeline& pipeline,
                        int64_t begin,
                        int64_t end,
                        int64_t seed) {
-  const int64_t size = pipeline.unet.config.sample_size;
+  const int64_t size = diffusion::traits(pipeline.network).sample_size;
   std::vector<at::Tensor> noise;
   for (int64_t i = begin; i < end; ++i) {
     auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(seed + i));
-    noise.push_back(
-        at::randn({1, pipeline.unet.config.in_channels, size, size}, generator, at::kFloat));
+    noise.push_back(at::randn({1, diffusion::traits(pipeline.network).in_channels, size, size},
+                              generator, at::kFloat));
   }
   return at::cat(noise);
 }
@@ -37,12 +37,12 @@ at::Tensor denoise(const diffusion::Pipeline& pipeline,
   const diffusion::Conditioning conditioning{
       .text = {hidden, {}},
       .negative = {diffusion::encode_prompts(pipeline, {""}).hidden.expand_as(hidden), {}}};
-  const auto inputs = diffusion::branch_inputs(pipeline.unet, conditioning,
+  const auto inputs = diffusion::branch_inputs(pipeline.network, conditioning,
                                                diffusion::GuidanceBatch::kUnconditionalPrompt);
   for (const auto& step : diffusion::ddim_steps(schedule, options.num_inference_steps, 0.0, 0.0)) {
     const at::Tensor t = at::full({2 * x.size(0)}, step.timestep, at::kLong);
-    const at::Tensor guided =
-        diffusion::guided_forward(pipeline.unet, x, t, inputs, {.scale = options.guidance_scale});
+    const at::Tensor guided = diffusion::guided_forward(pipeline.network, x, t, inputs,
+                                                        {.scale = options.guidance_scale});
     x = diffusion::ddim_sample(step, pipeline.scheduler.prediction_type, guided, x, {}).next;
   }
   return x;

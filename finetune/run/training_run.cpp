@@ -97,7 +97,7 @@ void evaluate_base(TrainingRun& session, bool resumed) {
 }
 
 // The bits of all weights, added up.
-std::string sum_of_bits(diffusion::UNet unet) {
+std::string sum_of_bits(diffusion::Network unet) {
   int64_t sum = 0;
   for_each_tensor(unet, "", [&](const std::string&, at::Tensor& tensor) {
     const at::Tensor flat = tensor.detach().contiguous().view(-1);

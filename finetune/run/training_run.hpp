@@ -47,7 +47,7 @@ struct TrainingRun {
   const Reporter& reporter;
   std::string command;           // "laurel finetune prdp"
   std::string memory_options{};  // whose lower values take less memory, with their values now
-  diffusion::UNet unet;          // in training
+  diffusion::Network unet;       // in training
   Optimizer optimizer;
   RunProgress progress{};
   EvalSet eval_set{};

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/networks/network.hpp"
 #include "diffusion/pipeline/conditioning.hpp"
 #include "diffusion/sampling/scheduler_config.hpp"
 #include "finetune/distributed/process_group.hpp"
@@ -17,8 +17,8 @@ namespace finetune {
 
 // What a run works on: the model's parts as functions, prompts, rewards.
 struct Task {
-  diffusion::UNet unet;     // the starting model
-  diffusion::UNet teacher;  // of a distillation: what the starting model was made from
+  diffusion::Network unet;     // the starting model
+  diffusion::Network teacher;  // of a distillation: what the starting model was made from
   diffusion::SchedulerConfig scheduler;
   std::vector<int64_t> latent_shape;  // {C, H, W}
   at::Device device = at::kCPU;
@@ -35,7 +35,7 @@ struct Task {
   std::function<void(bool on)> tile_vae;  // makes `decode` work in tiles; empty: it cannot
   // Writes a whole checkpoint with this UNet, in diffusers' layout; empty: it cannot.
   std::function<void(const std::filesystem::path& folder,
-                     const diffusion::UNet& unet,
+                     const diffusion::Network& unet,
                      const diffusion::SchedulerConfig& scheduler)>
       save_pipeline;
   std::function<at::Tensor(const at::Tensor& images)>

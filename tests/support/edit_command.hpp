@@ -27,7 +27,7 @@ inline Place place(const std::string& name) {
   const Place made{fs::path(testing::TempDir()) / ("laurel_edit_" + name)};
   fs::remove_all(made.folder);
   auto pipeline = tiny_editor();
-  unsilence(pipeline.unet);
+  unsilence(diffusion::unet_of(pipeline.network));
   diffusion::save_pipeline(made.folder / "model", pipeline, at::kFloat);
   auto generator = at::detail::createCPUGenerator(1);
   data::write_png(made.folder / "a.png", at::rand({3, 16, 16}, generator));

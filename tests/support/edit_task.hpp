@@ -30,7 +30,8 @@ inline diffusion::Pipeline tiny_editor(
     const diffusion::RewardBranchConfig& branch = native_branch()) {
   diffusion::Pipeline pipeline = tiny_ip2p();
   auto generator = at::detail::createCPUGenerator(3);
-  pipeline.unet = diffusion::with_reward_branch(pipeline.unet, branch, generator);
+  pipeline.network =
+      diffusion::with_reward_branch(diffusion::unet_of(pipeline.network), branch, generator);
   return pipeline;
 }
 

@@ -9,7 +9,7 @@ namespace tests {
 // Its UNet anew, by a changed config.
 inline void rebuild_unet(diffusion::Pipeline& pipeline, const diffusion::UNetConfig& config) {
   auto generator = at::detail::createCPUGenerator(7);
-  pipeline.unet = diffusion::make_unet(config, generator);
+  pipeline.network = diffusion::make_unet(config, generator);
 }
 
 inline diffusion::Pipeline tiny_sd2v() {

@@ -26,7 +26,7 @@ inline diffusion::UNetConfig tiny_unet_config() {
 inline diffusion::Pipeline tiny_pipeline() {
   auto generator = at::detail::createCPUGenerator(1);
   diffusion::Pipeline pipeline;
-  pipeline.unet = diffusion::make_unet(tiny_unet_config(), generator);
+  pipeline.network = diffusion::make_unet(tiny_unet_config(), generator);
   diffusion::VaeConfig vae;
   vae.block_out_channels = {4, 8};
   vae.norm_num_groups = 4;

@@ -20,7 +20,7 @@ struct DistillWork {
   finetune::Task task;
   finetune::EncodedImages data;
   finetune::DistillConfig config;
-  diffusion::UNet student;
+  diffusion::Network student;
   finetune::Optimizer optimizer;
   std::unique_ptr<finetune::Distillation> distillation;
 };
@@ -40,8 +40,8 @@ std::shared_ptr<DistillWork> make_work(const diffusion::Pipeline& pipeline,
                                        const StageOptions& options) {
   auto work = std::make_shared<DistillWork>();
   work->task = task_of(pipeline, options.device);
-  work->task.teacher = pipeline.unet;
-  work->task.unet = finetune::make_student(pipeline.unet, 256);
+  work->task.teacher = pipeline.network;
+  work->task.unet = finetune::make_student(pipeline.network, 256);
   auto generator = at::detail::createCPUGenerator(1);
   std::vector<int64_t> shape = work->task.latent_shape;
   shape.insert(shape.begin(), 2);
@@ -74,7 +74,7 @@ BenchStage stage_of(const std::string& name, const std::shared_ptr<DistillWork>&
 std::vector<StagePlan> distill_stages(const diffusion::Pipeline& pipeline,
                                       const std::optional<rewards::Clip>& clip,
                                       const StageOptions& options) {
-  if (diffusion::embeds_guidance(pipeline.unet)) return {};  // cannot be a teacher
+  if (diffusion::embeds_guidance(pipeline.network)) return {};  // cannot be a teacher
   std::vector<StagePlan> plans{{"LCD step", [&pipeline, options] {
                                   return stage_of("LCD step", make_work(pipeline, options));
                                 }}};

@@ -160,7 +160,7 @@ RandomModel make_random_model(const std::string& name, int64_t resolution) {
   RandomModel model;
   diffusion::Pipeline& pipeline = model.pipeline;
   pipeline.tokenizer = data::train_bpe(some_prompts(12), kVocabulary, kTokens);
-  pipeline.unet = diffusion::make_unet(shape.unet, generator);
+  pipeline.network = diffusion::make_unet(shape.unet, generator);
   pipeline.vae = diffusion::make_vae(shape.vae, generator);
   follow(pipeline.tokenizer, shape.text);
   pipeline.text_encoder = nn::make_clip_text(shape.text, generator);

@@ -41,7 +41,7 @@ Weights moved(Weights weights, at::Device device) {
   return weights;
 }
 
-diffusion::UNet random_unet(const ModelShape& shape, at::Device device) {
+diffusion::Network random_unet(const ModelShape& shape, at::Device device) {
   auto generator = at::detail::createCPUGenerator(1);
   return moved(diffusion::make_unet(shape.unet, generator), device);
 }
@@ -61,7 +61,7 @@ at::Tensor random_sizes(const ModelShape& shape, const ShapeOptions& options) {
 
 BenchStage unet_stage(const ModelShape& shape, int64_t side, const ShapeOptions& options) {
   const at::Device device = options.device;
-  auto unet = std::make_shared<diffusion::UNet>(random_unet(shape, device));
+  auto unet = std::make_shared<diffusion::Network>(random_unet(shape, device));
   const auto text = random_text(shape, 3, device);
   const at::Tensor x = noise({2, shape.unet.in_channels, side, side}, 2).to(device),
                    context = text.hidden.expand({2, -1, -1}),
@@ -76,7 +76,7 @@ BenchStage unet_stage(const ModelShape& shape, int64_t side, const ShapeOptions&
           .run =
               [=] {
                 const at::NoGradGuard no_grad;
-                diffusion::unet_forward(*unet, x, t, context, added);
+                diffusion::forward(*unet, x, t, context, added);
               },
           .weights_mb = weights_mb(*unet)};
 }
@@ -99,7 +99,7 @@ BenchStage vae_stage(const ModelShape& shape, int64_t side, at::Device device) {
 // The data of one optimiser step of PRDP.
 struct Update {
   finetune::FinetuneConfig config;
-  diffusion::UNet unet;
+  diffusion::Network unet;
   finetune::SamplingPlan chain;
   finetune::Trajectories pair;  // two of one prompt
   finetune::Denoiser policy;

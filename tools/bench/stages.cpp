@@ -64,27 +64,27 @@ BenchStage text_stage(const diffusion::Pipeline& pipeline) {
 BenchStage forward_stage(const diffusion::Pipeline& pipeline, int64_t batch, at::Device device) {
   return {"UNet forward", batch, [&pipeline, input = unet_input(pipeline, batch, device)] {
             const at::NoGradGuard no_grad;
-            diffusion::unet_forward(pipeline.unet, input.x, input.t, input.context, input.added);
+            diffusion::forward(pipeline.network, input.x, input.t, input.context, input.added);
           }};
 }
 
 // A UNet with all its weights trained.
 struct Training {
-  diffusion::UNet unet;
+  diffusion::Network unet;
   train::Params params;
   train::AdamWState adamw;
 };
 
 BenchStage training_stage(const diffusion::Pipeline& pipeline, at::Device device) {
   auto training = std::make_shared<Training>();
-  training->unet = pipeline.unet;
+  training->unet = pipeline.network;
   training->params = train::parameters_of(training->unet, "");
   training->adamw = train::make_adamw(training->params);
   const UNetInput input = unet_input(pipeline, kTrainBatch, device);
   return {"UNet training step", kTrainBatch, [training, input] {
             train::zero_grad(training->params);
-            const at::Tensor output = diffusion::unet_forward(training->unet, input.x, input.t,
-                                                              input.context, input.added);
+            const at::Tensor output =
+                diffusion::forward(training->unet, input.x, input.t, input.context, input.added);
             at::mse_loss(output, input.x).backward();
             train::adamw_step(training->params, training->adamw, {}, 1e-6);
           }};
@@ -160,7 +160,7 @@ BenchStage scoring_stage(const rewards::Clip& clip, at::Device device) {
 // An epoch of PRDP after its rollout.
 struct PolicyEpoch {
   finetune::FinetuneConfig config;
-  diffusion::UNet unet;
+  diffusion::Network unet;
   finetune::SamplingPlan chain;
   finetune::Denoiser policy;
   finetune::Trajectories trajectories;
@@ -180,7 +180,7 @@ BenchStage update_stage(const diffusion::Pipeline& pipeline, const StageOptions&
   epoch->optimizer = finetune::make_optimizer(epoch->config, params, 1000);
   epoch->chain = finetune::make_sampling_plan(epoch->config, task.scheduler, task.latent_shape,
                                               options.device);
-  const auto policy_of = [&](const diffusion::UNet& unet) {
+  const auto policy_of = [&](const diffusion::Network& unet) {
     return finetune::policy_on(task, unet, some_prompts(2), options.guidance);
   };
   epoch->policy = policy_of(epoch->unet);

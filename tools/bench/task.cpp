@@ -12,7 +12,7 @@ std::vector<int64_t> native_latent_shape(const diffusion::Pipeline& pipeline) {
 
 finetune::Task task_of(const diffusion::Pipeline& pipeline, at::Device device) {
   finetune::Task task;
-  task.unet = pipeline.unet;
+  task.unet = pipeline.network;
   task.scheduler = pipeline.scheduler;
   task.latent_shape = native_latent_shape(pipeline);
   task.device = device;

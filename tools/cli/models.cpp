@@ -92,7 +92,7 @@ void move_to(diffusion::Pipeline& pipeline, at::Device device) {
   const auto move = [device](const std::string&, at::Tensor& tensor) {
     tensor = tensor.to(device);
   };
-  for_each_tensor(pipeline.unet, "", move);
+  for_each_tensor(pipeline.network, "", move);
   for_each_tensor(pipeline.vae, "", move);
 }
 

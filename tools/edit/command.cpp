@@ -145,7 +145,7 @@ data::GenerationParameters parameters_of(const EditRun& run,
                                          const LoadedEdit& edit,
                                          const BestCandidate& best) {
   const EditJob& job = *edit.job;
-  const auto& axes = run.pipeline.unet.config.reward;
+  const auto& axes = diffusion::reward_config(run.pipeline.network);
   data::GenerationParameters p;
   p.prompt = job.instruction;
   p.negative_prompt = job.negative_prompt;
@@ -190,7 +190,7 @@ void write_result(const EditRun& run,
   for (size_t m = 0; m < run.rewards.size(); ++m)
     scores[run.rewards[m].reward.info.name] = best.scores[static_cast<int64_t>(m)].item<double>();
   nlohmann::ordered_json request = nlohmann::ordered_json::object();
-  const auto& axes = run.pipeline.unet.config.reward.axes;
+  const auto& axes = diffusion::reward_config(run.pipeline.network).axes;
   for (size_t k = 0; k < job.request.size(); ++k)
     request[axes[k]] = std::isnan(job.request[k]) ? nlohmann::ordered_json()
                                                   : nlohmann::ordered_json(job.request[k]);
@@ -355,9 +355,9 @@ int edit_command(const std::vector<std::string>& arguments) {
   if (!config.reward.empty())
     run.rewards =
         rewards::make_rewards(config.reward, reward_sources(config.sources, placement.device));
-  run.plan =
-      plan_edits(config, run.pipeline.unet.config.reward, std::random_device{}() & 0x7FFFFFFF,
-                 [](const std::string& text) { std::cerr << "laurel: warning: " << text << "\n"; });
+  run.plan = plan_edits(
+      config, diffusion::reward_config(run.pipeline.network), std::random_device{}() & 0x7FFFFFFF,
+      [](const std::string& text) { std::cerr << "laurel: warning: " << text << "\n"; });
   const auto images = static_cast<int64_t>(run.plan.jobs.size()) * config.best_of;
   run.micro_batch = std::clamp<int64_t>(images, 1, config.batch_size);
   if ((!config.max_memory.empty() || !placement.device.is_cpu()) && !run.plan.jobs.empty())

@@ -48,7 +48,7 @@ finetune::EncodedImages encode(const DistillCommand& command,
 void add_teacher(finetune::Task& task,
                  const finetune::DistillConfig& config,
                  at::ScalarType compute) {
-  if (task.unet.config.time_cond_proj_dim > 0) {
+  if (diffusion::traits(task.unet).guidance_width > 0) {
     throw data::BadInput(task.model +
                          ": expected a teacher that is guided by classifier-free guidance, found a "
                          "UNet that reads its guidance (time_cond_proj_dim), as an LCM does: it is "
@@ -57,7 +57,7 @@ void add_teacher(finetune::Task& task,
   task.teacher = diffusion::with_compute_dtype(task.unet, compute);
   task.unet = finetune::make_student(task.unet, config.time_cond_proj_dim);
   task.save_pipeline = [inner = task.save_pipeline, config, teacher = task.model](
-                           const fs::path& folder, const diffusion::UNet& unet,
+                           const fs::path& folder, const diffusion::Network& unet,
                            const diffusion::SchedulerConfig& scheduler) {
     inner(folder, unet, scheduler);
     write_distilled_range(folder, config, teacher);

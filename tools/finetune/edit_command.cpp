@@ -89,16 +89,16 @@ void make_editor(const EditTrainingCommand& command, Pipeline& pipeline) {
   auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(command.config.seed));
   if (command.pixel_space) pipeline.vae = diffusion::identity_vae(command.resolution);
   if (!command.beta_schedule.empty()) pipeline.scheduler.beta_schedule = command.beta_schedule;
-  pipeline.unet = command.new_unet
-                      ? diffusion::make_unet(new_unet_config(command, pipeline), generator)
-                      : diffusion::with_image_input(pipeline.unet);
+  pipeline.network = command.new_unet
+                         ? diffusion::make_unet(new_unet_config(command, pipeline), generator)
+                         : diffusion::with_image_input(diffusion::unet_of(pipeline.network));
   pipeline.class_name = kEditClass;
-  const RewardBranchConfig& own = pipeline.unet.config.reward;
+  const RewardBranchConfig& own = diffusion::reward_config(pipeline.network);
   const std::string found = diffusion::reward_layout_name(own.layout);
   if (!diffusion::reads_reward(own)) {
     if (command.reward_branch == "none") return;
-    pipeline.unet =
-        diffusion::with_reward_branch(pipeline.unet, branch_config(command, pipeline), generator);
+    pipeline.network = diffusion::with_reward_branch(diffusion::unet_of(pipeline.network),
+                                                     branch_config(command, pipeline), generator);
   } else if (command.reward_branch != "auto" && command.reward_branch != found) {
     throw BadInput("reward_branch: " + pipeline.source.string() + " has one of the " + found +
                    " layout, found " + command.reward_branch + "; leave the option out");
@@ -110,7 +110,7 @@ void make_editor(const EditTrainingCommand& command, Pipeline& pipeline) {
 
 Pipeline open_editor(EditTrainingCommand& command) {
   Pipeline pipeline = open_model(command.checkpoint);
-  if (diffusion::is_xl(pipeline) || diffusion::embeds_guidance(pipeline.unet)) {
+  if (diffusion::is_xl(pipeline) || diffusion::embeds_guidance(pipeline.network)) {
     throw BadInput(pipeline.source.string() + ": expected a Stable Diffusion 1 or 2 model, found " +
                    pipeline.class_name + ", which laurel does not train to edit");
   }
@@ -189,7 +189,7 @@ void add_examples(finetune::EditData& data,
 finetune::EditData encode(const EditTrainingCommand& command,
                           const Pipeline& pipeline,
                           const std::function<void(const std::string&)>& say) {
-  const Triples triples = read_triples(command, pipeline.unet.config.reward);
+  const Triples triples = read_triples(command, diffusion::reward_config(pipeline.network));
   finetune::EditEncoding options{.resolution = command.resolution, .keep = command.latents};
   finetune::EditData data;
   data.train = finetune::encode_edits(pipeline, triples.train, options, say);
@@ -207,7 +207,7 @@ finetune::Task edit_task(const EditTrainingCommand& command,
                          const Placement& placement,
                          const std::string& config_text) {
   finetune::Task task;
-  task.unet = pipeline->unet;
+  task.unet = pipeline->network;
   task.scheduler = pipeline->scheduler;
   task.device = placement.device;
   const int64_t side = command.resolution / diffusion::vae_factor(pipeline->vae.config);
@@ -215,10 +215,10 @@ finetune::Task edit_task(const EditTrainingCommand& command,
   task.decode = [pipeline](const at::Tensor& latents) {
     return diffusion::latents_to_images(pipeline->vae, latents).to(at::kFloat);
   };
-  task.save_pipeline = [pipeline](const fs::path& folder, const diffusion::UNet& unet,
+  task.save_pipeline = [pipeline](const fs::path& folder, const diffusion::Network& unet,
                                   const diffusion::SchedulerConfig& scheduler) {
     Pipeline whole = *pipeline;
-    whole.unet = unet;
+    whole.network = unet;
     whole.scheduler = scheduler;
     diffusion::save_pipeline(folder, whole, at::kHalf);
   };

@@ -32,7 +32,7 @@ at::Tensor source_latents(const diffusion::Pipeline& pipeline,
                           const std::vector<std::string>& prompts,
                           int64_t pixels) {
   const at::NoGradGuard no_gradient;
-  const at::Device device = pipeline.unet.conv_in.weight.device();
+  const at::Device device = diffusion::device_of(pipeline.network);
   std::vector<at::Tensor> latents;
   for (size_t done = 0; done < prompts.size();) {
     std::vector<at::Tensor> images;
@@ -151,14 +151,15 @@ void make_editing(finetune::Task& task,
                   int64_t pixels) {
   const auto warn = [](const std::string& text) { std::cerr << "warning: " << text << "\n"; };
   const diffusion::RewardRequest request{
-      .scores = parse_request(command.request, pipeline->unet.config.reward, "--request", warn)};
+      .scores = parse_request(command.request, diffusion::reward_config(pipeline->network),
+                              "--request", warn)};
   task.encode = [pipeline, table](const std::vector<std::string>& prompts) {
     return diffusion::encode_prompts(*pipeline, instructions_of(*table, prompts));
   };
   const double scale = command.image_guidance_scale;
   task.edit = [=](const std::vector<std::string>& prompts) {
     diffusion::EditCondition edit{source_latents(*pipeline, *table, prompts, pixels), {}, scale};
-    if (diffusion::reads_reward(pipeline->unet.config.reward)) {
+    if (diffusion::traits(pipeline->network).reads_reward) {
       edit.reward = diffusion::reward_condition(
           *pipeline, std::vector<diffusion::RewardRequest>(prompts.size(), request));
     }

@@ -156,7 +156,7 @@ finetune::Task make_task(const TrainingCommand& command,
   task.prompts = prompts.train;
   task.seen = prompts.seen;
   task.unseen = prompts.unseen;
-  task.unet = pipeline->unet;
+  task.unet = pipeline->network;
   task.scheduler = pipeline->scheduler;
   task.device = placement.device;
   const int64_t pixels =
@@ -180,10 +180,10 @@ finetune::Task make_task(const TrainingCommand& command,
   task.decode_unclamped = [pipeline](const at::Tensor& latents) {
     return diffusion::latents_to_unclamped(pipeline->vae, latents).to(at::kFloat);
   };
-  task.save_pipeline = [pipeline](const fs::path& folder, const diffusion::UNet& unet,
+  task.save_pipeline = [pipeline](const fs::path& folder, const diffusion::Network& unet,
                                   const diffusion::SchedulerConfig& scheduler) {
     diffusion::Pipeline whole = *pipeline;
-    whole.unet = unet;
+    whole.network = unet;
     whole.scheduler = scheduler;
     diffusion::save_pipeline(folder, whole, at::kHalf);
   };

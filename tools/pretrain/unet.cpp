@@ -191,7 +191,7 @@ int pretrain_unet_command(const std::vector<std::string>& arguments) {
   resolve_model(s, pipeline);
   data::write_file(s.train.loop.output_dir / "config.toml", options.resolved());
   const auto result = train(s, pipeline);
-  pipeline.unet = result.unet;
+  pipeline.network = result.unet;
   const fs::path checkpoint = s.train.loop.output_dir / "checkpoint";
   diffusion::save_pipeline(checkpoint, pipeline, at::kHalf);
   data::write_file(checkpoint / "README.md", model_card(s, result));

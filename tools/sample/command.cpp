@@ -39,7 +39,7 @@ namespace {
 diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
   diffusion::Pipeline pipeline = open_model(config.checkpoint);
   if (!config.unet.empty()) {
-    pipeline.unet = diffusion::load_unet(config.unet);
+    pipeline.network = diffusion::load_unet(config.unet);
     diffusion::check_fit(pipeline, config.unet);
   }
   pipeline.vae.use_slicing = config.vae_slicing;

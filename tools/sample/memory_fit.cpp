@@ -24,7 +24,7 @@ struct Need {
 };
 
 at::Device device_of(const diffusion::Pipeline& pipeline) {
-  return pipeline.unet.conv_in.weight.device();
+  return diffusion::device_of(pipeline.network);
 }
 
 // The memory of `images` images in one step, with sides divided by `shrink`.

@@ -259,7 +259,7 @@ UNet with_compute_dtype(const UNet& unet, at::ScalarType type) {
   return typed;
 }
 
-void for_each_adaptable_layer(UNet& unet, const LoraVisitor& visit) {
+void for_each_adaptable_layer(UNet& unet, const AdaptableLayerVisitor& visit) {
   visit_layers(unet, "", {visit.linear, visit.conv2d, [](const std::string&, nn::Norm&) {}});
 }
 

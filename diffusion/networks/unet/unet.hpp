@@ -92,10 +92,10 @@ UNet with_compute_dtype(const UNet& unet, at::ScalarType type);
 // Every layer that may carry a LoRA, by its module path
 // ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"). The caller chooses among them by
 // name; diffusers' usual choice is the suffixes to_q, to_k, to_v and to_out.0.
-struct LoraVisitor {
+struct AdaptableLayerVisitor {
   std::function<void(const std::string& name, nn::Linear& layer)> linear;
   std::function<void(const std::string& name, nn::Conv2d& layer)> conv2d;
 };
-void for_each_adaptable_layer(UNet& unet, const LoraVisitor& visit);
+void for_each_adaptable_layer(UNet& unet, const AdaptableLayerVisitor& visit);
 
 }  // namespace diffusion

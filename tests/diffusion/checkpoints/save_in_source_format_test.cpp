@@ -36,7 +36,7 @@ void add_to(at::Tensor& tensor, double value) { tensor = tensor + value; }
 TEST(SaveLike, ASingleFileStaysOneAndOnlyWhatChangedChanges) {
   const fs::path source = kGolden / "single_file/sd1/model.ckpt",
                  target = fresh_folder() / "out.safetensors";
-  auto unet = diffusion::load_single_file(source, {}).pipeline.unet;
+  auto unet = diffusion::unet_of(diffusion::load_single_file(source, {}).pipeline.network);
   add_to(unet.conv_in.bias, 1);
   add_to(unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_k.weight, 1);
   diffusion::save_in_source_format(source, target, {{"unet", diffusion::tensors_of(unet)}});
@@ -54,7 +54,7 @@ TEST(SaveLike, ASingleFileStaysOneAndOnlyWhatChangedChanges) {
   EXPECT_TRUE(data::has(after, "model_ema.decay"));
   fs::copy(kGolden / "single_file/sd1/model.json", target.parent_path() / "out.json");
   fs::copy(kGolden / "single_file/sd1/tokenizer", target.parent_path() / "tokenizer");
-  const auto again = diffusion::load_single_file(target, {}).pipeline.unet;
+  const auto again = diffusion::unet_of(diffusion::load_single_file(target, {}).pipeline.network);
   EXPECT_TRUE(at::allclose(again.conv_in.bias, unet.conv_in.bias, 1e-3, 1e-3));
 }
 
@@ -109,7 +109,7 @@ TEST(SaveLike, AFolderKeepsItsFilesShardsAndConfigs) {
   data::write_file(source / "unet/diffusion_pytorch_model.fp16.safetensors", "of old weights");
   data::write_file(source / "whole.ckpt", "of old weights");
   data::write_file(source / "README.md", "mine\n");
-  auto unet = diffusion::load_pipeline(source).unet;
+  auto unet = diffusion::unet_of(diffusion::load_pipeline(source).network);
   add_to(unet.conv_out.bias, 1);
   diffusion::save_in_source_format(source, target, {{"unet", diffusion::tensors_of(unet)}});
   for (const char* file : {"README.md", "model_index.json", "unet/config.json", "vae/config.json",

@@ -107,7 +107,7 @@ TEST(SingleFile, BothTextEncodersOfSdxlAreRead) {
   EXPECT_EQ(pipeline.text_encoder.config.encoder.hidden_act, nn::Activation::kQuickGelu);
   EXPECT_EQ(pipeline.tokenizer_2->pad, pipeline.tokenizer_2->vocab.at("!"));
   EXPECT_NE(pipeline.tokenizer.pad, pipeline.tokenizer_2->pad);
-  EXPECT_EQ(pipeline.unet.config.addition_time_embed_dim, 8);
+  EXPECT_EQ(diffusion::unet_of(pipeline.network).config.addition_time_embed_dim, 8);
 }
 
 TEST(SingleFile, AveragesAndATrainersThingsArePassedOverAndSaid) {
@@ -140,8 +140,9 @@ TEST(SingleFile, AnLcmReadsItsGuidanceAndAnEditingModelEightChannels) {
           "sd1",
           [&](Weights& w) { w.tensors[kUNet + "time_embed.cond_proj.weight"] = projection; }),
       {});
-  EXPECT_EQ(lcm.pipeline.unet.config.time_cond_proj_dim, 6);
-  EXPECT_TRUE(at::equal(lcm.pipeline.unet.time_cond_proj.weight, projection));
+  EXPECT_EQ(diffusion::unet_of(lcm.pipeline.network).config.time_cond_proj_dim, 6);
+  EXPECT_TRUE(
+      at::equal(diffusion::unet_of(lcm.pipeline.network).time_cond_proj.weight, projection));
   EXPECT_EQ(lcm.pipeline.class_name, "LatentConsistencyModelPipeline");
   EXPECT_EQ(lcm.pipeline.scheduler.sampler, diffusion::sampler_of_class("LCMScheduler"));
   const auto edit = diffusion::load_single_file(
@@ -150,7 +151,7 @@ TEST(SingleFile, AnLcmReadsItsGuidanceAndAnEditingModelEightChannels) {
                      w.tensors[kUNet + "input_blocks.0.0.weight"] = at::randn({8, 8, 3, 3});
                    }),
       {});
-  EXPECT_EQ(edit.pipeline.unet.config.in_channels, 8);
+  EXPECT_EQ(diffusion::unet_of(edit.pipeline.network).config.in_channels, 8);
   EXPECT_EQ(edit.pipeline.class_name, "StableDiffusionInstructPix2PixPipeline");
 }
 

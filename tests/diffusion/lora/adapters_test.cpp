@@ -16,24 +16,24 @@
 namespace {
 
 namespace fs = std::filesystem;
-using diffusion::UNet;
+using diffusion::Network;
 
-UNet tiny_unet() {
+Network tiny_unet() {
   auto generator = at::detail::createCPUGenerator(1);
   return diffusion::make_unet(tests::tiny_unet_config(), generator);
 }
 
-at::Tensor output(const UNet& unet) {
+at::Tensor output(const Network& unet) {
   const at::NoGradGuard no_gradient;
   auto generator = at::detail::createCPUGenerator(2);
   const at::Tensor x = at::empty({2, 4, 8, 8}).normal_(0, 1, generator);
   const at::Tensor text = at::empty({2, 3, 8}).normal_(0, 1, generator);
-  return diffusion::unet_forward(unet, x, at::tensor({5, 700}), text);
+  return diffusion::forward(unet, x, at::tensor({5, 700}), text);
 }
 
 // An adapted UNet whose adapters have been trained (B is not zero any more).
-UNet adapted_unet(const diffusion::LoraOptions& options) {
-  UNet unet = tiny_unet();
+Network adapted_unet(const diffusion::LoraOptions& options) {
+  Network unet = tiny_unet();
   auto generator = at::detail::createCPUGenerator(3);
   diffusion::attach_lora(unet, options, generator);
   for (const auto& param : diffusion::lora_parameters(unet))
@@ -48,7 +48,9 @@ fs::path fresh_file(const std::string& name) {
 }
 
 // Reads the file and adds its changes to the UNet's weights.
-std::shared_ptr<diffusion::LoraWeights> load(const fs::path& path, UNet& unet, double weight = 1) {
+std::shared_ptr<diffusion::LoraWeights> load(const fs::path& path,
+                                             Network& unet,
+                                             double weight = 1) {
   auto lora = std::make_shared<diffusion::LoraWeights>(diffusion::read_lora(path));
   diffusion::LoraTarget target = diffusion::lora_target(unet);
   diffusion::apply_loras(target, {{lora, weight, weight}});
@@ -56,8 +58,8 @@ std::shared_ptr<diffusion::LoraWeights> load(const fs::path& path, UNet& unet, d
 }
 
 TEST(Lora, ChangesNothingUntilItIsTrainedAndNeverTheBase) {
-  UNet unet = tiny_unet();
-  const UNet reference = unet;
+  Network unet = tiny_unet();
+  const Network reference = unet;
   const at::Tensor before = output(unet);
   auto generator = at::detail::createCPUGenerator(3);
   diffusion::attach_lora(unet, {.rank = 4}, generator);
@@ -68,7 +70,7 @@ TEST(Lora, ChangesNothingUntilItIsTrainedAndNeverTheBase) {
 }
 
 TEST(Lora, TrainsTheAdaptersAlone) {
-  UNet unet = adapted_unet({.rank = 2});
+  Network unet = adapted_unet({.rank = 2});
   const auto params = diffusion::lora_parameters(unet);
   // One transformer in the lower level on the way down, one in the middle, two on the way up: 2
   // attentions of 4 projections.
@@ -78,7 +80,7 @@ TEST(Lora, TrainsTheAdaptersAlone) {
   EXPECT_EQ(params[0].value.sizes(), (std::vector<int64_t>{2, 16}));
   auto generator = at::detail::createCPUGenerator(2);
   const at::Tensor x = at::empty({1, 4, 8, 8}).normal_(0, 1, generator);
-  diffusion::unet_forward(unet, x, at::tensor({5}), at::ones({1, 3, 8})).sum().backward();
+  diffusion::forward(unet, x, at::tensor({5}), at::ones({1, 3, 8})).sum().backward();
   for (const auto& param : params) EXPECT_TRUE(param.value.grad().defined()) << param.name;
   diffusion::for_each_tensor(unet, "", [](const std::string& name, at::Tensor& tensor) {
     EXPECT_FALSE(tensor.requires_grad()) << name;
@@ -86,7 +88,7 @@ TEST(Lora, TrainsTheAdaptersAlone) {
 }
 
 TEST(Lora, FusedWeightsGiveTheSameOutput) {
-  UNet unet =
+  Network unet =
       adapted_unet({.rank = 2, .alpha = 3, .targets = {"to_k", "to_out.0", "conv1", "proj_in"}});
   const at::Tensor expected = output(unet);
   diffusion::fuse_lora(unet);
@@ -95,7 +97,7 @@ TEST(Lora, FusedWeightsGiveTheSameOutput) {
 }
 
 TEST(Lora, AWrongTargetIsNamed) {
-  UNet unet = tiny_unet();
+  Network unet = tiny_unet();
   auto generator = at::detail::createCPUGenerator(3);
   try {
     diffusion::attach_lora(unet, {.targets = {"to_q", "to_vv"}}, generator);
@@ -110,17 +112,17 @@ TEST(Lora, AWrongTargetIsNamed) {
 class LoraFile : public testing::TestWithParam<diffusion::LoraFormat> {};
 
 TEST_P(LoraFile, RoundTripKeepsTheOutputAlphaIncluded) {
-  UNet unet = adapted_unet({.rank = 2, .alpha = 5, .targets = {"to_q", "to_out.0", "conv2"}});
+  Network unet = adapted_unet({.rank = 2, .alpha = 5, .targets = {"to_q", "to_out.0", "conv2"}});
   const fs::path path = fresh_file("round_trip");
   diffusion::write_lora(path, diffusion::adapters_of(unet), GetParam(), at::kFloat,
                         {{"ss_seed", "7"}});
-  UNet loaded = tiny_unet();
+  Network loaded = tiny_unet();
   const auto lora = load(path, loaded);
   EXPECT_EQ(diffusion::count_changes(*lora), 4 * 2 * 2 + 8);
   EXPECT_EQ(lora->without_alpha, 0);
   EXPECT_TRUE(at::allclose(output(loaded), output(unet), 1e-4, 1e-5));
   EXPECT_EQ(lora->metadata.at("ss_seed"), "7");
-  UNet off = tiny_unet();
+  Network off = tiny_unet();
   load(path, off, 0.0);
   EXPECT_TRUE(at::equal(output(off), output(tiny_unet())));
 }
@@ -129,7 +131,7 @@ INSTANTIATE_TEST_SUITE_P(
     Both, LoraFile, testing::Values(diffusion::LoraFormat::kPeft, diffusion::LoraFormat::kKohya));
 
 TEST(LoraFile, NamesAreThoseOfTheField) {
-  UNet unet = adapted_unet({.rank = 2, .alpha = 4});
+  Network unet = adapted_unet({.rank = 2, .alpha = 4});
   const fs::path path = fresh_file("names");
   const std::string module = "mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0";
   diffusion::write_lora(path, diffusion::adapters_of(unet), diffusion::LoraFormat::kPeft, at::kHalf,
@@ -151,7 +153,7 @@ TEST(LoraFile, NamesAreThoseOfTheField) {
 
 // The message of loading `file`, with one tensor changed.
 std::string message_of(const std::function<void(data::Weights&)>& change) {
-  UNet unet = adapted_unet({.rank = 2});
+  Network unet = adapted_unet({.rank = 2});
   const fs::path path = fresh_file("bad");
   diffusion::write_lora(path, diffusion::adapters_of(unet), diffusion::LoraFormat::kPeft,
                         at::kFloat, {});

@@ -83,9 +83,9 @@ TEST(Replayed, ADenoiserIsTheSameAtEveryStep) {
   conditions.text = diffusion::encode_prompts(pipeline, {"a circle"});
   conditions.negative = diffusion::encode_prompts(pipeline, {""});
   int replays = 0;
-  const auto plain = diffusion::guided_denoiser(pipeline.unet, conditions, {.scale = 4});
+  const auto plain = diffusion::guided_denoiser(pipeline.network, conditions, {.scale = 4});
   const auto recorded =
-      diffusion::guided_denoiser(pipeline.unet, conditions, {.scale = 4}, doing_again(replays));
+      diffusion::guided_denoiser(pipeline.network, conditions, {.scale = 4}, doing_again(replays));
   for (const double t : {900.0, 500.0, 20.5}) {
     const at::Tensor x = at::full({1, 4, 8, 8}, t / 1000);
     EXPECT_TRUE(at::equal(recorded(x, t), plain(x, t))) << t;

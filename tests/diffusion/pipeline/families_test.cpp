@@ -165,8 +165,10 @@ TEST(FamilyFiles, WrittenAndReadBackAreTheSameModel) {
     if (before.pooled.defined()) {
       EXPECT_TRUE(at::equal(before.pooled, after.pooled));
     }
-    EXPECT_EQ(again.unet.config.time_cond_proj_dim, pipeline.unet.config.time_cond_proj_dim);
-    EXPECT_EQ(again.unet.config.in_channels, pipeline.unet.config.in_channels);
+    EXPECT_EQ(diffusion::unet_of(again.network).config.time_cond_proj_dim,
+              diffusion::unet_of(pipeline.network).config.time_cond_proj_dim);
+    EXPECT_EQ(diffusion::unet_of(again.network).config.in_channels,
+              diffusion::unet_of(pipeline.network).config.in_channels);
   }
 }
 
@@ -206,13 +208,13 @@ TEST(FamilyFiles, MissingPartsAndMixedFamiliesAreNamed) {
   EXPECT_NE(refusal(load).find("refiner"), std::string::npos);
   replace_in(index, "requires_aesthetics_score", false);
   auto plain = tests::tiny_pipeline();
-  diffusion::save_unet(folder / "unet", plain.unet, at::kFloat);
+  diffusion::save_unet(folder / "unet", diffusion::unet_of(plain.network), at::kFloat);
   EXPECT_NE(refusal(load).find("different families"), std::string::npos) << refusal(load);
   auto other = tests::tiny_sdxl();
-  auto config = other.unet.config;
+  auto config = diffusion::unet_of(other.network).config;
   config.projection_class_embeddings_input_dim += 1;
   tests::rebuild_unet(other, config);
-  diffusion::save_unet(folder / "unet", other.unet, at::kFloat);
+  diffusion::save_unet(folder / "unet", diffusion::unet_of(other.network), at::kFloat);
   EXPECT_NE(refusal(load).find("pooled"), std::string::npos) << refusal(load);
 }
 
@@ -272,9 +274,9 @@ TEST(Guidance, ByHand) {
 
 TEST(Guidance, BranchesFollowTheNetworkAndTheScales) {
   using diffusion::GuidanceBatch;
-  diffusion::UNetConfig plain, lcm, edit;
-  lcm.time_cond_proj_dim = 256;
-  edit.in_channels = 8;
+  diffusion::NetworkTraits plain, lcm, edit;
+  lcm.guidance_width = 256;
+  edit.edits_images = true;
   EXPECT_EQ(diffusion::guidance_batch(plain, {.scale = 7}), GuidanceBatch::kUnconditionalPrompt);
   EXPECT_EQ(diffusion::guidance_batch(plain, {.scale = 1}), GuidanceBatch::kPrompt);
   EXPECT_EQ(diffusion::guidance_batch(lcm, {.scale = 7}), GuidanceBatch::kPrompt);

@@ -164,7 +164,7 @@ TEST(Generate, WrongShapesThrow) {
   EXPECT_THROW(run(tiny(), five(), options_of("ddim", 0)), c10::Error);
   const diffusion::Conditioning unequal{.text = {at::zeros({1, 32, 16}), {}},
                                         .negative = {at::zeros({2, 32, 16}), {}}};
-  EXPECT_THROW(diffusion::guided_denoiser(tiny().unet, unequal, {.scale = 2.0}), c10::Error);
+  EXPECT_THROW(diffusion::guided_denoiser(tiny().network, unequal, {.scale = 2.0}), c10::Error);
 }
 
 }  // namespace

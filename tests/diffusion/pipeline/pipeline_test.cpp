@@ -48,8 +48,8 @@ TEST(Pipeline, SavedAndLoadedGivesTheSameOutputs) {
   const at::Tensor after = diffusion::encode_prompts(loaded, {"a red circle", ""}).hidden;
   EXPECT_TRUE(at::equal(before, after));
   const at::Tensor x = at::randn({2, 4, 8, 8}), t = at::full({2}, 500);
-  EXPECT_TRUE(at::equal(diffusion::unet_forward(pipeline.unet, x, t, before),
-                        diffusion::unet_forward(loaded.unet, x, t, after)));
+  EXPECT_TRUE(at::equal(diffusion::unet_forward(diffusion::unet_of(pipeline.network), x, t, before),
+                        diffusion::unet_forward(diffusion::unet_of(loaded.network), x, t, after)));
   EXPECT_TRUE(at::equal(diffusion::latents_to_images(pipeline.vae, x),
                         diffusion::latents_to_images(loaded.vae, x)));
 }

@@ -234,7 +234,7 @@ TEST(DrawBatch, BlendsTheLastCaptionsAndRatesTheOthers) {
   EXPECT_EQ(finetune::rated_rows(config), 2);
   config.reward_batch_size = 1;
   EXPECT_EQ(finetune::rated_rows(config), 1);
-  diffusion::UNet student = task.unet;
+  diffusion::Network student = task.unet;
   auto optimizer =
       finetune::make_optimizer(config, finetune::trained_parameters(student, config), 1);
   const finetune::Distillation run =
@@ -272,7 +272,7 @@ TEST(LastStepState, SetsOutWhereLcmSamplingDoes) {
   const Task task = tests::distill_task();
   const auto data = tests::distill_data();
   const DistillConfig config = tests::distill_config();
-  diffusion::UNet student = task.unet;
+  diffusion::Network student = task.unet;
   auto optimizer =
       finetune::make_optimizer(config, finetune::trained_parameters(student, config), 1);
   const finetune::Distillation run =

@@ -112,10 +112,10 @@ struct Case {
   bool embedded;
 };
 
-diffusion::UNet golden_unet(bool embedded, double factor) {
-  diffusion::UNet unet = diffusion::load_unet(golden::folder() / "unet_lcm");
+diffusion::Network golden_unet(bool embedded, double factor) {
+  diffusion::Network unet = diffusion::load_unet(golden::folder() / "unet_lcm");
   if (!embedded) {
-    unet.config.time_cond_proj_dim = 0;
+    diffusion::unet_of(unet).config.time_cond_proj_dim = 0;
     unet.time_cond_proj = {};
   }
   for_each_tensor(unet, "",
@@ -146,8 +146,9 @@ void compare(const data::Weights& file,
 
 void check_step(const Case& c) {
   const auto file = data::read_safetensors(golden::folder() / "lcd.safetensors");
-  diffusion::UNet student = golden_unet(c.embedded, 1.0);
-  const diffusion::UNet average = golden_unet(c.embedded, 0.9), teacher = golden_unet(false, 1.1);
+  diffusion::Network student = golden_unet(c.embedded, 1.0);
+  const diffusion::Network average = golden_unet(c.embedded, 0.9),
+                           teacher = golden_unet(false, 1.1);
   finetune::TrainingConfig config;
   config.train_full = true;
   config.learning_rate = 1e-3;
@@ -157,7 +158,7 @@ void check_step(const Case& c) {
   auto optimizer = finetune::make_optimizer(config, train::parameters_of(student, ""), 10);
   optimizer.state.ema.ramp = false;
   for (auto& shadow : optimizer.state.ema.shadow) shadow.mul_(0.9);
-  const diffusion::UNet target = finetune::averaged_unet(student, optimizer);
+  const diffusion::Network target = finetune::averaged_unet(student, optimizer);
   const auto drawn = finetune::lcd_predict(student, target, teacher, sd_schedule(c.prediction),
                                            golden_batch(file));
   const at::Tensor loss = finetune::lcd_loss(drawn.predicted, drawn.target, c.loss, 1e-3);
@@ -196,8 +197,8 @@ TEST(LcdStep, EqualsThePublishedAlgorithmWithoutTheGuidanceEmbedding) {
 
 TEST(Student, WithAFreshGuidanceEmbeddingIsTheTeacherForEveryW) {
   auto generator = at::detail::createCPUGenerator(3);
-  const diffusion::UNet teacher = diffusion::make_unet(tests::tiny_unet_config(), generator);
-  const diffusion::UNet student = finetune::make_student(teacher, 16);
+  const diffusion::Network teacher = diffusion::make_unet(tests::tiny_unet_config(), generator);
+  const diffusion::Network student = finetune::make_student(teacher, 16);
   const at::Tensor x = at::randn({2, 4, 8, 8}, generator), hidden = at::randn({2, 3, 8}, generator),
                    t = at::tensor({19, 999}, at::kLong);
   const LcdSchedule schedule = sd_schedule();

@@ -56,9 +56,9 @@ TEST(EditTraining, LearnsAndLeavesACompleteFolder) {
        {"run.json", "metrics.jsonl", "unet/config.json", "samples/source/0000.png",
         "samples/target/0000.png", "samples/base/scores.jsonl", "samples/step-60/0003.png"})
     EXPECT_TRUE(fs::exists(folder / file)) << file;
-  const auto unet = diffusion::load_unet(folder / "unet");
-  EXPECT_EQ(unet.config.reward.axes, tests::native_branch().axes);
-  EXPECT_GT(unet.reward.time_2.weight.abs().max().item<double>(), 0.0);
+  const diffusion::Network unet = diffusion::load_unet(folder / "unet");
+  EXPECT_EQ(diffusion::reward_config(unet).axes, tests::native_branch().axes);
+  EXPECT_GT(diffusion::unet_of(unet).reward.time_2.weight.abs().max().item<double>(), 0.0);
 }
 
 TEST(EditTraining, AdaptersTrainThePartsThatAnOrdinaryModelLacks) {
@@ -74,13 +74,13 @@ TEST(EditTraining, AdaptersTrainThePartsThatAnOrdinaryModelLacks) {
   for (const char* name : {"conv_in.weight", "reward_embedding.linear_2.bias",
                            "mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight"})
     EXPECT_TRUE(names.contains(name)) << name;
-  EXPECT_FALSE(unet.conv_out.weight.requires_grad());
+  EXPECT_FALSE(diffusion::unet_of(unet).conv_out.weight.requires_grad());
 }
 
 TEST(EditPolicy, EqualsTheSamplersDenoiserUnderEveryGuidance) {
   const at::NoGradGuard no_gradient;
   diffusion::Pipeline pipeline = tests::tiny_editor();
-  tests::unsilence(pipeline.unet);
+  tests::unsilence(diffusion::unet_of(pipeline.network));
   const finetune::EncodedEdits edits = tests::random_edits(3, 8);
   auto generator = at::detail::createCPUGenerator(9);
   const at::Tensor x = at::randn({2, 4, 8, 8}, generator), rows = at::tensor({2, 0}, at::kLong);
@@ -97,8 +97,8 @@ TEST(EditPolicy, EqualsTheSamplersDenoiserUnderEveryGuidance) {
   for (const auto& [text, image] : {std::pair{1.0, 1.0}, {4.0, 1.5}, {4.0, 0.0}}) {
     const diffusion::GuidanceOptions options{.scale = text, .image_scale = image};
     EXPECT_TRUE(at::allclose(
-        finetune::guided_policy(pipeline.unet, policy, options)(x, 300, {2, 0}),
-        diffusion::guided_denoiser(pipeline.unet, wanted, options)(x, 300.0), 1e-4, 1e-5))
+        finetune::guided_policy(pipeline.network, policy, options)(x, 300, {2, 0}),
+        diffusion::guided_denoiser(pipeline.network, wanted, options)(x, 300.0), 1e-4, 1e-5))
         << text << " " << image;
   }
 }

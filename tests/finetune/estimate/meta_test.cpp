@@ -31,7 +31,7 @@ UNetConfig sd15() { return bench::shape_by_name("sd15").unet; }
 UNetConfig sd21() { return bench::shape_by_name("sd21").unet; }
 UNetConfig sdxl() { return bench::shape_by_name("sdxl").unet; }
 
-int64_t parameters(diffusion::UNet& unet) {
+int64_t parameters(diffusion::Network& unet) {
   int64_t count = 0;
   diffusion::for_each_tensor(unet, "",
                              [&](const std::string&, at::Tensor& t) { count += t.numel(); });
@@ -41,7 +41,7 @@ int64_t parameters(diffusion::UNet& unet) {
 // TFLOP of one forward pass of one image. `side`: of the latents
 double unet_tflop(const UNetConfig& config, int64_t side) {
   const at::NoGradGuard no_gradient;
-  const diffusion::UNet unet = diffusion::meta_unet(config);
+  const diffusion::Network unet = diffusion::meta_unet(config);
   diffusion::ExtraConditions added;
   if (config.addition_time_embed_dim > 0) {
     added.text_embeds = meta({1, 1280});
@@ -49,8 +49,8 @@ double unet_tflop(const UNetConfig& config, int64_t side) {
   }
   at::Tensor output;
   const int64_t flops = data::count_flops([&] {
-    output = diffusion::unet_forward(unet, meta({1, config.in_channels, side, side}), meta({1}),
-                                     meta({1, 77, config.cross_attention_dim}), added);
+    output = diffusion::forward(unet, meta({1, config.in_channels, side, side}), meta({1}),
+                                meta({1, 77, config.cross_attention_dim}), added);
   });
   EXPECT_TRUE(output.is_meta());
   EXPECT_EQ(output.sizes(), (std::vector<int64_t>{1, config.out_channels, side, side}));
@@ -60,7 +60,7 @@ double unet_tflop(const UNetConfig& config, int64_t side) {
 // Counted by hand from every convolution, linear layer and attention product of the published
 // networks, in TFLOP.
 TEST(Meta, UNetsOfRealSizesCostWhatTheirShapesSay) {
-  diffusion::UNet sd1 = diffusion::meta_unet(sd15()), xl = diffusion::meta_unet(sdxl());
+  diffusion::Network sd1 = diffusion::meta_unet(sd15()), xl = diffusion::meta_unet(sdxl());
   EXPECT_EQ(parameters(sd1), 859520964);
   EXPECT_EQ(parameters(xl), 2567463684);
   struct Case {
@@ -104,9 +104,9 @@ struct Cost {
 struct Costs {
   Cost meta, cpu;
 };
-using Work = std::function<void(const diffusion::UNet& unet, at::Device device)>;
+using Work = std::function<void(const diffusion::Network& unet, at::Device device)>;
 Costs costs_of(const Work& work) {
-  const auto measured = [&](diffusion::UNet unet, at::Device device, auto peak) {
+  const auto measured = [&](diffusion::Network unet, at::Device device, auto peak) {
     const auto params = train::parameters_of(unet, "");
     for (const auto& param : params) param.value.requires_grad_(true);
     const auto once = [&] {
@@ -132,9 +132,9 @@ at::Tensor filled(at::IntArrayRef shape, at::Device device) {
 }
 
 TEST(Meta, ATrainingStepCostsAndHoldsWhatItDoesOnTheCpu) {
-  expect_alike(costs_of([](const diffusion::UNet& unet, at::Device device) {
-    diffusion::unet_forward(unet, filled({2, 4, 16, 16}, device), filled({2}, device),
-                            filled({2, 5, 8}, device))
+  expect_alike(costs_of([](const diffusion::Network& unet, at::Device device) {
+    diffusion::forward(unet, filled({2, 4, 16, 16}, device), filled({2}, device),
+                       filled({2, 5, 8}, device))
         .square()
         .mean()
         .backward();
@@ -142,7 +142,7 @@ TEST(Meta, ATrainingStepCostsAndHoldsWhatItDoesOnTheCpu) {
 }
 
 TEST(Meta, AGradientOfPrdpCostsAndHoldsWhatItDoesOnTheCpu) {
-  expect_alike(costs_of([](const diffusion::UNet& unet, at::Device device) {
+  expect_alike(costs_of([](const diffusion::Network& unet, at::Device device) {
     finetune::FinetuneConfig config;
     config.sample_num_steps = 3;
     const finetune::SamplingPlan chain =
@@ -163,7 +163,7 @@ TEST(Meta, AGradientOfPrdpCostsAndHoldsWhatItDoesOnTheCpu) {
 }
 
 TEST(Meta, AStepOfDistillationCostsAndHoldsWhatItDoesOnTheCpu) {
-  expect_alike(costs_of([](const diffusion::UNet& unet, at::Device device) {
+  expect_alike(costs_of([](const diffusion::Network& unet, at::Device device) {
     const auto schedule =
         finetune::lcd_schedule(diffusion::make_schedule(diffusion::SchedulerConfig()), 10, 10);
     const at::Tensor index = at::full({2}, 4, at::TensorOptions(at::kLong).device(device)),
@@ -188,7 +188,7 @@ TEST(Meta, AGuidedPolicyStaysOnItsDevice) {
   UNetConfig config = tests::tiny_unet_config();
   config.in_channels = 8;
   config.reward = tests::native_branch();
-  const diffusion::UNet unet = diffusion::meta_unet(config);
+  const diffusion::Network unet = diffusion::meta_unet(config);
   const diffusion::Conditioning conditioning{
       .text = {meta({3, 5, 8}), {}},
       .negative = {meta({1, 5, 8}), {}},

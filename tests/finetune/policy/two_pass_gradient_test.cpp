@@ -206,7 +206,7 @@ TEST(Rollout, AnImageDependsOnItsOwnSeedAndPromptAlone) {
 }
 
 // A UNet small enough for a test, adapters included.
-diffusion::UNet tiny_unet() {
+diffusion::Network tiny_unet() {
   auto generator = at::detail::createCPUGenerator(1);
   return diffusion::make_unet(tests::tiny_unet_config(), generator);
 }
@@ -215,14 +215,14 @@ diffusion::Conditioning tiny_conditioning() {
   return {.text = {at::empty({3, 5, 8}).normal_(0, 1, generator), {}},
           .negative = {at::empty({1, 5, 8}).normal_(0, 1, generator), {}}};
 }
-Denoiser tiny_policy(const diffusion::UNet& unet, double scale = 3) {
+Denoiser tiny_policy(const diffusion::Network& unet, double scale = 3) {
   return finetune::guided_policy(unet, tiny_conditioning(), {.scale = scale});
 }
 
 TEST(Replay, IsExactAtTheSameBatchSizeAndFarInsideTheClipRangeAtOthers) {
   const SamplingPlan chain = tiny_chain(4, {4, 8, 8});
-  const diffusion::UNet reference = tiny_unet();
-  diffusion::UNet unet = reference;
+  const diffusion::Network reference = tiny_unet();
+  diffusion::Network unet = reference;
   const auto params = train::parameters_of(unet, "");
   for (const auto& param : params) param.value.detach().mul_(1.02);
   const Denoiser policy = tiny_policy(unet);
@@ -238,16 +238,16 @@ TEST(Replay, IsExactAtTheSameBatchSizeAndFarInsideTheClipRangeAtOthers) {
 
 TEST(GuidedDenoiser, EqualsTheTwoHalvesApartAndSkipsTheUnusedOne) {
   const at::NoGradGuard no_gradient;
-  const diffusion::UNet unet = tiny_unet();
+  const diffusion::Network unet = tiny_unet();
   const diffusion::Conditioning conditioning = tiny_conditioning();
   auto generator = at::detail::createCPUGenerator(5);
   const at::Tensor x = at::empty({2, 4, 8, 8}).normal_(0, 1, generator),
                    t = at::full({2}, 500, at::kLong);
   const at::Tensor rows = at::tensor({2, 0}, at::kLong);
   const at::Tensor cond =
-      diffusion::unet_forward(unet, x, t, conditioning.text.hidden.index_select(0, rows));
+      diffusion::forward(unet, x, t, conditioning.text.hidden.index_select(0, rows));
   const at::Tensor uncond =
-      diffusion::unet_forward(unet, x, t, conditioning.negative.hidden.expand({2, 5, 8}));
+      diffusion::forward(unet, x, t, conditioning.negative.hidden.expand({2, 5, 8}));
   const at::Tensor expected = uncond + 3.0 * (cond - uncond);
   EXPECT_TRUE(at::allclose(tiny_policy(unet)(x, 500, {2, 0}), expected, 1e-4, 1e-5));
   EXPECT_TRUE(at::allclose(tiny_policy(unet, 1)(x, 500, {2, 0}), cond, 1e-5, 1e-6));
@@ -264,7 +264,7 @@ struct Ledger : c10::MemoryReportingInfoBase {
 
 int64_t peak_of_gradient(int64_t steps) {
   const SamplingPlan chain = tiny_chain(steps, {4, 8, 8});
-  diffusion::UNet unet = tiny_unet();
+  diffusion::Network unet = tiny_unet();
   const auto params = train::parameters_of(unet, "");
   const Denoiser policy = tiny_policy(unet);
   const Trajectories drawn = finetune::rollout(policy, {}, tiny_draw(2), chain, 6);

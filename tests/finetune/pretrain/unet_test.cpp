@@ -93,10 +93,13 @@ TEST(UNetLoss, IsTheWeightedErrorOfTheNoise) {
   finetune::UNetBatch batch{at::randn({2, 4, 8, 8}), at::randn({2, 12, 8}), at::tensor({10, 900}),
                             at::randn({2, 4, 8, 8})};
   const at::Tensor x = diffusion::add_noise(schedule, batch.latents, batch.noise, batch.t);
-  const at::Tensor output = diffusion::unet_forward(pipeline.unet, x, batch.t, batch.hidden);
+  const at::Tensor output =
+      diffusion::unet_forward(diffusion::unet_of(pipeline.network), x, batch.t, batch.hidden);
   const at::Tensor error = (output - batch.noise).square().mean({1, 2, 3});
   const at::Tensor weights = finetune::min_snr_weights(schedule, batch.t, 5.0);
-  const double loss = finetune::unet_loss(pipeline.unet, schedule, batch, 5.0).item<double>();
+  const double loss =
+      finetune::unet_loss(diffusion::unet_of(pipeline.network), schedule, batch, 5.0)
+          .item<double>();
   EXPECT_NEAR(loss, (weights * error).mean().item<double>(), 1e-6);
 }
 
@@ -202,7 +205,7 @@ TEST(ContactSheet, PadsTheLastRow) {
 TEST(PretrainUNet, GoesOnFromAUNetThatExists) {
   const auto pipeline = tests::tiny_pipeline();
   const fs::path folder = fresh_folder("_start");
-  diffusion::UNet start = pipeline.unet;
+  diffusion::UNet start = diffusion::unet_of(pipeline.network);
   diffusion::save_unet(folder, start, at::kFloat);
   auto options = tiny_options(fresh_folder("_on"), 1);
   options.loop.learning_rate = 0;
@@ -212,7 +215,8 @@ TEST(PretrainUNet, GoesOnFromAUNetThatExists) {
   const auto output = [&](const diffusion::UNet& unet) {
     return diffusion::unet_forward(unet, batch, at::tensor({5}), hidden).detach();
   };
-  EXPECT_TRUE(at::allclose(output(result.unet), output(pipeline.unet), 1e-5, 1e-6));
+  EXPECT_TRUE(
+      at::allclose(output(result.unet), output(diffusion::unet_of(pipeline.network)), 1e-5, 1e-6));
 }
 
 }  // namespace

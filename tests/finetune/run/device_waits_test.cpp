@@ -45,7 +45,7 @@ at::Tensor meta(at::IntArrayRef shape) {
   return at::empty(shape, at::TensorOptions().device(at::kMeta));
 }
 
-finetune::Denoiser meta_policy(const diffusion::UNet& unet) {
+finetune::Denoiser meta_policy(const diffusion::Network& unet) {
   return finetune::guided_policy(
       unet, {.text = {meta({2, 5, 8}), {}}, .negative = {meta({1, 5, 8}), {}}}, {.scale = 3});
 }
@@ -78,7 +78,7 @@ TEST(Transfer, SendsToADeviceOnce) {
 }
 
 TEST(Loops, ARolloutWaitsForNothing) {
-  const diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
+  const diffusion::Network unet = diffusion::meta_unet(tests::tiny_unet_config());
   const auto policy = meta_policy(unet);
   for (const int64_t steps : {2, 5}) {
     EXPECT_EQ(waits([&] {
@@ -91,7 +91,7 @@ TEST(Loops, ARolloutWaitsForNothing) {
 }
 
 TEST(Loops, NeitherPassOfAnUpdateWaits) {
-  diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
+  diffusion::Network unet = diffusion::meta_unet(tests::tiny_unet_config());
   for (const auto& param : train::parameters_of(unet, "")) param.value.requires_grad_(true);
   const auto policy = meta_policy(unet);
   const finetune::SamplingPlan chain = meta_chain(4);
@@ -103,12 +103,12 @@ TEST(Loops, NeitherPassOfAnUpdateWaits) {
                   [](int64_t, int64_t, const at::Tensor& u) { return at::ones(u.sizes()); });
             }),
             0);
-  EXPECT_TRUE(unet.conv_in.weight.grad().defined());
+  EXPECT_TRUE(diffusion::unet_of(unet).conv_in.weight.grad().defined());
 }
 
 TEST(Loops, NoSamplerWaits) {
   const at::NoGradGuard no_gradient;
-  const diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
+  const diffusion::Network unet = diffusion::meta_unet(tests::tiny_unet_config());
   diffusion::Conditioning conditions;
   conditions.text.hidden = conditions.negative.hidden = meta({2, 5, 8});
   const auto denoiser = diffusion::guided_denoiser(unet, conditions, {.scale = 4});
@@ -127,7 +127,7 @@ TEST(Loops, NoSamplerWaits) {
 }
 
 TEST(Loops, ADistillationsPredictionsWaitForNothing) {
-  const diffusion::UNet unet = diffusion::meta_unet(tests::tiny_unet_config());
+  const diffusion::Network unet = diffusion::meta_unet(tests::tiny_unet_config());
   const auto schedule =
       finetune::lcd_schedule(diffusion::make_schedule(diffusion::SchedulerConfig()), 10, 10);
   const auto options = at::TensorOptions(at::kLong).device(at::kMeta);

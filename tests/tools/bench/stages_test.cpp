@@ -114,7 +114,8 @@ TEST(RandomModel, IsSavedAsACheckpoint) {
     const auto read = diffusion::load_pipeline(folder);
     EXPECT_EQ(read.class_name, model.pipeline.class_name);
     EXPECT_EQ(diffusion::native_size(read), 64);
-    EXPECT_TRUE(at::allclose(read.unet.conv_in.weight, model.pipeline.unet.conv_in.weight, 1e-3));
+    EXPECT_TRUE(at::allclose(diffusion::unet_of(read.network).conv_in.weight,
+                             diffusion::unet_of(model.pipeline.network).conv_in.weight, 1e-3));
     EXPECT_EQ(rewards::load_clip(folder / "clip").vision.config.patch_size, 14);
     EXPECT_EQ(diffusion::encode_prompts(read, {"a red circle"}).hidden.size(1), 77);
   }

@@ -55,7 +55,7 @@ void finetune(const fs::path& place, const Pipeline& pipeline, bool full) {
 
 // The largest change of a weight by what the run left behind.
 double change_of(const fs::path& run, Pipeline pipeline, bool full) {
-  diffusion::UNet before = pipeline.unet, after = pipeline.unet;
+  diffusion::Network before = pipeline.network, after = before;
   if (full) {
     after = diffusion::load_unet(run / "unet");
   } else {
@@ -63,8 +63,9 @@ double change_of(const fs::path& run, Pipeline pipeline, bool full) {
     auto target = diffusion::lora_target(after);
     diffusion::apply_loras(target, {{std::make_shared<diffusion::LoraWeights>(lora)}});
   }
-  EXPECT_EQ(after.config.time_cond_proj_dim, before.config.time_cond_proj_dim);
-  EXPECT_EQ(after.config.addition_time_embed_dim, before.config.addition_time_embed_dim);
+  const auto was = diffusion::traits(before), is = diffusion::traits(after);
+  EXPECT_EQ(is.guidance_width, was.guidance_width);
+  EXPECT_EQ(is.reads_time_ids, was.reads_time_ids);
   std::map<std::string, at::Tensor> tensors;
   for_each_tensor(before, "", [&](const std::string& n, at::Tensor& t) { tensors[n] = t; });
   double largest = 0;

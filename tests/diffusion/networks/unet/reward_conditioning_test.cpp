@@ -42,9 +42,9 @@ at::Tensor output(const UNet& unet, const RewardCondition& reward, int64_t batch
 }
 
 TEST(RewardBranch, ANewOneChangesNoBitWhateverIsAskedFor) {
-  const at::Tensor base = output(tests::tiny_ip2p().unet, {});
+  const at::Tensor base = output(diffusion::unet_of(tests::tiny_ip2p().network), {});
   for (const auto& branch : {tests::native_branch(), tests::published_branch()}) {
-    const UNet unet = tests::tiny_editor(branch).unet;
+    const UNet unet = diffusion::unet_of(tests::tiny_editor(branch).network);
     for (const auto& reward : {asked(5, 5, 5), asked(0, 3, 1), asked(NAN, 2, NAN)})
       EXPECT_TRUE(at::equal(output(unet, reward), base));
     EXPECT_TRUE(at::equal(output(unet, {}), base));
@@ -53,7 +53,7 @@ TEST(RewardBranch, ANewOneChangesNoBitWhateverIsAskedFor) {
 
 TEST(RewardBranch, AScoreThatIsNotAskedForIsNotRead) {
   for (const auto& branch : {tests::native_branch(), tests::published_branch()}) {
-    UNet unet = tests::tiny_editor(branch).unet;
+    UNet unet = diffusion::unet_of(tests::tiny_editor(branch).network);
     tests::unsilence(unet);
     RewardCondition a = asked(1, 2, 3), b = asked(4, NAN, 3);
     a.valid = b.valid = at::tensor({0, 0, 1}, at::kLong).to(at::kBool).view({1, 3});
@@ -66,7 +66,7 @@ TEST(RewardBranch, AScoreThatIsNotAskedForIsNotRead) {
 }
 
 TEST(RewardBranch, NativeSinusoidsByHand) {
-  UNet unet = tests::tiny_editor().unet;
+  UNet unet = diffusion::unet_of(tests::tiny_editor().network);
   auto& w = unet.reward;
   // Row 0 of the first layer picks cos(a) of axis 0, row 1 its sin at the slower rate, row 2 the
   // validity of axis 1.
@@ -85,7 +85,7 @@ TEST(RewardBranch, NativeSinusoidsByHand) {
 
 TEST(RewardBranch, SurvivesTheDisk) {
   for (const auto& branch : {tests::native_branch(), tests::published_branch()}) {
-    UNet unet = tests::tiny_editor(branch).unet;
+    UNet unet = diffusion::unet_of(tests::tiny_editor(branch).network);
     unet.config.reward.axes = {"instruction_following", "beauty", "generation_quality"};
     tests::unsilence(unet);
     const auto folder = tests::fresh_run("unet");
@@ -102,7 +102,7 @@ TEST(RewardBranch, SurvivesTheDisk) {
 }
 
 TEST(RewardBranch, ThePublishedOneIsKnownByItsTensors) {
-  UNet unet = tests::tiny_editor(tests::published_branch()).unet;
+  UNet unet = diffusion::unet_of(tests::tiny_editor(tests::published_branch()).network);
   tests::unsilence(unet);
   const auto folder = tests::fresh_run("unet");
   diffusion::save_unet(folder, unet, at::kFloat);
@@ -168,8 +168,10 @@ TEST(RewardBranch, ThePublishedShapes) {
 TEST(RewardBranch, RefusesABranchThatDoesNotFit) {
   auto generator = at::detail::createCPUGenerator(1);
   const auto refused = [&](const diffusion::RewardBranchConfig& branch) {
-    return refusal(
-        [&] { diffusion::with_reward_branch(tests::tiny_ip2p().unet, branch, generator); });
+    return refusal([&] {
+      diffusion::with_reward_branch(diffusion::unet_of(tests::tiny_ip2p().network), branch,
+                                    generator);
+    });
   };
   auto branch = tests::native_branch();
   branch.axes = {"a", "a"};
@@ -180,14 +182,15 @@ TEST(RewardBranch, RefusesABranchThatDoesNotFit) {
   branch.embedding_dim = 3;
   EXPECT_NE(refused(branch).find("embedding_dim: expected an even number"), std::string::npos);
   EXPECT_NE(refusal([&] {
-              diffusion::with_reward_branch(tests::tiny_pipeline().unet, tests::native_branch(),
-                                            generator);
+              diffusion::with_reward_branch(diffusion::unet_of(tests::tiny_pipeline().network),
+                                            tests::native_branch(), generator);
             }).find("expected in_channels = 2 x out_channels"),
             std::string::npos);
 }
 
 TEST(EditModel, TheExtendedInputReadsTheImageThroughZerosAndKeepsTheBias) {
-  const UNet plain = tests::tiny_pipeline().unet, edits = diffusion::with_image_input(plain);
+  const UNet plain = diffusion::unet_of(tests::tiny_pipeline().network),
+             edits = diffusion::with_image_input(plain);
   EXPECT_EQ(edits.config.in_channels, 8);
   EXPECT_TRUE(at::equal(edits.conv_in.weight.narrow(1, 0, 4), plain.conv_in.weight));
   EXPECT_EQ(edits.conv_in.weight.narrow(1, 4, 4).abs().max().item<double>(), 0.0);
@@ -212,7 +215,7 @@ diffusion::Conditioning conditions(int64_t batch) {
 }
 
 TEST(RewardGuidance, AllScalesAtOneAreTheSinglePass) {
-  UNet unet = tests::tiny_editor().unet;
+  UNet unet = diffusion::unet_of(tests::tiny_editor().network);
   tests::unsilence(unet);
   const auto c = conditions(2);
   const at::Tensor x = inputs(2).x.narrow(1, 0, 4);
@@ -235,7 +238,7 @@ TEST(RewardGuidance, AllScalesAtOneAreTheSinglePass) {
 }
 
 TEST(RewardGuidance, EqualRequestsMakeTheScaleIrrelevant) {
-  UNet unet = tests::tiny_editor().unet;
+  UNet unet = diffusion::unet_of(tests::tiny_editor().network);
   tests::unsilence(unet);
   auto c = conditions(1);
   c.reward_low = c.reward;

@@ -23,6 +23,7 @@
 namespace {
 
 namespace fs = std::filesystem;
+using diffusion::Network;
 using diffusion::UNet;
 
 const fs::path kGolden = golden::folder();
@@ -62,15 +63,14 @@ TEST_P(UNetGolden, GradientsOfALoraArePeft) {
   const std::string kind = GetParam();
   const auto golden = data::read_safetensors(kGolden / ("unet_" + kind + ".safetensors"));
   const auto lora = data::read_safetensors(kGolden / "unet_lora.safetensors");
-  UNet unet = diffusion::load_unet(kGolden / ("unet_" + kind));
+  Network unet = diffusion::load_unet(kGolden / ("unet_" + kind));
   auto generator = at::detail::createCPUGenerator(1);
   diffusion::attach_lora(unet, {.rank = 2, .alpha = 3}, generator);
   const auto params = diffusion::lora_parameters(unet);
   for (const auto& param : params)
     param.value.detach().copy_(lora.tensors.at(kind + "." + param.name));
-  const at::Tensor out =
-      diffusion::unet_forward(unet, golden.tensors.at("x"), golden.tensors.at("t"),
-                              golden.tensors.at("context"), added_of(golden));
+  const at::Tensor out = diffusion::forward(unet, golden.tensors.at("x"), golden.tensors.at("t"),
+                                            golden.tensors.at("context"), added_of(golden));
   EXPECT_LE(relative_error(out.detach(), lora.tensors.at(kind + ".out")), 1e-5);
   (out * golden.tensors.at("loss_weights")).sum().backward();
   double largest = 0, error = 0;
@@ -119,7 +119,7 @@ struct TrainedPass {
   int64_t peak = 0;  // bytes
 };
 TrainedPass trained_pass(bool checkpointing, bool full, at::ScalarType type) {
-  UNet unet = tiny_unet();
+  Network unet = tiny_unet();
   for_each_tensor(unet, "", [type](const std::string&, at::Tensor& t) { t = t.to(type); });
   auto generator = at::detail::createCPUGenerator(2);
   if (!full)
@@ -130,14 +130,14 @@ TrainedPass trained_pass(bool checkpointing, bool full, at::ScalarType type) {
     if (!full) param.value.normal_(0, 0.1, generator);
     if (!full) param.value.set_data(param.value.to(type));
   }
-  unet.gradient_checkpointing = checkpointing;
+  diffusion::set_gradient_checkpointing(unet, checkpointing);
   const auto noise = [&](at::IntArrayRef shape) {
     return at::empty(shape, at::kFloat).normal_(0, 1, generator).to(type);
   };
   const at::Tensor x = noise({2, 4, 16, 16}), context = noise({2, 3, 8});
   TrainedPass result;
   result.peak = data::peak_tensor_bytes([&] {
-    const at::Tensor out = diffusion::unet_forward(unet, x, at::arange(2), context);
+    const at::Tensor out = diffusion::forward(unet, x, at::arange(2), context);
     out.square().sum().backward();
     result.output = out.detach();
   });
