@@ -46,11 +46,17 @@ at::Tensor initial_noise(const std::vector<ImageRequest>& batch,
   return at::cat(rows);
 }
 
-std::vector<std::string> texts_of(const std::vector<ImageRequest>& batch,
-                                  std::string ImageRequest::*text) {
-  std::vector<std::string> texts;
-  for (const auto& request : batch) texts.push_back(request.*text);
-  return texts;
+std::vector<Prompt> prompts_of(const Pipeline& pipeline,
+                               const std::vector<ImageRequest>& batch,
+                               Prompt ImageRequest::*member,
+                               bool weighting) {
+  std::vector<Prompt> prompts;
+  for (const auto& request : batch) {
+    const Prompt& prompt = request.*member;
+    const bool unread = weighting && prompt.chunks.empty();
+    prompts.push_back(unread ? weighted_prompt(pipeline, prompt.text) : prompt);
+  }
+  return prompts;
 }
 
 std::vector<RewardRequest> requests_of(const std::vector<ImageRequest>& batch,
@@ -58,19 +64,6 @@ std::vector<RewardRequest> requests_of(const std::vector<ImageRequest>& batch,
   std::vector<RewardRequest> requests;
   for (const auto& request : batch) requests.push_back(request.*reward);
   return requests;
-}
-
-// As many chunks for each text of the batch as the longest needs.
-TextOptions text_options(const Pipeline& pipeline,
-                         const std::vector<ImageRequest>& batch,
-                         const GenerateOptions& options) {
-  TextOptions text{.clip_skip = options.clip_skip, .weighting = options.prompt_weighting};
-  if (!text.weighting) return text;
-  for (const auto& request : batch) {
-    text.chunks = std::max({text.chunks, chunk_count(pipeline, request.prompt),
-                            chunk_count(pipeline, request.negative_prompt)});
-  }
-  return text;
 }
 
 at::Tensor sources_of(const std::vector<ImageRequest>& batch) {
@@ -98,7 +91,7 @@ at::Tensor source_latents(const Pipeline& pipeline,
                           at::IntArrayRef pixels) {
   for (const auto& request : batch) {
     if (!request.source.defined()) {
-      throw data::BadInput("prompt \"" + request.prompt + "\": " + pipeline.class_name +
+      throw data::BadInput("prompt \"" + request.prompt.text + "\": " + pipeline.class_name +
                            " changes an image: expected one, found none; give --image FILE");
     }
     data::check_shape(request.source, {3, pixels[0], pixels[1]}, "generate: source");
@@ -112,14 +105,17 @@ Conditioning conditions_of(const Pipeline& pipeline,
                            const GenerateOptions& options,
                            at::IntArrayRef pixels) {
   const at::Device device = device_of(pipeline.network);
-  const TextOptions text = text_options(pipeline, batch, options);
-  Conditioning conditions;
-  conditions.text =
-      to_device(encode_prompts(pipeline, texts_of(batch, &ImageRequest::prompt), text), device);
-  if (guidance_batch(traits(pipeline.network), options.guidance) != GuidanceBatch::kPrompt) {
-    conditions.negative = to_device(
-        encode_negatives(pipeline, texts_of(batch, &ImageRequest::negative_prompt), text), device);
+  TextOptions text{.clip_skip = options.clip_skip, .weighting = options.prompt_weighting};
+  const auto prompts = prompts_of(pipeline, batch, &ImageRequest::prompt, text.weighting),
+             negatives =
+                 prompts_of(pipeline, batch, &ImageRequest::negative_prompt, text.weighting);
+  for (const auto* all : {&prompts, &negatives}) {  // one length for both
+    for (const Prompt& prompt : *all) text.chunks = std::max(text.chunks, chunk_count(prompt));
   }
+  Conditioning conditions;
+  conditions.text = to_device(encode_prompts(pipeline, prompts, text), device);
+  if (guidance_batch(traits(pipeline.network), options.guidance) != GuidanceBatch::kPrompt)
+    conditions.negative = to_device(encode_negatives(pipeline, negatives, text), device);
   if (is_xl(pipeline))
     conditions.time_ids = time_ids(options.sizes, pixels[0], pixels[1]).to(device);
   if (edits_images(pipeline)) conditions.image_latents = source_latents(pipeline, batch, pixels);

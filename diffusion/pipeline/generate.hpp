@@ -14,8 +14,8 @@
 namespace diffusion {
 
 struct ImageRequest {
-  std::string prompt;
-  std::string negative_prompt;  // in place of the empty prompt of guidance
+  Prompt prompt;
+  Prompt negative_prompt;  // in place of the empty prompt of guidance
   uint64_t seed = 0;
   at::Tensor
       latents;  // [C, h, w] initial noise, standard normal, or undefined: drawn from the seed
@@ -34,8 +34,7 @@ struct GenerateOptions {
   int64_t height = 0, width = 0;  // pixels, multiples of the VAE's factor; 0: the model's own
   int64_t micro_batch = 8;        // images computed together, 1..
   int64_t clip_skip = 0;          // last layers of the text encoder left out
-  bool prompt_weighting =
-      false;  // prompts are read as A1111 does: see diffusion/text/prompt_weighting.hpp
+  bool prompt_weighting = false;  // prompts are read as A1111 does: see weighted_prompt
 };
 
 struct GeneratedBatch {

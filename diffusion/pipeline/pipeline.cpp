@@ -41,10 +41,9 @@ TextCondition encode_chunk(const Pipeline& pipeline,
           output_2.pooled};
 }
 
-std::vector<PromptChunk> padded_chunks(const data::Tokenizer& tokenizer,
-                                       const std::vector<WeightedText>& pieces,
-                                       int64_t count) {
-  std::vector<PromptChunk> chunks = chunks_of(tokenizer, pieces);
+std::vector<PromptChunk> padded(std::vector<PromptChunk> chunks,
+                                const data::Tokenizer& tokenizer,
+                                int64_t count) {
   if (chunks.size() < static_cast<size_t>(count))
     chunks.resize(static_cast<size_t>(count), empty_chunk(tokenizer));
   return chunks;
@@ -52,16 +51,12 @@ std::vector<PromptChunk> padded_chunks(const data::Tokenizer& tokenizer,
 
 // The pooled output is the first chunk's, as in A1111.
 TextCondition encode_weighted(const Pipeline& pipeline,
-                              const std::string& prompt,
+                              const Prompt& prompt,
                               const TextOptions& options) {
-  const std::vector<WeightedText> pieces = parse_weights(prompt);
-  const auto first = padded_chunks(pipeline.tokenizer, pieces, options.chunks);
-  const auto second =
-      pipeline.tokenizer_2 ? padded_chunks(*pipeline.tokenizer_2, pieces, options.chunks) : first;
-  if (first.size() != second.size()) {
-    throw BadInput("prompt '" + prompt + "': " + std::to_string(first.size()) + " chunks by one " +
-                   "tokenizer, " + std::to_string(second.size()) + " by the other; shorten it");
-  }
+  const auto first = padded(prompt.chunks.front(), pipeline.tokenizer, options.chunks);
+  const auto second = pipeline.tokenizer_2
+                          ? padded(prompt.chunks.back(), *pipeline.tokenizer_2, options.chunks)
+                          : first;
   std::vector<at::Tensor> hidden;
   at::Tensor pooled;
   for (size_t i = 0; i < first.size(); ++i) {
@@ -73,13 +68,13 @@ TextCondition encode_weighted(const Pipeline& pipeline,
 }
 
 TextCondition encode_one(const Pipeline& pipeline,
-                         const std::string& prompt,
+                         const Prompt& prompt,
                          const TextOptions& options) {
   if (options.weighting) return encode_weighted(pipeline, prompt, options);
-  const at::Tensor ids = data::encode(pipeline.tokenizer, {prompt}).ids;
+  const at::Tensor ids = data::encode(pipeline.tokenizer, {prompt.text}).ids;
   const auto first = nn::clip_text_forward(pipeline.text_encoder, ids, options.clip_skip);
   if (!pipeline.text_encoder_2) return {first.hidden, {}};
-  const at::Tensor ids_2 = data::encode(*pipeline.tokenizer_2, {prompt}).ids;
+  const at::Tensor ids_2 = data::encode(*pipeline.tokenizer_2, {prompt.text}).ids;
   const auto second = nn::clip_text_forward(*pipeline.text_encoder_2, ids_2, options.clip_skip);
   return {at::cat({first.penultimate, second.penultimate}, 2), second.pooled};
 }
@@ -108,12 +103,25 @@ bool edits_images(const Pipeline& pipeline) { return traits(pipeline.network).ed
 
 bool embeds_guidance(const Network& network) { return traits(network).guidance_width > 0; }
 
-int64_t chunk_count(const Pipeline& pipeline, const std::string& prompt) {
-  return static_cast<int64_t>(chunks_of(pipeline.tokenizer, parse_weights(prompt)).size());
+Prompt weighted_prompt(const Pipeline& pipeline, const std::string& text) {
+  const std::vector<WeightedText> pieces = parse_weights(text);
+  Prompt prompt(text);
+  prompt.chunks.push_back(chunks_of(pipeline.tokenizer, pieces));
+  if (pipeline.tokenizer_2) prompt.chunks.push_back(chunks_of(*pipeline.tokenizer_2, pieces));
+  const size_t first = prompt.chunks.front().size(), second = prompt.chunks.back().size();
+  if (first != second) {
+    throw BadInput("prompt '" + text + "': " + std::to_string(first) + " chunks by one " +
+                   "tokenizer, " + std::to_string(second) + " by the other; shorten it");
+  }
+  return prompt;
+}
+
+int64_t chunk_count(const Prompt& prompt) {
+  return prompt.chunks.empty() ? 1 : static_cast<int64_t>(prompt.chunks.front().size());
 }
 
 TextCondition encode_prompts(const Pipeline& pipeline,
-                             const std::vector<std::string>& prompts,
+                             const std::vector<Prompt>& prompts,
                              const TextOptions& options) {
   TORCH_CHECK(!prompts.empty(), "encode_prompts: expected at least one prompt");
   TORCH_CHECK(pipeline.cache, "encode_prompts: the pipeline has no prompt cache");
@@ -121,35 +129,30 @@ TextCondition encode_prompts(const Pipeline& pipeline,
   const std::lock_guard lock(pipeline.cache->mutex);
   auto& known = pipeline.cache->rows;
   if (known.size() > kMaxCachedPrompts) known.clear();
+  std::vector<Prompt> read = prompts;
   TextOptions same = options;  // one length for all
-  if (options.weighting) {
-    for (const auto& prompt : prompts)
-      same.chunks = std::max(same.chunks, chunk_count(pipeline, prompt));
+  for (auto& prompt : read) {
+    if (options.weighting && prompt.chunks.empty()) prompt = weighted_prompt(pipeline, prompt.text);
+    same.chunks = std::max(same.chunks, chunk_count(prompt));
   }
   std::vector<TextCondition> rows;
-  for (const auto& prompt : prompts) {
-    TextCondition& row = known[cache_key(prompt, same)];
+  for (const auto& prompt : read) {
+    TextCondition& row = known[cache_key(prompt.text, same)];
     if (!row.hidden.defined()) row = encode_one(pipeline, prompt, same);
     rows.push_back(row);
   }
   return stacked(rows);
 }
 
-TextCondition encode_prompts(const Pipeline& pipeline,
-                             const std::vector<std::string>& prompts,
-                             int64_t clip_skip) {
-  return encode_prompts(pipeline, prompts, TextOptions{.clip_skip = clip_skip});
-}
-
 TextCondition encode_negatives(const Pipeline& pipeline,
-                               const std::vector<std::string>& prompts,
+                               const std::vector<Prompt>& prompts,
                                const TextOptions& options) {
   TextOptions own = options;
   if (!own.weighting) own.clip_skip = 0;
   TextCondition result = encode_prompts(pipeline, prompts, own);
   if (!pipeline.force_zeros_for_empty_prompt) return result;
   for (size_t i = 0; i < prompts.size(); ++i) {
-    if (!prompts[i].empty()) continue;
+    if (!prompts[i].text.empty()) continue;
     result.hidden[static_cast<int64_t>(i)].zero_();
     if (result.pooled.defined()) result.pooled[static_cast<int64_t>(i)].zero_();
   }

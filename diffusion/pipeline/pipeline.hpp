@@ -16,6 +16,7 @@
 #include "diffusion/networks/vae/vae.hpp"
 #include "diffusion/pipeline/conditioning.hpp"
 #include "diffusion/sampling/scheduler_config.hpp"
+#include "diffusion/text/prompt_weighting.hpp"
 
 namespace diffusion {
 
@@ -43,28 +44,36 @@ bool edits_images(const Pipeline& pipeline);
 // The guidance scale is an input of the network, as in an LCM: no double batch.
 bool embeds_guidance(const Network& network);
 
-// How prompts are read. `weighting`: as A1111 does (diffusion/text/prompt_weighting.hpp), the rows
-// of every chunk one after the other, so L is a multiple of the encoder's length; an empty chunk
-// fills up to at least `chunks`.
+// A prompt as the text encoders read it. Converts from its text, which is read when it is encoded.
+struct Prompt {
+  Prompt(std::string words = "") : text(std::move(words)) {}
+  Prompt(const char* words) : text(words) {}
+  std::string text;
+  // Read as A1111 does (diffusion/text/prompt_weighting.hpp): as many chunks for each text encoder.
+  // Empty: not yet, or without weighting.
+  std::vector<std::vector<PromptChunk>> chunks{};
+};
+// Throws BadInput as parse_weights and chunks_of do, or when the tokenizers make different numbers
+// of chunks.
+Prompt weighted_prompt(const Pipeline& pipeline, const std::string& text);
+int64_t chunk_count(const Prompt& prompt);
+
+// How prompts are encoded. `weighting`: as weighted_prompt, the rows of every chunk one after the
+// other, so L is a multiple of the encoder's length; empty chunks fill up to at least `chunks`.
 struct TextOptions {
   int64_t clip_skip = 0;  // last layers of the text encoder left out: A1111's "Clip skip" minus 1
   bool weighting = false;
   int64_t chunks = 1;
 };
-// Each prompt is encoded alone, so that its rows are the same bits in every company, and kept for
-// the next call. Without weighting, truncation is silent: see data::truncation_warnings.
+// Each prompt is encoded alone, so that its rows are the same bits whatever the others are, and
+// kept for the next call. Without weighting, truncation is silent: see data::truncation_warnings.
 TextCondition encode_prompts(const Pipeline& pipeline,
-                             const std::vector<std::string>& prompts,
-                             const TextOptions& options);
-TextCondition encode_prompts(const Pipeline& pipeline,
-                             const std::vector<std::string>& prompts,
-                             int64_t clip_skip = 0);
-// Chunks of a prompt that is read with weighting.
-int64_t chunk_count(const Pipeline& pipeline, const std::string& prompt);
+                             const std::vector<Prompt>& prompts,
+                             const TextOptions& options = {});
 // What guidance starts from: negative prompts, without clip_skip as in diffusers, but with it under
 // weighting, as in A1111. An empty one is all zeros under force_zeros_for_empty_prompt.
 TextCondition encode_negatives(const Pipeline& pipeline,
-                               const std::vector<std::string>& prompts,
+                               const std::vector<Prompt>& prompts,
                                const TextOptions& options = {});
 
 // Pixels of a side that the network was trained at.

@@ -171,7 +171,7 @@ EncodedEdits encode_edits(const diffusion::Pipeline& pipeline,
 EditTexts edit_texts(const diffusion::Pipeline& pipeline, const EncodedEdits& set) {
   EditTexts texts;
   texts.hidden = remembered(set.instructions, [&](const std::vector<std::string>& wanted) {
-    return diffusion::encode_prompts(pipeline, wanted).hidden;
+    return diffusion::encode_prompts(pipeline, {wanted.begin(), wanted.end()}).hidden;
   });
   if (diffusion::reward_config(pipeline.network).text_dim > 0) {
     texts.pooled = remembered(set.feedback, [&](const std::vector<std::string>& wanted) {

@@ -40,7 +40,8 @@ struct UNetInput {
 UNetInput unet_input(const diffusion::Pipeline& pipeline, int64_t batch, at::Device device) {
   auto shape = native_latent_shape(pipeline);
   shape.insert(shape.begin(), batch);
-  const auto text = diffusion::encode_prompts(pipeline, some_prompts(batch));
+  const auto prompts = some_prompts(batch);
+  const auto text = diffusion::encode_prompts(pipeline, {prompts.begin(), prompts.end()});
   UNetInput input{.x = noise(shape).to(device),
                   .t = at::full({batch}, kTimestep, at::kLong).to(device),
                   .context = text.hidden.to(device),

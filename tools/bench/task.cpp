@@ -17,7 +17,7 @@ finetune::Task task_of(const diffusion::Pipeline& pipeline, at::Device device) {
   task.latent_shape = native_latent_shape(pipeline);
   task.device = device;
   task.encode = [&pipeline](const std::vector<std::string>& texts) {
-    return diffusion::encode_prompts(pipeline, texts);
+    return diffusion::encode_prompts(pipeline, {texts.begin(), texts.end()});
   };
   task.uncondition = [&pipeline] { return diffusion::encode_negatives(pipeline, {""}); };
   task.decode_unclamped = [&pipeline](const at::Tensor& latents) {

@@ -154,7 +154,8 @@ void make_editing(finetune::Task& task,
       .scores = parse_request(command.request, diffusion::reward_config(pipeline->network),
                               "--request", warn)};
   task.encode = [pipeline, table](const std::vector<std::string>& prompts) {
-    return diffusion::encode_prompts(*pipeline, instructions_of(*table, prompts));
+    const auto texts = instructions_of(*table, prompts);
+    return diffusion::encode_prompts(*pipeline, {texts.begin(), texts.end()});
   };
   const double scale = command.image_guidance_scale;
   task.edit = [=](const std::vector<std::string>& prompts) {

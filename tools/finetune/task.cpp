@@ -165,7 +165,7 @@ finetune::Task make_task(const TrainingCommand& command,
   task.latent_shape = {pipeline->vae.config.latent_channels, side, side};
   const std::string negative = command.negative_prompt;
   task.encode = [pipeline](const std::vector<std::string>& texts) {
-    return diffusion::encode_prompts(*pipeline, texts);
+    return diffusion::encode_prompts(*pipeline, {texts.begin(), texts.end()});
   };
   if (!edits->empty()) make_editing(task, pipeline, edits, command, pixels);
   task.uncondition = [pipeline, negative] {

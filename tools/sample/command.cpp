@@ -103,8 +103,10 @@ void check_tagged_loras(SampleRun& run) {
 void resolve_prompts(SampleRun& run) {
   if (run.config.prompt_weighting) {
     for (auto& prompt : run.prompts) {
-      prompt.chunks = std::max(diffusion::chunk_count(run.pipeline, prompt.text),
-                               diffusion::chunk_count(run.pipeline, prompt.negative_prompt));
+      const auto count = [&](const std::string& text) {
+        return diffusion::chunk_count(diffusion::weighted_prompt(run.pipeline, text));
+      };
+      prompt.chunks = std::max(count(prompt.text), count(prompt.negative_prompt));
     }
     return;
   }

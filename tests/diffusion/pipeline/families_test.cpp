@@ -52,8 +52,8 @@ void replace_in(const fs::path& file, const std::string& key, const nlohmann::js
 std::vector<diffusion::ImageRequest> requests_of(const nlohmann::json& row) {
   std::vector<diffusion::ImageRequest> requests;
   for (size_t i = 0; i < settings()["prompts"].size(); ++i) {
-    requests.push_back({.prompt = settings()["prompts"][i],
-                        .negative_prompt = row["negative"],
+    requests.push_back({.prompt = settings()["prompts"][i].get<std::string>(),
+                        .negative_prompt = row["negative"].get<std::string>(),
                         .seed = settings()["seeds"][i],
                         .latents = {},
                         .source = {}});

@@ -77,8 +77,8 @@ TEST(Generate, ImagesEqualDiffusers) {
       pipeline.scheduler.timestep_spacing = diffusion::Spacing::kTrailing;
     std::vector<ImageRequest> requests;
     for (size_t k = 0; k < 2; ++k) {
-      requests.push_back({.prompt = rows["prompts"][k],
-                          .negative_prompt = row["negative"],
+      requests.push_back({.prompt = rows["prompts"][k].get<std::string>(),
+                          .negative_prompt = row["negative"].get<std::string>(),
                           .seed = rows["seeds"][k],
                           .latents = {}});
       if (row.contains("latents"))

@@ -91,7 +91,8 @@ TEST(EncodePrompts, APromptsRowsAreTheSameInEveryCompany) {
 TEST(EncodePrompts, SkippedLayersAreKeptApart) {
   const auto pipeline = tests::tiny_pipeline();
   const at::Tensor whole = diffusion::encode_prompts(pipeline, {"a red circle"}).hidden;
-  const at::Tensor skipped = diffusion::encode_prompts(pipeline, {"a red circle"}, 1).hidden;
+  const at::Tensor skipped =
+      diffusion::encode_prompts(pipeline, {"a red circle"}, {.clip_skip = 1}).hidden;
   EXPECT_FALSE(at::equal(whole, skipped));
   EXPECT_TRUE(at::equal(whole, diffusion::encode_prompts(pipeline, {"a red circle"}).hidden));
 }

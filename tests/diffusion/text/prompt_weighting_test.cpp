@@ -157,7 +157,7 @@ TEST(Prompt, WithoutWeightsIsThePlainPrompt) {
   const auto other =
       diffusion::encode_prompts(pipeline, {"a (red:1.5) circle"}, {.weighting = true});
   EXPECT_FALSE(at::equal(other.hidden, plain));
-  EXPECT_EQ(diffusion::chunk_count(pipeline, "a BREAK b"), 2);
+  EXPECT_EQ(diffusion::chunk_count(diffusion::weighted_prompt(pipeline, "a BREAK b")), 2);
   // One length for all: the shorter one is filled up with an empty chunk.
   const auto both = diffusion::encode_prompts(pipeline, {"a BREAK b", ""}, {.weighting = true});
   EXPECT_EQ(both.hidden.sizes(), (std::vector<int64_t>{2, 24, 8}));
@@ -197,7 +197,8 @@ TEST(Prompt, ClipSkipReachesNegativesAsInTheWebUi) {
   EXPECT_TRUE(at::equal(whole, diffusion::encode_prompts(pipeline, {"red"}).hidden));
   const auto skipped =
       diffusion::encode_negatives(pipeline, {"red"}, {.clip_skip = 1, .weighting = true}).hidden;
-  EXPECT_TRUE(at::equal(skipped, diffusion::encode_prompts(pipeline, {"red"}, 1).hidden));
+  EXPECT_TRUE(
+      at::equal(skipped, diffusion::encode_prompts(pipeline, {"red"}, {.clip_skip = 1}).hidden));
 }
 
 TEST(Prompt, ImagesOfLongPromptsAreMade) {
