@@ -11,50 +11,50 @@
 namespace diffusion {
 namespace {
 
-struct Recording {
+struct CapturedGraph {
   std::vector<at::Tensor> inputs;  // where a replay reads
   at::Tensor output;               // where it writes
   std::function<void()> replay;
   bool failed = false;
 };
 
-void give_up(Recording& recording, const std::string& why) {
+void give_up(CapturedGraph& graph, const std::string& why) {
   std::cerr << "laurel: computing without CUDA graphs: " << why << "\n";
-  recording = {{}, {}, {}, true};
+  graph = {{}, {}, {}, true};
 }
 
-// Records `f` where its inputs lie now. first: what it gave for them.
-void record(const TensorFunction& f,
-            const Recorder& recorder,
-            const at::Tensor& first,
-            Recording& recording) {
+// Captures `f` with graph.inputs as its inputs. first: its output for their present values.
+void capture_graph(const TensorFunction& f,
+                   const GraphCapture& capture,
+                   const at::Tensor& first,
+                   CapturedGraph& graph) {
   try {
-    recording.replay = recorder([&] { recording.output = f(recording.inputs); });
-    recording.replay();
+    graph.replay = capture([&] { graph.output = f(graph.inputs); });
+    graph.replay();
   } catch (const c10::Error& error) {
-    return give_up(recording, error.what_without_backtrace());
+    return give_up(graph, error.what_without_backtrace());
   }
-  const double difference = (recording.output - first).abs().max().item<double>(),
+  const double difference = (graph.output - first).abs().max().item<double>(),
                largest = first.abs().max().item<double>();
   if (!(difference <= 1e-3 * largest))
-    give_up(recording, "a replay differs by " + std::to_string(difference) + " from " +
-                           std::to_string(largest));
+    give_up(graph, "a replay differs by " + std::to_string(difference) + " from " +
+                       std::to_string(largest));
 }
 
-at::Tensor replay(Recording& recording, const std::vector<at::Tensor>& inputs) {
+at::Tensor replay(CapturedGraph& graph, const std::vector<at::Tensor>& inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
-    TORCH_CHECK(inputs[i].sizes() == recording.inputs[i].sizes(), "replayed: input ", i, " was ",
-                data::shape_text(recording.inputs[i].sizes()), ", is ",
+    TORCH_CHECK(inputs[i].sizes() == graph.inputs[i].sizes(), "with_graph_replay: input ", i,
+                " was ", data::shape_text(graph.inputs[i].sizes()), ", is ",
                 data::shape_text(inputs[i].sizes()));
-    recording.inputs[i].copy_(inputs[i]);
+    graph.inputs[i].copy_(inputs[i]);
   }
-  recording.replay();
-  return recording.output.clone();
+  graph.replay();
+  return graph.output.clone();
 }
 
 // The library's functions.
 struct Graphs {
-  void* (*record)(void (*work)(void*), void* context) = nullptr;
+  void* (*capture)(void (*work)(void*), void* context) = nullptr;
   void (*replay)(void* graph) = nullptr;
   void (*drop)(void* graph) = nullptr;
 };
@@ -65,7 +65,7 @@ Graphs load_graphs() {
   if (!std::filesystem::exists(path)) return {};
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // kept: graphs live on
   Graphs graphs;
-  if (library && data::find_function(library, "laurel_record_graph", graphs.record) &&
+  if (library && data::find_function(library, "laurel_capture_graph", graphs.capture) &&
       data::find_function(library, "laurel_replay_graph", graphs.replay) &&
       data::find_function(library, "laurel_drop_graph", graphs.drop))
     return graphs;
@@ -78,26 +78,26 @@ void call(void* work) { (*static_cast<const std::function<void()>*>(work))(); }
 
 }  // namespace
 
-TensorFunction replayed(const TensorFunction& f, const Recorder& recorder) {
-  if (!recorder) return f;
-  const auto recording = std::make_shared<Recording>();
+TensorFunction with_graph_replay(const TensorFunction& f, const GraphCapture& capture) {
+  if (!capture) return f;
+  const auto graph = std::make_shared<CapturedGraph>();
   return [=](const std::vector<at::Tensor>& inputs) {
-    if (recording->failed) return f(inputs);
-    if (recording->replay) return replay(*recording, inputs);
-    for (const at::Tensor& input : inputs) recording->inputs.push_back(input.clone());
-    const at::Tensor first = f(recording->inputs);
-    record(f, recorder, first, *recording);
+    if (graph->failed) return f(inputs);
+    if (graph->replay) return replay(*graph, inputs);
+    for (const at::Tensor& input : inputs) graph->inputs.push_back(input.clone());
+    const at::Tensor first = f(graph->inputs);
+    capture_graph(f, capture, first, *graph);
     return first;
   };
 }
 
-Recorder cuda_recorder(at::Device device) {
+GraphCapture cuda_graph_capture(at::Device device) {
   if (!device.is_cuda()) return {};
   static const Graphs graphs = load_graphs();
-  if (!graphs.record) return {};
+  if (!graphs.capture) return {};
   return [](const std::function<void()>& work) {
     const std::shared_ptr<void> graph(
-        graphs.record(call, const_cast<std::function<void()>*>(&work)), graphs.drop);
+        graphs.capture(call, const_cast<std::function<void()>*>(&work)), graphs.drop);
     return [graph] { graphs.replay(graph.get()); };
   };
 }

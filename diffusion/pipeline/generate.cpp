@@ -11,7 +11,7 @@
 namespace diffusion {
 namespace {
 
-constexpr int64_t kRecordedRows = 4;
+constexpr int64_t kCapturedRows = 4;
 
 // Requests `first` .. `first + count` of which the last is repeated where they end before.
 std::vector<ImageRequest> filled(const std::vector<ImageRequest>& requests,
@@ -129,10 +129,12 @@ Conditioning conditions_of(const Pipeline& pipeline,
 
 // CUDA graphs pay where launching the network's operations takes longer than their arithmetic: in
 // small batches. A graph keeps the memory of its activations for as long as it lives.
-Recorder recorder_for(const Pipeline& pipeline, size_t batch, const GuidanceOptions& guidance) {
+GraphCapture graph_capture_for(const Pipeline& pipeline,
+                               size_t batch,
+                               const GuidanceOptions& guidance) {
   const int64_t rows = static_cast<int64_t>(batch) *
                        branch_count(guidance_batch(traits(pipeline.network), guidance));
-  return rows <= kRecordedRows ? cuda_recorder(device_of(pipeline.network)) : Recorder();
+  return rows <= kCapturedRows ? cuda_graph_capture(device_of(pipeline.network)) : GraphCapture();
 }
 
 GeneratedBatch generate_batch(const Pipeline& pipeline,
@@ -147,7 +149,7 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
   const Conditioning conditions =
       conditions_of(pipeline, batch, options, {shape[1] * factor, shape[2] * factor});
   Denoiser denoiser = guided_denoiser(pipeline.network, conditions, options.guidance,
-                                      recorder_for(pipeline, batch.size(), options.guidance));
+                                      graph_capture_for(pipeline, batch.size(), options.guidance));
   const at::Tensor change = changes_of(batch);  // [B, 1, H, W]
   InitialImage start{.latents = {}, .strength = options.strength};
   if (change.defined() || options.strength < 1)

@@ -200,16 +200,16 @@ at::Tensor guided_forward(const Network& network,
 Denoiser guided_denoiser(const Network& network,
                          const Conditioning& conditioning,
                          const GuidanceOptions& options,
-                         const Recorder& recorder) {
+                         const GraphCapture& capture) {
   const GuidanceBatch branches = guidance_batch(traits(network), options);
   const int64_t rows = branch_count(branches) * conditioning.text.hidden.size(0);
   const BranchInputs inputs =
       branch_inputs(network, with_guidance_input(network, conditioning, options), branches);
-  const TensorFunction predict = replayed(
+  const TensorFunction predict = with_graph_replay(
       [network, inputs, options](const std::vector<at::Tensor>& in) {
         return guided_forward(network, in[0], in[1], inputs, options);
       },
-      recorder);
+      capture);
   return [predict, rows](const at::Tensor& x, double timestep) {
     return predict({x, at::full({rows}, timestep, x.options().dtype(at::kFloat))});
   };

@@ -67,11 +67,11 @@ at::Tensor guided_forward(const Network& network,
                           const BranchInputs& inputs,
                           const GuidanceOptions& options);
 // The same as a sampler calls it, for B = the conditioning's rows. The keys and values of the text
-// are computed here, once. `recorder`: of CUDA graphs of its calls; empty: none.
+// are computed here, once. `capture`: of its calls as a CUDA graph; empty: none.
 Denoiser guided_denoiser(const Network& network,
                          const Conditioning& conditioning,
                          const GuidanceOptions& options,
-                         const Recorder& recorder = {});
+                         const GraphCapture& capture = {});
 
 // Classifier-free guidance (Ho and Salimans 2022, in diffusers' weighting):
 // uncond + weight (cond - uncond). output: [2 B, C, H, W], the unconditional half first.

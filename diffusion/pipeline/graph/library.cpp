@@ -9,9 +9,9 @@
 
 #define LAUREL_EXPORT extern "C" __attribute__((visibility("default")))
 
-// What `work` queues on the current device, recorded on a stream of its own, as capturing wants it.
-// The caller owns the graph; its memory is the graph's until it is dropped.
-LAUREL_EXPORT void* laurel_record_graph(void (*work)(void*), void* context) {
+// Captures what `work` queues on the current device, on a stream of its own, as capturing requires.
+// The caller owns the graph, and the graph the memory of its tensors until it is dropped.
+LAUREL_EXPORT void* laurel_capture_graph(void (*work)(void*), void* context) {
   auto graph = std::make_unique<at::cuda::CUDAGraph>();
   c10::cuda::device_synchronize();
   const c10::cuda::CUDAStreamGuard on_its_own(c10::cuda::getStreamFromPool());

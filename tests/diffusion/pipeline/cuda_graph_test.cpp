@@ -7,12 +7,12 @@
 
 namespace {
 
-using diffusion::Recorder;
+using diffusion::GraphCapture;
 using Inputs = std::vector<at::Tensor>;
 
-// Stands in for a CUDA graph: what was recorded is done again where its inputs lie, whatever the
+// Stands in for a CUDA graph: what was captured is done again where its inputs lie, whatever the
 // caller holds by then.
-Recorder doing_again(int& replays) {
+GraphCapture doing_again(int& replays) {
   return [&replays](const std::function<void()>& work) {
     return [&replays, work] {
       ++replays;
@@ -21,9 +21,9 @@ Recorder doing_again(int& replays) {
   };
 }
 
-TEST(Replayed, ReadsItsInputsAnewAndGivesOutputsOfTheirOwn) {
+TEST(GraphReplay, ReadsItsInputsAnewAndGivesOutputsOfTheirOwn) {
   int calls = 0, replays = 0;
-  const auto f = diffusion::replayed(
+  const auto f = diffusion::with_graph_replay(
       [&](const Inputs& in) {
         ++calls;
         return in[0] * in[1];
@@ -39,9 +39,9 @@ TEST(Replayed, ReadsItsInputsAnewAndGivesOutputsOfTheirOwn) {
   EXPECT_THROW(f({at::ones({3}), at::ones({3})}), c10::Error);
 }
 
-TEST(Replayed, WithoutARecorderItIsTheFunction) {
+TEST(GraphReplay, WithoutACaptureItIsTheFunction) {
   int calls = 0;
-  const auto f = diffusion::replayed(
+  const auto f = diffusion::with_graph_replay(
       [&](const Inputs& in) {
         ++calls;
         return in[0];
@@ -50,33 +50,33 @@ TEST(Replayed, WithoutARecorderItIsTheFunction) {
   const at::Tensor x = at::ones({2});
   EXPECT_TRUE(f({x}).is_same(x));
   EXPECT_EQ(calls, 1);
-  EXPECT_FALSE(diffusion::cuda_recorder(at::kCPU));
+  EXPECT_FALSE(diffusion::cuda_graph_capture(at::kCPU));
 }
 
-std::string said(const Recorder& recorder) {
-  const auto f = diffusion::replayed([](const Inputs& in) { return in[0] + 1; }, recorder);
+std::string said(const GraphCapture& capture) {
+  const auto f = diffusion::with_graph_replay([](const Inputs& in) { return in[0] + 1; }, capture);
   testing::internal::CaptureStderr();
   for (const double value : {1.0, 2.0, 3.0})
     EXPECT_TRUE(at::equal(f({at::full({2}, value)}), at::full({2}, value + 1)));
   return testing::internal::GetCapturedStderr();
 }
 
-TEST(Replayed, GoesOnWithoutARecordingThatCannotBeMadeOrIsWrong) {
+TEST(GraphReplay, GoesOnWithoutACaptureThatCannotBeMadeOrIsWrong) {
   EXPECT_EQ(said([](const std::function<void()>&) -> std::function<void()> {
               TORCH_CHECK(false, "no capture");
             }),
             "laurel: computing without CUDA graphs: no capture\n");
   int replays = 0;
-  const auto f = diffusion::replayed(
+  const auto f = diffusion::with_graph_replay(
       [n = std::make_shared<double>(0)](const Inputs& in) { return in[0] + (*n += 1); },
       doing_again(replays));
   testing::internal::CaptureStderr();
-  EXPECT_EQ(f({at::zeros({1})}).item<double>(), 1);  // a recording of it would give 2
+  EXPECT_EQ(f({at::zeros({1})}).item<double>(), 1);  // a graph of it would give 2
   EXPECT_NE(testing::internal::GetCapturedStderr().find("a replay differs"), std::string::npos);
 }
 
-// All that changes from step to step goes through the recording's inputs.
-TEST(Replayed, ADenoiserIsTheSameAtEveryStep) {
+// All that changes from step to step goes through the graph's inputs.
+TEST(GraphReplay, ADenoiserIsTheSameAtEveryStep) {
   const at::NoGradGuard no_gradient;
   const diffusion::Pipeline pipeline = tests::tiny_pipeline();
   diffusion::Conditioning conditions;
