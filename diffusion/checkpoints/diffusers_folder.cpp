@@ -3,6 +3,7 @@
 #include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/checkpoints/families.hpp"
 #include "diffusion/checkpoints/model_index.hpp"
+#include "diffusion/networks/vae/build.hpp"
 
 namespace fs = std::filesystem;
 

@@ -14,6 +14,8 @@
 #include "diffusion/checkpoints/ldm_hints.hpp"
 #include "diffusion/checkpoints/ldm_layout.hpp"
 #include "diffusion/naming/ldm_names.hpp"
+#include "diffusion/networks/unet/forward.hpp"
+#include "diffusion/networks/vae/build.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;

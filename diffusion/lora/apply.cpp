@@ -1,10 +1,11 @@
+#include "diffusion/lora/apply.hpp"
+
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "diffusion/lora/adapters.hpp"
-#include "diffusion/lora/read.hpp"
 
 namespace diffusion {
 namespace {

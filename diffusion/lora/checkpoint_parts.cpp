@@ -7,6 +7,7 @@
 #include "data/base/shape.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/ldm_layout.hpp"
+#include "diffusion/lora/apply.hpp"
 #include "diffusion/naming/ldm_names.hpp"
 #include "diffusion/networks/unet/config.hpp"
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "diffusion/checkpoints/save_in_source_format.hpp"
+#include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/read.hpp"
 
 namespace diffusion {

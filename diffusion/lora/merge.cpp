@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "data/weights/tensor_map.hpp"
+#include "diffusion/lora/apply.hpp"
 
 namespace diffusion {
 namespace {

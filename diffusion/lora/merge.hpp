@@ -2,6 +2,7 @@
 
 // LoRAs made of others, and of the difference of two checkpoints.
 
+#include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/read.hpp"
 
 namespace diffusion {

@@ -9,7 +9,7 @@
 #include <variant>
 
 #include "data/weights/tensor_map.hpp"
-#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/networks/unet/forward.hpp"
 
 namespace diffusion {
 
@@ -54,7 +54,7 @@ at::Tensor forward(const Network& network,
 
 void for_each_tensor(Network& network, const std::string& prefix, const data::TensorVisitor& visit);
 void for_each_adaptable_layer(Network& network, const AdaptableLayerVisitor& visit);
-// As of a UNet (networks/unet/unet.hpp).
+// As of a UNet (networks/unet/forward.hpp).
 Network with_compute_dtype(const Network& network, at::ScalarType type);
 void set_gradient_checkpointing(Network& network, bool on);
 

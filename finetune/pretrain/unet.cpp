@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "data/images/image_io.hpp"
+#include "diffusion/networks/unet/forward.hpp"
 #include "finetune/datasets/workers.hpp"
 
 namespace finetune {

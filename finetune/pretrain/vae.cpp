@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "data/train/muon.hpp"
+#include "diffusion/networks/vae/build.hpp"
 #include "finetune/datasets/workers.hpp"
 
 namespace finetune {

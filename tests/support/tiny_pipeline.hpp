@@ -5,6 +5,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include "diffusion/networks/vae/build.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
 
 namespace tests {

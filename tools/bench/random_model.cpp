@@ -7,6 +7,7 @@
 
 #include "data/base/error.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "diffusion/networks/vae/build.hpp"
 #include "rewards/clip/files.hpp"
 
 namespace bench {

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "diffusion/networks/vae/build.hpp"
 #include "finetune/policy/update.hpp"
 #include "finetune/run/trained_parameters.hpp"
 #include "tools/bench/random_model.hpp"

@@ -11,6 +11,7 @@
 
 #include "data/base/error.hpp"
 #include "data/images/generation_parameters.hpp"
+#include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/checkpoint_parts.hpp"
 #include "diffusion/lora/merge.hpp"
 #include "diffusion/lora/write.hpp"

@@ -9,6 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
+#include "diffusion/lora/apply.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;

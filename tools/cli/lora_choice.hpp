@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/read.hpp"
 
 namespace tools {

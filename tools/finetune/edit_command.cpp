@@ -13,6 +13,7 @@
 #include "data/images/image_folder.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "diffusion/networks/vae/build.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/edit/edit.hpp"
 #include "rewards/registry/registry.hpp"

@@ -14,6 +14,7 @@
 #include "data/images/image_folder.hpp"
 #include "data/world/oracle.hpp"
 #include "data/world/scene.hpp"
+#include "diffusion/networks/vae/build.hpp"
 #include "finetune/pretrain/vae.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/pretrain/options.hpp"

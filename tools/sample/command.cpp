@@ -18,6 +18,7 @@
 #include "data/device/memory.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
+#include "diffusion/lora/apply.hpp"
 #include "diffusion/text/prompt_weighting.hpp"
 #include "tools/cli/failure.hpp"
 #include "tools/cli/models.hpp"

@@ -1,9 +1,8 @@
-// The UNet's computation.
+#include "diffusion/networks/unet/forward.hpp"
 
 #include <ATen/ATen.h>
 
 #include "data/base/shape.hpp"
-#include "diffusion/networks/unet/unet.hpp"
 
 namespace diffusion {
 namespace {

@@ -6,7 +6,6 @@
 #include "data/profile/meta_kernels.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
-#include "diffusion/networks/unet/meta.hpp"
 
 namespace fs = std::filesystem;
 

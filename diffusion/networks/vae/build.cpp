@@ -1,5 +1,4 @@
-// Building a VAE from its config: one description of the architecture, fed by random numbers or by
-// a checkpoint.
+#include "diffusion/networks/vae/build.hpp"
 
 #include <ATen/ATen.h>
 
@@ -14,7 +13,6 @@
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/naming/ldm_names.hpp"
-#include "diffusion/networks/vae/vae.hpp"
 
 namespace diffusion {
 namespace {
@@ -22,13 +20,13 @@ namespace {
 using data::BadInput;
 
 // Where layers come from: drawn, or taken from a checkpoint by name.
-struct LayerSource {
+struct VaeLayerSource {
   std::function<nn::Conv2d(const std::string& name, int64_t out, int64_t in, int64_t kernel)> conv;
   std::function<nn::Linear(const std::string& name, int64_t out, int64_t in)> linear;
   std::function<nn::Norm(const std::string& name, int64_t channels)> norm;
 };
 
-LayerSource drawn(at::Generator& generator) {
+VaeLayerSource drawn(at::Generator& generator) {
   return {[&](const std::string&, int64_t out, int64_t in, int64_t k) {
             return nn::make_conv2d(out, in, k, generator);
           },
@@ -38,7 +36,7 @@ LayerSource drawn(at::Generator& generator) {
           [](const std::string&, int64_t channels) { return nn::make_norm(channels); }};
 }
 
-LayerSource taken(const data::Weights& weights) {
+VaeLayerSource taken(const data::Weights& weights) {
   return {[&](const std::string& name, int64_t out, int64_t in, int64_t k) {
             return nn::take_conv2d(weights, name, out, in, k);
           },
@@ -50,7 +48,10 @@ LayerSource taken(const data::Weights& weights) {
           }};
 }
 
-VaeResnet build_resnet(const LayerSource& from, const std::string& name, int64_t out, int64_t in) {
+VaeResnet build_resnet(const VaeLayerSource& from,
+                       const std::string& name,
+                       int64_t out,
+                       int64_t in) {
   VaeResnet w;
   w.norm1 = from.norm(name + ".norm1", in);
   w.conv1 = from.conv(name + ".conv1", out, in, 3);
@@ -60,7 +61,7 @@ VaeResnet build_resnet(const LayerSource& from, const std::string& name, int64_t
   return w;
 }
 
-VaeMid build_mid(const LayerSource& from,
+VaeMid build_mid(const VaeLayerSource& from,
                  const std::string& name,
                  int64_t channels,
                  bool attention) {
@@ -86,7 +87,7 @@ struct Side {
   int64_t first, layers;
 };
 
-std::vector<VaeBlock> build_blocks(const LayerSource& from, const Side& side) {
+std::vector<VaeBlock> build_blocks(const VaeLayerSource& from, const Side& side) {
   std::vector<VaeBlock> blocks(side.widths.size());
   int64_t in = side.first;
   for (size_t i = 0; i < blocks.size(); ++i) {
@@ -102,7 +103,7 @@ std::vector<VaeBlock> build_blocks(const LayerSource& from, const Side& side) {
   return blocks;
 }
 
-VaeCoder build_encoder(const LayerSource& from, const VaeConfig& config) {
+VaeCoder build_encoder(const VaeLayerSource& from, const VaeConfig& config) {
   const auto& widths = config.block_out_channels;
   VaeCoder w;
   w.conv_in = from.conv("encoder.conv_in", widths.front(), config.in_channels, 3);
@@ -114,7 +115,7 @@ VaeCoder build_encoder(const LayerSource& from, const VaeConfig& config) {
   return w;
 }
 
-VaeCoder build_decoder(const LayerSource& from, const VaeConfig& config) {
+VaeCoder build_decoder(const VaeLayerSource& from, const VaeConfig& config) {
   const std::vector<int64_t> widths(config.block_out_channels.rbegin(),
                                     config.block_out_channels.rend());
   VaeCoder w;
@@ -127,7 +128,7 @@ VaeCoder build_decoder(const LayerSource& from, const VaeConfig& config) {
   return w;
 }
 
-Vae build(const LayerSource& from, const VaeConfig& config) {
+Vae build(const VaeLayerSource& from, const VaeConfig& config) {
   Vae vae;
   vae.config = config;
   vae.encoder = build_encoder(from, config);

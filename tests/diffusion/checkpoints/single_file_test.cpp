@@ -13,6 +13,7 @@
 #include "diffusion/checkpoints/ldm_config.hpp"
 #include "diffusion/checkpoints/save_in_source_format.hpp"
 #include "diffusion/checkpoints/traits.hpp"
+#include "diffusion/networks/vae/build.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "tests/support/golden.hpp"

@@ -9,6 +9,7 @@
 
 #include "data/base/error.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/read.hpp"
 #include "diffusion/lora/write.hpp"
 #include "tests/support/tiny_pipeline.hpp"

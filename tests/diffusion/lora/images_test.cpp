@@ -5,6 +5,7 @@
 
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/read.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"

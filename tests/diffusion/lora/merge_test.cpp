@@ -11,6 +11,7 @@
 #include "data/base/error.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/checkpoint_parts.hpp"
 #include "diffusion/lora/write.hpp"
 #include "tests/support/refusal.hpp"

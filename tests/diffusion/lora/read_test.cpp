@@ -10,6 +10,8 @@
 #include "data/base/error.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "diffusion/lora/apply.hpp"
+#include "diffusion/networks/unet/forward.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/tiny_pipeline.hpp"

@@ -12,7 +12,9 @@
 #include <string>
 
 #include "data/profile/meta_kernels.hpp"
-#include "diffusion/networks/unet/meta.hpp"
+#include "diffusion/networks/unet/forward.hpp"
+#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/networks/vae/build.hpp"
 #include "diffusion/networks/vae/vae.hpp"
 #include "diffusion/pipeline/guidance.hpp"
 #include "diffusion/sampling/gaussian_step.hpp"

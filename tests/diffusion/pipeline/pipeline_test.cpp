@@ -9,6 +9,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "diffusion/networks/unet/forward.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
 namespace {

@@ -1,8 +1,6 @@
 // The networks on the meta device, where tensors have shapes and no values: the operations of real
 // sizes are counted in milliseconds, and most tensors made on another device are errors.
 
-#include "diffusion/networks/unet/meta.hpp"
-
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
@@ -11,6 +9,8 @@
 #include "data/device/memory.hpp"
 #include "data/profile/flops.hpp"
 #include "data/profile/meta_kernels.hpp"
+#include "diffusion/networks/unet/unet.hpp"
+#include "diffusion/networks/vae/build.hpp"
 #include "diffusion/networks/vae/vae.hpp"
 #include "diffusion/pipeline/guidance.hpp"
 #include "finetune/distill/lcd.hpp"

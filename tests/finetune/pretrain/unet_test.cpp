@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "data/base/error.hpp"
+#include "diffusion/networks/unet/forward.hpp"
 #include "finetune/datasets/workers.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 

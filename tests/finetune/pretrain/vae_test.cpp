@@ -11,6 +11,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/networks/vae/build.hpp"
 
 namespace {
 

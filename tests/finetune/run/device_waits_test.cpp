@@ -11,7 +11,7 @@
 
 #include "data/device/transfer.hpp"
 #include "data/profile/meta_kernels.hpp"
-#include "diffusion/networks/unet/meta.hpp"
+#include "diffusion/networks/unet/unet.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "finetune/distill/lcd.hpp"

@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/read.hpp"
 #include "tests/support/tiny_families.hpp"
 #include "tools/finetune/command.hpp"

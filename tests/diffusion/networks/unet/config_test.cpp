@@ -10,7 +10,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
-#include "diffusion/networks/unet/meta.hpp"
+#include "diffusion/networks/unet/unet.hpp"
 
 namespace {
 

@@ -8,6 +8,7 @@
 
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/identify.hpp"
+#include "diffusion/networks/unet/forward.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "tests/support/edit_task.hpp"

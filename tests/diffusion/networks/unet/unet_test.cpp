@@ -17,6 +17,7 @@
 #include "data/train/optimizers.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/lora/adapters.hpp"
+#include "diffusion/networks/unet/forward.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 

@@ -11,6 +11,7 @@
 #include "data/base/files.hpp"
 #include "data/train/optimizers.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/networks/vae/build.hpp"
 #include "diffusion/networks/vae/tiling.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/gradient_check.hpp"
