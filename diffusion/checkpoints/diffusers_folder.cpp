@@ -3,6 +3,7 @@
 #include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/checkpoints/families.hpp"
 #include "diffusion/checkpoints/model_index.hpp"
+#include "diffusion/naming/part_names.hpp"
 #include "diffusion/networks/vae/build.hpp"
 
 namespace fs = std::filesystem;
@@ -38,9 +39,13 @@ Pipeline load_pipeline(const fs::path& folder) {
   return pipeline;
 }
 
+void save_network(const fs::path& folder, const Network& network, at::ScalarType dtype) {
+  UNet unet = unet_of(network);
+  save_unet(folder / kUnetPart, unet, dtype);
+}
+
 void save_pipeline(const fs::path& folder, const Pipeline& pipeline, at::ScalarType dtype) {
-  UNet unet = unet_of(pipeline.network);
-  save_unet(folder / "unet", unet, dtype);
+  save_network(folder, pipeline.network, dtype);
   save_vae(folder / "vae", pipeline.vae, dtype);
   nn::save_clip_text(folder / "text_encoder", pipeline.text_encoder, dtype);
   data::save_tokenizer(folder / "tokenizer", pipeline.tokenizer);

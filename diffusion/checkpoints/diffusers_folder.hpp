@@ -24,6 +24,10 @@ struct PipelineParts {
 // A pipeline without a UNet.
 Pipeline load_parts(const PipelineParts& parts);
 
+// Writes the network into its part of such a folder, without adapters: <folder>/unet.
+void save_network(const std::filesystem::path& folder,
+                  const Network& network,
+                  at::ScalarType dtype);
 // Writes such a folder. `dtype` of all weights: at::kHalf or at::kFloat.
 void save_pipeline(const std::filesystem::path& folder,
                    const Pipeline& pipeline,

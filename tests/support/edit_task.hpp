@@ -72,7 +72,7 @@ inline finetune::EditData edit_data() {
 
 inline finetune::Task edit_task() {
   finetune::Task task = tiny_task();
-  task.unet = tiny_editor().unet;
+  task.unet = tiny_editor().network;
   task.rewards.clear();
   task.config_text = "learning_rate = 0.001\nmax_train_steps = 4\n";
   return task;

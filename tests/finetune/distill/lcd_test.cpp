@@ -116,7 +116,7 @@ diffusion::Network golden_unet(bool embedded, double factor) {
   diffusion::Network unet = diffusion::load_unet(golden::folder() / "unet_lcm");
   if (!embedded) {
     diffusion::unet_of(unet).config.time_cond_proj_dim = 0;
-    unet.time_cond_proj = {};
+    diffusion::unet_of(unet).time_cond_proj = {};
   }
   for_each_tensor(unet, "",
                   [&](const std::string&, at::Tensor& tensor) { tensor = tensor * factor; });

@@ -254,7 +254,7 @@ TEST(RewardGuidance, EqualRequestsMakeTheScaleIrrelevant) {
 TEST(RewardGuidance, ABatchIsItsSingleRuns) {
   const diffusion::Pipeline pipeline = [] {
     auto made = tests::tiny_editor();
-    tests::unsilence(made.unet);
+    tests::unsilence(diffusion::unet_of(made.network));
     return made;
   }();
   auto generator = at::detail::createCPUGenerator(1);
