@@ -82,7 +82,8 @@ double disk(const Task& task,
   const double kept = config.checkpoints_total_limit > 0
                           ? static_cast<double>(config.checkpoints_total_limit)
                           : static_cast<double>(config.num_epochs);
-  const double pixels = 64.0 * static_cast<double>(task.latent_shape[1] * task.latent_shape[2]);
+  const double pixels = static_cast<double>(task.vae_factor * task.vae_factor *
+                                            task.latent_shape[1] * task.latent_shape[2]);
   const double images =
       static_cast<double>((evaluations + 1) * 2 * config.eval_prompts * config.eval_images);
   return kept * (state + exported) + 2 * exported +

@@ -137,6 +137,7 @@ std::string what_would_fit(double limit, const std::vector<Alternative>& alterna
 MemoryModel memory_model(const Task& task, const FinetuneConfig& config) {
   const StepCosts one = step_costs(task, config, 1), two = step_costs(task, config, 2);
   MemoryModel model;
+  model.vae_factor = task.vae_factor;
   model.resident = data::used_memory(task.device);
   model.margin = data::kMatrixBuffers;
   model.holds_trajectories = task.device.is_cpu();
@@ -172,7 +173,9 @@ double peak_bytes(const MemoryModel& model,
   const double update = bytes_at(model.update, std::min(config.train_batch_size, images));
   const double epoch = (model.holds_trajectories ? trajectory_bytes(config, latent_shape) : 0) +
                        std::max(sampling, update);
-  const double pixels = 3.0 * 64.0 * values(latent_shape) / static_cast<double>(latent_shape[0]);
+  const auto per_latent = static_cast<double>(model.vae_factor * model.vae_factor);
+  const double pixels =
+      3.0 * per_latent * values(latent_shape) / static_cast<double>(latent_shape[0]);
   const double evaluation =
       2 * static_cast<double>(evaluated_images) * pixels * kFloat + sampling;  // kept, and joined
   return model.resident + model.margin + kept + std::max(epoch, evaluation);

@@ -18,6 +18,7 @@ struct MemoryModel {
   double resident = 0;  // the process with its models, before a run
   double margin = 0;    // the peak of real steps, less what the phases say of them; or an allowance
   PhaseMemory draw, rate, update;
+  int64_t vae_factor = 8;          // the task's
   bool holds_trajectories = true;  // the memory is the CPU's, where they are
 };
 // Steps are reckoned (step_costs); the rating of one and two images is measured, on smaller latents

@@ -7,6 +7,7 @@
 #include "data/base/error.hpp"
 #include "data/train/metrics.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/checkpoints/save_in_source_format.hpp"
 #include "diffusion/lora/write.hpp"
 #include "finetune/run/training_run.hpp"
@@ -103,7 +104,7 @@ void export_model(const fs::path& folder, TrainingRun& session) {
     diffusion::save_in_source_format(task.model, folder / (file ? name + ".safetensors" : name),
                                      {{diffusion::kUnetPart, diffusion::tensors_of(session.unet)}});
   } else if (config.train_full) {
-    diffusion::save_unet(folder / "unet", session.unet, at::kHalf);
+    diffusion::save_network(folder, session.unet, at::kHalf);
   } else {
     const diffusion::LoraCard card{
         .title = name,
@@ -112,7 +113,7 @@ void export_model(const fs::path& folder, TrainingRun& session) {
         .prediction_type = diffusion::prediction_name(task.scheduler.prediction_type),
         .steps = session.optimizer.step,
         .epochs = session.progress.epoch,
-        .resolution = 8 * task.latent_shape[1],
+        .resolution = task.vae_factor * task.latent_shape[1],
         .seed = config.seed,
         .learning_rate = config.learning_rate,
         .started = session.progress.started,

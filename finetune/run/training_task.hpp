@@ -21,6 +21,7 @@ struct Task {
   diffusion::Network teacher;  // of a distillation: what the starting model was made from
   diffusion::SchedulerConfig scheduler;
   std::vector<int64_t> latent_shape;  // {C, H, W}
+  int64_t vae_factor = 8;             // pixels of an image per latent, along a side
   at::Device device = at::kCPU;
   std::function<diffusion::TextCondition(const std::vector<std::string>& prompts)>
       encode;                                             // -> N rows

@@ -15,6 +15,7 @@ finetune::Task task_of(const diffusion::Pipeline& pipeline, at::Device device) {
   task.unet = pipeline.network;
   task.scheduler = pipeline.scheduler;
   task.latent_shape = native_latent_shape(pipeline);
+  task.vae_factor = diffusion::vae_factor(pipeline.vae.config);
   task.device = device;
   task.encode = [&pipeline](const std::vector<std::string>& texts) {
     return diffusion::encode_prompts(pipeline, {texts.begin(), texts.end()});

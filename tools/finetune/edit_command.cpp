@@ -213,6 +213,7 @@ finetune::Task edit_task(const EditTrainingCommand& command,
   task.device = placement.device;
   const int64_t side = command.resolution / diffusion::vae_factor(pipeline->vae.config);
   task.latent_shape = {pipeline->vae.config.latent_channels, side, side};
+  task.vae_factor = diffusion::vae_factor(pipeline->vae.config);
   task.decode = [pipeline](const at::Tensor& latents) {
     return diffusion::latents_to_images(pipeline->vae, latents).to(at::kFloat);
   };

@@ -163,6 +163,7 @@ finetune::Task make_task(const TrainingCommand& command,
       command.resolution > 0 ? command.resolution : diffusion::native_size(*pipeline);
   const int64_t side = pixels / diffusion::vae_factor(pipeline->vae.config);
   task.latent_shape = {pipeline->vae.config.latent_channels, side, side};
+  task.vae_factor = diffusion::vae_factor(pipeline->vae.config);
   const std::string negative = command.negative_prompt;
   task.encode = [pipeline](const std::vector<std::string>& texts) {
     return diffusion::encode_prompts(*pipeline, {texts.begin(), texts.end()});
