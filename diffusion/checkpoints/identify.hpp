@@ -1,6 +1,6 @@
 #pragma once
 
-// What a checkpoint is, told from the names and shapes of its tensors and from its metadata.
+// What a checkpoint is, inferred from the names and shapes of its tensors and from its metadata.
 
 #include <string>
 #include <vector>

@@ -1,7 +1,7 @@
 #pragma once
 
-// The settings of networks told from the shapes of their tensors, as single files hold no
-// config.json. What shapes cannot tell follows the family's rule, or a hint.
+// The settings of networks, inferred from the shapes of their tensors, as single files hold no
+// config.json. What shapes do not show follows the family's row (families.hpp) or a hint.
 
 #include <cstdint>
 #include <optional>
@@ -18,7 +18,7 @@
 namespace diffusion {
 
 // `part`: the tensors of one part in diffusers' names (take_part). Each throws BadInput, naming the
-// tensor, when one that tells the structure is missing. `pooled_width`: of SDXL's pooled text; 0:
+// tensor, when one that shows the structure is missing. `pooled_width`: of SDXL's pooled text; 0:
 // that of OpenCLIP-bigG.
 UNetConfig unet_config_of(const data::Weights& part,
                           const ModelFamily& family,

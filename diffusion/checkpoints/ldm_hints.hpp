@@ -1,7 +1,7 @@
 #pragma once
 
-// What stands beside the tensors of a single-file checkpoint and tells what their shapes cannot:
-// marker tensors, metadata, and a file of settings of the same name.
+// Settings of a single-file checkpoint that the shapes of its tensors do not show: from marker
+// tensors, metadata, and a file of the same name beside it.
 
 #include <cstdint>
 #include <filesystem>
@@ -16,7 +16,7 @@ namespace diffusion {
 
 struct LdmHints {
   std::optional<Prediction> prediction;
-  std::string prediction_from;  // what says so: "the tensor v_pred", "model.yaml"
+  std::string prediction_from;  // its source: "the tensor v_pred", "model.yaml"
   bool zero_terminal_snr = false;
   double scaling_factor = 0;  // of the VAE; in this and the rest 0 means unknown
   int64_t unet_heads = 0, unet_head_channels = 0, unet_groups = 0;
@@ -26,8 +26,8 @@ struct LdmHints {
 };
 
 // In order of precedence: <stem>.json beside the file (sections "unet", "vae", "text_encoder",
-// "text_encoder_2", "scheduler" with the keys of diffusers' configs; others are passed over, as
-// other programs keep theirs there), <stem>.yaml (the original code's configuration, as
+// "text_encoder_2", "scheduler" with the keys of diffusers' configs; others are ignored, as other
+// programs keep theirs there), <stem>.yaml (the original code's configuration, as
 // AUTOMATIC1111 reads it), the tensors v_pred and ztsnr, the metadata modelspec.prediction_type and
 // kohya's ss_v_parameterization. Throws BadInput naming file and key when a value there is
 // impossible.

@@ -19,7 +19,7 @@ const char* kExpected =
     "expected a diffusers folder of Stable Diffusion 1, 2 or XL (model_index.json, unet/, vae/, "
     "text_encoder/, tokenizer/, scheduler/)";
 
-// What a path is that is no diffusers folder, and what to do.
+// What was found at a path that is no diffusers folder, and what to do.
 std::string what_it_is(const fs::path& path) {
   if (!fs::exists(path)) return "found nothing there; check the path";
   if (!fs::is_directory(path)) {

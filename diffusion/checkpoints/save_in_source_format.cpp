@@ -21,7 +21,7 @@ namespace {
 
 using Dtype = std::optional<at::ScalarType>;
 
-// `value` in place of `old`; `old` itself, bytes and all, where nothing has changed.
+// `value` in place of `old`; `old` itself, with its bytes, where nothing has changed.
 at::Tensor changed(const at::Tensor& old, const at::Tensor& value, Dtype dtype) {
   const bool converts = dtype && old.is_floating_point() && *dtype != old.scalar_type();
   const at::Tensor cast = value.to(old.device(), converts ? *dtype : old.scalar_type());
@@ -85,7 +85,7 @@ bool is_weights(const fs::path& path) {
          path.filename().string().find(".index.") != std::string::npos;
 }
 
-// Copies what `is_wanted` takes, the files that links lead to.
+// Copies the files that `is_wanted` accepts, following links.
 template <class IsWanted>
 void copy_files(const fs::path& source, const fs::path& target, const IsWanted& is_wanted) {
   fs::create_directories(target);
@@ -98,7 +98,7 @@ void copy_files(const fs::path& source, const fs::path& target, const IsWanted& 
   }
 }
 
-// A name in `values`, which has today's names, for a file's name.
+// The name in `values`, which has the current names, of a file's tensor; "" when it has none.
 std::string name_in(const Weights& values, const std::string& name) {
   for (const std::string& known : {name, current_vae_name(name), "text_model." + name}) {
     if (data::has(values, known)) return known;

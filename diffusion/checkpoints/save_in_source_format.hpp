@@ -1,6 +1,6 @@
 #pragma once
 
-// A changed checkpoint written in the form that it was read from.
+// Writes a changed checkpoint in the format that it was read from.
 
 #include <filesystem>
 #include <map>

@@ -16,11 +16,11 @@ struct SingleFileOptions {
   std::filesystem::path tokenizer{};       // a folder to take instead; "": the folder "tokenizer"
                                            // beside the file where there is one
   std::filesystem::path vae{};             // a folder or file to take in place of the file's VAE
-  std::string prediction_type{};           // epsilon | v_prediction; "": told from the file
+  std::string prediction_type{};           // epsilon | v_prediction; "": inferred from the file
 };
 struct SingleFile {
   Pipeline pipeline;
-  std::vector<std::string> notes;  // what the user should know: averages passed over, guesses
+  std::vector<std::string> notes;  // for the user: ignored averages, guesses
 };
 
 // Throws BadInput when the file is of another kind (which is named), lacks a part, or its tensors

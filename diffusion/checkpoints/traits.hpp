@@ -1,7 +1,7 @@
 #pragma once
 
-// What decides how a whole model is to be used: told from a single file or a diffusers folder
-// without loading it.
+// What decides how a whole model is used, read from a single file or a diffusers folder without
+// loading it.
 
 #include <filesystem>
 #include <string>
@@ -14,14 +14,14 @@ namespace diffusion {
 
 struct ModelTraits {
   std::string family;      // "SDXL"
-  std::string prediction;  // "v_prediction", and what says so
+  std::string prediction;  // "v_prediction", and where that is from
   bool zero_terminal_snr = false;
   double scaling_factor = 0;      // of the VAE; 0: not known
   bool upcast_attention = false;  // Stable Diffusion 2.1's overflows in fp16
   bool upcast_vae = false;        // SDXL's first VAE overflows in fp16
   bool embeds_guidance = false;   // an LCM
   bool edits_images = false;      // InstructPix2Pix
-  std::string unet;               // of a single file: what was told from its shapes
+  std::string unet;               // of a single file: what its shapes show
   std::string text_layer;         // which layer of the text encoder is read
   std::vector<std::string> missing;
 };

@@ -93,7 +93,7 @@ at::Tensor change_between(const LoraTarget& base,
   return change;
 }
 
-// How many of the falling squares are kept.
+// The number of values to keep of the squares, which are in falling order.
 int64_t rank_for(const at::Tensor& squares, const Reduction& reduction) {
   int64_t rank = squares.size(0);
   if (reduction.rank > 0) rank = std::min(rank, reduction.rank);

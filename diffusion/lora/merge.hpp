@@ -1,14 +1,14 @@
 #pragma once
 
-// LoRAs made of others, and of the difference of two checkpoints.
+// LoRAs made from other LoRAs, and from the difference of two checkpoints.
 
 #include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/read.hpp"
 
 namespace diffusion {
 
-// How far a change is cut: to a rank, to the fewest singular values that hold this share of the
-// squares of all, or to the smaller of both. 0: no limit of that kind.
+// Limits of a change's rank: a number, the fewest singular values that hold this share of the sum
+// of squares, or the smaller of both. 0: no such limit.
 struct Reduction {
   int64_t rank = 0;
   double energy = 0;  // 0 .. 1
@@ -37,7 +37,7 @@ LoraResult combine_loras(const std::vector<LoraUse>& uses,
                          const Reduction& reduction,
                          int64_t layers_per_block);
 
-// The LoRA that leads from one checkpoint to the other, nearly. Throws BadInput when their layers
+// The LoRA that approximates the difference of two checkpoints. Throws BadInput when their layers
 // differ in name or shape, or nothing differs.
 LoraResult extract_lora(const LoraTarget& base,
                         const LoraTarget& tuned,

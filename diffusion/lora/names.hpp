@@ -23,7 +23,7 @@ LoraName parse_lora_name(const std::string& name, const std::string& source);
 // "down_blocks_0_attentions_0_proj_in" -> "down_blocks.0.attentions.0.proj_in".
 std::string dotted_module(const std::string& flat);
 
-// Is a UNet's module named as in the original code ("input_blocks.1.1.proj_in")?
+// Whether a UNet's module is named as in the original code ("input_blocks.1.1.proj_in").
 bool is_original_module(const std::string& module);
 
 // diffusers' name of such a module; any other as it is. `layers_per_block` of the UNet says what

@@ -25,8 +25,8 @@ struct LoraWeights {
 LoraWeights read_lora(const std::filesystem::path& path);
 
 int64_t count_changes(const LoraWeights& lora);
-// "Stable Diffusion 1", told from the width of the text that its layers read; "" when it does not
-// show.
+// "Stable Diffusion 1", inferred from the width of the text that its layers read; "" when it does
+// not show.
 std::string lora_family(const LoraWeights& lora);
 // The family of a network that attends to text of such a width: "Stable Diffusion 2" of 1024.
 std::string family_text(int64_t context_width);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kCapturedRows = 4;
 
-// Requests `first` .. `first + count` of which the last is repeated where they end before.
+// `count` requests from `first` on; the last request is repeated where there are fewer.
 std::vector<ImageRequest> filled(const std::vector<ImageRequest>& requests,
                                  size_t first,
                                  size_t count) {
@@ -29,7 +29,7 @@ std::vector<uint64_t> seeds_of(const std::vector<ImageRequest>& requests) {
   return seeds;
 }
 
-// Given latents, or the generators' first draw; a given one leaves its generator untouched.
+// The given latents, or the generator's first draw where none are given.
 at::Tensor initial_noise(const std::vector<ImageRequest>& batch,
                          std::vector<at::Generator>& generators,
                          at::IntArrayRef shape) {

@@ -20,10 +20,10 @@ struct ImageRequest {
   at::Tensor
       latents;  // [C, h, w] initial noise, standard normal, or undefined: drawn from the seed
   at::Tensor source{};  // [3, H, W] in [0, 1] the image to edit; for editing models alone
-  // [1, H, W] of the source: 1 where it is edited, 0 where it is kept; undefined: edited everywhere
+  // [1, H, W] mask: 1 where the source is edited, 0 where it is kept; undefined: edited everywhere
   at::Tensor change{};
-  RewardRequest reward{};      // what the edit should earn, and what reward guidance pushes away
-  RewardRequest reward_low{};  // from; of models that read it
+  RewardRequest reward{};      // of models that read it: the reward that the edit should get,
+  RewardRequest reward_low{};  // and the one that reward guidance leads away from
 };
 
 struct GenerateOptions {
@@ -39,19 +39,19 @@ struct GenerateOptions {
 
 struct GeneratedBatch {
   size_t first = 0;    // of the requests
-  at::Tensor initial;  // [b, C, h, w] the noise that the chains began with, standard normal
+  at::Tensor initial;  // [b, C, h, w] the initial noise, standard normal
   at::Tensor latents;  // [b, C, h, w] x0, unit variance
   at::Tensor images;   // [b, 3, H, W] in [0, 1]
 };
 // Called for each micro-batch, in order; its tensors are on the CPU.
 using OnBatch = std::function<void(const GeneratedBatch& batch)>;
 
-// Generates an image a request. As in diffusers' StableDiffusionPipeline with
+// Generates an image for each request. As in diffusers' StableDiffusionPipeline with
 // generator=[torch.Generator().manual_seed(seed), ...], the same weights, seed and settings give
 // the same image. An image depends on its own request alone: the last micro-batch is filled up with
 // copies, so that its kernels see the same shapes, and at one micro-batch size the bits are the
-// same wherever a request stands. Throws BadInput for sizes that do not fit the model, a source
-// image that an editing model lacks or another model has no use for.
+// same at every position. Throws BadInput for sizes that do not fit the model, and for a source
+// image that is missing for an editing model, or given to another model.
 void generate(const Pipeline& pipeline,
               const std::vector<ImageRequest>& requests,
               const GenerateOptions& options,

@@ -1,6 +1,6 @@
 #pragma once
 
-// A part of the image that stays as it was.
+// Inpainting: the masked part of an image is redrawn, the rest stays as it is.
 
 #include <ATen/core/Tensor.h>
 
@@ -9,10 +9,10 @@
 namespace diffusion {
 
 struct InpaintMask {
-  at::Tensor change;   // [B, 1, h, w] 1: drawn freely, 0: kept, and between
+  at::Tensor change;   // [B, 1, h, w] 1: redrawn, 0: kept; values between blend
   at::Tensor latents;  // [B, C, h, w] of the source images, unit variance
 };
-// Where the image is kept, the network says what leads to the source: every method ends there.
+// In the kept part the prediction is replaced by the one that leads back to the source image.
 Denoiser masked_denoiser(const Denoiser& denoiser,
                          const NoiseSchedule& schedule,
                          const InpaintMask& kept);

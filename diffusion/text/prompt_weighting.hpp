@@ -42,7 +42,7 @@ constexpr size_t kMaxChunks = 64;
 // The chunk of an empty text, which fills up the shorter of two prompts.
 PromptChunk empty_chunk(const data::Tokenizer& tokenizer);
 
-// Does the text hold brackets that `parse_weights` would read?
+// Whether the text holds brackets that `parse_weights` would read.
 bool has_weights(const std::string& prompt);
 
 // hidden: [1, L, D], weights: L -> each row times its weight, then all scaled so that the mean over

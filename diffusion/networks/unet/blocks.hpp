@@ -62,7 +62,7 @@ struct LayerVisitor {
   std::function<void(const std::string& name, nn::Norm& layer)> norm;
 };
 
-// What stays the same for a whole network: sizes of the blocks beside their widths.
+// Sizes that all blocks of a network share, beside their widths.
 struct BlockSizes {
   int64_t time_width = 0;     // of the time embedding
   int64_t context_width = 0;  // of the text embedding

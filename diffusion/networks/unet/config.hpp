@@ -14,7 +14,7 @@ constexpr int64_t kTimeIds = 6;  // SDXL: original height and width, crop top an
 // diffusers' UNet2DConditionModel config.json, as far as Stable Diffusion 1, 2 and XL, their LCM
 // distillates and InstructPix2Pix use it. Lists have one entry a level, finest first.
 struct UNetConfig {
-  int64_t sample_size = 64;  // latent height and width that it was trained at; a note, not a limit
+  int64_t sample_size = 64;  // latent height and width that it was trained at; not a limit
   int64_t in_channels = 4;   // 8: image editing, the latent of the source image comes second
   int64_t out_channels = 4;
   std::vector<bool> down_attention = {true, true, true,

@@ -22,7 +22,7 @@ struct ExtraConditions {
   at::Tensor text_embeds;    // [B, P] SDXL: the second text encoder's pooled, projected output
   at::Tensor time_ids;       // [B, 6] SDXL: original height, width, crop top, left, target h., w.
   at::Tensor timestep_cond;  // [B, time_cond_proj_dim] LCM: guidance_embedding
-  RewardCondition reward;    // of a UNet with a reward branch; undefined: nothing is asked for
+  RewardCondition reward;    // of a UNet with a reward branch; undefined: nothing is requested
 };
 
 // The network's output, whatever it predicts (eps, v, x0).

@@ -1,7 +1,7 @@
 #pragma once
 
-// The part of a UNet that reads the reward which its image should earn: a score on each named axis,
-// and words on what went wrong. Two layouts behind one interface; see RewardLayout.
+// The part of a UNet that reads the requested reward: a score on each named axis, and feedback in
+// words. Two layouts behind one interface; see RewardLayout.
 
 #include <ATen/core/Tensor.h>
 
@@ -18,7 +18,7 @@ struct RewardBranch {
   // Into the time embedding. native: "reward_embedding.linear_{1,2}"; published:
   // "add_embedding.linear_{1,2}" and, of the feedback, "text_linear2".
   nn::Linear time_1, time_2, text_time;
-  // The rest is published alone. Two tokens: "add_embedding2.linear_{1,2}" and "text_linear".
+  // Published layout only. Two tokens: "add_embedding2.linear_{1,2}" and "text_linear".
   nn::Linear token_1, token_2, text_token;
   nn::Norm norm;              // "proj_deal.norm"
   nn::Conv2d proj_in;         // "proj_deal.proj_in"
@@ -29,17 +29,17 @@ struct RewardBranch {
   nn::Conv2d proj_out;        // "proj_deal.proj_out"
 };
 
-// What is asked for. Undefined tensors: nothing, on every axis.
+// The requested reward. Undefined tensors: nothing is requested on any axis.
 struct RewardCondition {
-  at::Tensor scores;  // [B, K] raw; a score that is not asked for is not read, and may be NaN
-  at::Tensor valid;   // [B, K] bool: asked for
+  at::Tensor scores;  // [B, K] raw; scores that are not requested are not read, and may be NaN
+  at::Tensor valid;   // [B, K] bool: requested
   at::Tensor text;    // [B, text_dim] pooled feedback; zeros or undefined: none
 };
-// The same with every tensor defined; what is undefined asks for nothing.
+// The same with every tensor defined; undefined ones request nothing.
 RewardCondition completed(const RewardBranchConfig& config,
                           const RewardCondition& reward,
                           int64_t batch);
-// Rows of several complete ones, one under the other.
+// The rows of several completed conditions, concatenated.
 RewardCondition joined(const std::vector<RewardCondition>& conditions);
 
 // width: channels of conv_in; time_width: of the time embedding.
@@ -51,17 +51,17 @@ RewardBranch build_reward_branch(const LayerSource& source,
                                  const RewardSizes& sizes);
 void visit_layers(RewardBranch& w, const std::string& prefix, const LayerVisitor& visit);
 
-// Zeroes the last layer of each way in, so that a new branch changes nothing yet.
+// Zero-initialises the last layer of each input path: a new branch does not change the output.
 void zero_init_outputs(RewardBranch& w);
 
-// What joins the time embedding. batch: rows, for a condition that is undefined. -> [B, time_width]
+// Added to the time embedding. batch: rows, for a condition that is undefined. -> [B, time_width]
 at::Tensor reward_time(const RewardBranch& w,
                        const RewardBranchConfig& config,
                        const RewardCondition& reward,
                        int64_t batch);
 
 // Published: h + attention from every pixel to the two tokens; native: h. h: [B, C, H, W] after
-// conv_in -> alike
+// conv_in -> the same shape
 at::Tensor reward_attention(const RewardBranch& w,
                             const RewardBranchConfig& config,
                             const RewardCondition& reward,

@@ -18,7 +18,7 @@
 
 namespace diffusion {
 
-// One level on the way down or up, or the middle. Resnets and attentions take turns, resnets first.
+// One level on the way down or up, or the middle. Resnets and attentions alternate, resnets first.
 struct UNetBlock {
   std::vector<ResnetBlock> resnets;
   std::vector<Transformer> attentions;  // empty in DownBlock2D and UpBlock2D
@@ -30,7 +30,7 @@ struct UNet {
   nn::Conv2d conv_in;
   nn::Linear time_linear_1, time_linear_2;  // "time_embedding.linear_1", "time_embedding.linear_2"
   nn::Linear time_cond_proj;  // "time_embedding.cond_proj"; undefined without time_cond_proj_dim
-  nn::Linear add_linear_1, add_linear_2;  // "add_embedding.linear_1", ".linear_2"; SDXL's alone
+  nn::Linear add_linear_1, add_linear_2;  // "add_embedding.linear_1", ".linear_2"; SDXL only
   RewardBranch reward;                    // undefined layers without one in the config
   std::vector<UNetBlock> down_blocks;
   UNetBlock mid_block;
@@ -50,7 +50,7 @@ UNet load_unet(const std::filesystem::path& folder);
 UNet unet_from_weights(const data::Weights& weights, const UNetConfig& config);
 // Writes such a folder, the weights cast to `dtype` (LoRA not included).
 void save_unet(const std::filesystem::path& folder, UNet& unet, at::ScalarType dtype);
-// Random weights, as PyTorch initialises the layers; a reward branch is silent.
+// Random weights, as PyTorch initialises the layers; a reward branch is zero-initialised.
 UNet make_unet(const UNetConfig& config, at::Generator& generator);
 
 // The network with tensors of the meta device: names, shapes and sizes without memory. Throws

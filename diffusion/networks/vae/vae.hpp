@@ -93,7 +93,7 @@ at::Tensor scaled_latents(const VaeConfig& config, const at::Tensor& raw);
 at::Tensor images_to_latents(const Vae& vae, const at::Tensor& images);
 // latents: [B, C, h, w], unit variance -> [B, 3, h f, w f] in [0, 1]
 at::Tensor latents_to_images(const Vae& vae, const at::Tensor& latents);
-// The same before values are cut to [0, 1]: a cut one has no gradient.
+// The same before values are clamped to [0, 1]: a clamped one has no gradient.
 at::Tensor latents_to_unclamped(const Vae& vae, const at::Tensor& latents);
 
 }  // namespace diffusion
