@@ -2,13 +2,10 @@
 
 #include <ATen/ATen.h>
 
-#include "data/base/files.hpp"
-#include "data/images/image_io.hpp"
-
 namespace data {
 namespace {
 
-constexpr uint32_t kOrientation = 0x0112, kShort = 3;
+constexpr uint32_t kOrientation = 0x0112, kShort = 3, kLong = 4;
 
 // Numbers of either byte order; 0 beyond the end.
 struct Reader {
@@ -32,8 +29,9 @@ int64_t orientation_of_tiff(std::string_view tiff) {
   const size_t directory = in.number(4, 4), entries = in.number(directory, 2);
   for (size_t i = 0; i < entries; ++i) {
     const size_t entry = directory + 2 + 12 * i;
-    if (in.number(entry, 2) != kOrientation || in.number(entry + 2, 2) != kShort) continue;
-    const uint32_t value = in.number(entry + 8, 2);
+    const uint32_t type = in.number(entry + 2, 2);
+    if (in.number(entry, 2) != kOrientation || (type != kShort && type != kLong)) continue;
+    const uint32_t value = in.number(entry + 8, type == kShort ? 2 : 4);
     return value >= 1 && value <= 8 ? value : 1;
   }
   return 1;
@@ -47,6 +45,10 @@ std::string_view without_exif_mark(std::string_view block) {
 std::string_view exif_of_jpeg(std::string_view bytes) {
   const Reader in{bytes};
   for (size_t at = 2; at + 4 <= bytes.size() && bytes[at] == '\xFF';) {
+    if (bytes[at + 1] == '\xFF') {  // filling before a marker
+      ++at;
+      continue;
+    }
     const size_t length = in.number(at + 2, 2);
     if (bytes[at + 1] == '\xDA' || length < 2) break;
     const std::string_view segment = bytes.substr(at + 4, length - 2);
@@ -97,11 +99,6 @@ at::Tensor upright(const at::Tensor& image, int64_t orientation) {
   if (columns) result = result.flip(2);
   if (rows) result = result.flip(1);
   return result.contiguous();
-}
-
-at::Tensor read_upright(const std::filesystem::path& path) {
-  const std::string bytes = read_file(path);
-  return upright(decode_image(bytes, path.string()), exif_orientation(bytes));
 }
 
 }  // namespace data

@@ -5,7 +5,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <string_view>
 
 namespace data {
@@ -15,8 +14,5 @@ int64_t exif_orientation(std::string_view bytes);
 
 // The picture turned and mirrored as that number says. image: [3, H, W] -> [3, H, W] or [3, W, H]
 at::Tensor upright(const at::Tensor& image, int64_t orientation);
-
-// read_image with the rotation applied.
-at::Tensor read_upright(const std::filesystem::path& path);
 
 }  // namespace data

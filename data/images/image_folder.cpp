@@ -12,6 +12,7 @@
 #include "data/base/json.hpp"
 #include "data/base/strings.hpp"
 #include "data/base/utf8.hpp"
+#include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 
 namespace fs = std::filesystem;

@@ -1,52 +1,130 @@
 #include "data/images/image_io.hpp"
 
 #include <ATen/ATen.h>
-#include <glob.h>
 
 #include <algorithm>
+#include <climits>
+#include <cstdlib>
 #include <memory>
 #include <opencv2/imgproc.hpp>
-
-#define STB_IMAGE_IMPLEMENTATION
-#include <stb_image.h>
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#include <stb_image_write.h>
-#include <webp/decode.h>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/shape.hpp"
+#include "data/images/completeness.hpp"
+#include "data/images/exif_orientation.hpp"
+#include "data/images/image_files.hpp"
+#include "data/images/jpeg_decode.hpp"
+#include "data/images/webp_decode.hpp"
+
+// stb_image allocates what a damaged file asks for; here at most what its largest picture needs.
+static void* limited_malloc(size_t bytes);
+static void* limited_realloc(void* block, size_t bytes);
+#define STBI_MALLOC limited_malloc
+#define STBI_REALLOC limited_realloc
+#define STBI_FREE std::free
+#define STBI_NO_JPEG
+#define STBI_NO_PIC
+#define STBI_NO_HDR
+#define STBI_NO_PNM
+#define STB_IMAGE_IMPLEMENTATION
+#include <stb_image.h>
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#include <stb_image_write.h>
 
 namespace fs = std::filesystem;
+
+// Of one block, while a picture is decoded: 16 bits, four channels, and twice that for an
+// interlaced PNG's growing buffer.
+static thread_local size_t block_limit = SIZE_MAX;
+static void* limited_malloc(size_t bytes) {
+  return bytes <= block_limit ? std::malloc(bytes) : nullptr;
+}
+static void* limited_realloc(void* block, size_t bytes) {
+  return bytes <= block_limit ? std::realloc(block, bytes) : nullptr;
+}
 
 namespace data {
 namespace {
 
-constexpr int kMaxSide = 16384;
+constexpr int64_t kMaxSide = 16384;
 constexpr int64_t kMaxPixels = int64_t{1} << 27;
-constexpr const char* kKinds = "PNG, JPEG, WebP, BMP, GIF, TGA or PSD";
 
-[[noreturn]] void unreadable(const std::string& source) {
+[[noreturn]] void unreadable(const std::string& source, const std::string& what) {
+  throw BadInput(source + ": not a readable image: " + what);
+}
+
+const stbi_uc* start(std::string_view bytes) {
+  return reinterpret_cast<const stbi_uc*>(bytes.data());
+}
+int length(std::string_view bytes) {
+  return static_cast<int>(std::min<size_t>(bytes.size(), INT_MAX));
+}
+
+ImageSize png_size(std::string_view bytes) {
+  const auto number = [&](size_t at) {
+    int64_t value = 0;
+    for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
+    return value;
+  };
+  return {number(16), number(20)};  // of IHDR, which comes first
+}
+
+ImageSize stb_size(std::string_view bytes, const std::string& source) {
+  if (is_png(bytes) && bytes.size() >= 24) return png_size(bytes);
+  int width = 0, height = 0, channels = 0;
+  if (stbi_info_from_memory(start(bytes), length(bytes), &width, &height, &channels))
+    return {width, height};
   const char* reason = stbi_failure_reason();
-  throw BadInput(
-      source + ": not a readable image: expected " + kKinds + ", found " +
-      (reason == nullptr ? "other bytes" : "bytes that fail with '" + std::string(reason) + "'"));
+  unreadable(source,
+             "expected " + std::string(kImageKinds) + ", found " +
+                 (reason == nullptr ? "other bytes"
+                                    : "bytes that fail with '" + std::string(reason) + "'"));
 }
 
-void check_size(int width, int height, const std::string& source) {
-  if (width > kMaxSide || height > kMaxSide || int64_t{width} * height > kMaxPixels) {
-    throw BadInput(source + ": image too large: expected at most " + std::to_string(kMaxSide) +
-                   " pixels a side and 2^27 in all, found " + std::to_string(width) + " x " +
-                   std::to_string(height) + "; shrink it first");
-  }
+// "" when all pixels of the picture are there.
+std::string missing_part(std::string_view bytes, const ImageSize& size) {
+  if (bytes.starts_with("BM")) return missing_of_bmp(bytes, size.width, size.height);
+  if (bytes.starts_with("GIF")) return missing_of_gif(bytes);
+  if (bytes.starts_with("8BPS")) return missing_of_psd(bytes, size.width, size.height);
+  if (is_png(bytes)) return "";  // the decoder says so
+  return missing_of_tga(bytes, size.width, size.height);
 }
 
-// The decoder fills what is missing with grey: a JPEG whose end mark does not come after the start
-// of its last scan.
-bool is_cut_jpeg(std::string_view bytes) {
-  if (!bytes.starts_with("\xFF\xD8")) return false;
-  const size_t scan = bytes.rfind("\xFF\xDA"), end = bytes.rfind("\xFF\xD9");
-  return end == std::string_view::npos || (scan != std::string_view::npos && end < scan);
+// -> [H, W, 3] uint8
+at::Tensor stb_pixels(std::string_view bytes, const std::string& source) {
+  const ImageSize size = stb_size(bytes, source);
+  const std::string missing = missing_part(bytes, size);
+  if (!missing.empty()) unreadable(source, "the file " + missing + "; copy it again");
+  int width = 0, height = 0, channels = 0;
+  block_limit = 16 * static_cast<size_t>(size.pixels() + size.width + size.height) +
+                2 * bytes.size() + (1 << 16);
+  stbi_uc* const pixels =
+      stbi_load_from_memory(start(bytes), length(bytes), &width, &height, &channels, 3);
+  block_limit = SIZE_MAX;
+  if (pixels == nullptr)
+    unreadable(source, "it is damaged or cut off ('" + std::string(stbi_failure_reason()) +
+                           "'); copy it again");
+  return at::from_blob(pixels, {height, width, 3}, stbi_image_free, at::kByte);
+}
+
+// A kind of image files: told by its first bytes, its size from the header, its pixels.
+struct ImageKind {
+  bool (*is)(std::string_view bytes);
+  ImageSize (*size)(std::string_view bytes, const std::string& source);
+  at::Tensor (*pixels)(std::string_view bytes, const std::string& source);  // [H, W, 3] uint8
+};
+const std::vector<ImageKind>& kinds() {
+  static const std::vector<ImageKind> all{
+      {is_jpeg, jpeg_size, decode_jpeg},
+      {is_webp, webp_size, decode_webp},
+      {[](std::string_view) { return true; }, stb_size, stb_pixels},
+  };
+  return all;
+}
+const ImageKind& kind_of(std::string_view bytes) {
+  return *std::find_if(kinds().begin(), kinds().end(),
+                       [&](const ImageKind& kind) { return kind.is(bytes); });
 }
 
 void append_bytes(void* target, void* bytes, int count) {
@@ -60,62 +138,22 @@ at::Tensor pixels_of(const at::Tensor& image, const char* what) {
   return to_uint8(image).cpu().permute({1, 2, 0}).contiguous();
 }
 
-bool is_image_name(const fs::path& path) {
-  static const char* const kEndings[] = {".png", ".jpg", ".jpeg", ".webp",
-                                         ".bmp", ".gif", ".tga",  ".psd"};
-  std::string ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return std::find(std::begin(kEndings), std::end(kEndings), ending) != std::end(kEndings);
-}
-
-std::vector<fs::path> images_in(const fs::path& folder) {
-  std::vector<fs::path> paths;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.is_regular_file(error) && is_image_name(entry.path())) paths.push_back(entry.path());
-  }
-  std::sort(paths.begin(), paths.end());
-  return paths;
-}
-
-std::vector<fs::path> matches_of(const std::string& pattern) {
-  glob_t found{};
-  std::vector<fs::path> paths;
-  if (::glob(pattern.c_str(), 0, nullptr, &found) == 0) {
-    for (size_t i = 0; i < found.gl_pathc; ++i) {
-      const fs::path path = found.gl_pathv[i];
-      if (!fs::is_directory(path) && is_image_name(path)) paths.push_back(path);
-    }
-  }
-  ::globfree(&found);
-  return paths;
-}
-
 }  // namespace
 
+ImageSize image_size(std::string_view bytes, const std::string& source) {
+  const ImageSize size = kind_of(bytes).size(bytes, source);
+  if (size.width <= kMaxSide && size.height <= kMaxSide && size.pixels() <= kMaxPixels) return size;
+  throw BadInput(source + ": image too large: expected at most " + std::to_string(kMaxSide) +
+                 " pixels a side and 2^27 in all, found " + std::to_string(size.width) + " x " +
+                 std::to_string(size.height) + "; shrink it first");
+}
+
 at::Tensor decode_pixels(std::string_view bytes, const std::string& source) {
-  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
-  int width = 0, height = 0;
-  if (WebPGetInfo(data, bytes.size(), &width, &height)) {
-    check_size(width, height, source);
-    at::Tensor pixels = at::empty({height, width, 3}, at::kByte);
-    if (!WebPDecodeRGBInto(data, bytes.size(), pixels.data_ptr<uint8_t>(), pixels.nbytes(),
-                           3 * width))
-      throw BadInput(source + ": not a readable image: expected " + kKinds +
-                     ", found a WebP that is damaged, cut off or animated");
-    return pixels;
-  }
-  const int count = static_cast<int>(std::min<size_t>(bytes.size(), INT_MAX));
-  int channels = 0;
-  const bool known = stbi_info_from_memory(data, count, &width, &height, &channels);
-  if (known) check_size(width, height, source);  // else the decoder below says why
-  if (known && is_cut_jpeg(bytes))
-    throw BadInput(source + ": not a readable image: a JPEG that is cut off; copy it again");
-  const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
-      stbi_load_from_memory(data, count, &width, &height, &channels, 3), stbi_image_free);
-  if (!pixels) unreadable(source);
-  return at::from_blob(pixels.get(), {height, width, 3}, at::kByte).clone();
+  image_size(bytes, source);  // refuses before anything is allocated
+  const at::Tensor pixels = kind_of(bytes).pixels(bytes, source);  // [H, W, 3]
+  const int64_t orientation = exif_orientation(bytes);
+  if (orientation == 1) return pixels;
+  return upright(pixels.permute({2, 0, 1}), orientation).permute({1, 2, 0}).contiguous();
 }
 
 at::Tensor decode_image(std::string_view bytes, const std::string& source) {
@@ -154,7 +192,9 @@ at::Tensor to_uint8(const at::Tensor& image) {
   return at::nan_to_num(image.detach(), 0.0).clamp(0, 1).mul(255).round().to(at::kByte);
 }
 
-at::Tensor from_uint8(const at::Tensor& image) { return image.to(at::kFloat).div(255); }
+at::Tensor from_uint8(const at::Tensor& image) {
+  return image.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).div_(255);
+}
 
 at::Tensor resize(const at::Tensor& image, int64_t height, int64_t width, ResizeKind kind) {
   check_shape(image, {3, -1, -1}, "resize: image");
@@ -171,30 +211,6 @@ at::Tensor resize(const at::Tensor& image, int64_t height, int64_t width, Resize
                                                   : cv::INTER_LANCZOS4;
   cv::resize(from, to, to.size(), 0, 0, method);
   return target.permute({2, 0, 1}).contiguous().clamp_(0, 1);
-}
-
-std::vector<fs::path> list_images(const std::string& file_folder_or_glob) {
-  const fs::path path = file_folder_or_glob;
-  std::error_code error;
-  if (fs::is_regular_file(path, error)) return {path};
-  const bool folder = fs::is_directory(path, error);
-  const auto paths = folder ? images_in(path) : matches_of(file_folder_or_glob);
-  if (!paths.empty()) return paths;
-  if (folder)
-    throw BadInput(path.string() + ": no images in this folder: expected " + kKinds + " files");
-  const bool pattern = file_folder_or_glob.find_first_of("*?[") != std::string::npos;
-  throw BadInput(path.string() +
-                 (pattern ? ": no image matches this pattern" : ": no such file or folder") +
-                 "; check the path");
-}
-
-std::vector<fs::path> list_images(const std::vector<std::string>& places) {
-  std::vector<fs::path> images;
-  for (const auto& place : places) {
-    const auto found = list_images(place);
-    images.insert(images.end(), found.begin(), found.end());
-  }
-  return images;
 }
 
 }  // namespace data

@@ -6,16 +6,18 @@
 
 #include <filesystem>
 #include <string>
-#include <vector>
+#include <string_view>
 
+#include "data/images/image_size.hpp"
 #include "data/images/png_text.hpp"
 
 namespace data {
 
-// PNG, JPEG, WebP (no animation), BMP, GIF (first frame), TGA or PSD. Grey becomes three equal
-// channels, transparency is dropped, 16 bits become 8; an EXIF rotation is not applied. Throws
-// BadInput when the file is missing, damaged, of another kind, or above 16384 pixels a side or 2^27
-// pixels in all. -> [3, H, W] fp32, [0, 1]
+// PNG, JPEG, WebP, BMP, GIF, TGA or PSD, told by their first bytes; of an animation the first
+// picture. Grey becomes three equal channels, transparency is dropped, 16 bits become 8, and the
+// picture is turned as its Exif orientation says. Throws BadInput when the file is missing,
+// damaged, cut off, of another kind, or above 16384 pixels a side or 2^27 pixels in all. -> [3, H,
+// W] fp32, [0, 1]
 at::Tensor read_image(const std::filesystem::path& path);
 
 // The same from the bytes of a file; `source` names them in messages.
@@ -23,6 +25,9 @@ at::Tensor decode_image(std::string_view bytes, const std::string& source);
 
 // The same as [H, W, 3] uint8, by one thread: for readers that run beside other work.
 at::Tensor decode_pixels(std::string_view bytes, const std::string& source);
+
+// The size of the picture as it is stored, from its header alone. Throws BadInput as above.
+ImageSize image_size(std::string_view bytes, const std::string& source);
 
 // image: [3, H, W] fp32, clamped to [0, 1] and rounded to 8 bits. Written atomically; see
 // with_png_text for the text.
@@ -45,11 +50,5 @@ enum class ResizeKind { kBicubic, kArea, kLanczos };
 // image: [3, H, W] fp32 -> [3, height, width], clamped to [0, 1]. OpenCV's kernels: kArea averages
 // and is the one for shrinking; the other two interpolate without a low-pass filter.
 at::Tensor resize(const at::Tensor& image, int64_t height, int64_t width, ResizeKind kind);
-
-// A file: itself. A folder: its images by name, not those of folders inside. A pattern with * ? [:
-// the files that it matches. Throws BadInput when nothing is found.
-std::vector<std::filesystem::path> list_images(const std::string& file_folder_or_glob);
-// Of several such, one after the other.
-std::vector<std::filesystem::path> list_images(const std::vector<std::string>& places);
 
 }  // namespace data

@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <vector>
 
 #include "data/base/error.hpp"
@@ -16,7 +15,8 @@ namespace data {
 namespace {
 
 constexpr std::string_view kSignature("\x89PNG\r\n\x1a\n", 8);
-constexpr size_t kFrame = 12;  // a chunk's length, type and checksum
+constexpr size_t kFrame = 12;      // a chunk's length, type and checksum
+constexpr int kMaxText = 8 << 20;  // bytes of all text of a PNG, inflated
 
 struct Chunk {
   std::string_view type;   // 4 letters
@@ -54,9 +54,9 @@ std::string big_endian(uint32_t value) {
   return bytes;
 }
 
+// Up to the PNG's end; what a longer file has after it is passed over.
 std::vector<Chunk> chunks_of(std::string_view png, const std::string& source) {
-  if (!png.starts_with(kSignature))
-    throw BadInput(source + ": expected a PNG file, found other bytes");
+  if (!is_png(png)) throw BadInput(source + ": expected a PNG file, found other bytes");
   std::vector<Chunk> chunks;
   size_t at = kSignature.size();
   while (at < png.size()) {
@@ -70,6 +70,7 @@ std::vector<Chunk> chunks_of(std::string_view png, const std::string& source) {
                       .data = png.substr(at + 8, length),
                       .whole = png.substr(at, length + kFrame)});
     at += length + kFrame;
+    if (chunks.back().type == "IEND") break;
   }
   return chunks;
 }
@@ -96,13 +97,25 @@ std::string text_chunk(const std::string& keyword, const std::string& text) {
   return chunk_bytes("iTXt", keyword + zero + std::string(4, '\0') + text);
 }
 
+[[noreturn]] void too_long(const std::string& source) {
+  throw BadInput(source + ": its text chunks hold more than " + std::to_string(kMaxText >> 20) +
+                 " MB, which is no prompt");
+}
+
+// Whether stb's inflater stopped because the buffer was full.
+bool outgrew(std::string_view reason) { return reason == "output buffer limit"; }
+
 std::string inflated(std::string_view bytes, const std::string& source) {
-  int length = 0;
-  char* text = stbi_zlib_decode_malloc(bytes.data(), static_cast<int>(bytes.size()), &length);
-  if (text == nullptr) throw BadInput(source + ": a compressed text chunk is damaged");
-  const std::string result(text, static_cast<size_t>(length));
-  std::free(text);
-  return result;
+  // A kilobyte may hold a megabyte of one letter; the buffer grows to what a chunk may hold.
+  for (int size = 1 << 16; size <= kMaxText; size *= 2) {
+    std::string text(static_cast<size_t>(size), '\0');
+    const int length =
+        stbi_zlib_decode_buffer(text.data(), size, bytes.data(), static_cast<int>(bytes.size()));
+    if (length >= 0) return text.substr(0, static_cast<size_t>(length));
+    if (!outgrew(stbi_failure_reason()))
+      throw BadInput(source + ": a compressed text chunk is damaged");
+  }
+  too_long(source);
 }
 
 // The part after the next zero byte, which must be there.
@@ -126,19 +139,24 @@ std::string text_of(const Chunk& chunk, const std::string& source) {
 
 }  // namespace
 
+bool is_png(std::string_view bytes) { return bytes.starts_with(kSignature); }
+
 std::string with_png_text(std::string_view png, const PngText& text, const std::string& source) {
   std::string result(kSignature);
-  for (const Chunk& chunk : chunks_of(png, source)) {
+  const auto chunks = chunks_of(png, source);
+  for (const Chunk& chunk : chunks) {
     if (is_text(chunk) && text.contains(keyword_of(chunk))) continue;
     result += chunk.whole;
     if (chunk.type != "IHDR") continue;
     for (const auto& [keyword, value] : text) result += text_chunk(keyword, value);
   }
-  return result;
+  const char* const end = chunks.empty() ? png.data() : chunks.back().whole.end();
+  return result.append(end, png.end());
 }
 
 PngText png_text_of(std::string_view png, const std::string& source) {
   PngText text;
+  size_t total = 0;
   for (const Chunk& chunk : chunks_of(png, source)) {
     if (!is_text(chunk)) continue;
     if (checksum(chunk.whole.substr(4, chunk.data.size() + 4)) !=
@@ -146,7 +164,10 @@ PngText png_text_of(std::string_view png, const std::string& source) {
       throw BadInput(source + ": a " + std::string(chunk.type) +
                      " chunk has a wrong checksum; the file is damaged");
     }
-    text[keyword_of(chunk)] = text_of(chunk, source);
+    const std::string value = text_of(chunk, source);
+    total += value.size();
+    if (total > kMaxText) too_long(source);
+    text[keyword_of(chunk)] = value;
   }
   return text;
 }

@@ -10,13 +10,16 @@ namespace data {
 // The text chunks of a PNG: keyword -> UTF-8 text. Web UIs keep their settings under "parameters".
 using PngText = std::map<std::string, std::string>;
 
+bool is_png(std::string_view bytes);
+
 // The PNG's bytes with these chunks set, ahead of the pixels; a chunk of the same keyword is
-// replaced, the rest stays as it is. A text that fits Latin-1 becomes tEXt, any other iTXt (PNG
-// specification 1.2, section 4.2.3), as Pillow does. Throws BadInput, naming `source`, when the
-// bytes are not a PNG.
+// replaced, the rest stays as it is, with what follows the PNG's end. A text that fits Latin-1
+// becomes tEXt, any other iTXt (PNG specification 1.2, section 4.2.3), as Pillow does. Throws
+// BadInput, naming `source`, when the bytes are not a PNG.
 std::string with_png_text(std::string_view png, const PngText& text, const std::string& source);
 
-// The tEXt, zTXt and iTXt chunks. Checksums of text chunks are verified. Throws BadInput as above.
+// The tEXt, zTXt and iTXt chunks. Checksums of text chunks are verified. Throws BadInput as above,
+// and when the texts together are longer than 8 MB.
 PngText png_text_of(std::string_view png, const std::string& source);
 
 // The same on files.

@@ -10,8 +10,8 @@
 #include "data/base/error.hpp"
 #include "data/base/sha256.hpp"
 #include "data/device/transfer.hpp"
-#include "data/images/exif_orientation.hpp"
 #include "data/images/image_folder.hpp"
+#include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/datasets/latents.hpp"
@@ -115,8 +115,8 @@ std::vector<std::string> texts_at(const std::vector<std::string>& texts,
 }  // namespace
 
 at::Tensor edit_images(const data::EditTriple& triple, int64_t resolution) {
-  const at::Tensor source = data::read_upright(triple.source),
-                   edited = data::read_upright(triple.edited);
+  const at::Tensor source = data::read_image(triple.source),
+                   edited = data::read_image(triple.edited);
   if (source.sizes() != edited.sizes()) {
     const auto size = [](const at::Tensor& image) {
       return std::to_string(image.size(2)) + "x" + std::to_string(image.size(1));

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "data/base/error.hpp"
+#include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/shape.hpp"
 #include "data/images/image_io.hpp"
@@ -128,7 +129,8 @@ Report inspect_image(const fs::path& path) {
   Report report{.path = path.string(), .kind = "image"};
   report.details.push_back(
       {"size", std::to_string(image.size(2)) + " x " + std::to_string(image.size(1)) + " px"});
-  if (path.extension() == ".png") report.metadata = data::read_png_text(path);
+  const std::string bytes = data::read_file(path);
+  if (data::is_png(bytes)) report.metadata = data::png_text_of(bytes, path.string());
   return report;
 }
 

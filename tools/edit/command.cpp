@@ -14,7 +14,6 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/device/memory.hpp"
-#include "data/images/exif_orientation.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_io.hpp"
 #include "diffusion/pipeline/generate.hpp"
@@ -90,7 +89,7 @@ PixelSize size_of(const EditRun& run, const at::Tensor& image, const std::string
 }
 
 LoadedEdit load_images(const EditRun& run, const EditJob& job) {
-  const at::Tensor image = data::read_upright(job.image);
+  const at::Tensor image = data::read_image(job.image);
   const PixelSize size = size_of(run, image, job.image.string());
   const auto fitted = [&](const at::Tensor& picture) {
     return run.config.size.empty() ? fitted_middle(picture, size)
@@ -98,7 +97,7 @@ LoadedEdit load_images(const EditRun& run, const EditJob& job) {
   };
   LoadedEdit edit{&job, fitted(image), {}};
   if (job.mask.empty()) return edit;
-  const at::Tensor mask = data::read_upright(job.mask);
+  const at::Tensor mask = data::read_image(job.mask);
   if (mask.sizes() != image.sizes()) {
     const auto text = [](const at::Tensor& picture) {
       return std::to_string(picture.size(2)) + "x" + std::to_string(picture.size(1));

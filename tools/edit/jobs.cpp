@@ -11,6 +11,7 @@
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
+#include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/text/prompt_file.hpp"
 #include "tools/edit/batch_file.hpp"

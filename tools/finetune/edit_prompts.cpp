@@ -7,8 +7,8 @@
 #include <iostream>
 
 #include "data/base/error.hpp"
-#include "data/images/exif_orientation.hpp"
 #include "data/images/image_folder.hpp"
+#include "data/images/image_io.hpp"
 #include "data/world/edit_sample.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "rewards/combine/reward_weights.hpp"
@@ -37,7 +37,7 @@ at::Tensor source_latents(const diffusion::Pipeline& pipeline,
   for (size_t done = 0; done < prompts.size();) {
     std::vector<at::Tensor> images;
     for (; done < prompts.size() && images.size() < kEncodedAtOnce; ++done) {
-      const at::Tensor whole = data::read_upright(table.at(prompts[done]).source);
+      const at::Tensor whole = data::read_image(table.at(prompts[done]).source);
       images.push_back(data::middle_square(whole, pixels));
     }
     const at::Tensor batch = at::stack(images).to(device) * 2 - 1;

@@ -11,6 +11,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/images/png_text.hpp"
 #include "rewards/combine/prompt_groups.hpp"

@@ -16,7 +16,6 @@
 #include "data/base/json.hpp"
 #include "data/base/strings.hpp"
 #include "data/images/edit_dataset.hpp"
-#include "data/images/exif_orientation.hpp"
 #include "data/images/image_io.hpp"
 #include "rewards/combine/combine.hpp"
 #include "rewards/combine/reward_weights.hpp"
@@ -115,7 +114,7 @@ std::string rated_line(const data::EditTriple& edit,
 // Throws BadInput when the judge has no answer for it.
 void ask_judge(const EditScorer& scorer, const data::EditTriple& edit, EditScores& rated) {
   const auto png = [](const fs::path& image) {
-    return data::encode_png(data::read_upright(image));
+    return data::encode_png(data::read_image(image));
   };
   const auto verdict = scorer.judge({png(edit.source), png(edit.edited), edit.instruction});
   if (!verdict.problem.empty()) throw BadInput(edit.where + ": the judge: " + verdict.problem);
@@ -127,7 +126,7 @@ EditScores rate(const EditScorer& scorer, const data::EditTriple& edit) {
   EditScores rated;
   if (!scorer.rewards.empty()) {
     const rewards::RewardBatch batch{
-        .images = data::read_upright(edit.edited).unsqueeze(0).to(scorer.device),
+        .images = data::read_image(edit.edited).unsqueeze(0).to(scorer.device),
         .prompts = {edit.instruction}};
     const at::Tensor raw = rewards::score_all(scorer.rewards, batch).cpu();  // [1, M]
     for (size_t m = 0; m < scorer.rewards.size(); ++m) {

@@ -10,7 +10,7 @@
 #include <map>
 
 #include "data/base/error.hpp"
-#include "data/images/image_io.hpp"
+#include "data/images/image_files.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/reward_options.hpp"
 #include "tools/score/image_prompts.hpp"

@@ -19,6 +19,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
+#include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "rewards/judge/client.hpp"
 #include "tools/cli/options.hpp"

@@ -12,6 +12,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/world/edit_sample.hpp"
 #include "tools/cli/options.hpp"

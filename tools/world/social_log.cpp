@@ -13,6 +13,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/world/world.hpp"
 #include "rewards/world/simulated_community.hpp"

@@ -37,6 +37,18 @@ TEST(Upright, ReadsTheOrientationOfEitherByteOrder) {
   EXPECT_EQ(data::exif_orientation(""), 1);
 }
 
+// Filling before a marker is allowed (ITU T.81, B.1.1.2), and some cameras write the number as a
+// LONG.
+TEST(Upright, ReadsTheOrientationBehindFillingAndOfALongNumber) {
+  const std::string jpeg = data::encode_jpeg(at::rand({3, 8, 16}), 90);
+  std::string photograph = with_exif(jpeg, exif(6, false));
+  std::string longer = photograph;
+  longer[longer.find("\x12\x01\x03") + 2] = '\x04';
+  EXPECT_EQ(data::exif_orientation(longer), 6);
+  photograph.insert(2, 3, '\xFF');
+  EXPECT_EQ(data::exif_orientation(photograph), 6);
+}
+
 // By hand, for the picture
 //   0 1 2
 //   3 4 5
@@ -57,7 +69,7 @@ TEST(Upright, ReadsAPhotographAsItIsSeen) {
   at::Tensor image = at::zeros({3, 16, 32});
   image.slice(2, 0, 16).fill_(1);  // bright on the left
   data::write_file(path, with_exif(data::encode_jpeg(image, 95), exif(6, true)));
-  const at::Tensor seen = data::read_upright(path);  // turned clockwise: bright above
+  const at::Tensor seen = data::read_image(path);  // turned clockwise: bright above
   ASSERT_EQ(seen.sizes(), (std::vector<int64_t>{3, 32, 16}));
   EXPECT_GT(seen.slice(1, 0, 14).min().item<double>(), 0.9);
   EXPECT_LT(seen.slice(1, 18, 32).max().item<double>(), 0.1);

@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/utf8.hpp"
+#include "data/images/image_files.hpp"
 
 namespace fs = std::filesystem;
 
@@ -40,6 +41,21 @@ std::string message_of(const std::function<void()>& call) {
   }
   ADD_FAILURE() << "no BadInput";
   return "";
+}
+
+// The chunk of these bytes, which begin with its type.
+std::string chunk_of(const std::string& body) {
+  const auto big = [](uint32_t value) {
+    std::string bytes;
+    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift & 0xFF);
+    return bytes;
+  };
+  uint32_t crc = 0xFFFFFFFFu;
+  for (const char byte : body) {
+    crc ^= static_cast<uint8_t>(byte);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) ? 0xEDB88320u ^ (crc >> 1) : crc >> 1;
+  }
+  return big(static_cast<uint32_t>(body.size() - 4)) + body + big(~crc);
 }
 
 // Written by Pillow: pixels (255, 0, 10), (1, 2, 3); tEXt `parameters` in Latin-1, compressed iTXt
@@ -194,6 +210,35 @@ TEST(ImageIo, ListsFoldersFilesAndPatterns) {
   EXPECT_NE(message_of([&] { data::list_images((folder / "d.png").string()); }).find("no images"),
             std::string::npos);
   EXPECT_NE(message_of([&] { data::list_images((folder / "no").string()); }).find("no such"),
+            std::string::npos);
+}
+
+// A PNG within a longer file keeps its text, and what follows it stays where it is.
+TEST(PngText, IsReadAndWrittenAheadOfForeignBytes) {
+  const std::string png = data::with_png_text(data::encode_png(every_byte()), {{"a", "one"}}, "p");
+  const std::string longer = png + "of a longer file ...";
+  EXPECT_EQ(data::png_text_of(longer, "p").at("a"), "one");
+  const std::string changed = data::with_png_text(longer, {{"a", "two"}}, "p");
+  EXPECT_TRUE(changed.ends_with("of a longer file ..."));
+  EXPECT_EQ(data::png_text_of(changed, "p").at("a"), "two");
+  EXPECT_TRUE(at::equal(data::decode_image(changed, "p"), every_byte()));
+}
+
+// A zTXt chunk as Pillow writes it, of 9 MB of one letter (zlib's deflate makes 9 kB of them).
+TEST(PngText, InflatesToACap) {
+  const std::string png = data::encode_png(at::zeros({3, 1, 1}));
+  const std::string picture = data::encode_png(at::zeros({3, 1750, 1750}));  // deflated zeros
+  const size_t idat = picture.find("IDAT");
+  const auto number = [&](size_t at) {
+    uint32_t value = 0;
+    for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(picture[at + i]);
+    return value;
+  };
+  const std::string deflated = picture.substr(idat + 4, number(idat - 4));
+  const std::string body = "zTXtparameters" + std::string(2, '\0') + deflated;
+  EXPECT_NE(message_of([&] {
+              data::png_text_of(png.substr(0, 33) + chunk_of(body) + png.substr(33), "bomb.png");
+            }).find("more than 8 MB"),
             std::string::npos);
 }
 

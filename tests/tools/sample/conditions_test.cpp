@@ -8,6 +8,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/refusal.hpp"
