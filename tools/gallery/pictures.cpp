@@ -11,11 +11,13 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
+#include "data/images/pixel_budget.hpp"
 
 namespace gallery {
 namespace {
 
 constexpr int64_t kKilo = 1000, kMega = 1000000;
+constexpr int64_t kPixelsAtOnce = int64_t{1} << 26;  // by all threads, unless it is one picture
 constexpr int kSmallQuality =
     92;  // JPEG quality of small pictures, which are viewed pixel by pixel
 
@@ -38,8 +40,10 @@ char kind_of(std::string_view bytes) {
 
 Picture make_picture(const std::filesystem::path& path,
                      const PictureOptions& options,
-                     bool originals) {
+                     bool originals,
+                     data::PixelBudget& budget) {
   const std::string bytes = data::read_file(path);
+  const data::PixelLease lease(budget, data::image_size(bytes, path.string()).pixels());
   at::Tensor image = data::decode_image(bytes, path.string());  // [3, H, W], [0, 1]
   Picture picture{.line = {}, .width = image.size(2), .height = image.size(1), .fault = {}};
   const int64_t longest = std::max(picture.width, picture.height);
@@ -69,11 +73,12 @@ Picture make_picture(const std::filesystem::path& path,
 std::vector<Picture> make_pictures(const Collection& all, const PictureOptions& options) {
   std::vector<Picture> pictures(all.images.size());
   const bool originals = embeds_originals(all, options);
+  data::PixelBudget budget(kPixelsAtOnce);
   at::parallel_for(0, static_cast<int64_t>(pictures.size()), 1, [&](int64_t first, int64_t last) {
     for (int64_t k = first; k < last; ++k) {
       const auto place = static_cast<size_t>(k);
       try {
-        pictures[place] = make_picture(all.images[place].path, options, originals);
+        pictures[place] = make_picture(all.images[place].path, options, originals, budget);
       } catch (const data::BadInput& error) {
         pictures[place].fault = error.what();
       }

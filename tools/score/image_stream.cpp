@@ -9,17 +9,25 @@
 #include "data/images/image_io.hpp"
 
 namespace tools {
+namespace {
 
-OpenedImage open_image(const std::filesystem::path& path) {
-  const std::string bytes = data::read_file(path);
-  OpenedImage opened{.pixels = data::decode_pixels(bytes, path.string()), .text = {}};
-  if (path.extension() != ".png") return opened;
+constexpr int64_t kMostPixels = int64_t{1} << 27;  // of images that are not handed out yet
+
+}  // namespace
+
+OpenedImage open_image(std::string_view bytes, const std::string& source) {
+  OpenedImage opened{.pixels = data::decode_pixels(bytes, source), .text = {}};
+  if (!data::is_png(bytes)) return opened;
   try {
-    opened.text = data::png_text_of(bytes, path.string());
+    opened.text = data::png_text_of(bytes, source);
   } catch (const data::BadInput&) {
     // the pixels are readable: the image is scored without a prompt from its text
   }
   return opened;
+}
+
+OpenedImage open_image(const std::filesystem::path& path) {
+  return open_image(data::read_file(path), path.string());
 }
 
 ImageStream::ImageStream(std::vector<std::filesystem::path> files, int64_t threads, int64_t ahead)
@@ -37,19 +45,48 @@ ImageStream::~ImageStream() {
   for (auto& thread : threads_) thread.join();
 }
 
-void ImageStream::decode() {
+std::string ImageStream::read(StreamedImage& streamed) const {
+  const std::filesystem::path& file = files_[streamed.index];
+  try {
+    std::string bytes = data::read_file(file);
+    streamed.size = data::image_size(bytes, file.string()).pixels();
+    return bytes;
+  } catch (const std::exception& error) {
+    streamed.fault = error.what();
+    return "";
+  }
+}
+
+bool ImageStream::admit(const StreamedImage& streamed) {
   std::unique_lock lock(guard_);
+  taken_.wait(lock, [&] {
+    const bool fits = pixels_ == 0 || pixels_ + streamed.size <= kMostPixels;
+    return stopped_ || (admitted_ == streamed.index && fits);
+  });
+  ++admitted_;
+  pixels_ += streamed.size;
+  taken_.notify_all();
+  return !stopped_;
+}
+
+void ImageStream::decode() {
   for (;;) {
-    taken_.wait(lock, [&] { return stopped_ || started_ < handed_out_ + ahead_; });
-    if (stopped_ || started_ == files_.size()) return;
-    StreamedImage streamed{.index = started_++};
-    lock.unlock();
+    StreamedImage streamed;
+    {
+      std::unique_lock lock(guard_);
+      taken_.wait(lock, [&] { return stopped_ || started_ < handed_out_ + ahead_; });
+      if (stopped_ || started_ == files_.size()) return;
+      streamed.index = started_++;
+    }
+    const std::string bytes = read(streamed);
+    if (!admit(streamed)) return;
     try {
-      streamed.image = open_image(files_[streamed.index]);
+      if (streamed.fault.empty())
+        streamed.image = open_image(bytes, files_[streamed.index].string());
     } catch (const std::exception& error) {
       streamed.fault = error.what();
     }
-    lock.lock();
+    const std::lock_guard lock(guard_);
     ready_.emplace(streamed.index, std::move(streamed));
     decoded_.notify_one();
   }
@@ -61,6 +98,7 @@ std::optional<StreamedImage> ImageStream::next() {
   decoded_.wait(lock, [&] { return ready_.contains(handed_out_); });
   auto found = ready_.extract(handed_out_);
   ++handed_out_;
+  pixels_ -= found.mapped().size;
   taken_.notify_all();
   return std::move(found.mapped());
 }

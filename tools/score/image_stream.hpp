@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -20,17 +21,20 @@ struct OpenedImage {
   at::Tensor pixels;   // [H, W, 3] uint8
   data::PngText text;  // of a PNG; empty where it is damaged
 };
-// Reads a file once. Throws BadInput naming a file that cannot be decoded.
-OpenedImage open_image(const std::filesystem::path& path);
+// Of a file's bytes; `source` names it. Throws BadInput when it cannot be decoded.
+OpenedImage open_image(std::string_view bytes, const std::string& source);
+OpenedImage open_image(const std::filesystem::path& path);  // reads the file once
 
 struct StreamedImage {
   size_t index = 0;     // among the files
   OpenedImage image{};  // without pixels where it cannot be read
   std::string fault{};  // then why
+  int64_t size = 0;     // pixels
 };
 
 // Decodes files in threads of its own while others are scored, and returns them in order. At most
-// `ahead` decoded images wait, so that memory does not grow with the number of files.
+// `ahead` images, and 2^27 pixels unless it is one image, are decoded or wait, so that memory does
+// not grow with the number of files.
 class ImageStream {
  public:
   ImageStream(std::vector<std::filesystem::path> files, int64_t threads, int64_t ahead);
@@ -42,12 +46,17 @@ class ImageStream {
 
  private:
   void decode();
+  // The file's bytes; the size or the fault goes into `streamed`.
+  std::string read(StreamedImage& streamed) const;
+  // Waits for the image's turn and for room; false: stopped.
+  bool admit(const StreamedImage& streamed);
   const std::vector<std::filesystem::path> files_;
   const size_t ahead_;
   std::mutex guard_;
   std::condition_variable decoded_, taken_;
   std::map<size_t, StreamedImage> ready_;
-  size_t started_ = 0, handed_out_ = 0;
+  size_t started_ = 0, admitted_ = 0, handed_out_ = 0;
+  int64_t pixels_ = 0;  // decoded or being decoded, not handed out
   bool stopped_ = false;
   std::vector<std::thread> threads_;
 };

@@ -15,7 +15,10 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
-constexpr int64_t kBatchesInWaiting = 4;  // limit of waiting images, in batches
+// Limits of waiting images: in batches, and in pixels.
+constexpr int64_t kBatchesInWaiting = 4, kPixelsInWaiting = int64_t{1} << 27;
+// Pixels scored at once, unless it is one image: they become floats, of which rewards make more.
+constexpr int64_t kPixelsAtOnce = int64_t{1} << 26;
 
 using Size = std::pair<int64_t, int64_t>;
 
@@ -30,18 +33,20 @@ struct BatchScorer {
     at::Tensor pixels;  // [H, W, 3] uint8
   };
   std::map<Size, std::vector<Waiting>> waiting{};
-  int64_t count = 0;  // of them
+  int64_t count = 0, waiting_pixels = 0;  // of them
 
-  void score(const std::vector<Waiting>& batch) {
+  void score(std::vector<Waiting> batch) {
     count -= static_cast<int64_t>(batch.size());
-    std::vector<at::Tensor> pixels;
+    std::vector<at::Tensor> stored;
     std::vector<std::string> prompts;
-    for (const auto& image : batch) {
-      pixels.push_back(image.pixels);
+    for (auto& image : batch) {
+      waiting_pixels -= image.pixels.size(0) * image.pixels.size(1);
+      stored.push_back(std::move(image.pixels));
       prompts.push_back(*jobs[image.job].prompt);
     }
-    const at::Tensor images =
-        data::from_uint8(at::stack(pixels).to(options.device).permute({0, 3, 1, 2})).contiguous();
+    const at::Tensor bytes = at::stack(stored).to(options.device);  // [B, H, W, 3]
+    stored.clear();
+    const at::Tensor images = data::from_uint8(bytes.permute({0, 3, 1, 2}).contiguous());
     const at::Tensor raw = rewards::score_all(rewards, {images, prompts}).to(at::kCPU, at::kDouble);
     for (size_t i = 0; i < batch.size(); ++i) {
       const at::Tensor row = raw[static_cast<int64_t>(i)].contiguous();
@@ -51,12 +56,16 @@ struct BatchScorer {
   }
   void add(size_t job, const at::Tensor& pixels) {
     const Size size{pixels.size(0), pixels.size(1)};
+    const int64_t one = size.first * size.second;
+    const int64_t most = std::clamp<int64_t>(kPixelsAtOnce / one, 1, options.batch_size);
     auto& of_size = waiting[size];
     of_size.push_back({job, pixels});
     ++count;
-    if (static_cast<int64_t>(of_size.size()) == options.batch_size) {
-      score(waiting.extract(size).mapped());
-    } else if (count >= kBatchesInWaiting * options.batch_size) {
+    waiting_pixels += one;
+    if (static_cast<int64_t>(of_size.size()) == most) {
+      score(std::move(waiting.extract(size).mapped()));
+    } else if (count >= kBatchesInWaiting * options.batch_size ||
+               waiting_pixels >= kPixelsInWaiting) {
       flush_largest();
     }
   }
@@ -64,7 +73,7 @@ struct BatchScorer {
     const auto largest = std::max_element(
         waiting.begin(), waiting.end(),
         [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
-    score(waiting.extract(largest).mapped());
+    score(std::move(waiting.extract(largest).mapped()));
   }
 };
 

@@ -21,6 +21,7 @@
 #include "data/base/sha256.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
+#include "data/images/pixel_budget.hpp"
 #include "rewards/judge/client.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/progress.hpp"
@@ -118,8 +119,13 @@ std::vector<JudgeItem> pair_items(const std::vector<std::string>& prompts, const
   return items;
 }
 
+constexpr int64_t kPixelsAtOnce = int64_t{1} << 26;  // by all threads, unless it is one picture
+
 std::string picture(const fs::path& file, int64_t max_side) {
-  at::Tensor image = data::read_image(file);
+  static data::PixelBudget budget(kPixelsAtOnce);
+  const std::string bytes = data::read_file(file);
+  const data::PixelLease lease(budget, data::image_size(bytes, file.string()).pixels());
+  at::Tensor image = data::decode_image(bytes, file.string());
   const int64_t longer = std::max(image.size(1), image.size(2));
   if (longer > max_side) {
     const auto side = [&](int64_t size) { return std::max<int64_t>(1, size * max_side / longer); };

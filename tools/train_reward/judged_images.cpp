@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -15,7 +16,8 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
-constexpr int64_t kPiece = 128;  // images embedded at once
+constexpr int64_t kPiece = 128;                     // images embedded at once
+constexpr int64_t kPiecePixels = int64_t{1} << 26;  // and their pixels, unless it is one image
 
 // Numbers images and prompts in order of appearance.
 struct RowNumbers {
@@ -97,7 +99,8 @@ at::Tensor embedded_files(const std::vector<fs::path>& files, rewards::ClipEmbed
   for (const auto& file : files) {
     const at::Tensor picture = data::read_image(file);
     const bool other = !pending.empty() && pending.front().sizes() != picture.sizes();
-    if (other || static_cast<int64_t>(pending.size()) == kPiece) flush();
+    const int64_t most = std::clamp<int64_t>(kPiecePixels / picture[0].numel(), 1, kPiece);
+    if (other || static_cast<int64_t>(pending.size()) >= most) flush();
     pending.push_back(picture);
     progress.advance();
   }
