@@ -30,6 +30,17 @@ struct GenerationParameters {
 // A value with a comma, a colon or a line break is quoted as a JSON text, as the web UI does.
 std::string parameters_text(const GenerationParameters& parameters);
 
+// Such a text in its parts: before + settings + after is the text.
+struct ParametersText {
+  std::string prompt, negative_prompt;  // without white space at their ends
+  std::string settings;                 // the line "Steps: 20, Sampler: ..."; "": there is none
+  std::string before, after;            // what stands around that line
+};
+// The line of settings is the last that begins with "Steps: " and a number; extensions of the web
+// UI write lines of their own after it ("Template: ..."). Without one, it is the last line where
+// that holds scores that laurel wrote.
+ParametersText split_parameters(const std::string& text);
+
 // 7.5 -> "7.5", 7 -> "7"; up to 6 significant digits.
 std::string short_number(double value);
 

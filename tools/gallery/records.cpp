@@ -9,6 +9,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/strings.hpp"
+#include "data/images/generation_parameters.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
@@ -94,21 +95,14 @@ void read_pair(const std::string& pair, Record& record) {
 }  // namespace
 
 Record parse_parameters(const std::string& text) {
-  constexpr std::string_view kNegative = "Negative prompt:";
+  const auto parts = data::split_parameters(text);
   Record record;
-  auto lines = lines_of(text);
-  if (!lines.empty() && lines.back().starts_with("Steps: ")) {
-    for (const auto& pair : split_pairs(lines.back())) read_pair(pair, record);
-    lines.pop_back();
-  }
-  for (const auto& line : lines) {
-    if (line.starts_with(kNegative)) {
-      const std::string unwanted = data::trimmed(line.substr(kNegative.size()));
-      if (!unwanted.empty()) record.settings += "; negative prompt: " + unwanted;
-      break;
-    }
-    record.prompt += (record.prompt.empty() ? "" : "\n") + line;
-  }
+  record.prompt = parts.prompt;
+  for (const auto& pair : split_pairs(parts.settings)) read_pair(pair, record);
+  if (!parts.negative_prompt.empty())
+    record.settings += "; negative prompt: " + parts.negative_prompt;
+  const std::string after = data::trimmed(parts.after);
+  if (!after.empty()) record.settings += "; " + after;
   return record;
 }
 

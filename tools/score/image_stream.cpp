@@ -26,10 +26,6 @@ OpenedImage open_image(std::string_view bytes, const std::string& source) {
   return opened;
 }
 
-OpenedImage open_image(const std::filesystem::path& path) {
-  return open_image(data::read_file(path), path.string());
-}
-
 ImageStream::ImageStream(std::vector<std::filesystem::path> files, int64_t threads, int64_t ahead)
     : files_(std::move(files)), ahead_(static_cast<size_t>(std::max<int64_t>(1, ahead))) {
   for (int64_t i = 0; i < std::max<int64_t>(1, threads); ++i)

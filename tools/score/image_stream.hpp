@@ -23,7 +23,6 @@ struct OpenedImage {
 };
 // Of a file's bytes; `source` names it. Throws BadInput when it cannot be decoded.
 OpenedImage open_image(std::string_view bytes, const std::string& source);
-OpenedImage open_image(const std::filesystem::path& path);  // reads the file once
 
 struct StreamedImage {
   size_t index = 0;     // among the files

@@ -10,6 +10,7 @@
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "data/base/strings.hpp"
+#include "data/images/generation_parameters.hpp"
 
 namespace tools {
 namespace {
@@ -97,17 +98,6 @@ std::string csv_field(const std::string& text) {
   std::string quoted = "\"";
   for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
   return quoted + "\"";
-}
-
-// Where the line of settings starts: the last line, when it looks like "Steps: 20, Sampler: ...";
-// else npos.
-size_t settings_start(const std::string& parameters) {
-  const size_t newline = parameters.rfind('\n');
-  const size_t start = newline == std::string::npos ? 0 : newline + 1;
-  const std::string line = parameters.substr(start);
-  return line.starts_with("Steps: ") || line.find(" Score: ") != std::string::npos
-             ? start
-             : std::string::npos;
 }
 
 // Without the entry "<title>: ..." of a comma-separated line.
@@ -210,24 +200,19 @@ std::string parameter_title(const std::string& reward) {
 std::string with_scores(const std::string& parameters,
                         const ScoreReport& report,
                         const ScoredImage& image) {
-  const size_t start = settings_start(parameters);
-  std::string before = start == std::string::npos ? parameters : parameters.substr(0, start);
-  std::string settings = start == std::string::npos ? "" : parameters.substr(start);
-  if (start == std::string::npos && !before.empty()) before += "\n";
+  const auto parts = data::split_parameters(parameters);
+  std::string before = parts.before, settings = parts.settings;
+  if (settings.empty() && !before.empty()) before += "\n";
   for (size_t m = 0; m < report.rewards.size(); ++m) {
     const std::string title = parameter_title(report.rewards[m].name);
     settings = without_entry(settings, title);
     settings += (settings.empty() ? "" : ", ") + title + ": " + number_text(image.raw[m]);
   }
-  return before + settings;
+  return before + settings + parts.after;
 }
 
 std::optional<std::string> prompt_of_parameters(const std::string& parameters) {
-  const size_t start = settings_start(parameters);
-  std::string prompt = start == std::string::npos ? parameters : parameters.substr(0, start);
-  const size_t negative =
-      prompt.starts_with("Negative prompt:") ? 0 : prompt.find("\nNegative prompt:");
-  prompt = data::trimmed(prompt.substr(0, negative));
+  const std::string prompt = data::split_parameters(parameters).prompt;
   return prompt.empty() ? std::nullopt : std::optional(prompt);
 }
 

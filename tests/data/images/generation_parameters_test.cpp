@@ -49,4 +49,20 @@ TEST(Parameters, AsTheWebUiWritesThem) {
             "Model: tiny-world");
 }
 
+TEST(Parameters, AreSplitWhereverTheLineOfSettingsStands) {
+  const std::string settings = "Steps: 20, Sampler: Euler a, Seed: 1";
+  const auto parts = data::split_parameters("a cat\non a mat\nNegative prompt: dog,\nhorse\n" +
+                                            settings + "\nTemplate: a {red|blue} cat\nSteps: few");
+  EXPECT_EQ(parts.prompt, "a cat\non a mat");
+  EXPECT_EQ(parts.negative_prompt, "dog,\nhorse");
+  EXPECT_EQ(parts.settings, settings);
+  EXPECT_EQ(parts.after, "\nTemplate: a {red|blue} cat\nSteps: few");
+  EXPECT_EQ(data::split_parameters("a cat\nSteps: 20").prompt, "a cat");
+  EXPECT_EQ(data::split_parameters("a cat").prompt, "a cat");
+  EXPECT_EQ(data::split_parameters("a cat\nAesthetic Score: 5").prompt, "a cat");
+  EXPECT_EQ(data::split_parameters("Negative prompt: dog\nSteps: 20").prompt, "");
+  EXPECT_EQ(data::split_parameters("Steps: 20").prompt, "");
+  EXPECT_EQ(data::split_parameters("").settings, "");
+}
+
 }  // namespace
