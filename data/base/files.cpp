@@ -10,6 +10,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
+#include "data/base/text_encoding.hpp"
 
 namespace fs = std::filesystem;
 
@@ -93,7 +94,7 @@ void write_file_in_pieces(const fs::path& path, const std::function<void(const A
 int64_t for_each_line(
     const fs::path& path,
     const std::function<void(const std::string& line, const std::string& where)>& take) {
-  std::istringstream lines(read_file(path));
+  std::istringstream lines(decoded_text(read_file(path)));
   int64_t number = 0;
   for (std::string line; std::getline(lines, line);) {
     ++number;

@@ -11,8 +11,8 @@ namespace data {
 // The whole file as bytes. Throws BadInput when it is missing, a folder, or cannot be read.
 std::string read_file(const std::filesystem::path& path);
 
-// Calls `take` for each line that is not blank, with "path:number" for messages. Returns the number
-// of lines. Throws as read_file does.
+// Calls `take` for each line that is not blank, as UTF-8 (data/base/text_encoding.hpp), with
+// "path:number" for messages. Returns the number of lines. Throws as read_file does.
 int64_t for_each_line(
     const std::filesystem::path& path,
     const std::function<void(const std::string& line, const std::string& where)>& take);

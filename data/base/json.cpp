@@ -4,6 +4,8 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/json_fault.hpp"
+#include "data/base/text_encoding.hpp"
 
 using nlohmann::json;
 using nlohmann::ordered_json;
@@ -20,20 +22,23 @@ ordered_json parse_ordered_json(std::string_view text) {
 
 json parse_json_object(std::string_view text, const std::string& where) {
   json value = parse_json(text);
-  if (!value.is_object())
-    throw BadInput(where + ": expected a JSON object; the file is damaged, copy it again");
-  return value;
+  if (value.is_object()) return value;
+  throw BadInput(where + ": expected a JSON object, found " +
+                 (value.is_discarded()
+                      ? "no JSON: " + json_fault(text)
+                      : std::string("JSON of another kind: ") + value.type_name()));
 }
 
 json read_json(const std::filesystem::path& path) {
-  json value = parse_json(read_file(path));
+  const std::string text = decoded_text(read_file(path));
+  json value = parse_json(text);
   if (value.is_discarded())
-    throw BadInput(path.string() + ": expected JSON; the file is damaged, copy it again");
+    throw BadInput(path.string() + ": expected JSON, found none: " + json_fault(text));
   return value;
 }
 
 json read_json_object(const std::filesystem::path& path) {
-  return parse_json_object(read_file(path), path.string());
+  return parse_json_object(decoded_text(read_file(path)), path.string());
 }
 
 std::string to_text(const json& value, int indent) {

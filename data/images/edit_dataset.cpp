@@ -8,6 +8,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/strings.hpp"
+#include "data/images/captions.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::json;
@@ -46,7 +47,7 @@ std::string text_of(const json& line,
 }
 
 fs::path image_of(const fs::path& folder, const std::string& name, const std::string& where) {
-  const fs::path file = folder / name;
+  const fs::path file = listed_file(folder, name);
   if (fs::is_regular_file(file)) return file;
   throw BadInput(where + ": expected an image, found no file " + file.string());
 }

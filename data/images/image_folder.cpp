@@ -4,14 +4,9 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "data/base/error.hpp"
-#include "data/base/files.hpp"
-#include "data/base/json.hpp"
-#include "data/base/strings.hpp"
-#include "data/base/utf8.hpp"
+#include "data/images/captions.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 
@@ -22,44 +17,32 @@ namespace {
 
 constexpr uint64_t kSplitSeed = 20240229;
 
-void add(ImageFolder& folder,
-         const fs::path& file,
-         const std::string& caption,
-         const std::string& where) {
-  if (!is_utf8(caption)) {
-    throw BadInput(where + ": caption: expected UTF-8 text, found other bytes; save it as UTF-8");
+// What metadata.jsonl lists where there is one, else all images of the folder.
+std::vector<ListedImage> images_of(const fs::path& folder) {
+  std::vector<ListedImage> images;
+  if (fs::exists(folder / "metadata.jsonl")) {
+    images = listed_images(folder);
+  } else {
+    for (const auto& file : list_images(folder.string())) images.push_back({file, {}, ""});
   }
-  folder.files.push_back(file);
-  folder.captions.push_back(trimmed(caption));
+  for (const auto& image : images) {
+    if (!fs::is_regular_file(image.file))
+      throw BadInput(image.where + ": file_name: expected an image of the folder, found no file " +
+                     image.file.string());
+  }
+  return images;
 }
 
-void add_from_metadata(ImageFolder& folder, const fs::path& metadata) {
-  std::istringstream lines(read_file(metadata));
-  std::string line;
-  for (int64_t number = 1; std::getline(lines, line); ++number) {
-    if (trimmed(line).empty()) continue;
-    const std::string where = metadata.string() + ":" + std::to_string(number);
-    const auto json = parse_json(line);
-    const auto text_of = [&](const char* key) {
-      if (json.is_object() && json.contains(key) && json.at(key).is_string())
-        return json.at(key).get<std::string>();
-      throw BadInput(where + R"(: expected {"file_name": "..", "text": ".."}, found no text )" +
-                     key);
-    };
-    const fs::path file = folder.folder / text_of("file_name");
-    if (!fs::is_regular_file(file)) {
-      throw BadInput(where + ": file_name: expected an image of the folder, found no file " +
-                     file.string());
-    }
-    add(folder, file, text_of("text"), where);
-  }
-}
-
-void add_with_text_files(ImageFolder& folder) {
-  for (const fs::path& file : list_images(folder.folder.string())) {
-    const fs::path text = fs::path(file).replace_extension(".txt");
-    add(folder, file, fs::exists(text) ? read_file(text) : "", text.string());
-  }
+// Throws BadInput for one that cannot be read, and for one that is missing where it is `required`
+// or a list names the image.
+std::string caption_of(const ListedImage& image, const Caption& caption, bool required) {
+  if (!caption.fault.empty()) throw BadInput(caption.fault);
+  if (!caption.text.empty() || (!required && image.where.empty())) return caption.text;
+  if (image.where.empty())
+    throw BadInput(image.file.string() + ": expected a caption, found none; put it into " +
+                   fs::path(image.file).replace_extension(".txt").filename().string() +
+                   " beside it or into metadata.jsonl");
+  throw BadInput(image.where + R"(: expected {"file_name": "..", "text": ".."}, found no text)");
 }
 
 // Decodes all images, when they fit.
@@ -95,17 +78,14 @@ ImageFolder open_image_folder(const fs::path& folder, const ImageFolderOptions& 
   ImageFolder result;
   result.folder = folder;
   result.resolution = options.resolution;
-  const fs::path metadata = folder / "metadata.jsonl";
-  fs::exists(metadata) ? add_from_metadata(result, metadata) : add_with_text_files(result);
+  Captions captions;
+  for (const auto& image : images_of(folder)) {
+    const Caption caption = captions.of(image.file);
+    result.files.push_back(image.file);
+    result.captions.push_back(caption_of(image, caption, options.require_captions));
+  }
   if (result.files.empty())
     throw BadInput(folder.string() + ": expected images, found none; check the path");
-  const auto bare = std::find(result.captions.begin(), result.captions.end(), "");
-  if (options.require_captions && bare != result.captions.end()) {
-    const fs::path& file = result.files[static_cast<size_t>(bare - result.captions.begin())];
-    throw BadInput(file.string() + ": expected a caption, found none; put it into " +
-                   fs::path(file).replace_extension(".txt").filename().string() +
-                   " beside it or into metadata.jsonl");
-  }
   fill_cache(result, options.cache_bytes);
   return result;
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// A folder of captioned images, the form that other trainers read too: NAME.png or .jpg with its
-// caption in NAME.txt, or metadata.jsonl with one {"file_name": .., "text": ..} a line.
+// A folder of images to train on: those that its metadata.jsonl lists, or without one all of them,
+// with their captions (data/images/captions.hpp).
 
 #include <ATen/core/Tensor.h>
 
@@ -27,8 +27,8 @@ struct ImageFolderOptions {
 };
 
 // Lists the folder and, when they fit, decodes its images. Throws BadInput when there is no image,
-// a caption is missing though required, or a line of metadata.jsonl is not as above or names a file
-// that is not there.
+// a caption is unreadable, or missing though required, or a line of metadata.jsonl is no JSON,
+// holds no text or names a file that is not there.
 ImageFolder open_image_folder(const std::filesystem::path& folder,
                               const ImageFolderOptions& options);
 

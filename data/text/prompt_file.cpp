@@ -8,6 +8,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/strings.hpp"
+#include "data/base/text_encoding.hpp"
 #include "data/base/utf8.hpp"
 
 using nlohmann::json;
@@ -105,9 +106,7 @@ void check_spelling(const json& object, const std::string& where) {
 }
 
 PromptLine parse_json_line(const std::string& text, const std::string& where) {
-  const json object = parse_json(text);
-  if (!object.is_object())
-    throw BadInput(where + ": expected a JSON object, found '" + text.substr(0, 60) + "'");
+  const json object = parse_json_object(text, where);
   check_spelling(object, where);
   PromptLine line{.prompt = prompt_of(object, where),
                   .negative_prompt = {},
@@ -137,9 +136,8 @@ bool is_json_lines(const std::filesystem::path& path) {
 }  // namespace
 
 std::string checked_prompt(const std::string& prompt, const std::string& where) {
-  if (!is_utf8(prompt)) {
-    throw BadInput(where + ": expected UTF-8 text, found other bytes; convert it (iconv -t UTF-8)");
-  }
+  const std::string fault = text_fault(prompt);
+  if (!fault.empty()) throw BadInput(where + ": " + fault);
   return trimmed(prompt);
 }
 
@@ -173,9 +171,7 @@ PromptLine parse_prompt_line(const std::string& text, const std::string& where) 
 }
 
 std::vector<PromptLine> read_prompts(const std::filesystem::path& path) {
-  std::string text = read_file(path);
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // byte order mark
-  std::istringstream stream(text);
+  std::istringstream stream(decoded_text(read_file(path)));
   std::vector<PromptLine> lines;
   std::string raw;
   for (size_t number = 1; std::getline(stream, raw); ++number) {

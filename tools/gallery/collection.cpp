@@ -7,20 +7,14 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/images/captions.hpp"
+#include "data/images/image_files.hpp"
 #include "data/images/png_text.hpp"
 
 namespace fs = std::filesystem;
 
 namespace gallery {
 namespace {
-
-bool is_image(const fs::path& path) {
-  static const std::set<std::string> endings{".png", ".jpg", ".jpeg", ".bmp"};
-  std::string ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-  return endings.contains(ending);
-}
 
 struct Listing {
   std::vector<fs::path> images, folders;  // by name
@@ -33,7 +27,7 @@ Listing list(const fs::path& folder) {
     if (entry.path().filename().string().starts_with(".")) continue;
     if (entry.is_directory(error)) {
       listing.folders.push_back(entry.path());
-    } else if (is_image(entry.path())) {
+    } else if (data::is_image_name(entry.path())) {
       listing.images.push_back(entry.path());
     }
   }
@@ -57,9 +51,10 @@ std::optional<int64_t> step_of(const std::string& name) {
 }
 
 Record png_record(const fs::path& path, std::vector<std::string>& warnings) {
-  if (path.extension() != ".png" && path.extension() != ".PNG") return {};
   try {
-    const auto text = data::read_png_text(path);
+    const std::string bytes = data::read_file(path);
+    if (!data::is_png(bytes)) return {};
+    const auto text = data::png_text_of(bytes, path.string());
     const auto found = text.find("parameters");
     return found == text.end() ? Record{} : parse_parameters(found->second);
   } catch (const data::BadInput& error) {
@@ -84,9 +79,11 @@ void add_set(Collection& all, const fs::path& folder, const std::string& name) {
   const fs::path scores_path = folder / "scores.jsonl";
   const auto scores = fs::exists(scores_path) ? read_scores(scores_path, run.warnings)
                                               : std::map<std::string, Record>{};
+  data::Captions captions;
   for (const auto& path : listing.images) {
     const auto found = scores.find(path.filename().string());
     Record record = png_record(path, run.warnings);
+    if (record.prompt.empty()) record.prompt = captions.of(path).text;
     if (found != scores.end()) record = merged(std::move(record), found->second);
     all.images.push_back({.path = path,
                           .file = path.lexically_relative(run.path).generic_string(),
@@ -217,9 +214,9 @@ Collection collect(const std::vector<std::string>& paths) {
     add_folder(all, fs::path(path).lexically_normal());
   }
   if (all.images.empty()) {
-    throw data::BadInput(
-        paths.front() + (paths.size() > 1 ? " and the other folders" : "") +
-        ": expected .png, .jpg or .bmp files, or <run>/samples/<set>/*.png, found no image");
+    throw data::BadInput(paths.front() + (paths.size() > 1 ? " and the other folders" : "") +
+                         ": expected " + data::kImageKinds +
+                         " files, or <run>/samples/<set>/*.png, found no image");
   }
   tell_names_apart(all.runs);
   fill_records(all);

@@ -141,7 +141,7 @@ using Rows = std::vector<ScoreLog::Row>;  // one an image; raw is empty where it
 const ScoreLog::Row* logged(const ScoreLog* log, const ScoreJob& job) {
   const auto* row = log ? log->find(job.path.string()) : nullptr;
   if (!row) return nullptr;
-  const std::string prompt = job.prompt ? *job.prompt : prompt_in_png(job.path).value_or("");
+  const std::string prompt = job.prompt ? *job.prompt : data::caption_in_png(job.path).text;
   return row->prompt == prompt ? row : nullptr;
 }
 
@@ -240,11 +240,11 @@ ScoreReport report_of(const Rewards& rewards,
 
 void write_into_pngs(const ScoreReport& report) {
   for (const auto& image : report.images) {
-    if (fs::path(image.file).extension() != ".png") {
+    const std::string png = data::read_file(image.file);
+    if (!data::is_png(png)) {
       std::cerr << "laurel: " << image.file << ": not a PNG: its scores are not written into it\n";
       continue;
     }
-    const std::string png = data::read_file(image.file);
     const auto text = data::png_text_of(png, image.file);
     const auto found = text.find("parameters");
     const std::string before = found == text.end() ? image.prompt : found->second;

@@ -113,9 +113,7 @@ std::string rated_line(const data::EditTriple& edit,
 
 // Throws BadInput when the judge has no answer for it.
 void ask_judge(const EditScorer& scorer, const data::EditTriple& edit, EditScores& rated) {
-  const auto png = [](const fs::path& image) {
-    return data::encode_png(data::read_image(image));
-  };
+  const auto png = [](const fs::path& image) { return data::encode_png(data::read_image(image)); };
   const auto verdict = scorer.judge({png(edit.source), png(edit.edited), edit.instruction});
   if (!verdict.problem.empty()) throw BadInput(edit.where + ": the judge: " + verdict.problem);
   for (const auto& [axis, score] : verdict.scores) rated.scores[axis] = score;

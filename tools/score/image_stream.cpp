@@ -20,8 +20,8 @@ OpenedImage open_image(std::string_view bytes, const std::string& source) {
   if (!data::is_png(bytes)) return opened;
   try {
     opened.text = data::png_text_of(bytes, source);
-  } catch (const data::BadInput&) {
-    // the pixels are readable: the image is scored without a prompt from its text
+  } catch (const data::BadInput& error) {
+    opened.text_fault = error.what();  // the pixels are readable
   }
   return opened;
 }

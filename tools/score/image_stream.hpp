@@ -18,8 +18,9 @@
 namespace tools {
 
 struct OpenedImage {
-  at::Tensor pixels;   // [H, W, 3] uint8
-  data::PngText text;  // of a PNG; empty where it is damaged
+  at::Tensor pixels;         // [H, W, 3] uint8
+  data::PngText text;        // of a PNG; empty where it is damaged
+  std::string text_fault{};  // then why
 };
 // Of a file's bytes; `source` names it. Throws BadInput when it cannot be decoded.
 OpenedImage open_image(std::string_view bytes, const std::string& source);

@@ -82,7 +82,12 @@ struct BatchScorer {
 std::vector<ScoreJob> jobs_of(const std::vector<fs::path>& images, const PromptSources& sources) {
   const auto prompts = prompts_beside_images(images, sources);
   std::vector<ScoreJob> jobs;
-  for (size_t i = 0; i < images.size(); ++i) jobs.push_back({images[i], prompts[i], i});
+  for (size_t i = 0; i < images.size(); ++i) {
+    ScoreJob job{.path = images[i], .row = i};
+    if (prompts[i]) job.prompt = prompts[i]->text;
+    if (prompts[i]) job.prompt_fault = prompts[i]->fault;
+    jobs.push_back(job);
+  }
   return jobs;
 }
 
@@ -97,13 +102,18 @@ void score_files(std::vector<ScoreJob> jobs,
   BatchScorer scorer{jobs, rewards, options, hooks};
   while (auto streamed = stream.next()) {
     ScoreJob& job = jobs[streamed->index];
-    if (!job.prompt) job.prompt = prompt_in(streamed->image.text).value_or("");
+    if (!job.prompt) {
+      job.prompt = prompt_in(streamed->image.text).value_or("");
+      job.prompt_fault = streamed->image.text_fault;
+    }
     if (!streamed->fault.empty())
       hooks.failed(job, streamed->fault);
     else if (options.need_prompt && job.prompt->empty())
-      hooks.failed(job, job.path.string() +
-                            ": no prompt found, which these rewards need; give --prompt or "
-                            "--prompts");
+      hooks.failed(job, job.prompt_fault.empty()
+                            ? job.path.string() +
+                                  ": no prompt found, which these rewards need; give --prompt or "
+                                  "--prompts"
+                            : job.prompt_fault);
     else
       scorer.add(streamed->index, streamed->image.pixels);
   }

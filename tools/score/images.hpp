@@ -19,6 +19,7 @@ struct ScoreJob {
   std::filesystem::path path;
   std::optional<std::string> prompt{};  // unset: that of the PNG's own text, else ""
   size_t row = 0;                       // of the caller's results
+  std::string prompt_fault{};           // why the caption that is there cannot be read
 };
 // One job an image, its row the image's position.
 std::vector<ScoreJob> jobs_of(const std::vector<std::filesystem::path>& images,

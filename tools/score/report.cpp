@@ -211,9 +211,4 @@ std::string with_scores(const std::string& parameters,
   return before + settings + parts.after;
 }
 
-std::optional<std::string> prompt_of_parameters(const std::string& parameters) {
-  const std::string prompt = data::split_parameters(parameters).prompt;
-  return prompt.empty() ? std::nullopt : std::optional(prompt);
-}
-
 }  // namespace tools

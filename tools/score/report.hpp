@@ -2,7 +2,6 @@
 
 // The output of `laurel score`.
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,9 +43,5 @@ std::string parameter_title(const std::string& reward);
 std::string with_scores(const std::string& parameters,
                         const ScoreReport& report,
                         const ScoredImage& image);
-
-// The prompt of an A1111 `parameters` text: the part before "Negative prompt:" and the line of
-// settings.
-std::optional<std::string> prompt_of_parameters(const std::string& parameters);
 
 }  // namespace tools

@@ -13,6 +13,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/images/captions.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
 #include "rewards/clip/embedder.hpp"
@@ -120,22 +121,18 @@ struct MeanRating {
 // Mean rating of each image; paths are relative to the file.
 std::map<fs::path, MeanRating> read_ratings(const fs::path& path) {
   std::map<fs::path, MeanRating> ratings;
-  std::istringstream lines(data::read_file(path));
-  int64_t number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const auto json = data::parse_json(line);
-    const bool good = json.is_object() && json.contains("image") && json["image"].is_string() &&
-                      json.contains("rating") && json["rating"].is_number();
-    if (!good) {
-      throw BadInput(path.string() + ":" + std::to_string(number) +
+  data::for_each_line(path, [&](const std::string& line, const std::string& where) {
+    const auto json = data::parse_json_object(line, where);
+    if (!json.contains("image") || !json["image"].is_string() || !json.contains("rating") ||
+        !json["rating"].is_number()) {
+      throw BadInput(where +
                      ": expected an object with \"image\" (a path) and \"rating\" (a number)");
     }
-    MeanRating& rating = ratings[path.parent_path() / json["image"].get<std::string>()];
+    MeanRating& rating =
+        ratings[data::listed_file(path.parent_path(), json["image"].get<std::string>())];
     rating.sum += json["rating"].get<double>();
     ++rating.count;
-  }
+  });
   if (ratings.size() < 25) {
     throw BadInput(path.string() + ": expected ratings of at least 25 images, found " +
                    std::to_string(ratings.size()));

@@ -307,10 +307,12 @@ struct ImagesWithPrompts {
 };
 ImagesWithPrompts material_of(const JudgeCommand& s, const std::vector<std::string>& words) {
   ImagesWithPrompts material{.files = data::list_images(words), .prompts = {}};
-  material.prompts = prompts_of_images(material.files, s.sources);
-  for (size_t i = 0; i < material.files.size(); ++i) {
-    if (material.prompts[i].empty())
+  const auto captions = prompts_of_images(material.files, s.sources);
+  for (size_t i = 0; i < captions.size(); ++i) {
+    if (!captions[i].fault.empty()) throw BadInput(captions[i].fault);
+    if (captions[i].text.empty())
       throw BadInput(material.files[i].string() + ": expected a prompt, found none; give --prompt");
+    material.prompts.push_back(captions[i].text);
   }
   return material;
 }

@@ -75,17 +75,18 @@ Pictures look_at(const std::string& folder, const fs::path& out) {
   std::vector<at::Tensor> appeals;
   Progress progress("Reading", static_cast<int64_t>(files.size()), "img");
   for (size_t i = 0; i < files.size(); ++i) {
-    if (prompts[i].empty())
+    if (!prompts[i].fault.empty()) throw BadInput(prompts[i].fault);
+    if (prompts[i].text.empty())
       throw BadInput(files[i].string() +
                      ": expected a prompt (NAME.txt, metadata.jsonl or the PNG's "
                      "parameters), found none");
     const auto [row, fresh] =
-        rows.emplace(prompts[i], static_cast<int64_t>(pictures.log.prompts.size()));
-    if (fresh) pictures.log.prompts.push_back(prompts[i]);
+        rows.emplace(prompts[i].text, static_cast<int64_t>(pictures.log.prompts.size()));
+    if (fresh) pictures.log.prompts.push_back(prompts[i].text);
     const fs::path near = fs::absolute(files[i]).lexically_proximate(fs::absolute(out));
     pictures.log.images.push_back({near, row->second});
     const at::Tensor image = data::read_image(files[i]).unsqueeze(0);
-    appeals.push_back(rewards::community_appeals(image, {prompts[i]}));
+    appeals.push_back(rewards::community_appeals(image, {prompts[i].text}));
     progress.advance();
   }
   pictures.appeals = at::cat(appeals);

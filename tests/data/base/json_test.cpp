@@ -10,6 +10,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/json_fault.hpp"
 
 namespace {
 
@@ -98,8 +99,8 @@ TEST(Json, WhatIsNoJsonIsDiscarded) {
   for (const char* text : {"", "{", "[1,]", "{'a': 1}", "1 2", "NaN", "\"caf\xE9\""}) {
     EXPECT_TRUE(data::parse_json(text).is_discarded()) << text;
     EXPECT_TRUE(data::parse_ordered_json(text).is_discarded()) << text;
-    EXPECT_EQ(complaint([&] { data::parse_json_object(text, "line 3"); }),
-              "line 3: expected a JSON object; the file is damaged, copy it again");
+    EXPECT_EQ(complaint([&] { data::parse_json_object(text, "file:3"); }),
+              "file:3: expected a JSON object, found no JSON: " + data::json_fault(text));
   }
 }
 
@@ -107,11 +108,12 @@ TEST(Json, FilesNameThemselvesWhenTheyAreWrong) {
   const fs::path list = file_with("list.json", "[1]"), cut = file_with("cut.json", "{\"a\": ");
   EXPECT_EQ(data::read_json(list).at(0).get<int>(), 1);
   EXPECT_EQ(complaint([&] { data::read_json(cut); }),
-            cut.string() + ": expected JSON; the file is damaged, copy it again");
-  for (const fs::path& path : {list, cut}) {
-    EXPECT_EQ(complaint([&] { data::read_json_object(path); }),
-              path.string() + ": expected a JSON object; the file is damaged, copy it again");
-  }
+            cut.string() + ": expected JSON, found none: column 7: the text ends there");
+  EXPECT_EQ(complaint([&] { data::read_json_object(list); }),
+            list.string() + ": expected a JSON object, found JSON of another kind: array");
+  EXPECT_EQ(
+      complaint([&] { data::read_json_object(cut); }),
+      cut.string() + ": expected a JSON object, found no JSON: column 7: the text ends there");
   EXPECT_EQ(data::read_json_object(file_with("good.json", "{\"a\": 2}")).at("a").get<int>(), 2);
   const fs::path missing = fs::path(testing::TempDir()) / "laurel_json_missing.json";
   EXPECT_NE(complaint([&] { data::read_json(missing); }).find(missing.string()), std::string::npos);

@@ -72,7 +72,7 @@ void write_pictures(const fs::path& folder) {
   data::write_png(folder / "broken_run/samples/base/0000.png", grey);
   data::write_file(folder / "broken_run/samples/base/scores.jsonl", "{oops\n");
   data::write_file(folder / "pictures/a.txt", "a red circle\n");
-  data::write_file(folder / "pictures/b.txt", "\xff\xfe not utf-8\n");
+  data::write_file(folder / "pictures/b.txt", "a caf\xe9\n");
 }
 
 void write_texts(const fs::path& folder) {

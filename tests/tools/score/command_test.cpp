@@ -149,12 +149,14 @@ TEST_F(Score, TheStreamHandsOutInOrderAndHoldsFew) {
 
 TEST_F(Score, AnImageIsOpenedWithTheTextThatMayHoldItsPrompt) {
   data::update_png_text(at("in/i0.png"), {{"parameters", "a red circle\nSteps: 4"}});
-  const auto opened = tools::open_image(at("in/i0.png"));
+  const auto open = [](const fs::path& path) {
+    return tools::open_image(data::read_file(path), path.string());
+  };
+  const auto opened = open(at("in/i0.png"));
   EXPECT_EQ(opened.pixels.sizes(), (std::vector<int64_t>{8, 12, 3}));
   EXPECT_EQ(tools::prompt_in(opened.text), "a red circle");
-  EXPECT_FALSE(tools::prompt_in(tools::open_image(at("in/i1.png")).text));
-  EXPECT_NE(refusal([&] { tools::open_image(at("none.png")); }).find("none.png"),
-            std::string::npos);
+  EXPECT_FALSE(tools::prompt_in(open(at("in/i1.png")).text));
+  EXPECT_NE(refusal([&] { open(at("none.png")); }).find("none.png"), std::string::npos);
   ASSERT_EQ(run("score @/in -r brightness -f jsonl -o @/out.jsonl").exit_code, 0);
   const auto rows = tools::read_scores(folder_ / "out.jsonl");
   EXPECT_EQ(rows[0].prompt, "a red circle");

@@ -86,22 +86,19 @@ TEST(Parameters, ScoresJoinTheLineOfSettingsAndReplaceOldOnes) {
             "a cat\nAesthetic Score: 7.0000, Clip Score: 10.0000");
 }
 
-TEST(Parameters, PromptStandsBeforeTheRest) {
-  EXPECT_EQ(
-      tools::prompt_of_parameters("a cat\non a mat\nNegative prompt: dog\nSteps: 20, Size: 64x64"),
-      "a cat\non a mat");
-  EXPECT_EQ(tools::prompt_of_parameters("a cat\nSteps: 20"), "a cat");
-  EXPECT_EQ(tools::prompt_of_parameters("a cat"), "a cat");
-  EXPECT_EQ(tools::prompt_of_parameters("Negative prompt: dog\nSteps: 20"), std::nullopt);
-  EXPECT_EQ(tools::prompt_of_parameters("Steps: 20"), std::nullopt);
-}
-
 class ImagePrompts : public testing::Test {
  protected:
   void SetUp() override { fs::create_directories(folder_); }
   void TearDown() override { fs::remove_all(folder_); }
   void write(const std::string& name, const std::string& text) {
     std::ofstream(folder_ / name) << text;
+  }
+  static std::vector<std::string> texts_of(const std::vector<fs::path>& images,
+                                           const tools::PromptSources& sources) {
+    std::vector<std::string> texts;
+    for (const auto& caption : tools::prompts_of_images(images, sources))
+      texts.push_back(caption.text);
+    return texts;
   }
   const fs::path folder_ = fs::path(testing::TempDir()) / "laurel_image_prompts";
 };
@@ -112,12 +109,12 @@ TEST_F(ImagePrompts, ComeFromTheNearestSource) {
         "{\"file_name\": \"a.jpg\", \"text\": \"listed\"}\n{\"file_name\": \"b.jpg\", \"text\": "
         "\"listed too\"}\n");
   const std::vector<fs::path> images{folder_ / "a.jpg", folder_ / "b.jpg", folder_ / "c.jpg"};
-  EXPECT_EQ(tools::prompts_of_images(images, {}),
-            (std::vector<std::string>{"from the sidecar", "listed too", ""}));
-  EXPECT_EQ(tools::prompts_of_images(images, {.prompt = "one", .prompts = {}}),
+  for (const auto& image : images) write(image.filename(), "pixels");
+  EXPECT_EQ(texts_of(images, {}), (std::vector<std::string>{"from the sidecar", "listed too", ""}));
+  EXPECT_EQ(texts_of(images, {.prompt = "one", .prompts = {}}),
             (std::vector<std::string>{"one", "one", "one"}));
   write("list.txt", "first\nsecond\nthird\n");
-  EXPECT_EQ(tools::prompts_of_images(images, {.prompt = "", .prompts = folder_ / "list.txt"}),
+  EXPECT_EQ(texts_of(images, {.prompt = "", .prompts = folder_ / "list.txt"}),
             (std::vector<std::string>{"first", "second", "third"}));
 }
 
@@ -126,6 +123,7 @@ TEST_F(ImagePrompts, RefuseACountThatDoesNotFitAndBadLines) {
   EXPECT_THROW(tools::prompts_of_images({folder_ / "a.jpg"},
                                         {.prompt = "", .prompts = folder_ / "list.txt"}),
                data::BadInput);
+  write("a.jpg", "pixels");
   write("metadata.jsonl", "{\"text\": \"no file\"}\n");
   EXPECT_THROW(tools::prompts_of_images({folder_ / "a.jpg"}, {}), data::BadInput);
 }
