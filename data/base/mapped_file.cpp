@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -85,6 +86,18 @@ int64_t span_of(const std::vector<int64_t>& shape, const std::vector<int64_t>& s
 }
 
 }  // namespace
+
+bool possible_shape(const std::vector<int64_t>& shape) {
+  constexpr size_t kMostAxes = 64;
+  constexpr __int128 kMostValues = __int128{1} << 56;  // of up to 16 bytes
+  __int128 values = 1;
+  for (const int64_t size : shape) {
+    if (size < 0) return false;
+    values *= std::max<int64_t>(size, 1);
+    if (values > kMostValues) return false;
+  }
+  return shape.size() <= kMostAxes;
+}
 
 at::Tensor mapped_tensor(const std::shared_ptr<MappedFile>& file,
                          size_t offset,

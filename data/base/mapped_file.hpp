@@ -24,6 +24,10 @@ struct MappedFile {
 // was expected in the message: "a safetensors file".
 std::shared_ptr<MappedFile> map_file(const std::filesystem::path& path, const char* kind);
 
+// Whether tensors of this shape can be: no negative size, at most 64 axes, and fewer than 2^60
+// bytes even where an axis of size 0 is left out.
+bool possible_shape(const std::vector<int64_t>& shape);
+
 // A tensor at byte `offset` of the file. It keeps the file mapped. Where the address is not aligned
 // for the type, the tensor is a copy. The caller must check that the bytes are inside the file.
 at::Tensor mapped_tensor(const std::shared_ptr<MappedFile>& file,

@@ -24,7 +24,15 @@ constexpr std::string_view kInert[] = {
     "torch.Size",
     "torch.device",
     "argparse.Namespace",
+    "collections.Counter",
     "collections.defaultdict",
+    "collections.deque",
+    "datetime.datetime",
+    "datetime.timedelta",
+    "pathlib.PosixPath",
+    "pathlib.PurePosixPath",
+    "pathlib.WindowsPath",
+    "builtins.frozenset",
     "builtins.dict",
     "builtins.set",
     "torch.jit._pickle.build_intlist",
@@ -35,33 +43,40 @@ constexpr std::string_view kInert[] = {
     "__builtin__.set",
 };
 constexpr std::string_view kTensor = "torch._utils._rebuild_tensor_v2";
+constexpr std::string_view kTypedTensor = "torch._utils._rebuild_tensor_v3";  // dtype beside it
 constexpr std::string_view kParameter = "torch._utils._rebuild_parameter";
+constexpr std::string_view kParameterWithState = "torch._utils._rebuild_parameter_with_state";
+constexpr std::string_view kContainers[] = {"torch.nn.modules.container.ParameterDict",
+                                            "torch.nn.modules.container.ParameterList"};
 constexpr std::string_view kOrderedDict = "collections.OrderedDict";
-constexpr size_t kMaxDepth = 1'000'000;  // values on the stack
+constexpr size_t kMaxDepth = 1'000'000;   // values on the stack
+constexpr size_t kMaxValues = 2'000'000;  // in all
 
 bool is_storage(std::string_view name) {
   return name.starts_with("torch.") && name.ends_with("Storage");
 }
-bool is_dtype(std::string_view name) {  // torch.float16, in training states
-  static constexpr std::string_view kTypes[] = {"torch.float16", "torch.float32", "torch.float64",
-                                                "torch.bfloat16", "torch.int64"};
-  return std::find(std::begin(kTypes), std::end(kTypes), name) != std::end(kTypes);
+bool is_dtype(std::string_view name) {  // torch.float16: of tensors, in training states
+  static constexpr std::string_view kTypes[] = {
+      "float16",    "float32", "float64", "bfloat16", "int64",     "int32",         "int16",
+      "int8",       "uint8",   "uint16",  "uint32",   "uint64",    "bool",          "complex64",
+      "complex128", "half",    "float",   "double",   "complex32", "float8_e4m3fn", "float8_e5m2"};
+  return name.starts_with("torch.") &&
+         std::find(std::begin(kTypes), std::end(kTypes), name.substr(6)) != std::end(kTypes);
 }
-bool is_module(std::string_view name) { return name.starts_with("__torch__."); }
+bool is_module(std::string_view name) {
+  return name.starts_with("__torch__.") ||
+         std::find(std::begin(kContainers), std::end(kContainers), name) != std::end(kContainers);
+}
 bool is_inert(std::string_view name) {
   return is_dtype(name) ||
          std::find(std::begin(kInert), std::end(kInert), name) != std::end(kInert);
-}
-
-template <class T>
-PickleRef make(T value) {
-  return std::make_shared<PickleValue>(PickleValue{std::move(value)});
 }
 
 // One pickle being read.
 struct Machine {
   std::string_view bytes;
   const std::string& source;
+  Pickle pickle{};
   size_t at = 0;
   std::vector<PickleRef> stack;
   std::vector<size_t> marks;  // heights of the stack
@@ -91,6 +106,11 @@ struct Machine {
     return text;
   }
 
+  template <class T>
+  PickleRef make(T value) {
+    if (pickle.values.size() >= kMaxValues) malformed("more values than a file of tensors holds");
+    return &pickle.values.emplace_back(PickleValue{std::move(value)});
+  }
   void push(PickleRef value) {
     if (stack.size() >= kMaxDepth) malformed("too many values at once");
     stack.push_back(std::move(value));
@@ -116,7 +136,7 @@ struct Machine {
   template <class T>
   T& as(const PickleRef& value, const char* what) {
     T* found = std::get_if<T>(&value->value);
-    if (!found) malformed(std::string("expected ") + what);
+    if (!found) malformed("expected " + std::string(what));
     return *found;
   }
 };
@@ -129,14 +149,15 @@ std::vector<int64_t> whole_numbers(Machine& m, const PickleRef& value) {
 }
 
 void push_name(Machine& m, const std::string& name) {
-  const bool known = name == kTensor || name == kParameter || name == kOrderedDict ||
-                     is_storage(name) || is_inert(name) || is_module(name);
+  const bool known = name == kTensor || name == kTypedTensor || name == kParameter ||
+                     name == kParameterWithState || name == kOrderedDict || is_storage(name) ||
+                     is_inert(name) || is_module(name);
   if (!known) {
     throw BadInput(m.source + ": the pickle names " + name +
                    ", which is not part of a tensor: refused, nothing of it was run; " +
                    "use a .safetensors file, or one from a source that you trust to convert it");
   }
-  m.push(make(PickleName{name}));
+  m.push(m.make(PickleName{name}));
 }
 
 void push_storage(Machine& m) {
@@ -144,9 +165,9 @@ void push_storage(Machine& m) {
   const auto& parts = m.as<PickleList>(id, "a storage");
   if (parts.size() < 5) m.malformed("expected a storage of five parts");
   const std::string type = m.as<PickleName>(parts[1], "a storage's type").text;
-  m.push(make(PickleStorage{.type = type.substr(type.rfind('.') + 1),
-                            .key = m.as<std::string>(parts[2], "a storage's key"),
-                            .elements = m.as<int64_t>(parts[4], "a storage's size")}));
+  m.push(m.make(PickleStorage{.type = type.substr(type.rfind('.') + 1),
+                              .key = m.as<std::string>(parts[2], "a storage's key"),
+                              .elements = m.as<int64_t>(parts[4], "a storage's size")}));
 }
 
 // Applies a known name to its arguments.
@@ -154,17 +175,20 @@ PickleRef construct(Machine& m, const PickleRef& callee, const PickleRef& argume
   if (std::holds_alternative<PickleOpaque>(callee->value)) return callee;
   const std::string& name = m.as<PickleName>(callee, "a known name").text;
   const auto& parts = m.as<PickleList>(arguments, "a tuple of arguments");
-  if (name == kOrderedDict) return make(PickleDict{});
-  if (is_module(name)) return make(PickleModule{});
-  if (name == kParameter && !parts.empty()) return parts[0];
-  if (name == kTensor) {
-    if (parts.size() < 4) m.malformed("expected a tensor of four parts");
-    return make(PickleTensor{.storage = m.as<PickleStorage>(parts[0], "a storage"),
-                             .offset = m.as<int64_t>(parts[1], "an offset"),
-                             .shape = whole_numbers(m, parts[2]),
-                             .strides = whole_numbers(m, parts[3])});
+  if (name == kOrderedDict) return m.make(PickleDict{});
+  if (is_module(name)) return m.make(PickleModule{});
+  if ((name == kParameter || name == kParameterWithState) && !parts.empty()) return parts[0];
+  if (name == kTensor || name == kTypedTensor) {
+    if (parts.size() < (name == kTensor ? 4 : 7)) m.malformed("expected a tensor of more parts");
+    const std::string type =
+        name == kTensor ? "" : m.as<PickleName>(parts[6], "a type of numbers").text;
+    return m.make(PickleTensor{.storage = m.as<PickleStorage>(parts[0], "a storage"),
+                               .type = type.substr(type.rfind('.') + 1),
+                               .offset = m.as<int64_t>(parts[1], "an offset"),
+                               .shape = whole_numbers(m, parts[2]),
+                               .strides = whole_numbers(m, parts[3])});
   }
-  return make(PickleOpaque{name});
+  return m.make(PickleOpaque{name});
 }
 
 void set_items(Machine& m, const PickleRef& target, const PickleList& items) {
@@ -208,7 +232,7 @@ PickleRef remembered(Machine& m, uint64_t key) {
 void tuple_of(Machine& m, size_t count) {
   PickleList items(count);
   for (size_t i = count; i-- > 0;) items[i] = m.pop();
-  m.push(make(std::move(items)));
+  m.push(m.make(std::move(items)));
 }
 
 using Instruction = std::function<void(Machine&)>;
@@ -216,36 +240,36 @@ using Instruction = std::function<void(Machine&)>;
 // The names and codes are those of Python's pickletools.
 std::map<uint8_t, Instruction> literals() {
   const auto text = [](auto count) {
-    return [count](Machine& m) { m.push(make(std::string(m.take(count(m))))); };
+    return [count](Machine& m) { m.push(m.make(std::string(m.take(count(m))))); };
   };
   const auto size8 = [](Machine& m) { return m.number<uint8_t>(); };
   const auto size32 = [](Machine& m) { return m.number<uint32_t>(); };
   const auto size64 = [](Machine& m) { return m.number<uint64_t>(); };
   return {
-      {'N', [](Machine& m) { m.push(make(std::monostate{})); }},                       // NONE
-      {0x88, [](Machine& m) { m.push(make(true)); }},                                  // NEWTRUE
-      {0x89, [](Machine& m) { m.push(make(false)); }},                                 // NEWFALSE
-      {'K', [](Machine& m) { m.push(make<int64_t>(m.number<uint8_t>())); }},           // BININT1
-      {'M', [](Machine& m) { m.push(make<int64_t>(m.number<uint16_t>())); }},          // BININT2
-      {'J', [](Machine& m) { m.push(make<int64_t>(m.number<int32_t>())); }},           // BININT
-      {0x8a, [](Machine& m) { m.push(make(long_integer(m, m.number<uint8_t>()))); }},  // LONG1
-      {'G', [](Machine& m) { m.push(make(big_endian_double(m))); }},                   // BINFLOAT
-      {'X', text(size32)},                                                             // BINUNICODE
-      {0x8c, text(size8)},                                     // SHORT_BINUNICODE
-      {0x8d, text(size64)},                                    // BINUNICODE8
-      {'U', text(size8)},                                      // SHORT_BINSTRING
-      {'T', text(size32)},                                     // BINSTRING
-      {'C', text(size8)},                                      // SHORT_BINBYTES
-      {'B', text(size32)},                                     // BINBYTES
-      {')', [](Machine& m) { m.push(make(PickleList{})); }},   // EMPTY_TUPLE
-      {']', [](Machine& m) { m.push(make(PickleList{})); }},   // EMPTY_LIST
-      {0x8f, [](Machine& m) { m.push(make(PickleList{})); }},  // EMPTY_SET
-      {'}', [](Machine& m) { m.push(make(PickleDict{})); }},   // EMPTY_DICT
-      {0x85, [](Machine& m) { tuple_of(m, 1); }},              // TUPLE1
-      {0x86, [](Machine& m) { tuple_of(m, 2); }},              // TUPLE2
-      {0x87, [](Machine& m) { tuple_of(m, 3); }},              // TUPLE3
-      {'t', [](Machine& m) { m.push(make(m.pop_mark())); }},   // TUPLE
-      {'l', [](Machine& m) { m.push(make(m.pop_mark())); }},   // LIST
+      {'N', [](Machine& m) { m.push(m.make(std::monostate{})); }},                       // NONE
+      {0x88, [](Machine& m) { m.push(m.make(true)); }},                                  // NEWTRUE
+      {0x89, [](Machine& m) { m.push(m.make(false)); }},                                 // NEWFALSE
+      {'K', [](Machine& m) { m.push(m.make<int64_t>(m.number<uint8_t>())); }},           // BININT1
+      {'M', [](Machine& m) { m.push(m.make<int64_t>(m.number<uint16_t>())); }},          // BININT2
+      {'J', [](Machine& m) { m.push(m.make<int64_t>(m.number<int32_t>())); }},           // BININT
+      {0x8a, [](Machine& m) { m.push(m.make(long_integer(m, m.number<uint8_t>()))); }},  // LONG1
+      {'G', [](Machine& m) { m.push(m.make(big_endian_double(m))); }},                   // BINFLOAT
+      {'X', text(size32)},                                       // BINUNICODE
+      {0x8c, text(size8)},                                       // SHORT_BINUNICODE
+      {0x8d, text(size64)},                                      // BINUNICODE8
+      {'U', text(size8)},                                        // SHORT_BINSTRING
+      {'T', text(size32)},                                       // BINSTRING
+      {'C', text(size8)},                                        // SHORT_BINBYTES
+      {'B', text(size32)},                                       // BINBYTES
+      {')', [](Machine& m) { m.push(m.make(PickleList{})); }},   // EMPTY_TUPLE
+      {']', [](Machine& m) { m.push(m.make(PickleList{})); }},   // EMPTY_LIST
+      {0x8f, [](Machine& m) { m.push(m.make(PickleList{})); }},  // EMPTY_SET
+      {'}', [](Machine& m) { m.push(m.make(PickleDict{})); }},   // EMPTY_DICT
+      {0x85, [](Machine& m) { tuple_of(m, 1); }},                // TUPLE1
+      {0x86, [](Machine& m) { tuple_of(m, 2); }},                // TUPLE2
+      {0x87, [](Machine& m) { tuple_of(m, 3); }},                // TUPLE3
+      {'t', [](Machine& m) { m.push(m.make(m.pop_mark())); }},   // TUPLE
+      {'l', [](Machine& m) { m.push(m.make(m.pop_mark())); }},   // LIST
   };
 }
 
@@ -320,7 +344,7 @@ const std::map<uint8_t, Instruction>& instructions() {
 
 }  // namespace
 
-PickleRef read_pickle(std::string_view bytes, const std::string& source) {
+Pickle read_pickle(std::string_view bytes, const std::string& source) {
   constexpr uint8_t kProto = 0x80, kStop = '.';
   Machine m{.bytes = bytes, .source = source, .stack = {}, .marks = {}, .memo = {}};
   if (m.number<uint8_t>() != kProto) m.malformed("no protocol");
@@ -329,7 +353,10 @@ PickleRef read_pickle(std::string_view bytes, const std::string& source) {
     m.malformed("protocol " + std::to_string(protocol) + " (expected 2 to 5)");
   for (;;) {
     const auto code = m.number<uint8_t>();
-    if (code == kStop) return m.pop();
+    if (code == kStop) {
+      m.pickle.root = m.pop();
+      return std::move(m.pickle);
+    }
     const auto found = instructions().find(code);
     if (found == instructions().end())
       m.malformed("instruction " + std::to_string(code) + ", which files of tensors do not use");

@@ -5,7 +5,7 @@
 // become inert values, and any other name is refused.
 
 #include <cstdint>
-#include <memory>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,7 +15,7 @@
 namespace data {
 
 struct PickleValue;
-using PickleRef = std::shared_ptr<PickleValue>;
+using PickleRef = PickleValue*;  // into a Pickle, which owns it
 
 // A reference to a storage, from torch's persistent ids ("storage", type, key, device, elements).
 struct PickleStorage {
@@ -25,6 +25,7 @@ struct PickleStorage {
 };
 struct PickleTensor {
   PickleStorage storage;
+  std::string type;    // "float32" where the storage is untyped; "": as the storage's
   int64_t offset = 0;  // elements
   std::vector<int64_t> shape, strides;
 };
@@ -37,7 +38,7 @@ struct PickleOpaque {  // an inert value
 using PickleList = std::vector<PickleRef>;  // lists and tuples
 using PickleDict = std::vector<std::pair<PickleRef, PickleRef>>;
 
-struct PickleModule {     // of a TorchScript archive, as torch.jit.save writes
+struct PickleModule {     // of a TorchScript archive, as torch.jit.save writes; a ParameterDict
   PickleDict attributes;  // by name; its code is never looked at
 };
 
@@ -57,8 +58,15 @@ struct PickleValue {
       value;
 };
 
-// `source` is named in messages. Throws BadInput when the pickle is cut off or malformed, uses an
-// instruction that tensor files do not, or names what is not known (the name is in the message).
-PickleRef read_pickle(std::string_view bytes, const std::string& source);
+// All values of a pickle; they may hold each other, and themselves.
+struct Pickle {
+  std::deque<PickleValue> values{};
+  PickleRef root = nullptr;
+};
+
+// `source` is named in messages. Throws BadInput when the pickle is cut off or malformed, holds
+// more than two million values, uses an instruction that tensor files do not, or names what is not
+// known (the name is in the message).
+Pickle read_pickle(std::string_view bytes, const std::string& source);
 
 }  // namespace data

@@ -76,6 +76,11 @@ at::Tensor take(const Weights& weights,
                    "; is this a checkpoint of the kind that was asked for?");
   }
   const at::Tensor& tensor = found->second;
+  if (!tensor.is_floating_point()) {
+    throw BadInput(weights.source + ": tensor " + name +
+                   ": expected a floating-point type, found " +
+                   std::string(toString(tensor.scalar_type())));
+  }
   const bool fits = static_cast<size_t>(tensor.dim()) == expected.size() &&
                     std::equal(expected.begin(), expected.end(), tensor.sizes().begin(),
                                [](int64_t want, int64_t got) { return want < 0 || want == got; });
@@ -83,11 +88,6 @@ at::Tensor take(const Weights& weights,
     throw BadInput(weights.source + ": tensor " + name + ": expected shape " +
                    shape_text(expected) + ", found " + shape_text(tensor.sizes()) +
                    "; the config and the weights do not belong together");
-  }
-  if (!tensor.is_floating_point()) {
-    throw BadInput(weights.source + ": tensor " + name +
-                   ": expected a floating-point type, found " +
-                   std::string(toString(tensor.scalar_type())));
   }
   if (!all_finite(tensor)) {
     throw BadInput(weights.source + ": tensor " + name +

@@ -2,8 +2,10 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
+#include <vector>
 
 #include "data/base/error.hpp"
 #include "data/base/mapped_file.hpp"
@@ -129,41 +131,94 @@ std::string archive_prefix(const Archive& archive) {
                  "this zip was not written by torch.save");
 }
 
-at::ScalarType storage_type(const Archive& archive, const std::string& name) {
+// Of a storage ("FloatStorage") or a tensor ("float32"); the bytes where there is no such type
+// here.
+at::ScalarType number_type(const std::string& name) {
   static const std::map<std::string, at::ScalarType> types{
-      {"DoubleStorage", at::kDouble},     {"FloatStorage", at::kFloat}, {"HalfStorage", at::kHalf},
-      {"BFloat16Storage", at::kBFloat16}, {"LongStorage", at::kLong},   {"IntStorage", at::kInt},
-      {"ShortStorage", at::kShort},       {"CharStorage", at::kChar},   {"ByteStorage", at::kByte},
-      {"BoolStorage", at::kBool}};
+      {"DoubleStorage", at::kDouble},
+      {"FloatStorage", at::kFloat},
+      {"HalfStorage", at::kHalf},
+      {"BFloat16Storage", at::kBFloat16},
+      {"LongStorage", at::kLong},
+      {"IntStorage", at::kInt},
+      {"ShortStorage", at::kShort},
+      {"CharStorage", at::kChar},
+      {"ByteStorage", at::kByte},
+      {"BoolStorage", at::kBool},
+      {"ComplexFloatStorage", at::kComplexFloat},
+      {"ComplexDoubleStorage", at::kComplexDouble},
+      {"float64", at::kDouble},
+      {"double", at::kDouble},
+      {"float32", at::kFloat},
+      {"float", at::kFloat},
+      {"float16", at::kHalf},
+      {"half", at::kHalf},
+      {"bfloat16", at::kBFloat16},
+      {"int64", at::kLong},
+      {"int32", at::kInt},
+      {"int16", at::kShort},
+      {"int8", at::kChar},
+      {"uint8", at::kByte},
+      {"uint16", at::kUInt16},
+      {"uint32", at::kUInt32},
+      {"uint64", at::kUInt64},
+      {"bool", at::kBool},
+      {"complex64", at::kComplexFloat},
+      {"complex128", at::kComplexDouble},
+      {"float8_e4m3fn", at::kFloat8_e4m3fn},
+      {"float8_e5m2", at::kFloat8_e5m2}};
   const auto found = types.find(name);
-  if (found == types.end()) archive.damaged("unknown storage type " + name);
-  return found->second;
+  return found == types.end() ? at::kByte : found->second;
 }
 
-at::Tensor make_tensor(const Archive& archive,
-                       const std::string& prefix,
-                       const std::string& name,
-                       const PickleTensor& tensor) {
-  const at::ScalarType type = storage_type(archive, tensor.storage.type);
-  const auto member = archive.members.find(prefix + "data/" + tensor.storage.key);
-  if (member == archive.members.end())
-    archive.damaged("tensor " + name + ": its bytes are missing");
-  bool sound = tensor.shape.size() == tensor.strides.size() && tensor.offset >= 0;
-  bool empty = false;
-  __int128 last = tensor.offset;  // element
-  for (size_t i = 0; sound && i < tensor.shape.size(); ++i) {
-    sound = tensor.shape[i] >= 0 && tensor.strides[i] >= 0;
-    empty = empty || tensor.shape[i] == 0;
+// One past the last element that the tensor reaches in its storage; 0: none.
+__int128 reach(const PickleTensor& tensor) {
+  __int128 last = tensor.offset;
+  for (size_t i = 0; i < tensor.shape.size(); ++i) {
+    if (tensor.shape[i] == 0) return 0;
     last += static_cast<__int128>(tensor.shape[i] - 1) * tensor.strides[i];
   }
-  const size_t width = at::elementSize(type);
-  if (sound && empty) return at::empty(tensor.shape, type);
-  if (!sound ||
-      (last + 1) * static_cast<__int128>(width) > static_cast<__int128>(member->second.size))
+  return last + 1;
+}
+
+// The tensors of an archive as they are collected.
+struct Collection {
+  const Archive& archive;
+  const std::string& prefix;
+  Weights weights{};
+  std::vector<const PickleValue*> path{};  // the dictionaries around the present value
+  int64_t visited = 0;
+  __int128 bytes = 0;  // of all tensors
+};
+
+void add_tensor(Collection& all, const std::string& name, const PickleTensor& tensor) {
+  const Archive& archive = all.archive;
+  const auto member = archive.members.find(all.prefix + "data/" + tensor.storage.key);
+  if (member == archive.members.end())
+    archive.damaged("tensor " + name + ": its bytes are missing");
+  const bool sound =
+      tensor.shape.size() == tensor.strides.size() && tensor.offset >= 0 &&
+      possible_shape(tensor.shape) &&
+      std::all_of(tensor.strides.begin(), tensor.strides.end(), [](int64_t s) { return s >= 0; });
+  if (!sound) archive.damaged("tensor " + name + ": impossible shape");
+  const at::ScalarType type = number_type(tensor.type.empty() ? tensor.storage.type : tensor.type);
+  const auto width = static_cast<__int128>(at::elementSize(type));
+  const __int128 end = reach(tensor) * width;
+  if (end > static_cast<__int128>(member->second.size))
     archive.damaged("tensor " + name + " leaves its storage");
-  return mapped_tensor(archive.file,
-                       member->second.offset + static_cast<size_t>(tensor.offset) * width,
-                       tensor.shape, tensor.strides, type);
+  __int128 values = 1;
+  for (const int64_t size : tensor.shape) values *= size;
+  all.bytes += values * width;
+  // Strides of 0 repeat values: a small file could ask for any memory.
+  if (all.bytes > 16 * static_cast<__int128>(archive.file->size) + (1 << 26))
+    archive.damaged("tensor " + name + ": impossible shape, of more values than the file holds");
+  if (end == 0) {
+    all.weights.tensors[name] = at::empty(tensor.shape, type);
+    return;
+  }
+  all.weights.tensors[name] = mapped_tensor(
+      archive.file, member->second.offset + static_cast<size_t>(tensor.offset * width),
+      tensor.shape, tensor.strides, type);
 }
 
 const PickleRef* find(const PickleDict& dict, std::string_view key) {
@@ -180,23 +235,32 @@ std::string key_text(const PickleRef& key) {
   return "";
 }
 
-void collect(const Archive& archive,
-             const std::string& prefix,
-             const std::string& name,
-             const PickleRef& value,
-             int depth,
-             Weights& weights) {
-  constexpr int kDeepest = 16;
+// torch's own dictionaries within a module, which Python's state_dict() leaves out of names.
+bool is_inner(const std::string& key) {
+  return key == "_parameters" || key == "_buffers" || key == "_modules";
+}
+
+void collect(Collection& all, const std::string& name, const PickleRef& value) {
+  constexpr size_t kDeepest = 16, kLongestKey = 1000;
+  constexpr int64_t kMostVisits = 1'000'000;
+  if (++all.visited > kMostVisits)
+    all.archive.damaged("its dictionaries hold each other a million times");
   const auto* module = std::get_if<PickleModule>(&value->value);
   const auto* dict = module ? &module->attributes : std::get_if<PickleDict>(&value->value);
   if (const auto* tensor = std::get_if<PickleTensor>(&value->value)) {
-    weights.tensors[name] = make_tensor(archive, prefix, name, *tensor);
-  } else if (dict && depth < kDeepest) {
-    for (const auto& [key, item] : *dict) {
-      const std::string inner = key_text(key);
-      collect(archive, prefix, name.empty() ? inner : name + "." + inner, item, depth + 1, weights);
-    }
+    add_tensor(all, name, *tensor);
+    return;
   }
+  const bool again = std::find(all.path.begin(), all.path.end(), value) != all.path.end();
+  if (!dict || again || all.path.size() >= kDeepest) return;
+  all.path.push_back(value);
+  for (const auto& [key, item] : *dict) {
+    const std::string inner = key_text(key);
+    if (inner.size() > kLongestKey) continue;
+    const bool joined = name.empty() || (module && is_inner(inner));
+    collect(all, joined ? (name.empty() ? inner : name) : name + "." + inner, item);
+  }
+  all.path.pop_back();
 }
 
 }  // namespace
@@ -205,19 +269,21 @@ Weights read_torch_file(const fs::path& path) {
   const Archive archive = open_archive(path);
   const std::string prefix = archive_prefix(archive);
   const Member& pickle = archive.members.at(prefix + "data.pkl");
-  PickleRef root = read_pickle({archive.file->bytes + pickle.offset, pickle.size}, archive.source);
+  const Pickle values =
+      read_pickle({archive.file->bytes + pickle.offset, pickle.size}, archive.source);
+  PickleRef root = values.root;
   if (const auto* dict = std::get_if<PickleDict>(&root->value)) {
     const PickleRef* inner = find(*dict, "state_dict");
     if (inner && std::holds_alternative<PickleDict>((*inner)->value)) root = *inner;
   }
-  Weights weights;
-  weights.source = archive.source;
-  collect(archive, prefix, "", root, 0, weights);
-  if (weights.tensors.empty()) {
+  Collection all{archive, prefix};
+  collect(all, "", root);
+  all.weights.source = archive.source;
+  if (all.weights.tensors.empty()) {
     throw BadInput(archive.source + ": expected tensors by name, found none; " +
                    "a checkpoint holds a dictionary of them (a state_dict)");
   }
-  return weights;
+  return std::move(all.weights);
 }
 
 }  // namespace data

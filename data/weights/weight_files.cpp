@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -55,11 +56,18 @@ struct Place {
 // The first place that exists; an empty path when none does.
 Place find_place(const fs::path& folder, const std::string& stem) {
   const std::string torch_stem = stem == "model" ? "pytorch_model" : stem;
-  const Place places[] = {
-      {stem + ".safetensors"},      {stem + ".safetensors.index.json", true},
-      {stem + ".fp16.safetensors"}, {stem + ".safetensors.index.fp16.json", true},
-      {torch_stem + ".bin"},        {torch_stem + ".fp16.bin"},
+  std::vector<Place> places;
+  // diffusers' names: a variant stands before the ending, in an index before ".json".
+  const auto add = [&](const std::string& name, const std::string& ending,
+                       const std::string& variant) {
+    places.push_back({name + variant + ending, false});
+    places.push_back({name + ending + ".index" + variant + ".json", true});
   };
+  for (const char* variant : {"", ".fp16", ".bf16"}) add(stem, ".safetensors", variant);
+  for (const char* variant : {"", ".fp16", ".bf16"}) add(torch_stem, ".bin", variant);
+  // The weights without their moving average: the worse ones, where there are others.
+  add(stem, ".safetensors", ".non_ema");
+  add(torch_stem, ".bin", ".non_ema");
   for (const auto& place : places) {
     if (fs::exists(folder / place.file)) return {folder / place.file, place.is_index};
   }
@@ -72,6 +80,14 @@ void check_index(const fs::path& index, const Weights& weights) {
       throw BadInput(index.string() + ": names tensor " + tensor + " in " + file +
                      ", where it is not; the shards do not belong together");
   }
+}
+
+std::string first_bytes(const fs::path& path) {
+  std::string start(32, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(start.data(), static_cast<std::streamsize>(start.size()));
+  start.resize(static_cast<size_t>(file.gcount()));
+  return start;
 }
 
 // By the ending of the name, or the first bytes: what a file is that holds no weights, or weights
@@ -99,23 +115,39 @@ std::string what_instead(const fs::path& path) {
     if (path.extension() == ending)
       return std::string(text) + ", which is not read; take the .safetensors";
   }
-  std::string start(32, '\0');
-  std::ifstream(path, std::ios::binary)
-      .read(start.data(), static_cast<std::streamsize>(start.size()));
+  const std::string start = first_bytes(path);
   for (const auto& [mark, text] : kStarts) {
     const std::string_view begin(mark);
-    const bool same = std::equal(begin.begin(), begin.end(), start.begin(), [](char a, char b) {
-      return std::tolower(static_cast<unsigned char>(a)) ==
-             std::tolower(static_cast<unsigned char>(b));
-    });
+    const bool same = begin.size() <= start.size() &&
+                      std::equal(begin.begin(), begin.end(), start.begin(), [](char a, char b) {
+                        return std::tolower(static_cast<unsigned char>(a)) ==
+                               std::tolower(static_cast<unsigned char>(b));
+                      });
     if (same) return text;
   }
   return "";
 }
 
+// A safetensors file: a length that fits the file, then a JSON object.
+bool starts_as_safetensors(std::string_view start, uintmax_t size) {
+  uint64_t header = 0;
+  if (start.size() < 9) return false;
+  std::memcpy(&header, start.data(), 8);
+  return start[8] == '{' && header <= size - 8;
+}
+
+// By the file's first bytes, whatever its name; by the name where they tell nothing.
+bool is_safetensors(const fs::path& path) {
+  std::error_code error;
+  const std::string start = first_bytes(path);
+  if (starts_as_safetensors(start, fs::file_size(path, error))) return true;
+  const bool torch = start.starts_with("PK\x03\x04") || start.starts_with("\x80\x02");
+  return path.extension() == ".safetensors" && !torch;
+}
+
 Place existing_place(const fs::path& folder, const std::string& stem) {
-  const std::string expected =
-      folder.string() + ": expected " + stem + ".safetensors (or its fp16 variant, or shards)";
+  const std::string expected = folder.string() + ": expected " + stem +
+                               ".safetensors (or .bin, a variant such as fp16, or shards)";
   if (!fs::is_directory(folder))
     throw BadInput(expected + ", but there is no such folder; check the path");
   const Place place = find_place(folder, stem);
@@ -136,7 +168,10 @@ Weights read_weights_file(const fs::path& path) {
   if (!other.empty())
     throw BadInput(path.string() + ": expected safetensors or a file of torch.save, found " +
                    other);
-  return path.extension() == ".safetensors" ? read_safetensors(path) : read_torch_file(path);
+  if (fs::is_directory(path))
+    throw BadInput(path.string() +
+                   ": expected safetensors or a file of torch.save, found a folder");
+  return is_safetensors(path) ? read_safetensors(path) : read_torch_file(path);
 }
 
 Weights read_weights(const fs::path& folder, const std::string& stem) {

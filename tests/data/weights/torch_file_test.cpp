@@ -72,6 +72,30 @@ TEST(TorchFile, SaysWhatAFileIsInstead) {
   EXPECT_NE(complaint(kGolden).find("found a folder"), std::string::npos);
 }
 
+// What trainers keep tensors in, beside plain dictionaries: a ParameterDict, a Counter, and the way
+// in which torch writes types that have no storage of their own.
+TEST(TorchFile, OfContainersAndNewerTypes) {
+  const auto found = data::read_torch_file(kGolden / "containers.pt");
+  ASSERT_EQ(found.tensors.size(), 3u);
+  EXPECT_EQ(found.tensors.at("string_to_param.*").sizes(), (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(found.tensors.at("string_to_param.*")[1][2].item<double>(), 5.0);
+  EXPECT_EQ(found.tensors.at("unsigned").scalar_type(), at::kUInt16);
+  EXPECT_EQ(found.tensors.at("unsigned").to(at::kInt)[1].item<int>(), 65535);
+  EXPECT_EQ(found.tensors.at("half").scalar_type(), at::kHalf);
+}
+
+// Files that are made to harm: dictionaries that hold themselves, and a tensor of 2^64 values that
+// repeats one.
+TEST(TorchFile, HostileOnesAreRefusedAtOnce) {
+  EXPECT_NE(complaint(kGolden / "hostile_cycle.pt").find("expected tensors by name"),
+            std::string::npos);
+  EXPECT_NE(complaint(kGolden / "hostile_shared.pt").find("hold each other"), std::string::npos);
+  EXPECT_NE(complaint(kGolden / "hostile_shape.pt").find("tensor w: impossible shape"),
+            std::string::npos);
+  EXPECT_NE(complaint(kGolden / "hostile_repeat.pt").find("of more values than the file holds"),
+            std::string::npos);
+}
+
 // A file truncated or changed anywhere is read or refused; the program never crashes.
 TEST(TorchFile, DamageIsRefused) {
   const fs::path path = fs::path(testing::TempDir()) / "laurel_damaged.ckpt";
@@ -97,7 +121,7 @@ TEST(TorchFile, DamageIsRefused) {
 TEST(Pickle, NumbersByHand) {
   const auto number = [](const std::string& body) {
     const auto value = data::read_pickle("\x80\x02" + body + ".", "hand");
-    return std::get<int64_t>(value->value);
+    return std::get<int64_t>(value.root->value);
   };
   EXPECT_EQ(number("K\x07"), 7);
   EXPECT_EQ(number(std::string("M\x02\x01", 3)), 258);
@@ -106,7 +130,17 @@ TEST(Pickle, NumbersByHand) {
   EXPECT_EQ(number(std::string("\x8a\x02\x00\x01", 4)), 256);
   EXPECT_EQ(number(std::string("\x8a\x00", 2)), 0);
   const auto real = data::read_pickle(std::string("\x80\x02G\x3f\xf8\0\0\0\0\0\0.", 12), "hand");
-  EXPECT_EQ(std::get<double>(real->value), 1.5);
+  EXPECT_EQ(std::get<double>(real.root->value), 1.5);
+}
+
+// Lists within lists are freed one after the other, whatever their depth.
+TEST(Pickle, DepthAndNumberAreBounded) {
+  const std::string deep = "\x80\x02" + std::string(900'000, ']') + std::string(899'999, 'a') + ".";
+  const auto read = data::read_pickle(deep, "hand");
+  EXPECT_EQ(std::get<data::PickleList>(read.root->value).size(), 1u);
+  std::string many = "\x80\x02";
+  for (int i = 0; i < 2'100'000; ++i) many += "N0";  // None, popped
+  EXPECT_THROW(data::read_pickle(many + "N.", "hand"), data::BadInput);
 }
 
 TEST(Pickle, MalformedOnesAreRefused) {

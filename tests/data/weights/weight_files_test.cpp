@@ -64,6 +64,32 @@ TEST_F(WeightFiles, ShardsAreJoined) {
   EXPECT_EQ(data::find_weights(folder_, "u").size(), 2u);
 }
 
+TEST_F(WeightFiles, VariantsAndShardsOfTorchAreFound) {
+  fs::create_directories(folder_);
+  const fs::path golden = fs::path(LAUREL_SOURCE_DIR) / "tests/golden/torch_files";
+  write("u.non_ema.safetensors", {{"worse", at::ones({1})}});
+  EXPECT_TRUE(data::has(data::read_weights(folder_, "u"), "worse"));
+  fs::copy_file(golden / "plain.pt", folder_ / "u-00001-of-00002.bin");
+  fs::copy_file(golden / "nested.pt", folder_ / "u-00002-of-00002.bin");
+  write_index(
+      "u.bin.index.json",
+      R"({"model.float": "u-00001-of-00002.bin", "unet.conv.weight": "u-00002-of-00002.bin"})");
+  EXPECT_TRUE(data::has(data::read_weights(folder_, "u"), "unet.conv.weight"));
+  EXPECT_EQ(data::find_weights(folder_, "u").size(), 2u);
+  write("u.bf16.safetensors", {{"brain", at::ones({1}, at::kBFloat16)}});
+  EXPECT_TRUE(data::has(data::read_weights(folder_, "u"), "brain"));
+}
+
+TEST_F(WeightFiles, TheFirstBytesTellWhatAFileIs) {
+  fs::create_directories(folder_);
+  write("a.ckpt", {{"a", at::ones({1})}});
+  EXPECT_TRUE(data::has(data::read_weights_file(folder_ / "a.ckpt"), "a"));
+  fs::copy_file(fs::path(LAUREL_SOURCE_DIR) / "tests/golden/torch_files/plain.pt",
+                folder_ / "b.safetensors");
+  EXPECT_TRUE(data::has(data::read_weights_file(folder_ / "b.safetensors"), "model.float"));
+  EXPECT_THROW(data::read_weights_file(folder_), data::BadInput);
+}
+
 TEST_F(WeightFiles, BrokenSetsAreRefused) {
   EXPECT_NE(complaint("u").find("no such folder"), std::string::npos);
   write("first.safetensors", {{"a", at::ones({2})}});
