@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 using data::BadInput;
 using nlohmann::json;
 
+constexpr std::string_view kBundle = "bundle_emb.";
+
 // What diffusers' lora_adapter_metadata, or PEFT's adapter_config.json, say of one part.
 struct PartSettings {
   std::optional<double> alpha;
@@ -91,6 +93,7 @@ struct Gathered {
 Gathered gather(const data::Weights& file) {
   Gathered all;
   for (const auto& [name, tensor] : file.tensors) {
+    if (name.starts_with(kBundle)) continue;
     const LoraName parsed = parse_lora_name(name, file.source);
     auto& roles = all.parts[parsed.part][parsed.module];
     if (!roles.emplace(parsed.role, tensor).second)
@@ -99,6 +102,30 @@ Gathered gather(const data::Weights& file) {
     all.shown.emplace(parsed.part + "/" + parsed.module, name);
   }
   return all;
+}
+
+// OneTrainer's learnt words beside the LoRA: "bundle_emb.<word>.string_to_param.*".
+std::set<std::string> bundled_words(const data::Weights& file) {
+  std::set<std::string> words;
+  for (const auto& [name, tensor] : file.tensors) {
+    if (!name.starts_with(kBundle)) continue;
+    const std::string rest = name.substr(kBundle.size());
+    words.insert(rest.substr(0, rest.find('.')));
+  }
+  return words;
+}
+
+// The file itself, or of a folder the one that PEFT's or diffusers' saving leaves there.
+fs::path file_of(const fs::path& place) {
+  if (!fs::is_directory(place)) return place;
+  constexpr const char* kNames[] = {"adapter_model.safetensors", "adapter_model.bin",
+                                    "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin"};
+  for (const char* name : kNames) {
+    if (fs::is_regular_file(place / name)) return place / name;
+  }
+  throw BadInput(place.string() +
+                 ": expected a LoRA, found a folder without adapter_model.safetensors (PEFT's) or "
+                 "pytorch_lora_weights.safetensors (diffusers'); name the file");
 }
 
 std::string shown_list(const std::set<std::string>& words) {
@@ -110,11 +137,12 @@ std::string shown_list(const std::set<std::string>& words) {
 }  // namespace
 
 LoraWeights read_lora(const fs::path& path) {
-  const data::Weights file = data::read_weights_file(path);
+  const data::Weights file = data::read_weights_file(file_of(path));
   if (file.tensors.empty()) throw BadInput(file.source + ": expected a LoRA, found no tensor");
   LoraWeights lora;
   lora.source = file.source;
   lora.metadata = file.metadata;
+  lora.bundled_words = shown_list(bundled_words(file));
   const auto settings = settings_of(file);
   for (const auto& [part, modules] : gather(file).parts) {
     const auto known = settings.find(part);
@@ -172,7 +200,10 @@ std::string lora_summary(const LoraWeights& lora) {
          " layers of " + shown_list(parts) +
          (lora.without_alpha > 0
               ? "; " + std::to_string(lora.without_alpha) + " without an alpha: their rank is used"
-              : "");
+              : "") +
+         (lora.bundled_words.empty() ? ""
+                                     : "; it also holds the learnt words " + lora.bundled_words +
+                                           ": give them with --embedding NAME=" + lora.source);
 }
 
 }  // namespace diffusion

@@ -17,9 +17,11 @@ struct LoraWeights {
   std::map<std::string, std::map<std::string, LoraChange>> parts;
   std::map<std::string, std::string> metadata;
   int64_t without_alpha = 0;  // modules that use their rank as alpha
+  std::string bundled_words;  // learnt words in the same file, which are not read here; "sks, xyz"
 };
 
-// Reads kohya's, PEFT's and diffusers' names, LoHa and LoKr; safetensors or torch's files. Throws
+// Reads kohya's, PEFT's, diffusers', OneTrainer's and LyCORIS' names, LoHa and LoKr; safetensors or
+// torch's files, or the folder that PEFT or diffusers saved one into. Throws
 // BadInput naming the file and the tensor: no adapter, half of a pair missing, values that are not
 // finite, kinds that are not read.
 LoraWeights read_lora(const std::filesystem::path& path);

@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <map>
+
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "data/weights/weight_files.hpp"
@@ -25,6 +28,29 @@ std::string only_tensor(const data::Weights& file) {
     if (name.starts_with("string_to_param.")) return name;
   }
   return file.tensors.size() == 1 ? file.tensors.begin()->first : "";
+}
+
+// OneTrainer's LoRA files hold words too, as "bundle_emb.<word>.<tensor>": the tensors of the one
+// that is asked for, or of the only one; any other file as it is.
+data::Weights unbundled(const data::Weights& file, const std::string& name) {
+  constexpr std::string_view kBundle = "bundle_emb.";
+  std::map<std::string, data::Weights> words;
+  for (const auto& [tensor_name, tensor] : file.tensors) {
+    if (!tensor_name.starts_with(kBundle)) continue;
+    const std::string rest = tensor_name.substr(kBundle.size());
+    const size_t dot = std::min(rest.find('.'), rest.size() - 1);
+    words[rest.substr(0, dot)].tensors[rest.substr(dot + 1)] = tensor;
+  }
+  if (words.empty()) return file;
+  const auto asked = words.size() == 1 ? words.begin() : words.find(name);
+  if (asked == words.end()) {
+    std::string list;
+    for (const auto& [word, tensors] : words) list += (list.empty() ? "" : ", ") + word;
+    throw BadInput(file.source + ": holds the learnt words " + list +
+                   "; name one of them, --embedding NAME=FILE");
+  }
+  asked->second.source = file.source;
+  return asked->second;
 }
 
 // Puts the word into one tokenizer and its vectors into that one's encoder.
@@ -58,7 +84,7 @@ void add_word(const Embedding& embedding,
 }  // namespace
 
 Embedding read_embedding(const std::filesystem::path& path, const std::string& name) {
-  const data::Weights file = data::read_weights_file(path);
+  const data::Weights file = unbundled(data::read_weights_file(path), name);
   Embedding embedding{.name = name, .vectors = {}, .vectors_2 = {}, .source = path.string()};
   if (name.empty()) embedding.name = path.stem().string();
   if (data::has(file, "clip_l") && data::has(file, "clip_g")) {

@@ -90,6 +90,18 @@ std::string names_near(const std::string& name, std::vector<std::string> names) 
   return list + (names.size() > kShown ? ", ..." : "");
 }
 
+// Which LoRAs of one name there are, and how to name one of them.
+std::string several_text(const std::set<fs::path>& fitting,
+                         const std::string& folder,
+                         const std::string& name) {
+  std::string list;
+  for (const auto& path : fitting)
+    list += (list.empty() ? "" : ", ") + fs::relative(path, folder).string();
+  return "several LoRAs of " + folder + " are called '" + name + "': " + list +
+         "; name one by its path within the folder, such as " +
+         fs::relative(*fitting.begin(), folder).string();
+}
+
 }  // namespace
 
 fs::path find_lora(const std::string& folder, const std::string& name, const std::string& where) {
@@ -99,14 +111,18 @@ fs::path find_lora(const std::string& folder, const std::string& name, const std
   if (!fs::is_directory(folder, error))
     throw BadInput("--lora_dir: " + folder + ": expected a folder, found none");
   std::map<std::string, fs::path> files;  // in order of their names
+  std::set<fs::path> fitting;
   for (const auto& entry : fs::recursive_directory_iterator(
            folder, fs::directory_options::follow_directory_symlink, error)) {
     const fs::path& path = entry.path();
     if (!kEndings.contains(path.extension().string())) continue;
-    const fs::path within = fs::relative(path, folder).replace_extension();
-    if (path.stem() == name || within == name || path.filename() == name) return path;
+    const fs::path whole = fs::relative(path, folder), within = fs::path(whole).replace_extension();
+    if (whole == name || (within == name && within.has_parent_path())) return path;
+    if (path.stem() == name || path.filename() == name) fitting.insert(path);
     files.emplace(path.stem().string(), path);
   }
+  if (fitting.size() == 1) return *fitting.begin();
+  if (fitting.size() > 1) throw BadInput(where + ": " + several_text(fitting, folder, name));
   std::vector<std::string> names;
   for (const auto& [known, path] : files) names.push_back(known);
   throw BadInput(where + ": expected a LoRA '" + name + "' in " + folder + ", found " +

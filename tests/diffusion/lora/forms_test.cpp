@@ -53,6 +53,10 @@ TEST(LoraNames, OfEveryForm) {
               "encoder.layers.3.mlp.fc1", "up");
   expect_name("text_encoder.text_model.encoder.layers.0.self_attn.to_out_lora.up.weight",
               "text_encoder", "encoder.layers.0.self_attn.out_proj", "up");
+  expect_name("lycoris_down_blocks_0_attentions_1_transformer_blocks_0_attn1_to_q.lokr_w1", "unet",
+              q, "lokr_w1");
+  expect_name("lycoris_text_model_encoder_layers_3_mlp_fc1.hada_w1_a", "text_encoder",
+              "encoder.layers.3.mlp.fc1", "hada_w1_a");
   expect_name("text_encoder_2.encoder.layers.0.mlp.fc2.lora_linear_layer.down.weight",
               "text_encoder_2", "encoder.layers.0.mlp.fc2", "down");
 }

@@ -14,6 +14,7 @@
 #include "diffusion/networks/unet/forward.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/golden.hpp"
+#include "tests/support/refusal.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
 namespace {
@@ -61,6 +62,26 @@ TEST(LoraGolden, SeveralAtOnceAddUp) {
                 {use_of("kohya.safetensors", 0.7, 0.7), use_of("peft.safetensors", -0.4, -0.4)});
   expect_golden("base", {use_of("kohya.safetensors", 0, 0)});
   expect_golden("base", {});
+}
+
+// OneTrainer stores learnt words beside the LoRA; PEFT and diffusers save into a folder.
+TEST(ReadLora, OfAFileWithWordsAndOfAFolder) {
+  const LoraWeights plain = diffusion::read_lora(kGolden / "lora/kohya.safetensors");
+  data::Weights file = data::read_safetensors(kGolden / "lora/kohya.safetensors");
+  file.tensors["bundle_emb.sks.string_to_param.*"] = at::rand({2, 8});
+  const fs::path folder = fs::path(testing::TempDir()) / "laurel_lora_folder";
+  fs::remove_all(folder);
+  EXPECT_NE(refusal([&] {
+              fs::create_directories(folder);
+              diffusion::read_lora(folder);
+            }).find("a folder without adapter_model.safetensors"),
+            std::string::npos);
+  data::write_safetensors(folder / "adapter_model.safetensors", file);
+  const LoraWeights bundled = diffusion::read_lora(folder);
+  EXPECT_EQ(diffusion::count_changes(bundled), diffusion::count_changes(plain));
+  EXPECT_EQ(bundled.bundled_words, "sks");
+  EXPECT_NE(diffusion::lora_summary(bundled).find("learnt words sks"), std::string::npos);
+  EXPECT_EQ(diffusion::lora_summary(plain).find("learnt words"), std::string::npos);
 }
 
 }  // namespace

@@ -45,6 +45,20 @@ TEST(Embedding, ReadsTheFieldsFiles) {
   EXPECT_TRUE(at::equal(xl.vectors, two) && at::equal(xl.vectors_2, wide));
 }
 
+// OneTrainer stores them inside a LoRA's file.
+TEST(Embedding, ReadsTheWordsOfALorasFile) {
+  const at::Tensor one = at::rand({2, 8}), other = at::rand({1, 8});
+  const fs::path single =
+      written("bundle.safetensors", {{"bundle_emb.sks.string_to_param.*", one},
+                                     {"lora_unet_mid_block_x.lora_down.weight", at::rand({2, 2})}});
+  EXPECT_TRUE(at::equal(diffusion::read_embedding(single, "word").vectors, one));
+  const fs::path several = written("bundles.safetensors", {{"bundle_emb.a.emb_params", one},
+                                                           {"bundle_emb.b.emb_params", other}});
+  EXPECT_TRUE(at::equal(diffusion::read_embedding(several, "b").vectors, other));
+  EXPECT_NE(refusal([&] { diffusion::read_embedding(several, "c"); }).find("words a, b"),
+            std::string::npos);
+}
+
 TEST(Embedding, RefusesOtherFiles) {
   const at::Tensor x = at::rand({2, 8});
   EXPECT_NE(refusal([&] {

@@ -86,6 +86,27 @@ TEST(LoraTags, MistakesAreNamed) {
   expect("<lora:kohya:1>", "/nonexistent", "expected a folder");
 }
 
+// Folders list their files in no order: which one a name means must not hang on it.
+TEST(LoraTags, TwoOfOneNameAreAskedAbout) {
+  const fs::path folder = fs::path(testing::TempDir()) / "laurel_twins";
+  fs::remove_all(folder);
+  for (const char* place : {"a", "b"}) {
+    fs::create_directories(folder / place);
+    fs::copy_file(kLoras + "/kohya.safetensors", folder / place / "twin.safetensors");
+  }
+  const auto file_of = [&](const std::string& name) {
+    return tools::take_lora_tags("<lora:" + name + ">", folder.string(), "p").loras.at(0).file;
+  };
+  const std::string said = refusal([&] { file_of("twin"); });
+  EXPECT_NE(said.find("called 'twin': a/twin.safetensors, b/twin.safetensors"), std::string::npos)
+      << said;
+  EXPECT_EQ(file_of("a/twin"), folder / "a/twin.safetensors");
+  EXPECT_EQ(file_of("b/twin.safetensors"), folder / "b/twin.safetensors");
+  fs::copy_file(kLoras + "/kohya.safetensors", folder / "twin.safetensors");
+  EXPECT_EQ(file_of("twin.safetensors"), folder / "twin.safetensors");
+  EXPECT_NE(refusal([&] { file_of("twin"); }).find("several LoRAs"), std::string::npos);
+}
+
 TEST(LoraChoices, FilesNamesAndWeights) {
   const std::string file = kLoras + "/kohya.safetensors";
   EXPECT_EQ(tools::parse_lora_choice(file, 0.5, "").unet_weight, 0.5);
