@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -58,6 +59,35 @@ void make_parent(const fs::path& path) {
   if (error) cannot_write(path.parent_path(), error.value());
 }
 
+// Of this process and this moment, so that two that write one file do not meet.
+fs::path temporary_name(const fs::path& path) {
+  static std::atomic<uint64_t> count{0};
+  return path.string() + "." + std::to_string(::getpid()) + "-" + std::to_string(count++) + ".tmp";
+}
+
+// A whole new file beside `path`, on the disk. Returns its name.
+fs::path write_temporary(const fs::path& path, const std::function<void(const Append&)>& fill) {
+  make_parent(path);
+  const fs::path temporary = temporary_name(path);
+  try {
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    if (file.get() < 0) cannot_write(path, errno);
+    fill([&](const void* bytes, size_t count) { write_all(file.get(), bytes, count, path); });
+    if (::fsync(file.get()) != 0) cannot_write(path, errno);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  return temporary;
+}
+
+// A rename is on the disk when its folder is. Not every file system flushes folders.
+void flush_folder(const fs::path& path) {
+  const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  const Descriptor folder(parent, O_RDONLY | O_DIRECTORY);
+  if (folder.get() >= 0) ::fsync(folder.get());
+}
+
 }  // namespace
 
 std::string read_file(const fs::path& path) {
@@ -73,22 +103,13 @@ std::string read_file(const fs::path& path) {
 }
 
 void write_file_in_pieces(const fs::path& path, const std::function<void(const Append&)>& fill) {
-  make_parent(path);
-  const fs::path temporary = path.string() + ".tmp";
-  try {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    if (file.get() < 0) cannot_write(path, errno);
-    fill([&](const void* bytes, size_t count) { write_all(file.get(), bytes, count, path); });
-    if (::fsync(file.get()) != 0) cannot_write(path, errno);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
+  const fs::path temporary = write_temporary(path, fill);
   if (::rename(temporary.c_str(), path.c_str()) != 0) {
     const int error = errno;
     ::unlink(temporary.c_str());
     cannot_write(path, error);
   }
+  flush_folder(path);
 }
 
 int64_t for_each_line(

@@ -17,9 +17,9 @@ int64_t for_each_line(
     const std::filesystem::path& path,
     const std::function<void(const std::string& line, const std::string& where)>& take);
 
-// Writes to `path`.tmp, flushes it to disk and renames it, so that a reader sees either the old or
-// the complete new file. Creates missing folders. Throws BadInput when the disk is full or the
-// folder is read-only; the old file is then unchanged.
+// Writes to a name of its own (.tmp) beside `path`, flushes it to disk and renames it, so that a
+// reader sees either the old or the complete new file, also after a crash. Creates missing folders.
+// Throws BadInput when the disk is full or the folder is read-only; the old file is then unchanged.
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 
 // The same in pieces, for files too large to hold in memory twice: `fill` gets a function that

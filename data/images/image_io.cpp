@@ -10,6 +10,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/new_file.hpp"
 #include "data/base/shape.hpp"
 #include "data/images/completeness.hpp"
 #include "data/images/exif_orientation.hpp"
@@ -174,6 +175,10 @@ std::string encode_png(const at::Tensor& image) {
 
 void write_png(const fs::path& path, const at::Tensor& image, const PngText& text) {
   write_file(path, with_png_text(encode_png(image), text, path.string()));
+}
+
+bool write_new_png(const fs::path& path, const at::Tensor& image, const PngText& text) {
+  return write_new_file(path, with_png_text(encode_png(image), text, path.string()));
 }
 
 std::string encode_jpeg(const at::Tensor& image, int quality) {

@@ -34,6 +34,10 @@ ImageSize image_size(std::string_view bytes, const std::string& source);
 void write_png(const std::filesystem::path& path,
                const at::Tensor& image,
                const PngText& text = {});
+// The same under a name that must be free; false when it is not.
+bool write_new_png(const std::filesystem::path& path,
+                   const at::Tensor& image,
+                   const PngText& text = {});
 std::string encode_png(const at::Tensor& image);
 
 // A baseline JPEG at quality 1..100 (above 90 without chroma subsampling). image: [3, H, W] fp32,

@@ -64,6 +64,7 @@ void check_output(const LoopOptions& options) {
 Loop new_loop(const LoopOptions& options) {
   check_output(options);
   Loop loop;
+  if (!options.output_dir.empty()) loop.lock = data::FolderLock(options.output_dir);
   loop.options = options;
   loop.state.generator = at::detail::createCPUGenerator(static_cast<uint64_t>(options.seed));
   return loop;

@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 
+#include "data/base/folder_lock.hpp"
 #include "data/train/metrics.hpp"
 #include "data/train/train_state.hpp"
 
@@ -37,6 +38,7 @@ struct LoopOptions {
 // The state of a running loop.
 struct Loop {
   using Clock = std::chrono::steady_clock;
+  data::FolderLock lock{};  // of output_dir
   LoopOptions options;
   TrainState state;
   std::map<std::string, std::string> settings;  // identify the run: must match on resuming
@@ -50,7 +52,8 @@ struct Loop {
 // Throws BadInput when output_dir holds a training state and the options do not resume it.
 void check_output(const LoopOptions& options);
 
-// A run without parameters: only its seeded generator. Throws as check_output.
+// A run without parameters: only its seeded generator, and the lock of output_dir. Throws as
+// check_output and data::FolderLock.
 Loop new_loop(const LoopOptions& options);
 
 // Loads the state file into `loop`, whose parameters must exist. `settings` and the LoopOptions,

@@ -91,24 +91,32 @@ void remove_half_written(const fs::path& folder) {
   std::vector<fs::path> stale;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    const bool ours =
-        name.starts_with(kCheckpoint) || name == "run.json.tmp" || name == "config.toml.tmp";
+    const bool ours = name.starts_with(kCheckpoint) || name.starts_with("run.json.") ||
+                      name.starts_with("config.toml.");
     if (ours && name.ends_with(".tmp")) stale.push_back(entry.path());
   }
   for (const auto& path : stale) fs::remove_all(path);
 }
 
+bool holds_other_files(const fs::path& folder) {
+  const fs::directory_iterator files(folder);
+  return std::any_of(begin(files), end(files), [](const fs::directory_entry& entry) {
+    return !data::FolderLock::is_lock(entry.path());
+  });
+}
+
 }  // namespace
 
-void open_run(const fs::path& folder,
-              const RunRecord& record,
-              const std::string& config_text,
-              bool resume) {
+data::FolderLock open_run(const fs::path& folder,
+                          const RunRecord& record,
+                          const std::string& config_text,
+                          bool resume) {
+  data::FolderLock lock(folder);
   const fs::path run = folder / "run.json";
   remove_half_written(folder);
   const bool known = fs::exists(run);
   if (known) check_kind(folder, run_kind(run), record.kind, resume);
-  if (!known && fs::exists(folder) && !fs::is_empty(folder)) {
+  if (!known && holds_other_files(folder)) {
     throw BadInput("output_dir " + folder.string() +
                    ": expected a new or empty folder, found other files in it; choose another");
   }
@@ -120,6 +128,7 @@ void open_run(const fs::path& folder,
     data::write_file(run, data::to_text(line, 1) + "\n");
   }
   data::write_file(folder / "config.toml", config_text);
+  return lock;
 }
 
 std::vector<fs::path> checkpoints(const fs::path& folder) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "data/base/folder_lock.hpp"
 #include "finetune/run/evaluate.hpp"
 
 namespace finetune {
@@ -22,11 +23,11 @@ struct RunRecord {     // run.json
 
 // Prepares a folder: makes it, refuses one that holds another run (BadInput; `resume` allows a run
 // of the same kind), and writes config.toml and run.json for a new run. Half-written checkpoints
-// are removed.
-void open_run(const std::filesystem::path& folder,
-              const RunRecord& record,
-              const std::string& config_text,
-              bool resume);
+// are removed. The folder is the process's own while the lock lives; BadInput when it is another's.
+data::FolderLock open_run(const std::filesystem::path& folder,
+                          const RunRecord& record,
+                          const std::string& config_text,
+                          bool resume);
 
 // checkpoint-<step> folders, oldest first.
 std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& folder);

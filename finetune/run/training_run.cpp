@@ -121,7 +121,8 @@ std::optional<fs::path> agreed_checkpoint(const TrainingRun& session) {
 
 void open_folder(TrainingRun& session, bool resumed) {
   const auto& options = session.options;
-  open_run(options.folder, options.record, session.task.config_text, !options.resume_from.empty());
+  session.lock = open_run(options.folder, options.record, session.task.config_text,
+                          !options.resume_from.empty());
   data::truncate_metrics(options.folder / "metrics.jsonl", resumed ? session.optimizer.step : -1);
   session.events = data::start_events(options.folder, data::now());
 }

@@ -54,6 +54,7 @@ struct TrainingRun {
   Evaluation base{};               // without its images
   std::optional<Snapshot> good{};  // parameters that have drawn finite images
   std::filesystem::path events{};
+  data::FolderLock lock{};        // of the folder, held by the rank that writes
   bool kept_since_round = false;  // `good` is of the round that is going on
   bool evaluated = false;         // since the last update
   RunResult result{};

@@ -12,6 +12,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/folder_lock.hpp"
 #include "data/base/json.hpp"
 #include "data/device/memory.hpp"
 #include "data/images/generation_parameters.hpp"
@@ -354,6 +355,8 @@ int edit_command(const std::vector<std::string>& arguments) {
   if (!config.reward.empty())
     run.rewards =
         rewards::make_rewards(config.reward, reward_sources(config.sources, placement.device));
+  const data::FolderLock lock =
+      config.output.empty() ? data::FolderLock(config.output_dir) : data::FolderLock();
   run.plan = plan_edits(
       config, diffusion::reward_config(run.pipeline.network), std::random_device{}() & 0x7FFFFFFF,
       [](const std::string& text) { std::cerr << "laurel: warning: " << text << "\n"; });

@@ -97,6 +97,16 @@ EditJob job_of(const ImageEditConfig& c, const RewardBranchConfig& axes, const W
   return job;
 }
 
+// A path that stays within the folder that it is put into. Throws BadInput.
+fs::path inner_path(const std::string& text, const std::string& where) {
+  const fs::path path = fs::path(text).lexically_normal();
+  if (path.is_absolute() || path.empty() || path == "." || *path.begin() == ".." ||
+      !path.has_filename() || text.find('\0') != text.npos)
+    throw BadInput(where + ": expected the name of a file within --output_dir, found '" + text +
+                   "'");
+  return path;
+}
+
 // The job of a line, whose settings replace those of the command line. Throws BadInput.
 EditJob job_of_line(const EditLine& line,
                     EditJob job,
@@ -130,9 +140,9 @@ EditJob job_of_line(const EditLine& line,
   job.request_scale = number_in<double>(line, "request_scale", job.request_scale, 0, 100);
   job.strength = number_in<double>(line, "strength", job.strength, 0.001, 1);
   if (line.settings.contains("output")) {
-    job.output = line.settings.at("output");
+    job.output = inner_path(line.settings.at("output"), line.where + ": output");
   } else if (line.settings.contains("id")) {
-    job.output = line.settings.at("id") + ".png";
+    job.output = inner_path(line.settings.at("id") + ".png", line.where + ": id");
   }
   return job;
 }

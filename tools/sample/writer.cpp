@@ -50,9 +50,14 @@ void SampleWriter::write(size_t job) {
     scores.push_back({options_.rewards[m].reward.info.name + " Score", data::short_number(score)});
   }
   parameters.extra.insert(parameters.extra.begin(), scores.begin(), scores.end());
-  const int64_t number = options_.first_number + static_cast<int64_t>(job);
-  data::write_png(fs::path(options_.output_dir) / image_name(number, kept.seed), kept.value.image,
-                  {{"parameters", data::parameters_text(parameters)}});
+  const data::PngText text{{"parameters", data::parameters_text(parameters)}};
+  const auto path = [&] {
+    const int64_t number = options_.first_number + static_cast<int64_t>(job);
+    return fs::path(options_.output_dir) / image_name(number, kept.seed);
+  };
+  // Another sampling into this folder may have taken the number since we began.
+  while (!data::write_new_png(path(), kept.value.image, text))
+    options_.first_number = next_number(options_.output_dir) - static_cast<int64_t>(job);
   kept.value.image.reset();
   kept_[job] = std::move(kept);
 }

@@ -67,6 +67,26 @@ TEST(EditCommand, TheSameSeedGivesTheSameBitsAndTheRequestMatters) {
   EXPECT_FALSE(at::equal(data::read_image(in.at("1.png")), data::read_image(in.at("3.png"))));
 }
 
+// A file of edits may come from anywhere: what it names for output stays in the output folder.
+TEST(EditCommand, ABatchWritesWithinItsFolderAlone) {
+  const Place in = place("within");
+  std::string lines;
+  for (const char* name : {R"("output": "../x.png")", R"("output": "/tmp/laurel_x.png")",
+                           R"("output": "sub/../../x.png")", R"("id": "../x")", R"("output": "..")",
+                           R"("output": "sub/./y.png")"})
+    lines += R"({"image": "a.png", "instruction": "x", )" + std::string(name) + "}\n";
+  data::write_file(in.folder / "jobs.jsonl", lines);
+  const auto done = edit(in, {"--batch", in.at("jobs.jsonl")});
+  EXPECT_EQ(done.code, 2);
+  EXPECT_NE(done.err.find("jobs.jsonl:1: output: expected the name of a file within --output_dir, "
+                          "found '../x.png'"),
+            std::string::npos)
+      << done.err;
+  EXPECT_NE(done.err.find("5 of 6 edits could not be made"), std::string::npos) << done.err;
+  EXPECT_FALSE(fs::exists(in.folder / "x.png") || fs::exists("/tmp/laurel_x.png"));
+  EXPECT_TRUE(fs::exists(in.folder / "out/sub/y.png"));
+}
+
 TEST(EditCommand, DoesTheGoodLinesOfABatchAndNamesTheOthers) {
   const Place in = place("batch");
   data::write_file(

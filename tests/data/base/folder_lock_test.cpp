@@ -1,0 +1,78 @@
+#include "data/base/folder_lock.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
+#include <vector>
+
+#include "data/base/files.hpp"
+#include "data/base/new_file.hpp"
+#include "tests/support/refusal.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path fresh(const char* name) {
+  const fs::path folder = fs::path(testing::TempDir()) / name;
+  fs::remove_all(folder);
+  return folder;
+}
+
+TEST(FolderLock, KeepsASecondOutUntilTheFirstLetsGo) {
+  const fs::path folder = fresh("laurel_lock");
+  {
+    const data::FolderLock lock(folder);
+    const std::string said = refusal([&] { const data::FolderLock second(folder); });
+    EXPECT_NE(said.find("process " + std::to_string(getpid())), std::string::npos) << said;
+    data::FolderLock moved(fresh("laurel_lock_b"));
+    moved = data::FolderLock();  // lets go
+    const data::FolderLock again(fs::path(testing::TempDir()) / "laurel_lock_b");
+  }
+  EXPECT_TRUE(fs::is_empty(folder));
+  const data::FolderLock next(folder);
+}
+
+// A process that is killed leaves the file; the lock went with it.
+TEST(FolderLock, OfAKilledProcessBindsNobody) {
+  const fs::path folder = fresh("laurel_lock_killed");
+  const pid_t child = fork();
+  if (child == 0) {
+    const data::FolderLock lock(folder);
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_TRUE(fs::exists(folder / ".laurel.lock"));
+  const data::FolderLock lock(folder);
+}
+
+TEST(WriteNewFile, WritesOnceAndLeavesWhatIsThere) {
+  const fs::path folder = fresh("laurel_new_file");
+  EXPECT_TRUE(data::write_new_file(folder / "a", "first"));
+  EXPECT_FALSE(data::write_new_file(folder / "a", "second"));
+  EXPECT_EQ(data::read_file(folder / "a"), "first");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 1);  // no temporary file is left
+}
+
+// Threads stand for processes: names of temporary files are their own, and no number is lost.
+TEST(WriteNewFile, ManyAtOnceLoseNothing) {
+  const fs::path folder = fresh("laurel_at_once");
+  std::vector<std::thread> threads;
+  for (int worker = 0; worker < 4; ++worker) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) {
+        data::write_file(folder / "shared", std::string(1000, 'x'));
+        for (int number = 0; !data::write_new_file(folder / std::to_string(number), "x");) ++number;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 81);
+  EXPECT_EQ(data::read_file(folder / "shared").size(), 1000u);
+}
+
+}  // namespace
