@@ -88,7 +88,12 @@ std::string missing_part(std::string_view bytes, const ImageSize& size) {
   if (bytes.starts_with("BM")) return missing_of_bmp(bytes, size.width, size.height);
   if (bytes.starts_with("GIF")) return missing_of_gif(bytes);
   if (bytes.starts_with("8BPS")) return missing_of_psd(bytes, size.width, size.height);
-  if (is_png(bytes)) return "";  // the decoder says so
+  if (is_png(bytes)) {  // the decoder says so, after it has made room for all of it
+    constexpr int64_t kMostInflated = 1032;                    // times its length: deflate's best
+    const int64_t least = size.height * (1 + size.width / 8);  // of one bit a pixel, and a filter
+    const bool enough = static_cast<int64_t>(bytes.size()) * kMostInflated >= least;
+    return enough ? "" : "is cut off: it is too short for its size";
+  }
   return missing_of_tga(bytes, size.width, size.height);
 }
 
@@ -106,7 +111,9 @@ at::Tensor stb_pixels(std::string_view bytes, const std::string& source) {
   if (pixels == nullptr)
     unreadable(source, "it is damaged or cut off ('" + std::string(stbi_failure_reason()) +
                            "'); copy it again");
-  return at::from_blob(pixels, {height, width, 3}, stbi_image_free, at::kByte);
+  const at::Tensor image = at::from_blob(pixels, {height, width, 3}, stbi_image_free, at::kByte);
+  if (is_png(bytes)) check_png_pixels(bytes, source);
+  return image;
 }
 
 // A kind of image files: told by its first bytes, its size from the header, its pixels.

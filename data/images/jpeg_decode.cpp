@@ -15,6 +15,7 @@ namespace data {
 namespace {
 
 constexpr int kMaxScans = 100;
+constexpr int64_t kMostPixelsAByte = 8 * 64;  // a Huffman code of one bit for a block of 8 by 8
 
 // What libjpeg is handed: its errors leave by longjmp, so nothing here owns memory.
 struct Decoder {
@@ -92,11 +93,15 @@ bool is_jpeg(std::string_view bytes) { return bytes.starts_with("\xFF\xD8\xFF");
 ImageSize jpeg_size(std::string_view bytes, const std::string& source) {
   Decoder decoder{};
   ImageSize size;
+  bool short_of_data = false;
   const std::string fault = guarded(decoder, [&] {
     begin(decoder, bytes);
     size = {decoder.info.image_width, decoder.info.image_height};
+    short_of_data = !decoder.info.arith_code &&
+                    static_cast<int64_t>(bytes.size()) * kMostPixelsAByte < size.pixels();
   });
   if (!fault.empty()) unreadable(source, fault);
+  if (short_of_data) unreadable(source, "too short for its size");
   return size;
 }
 

@@ -75,6 +75,14 @@ std::vector<Chunk> chunks_of(std::string_view png, const std::string& source) {
   return chunks;
 }
 
+void check_sum(const Chunk& chunk, const std::string& source) {
+  if (checksum(chunk.whole.substr(4, chunk.data.size() + 4)) ==
+      big_endian(chunk.whole.substr(chunk.data.size() + 8)))
+    return;
+  throw BadInput(source + ": a " + std::string(chunk.type) +
+                 " chunk has a wrong checksum; the file is damaged");
+}
+
 bool is_text(const Chunk& chunk) {
   return chunk.type == "tEXt" || chunk.type == "zTXt" || chunk.type == "iTXt";
 }
@@ -141,6 +149,13 @@ std::string text_of(const Chunk& chunk, const std::string& source) {
 
 bool is_png(std::string_view bytes) { return bytes.starts_with(kSignature); }
 
+void check_png_pixels(std::string_view png, const std::string& source) {
+  for (const Chunk& chunk : chunks_of(png, source)) {
+    if (chunk.type == "IHDR" || chunk.type == "PLTE" || chunk.type == "IDAT")
+      check_sum(chunk, source);
+  }
+}
+
 std::string with_png_text(std::string_view png, const PngText& text, const std::string& source) {
   std::string result(kSignature);
   const auto chunks = chunks_of(png, source);
@@ -159,11 +174,7 @@ PngText png_text_of(std::string_view png, const std::string& source) {
   size_t total = 0;
   for (const Chunk& chunk : chunks_of(png, source)) {
     if (!is_text(chunk)) continue;
-    if (checksum(chunk.whole.substr(4, chunk.data.size() + 4)) !=
-        big_endian(chunk.whole.substr(chunk.data.size() + 8))) {
-      throw BadInput(source + ": a " + std::string(chunk.type) +
-                     " chunk has a wrong checksum; the file is damaged");
-    }
+    check_sum(chunk, source);
     const std::string value = text_of(chunk, source);
     total += value.size();
     if (total > kMaxText) too_long(source);

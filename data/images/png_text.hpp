@@ -12,6 +12,10 @@ using PngText = std::map<std::string, std::string>;
 
 bool is_png(std::string_view bytes);
 
+// Throws BadInput when a chunk that the pixels come from (IHDR, PLTE, IDAT) has a wrong checksum:
+// the decoder would hand out other pixels without a word.
+void check_png_pixels(std::string_view png, const std::string& source);
+
 // The PNG's bytes with these chunks set, ahead of the pixels; a chunk of the same keyword is
 // replaced, the rest stays as it is, with what follows the PNG's end. A text that fits Latin-1
 // becomes tEXt, any other iTXt (PNG specification 1.2, section 4.2.3), as Pillow does. Throws

@@ -99,6 +99,12 @@ TEST(ImageKinds, OnesThatMeanHarmAreRefused) {
                                   "a.jpg");
             }).find("a.jpg: not a readable image"),
             std::string::npos);
+  // A few bytes that ask for 2^27 pixels.
+  std::string jpeg = golden_bytes("progressive.jpg");
+  const size_t frame = jpeg.find("\xFF\xC2");
+  jpeg.replace(frame + 5, 4, std::string("\x20\0\x40\0", 4));
+  EXPECT_NE(refusal([&] { data::image_size(jpeg, "a.jpg"); }).find("too short for its size"),
+            std::string::npos);
   // PIC's mark, whose reader is not compiled in.
   EXPECT_NE(refusal([&] {
               data::decode_pixels("\x53\x80\xF6\x34" + std::string(252, '\0'), "a.png");
@@ -108,6 +114,20 @@ TEST(ImageKinds, OnesThatMeanHarmAreRefused) {
   std::string png = data::encode_png(at::zeros({3, 2500, 3000}));
   png[19] = 8, png[23] = 8, png[18] = 0, png[22] = 0;  // the header's width and height
   EXPECT_NE(refusal([&] { data::decode_pixels(png, "a.png"); }).find("a.png"), std::string::npos);
+}
+
+// One bit of the pixels' data: stb_image does not look at checksums.
+TEST(ImageKinds, APngOfChangedPixelsIsRefused) {
+  std::string png = data::encode_png(at::rand({3, 16, 16}));
+  const size_t middle = png.find("IDAT") + 300;
+  int refused = 0;
+  for (size_t at = middle; at < middle + 50; ++at) {
+    png[at] = static_cast<char>(png[at] ^ 1);
+    refused += refusal([&] { data::decode_pixels(png, "a.png"); }).empty() ? 0 : 1;
+    png[at] = static_cast<char>(png[at] ^ 1);
+  }
+  EXPECT_EQ(refused, 50);
+  EXPECT_EQ(data::decode_pixels(png, "a.png").size(0), 16);
 }
 
 // Scans of the first coefficient of a progressive picture, over and over.
