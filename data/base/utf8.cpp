@@ -1,6 +1,8 @@
 #include "data/base/utf8.hpp"
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdio>
 
 namespace data {
 namespace {
@@ -33,6 +35,12 @@ Character decode(std::string_view bytes) {
   const bool surrogate = code >= 0xD800 && code < 0xE000;
   if (overlong || surrogate || code > 0x10FFFF) return {};
   return {.code = code, .length = length};
+}
+
+bool turns_or_controls(uint32_t code) {
+  return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x061C || code == 0x200E ||
+         code == 0x200F || (code >= 0x2028 && code <= 0x202E) ||
+         (code >= 0x2066 && code <= 0x2069) || code == 0xFEFF;
 }
 
 }  // namespace
@@ -69,6 +77,33 @@ std::string from_latin1(std::string_view latin1) {
     }
   }
   return utf8;
+}
+
+std::string printable(std::string_view text, std::string_view keep) {
+  std::string result;
+  char escape[8];
+  while (!text.empty()) {
+    const Character character = decode(text);
+    const size_t length = std::max<size_t>(1, character.length);
+    if (character.length == 0) {
+      std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned char>(text[0]));
+      result += escape;
+    } else if (turns_or_controls(character.code) && keep.find(text[0]) == std::string_view::npos) {
+      std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(character.code));
+      result += escape;
+    } else {
+      result += text.substr(0, length);
+    }
+    text.remove_prefix(length);
+  }
+  return result;
+}
+
+std::string shortened(std::string_view text, size_t most) {
+  if (text.size() <= most) return std::string(text);
+  size_t end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return std::string(text.substr(0, end)) + "..";
 }
 
 }  // namespace data
