@@ -104,6 +104,35 @@ TEST(Json, WhatIsNoJsonIsDiscarded) {
   }
 }
 
+std::string nested(int depth) {
+  return std::string(static_cast<size_t>(depth), '[') +
+         std::string(static_cast<size_t>(depth), ']');
+}
+
+TEST(Json, DeepValuesAreRefused) {
+  EXPECT_TRUE(data::parse_json(nested(data::kDeepestJson)).is_array());
+  for (const int depth : {data::kDeepestJson + 1, 1000000}) {
+    EXPECT_TRUE(data::parse_json(nested(depth)).is_discarded());
+    EXPECT_TRUE(data::parse_ordered_json(nested(depth)).is_discarded());
+  }
+  EXPECT_TRUE(data::parse_json("[\"" + std::string(1000, '[') + "\\\"" + "\"]").is_array());
+  EXPECT_EQ(
+      complaint([&] { data::parse_json_object("{\"a\":" + nested(300) + "}", "config.json"); }),
+      "config.json: values inside values, more than 200 deep; laurel does not read that");
+  const fs::path deep = file_with("deep.json", nested(300));
+  EXPECT_NE(complaint([&] { data::read_json(deep); }).find("200 deep"), std::string::npos);
+}
+
+TEST(Json, NaNIsNullWhereItIsAllowed) {
+  EXPECT_EQ(
+      data::to_text(data::parse_json_with_nan(
+          R"({"NaN": [NaN, -Infinity, Infinity, nan, 1e999, -2.5e1, "NaN \" 1e999", true]})")),
+      R"({"NaN":[null,null,null,null,null,-25.0,"NaN \" 1e999",true]})");
+  EXPECT_TRUE(data::parse_json_with_nan("1e-999").is_number());
+  EXPECT_TRUE(data::parse_json_with_nan("{nan: 1}").is_discarded());
+  EXPECT_TRUE(data::parse_json_with_nan("").is_discarded());
+}
+
 TEST(Json, FilesNameThemselvesWhenTheyAreWrong) {
   const fs::path list = file_with("list.json", "[1]"), cut = file_with("cut.json", "{\"a\": ");
   EXPECT_EQ(data::read_json(list).at(0).get<int>(), 1);
