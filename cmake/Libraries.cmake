@@ -10,7 +10,7 @@ find_path(STB_INCLUDE stb_image.h PATH_SUFFIXES stb REQUIRED)
 add_library(laurel_stb INTERFACE)
 target_include_directories(laurel_stb SYSTEM INTERFACE "${STB_INCLUDE}")
 
-# cpp-httplib, a library in Debian; data/system/http.cpp says with what it was compiled.
+# cpp-httplib, a library in Debian; data/system/httplib.hpp says with what it was compiled.
 find_path(HTTPLIB_INCLUDE httplib.h REQUIRED)
 find_library(HTTPLIB cpp-httplib REQUIRED)
 add_library(laurel_httplib INTERFACE)

@@ -1,19 +1,17 @@
 #include "data/system/http.hpp"
 
-// As Debian compiles its library. Here, not in CMake: the precompiled header must not see them.
-#define CPPHTTPLIB_OPENSSL_SUPPORT
-#define CPPHTTPLIB_ZLIB_SUPPORT
-#define CPPHTTPLIB_BROTLI_SUPPORT
-#include <httplib.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cmath>
-#include <thread>
+#include <ctime>
+#include <memory>
 
 #include "data/base/error.hpp"
+#include "data/base/utf8.hpp"
+#include "data/system/exchange_watch.hpp"
+#include "data/system/http_date.hpp"
+#include "data/system/httplib.hpp"
 #include "data/system/no_sigpipe.hpp"
 
 namespace data {
@@ -36,84 +34,106 @@ std::string seconds_text(double seconds) {
   return text + " s";
 }
 
-HttpHeaders lower_case(const httplib::Headers& headers) {
-  HttpHeaders result;
-  for (const auto& [name, value] : headers) {
-    std::string lower = name;
-    std::transform(lower.begin(), lower.end(), lower.begin(),
-                   [](unsigned char c) { return std::tolower(c); });
-    result.emplace(lower, value);
-  }
-  return result;
+Clock::duration duration_of(double seconds) {
+  constexpr double kLongest = 1e8;  // three years: no overflow
+  return std::chrono::microseconds(std::llround(std::clamp(seconds, 0.0, kLongest) * 1e6));
 }
 
-std::string reason(httplib::Error error, bool late, const HttpOptions& options) {
-  const std::string limit = "no answer within " + seconds_text(options.seconds);
-  if (late) return limit;
+// Of the bytes of an answer with its headers: room for chunks and TLS around the body.
+uint64_t most_received(const HttpOptions& options) {
+  return 2 * static_cast<uint64_t>(options.max_bytes) + (uint64_t{1} << 20);
+}
+
+// A header's value would be two headers, or no header.
+std::string header_fault(const HttpHeaders& headers) {
+  for (const auto& [name, value] : headers) {
+    const std::string text = name + trimmed(value);
+    if (printable(text, "\t") != text)
+      return "the header " + name + " holds a line break or another control character";
+  }
+  return "";
+}
+
+std::string reason(httplib::Error error, ExchangeWatch::Fault fault, const HttpOptions& options) {
+  constexpr const char* kTooLarge = "the answer is larger than is taken";
+  if (fault == ExchangeWatch::Fault::kLate)
+    return "no answer within " + seconds_text(options.seconds);
+  if (fault == ExchangeWatch::Fault::kTooLarge) return kTooLarge;
   switch (error) {
     case httplib::Error::Connection:
       return "connection refused";
     case httplib::Error::ConnectionTimeout:
       return "no connection within " + seconds_text(options.connect_seconds);
     case httplib::Error::Read:
-      return "the connection broke before the answer was whole";
+      return "the answer is not HTTP, or the connection broke before it was whole";
     case httplib::Error::Write:
       return "the connection broke while the request was sent";
+    case httplib::Error::SSLConnection:
+      return "no connection by TLS";
     case httplib::Error::SSLServerVerification:
       return "the server's certificate is not trusted";
     case httplib::Error::Canceled:
-      return "the answer is larger than is taken";
+      return kTooLarge;
     default:
       return httplib::to_string(error);
   }
 }
 
-httplib::Request request_of(const Url& url, const std::string& method, const HttpOptions& options) {
-  httplib::Request request;
-  request.method = method;
-  request.path = url.path;
-  for (const auto& [name, value] : options.headers) request.set_header(name, value);
-  return request;
+std::unique_ptr<httplib::ClientImpl> client_of(const Url& url, const HttpOptions& options) {
+  auto client = url.scheme == "https" ? std::make_unique<httplib::SSLClient>(url.host, url.port)
+                                      : std::make_unique<httplib::ClientImpl>(url.host, url.port);
+  client->set_connection_timeout(duration_of(options.connect_seconds));
+  client->set_read_timeout(duration_of(options.seconds));
+  client->set_write_timeout(duration_of(options.seconds));
+  client->set_follow_location(false);
+  client->set_url_encode(false);
+  return client;
 }
 
 HttpReply ask(const Url& url, httplib::Request request, const HttpOptions& options) {
-  const NoSigpipe no_signal;
-  const bool v6 = url.host.find(':') != std::string::npos;
-  httplib::Client client(url.scheme + "://" + (v6 ? "[" + url.host + "]" : url.host) + ":" +
-                         std::to_string(url.port));
-  const auto microseconds = [](double s) {
-    return std::chrono::microseconds(std::llround(s * 1e6));
+  const auto failed = [](const std::string& why) {
+    return HttpReply{.status = 0, .body = "", .headers = {}, .error = why};
   };
-  client.set_connection_timeout(microseconds(options.connect_seconds));
-  client.set_read_timeout(microseconds(options.seconds));
-  client.set_write_timeout(microseconds(options.seconds));
-  const auto deadline = Clock::now() + microseconds(options.connect_seconds + options.seconds);
+  const std::string wrong = header_fault(options.headers);
+  if (!wrong.empty()) return failed(wrong);
+  for (const auto& [name, value] : options.headers) request.set_header(name, trimmed(value));
+  request.set_header("User-Agent", "laurel");
   HttpReply reply;
-  // The time-outs above are of one read each: a server that trickles is stopped here.
   request.content_receiver = [&](const char* bytes, size_t count, uint64_t, uint64_t) {
+    if (static_cast<int64_t>(reply.body.size() + count) > options.max_bytes) return false;
     reply.body.append(bytes, count);
-    return Clock::now() < deadline && static_cast<int64_t>(reply.body.size()) <= options.max_bytes;
+    return true;
   };
-  const auto started = Clock::now();
+  const NoSigpipe no_signal;
+  ExchangeWatch watch(Clock::now() + duration_of(options.seconds), most_received(options));
+  const auto client = client_of(url, options);
+  client->set_socket_options([&](int socket) { watch.watch(socket); });
   httplib::Response response;
   httplib::Error error = httplib::Error::Success;
-  if (client.send(request, response, error)) {
-    reply.status = response.status;
-    reply.headers = lower_case(response.headers);
-    return reply;
-  }
-  const std::chrono::duration<double> spent = Clock::now() - started;
-  const bool late = error != httplib::Error::ConnectionTimeout && spent.count() >= options.seconds;
-  return {.status = 0, .body = "", .headers = {}, .error = reason(error, late, options)};
+  const bool sent = client->send(request, response, error);
+  const auto fault = watch.finish();
+  if (!sent || fault != ExchangeWatch::Fault::kNone) return failed(reason(error, fault, options));
+  reply.status = response.status;
+  reply.headers = lower_case(response.headers);
+  return reply;
+}
+
+httplib::Request request_of(const Url& url, const std::string& method) {
+  httplib::Request request;
+  request.method = method;
+  request.path = url.path;
+  return request;
 }
 
 }  // namespace
 
 Url parse_url(const std::string& text, const std::string& where) {
   const auto refuse = [&](const std::string& why) {
-    throw BadInput(where + ": expected http://HOST[:PORT][/PATH] or https://..., found '" + text +
-                   "'" + why);
+    throw BadInput(where + ": expected http://HOST[:PORT][/PATH] or https://..., found '" +
+                   printable(shortened(text, 200)) + "'" + why);
   };
+  if (printable(text) != text || text.find(' ') != std::string::npos)
+    refuse(": white space and control characters are written as %20 and the like");
   const size_t mark = text.find("://");
   Url url;
   if (mark != std::string::npos) url.scheme = text.substr(0, mark);
@@ -147,77 +167,40 @@ bool is_loopback(const Url& url) {
 }
 
 HttpReply http_get(const Url& url, const HttpOptions& options) {
-  return ask(url, request_of(url, "GET", options), options);
+  return ask(url, request_of(url, "GET"), options);
 }
 
 HttpReply http_post(const Url& url,
                     const std::string& body,
                     const HttpOptions& options,
                     const std::string& content_type) {
-  httplib::Request request = request_of(url, "POST", options);
+  httplib::Request request = request_of(url, "POST");
   request.set_header("Content-Type", content_type);
   request.body = body;
   return ask(url, std::move(request), options);
 }
 
 bool is_refusal(int status) {
-  return status >= 400 && status < 500 && status != 408 && status != 429;
+  return status >= 300 && status < 500 && status != 408 && status != 429;
 }
 
 double retry_after(const HttpReply& reply) {
   const auto found = reply.headers.find("retry-after");
-  const double seconds = found == reply.headers.end() ? -1 : number_or(found->second, -1);
+  if (found == reply.headers.end()) return -1;
+  if (const auto date = parse_http_date(found->second)) {
+    // From the server's own now, where it says that: its clock may be another.
+    const auto own = reply.headers.find("date");
+    const auto now = own == reply.headers.end() ? std::nullopt : parse_http_date(own->second);
+    return std::max(0.0, static_cast<double>(*date - now.value_or(std::time(nullptr))));
+  }
+  const double seconds = number_or(found->second, -1);
   return std::isfinite(seconds) && seconds >= 0 ? seconds : -1;
 }
 
-struct HttpServer::Impl {
-  httplib::Server server;
-  std::thread thread;
-  int port = 0;
-};
-
-HttpServer::HttpServer(const std::string& host, int port, HttpHandler handler)
-    : impl_(std::make_unique<Impl>()) {
-  const auto answer = [handler](const httplib::Request& request, httplib::Response& response) {
-    const HttpReply reply =
-        handler({request.method, request.target, request.body, lower_case(request.headers)});
-    response.status = reply.status;
-    std::string type = "application/json";
-    for (const auto& [name, value] : reply.headers) {
-      if (name == "content-type")
-        type = value;
-      else
-        response.set_header(name, value);
-    }
-    response.set_content(reply.body, type);
-  };
-  impl_->server.Get(".*", answer).Post(".*", answer);
-  // Its own default would share a port that another server listens on.
-  impl_->server.set_socket_options([](int socket) {
-    const int yes = 1;
-    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  });
-  impl_->port = port == 0 ? impl_->server.bind_to_any_port(host)
-                          : (impl_->server.bind_to_port(host, port) ? port : -1);
-  if (impl_->port < 0) {
-    throw BadInput("port " + std::to_string(port) + " of " + host +
-                   " cannot be taken; another program may use it, give another port");
-  }
-  impl_->thread = std::thread([this] { impl_->server.listen_after_bind(); });
-  while (!impl_->server.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+double wait_before_retry(const HttpReply& reply, double otherwise, double most) {
+  const double asked = retry_after(reply);
+  const double wait = asked < 0 ? otherwise : std::max({asked, otherwise, 1.0});
+  return std::clamp(wait, 0.0, std::max(0.0, most));
 }
-
-HttpServer::~HttpServer() {
-  stop();
-  wait();
-}
-
-int HttpServer::port() const { return impl_->port; }
-
-void HttpServer::wait() {
-  if (impl_->thread.joinable()) impl_->thread.join();
-}
-
-void HttpServer::stop() { impl_->server.stop(); }
 
 }  // namespace data

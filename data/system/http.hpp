@@ -1,12 +1,10 @@
 #pragma once
 
-// Asking an HTTP server, and being one: for rewards and judges that run outside this process. The
-// only user of cpp-httplib.
+// Asking an HTTP server, for rewards and judges that run outside this process. Redirects are not
+// followed: images go only where the user sends them.
 
 #include <cstdint>
-#include <functional>
 #include <map>
-#include <memory>
 #include <string>
 
 namespace data {
@@ -25,10 +23,10 @@ bool is_loopback(const Url& url);
 using HttpHeaders = std::map<std::string, std::string>;  // names in lower case
 
 struct HttpOptions {
-  double connect_seconds = 5;
-  double seconds = 120;   // for the whole answer, after the connection
-  HttpHeaders headers{};  // sent beside Content-Type
-  int64_t max_bytes = int64_t{64} << 20;
+  double connect_seconds = 5;  // for the connection to one address
+  double seconds = 120;        // for the whole exchange, from the connection to the answer's end
+  HttpHeaders headers{};       // sent beside Content-Type
+  int64_t max_bytes = int64_t{16} << 20;  // of an answer's body
 };
 
 // What came back. The caller decides what a status means; nothing here throws for a server's fault.
@@ -45,31 +43,14 @@ HttpReply http_post(const Url& url,
                     const HttpOptions& options = {},
                     const std::string& content_type = "application/json");
 
-// The server refuses what was asked; asking again will not help: 4xx but 408 and 429.
+// The server refuses what was asked; asking again will not help: a redirect, and 4xx but
+// 408 and 429.
 bool is_refusal(int status);
-// Seconds that the server asks to be left alone (Retry-After in seconds); -1: it does not say.
+// Seconds that the server asks to be left alone (Retry-After in seconds, or a date); -1: it does
+// not say.
 double retry_after(const HttpReply& reply);
-
-struct HttpRequest {
-  std::string method, path, body;
-  HttpHeaders headers;
-};
-using HttpHandler = std::function<HttpReply(const HttpRequest& request)>;
-
-// Answers every request with `handler` (from several threads at once) until it is destroyed. The
-// handler's Content-Type is its header "content-type", else application/json.
-class HttpServer {
- public:
-  // port 0: any free one. Throws BadInput when the port cannot be taken.
-  HttpServer(const std::string& host, int port, HttpHandler handler);
-  ~HttpServer();
-  int port() const;
-  void wait();  // until another thread or a signal handler calls stop()
-  void stop();
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
+// Seconds to wait before it is asked again: `otherwise`, or longer where it asks for that, then at
+// least one second; at most `most`.
+double wait_before_retry(const HttpReply& reply, double otherwise, double most);
 
 }  // namespace data

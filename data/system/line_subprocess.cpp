@@ -19,6 +19,8 @@ extern char** environ;
 namespace data {
 namespace {
 
+constexpr size_t kLongestLine = size_t{16} << 20;  // bytes
+
 struct Pipe {
   int read = -1, write = -1;
 };
@@ -102,15 +104,16 @@ bool LineSubprocess::write_line(const std::string& line, Deadline deadline) {
 }
 
 std::optional<std::string> LineSubprocess::read_line(Deadline deadline) {
-  for (;;) {
-    const size_t end = pending_.find('\n');
+  for (size_t searched = 0;;) {
+    const size_t end = pending_.find('\n', searched);
     if (end != std::string::npos) {
       const std::string line = pending_.substr(0, end);
       pending_.erase(0, end + 1);
       return line;
     }
-    if (!wait_for(output_, POLLIN, deadline)) return {};
-    char bytes[4096];
+    searched = pending_.size();
+    if (searched > kLongestLine || !wait_for(output_, POLLIN, deadline)) return {};
+    char bytes[65536];
     const ssize_t count = read(output_, bytes, sizeof bytes);
     if (count == 0 || (count < 0 && errno != EINTR)) return {};
     if (count > 0) pending_.append(bytes, static_cast<size_t>(count));

@@ -23,7 +23,8 @@ class LineSubprocess {
 
   // Adds the newline. False: the program does not read, or has ended.
   bool write_line(const std::string& line, Deadline deadline);
-  // Without the newline. None: no complete line came before the deadline or the program's end.
+  // Without the newline. None: no complete line came before the deadline or the program's end, or
+  // the line passed 16 MiB.
   std::optional<std::string> read_line(Deadline deadline);
 
  private:

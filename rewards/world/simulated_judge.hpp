@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string>
 
-#include "data/system/http.hpp"
+#include "data/system/http_server.hpp"
 
 namespace rewards {
 

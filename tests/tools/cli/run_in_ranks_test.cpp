@@ -11,7 +11,7 @@
 #include "data/base/base64.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
-#include "data/system/http.hpp"
+#include "data/system/http_server.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "finetune/run/run_folder.hpp"
 #include "tests/support/rank_processes.hpp"
