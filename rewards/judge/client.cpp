@@ -10,13 +10,14 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/utf8.hpp"
 
 namespace fs = std::filesystem;
 
 namespace rewards {
 namespace {
 
-constexpr double kLongestBackoff = 60, kLongestPause = 600;
+constexpr double kLongestBackoff = 60, kLongestPause = 600;  // seconds
 
 bool worth_a_retry(const data::HttpReply& reply) {
   return reply.status == 0 || (reply.status >= 400 && !data::is_refusal(reply.status));
@@ -25,7 +26,17 @@ bool worth_a_retry(const data::HttpReply& reply) {
 std::string described(const data::HttpReply& reply) {
   return reply.status == 0
              ? reply.error
-             : "status " + std::to_string(reply.status) + ": " + reply.body.substr(0, 200);
+             : "status " + std::to_string(reply.status) + ": " + data::shortened(reply.body, 200);
+}
+
+JudgeConstraint looser(JudgeConstraint constraint) {
+  return static_cast<JudgeConstraint>(static_cast<int>(constraint) + 1);
+}
+
+// That constraint, or the next whose field the server has not named as unknown.
+JudgeConstraint first_taken(JudgeConstraint constraint, const ChatDialect& dialect) {
+  while (dialect.left_out.count(constraint_field(constraint))) constraint = looser(constraint);
+  return constraint;
 }
 
 std::string seconds_text(double seconds) { return std::to_string(std::llround(seconds)) + " s"; }
@@ -95,33 +106,72 @@ JudgeAnswer JudgeClient::ask(const JudgeQuestion& question, JudgeSampling sampli
     return judge_answer(*known, pair);
   }
   pause_while_unusable();
-  const data::HttpReply reply = exchange(question, sampling);
-  JudgeAnswer answer;
-  if (reply.status == 200)
-    answer = judge_answer(reply.body, pair);
-  else
-    answer.problem = described(reply);
-  if (answer.problem.empty()) cache_.add(key, reply.body);
-  heed(answer.problem.empty(), answer.problem);
-  return answer;
+  for (ChatDialect used;;) {
+    const data::HttpReply reply = exchange(question, sampling, used);
+    JudgeAnswer answer;
+    if (reply.status == 200)
+      answer = judge_answer(reply.body, pair);
+    else
+      answer.problem = described(reply);
+    if (answer.problem.empty()) cache_.add(key, reply.body);
+    if (!answer.problem.empty() && reply.status == 200 && needs_room(reply.body, used)) continue;
+    heed(answer.problem.empty(), refuses_question(reply), answer.problem);
+    return answer;
+  }
 }
 
-data::HttpReply JudgeClient::exchange(const JudgeQuestion& question, JudgeSampling& sampling) {
+data::HttpReply JudgeClient::exchange(const JudgeQuestion& question,
+                                      JudgeSampling& sampling,
+                                      ChatDialect& used) {
   for (int64_t attempt = 0;;) {
-    sampling.constraint = wait_for_turn();
-    const data::HttpReply reply = transport_(judge_body(question, sampling));
+    const Manner manner = wait_for_turn();
+    used = manner.dialect;
+    sampling.constraint =
+        first_taken(std::max(sampling.constraint, manner.constraint), manner.dialect);
+    const auto body = in_dialect(manner.dialect, judge_request(question, sampling));
+    const data::HttpReply reply = transport_(data::to_text(body));
     spend(reply);
-    if (reply.status == 400 && sampling.constraint != JudgeConstraint::kNone) {
-      const std::lock_guard lock(mutex_);  // another thread may have gone further already
-      const auto next = static_cast<JudgeConstraint>(static_cast<int>(sampling.constraint) + 1);
-      constraint_ = std::max(constraint_, next);
+    if (refuses_question(reply)) {
+      if (learn(reply, body, manner.dialect)) continue;
+      if (sampling.constraint == JudgeConstraint::kNone) return reply;
+      sampling.constraint = looser(sampling.constraint);
       continue;
     }
     if (data::is_refusal(reply.status))
       stop("the judge refuses what is asked: " + described(reply));
+    if (reply.status == 200) {  // where it took a looser constraint, it is asked so from now on
+      const std::lock_guard lock(mutex_);
+      manner_.constraint = std::max(manner_.constraint, sampling.constraint);
+    }
     if (!worth_a_retry(reply) || attempt >= policy_.retries) return reply;
     clock_.sleep(backoff(attempt++, reply));
   }
+}
+
+// Whether the refusal changed how this server is asked, here or in another thread meanwhile.
+bool JudgeClient::learn(const data::HttpReply& refusal,
+                        const nlohmann::ordered_json& body,
+                        const ChatDialect& used) {
+  std::string said;
+  {
+    const std::lock_guard lock(mutex_);
+    if (manner_.dialect != used) return true;
+    said = adapt(manner_.dialect, refusal, body);
+  }
+  if (!said.empty()) say_(said);
+  return !said.empty();
+}
+
+// Whether the answer may become usable with more room, which the server is asked for from now on.
+bool JudgeClient::needs_room(const std::string& reply_body, const ChatDialect& used) {
+  std::string said;
+  {
+    const std::lock_guard lock(mutex_);
+    if (manner_.dialect.least_tokens != used.least_tokens) return true;
+    said = make_room(manner_.dialect, reply_body);
+  }
+  if (!said.empty()) say_(said);
+  return !said.empty();
 }
 
 void JudgeClient::stop(const std::string& reason) {
@@ -131,8 +181,8 @@ void JudgeClient::stop(const std::string& reason) {
   throw JudgeStopped(reason);
 }
 
-// Takes the next place in the row of requests, within the budget. Returns the constraint in use.
-JudgeConstraint JudgeClient::wait_for_turn() {
+// Takes the next place in the row of requests, within the budget. Returns how it is to be asked.
+JudgeClient::Manner JudgeClient::wait_for_turn() {
   std::unique_lock lock(mutex_);
   if (!stopped_.empty()) throw JudgeStopped(stopped_);
   if ((policy_.max_requests > 0 && counts_.requests >= policy_.max_requests) ||
@@ -143,15 +193,15 @@ JudgeConstraint JudgeClient::wait_for_turn() {
     stop(reason);
   }
   ++counts_.requests;
-  const JudgeConstraint constraint = constraint_;
-  if (policy_.requests_a_minute <= 0) return constraint;
+  const Manner manner = manner_;
+  if (policy_.requests_a_minute <= 0) return manner;
   const double now = clock_.now();
   next_turn_ = std::max(next_turn_, now);
   const double wait = next_turn_ - now;
   next_turn_ += 60 / policy_.requests_a_minute;
   lock.unlock();
   if (wait > 0) clock_.sleep(wait);
-  return constraint;
+  return manner;
 }
 
 void JudgeClient::spend(const data::HttpReply& reply) {
@@ -164,17 +214,22 @@ void JudgeClient::spend(const data::HttpReply& reply) {
     counts_.tokens += usage["total_tokens"].get<int64_t>();
 }
 
-// What the server asks for, else doubling; a random half of it, so that threads do not return as
-// one.
+// Doubling, a random half of it, so that threads do not return as one; longer where the server asks
+// for that, at most the patience with pauses.
 double JudgeClient::backoff(int64_t attempt, const data::HttpReply& reply) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   ++counts_.retries;
-  const double asked = data::retry_after(reply);
   const double grown = policy_.backoff_seconds * std::pow(2.0, static_cast<double>(attempt));
   const double longest = std::min(grown, kLongestBackoff);
-  const double chosen =
-      longest * (0.5 + 0.5 * std::uniform_real_distribution<double>(0, 1)(chance_));
-  return std::max(std::min(asked, kLongestPause), chosen);
+  const double own = longest * (0.5 + 0.5 * std::uniform_real_distribution<double>(0, 1)(chance_));
+  const double wait =
+      data::wait_before_retry(reply, own, std::max({own, policy_.max_pause_seconds, 1.0}));
+  const bool is_news = data::retry_after(reply) >= 0 && !told_to_wait_;
+  told_to_wait_ = told_to_wait_ || is_news;
+  lock.unlock();
+  if (is_news)
+    say_("the server asks for a pause; waiting " + seconds_text(wait) + ", from now on unsaid");
+  return wait;
 }
 
 // While the judge answers nonsense, one thread asks on, after growing pauses; the others wait here.
@@ -204,19 +259,25 @@ void JudgeClient::pause_while_unusable() {
   clock_.sleep(wait);
 }
 
-void JudgeClient::heed(bool usable, const std::string& problem) {
-  const std::lock_guard lock(mutex_);
-  if (usable) {
-    bad_in_a_row_ = 0;
-    paused_ = 0;
-    pause_ = policy_.pause_seconds;
-  } else {
-    ++counts_.unusable;
-    ++bad_in_a_row_;
-    problem_ = problem;
+void JudgeClient::heed(bool usable, bool refused, const std::string& problem) {
+  bool refuses_all = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (usable) {
+      bad_in_a_row_ = refused_in_a_row_ = 0;
+      paused_ = 0;
+      pause_ = policy_.pause_seconds;
+      ++usable_;
+    } else {
+      ++counts_.unusable;
+      ++(refused ? refused_in_a_row_ : bad_in_a_row_);
+      problem_ = problem;
+      refuses_all = refused && usable_ == 0 && refused_in_a_row_ >= policy_.pause_after;
+    }
+    probing_ = false;
+    changed_.notify_all();
   }
-  probing_ = false;
-  changed_.notify_all();
+  if (refuses_all) stop("the judge refuses every question (the last: " + problem + ")");
 }
 
 }  // namespace rewards

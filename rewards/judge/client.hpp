@@ -7,10 +7,12 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <nlohmann/json_fwd.hpp>
 #include <random>
 #include <string>
 
 #include "data/system/http.hpp"
+#include "rewards/judge/chat_dialect.hpp"
 #include "rewards/judge/question.hpp"
 
 namespace rewards {
@@ -70,18 +72,31 @@ class JudgeClient {
               std::function<void(const std::string& line)> say);
 
   // From the cache, or from the server. An unusable reply of the server is an answer with a
-  // problem. Throws JudgeStopped when the budget is spent, the judge stayed unusable throughout the
-  // pauses, or the server refuses what is asked (400 without any constraint, 401, 403, 404).
+  // problem; so is a question that it refuses (400, a filter of contents), after it was asked
+  // without each parameter that the server names as unknown. Throws JudgeStopped when the budget is
+  // spent, the judge stayed unusable throughout the pauses, or the server refuses whatever is asked
+  // (401, 403, 404, or the first `pause_after` questions).
   JudgeAnswer ask(const JudgeQuestion& question, JudgeSampling sampling);
   JudgeCounts counts() const;
 
  private:
-  data::HttpReply exchange(const JudgeQuestion& question, JudgeSampling& sampling);
-  JudgeConstraint wait_for_turn();
+  // What is known of the server.
+  struct Manner {
+    ChatDialect dialect;
+    JudgeConstraint constraint = JudgeConstraint::kStructuredOutputs;  // the first not refused
+  };
+  data::HttpReply exchange(const JudgeQuestion& question,
+                           JudgeSampling& sampling,
+                           ChatDialect& used);
+  Manner wait_for_turn();
+  bool learn(const data::HttpReply& refusal,
+             const nlohmann::ordered_json& body,
+             const ChatDialect& used);
+  bool needs_room(const std::string& reply_body, const ChatDialect& used);
   [[noreturn]] void stop(const std::string& reason);
   void spend(const data::HttpReply& reply);
   void pause_while_unusable();
-  void heed(bool usable, const std::string& problem);
+  void heed(bool usable, bool refused, const std::string& problem);
   double backoff(int64_t attempt, const data::HttpReply& reply);
 
   JudgeTransport transport_;
@@ -93,9 +108,11 @@ class JudgeClient {
   std::condition_variable changed_;
   std::mt19937_64 chance_{1};
   JudgeCounts counts_;
-  JudgeConstraint constraint_ = JudgeConstraint::kStructuredOutputs;  // the first not refused
+  Manner manner_;
+  bool told_to_wait_ = false;  // and said so
+  int64_t usable_ = 0;
   double next_turn_ = 0;
-  int64_t bad_in_a_row_ = 0;
+  int64_t bad_in_a_row_ = 0, refused_in_a_row_ = 0;
   bool probing_ = false;  // one thread tries, the others wait
   double paused_ = 0;     // seconds of pauses in a row
   double pause_ = 0;      // length of the next

@@ -3,17 +3,21 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <regex>
 #include <thread>
 
 #include "data/base/base64.hpp"
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "data/base/utf8.hpp"
 #include "data/system/http.hpp"
-#include "data/system/line_subprocess.hpp"
+#include "data/system/line_answer.hpp"
+#include "rewards/judge/answer_text.hpp"
+#include "rewards/judge/answer_words.hpp"
+#include "rewards/judge/chat_dialect.hpp"
 
 using data::BadInput;
 using nlohmann::json;
@@ -23,6 +27,7 @@ namespace rewards {
 namespace {
 
 constexpr double kHighest = 5;
+constexpr double kLongestWait = 60, kPatience = 3600;  // seconds: of its own, as the server asks
 constexpr const char* kProgram = "program:";
 
 const std::vector<EditAxis>& usual_axes() {
@@ -38,29 +43,6 @@ std::optional<double> within(double score) {
   return score >= 0 && score <= kHighest ? std::optional(score) : std::nullopt;
 }
 
-// A score without JSON: "Score: 4/5", "4". Whole numbers count as much as decimals.
-std::optional<double> score_in(const std::string& text) {
-  static const std::regex labelled(R"((?:score|rating)[^0-9]{0,12}([0-9]+(?:\.[0-9]+)?))",
-                                   std::regex::icase);
-  static const std::regex of_five(R"(([0-9]+(?:\.[0-9]+)?)\s*(?:/|out of)\s*5)", std::regex::icase);
-  static const std::regex alone(R"(^\s*([0-9]+(?:\.[0-9]+)?)\s*\.?\s*$)");
-  std::smatch found;
-  const bool any = std::regex_search(text, found, of_five) ||
-                   std::regex_search(text, found, labelled) ||
-                   std::regex_search(text, found, alone);
-  return any ? within(std::stod(found[1])) : std::nullopt;
-}
-
-// The text of a chat reply; nothing when it is none.
-std::optional<std::string> reply_text(const std::string& body) {
-  const json reply = data::parse_json(body);
-  const json choices = reply.is_object() ? reply.value("choices", json()) : json();
-  if (!choices.is_array() || choices.empty() || !choices[0].is_object()) return {};
-  const json message = choices[0].value("message", json());
-  const json text = message.is_object() ? message.value("content", json()) : json();
-  return text.is_string() ? std::optional(text.get<std::string>()) : std::nullopt;
-}
-
 EditVerdict gathered(const std::vector<EditAxis>& axes,
                      const std::function<AxisVerdict(const EditAxis&)>& ask) {
   EditVerdict verdict;
@@ -73,25 +55,65 @@ EditVerdict gathered(const std::vector<EditAxis>& axes,
   return verdict;
 }
 
-// Asks until there is an answer that counts, or the retries are spent.
-AxisVerdict ask_server(const data::Url& url,
-                       const std::string& body,
-                       const EditJudgeOptions& options) {
-  double wait = options.first_wait;
-  std::string problem;
-  for (int64_t attempt = 0; attempt <= options.retries; ++attempt) {
-    if (attempt > 0) {
-      std::this_thread::sleep_for(std::chrono::duration<double>(wait));
-      wait *= 2;
-    }
-    const data::HttpReply reply = data::http_post(url, body, {.seconds = options.seconds});
-    if (reply.status == 200) return edit_judge_reply(reply.body);
-    problem = reply.status == 0 ? reply.error : "status " + std::to_string(reply.status);
-    if (data::is_refusal(reply.status))
-      throw BadInput("judge " + url.host + ": " + problem + ", " + reply.body.substr(0, 120) +
-                     "; check the address and the model");
+// A server, and what was learnt of how it wants to be asked.
+struct Server {
+  data::Url url;
+  EditJudgeOptions options;
+  ChatDialect dialect{};
+  bool told_to_wait = false;  // and said so
+};
+
+void say(const std::string& line) { std::cerr << "laurel: " << line << "\n"; }
+
+// An answer, or a problem that is worth asking again.
+std::optional<AxisVerdict> read_verdict(Server& server,
+                                        const data::HttpReply& reply,
+                                        const ordered_json& body) {
+  if (reply.status == 200) {
+    const AxisVerdict verdict = edit_judge_reply(reply.body);
+    const std::string said = verdict.problem.empty() ? "" : make_room(server.dialect, reply.body);
+    if (said.empty()) return verdict;
+    say(said);
+    return std::nullopt;
   }
-  return {.score = 0, .flaw = {}, .problem = problem};
+  const std::string problem =
+      "status " + std::to_string(reply.status) + ", " + data::shortened(reply.body, 120);
+  if (refuses_question(reply)) {
+    const std::string said = adapt(server.dialect, reply, body);
+    if (said.empty()) return AxisVerdict{.score = 0, .flaw = {}, .problem = problem};
+    say(said);
+    return std::nullopt;
+  }
+  if (data::is_refusal(reply.status))
+    throw BadInput("judge " + server.url.host + ": " + problem +
+                   "; check the address and the model");
+  return std::nullopt;
+}
+
+// Asks until there is an answer that counts, or the retries are spent.
+AxisVerdict ask_server(Server& server, const ordered_json& question) {
+  double wait = server.options.first_wait;
+  for (int64_t attempt = 0;;) {
+    const ordered_json body = in_dialect(server.dialect, question);
+    const ChatDialect before = server.dialect;
+    const data::HttpReply reply =
+        data::http_post(server.url, data::to_text(body), {.seconds = server.options.seconds});
+    if (const auto verdict = read_verdict(server, reply, body)) return *verdict;
+    if (server.dialect != before) continue;
+    if (attempt++ == server.options.retries)
+      return {
+          .score = 0,
+          .flaw = {},
+          .problem = reply.status == 0 ? reply.error : "status " + std::to_string(reply.status)};
+    const double chosen = data::wait_before_retry(reply, wait, kPatience);
+    if (data::retry_after(reply) >= 0 && !server.told_to_wait) {
+      say("the judge asks for a pause; waiting " + std::to_string(std::llround(chosen)) +
+          " s, from now on unsaid");
+      server.told_to_wait = true;
+    }
+    std::this_thread::sleep_for(std::chrono::duration<double>(chosen));
+    wait = std::min(2 * wait, kLongestWait);
+  }
 }
 
 std::string first_model(const data::Url& base, const EditJudgeOptions& options) {
@@ -116,33 +138,34 @@ EditJudge server_judge(const std::string& address, EditJudgeOptions options) {
   while (url.path.ends_with("/")) url.path.pop_back();
   if (options.model.empty()) options.model = first_model(url, options);
   url.path += "/chat/completions";
-  return [=](const EditQuestion& question) {
-    return gathered(options.axes, [&](const EditAxis& axis) {
-      return ask_server(url, edit_judge_body(question, axis, options.model), options);
+  const auto server = std::make_shared<Server>(Server{.url = url, .options = options});
+  return [server](const EditQuestion& question) {
+    return gathered(server->options.axes, [&](const EditAxis& axis) {
+      return ask_server(*server, edit_judge_request(question, axis, server->options.model));
     });
   };
 }
 
-EditVerdict program_verdict(const std::optional<std::string>& line, int64_t id) {
-  const json reply = line ? data::parse_json(*line) : json();
-  const auto wrong = [&] {
-    return EditVerdict{{},
-                       {},
-                       "expected {\"id\": " + std::to_string(id) +
-                           ", \"scores\": {..}, \"feedback\": [..]}, found " +
-                           (line ? "'" + line->substr(0, 80) + "'" : "no answer")};
-  };
-  if (!reply.is_object() || reply.value("id", json()) != id) return wrong();
+// `found`: what it said instead.
+EditVerdict wrong_answer(int64_t id, const std::string& found) {
+  return {{},
+          {},
+          "expected {\"id\": " + std::to_string(id) +
+              ", \"scores\": {..}, \"feedback\": [..]}, found " +
+              (found.empty() ? "no answer" : "'" + data::shortened(found, 80) + "'")};
+}
+
+EditVerdict program_verdict(const json& reply, int64_t id, const std::string& line) {
   const json scores = reply.value("scores", json()), feedback = reply.value("feedback", json());
-  if (!scores.is_object()) return wrong();
+  if (!scores.is_object()) return wrong_answer(id, line);
   EditVerdict verdict;
   for (const auto& [axis, score] : scores.items()) {
-    if (!score.is_number() || !within(score.get<double>())) return wrong();
+    if (!score.is_number() || !within(score.get<double>())) return wrong_answer(id, line);
     verdict.scores[axis] = score.get<double>();
   }
   if (feedback.is_string()) verdict.feedback.push_back(feedback.get<std::string>());
   for (const auto& text : feedback.is_array() ? feedback : json::array()) {
-    if (!text.is_string()) return wrong();
+    if (!text.is_string()) return wrong_answer(id, line);
     verdict.feedback.push_back(text.get<std::string>());
   }
   return verdict;
@@ -163,9 +186,12 @@ EditJudge program_judge(const std::string& command, const EditJudgeOptions& opti
                             {"edited_png", data::base64(question.edited_png)}};
     const auto deadline = std::chrono::steady_clock::now() +
                           std::chrono::milliseconds(static_cast<int64_t>(options.seconds * 1000));
-    const bool sent = state->program->write_line(data::to_text(line), deadline);
+    json reply;
+    std::string last;
+    const bool answered = state->program->write_line(data::to_text(line), deadline) &&
+                          data::read_answer(*state->program, id, deadline, reply, last);
     const EditVerdict verdict =
-        program_verdict(sent ? state->program->read_line(deadline) : std::nullopt, id);
+        answered ? program_verdict(reply, id, last) : wrong_answer(id, last);
     // What else it may say belongs to no question.
     if (!verdict.problem.empty()) state->program.reset();
     return verdict;
@@ -189,9 +215,9 @@ EditAxis edit_axis(const std::string& text) {
                  (near.empty() ? "" : "; did you mean " + near + "?"));
 }
 
-std::string edit_judge_body(const EditQuestion& question,
-                            const EditAxis& axis,
-                            const std::string& model) {
+ordered_json edit_judge_request(const EditQuestion& question,
+                                const EditAxis& axis,
+                                const std::string& model) {
   ordered_json content = ordered_json::array();
   const auto show = [&](const std::string& png) {
     content.push_back({{"type", "image_url"},
@@ -208,32 +234,26 @@ std::string edit_judge_body(const EditQuestion& question,
           "\nAnswer as JSON alone: {\"score\": a number from 0 (not at all) to 5 (perfectly), "
           "\"flaw\": one short sentence that names what is wrong, or \"None\"}.";
   content.push_back({{"type", "text"}, {"text", text}});
-  const ordered_json body{{"model", model},
-                          {"messages", {{{"role", "user"}, {"content", content}}}},
-                          {"temperature", 0},
-                          {"max_tokens", 120},
-                          {"stream", false}};
-  return data::to_text(body);
+  return {{"model", model},
+          {"messages", {{{"role", "user"}, {"content", content}}}},
+          {"temperature", 0},
+          {"max_tokens", 120},
+          {"stream", false}};
 }
 
 AxisVerdict edit_judge_reply(const std::string& body) {
-  AxisVerdict verdict;
-  const auto text = reply_text(body);
+  const auto text = chat_text(data::parse_json(body));
   if (!text) return {.score = 0, .flaw = {}, .problem = "no text"};
-  const size_t begin = text->find('{'), end = text->rfind('}');
-  const json object = begin != std::string::npos && end != std::string::npos && begin < end
-                          ? data::parse_json(text->substr(begin, end - begin + 1))
-                          : json();
-  std::optional<double> score;
-  if (object.is_object() && object.value("score", json()).is_number())
-    score = within(object["score"].get<double>());
-  if (object.is_object() && object.value("flaw", json()).is_string())
-    verdict.flaw = object["flaw"].get<std::string>();
-  if (!score && !object.is_object()) score = score_in(*text);
+  const auto score = score_in_words(*text, 0, kHighest);
   if (!score)
-    return {
-        .score = 0, .flaw = {}, .problem = "no score from 0 to 5 in '" + text->substr(0, 60) + "'"};
-  verdict.score = *score;
+    return {.score = 0,
+            .flaw = {},
+            .problem = "no score from 0 to 5 in '" + data::shortened(*text, 60) + "'"};
+  AxisVerdict verdict{.score = *score};
+  for (const json& object : objects_in(without_thoughts(*text))) {
+    const json flaw = object.value("flaw", json());
+    if (flaw.is_string()) verdict.flaw = flaw.get<std::string>();
+  }
   return verdict;
 }
 

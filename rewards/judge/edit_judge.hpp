@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -32,9 +33,9 @@ EditAxis edit_axis(const std::string& text);
 
 // The body of POST /v1/chat/completions for one axis, and what a reply says: {"score": 0-5, "flaw":
 // "..."}, or a number in words (also a whole one). Never throws.
-std::string edit_judge_body(const EditQuestion& question,
-                            const EditAxis& axis,
-                            const std::string& model);
+nlohmann::ordered_json edit_judge_request(const EditQuestion& question,
+                                          const EditAxis& axis,
+                                          const std::string& model);
 struct AxisVerdict {
   double score = 0;
   std::string flaw = "None", problem{};
@@ -46,7 +47,7 @@ struct EditJudgeOptions {
   std::string model;  // "": the server's first
   double seconds = 120;
   int64_t retries = 5;    // after 429, 5xx or no answer
-  double first_wait = 1;  // seconds before the first; doubles
+  double first_wait = 1;  // seconds before the first; doubles up to a minute
   bool allow_remote = false;
 };
 // "http://HOST/v1": one question an axis. "program:COMMAND": a line of JSON an edit on its standard

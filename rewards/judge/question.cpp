@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <nlohmann/json.hpp>
-#include <regex>
+#include <numeric>
 
 #include "data/base/base64.hpp"
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
+#include "data/base/utf8.hpp"
+#include "rewards/judge/answer_text.hpp"
 
 using nlohmann::json;
 using nlohmann::ordered_json;
@@ -21,6 +22,7 @@ const char* const kJudgeTemplate = "laurel-1";
 namespace {
 
 constexpr double kLeastMass = 0.5;  // on the symbols, for their probabilities to be believed
+constexpr double kCertain = 1.01;   // no probability is larger, but for rounding
 
 const std::vector<JudgeAxis>& known_axes() {
   static const std::vector<JudgeAxis> axes = {
@@ -64,15 +66,15 @@ std::vector<double> masses(const json& choice, bool pair) {
         !entry.value("logprob", json()).is_number())
       continue;
     const auto found = std::find(wanted.begin(), wanted.end(), stripped(entry["token"]));
-    if (found != wanted.end())
-      mass[static_cast<size_t>(found - wanted.begin())] += std::exp(entry["logprob"].get<double>());
+    const double probability = std::exp(entry["logprob"].get<double>());
+    if (found != wanted.end() && probability <= kCertain)
+      mass[static_cast<size_t>(found - wanted.begin())] += probability;
   }
   return mass;
 }
 
 void use_masses(const std::vector<double>& mass, bool pair, JudgeAnswer& answer) {
-  double sum = 0;
-  for (const double m : mass) sum += m;
+  const double sum = std::accumulate(mass.begin(), mass.end(), 0.0);
   answer.mass = std::min(1.0, sum);
   if (pair) {
     answer.p_first = (mass[0] + mass[2] / 2) / sum;
@@ -84,39 +86,18 @@ void use_masses(const std::vector<double>& mass, bool pair, JudgeAnswer& answer)
   answer.score = 1 + 4 * mean_of(bins);
 }
 
-// A score in words: the first object's "score" or only number, a labelled number, or a lone one.
-std::optional<double> score_in(const std::string& text) {
-  static const std::regex labelled(
-      R"((?:score|rating|answer|points?)[^0-9]{0,12}([0-9]+(?:\.[0-9]+)?))", std::regex::icase);
-  static const std::regex of_five(R"(([0-9]+(?:\.[0-9]+)?)[\s*"]*(?:/|out of)\s*5)",
-                                  std::regex::icase);
-  static const std::regex alone(R"(^[\s*"'(]*([0-9]+(?:\.[0-9]+)?)[\s*"').]*$)");
-  std::smatch found;
-  const bool any = std::regex_search(text, found, of_five) ||
-                   std::regex_search(text, found, labelled) ||
-                   std::regex_search(text, found, alone);
-  if (!any) return std::nullopt;
-  const double score = std::stod(found[1]);
-  return score >= 1 && score <= 5 ? std::optional(score) : std::nullopt;
-}
-
-std::optional<double> preference_in(const std::string& text) {
-  static const std::regex tie(R"(\b(?:tie|equal|equally|same|neither)\b)", std::regex::icase);
-  static const std::regex labelled(
-      R"((?:answer|winner|better|best|prefer(?:red)?|image|choice)[^A-Za-z]{0,8}(?:is\s+)?(?:image\s+)?\W{0,4}([ABC])\b)",
-      std::regex::icase);
-  static const std::regex alone(R"(^[\s*"'(]*([ABC])[\s*"').]*$)");
-  static const std::regex first(R"(\bfirst\b)", std::regex::icase),
-      second(R"(\bsecond\b)", std::regex::icase);
-  std::smatch found;
-  if (std::regex_search(text, found, alone) || std::regex_search(text, found, labelled)) {
-    const char letter = static_cast<char>(std::toupper(found[1].str()[0]));
-    return letter == 'A' ? 1.0 : letter == 'B' ? 0.0 : 0.5;
-  }
-  if (std::regex_search(text, tie)) return 0.5;
-  const bool one = std::regex_search(text, first), two = std::regex_search(text, second);
-  if (one != two) return one ? 1.0 : 0.0;
-  return std::nullopt;
+// Whether log-probabilities speak of the answer: the text is a symbol, or says in words what the
+// likeliest symbol says. They do not where the first token begins a thought, "10/10" or "A is
+// worse".
+bool speaks_of(const std::vector<double>& mass, const std::string& text, bool pair) {
+  const auto wanted = symbols(pair);
+  const std::string bare = stripped(text);
+  if (bare.empty() || std::find(wanted.begin(), wanted.end(), bare) != wanted.end()) return true;
+  const auto likeliest = std::max_element(mass.begin(), mass.end()) - mass.begin();
+  constexpr double kOfPair[] = {1, 0, 0.5};
+  const double said = pair ? kOfPair[likeliest] : 1 + static_cast<double>(likeliest);
+  const auto in_words = pair ? preference_in_words(text) : score_in_words(text, 1, kBins);
+  return in_words && *in_words == said;
 }
 
 ordered_json axis_json(const JudgedAxis& axis, bool pair, bool a_first) {
@@ -132,26 +113,15 @@ ordered_json axis_json(const JudgedAxis& axis, bool pair, bool a_first) {
   return json;
 }
 
-void hold_to_symbols(JudgeConstraint constraint, bool pair, ordered_json& body) {
+// What the constraint's field holds.
+ordered_json constraint_value(JudgeConstraint constraint, bool pair) {
   const auto wanted = symbols(pair);
-  switch (constraint) {
-    case JudgeConstraint::kStructuredOutputs:
-      body["structured_outputs"] = {{"choice", wanted}};
-      return;
-    case JudgeConstraint::kGuidedChoice:
-      body["guided_choice"] = wanted;
-      return;
-    case JudgeConstraint::kResponseFormat: {  // both places that servers look for the schema in
-      const ordered_json schema{{"type", "string"}, {"enum", wanted}};
-      body["response_format"] = {
-          {"type", "json_schema"},
+  if (constraint == JudgeConstraint::kStructuredOutputs) return {{"choice", wanted}};
+  if (constraint == JudgeConstraint::kGuidedChoice) return wanted;
+  const ordered_json schema{{"type", "string"}, {"enum", wanted}};
+  return {{"type", "json_schema"},  // both places that servers look for the schema in
           {"schema", schema},
           {"json_schema", {{"name", "answer"}, {"strict", true}, {"schema", schema}}}};
-      return;
-    }
-    case JudgeConstraint::kNone:
-      return;
-  }
 }
 
 }  // namespace
@@ -179,7 +149,12 @@ std::string judge_text(const JudgeQuestion& question) {
          question.axis.question + "\nAnswer with one letter: A, B, or C if they are equally good.";
 }
 
-std::string judge_body(const JudgeQuestion& question, const JudgeSampling& sampling) {
+std::string constraint_field(JudgeConstraint constraint) {
+  static const char* const names[] = {"structured_outputs", "guided_choice", "response_format", ""};
+  return names[static_cast<int>(constraint)];
+}
+
+ordered_json judge_request(const JudgeQuestion& question, const JudgeSampling& sampling) {
   ordered_json content = ordered_json::array();
   for (const std::string& image : question.images) {
     content.push_back({{"type", "image_url"},
@@ -195,8 +170,14 @@ std::string judge_body(const JudgeQuestion& question, const JudgeSampling& sampl
   body["max_tokens"] = sampling.constraint == JudgeConstraint::kNone             ? 64
                        : sampling.constraint == JudgeConstraint::kResponseFormat ? 8
                                                                                  : 1;
-  hold_to_symbols(sampling.constraint, question.images.size() == 2, body);
-  return data::to_text(body);
+  if (sampling.constraint != JudgeConstraint::kNone)
+    body[constraint_field(sampling.constraint)] =
+        constraint_value(sampling.constraint, question.images.size() == 2);
+  return body;
+}
+
+std::string judge_body(const JudgeQuestion& question, const JudgeSampling& sampling) {
+  return data::to_text(judge_request(question, sampling));
 }
 
 std::string judge_key(const JudgeQuestion& question, const JudgeSampling& sampling) {
@@ -214,25 +195,28 @@ JudgeAnswer judge_answer(const std::string& body, bool pair) {
     answer.problem = reply.is_discarded() ? "not JSON" : "no choices";
     return answer;
   }
-  const json message = choices[0].value("message", json());
-  const json text = message.is_object() ? message.value("content", json()) : json();
-  if (text.is_string()) answer.text = text.get<std::string>();
+  const auto text = chat_text(reply);
+  answer.text = text.value_or("");
   const auto mass = masses(choices[0], pair);
-  double sum = 0;
-  for (const double m : mass) sum += m;
-  if (sum >= kLeastMass) {
+  const double sum = std::accumulate(mass.begin(), mass.end(), 0.0);
+  if (sum >= kLeastMass && speaks_of(mass, answer.text, pair)) {
     use_masses(mass, pair, answer);
     return answer;
   }
-  if (!text.is_string()) {
+  if (!text) {
     answer.problem = "no text";
     return answer;
   }
   (pair ? answer.p_first : answer.score) =
-      pair ? preference_in(answer.text) : score_in(answer.text);
+      pair ? preference_in_words(*text) : score_in_words(*text, 1, kBins);
   if (!answer.p_first && !answer.score)
-    answer.problem = "no answer in '" + answer.text.substr(0, 60) + "'";
+    answer.problem = "no answer in '" + data::shortened(*text, 60) + "'";
   return answer;
+}
+
+bool is_usable(const JudgedItem& item) {
+  return std::any_of(item.axes.begin(), item.axes.end(),
+                     [](const JudgedAxis& axis) { return axis.answer.problem.empty(); });
 }
 
 std::string judgement_line(const JudgedItem& item) {
@@ -261,8 +245,7 @@ std::string judgement_line(const JudgedItem& item) {
     raw[axis.name] = axis.answer.problem.empty() ? axis.answer.text : axis.answer.problem;
   }
   line["axes"] = axes;
-  line["ok"] = std::any_of(item.axes.begin(), item.axes.end(),
-                           [](const JudgedAxis& axis) { return axis.answer.problem.empty(); });
+  line["ok"] = is_usable(item);
   line["raw"] = raw;
   return data::to_text(line);
 }

@@ -4,6 +4,7 @@
 // llama.cpp's servers share: what is asked, and how the answer is read.
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,8 +39,11 @@ struct JudgeSampling {
 // The version of the wording below: a part of every cache key.
 extern const char* const kJudgeTemplate;
 std::string judge_text(const JudgeQuestion& question);
+// The field of the request that holds the answer so; "" for kNone.
+std::string constraint_field(JudgeConstraint constraint);
 // The body of POST /v1/chat/completions: the images first, one token wanted with the 20 likeliest
 // and their log-probabilities, temperature 0.
+nlohmann::ordered_json judge_request(const JudgeQuestion& question, const JudgeSampling& sampling);
 std::string judge_body(const JudgeQuestion& question, const JudgeSampling& sampling);
 // SHA-256 of all that decides the answer; not of how the answer is held to one symbol.
 std::string judge_key(const JudgeQuestion& question, const JudgeSampling& sampling);
@@ -55,8 +59,8 @@ struct JudgeAnswer {
   std::string problem{};  // why it is unusable; empty: usable
 };
 // Reads a reply's body. Log-probabilities first: tokens that are a symbol but for white space and
-// quotes count for it. Below half of the mass, or without them, the text: a digit, a decimal, JSON,
-// "Score: **4**/5"; for a pair A, B, C, "tie". Never throws.
+// quotes count for it. Below half of the mass, without them, or where the text says something else,
+// the text (rewards/judge/answer_text.hpp). Never throws.
 JudgeAnswer judge_answer(const std::string& body, bool pair);
 
 // One line of the judgements' file (rewards/judge/judgements.hpp).
@@ -70,6 +74,7 @@ struct JudgedItem {
   bool a_first = true;                      // of a pair
   std::vector<JudgedAxis> axes;
 };
+bool is_usable(const JudgedItem& item);  // an axis of it has an answer
 std::string judgement_line(const JudgedItem& item);
 
 }  // namespace rewards

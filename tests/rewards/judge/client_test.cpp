@@ -104,6 +104,21 @@ TEST(JudgeAnswer, ReadsPreferencesInWords) {
   EXPECT_EQ(first("Both are pictures"), -1);
 }
 
+TEST(JudgeAnswer, LogProbabilitiesCountWhereTheySpeakOfTheAnswer) {
+  const auto score = [](const std::string& text) {
+    return rewards::judge_answer(reply_of({{"1", 0.9}, {"5", 0.1}}, text), false)
+        .score.value_or(-1);
+  };
+  EXPECT_NEAR(score("1"), 1.4, 1e-9);
+  EXPECT_NEAR(score("1. It is blurred."), 1.4, 1e-9);
+  EXPECT_EQ(score("10/10"), -1);
+  EXPECT_EQ(score("1 circle is there. Score: 4"), 4);
+  const auto pair =
+      rewards::judge_answer(reply_of({{"A", 0.9}, {"B", 0.1}}, "A is worse than B."), true);
+  EXPECT_EQ(*pair.p_first, 0);
+  EXPECT_EQ(rewards::judge_answer(reply_of({{"4", 1e9}}, "4"), false).mass, 0);
+}
+
 TEST(JudgeAnswer, NeverThrowsOnNonsense) {
   for (const std::string body : {"", "{", "[]", "{\"choices\":[]}", "{\"choices\":[3]}",
                                  "{\"choices\":[{\"message\":null}]}", "null"})
@@ -220,6 +235,72 @@ TEST(JudgeClient, FallsBackToTheConstraintThatTheServerTakes) {
   EXPECT_NE(bench.asked[2].find("response_format"), std::string::npos);
   client.ask(question(2), kSampling);
   EXPECT_NE(bench.asked[3].find("response_format"), std::string::npos);  // not probed again
+}
+
+data::HttpReply refused(const std::string& body) {
+  return {.status = 400, .body = body, .headers = {}, .error = {}};
+}
+JudgeQuestion question_of(int number) {
+  auto one = question();
+  one.prompt += std::to_string(number);
+  return one;
+}
+
+TEST(JudgeClient, ARefusedQuestionCostsThatQuestion) {
+  Bench bench;
+  bench.script = {ok(reply_in_words("4")),   refused("content_filter"), refused("content_filter"),
+                  refused("content_filter"), refused("content_filter"), ok(reply_in_words("3"))};
+  auto client = bench.client();
+  EXPECT_EQ(*client.ask(question_of(0), kSampling).score, 4);
+  EXPECT_NE(client.ask(question_of(1), kSampling).problem.find("content_filter"),
+            std::string::npos);
+  EXPECT_EQ(*client.ask(question_of(2), kSampling).score, 3);
+  EXPECT_NE(bench.asked[5].find("structured_outputs"),
+            std::string::npos);  // still held to a symbol
+  EXPECT_EQ(client.counts().unusable, 1);
+}
+
+TEST(JudgeClient, LeavesOutWhatTheServerNamesAndSaysItOnce) {
+  Bench bench;
+  bench.script = {refused("unknown parameter: logprobs"),
+                  refused("structured_outputs: unknown field"), ok(reply_in_words("4"))};
+  auto client = bench.client();
+  EXPECT_EQ(*client.ask(question_of(0), kSampling).score, 4);
+  client.ask(question_of(1), kSampling);
+  ASSERT_EQ(bench.asked.size(), 4u);
+  for (const size_t turn : {2u, 3u}) {
+    EXPECT_EQ(bench.asked[turn].find("logprobs"), std::string::npos);
+    EXPECT_EQ(bench.asked[turn].find("structured_outputs"), std::string::npos);
+    EXPECT_NE(bench.asked[turn].find("guided_choice"), std::string::npos);
+  }
+  EXPECT_EQ(bench.said.size(), 2u);
+}
+
+TEST(JudgeClient, StopsWhereEveryQuestionIsRefused) {
+  Bench bench;
+  bench.script = {refused("no images here")};
+  auto client = bench.client({.pause_after = 3});
+  for (int i = 0; i < 2; ++i) EXPECT_NE(client.ask(question_of(i), kSampling).problem, "");
+  EXPECT_THROW(client.ask(question_of(2), kSampling), rewards::JudgeStopped);
+}
+
+TEST(JudgeClient, WaitsAsLongAsTheServerAsksWithinItsPatience) {
+  Bench bench;
+  bench.script = {status(429, "0"), status(429, "1000000"), ok(reply_in_words("4"))};
+  auto client = bench.client({.backoff_seconds = 0.01, .max_pause_seconds = 60});
+  EXPECT_EQ(*client.ask(question(), kSampling).score, 4);
+  EXPECT_EQ(bench.slept, (std::vector<double>{1, 60}));
+  EXPECT_EQ(bench.said.size(), 1u);
+}
+
+TEST(JudgeClient, MakesRoomForThoughts) {
+  Bench bench;
+  bench.script = {
+      ok(R"({"choices": [{"finish_reason": "length", "message": {"content": "<think>"}}]})"),
+      ok(reply_in_words("4"))};
+  auto client = bench.client();
+  EXPECT_EQ(*client.ask(question(), kSampling).score, 4);
+  EXPECT_NE(bench.asked[1].find("\"max_tokens\":4096"), std::string::npos);
 }
 
 TEST(JudgeClient, StopsWhereTheServerRefuses) {

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/base/json.hpp"
-#include "data/system/http.hpp"
+#include "data/system/http_server.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -31,11 +31,24 @@ TEST(EditJudge, ReadsJsonAndNumbersInWords) {
   EXPECT_EQ(rewards::edit_judge_reply("{}").problem, "no text");
 }
 
+TEST(EditJudge, ReadsTheAnswerBehindThoughtsAndRubrics) {
+  const auto score = [](const std::string& text) {
+    const auto verdict = rewards::edit_judge_reply(reply(text));
+    return verdict.problem.empty() ? verdict.score : -1;
+  };
+  EXPECT_EQ(score("Score (0-5): 4"), 4);
+  EXPECT_EQ(score("Rubric: {\"score\": 0..5}. A score of 1 would be too harsh. "
+                  "{\"score\": 4, \"flaw\": \"None\"}"),
+            4);
+  EXPECT_EQ(score("{\"score\": \"4\", \"flaw\": \"None\"}"), 4);
+  EXPECT_EQ(score("<think>{\"score\": 1}</think>{\"score\": 3}"), 3);
+  EXPECT_EQ(score("Score: " + std::string(400, '1')), -1);
+}
+
 TEST(EditJudge, ShowsTheSourceWhereItMatters) {
   const rewards::EditQuestion question{"S", "E", "make it red"};
   const auto images = [&](const char* axis) {
-    const json body =
-        data::parse_json(rewards::edit_judge_body(question, rewards::edit_axis(axis), "m"));
+    const json body = rewards::edit_judge_request(question, rewards::edit_axis(axis), "m");
     return body["messages"][0]["content"].size() - 1;
   };
   EXPECT_EQ(images("instruction_following"), 2u);
@@ -71,6 +84,35 @@ TEST(EditJudge, AsksAServerAndTriesAgain) {
               rewards::make_edit_judge("http://example.org/v1", options);
             }).find("allow it with --allow-remote"),
             std::string::npos);
+}
+
+TEST(EditJudge, ARefusedEditIsAProblemAndAnUnknownParameterIsLeftOut) {
+  std::atomic<int> asked = 0;
+  data::HttpServer server("127.0.0.1", 0, [&](const data::HttpRequest& request) {
+    ++asked;
+    if (request.body.find("\"max_tokens\"") != std::string::npos)
+      return data::HttpReply{
+          400,
+          R"({"error": {"message": "use 'max_completion_tokens'", "param": "max_tokens"}})",
+          {},
+          ""};
+    if (request.body.find("make it rude") != std::string::npos)
+      return data::HttpReply{400, R"({"error": {"code": "content_filter"}})", {}, ""};
+    return data::HttpReply{200, reply("{\"score\": 5}"), {}, ""};
+  });
+  const auto judge = rewards::make_edit_judge(
+      "http://127.0.0.1:" + std::to_string(server.port()) + "/v1",
+      {.axes = {rewards::edit_axis("instruction_following")}, .model = "m", .first_wait = 0.01});
+  EXPECT_EQ(judge({"S", "E", "make it red"}).scores.at("instruction_following"), 5);
+  EXPECT_NE(judge({"S", "E", "make it rude"}).problem.find("content_filter"), std::string::npos);
+  EXPECT_EQ(judge({"S", "E", "make it blue"}).scores.at("instruction_following"), 5);
+  EXPECT_EQ(asked.load(), 4);
+}
+
+TEST(EditJudge, PassesOverWhatAProgramSaysFirst) {
+  const auto judge = rewards::make_edit_judge(
+      "program:echo loading; read line; echo 50%; echo '{\"id\": 0, \"scores\": {\"a\": 4}}'", {});
+  EXPECT_EQ(judge({"S", "E", "x"}).scores.at("a"), 4);
 }
 
 TEST(EditJudge, AsksAProgram) {
