@@ -12,7 +12,9 @@
 #include "data/base/base64.hpp"
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "data/base/utf8.hpp"
 #include "data/images/image_io.hpp"
+#include "rewards/custom/score_tensor.hpp"
 #include "rewards/loader/loader.hpp"
 
 namespace rewards {
@@ -38,10 +40,11 @@ struct ServerScores {
 ServerScores read_scores(const data::HttpReply& reply, int64_t count) {
   if (reply.status == 0) return {{}, reply.error};
   if (reply.status != 200) return {{}, "status " + std::to_string(reply.status)};
-  const auto json = data::parse_json(reply.body);
+  const auto json = data::parse_json_with_nan(reply.body);
   const auto list = json.is_object() ? json.value("scores", nlohmann::json()) : nlohmann::json();
   const std::string expected = "expected {\"scores\": [" + std::to_string(count) +
-                               " numbers or null]}, found '" + reply.body.substr(0, 80) + "'";
+                               " numbers or null]}, found '" + data::shortened(reply.body, 80) +
+                               "'";
   if (!list.is_array() || static_cast<int64_t>(list.size()) != count) return {{}, expected};
   ServerScores scores;
   for (const auto& value : list) {
@@ -60,6 +63,7 @@ std::vector<double> ask(const std::string& name,
   const std::string body = request_text(batch);
   const auto started = std::chrono::steady_clock::now();
   double wait = options.first_wait;
+  bool told_to_wait = false;  // and said so
   for (int attempt = 1;; ++attempt) {
     const data::HttpReply reply = data::http_post(url, body, {.seconds = options.seconds});
     const ServerScores scores = read_scores(reply, batch.images.size(0));
@@ -69,14 +73,17 @@ std::vector<double> ask(const std::string& name,
     if (data::is_refusal(reply.status))
       throw data::BadInput(what + "; check the address and the server");
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
-    if (spent.count() > options.patience)
+    if (spent.count() >= options.patience)
       throw data::BadInput(
           what + ", for " + std::to_string(static_cast<int64_t>(spent.count())) +
           " s; resume the run from its last checkpoint when the server works again");
-    if (attempt == kQuietAttempts || (attempt > kQuietAttempts && wait >= kLongestWait))
-      std::cerr << "laurel: " << what << "; waiting for it\n";
-    const double asked = data::retry_after(reply);
-    std::this_thread::sleep_for(std::chrono::duration<double>(asked >= 0 ? asked : wait));
+    const bool is_due =
+        attempt == kQuietAttempts || (attempt > kQuietAttempts && wait >= kLongestWait);
+    const bool is_asked = data::retry_after(reply) >= 0;
+    if (is_asked ? !told_to_wait : is_due) std::cerr << "laurel: " << what << "; waiting for it\n";
+    told_to_wait = told_to_wait || is_asked;
+    const double chosen = data::wait_before_retry(reply, wait, options.patience - spent.count());
+    std::this_thread::sleep_for(std::chrono::duration<double>(chosen));
     wait = std::min(2 * wait, kLongestWait);
   }
 }
@@ -90,7 +97,7 @@ Reward http_reward(const std::string& name, const data::Url& url, const External
   const auto score = [=](const RewardBatch& batch) {
     const RewardBatch local{batch.images.detach().cpu(), batch.prompts};
     const auto scores = ask(name, url, options, local);
-    return at::tensor(scores, at::kDouble).to(at::kFloat).to(batch.images.device());
+    return tensor_of_scores(scores).to(batch.images.device());
   };
   return {.info = {.name = name,
                    .unit = "its own",

@@ -13,8 +13,10 @@
 #include "data/base/base64.hpp"
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "data/base/utf8.hpp"
 #include "data/images/image_io.hpp"
-#include "data/system/line_subprocess.hpp"
+#include "data/system/line_answer.hpp"
+#include "rewards/custom/score_tensor.hpp"
 #include "rewards/loader/loader.hpp"
 
 namespace rewards {
@@ -45,16 +47,15 @@ struct Answer {
   std::string fault;
 };
 
-Answer read_answer(const std::optional<std::string>& line, int64_t id) {
-  if (!line) return {.fault = "no answer: it died or was late"};
-  const auto json = data::parse_json(*line);
-  const bool ours = json.is_object() && json.contains("id") && json["id"].is_number_integer() &&
-                    json["id"].get<int64_t>() == id;
-  if (ours && json.contains("score") && json["score"].is_number())
-    return {.understood = true, .score = json["score"].get<double>(), .fault = ""};
-  if (ours && json.contains("error")) return {.understood = true, .fault = ""};
-  return {.fault = "expected {\"id\": " + std::to_string(id) + ", \"score\": NUMBER}, found '" +
-                   line->substr(0, 80) + "'"};
+// A reply to our question. A score that is no number (NaN, or null) is missing, as after "error".
+Answer read_score(const nlohmann::json& reply, const std::string& line) {
+  const auto score = reply.find("score");
+  if (score != reply.end() && score->is_number())
+    return {.understood = true, .score = score->get<double>(), .fault = ""};
+  if ((score != reply.end() && score->is_null()) || reply.contains("error"))
+    return {.understood = true, .fault = ""};
+  return {.fault = "expected {\"id\": NUMBER, \"score\": NUMBER}, found '" +
+                   data::shortened(line, 80) + "'"};
 }
 
 Answer ask(Pool& pool, size_t place, const at::Tensor& image, const std::string& prompt) {
@@ -66,8 +67,14 @@ Answer ask(Pool& pool, size_t place, const at::Tensor& image, const std::string&
     const auto deadline =
         std::chrono::steady_clock::now() +
         std::chrono::milliseconds(static_cast<int64_t>(pool.options.seconds * 1000));
-    const bool sent = program->write_line(question(id, image, prompt), deadline);
-    answer = read_answer(sent ? program->read_line(deadline) : std::nullopt, id);
+    nlohmann::json reply;
+    std::string last;
+    if (program->write_line(question(id, image, prompt), deadline) &&
+        data::read_answer(*program, id, deadline, reply, last))
+      answer = read_score(reply, last);
+    else
+      answer = {.fault = "no answer: it died or was late" +
+                         (last.empty() ? "" : "; found '" + data::shortened(last, 80) + "'")};
     if (!answer.understood) program.reset();  // its further output would belong to no question
   }
   return answer;
@@ -113,7 +120,7 @@ at::Tensor score(Pool& pool, const RewardBatch& batch) {
   }
   for (auto& thread : threads) thread.join();
   if (fault) std::rethrow_exception(fault);
-  return at::tensor(scores, at::kDouble).to(at::kFloat).to(batch.images.device());
+  return tensor_of_scores(scores).to(batch.images.device());
 }
 
 }  // namespace

@@ -13,8 +13,9 @@ namespace rewards {
 // `command` is run by /bin/sh `workers` times. Each image is one line to it,
 //   {"id": 7, "prompt": "...", "png": "<base64>"}
 // and it answers, in a line, {"id": 7, "score": 1.5}, or {"id": 7, "error": "..."} when it cannot
-// rate this image. A program that dies, answers something else or is late is restarted and asked
-// once more. An image that fails twice is missing; three such images in a row are an error.
+// rate this image (or a score of NaN or null). Other lines are ignored. A program that dies,
+// answers in another form or is late is restarted and asked once more. An image that fails twice is
+// missing; three such images in a row are an error.
 Reward program_reward(const std::string& name,
                       const std::string& command,
                       const ExternalOptions& options);

@@ -9,6 +9,7 @@
 #include "data/base/base64.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
+#include "data/system/http_server.hpp"
 #include "rewards/custom/http_reward.hpp"
 #include "rewards/custom/program_reward.hpp"
 #include "tests/support/refusal.hpp"
@@ -84,8 +85,22 @@ TEST(ProgramReward, OneThatNeverAnswersIsSaid) {
               gone.score(batch_of(4));
             }).find("reward mine: the program 'exit 3' failed on 3 images in a row: no answer"),
             std::string::npos);
-  const auto wrong = rewards::program_reward("mine", "while read -r l; do echo hello; done", {});
+  const auto wrong =
+      rewards::program_reward("mine", "while read -r l; do echo hello; done", {.seconds = 0.2});
   EXPECT_NE(refusal([&] { wrong.score(batch_of(4)); }).find("found 'hello'"), std::string::npos);
+}
+
+TEST(ProgramReward, OtherLinesArePassedOverAndNaNIsMissing) {
+  const auto reward = rewards::program_reward(
+      "mine",
+      "echo 'load checkpoint from reward.pt';" +
+          counting_program("echo \"image $n\"; if [ $n = 1 ]; then n=NaN; fi; if [ $n = 2 ]; then "
+                           "n=-Infinity; fi; if [ $n = 3 ]; then n=1e300; fi;"),
+      {.seconds = 20});
+  const at::Tensor scores = reward.score(batch_of(5));
+  EXPECT_EQ(scores[0].item<float>(), 0);
+  for (int i = 1; i < 4; ++i) EXPECT_TRUE(std::isnan(scores[i].item<float>())) << i;
+  EXPECT_EQ(scores[4].item<float>(), 4);
 }
 
 TEST(ProgramReward, GetsThePngAndThePrompt) {
@@ -143,12 +158,36 @@ TEST(HttpReward, NonsenseEndsWithPatienceAndARefusalAtOnce) {
   const auto nonsense = rewards::http_reward("far", data::parse_url(place, ""), hasty);
   const std::string said = refusal([&] { nonsense.score(batch_of(1)); });
   EXPECT_NE(said.find("found 'what a lovely image'"), std::string::npos) << said;
-  EXPECT_NE(said.find("goes on from its last checkpoint"), std::string::npos) << said;
+  EXPECT_NE(said.find("from its last checkpoint"), std::string::npos) << said;
   EXPECT_GT(asked, 2);
   asked = 0;
   const auto gone = rewards::http_reward("far", data::parse_url(place + "/gone", ""), hasty);
   EXPECT_NE(refusal([&] { gone.score(batch_of(1)); }).find("status 404"), std::string::npos);
   EXPECT_EQ(asked, 1);
+}
+
+TEST(HttpReward, NaNIsAMissingScore) {
+  const data::HttpServer server("127.0.0.1", 0, [](const data::HttpRequest&) {
+    return reply(200, R"({"scores": [NaN, 0.5, Infinity, 1e999]})");
+  });
+  const auto reward = rewards::http_reward(
+      "far", data::parse_url("http://127.0.0.1:" + std::to_string(server.port()), ""), {});
+  const at::Tensor scores = reward.score(batch_of(4));
+  EXPECT_EQ(scores.isnan().sum().item<int64_t>(), 3);
+  EXPECT_EQ(scores[1].item<float>(), 0.5f);
+}
+
+TEST(HttpReward, APauseThatIsAskedForEndsWithPatience) {
+  std::atomic<int> asked = 0;
+  const data::HttpServer server("127.0.0.1", 0, [&](const data::HttpRequest&) {
+    ++asked;
+    return reply(429, "", {{"retry-after", "1000000"}});
+  });
+  const auto reward = rewards::http_reward(
+      "far", data::parse_url("http://127.0.0.1:" + std::to_string(server.port()), ""),
+      {.patience = 0.2, .first_wait = 0.001});
+  EXPECT_NE(refusal([&] { reward.score(batch_of(1)); }).find("status 429"), std::string::npos);
+  EXPECT_EQ(asked, 2);
 }
 
 TEST(HttpReward, OtherMachinesMustBeAllowed) {
