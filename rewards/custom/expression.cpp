@@ -9,6 +9,7 @@
 #include <map>
 
 #include "data/base/error.hpp"
+#include "data/base/utf8.hpp"
 #include "rewards/loader/loader.hpp"
 
 namespace rewards {
@@ -60,23 +61,24 @@ const std::map<std::string, Function>& functions() {
   return table;
 }
 
-Node node(Operation apply, std::vector<Node> children) {
-  return std::make_shared<ExpressionNode>(
-      ExpressionNode{.apply = std::move(apply), .children = std::move(children)});
-}
+// Limits of a formula: its text, its nodes, and what stands inside another. A tree of kMostNodes in
+// a single line is still walked by recursion.
+constexpr size_t kLongestText = 10000;
+constexpr int kMostNodes = 1000, kDeepest = 200;
 
 // By recursive descent: sum <- product <- sign <- power <- atom.
 struct Parser {
   const std::string& text;
   const std::string& where;
   size_t at = 0;
-  int depth = 0;
+  int depth = 0, nodes = 0;
   std::vector<std::string> names{};
 
   [[noreturn]] void refuse(const std::string& expected) const {
-    throw data::BadInput(where + ": '" + text + "', place " + std::to_string(at + 1) +
-                         ": expected " + expected + ", found " +
-                         (at < text.size() ? "'" + text.substr(at, 12) + "'" : "its end"));
+    throw data::BadInput(
+        where + ": '" + data::shortened(text, 200) + "', place " + std::to_string(at + 1) +
+        ": expected " + expected + ", found " +
+        (at < text.size() ? "'" + data::shortened(text.substr(at), 12) + "'" : "its end"));
   }
   void skip_space() {
     while (at < text.size() && std::isspace(static_cast<unsigned char>(text[at]))) ++at;
@@ -91,8 +93,17 @@ struct Parser {
     if (!take(sign)) refuse("'" + std::string(1, sign) + "'");
   }
 
+  Node node(Operation apply, std::vector<Node> children) {
+    count();
+    return std::make_shared<ExpressionNode>(
+        ExpressionNode{.apply = std::move(apply), .children = std::move(children)});
+  }
+  void count() {
+    if (++nodes > kMostNodes)
+      refuse("at most " + std::to_string(kMostNodes) + " numbers, names and operations");
+  }
+
   Node sum() {
-    constexpr int kDeepest = 200;
     if (++depth > kDeepest) refuse("fewer brackets inside brackets");
     Node left = product();
     for (;;) {
@@ -126,7 +137,10 @@ struct Parser {
   Node power() {
     const Node base = atom();
     if (!take('^')) return base;
-    return node([](const Arguments& x) { return at::pow(x[0], x[1]); }, {base, sign()});
+    if (++depth > kDeepest) refuse("fewer powers of powers");
+    const Node exponent = sign();
+    --depth;
+    return node([](const Arguments& x) { return at::pow(x[0], x[1]); }, {base, exponent});
   }
   Node atom() {
     skip_space();
@@ -141,6 +155,7 @@ struct Parser {
     refuse("a number, a name or '('");
   }
   Node number() {
+    count();
     ExpressionNode result;
     const auto [end, error] =
         std::from_chars(text.data() + at, text.data() + text.size(), result.number);
@@ -155,6 +170,7 @@ struct Parser {
       ++at;
     const std::string word = text.substr(start, at - start);
     if (take('(')) return call(word, start);
+    count();
     const auto known = std::find(names.begin(), names.end(), word);
     ExpressionNode result;
     result.fact = static_cast<int>(known - names.begin());
@@ -195,13 +211,17 @@ at::Tensor value_of(const ExpressionNode& at_node, const Arguments& values) {
 }  // namespace
 
 Expression parse_expression(const std::string& text, const std::string& where) {
+  if (text.size() > kLongestText)
+    throw data::BadInput(where + ": expected a formula of at most " + std::to_string(kLongestText) +
+                         " characters, found " + std::to_string(text.size()));
   Parser parser{.text = text, .where = where};
   Expression expression{.text = text, .names = {}, .root = parser.sum()};
   parser.skip_space();
   if (parser.at != text.size()) parser.refuse("an operator or the end");
   expression.names = parser.names;
   if (expression.names.empty())
-    throw data::BadInput(where + ": '" + text + "': expected the name of a reward in it");
+    throw data::BadInput(where + ": '" + data::shortened(text, 200) +
+                         "': expected the name of a reward in it");
   return expression;
 }
 

@@ -6,6 +6,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
+#include "data/base/utf8.hpp"
 
 namespace rewards {
 namespace {
@@ -62,7 +63,7 @@ void read_settings(RewardSpec& spec, const std::string& where) {
 
 RewardSpec parse_reward_spec(const std::string& text,
                              const std::vector<const FamilyEntry*>& families) {
-  const std::string where = "define '" + text + "'";
+  const std::string where = "define '" + data::shortened(text, 200) + "'";
   const size_t sign = text.find('=');
   RewardSpec spec;
   if (sign != std::string::npos) spec.name = data::trimmed(text.substr(0, sign));

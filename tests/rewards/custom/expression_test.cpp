@@ -67,6 +67,25 @@ TEST(Expression, GradientsFlowThroughIt) {
   EXPECT_LT(gradient_error(f, at::tensor({1.0, 2.0, 0.5, 4.0}, at::kDouble).view({2, 2})), 1e-6);
 }
 
+TEST(Expression, LongAndDeepOnesAreRefused) {
+  const auto repeated = [](const std::string& text, int count) {
+    std::string all;
+    for (int i = 0; i < count; ++i) all += text;
+    return all;
+  };
+  const auto said = [](const std::string& text) {
+    return refusal([&] { rewards::parse_expression(text, "m"); });
+  };
+  EXPECT_NE(said("a" + repeated("^2", 40000)).find("10000 characters, found 80001"),
+            std::string::npos);
+  EXPECT_NE(said("a" + repeated("^2", 400)).find("fewer powers"), std::string::npos);
+  EXPECT_NE(said("a" + repeated("+1", 2000)).find("at most 1000 numbers"), std::string::npos);
+  EXPECT_NE(said(repeated("(", 300) + "a").find("fewer brackets"), std::string::npos);
+  EXPECT_LT(said("a" + repeated("+1", 2000)).size(), 400u);
+  const auto long_one = rewards::parse_expression("a" + repeated("+1", 400), "m");
+  EXPECT_EQ(rewards::evaluate(long_one, {at::ones({1})}).item<float>(), 401);
+}
+
 TEST(ExpressionReward, IsMadeOfRegisteredRewards) {
   rewards::RewardSources sources;
   sources.definitions = {"mix=2*brightness - jpeg_kb/100", "twice = 2*mix"};
