@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "data/base/config_numbers.hpp"
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 
@@ -25,6 +26,7 @@ void read_integer(
 EncoderConfig parse_encoder_config(const json& file,
                                    EncoderConfig config,
                                    const std::string& where) {
+  data::check_config_numbers(file, where);
   read_integer(file, "hidden_size", config.hidden_size, 1, where);
   read_integer(file, "intermediate_size", config.intermediate_size, 1, where);
   read_integer(file, "num_hidden_layers", config.num_hidden_layers, 1, where);

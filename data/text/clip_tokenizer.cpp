@@ -127,28 +127,52 @@ struct Stretch {
   const AddedToken* token = nullptr;
 };
 
+// An added token, and where it next stands in a text from some place on.
+struct Sought {
+  const AddedToken* token = nullptr;
+  std::string content;
+  size_t at = 0;  // npos: nowhere
+};
+
+std::vector<Sought> sought_in(const std::vector<AddedToken>& tokens,
+                              bool normalized,
+                              std::string_view text) {
+  std::vector<Sought> all;
+  for (const auto& token : tokens) {
+    if (token.normalized != normalized || token.content.empty()) continue;
+    Sought one{.token = &token, .content = token.content};
+    if (normalized) one.content = encode_utf8(normalised(token.content));
+    one.at = one.content.empty() ? text.npos : find_token(text, one.content, token.whole_word);
+    if (one.at != text.npos) all.push_back(std::move(one));
+  }
+  return all;
+}
+
 // Cuts a text at the added tokens with `normalized` as asked, leftmost first, the longest of those
-// that start at one place.
+// that start at one place. A token that stands further on is not looked for again, so that the cost
+// is the text's length times the number of tokens that it holds.
 std::vector<Stretch> stretches_of(const std::vector<AddedToken>& tokens,
                                   bool normalized,
                                   std::string_view text) {
   std::vector<Stretch> stretches;
-  while (!text.empty()) {
-    size_t first = text.size(), length = 0;
-    const AddedToken* best = nullptr;
-    for (const auto& token : tokens) {
-      if (token.normalized != normalized) continue;
-      const std::string content =
-          normalized ? encode_utf8(normalised(token.content)) : token.content;
-      const size_t at = find_token(text, content, token.whole_word);
-      if (content.empty() || at > first || (at == first && content.size() <= length)) continue;
-      first = at;
-      length = content.size();
-      best = &token;
+  std::vector<Sought> sought = sought_in(tokens, normalized, text);
+  for (size_t start = 0; start < text.size();) {
+    const Sought* best = nullptr;
+    for (auto& one : sought) {
+      // A word's edge is also where the stretch begins: looked for again at each.
+      if (one.at != text.npos && (one.at < start || one.token->whole_word)) {
+        const size_t found = find_token(text.substr(start), one.content, one.token->whole_word);
+        one.at = found == text.npos ? found : start + found;
+      }
+      if (one.at == text.npos) continue;
+      if (!best || one.at < best->at ||
+          (one.at == best->at && one.content.size() > best->content.size()))
+        best = &one;
     }
-    if (first > 0) stretches.push_back({text.substr(0, first)});
-    if (best) stretches.push_back({text.substr(first, length), best});
-    text.remove_prefix(first + length);
+    const size_t first = best ? best->at : text.size();
+    if (first > start) stretches.push_back({text.substr(start, first - start)});
+    if (best) stretches.push_back({text.substr(first, best->content.size()), best->token});
+    start = best ? first + best->content.size() : text.size();
   }
   return stretches;
 }
@@ -266,8 +290,11 @@ std::string joined_pair(const std::string& pair) {
 
 std::vector<int64_t> encode_text(const Tokenizer& tokenizer, const std::string& text) {
   if (!is_utf8(text))
-    throw BadInput("prompt '" + encode_utf8(decode_utf8(text)) +
+    throw BadInput("prompt '" + shortened(encode_utf8(decode_utf8(text)), 200) +
                    "': expected UTF-8, found other bytes; save the text as UTF-8");
+  if (text.size() > kLongestPrompt)
+    throw BadInput("prompt '" + shortened(text, 40) + "': expected at most " +
+                   std::to_string(kLongestPrompt) + " bytes, found " + std::to_string(text.size()));
   std::vector<int64_t> ids;
   for (const auto& raw : stretches_of(tokenizer.added, false, text)) {
     if (raw.token) {
@@ -314,7 +341,7 @@ std::vector<std::string> truncation_warnings(const Tokenizer& tokenizer,
         decode(tokenizer, {ids.begin() + static_cast<std::ptrdiff_t>(room), ids.end()});
     warnings.push_back("prompt " + std::to_string(i + 1) + ": " + std::to_string(ids.size()) +
                        " tokens, the model takes " + std::to_string(room) + "; ignored: '" +
-                       ignored + "'");
+                       shortened(ignored, 500) + "'");
   }
   return warnings;
 }

@@ -30,8 +30,10 @@ struct Tokenizer {
   int64_t max_length = 77;        // ids a prompt, bos and eos included
 };
 
+constexpr size_t kLongestPrompt = size_t{1} << 20;  // bytes
+
 // The ids of one text, without bos, eos, padding or truncation. Throws BadInput when it is not
-// UTF-8.
+// UTF-8, or longer than kLongestPrompt.
 std::vector<int64_t> encode_text(const Tokenizer& tokenizer, const std::string& text);
 
 struct Tokens {

@@ -1,6 +1,7 @@
 #include "data/text/clip_tokenizer_files.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -49,8 +50,21 @@ void add_merge(const fs::path& path, const std::string& pair, Tokenizer& tokeniz
                    "': expected two symbols that make one of the vocabulary; " +
                    "vocabulary and merges do not belong together");
   }
+  if (tokenizer.merges.size() > tokenizer.vocab.size())
+    throw BadInput(path.string() + ": expected fewer merges than symbols of the vocabulary, " +
+                   "found more; vocabulary and merges do not belong together");
   tokenizer.ranks.emplace(pair, static_cast<int64_t>(tokenizer.merges.size()));
   tokenizer.merges.push_back(pair);
+}
+
+// The id that the key of an added token is.
+int64_t id_of_key(const std::string& where, const std::string& key) {
+  int64_t id = -1;
+  const char* const end = key.data() + key.size();
+  const auto [stop, error] = std::from_chars(key.data(), end, id);
+  if (error != std::errc() || stop != end || id < 0)
+    throw BadInput(where + ": added_tokens_decoder: expected ids, found '" + key + "'");
+  return id;
 }
 
 void read_merges_txt(const fs::path& path, Tokenizer& tokenizer) {
@@ -134,7 +148,8 @@ json read_settings(const fs::path& folder, Tokenizer& tokenizer) {
   if (settings.contains("added_tokens_decoder")) {
     tokenizer.added.clear();
     for (const auto& [id, token] : settings.at("added_tokens_decoder").items())
-      tokenizer.added.push_back(read_added(config_path.string(), token, std::stoll(id)));
+      tokenizer.added.push_back(
+          read_added(config_path.string(), token, id_of_key(config_path.string(), id)));
     return settings;
   }
   if (const fs::path map = folder / "special_tokens_map.json"; fs::exists(map))
@@ -156,7 +171,8 @@ json read_settings(const fs::path& folder, Tokenizer& tokenizer) {
 void read_length(const std::string& where, const json& settings, Tokenizer& tokenizer) {
   const json length = settings.value("model_max_length", json());
   if (!length.is_number()) return;
-  tokenizer.max_length = length.get<double>() > kNoLimit ? kClipLength : length.get<int64_t>();
+  const double most = length.get<double>();
+  tokenizer.max_length = most > kNoLimit ? kClipLength : static_cast<int64_t>(std::max(most, 0.0));
   if (tokenizer.max_length < 3)
     throw BadInput(where + ": model_max_length: expected at least 3, found " + to_text(length));
 }
@@ -232,9 +248,9 @@ Tokenizer load_tokenizer(const fs::path& folder) {
     add_specials(folder, settings, tokenizer);
   } catch (const BadInput&) {
     throw;
-  } catch (const std::exception& error) {  // of JSON: a list where an object should stand
+  } catch (const json::exception&) {  // a list where an object should stand
     throw BadInput(folder.string() + ": expected the files of a CLIP tokenizer, found a value of " +
-                   "another kind: " + error.what());
+                   "another kind in one of them");
   }
   return tokenizer;
 }

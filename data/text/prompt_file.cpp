@@ -10,6 +10,7 @@
 #include "data/base/strings.hpp"
 #include "data/base/text_encoding.hpp"
 #include "data/base/utf8.hpp"
+#include "data/text/clip_tokenizer.hpp"
 
 using nlohmann::json;
 
@@ -138,6 +139,9 @@ bool is_json_lines(const std::filesystem::path& path) {
 std::string checked_prompt(const std::string& prompt, const std::string& where) {
   const std::string fault = text_fault(prompt);
   if (!fault.empty()) throw BadInput(where + ": " + fault);
+  if (prompt.size() > kLongestPrompt)
+    throw BadInput(where + ": expected a prompt of at most " + std::to_string(kLongestPrompt) +
+                   " bytes, found " + std::to_string(prompt.size()));
   return trimmed(prompt);
 }
 

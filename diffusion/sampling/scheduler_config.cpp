@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "data/base/config_numbers.hpp"
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
@@ -57,16 +58,6 @@ std::string name_of(const Named<T> (&table)[N], T value) {
     if (row.value == value) return row.name;
   }
   return "";
-}
-
-// diffusers writes Infinity (of lambda_min_clipped), which is not JSON: read as null.
-std::string without_infinities(std::string text) {
-  for (const std::string word : {"-Infinity", "Infinity", "NaN"}) {
-    for (size_t at = text.find(word); at != std::string::npos; at = text.find(word)) {
-      text.replace(at, word.size(), "null");
-    }
-  }
-  return text;
 }
 
 // Sets `target` from `key` where it is there and not null.
@@ -310,10 +301,12 @@ SchedulerConfig read_scheduler_config(const fs::path& folder_or_file) {
   std::error_code error;
   const bool folder = fs::is_directory(folder_or_file, error);
   const fs::path path = folder ? folder_or_file / "scheduler_config.json" : folder_or_file;
-  const json object = data::parse_json(without_infinities(data::read_file(path)));
+  // diffusers writes Infinity (of lambda_min_clipped), which is not JSON.
+  const json object = data::parse_json_with_nan(data::read_file(path));
   if (!object.is_object()) {
     throw BadInput(path.string() + ": expected a JSON object of scheduler settings, found none");
   }
+  data::check_config_numbers(object, path.string());
   const SchedulerConfig config = from_json(object, path.string());
   check_ranges(config, path.string());
   check_unsupported(object, path.string());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "data/base/config_numbers.hpp"
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
@@ -143,6 +144,7 @@ json read_unet_object(const fs::path& file) {
                    data::to_text(name) +
                    "; point to the unet folder of a Stable Diffusion checkpoint");
   }
+  data::check_config_numbers(object, file.string());
   return object;
 }
 

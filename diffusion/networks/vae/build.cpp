@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "data/base/config_numbers.hpp"
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
@@ -189,6 +190,7 @@ VaeConfig parse_config(const std::filesystem::path& path) {
   VaeConfig config;
   try {
     const auto json = data::read_json_object(path);
+    data::check_config_numbers(json, path.string());
     const auto read = [&](const char* key, auto& field) {
       if (json.contains(key) && !json.at(key).is_null()) json.at(key).get_to(field);
     };
@@ -207,10 +209,10 @@ VaeConfig parse_config(const std::filesystem::path& path) {
     read("force_upcast", config.force_upcast);
     config.identity = json.value("_class_name", "") == kIdentityClass;
     check_keys(json, path.string());
-  } catch (const nlohmann::json::exception& error) {
-    throw BadInput(
-        path.string() +
-        ": expected the config of a diffusers AutoencoderKL, found bad JSON: " + error.what());
+  } catch (const nlohmann::json::exception&) {
+    throw BadInput(path.string() +
+                   ": expected the config of a diffusers AutoencoderKL, found a value of another "
+                   "kind for one of its keys");
   }
   check(config, path.string());
   return config;
