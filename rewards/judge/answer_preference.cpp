@@ -178,7 +178,7 @@ void add_relation(const AnswerWords& words,
   int better = 0;
   if (is_one_of(words, side.end, {"is", "looks", "appears", "seems", "was"}))
     better = comparative_at(words, side.end + 1);
-  else if (is_one_of(words, side.end, {"wins", "beats", "outperforms", "surpasses"}))
+  else if (is_one_of(words, side.end, {"wins", "beats", "defeats", "outperforms", "surpasses"}))
     better = 1;
   else if (is_one_of(words, side.end, {"loses"}))
     better = -1;

@@ -167,7 +167,7 @@ bool is_filtered(const data::HttpReply& refusal) {
 
 bool refuses_question(const data::HttpReply& reply) {
   constexpr std::array<int, 6> kOfAll = {401, 402, 403, 404, 405, 410};
-  if (!data::is_refusal(reply.status)) return false;
+  if (!data::is_refusal(reply.status) || reply.status < 400) return false;
   return is_filtered(reply) ||
          std::find(kOfAll.begin(), kOfAll.end(), reply.status) == kOfAll.end();
 }

@@ -56,7 +56,7 @@ Bins probabilities(const json& probs, const std::string& where) {
     std::transform(probs.begin(), probs.end(), bins.begin(),
                    [](const json& p) { return p.get<double>(); });
   const double sum = std::accumulate(bins.begin(), bins.end(), 0.0);
-  if (!fits || sum <= 0)
+  if (!fits || !(sum > 0) || !std::isfinite(sum))
     throw BadInput(where + ": probs: expected " + std::to_string(kBins) + " probabilities, found " +
                    data::to_text(probs));
   for (double& bin : bins) bin /= sum;
@@ -73,14 +73,15 @@ Bins bins_of_axis(const json& axis, const std::string& where) {
   } else {
     const double low = number_of(axis, "lo", where), high = number_of(axis, "hi", where),
                  score = number_of(axis, "score", where);
-    if (!(low < high && low <= score && score <= high))
+    if (!(low < high && low <= score && score <= high && std::isfinite(high - low)))
       throw BadInput(where + ": score: expected a value in [lo, hi], found " + data::to_text(axis));
     const double mean = (score - low) / (high - low);
     bins = axis.contains("std")
                ? bins_of_gaussian(mean, number_of(axis, "std", where) / (high - low))
                : bins_of_score(mean);
   }
-  if (axis.value("sign", 1) < 0) std::reverse(bins.begin(), bins.end());
+  const json sign = axis.value("sign", json(1));
+  if (sign.is_number() && sign < 0) std::reverse(bins.begin(), bins.end());
   return bins;
 }
 
@@ -98,7 +99,7 @@ double preference_of(const json& axis, const std::string& where) {
 }
 
 void add_line(Judgements& all, const json& line, const fs::path& folder, const std::string& where) {
-  if (!line.value("ok", true)) {
+  if (line.value("ok", json(true)) == false) {
     ++all.unusable;
     return;
   }
@@ -114,7 +115,7 @@ void add_line(Judgements& all, const json& line, const fs::path& folder, const s
     PairJudgement row{text_of(line, "prompt", where),
                       image_of(line, "a", folder, where),
                       image_of(line, "b", folder, where),
-                      line.value("order", "ab") == "ab",
+                      line.value("order", json("ab")) == "ab",
                       {}};
     for (const auto& [name, axis] : axes.items())
       if (!axis.is_null()) row.axes[name] = preference_of(axis, where + ": " + name);

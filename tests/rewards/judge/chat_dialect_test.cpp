@@ -91,7 +91,7 @@ TEST(ChatDialect, TellsAQuestionFromEveryQuestion) {
     return rewards::refuses_question({.status = status, .body = body, .headers = {}, .error = ""});
   };
   for (const int status : {400, 413, 415, 422, 451}) EXPECT_TRUE(refuses(status)) << status;
-  for (const int status : {0, 200, 401, 403, 404, 429, 500})
+  for (const int status : {0, 200, 302, 401, 403, 404, 429, 500})
     EXPECT_FALSE(refuses(status)) << status;
   EXPECT_TRUE(refuses(403, R"({"error": {"code": "content_filter"}})"));
 }
