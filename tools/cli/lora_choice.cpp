@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <regex>
+#include <optional>
 #include <set>
+#include <string_view>
 
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
+#include "data/base/utf8.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "diffusion/lora/apply.hpp"
 
@@ -51,7 +53,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
 LoraChoice parse_tag(const std::string& inner,
                      const std::string& folder,
                      const std::string& where) {
-  const std::string tag = where + ": <lora:" + inner + ">";
+  const std::string tag = where + ": <lora:" + data::shortened(inner, 80) + ">";
   std::vector<std::string> plain;
   std::map<std::string, std::string> named;
   for (const auto& part : split(inner, ':')) {
@@ -75,6 +77,25 @@ LoraChoice parse_tag(const std::string& inner,
     choice.unet_weight = choice.text_weight;
   choice.file = find_lora(folder, plain[0], tag);
   return choice;
+}
+
+// A tag's places in a prompt: of its "<", of what follows "<lora:", and behind its ">".
+struct Tag {
+  size_t begin = 0, inner = 0, end = 0;
+};
+// The first one from `from` on. Throws BadInput for one that does not end.
+std::optional<Tag> next_tag(const std::string& prompt, size_t from, const std::string& where) {
+  static constexpr std::string_view kBegin[] = {"<lora:", "<lyco:"};
+  Tag tag{.begin = std::string::npos};
+  for (const auto begin : kBegin) tag.begin = std::min(tag.begin, prompt.find(begin, from));
+  if (tag.begin == std::string::npos) return std::nullopt;
+  tag.inner = tag.begin + kBegin[0].size();
+  const size_t close = prompt.find('>', tag.inner);
+  if (close == std::string::npos)
+    throw BadInput(where + ": " + data::shortened(prompt.substr(tag.begin), 40) +
+                   ": expected a '>' that ends the tag, found none");
+  tag.end = close + 1;
+  return tag;
 }
 
 // The name nearest to `name`, then the first others.
@@ -157,16 +178,16 @@ std::vector<LoraChoice> parse_lora_choices(const std::vector<std::string>& texts
 TaggedPrompt take_lora_tags(const std::string& prompt,
                             const std::string& folder,
                             const std::string& where) {
-  static const std::regex kTag("<(lora|lyco):([^>]*)>");
   TaggedPrompt result;
   std::string rest;
-  auto from = prompt.cbegin();
-  for (std::sregex_iterator tag(prompt.begin(), prompt.end(), kTag), none; tag != none; ++tag) {
-    result.loras.push_back(parse_tag((*tag)[2].str(), folder, where));
-    rest.append(from, (*tag)[0].first);
-    from = (*tag)[0].second;
+  size_t from = 0;
+  while (const auto tag = next_tag(prompt, from, where)) {
+    result.loras.push_back(
+        parse_tag(prompt.substr(tag->inner, tag->end - 1 - tag->inner), folder, where));
+    rest.append(prompt, from, tag->begin - from);
+    from = tag->end;
   }
-  rest.append(from, prompt.cend());
+  rest.append(prompt, from);
   result.prompt = result.loras.empty() ? prompt : data::trimmed(rest);
   return result;
 }

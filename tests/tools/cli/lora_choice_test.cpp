@@ -83,6 +83,8 @@ TEST(LoraTags, MistakesAreNamed) {
   expect("<lora:kohya:clip=1>", kLoras, "unknown setting 'clip'");
   expect("<lora::1>", kLoras, "expected the name");
   expect("<lora:kohya:1>", "", "expected --lora_dir");
+  expect("a circle <lora:" + std::string(40000, 'x'), kLoras, "expected a '>' that ends the tag");
+  expect("a circle <lyco:kohya", kLoras, "<lyco:kohya: expected a '>'");
   expect("<lora:kohya:1>", "/nonexistent", "expected a folder");
 }
 
