@@ -1,4 +1,5 @@
 #define CXXOPTS_VECTOR_DELIMITER '\0'  // a comma inside a prompt does not split it
+#define CXXOPTS_NO_REGEX true          // std::regex recurses on long values
 #include "tools/cli/options.hpp"
 
 #include <toml++/toml.h>
@@ -246,19 +247,73 @@ void Options::read_toml(const std::filesystem::path& path) {
   }
 }
 
+// The option that an argument names, with its value where it stands in the same argument.
+Options::Named Options::named_by(const std::string& argument) {
+  if (argument.starts_with("--")) {
+    const size_t equals = argument.find('=');
+    Named named{
+        .key = canonical(argument.substr(2, equals == std::string::npos ? equals : equals - 2)),
+        .value = {}};
+    if (equals != std::string::npos) named.value = argument.substr(equals + 1);
+    if (named.key != "config") named.key = require(named.key, "--" + named.key).key;
+    return named;
+  }
+  for (const auto& option : options_) {
+    if (option.letter != argument[1]) continue;
+    Named named{.key = option.key, .value = {}};
+    if (argument.size() > 2) named.value = argument.substr(2);
+    return named;
+  }
+  throw BadInput(argument.substr(0, 2) + ": unknown (`laurel " + command_ + " --help` lists all)");
+}
+
+// Throws BadInput where the value is missing, or another option stands in its place.
+void Options::check_value(const std::string& argument, const std::string* value) {
+  if (!value) throw BadInput(argument + ": expected a value after it, found none");
+  const std::string key = value->substr(0, value->find('='));
+  if (key.starts_with("--") && (key == "--config" || key == "--help" || find(key.substr(2))))
+    throw BadInput(argument + ": expected a value after it, found the option " + key + "; write " +
+                   argument + (argument.starts_with("--") ? "=" : "") + *value +
+                   " where it is the value");
+}
+
+// The arguments with each value joined to its option as --key=value: what follows an option that
+// takes a value is that value, whatever it begins with.
+std::vector<std::string> Options::joined_values(const std::vector<std::string>& arguments) {
+  std::vector<std::string> joined;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "--") {
+      joined.insert(joined.end(), arguments.begin() + static_cast<std::ptrdiff_t>(i),
+                    arguments.end());
+      break;
+    }
+    if (argument.size() < 2 || argument[0] != '-') {
+      joined.push_back(argument);
+      continue;
+    }
+    const Named named = named_by(argument);
+    const Option* const option = find(named.key);
+    const bool is_flag = option && option->type == ValueType::kFlag;
+    if (!named.value && !is_flag)
+      check_value(argument, i + 1 < arguments.size() ? &arguments[i + 1] : nullptr);
+    joined.push_back("--" + named.key + "=" +
+                     (named.value ? *named.value
+                      : is_flag   ? "true"
+                                  : arguments[++i]));
+  }
+  return joined;
+}
+
 std::vector<std::string> Options::read_flags(const std::vector<std::string>& arguments) {
   cxxopts::Options parser("laurel " + command_);
   auto declare = parser.add_options();
-  declare("config", "", cxxopts::value<std::string>())("help", "");
+  declare("config", "", cxxopts::value<std::string>());
   for (const auto& option : options_) {
-    const std::string names =
-        (option.letter ? std::string(1, option.letter) + "," : "") + option.key;
-    if (option.type == ValueType::kFlag)
-      declare(names, "", cxxopts::value<std::string>()->implicit_value("true"));
-    else if (option.type == ValueType::kList)
-      declare(names, "", cxxopts::value<std::vector<std::string>>());
+    if (option.type == ValueType::kList)
+      declare(option.key, "", cxxopts::value<std::vector<std::string>>());
     else
-      declare(names, "", cxxopts::value<std::string>());
+      declare(option.key, "", cxxopts::value<std::string>());
   }
   parser.add_options()("positional", "", cxxopts::value<std::vector<std::string>>());
   parser.parse_positional("positional");
@@ -284,25 +339,15 @@ std::vector<std::string> Options::read_flags(const std::vector<std::string>& arg
 }
 
 Options::Parsed Options::parse(const std::vector<std::string>& arguments) {
-  std::vector<std::string> normal;
-  bool only_positional = false;
-  for (const auto& argument : arguments) {
-    if (argument == "--") only_positional = true;
-    if (only_positional || !argument.starts_with("--") || argument == "--") {
-      normal.push_back(argument);
-      continue;
-    }
-    if (argument == "--help" || argument == "--help-all") {
-      std::cout << help(argument == "--help-all");
-      return {.proceed = false, .positional = {}};
-    }
-    const size_t equals = argument.find('=');
-    const std::string key =
-        canonical(argument.substr(2, equals == std::string::npos ? equals : equals - 2));
-    const std::string value = equals == std::string::npos ? "" : argument.substr(equals);
-    normal.push_back("--" + (key == "config" ? key : require(key, "--" + key).key) + value);
+  const auto end = std::find(arguments.begin(), arguments.end(), "--");
+  const auto help_asked = std::find_if(arguments.begin(), end, [](const std::string& argument) {
+    return argument == "--help" || argument == "--help-all";
+  });
+  if (help_asked != end) {
+    std::cout << help(*help_asked == "--help-all");
+    return {.proceed = false, .positional = {}};
   }
-  return {.proceed = true, .positional = read_flags(normal)};
+  return {.proceed = true, .positional = read_flags(joined_values(arguments))};
 }
 
 bool Options::given(const std::string& key) const {

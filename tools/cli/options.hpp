@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -84,6 +85,13 @@ class Options {
   Option* find(const std::string& key);
   Option& require(const std::string& key, const std::string& where);
   void read_toml(const std::filesystem::path& path);
+  struct Named {
+    std::string key;
+    std::optional<std::string> value;
+  };
+  Named named_by(const std::string& argument);
+  void check_value(const std::string& argument, const std::string* value);
+  std::vector<std::string> joined_values(const std::vector<std::string>& arguments);
   std::vector<std::string> read_flags(const std::vector<std::string>& arguments);
 };
 
