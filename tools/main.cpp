@@ -6,6 +6,7 @@
 #include "data/profile/matmul_ceiling.hpp"
 #include "data/profile/op_profiler.hpp"
 #include "tools/cli/failure.hpp"
+#include "tools/cli/terminal.hpp"
 #include "tools/cli/version.hpp"
 #include "tools/commands.hpp"
 
@@ -50,6 +51,7 @@ int run_profiled(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const tools::SafeOutput output;
   data::keep_freed_memory();
   try {
     return run_profiled({argv + 1, argv + argc});

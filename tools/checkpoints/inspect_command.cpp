@@ -15,6 +15,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/shape.hpp"
+#include "data/base/utf8.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/identify.hpp"
@@ -213,18 +214,23 @@ void print_details(const std::vector<Detail>& details, const std::string& indent
   size_t width = 0;
   for (const auto& detail : details) width = std::max(width, detail.name.size());
   for (const auto& [name, value] : details)
-    std::cout << indent << name << std::string(width + 2 - name.size(), ' ') << value << "\n";
+    std::cout << indent << data::printable(name) << std::string(width + 2 - name.size(), ' ')
+              << data::printable(value) << "\n";
 }
 
 void print(const Report& report, const std::string& indent) {
-  std::cout << indent << report.path << ": " << report.kind << "\n";
+  std::cout << indent << data::printable(report.path) << ": " << report.kind << "\n";
   const std::string inner = indent + "  ";
   print_details(report.details, inner);
   for (const auto& [key, value] : report.metadata) {
     const bool cut = value.size() > 160 && key != "parameters";
-    std::cout << inner << key << " = " << (cut ? value.substr(0, 160) + " ..." : value) << "\n";
+    std::cout << inner << data::printable(key) << " = "
+              << data::printable(cut ? data::shortened(value, 160) : value,
+                                 key == "parameters" ? "\n" : "")
+              << "\n";
   }
-  for (const auto& name : report.bad) std::cout << inner << "not finite: " << name << "\n";
+  for (const auto& name : report.bad)
+    std::cout << inner << "not finite: " << data::printable(name) << "\n";
   print_details(report.tensors, inner);
   for (const auto& part : report.parts) print(part, inner);
 }

@@ -21,6 +21,17 @@ size_t terminal_columns() {
   return 80;
 }
 
+// In place of what the line shows.
+void draw_over(const std::string& text) {
+  const auto columns = static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
+  const size_t width = terminal_columns() - 1;
+  std::cerr << '\r' << text << std::string(width - std::min(width, columns), ' ');
+  if (text.empty()) std::cerr << '\r';
+  std::cerr << std::flush;
+}
+
 double fraction_of(const ProgressState& state) {
   if (state.total <= 0) return 0;
   return std::clamp(static_cast<double>(state.done) / static_cast<double>(state.total), 0.0, 1.0);
@@ -107,7 +118,7 @@ void Progress::advance(int64_t count, const std::string& note) {
 }
 
 void Progress::print(const std::string& line) {
-  if (terminal_ && shown_at_ >= 0) std::cerr << "\r\033[K";
+  if (terminal_ && shown_at_ >= 0) draw_over("");
   std::cerr << line << std::endl;
   if (terminal_ && shown_at_ >= 0) show(true);
 }
@@ -119,7 +130,7 @@ void Progress::show(bool last) {
   if (!last && !due) return;
   shown_at_ = state_.seconds;
   if (terminal_) {
-    std::cerr << '\r' << bar_text(state_, terminal_columns() - 1) << "\033[K" << std::flush;
+    draw_over(bar_text(state_, terminal_columns() - 1));
   } else {
     std::cerr << plain_text(state_) << std::endl;
   }

@@ -3,7 +3,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <new>
+#include <nlohmann/json.hpp>
 
 #include "data/base/error.hpp"
 #include "data/device/memory.hpp"
@@ -53,6 +55,19 @@ TEST(Failure, AdviceIsOfTheCommand) {
   const auto other = failure(
       [&] { tools::with_advice("laurel sample", lower, [] { throw std::runtime_error("x"); }); });
   EXPECT_EQ(other.what, "x");
+}
+
+TEST(Failure, NoTextOfALibraryIsShownForBadInput) {
+  const auto expect = [](const tools::Failure& said, const std::string& what) {
+    EXPECT_EQ(said.exit_code, 2);
+    EXPECT_EQ(said.what, what);
+  };
+  expect(failure([] { nlohmann::json("a").get<int>(); }),
+         "a value in a JSON file is of another kind than laurel expects there");
+  expect(failure([] { std::stod("x"); }), "a number in a file is none, or too large");
+  expect(failure([] { std::filesystem::file_size("/nonexistent"); }),
+         "/nonexistent: No such file or directory");
+  expect(failure([] { throw data::BadInput("a\x1b\nb"); }), "a\\u001b\\u000ab");
 }
 
 TEST(Failure, AnythingElseIsAFault) {
