@@ -56,6 +56,7 @@ void declare(Options& options, JudgeCommand& s) {
                "alignment, quality, overall, or name=question; several "
                "[alignment and quality; pairs: overall]");
   options.text("prompt", s.prompt, "of every image [beside each: NAME.txt, metadata.jsonl, PNG]");
+  options.short_name("prompt", 'p');
   options.text("prompts", s.prompts, "file: a prompt an image, in order of names");
   options.integer("pairs", s.pairs, "pair mode: random pairs a prompt", 1, 100000);
   options.integer("seed", s.seed, "of the server's sampling and of the pairs", 0);
@@ -140,9 +141,9 @@ struct JudgeRun {
   std::vector<rewards::JudgeAxis> axes;
   rewards::JudgeSampling sampling;
   rewards::JudgeClient& client;
-  std::set<std::string> done;  // ids of complete lines in the output
-  std::mutex& mutex;           // of the output, the progress and what follows
-  int64_t unreadable = 0;
+  std::set<std::string> done;          // ids of complete lines in the output
+  std::mutex& mutex;                   // of the output, the progress and what follows
+  int64_t unreadable = 0, usable = 0;  // images; items with an answer, from earlier runs too
 };
 
 rewards::JudgedItem judge(JudgeRun& run, const JudgeItem& item) {
@@ -187,8 +188,9 @@ std::set<std::string> ids_in(const fs::path& output) {
     const auto line = data::parse_json(text);  // a line that was cut off has no id
     const auto axes = line.is_object() ? line.value("axes", nlohmann::json()) : nlohmann::json();
     const auto missing = [](const nlohmann::json& axis) { return axis.is_null(); };
-    if (axes.is_object() && std::none_of(axes.begin(), axes.end(), missing))
-      ids.insert(line.value("id", ""));
+    const auto id = line.is_object() ? line.value("id", nlohmann::json()) : nlohmann::json();
+    if (axes.is_object() && std::none_of(axes.begin(), axes.end(), missing) && id.is_string())
+      ids.insert(id.get<std::string>());
   }
   return ids;
 }
@@ -209,6 +211,7 @@ void work(JudgeRun& run,
     try {
       const auto judged = judge(run, items[i]);
       const std::lock_guard lock(run.mutex);
+      run.usable += judged.axes.empty() || rewards::is_usable(judged);
       if (!judged.axes.empty()) data::append_line(run.s.output, rewards::judgement_line(judged));
       progress.advance();
     } catch (const BadInput& error) {
@@ -269,7 +272,8 @@ std::string first_model(const JudgeServer& server) {
   const auto reply = data::http_get(url, server.http);
   const auto body = data::parse_json(reply.body);
   if (reply.status == 200 && body.is_object() && body.value("data", nlohmann::json()).is_array() &&
-      !body["data"].empty() && body["data"][0].value("id", nlohmann::json()).is_string())
+      !body["data"].empty() && body["data"][0].is_object() &&
+      body["data"][0].value("id", nlohmann::json()).is_string())
     return body["data"][0]["id"];
   throw BadInput("--server " + url.scheme + "://" + url.host + ":" + std::to_string(url.port) +
                  url.path + ": expected a list of models, found " +
@@ -349,6 +353,7 @@ int run_judge(const JudgeCommand& s,
   const std::string stopped = ask_all(run, items, progress);
   report(client.counts(), run);
   if (!stopped.empty()) throw BadInput("laurel judge: " + stopped);
+  if (run.usable == 0) throw BadInput("laurel judge: no answer was usable; see " + s.output);
   return run.unreadable > 0 ? 2 : 0;
 }
 
