@@ -413,6 +413,25 @@ TEST(JudgementLine, IsReadBack) {
   EXPECT_EQ(read.unusable, 1);
 }
 
+TEST(Judgements, ValuesOfAnotherKindOrBeyondADoubleAreNamedOrPassedOver) {
+  const auto line = [](const std::string& axis, const std::string& more = "") {
+    return R"({"kind": "point", "prompt": "p", "image": {"path": "a.png"}, "axes": {"x": )" + axis +
+           "}" + more + "}";
+  };
+  const auto file = fresh_file("odd.jsonl");
+  const auto said = [&](const std::string& text) {
+    data::write_file(file, text);
+    return refusal([&] { rewards::read_judgements(file); });
+  };
+  EXPECT_NE(said(line(R"({"probs": [1e308, 1e308, 0, 0, 0]})")).find("expected 5 probabilities"),
+            std::string::npos);
+  EXPECT_NE(said(line(R"({"score": 0, "lo": -1e308, "hi": 1e308})")).find("expected a value in"),
+            std::string::npos);
+  data::write_file(file,
+                   line(R"({"score": 1, "lo": 1, "hi": 5, "sign": "x"})", R"(, "ok": "yes")"));
+  EXPECT_EQ(rewards::read_judgements(file).points.size(), 1u);
+}
+
 TEST(WorldJudge, AnswersAsAServerDoes) {
   auto generator = at::detail::createCPUGenerator(2);
   const auto batch = world::random_batch(2, world::Split::kSeen, generator);

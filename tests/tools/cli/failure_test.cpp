@@ -65,7 +65,7 @@ TEST(Failure, NoTextOfALibraryIsShownForBadInput) {
   expect(failure([] { nlohmann::json("a").get<int>(); }),
          "a value in a JSON file is of another kind than laurel expects there");
   expect(failure([] { std::stod("x"); }), "a number in a file is none, or too large");
-  expect(failure([] { std::filesystem::file_size("/nonexistent"); }),
+  expect(failure([] { return std::filesystem::file_size("/nonexistent"); }),
          "/nonexistent: No such file or directory");
   expect(failure([] { throw data::BadInput("a\x1b\nb"); }), "a\\u001b\\u000ab");
 }
