@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "data/base/error.hpp"
+#include "data/base/strings.hpp"
 #include "data/base/utf8.hpp"
 #include "data/system/exchange_watch.hpp"
 #include "data/system/http_date.hpp"

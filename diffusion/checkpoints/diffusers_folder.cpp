@@ -1,5 +1,6 @@
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 
+#include "data/text/clip_tokenizer_files.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/checkpoints/families.hpp"
 #include "diffusion/checkpoints/model_index.hpp"

@@ -15,8 +15,8 @@ struct Failure {
   std::string what;  // one line for bad input
   int exit_code = kFailed;
 };
-// Bad input (also what a library throws on it) and out of memory have exit code kBadInput, any other
-// exception kFailed. Control characters are escaped.
+// Bad input (also what a library throws on it) and out of memory have exit code kBadInput, any
+// other exception kFailed. Control characters are escaped.
 Failure failure_of(const std::exception& error);
 
 // Runs `work`. When it runs out of memory, throws BadInput that advises what to lower.

@@ -8,8 +8,8 @@
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/sampling/sampler_catalog.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 #include "tests/support/golden.hpp"
 
 namespace fs = std::filesystem;
