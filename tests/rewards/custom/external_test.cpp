@@ -154,7 +154,7 @@ TEST(HttpReward, NonsenseEndsWithPatienceAndARefusalAtOnce) {
     return request.path == "/gone" ? reply(404, "") : reply(200, "what a lovely image");
   });
   const std::string place = "http://127.0.0.1:" + std::to_string(server.port());
-  const rewards::ExternalOptions hasty{.patience = 0.05, .first_wait = 0.001};
+  const rewards::ExternalOptions hasty{.patience = 1, .first_wait = 0.001};
   const auto nonsense = rewards::http_reward("far", data::parse_url(place, ""), hasty);
   const std::string said = refusal([&] { nonsense.score(batch_of(1)); });
   EXPECT_NE(said.find("found 'what a lovely image'"), std::string::npos) << said;

@@ -86,7 +86,7 @@ TEST(ScoreEdits, WritesLinesThatTrainAnEditor) {
                          "--device", "cpu"});
   EXPECT_EQ(done.code, 2);
   EXPECT_NE(done.err.find("broken.png: not a readable image"), std::string::npos) << done.err;
-  EXPECT_NE(done.err.find("1 of 2 edits not rated"), std::string::npos);
+  EXPECT_NE(done.err.find("1 of 2 edits not scored"), std::string::npos);
   const auto triples = data::read_edit_triples(in.at("scored.jsonl"));
   ASSERT_EQ(triples.size(), 2u);
   EXPECT_EQ(triples[0].scores.at("instruction_following"), 4);
