@@ -26,8 +26,8 @@ double peak_memory();
 bool reset_peak_memory();
 
 // Makes the C library keep freed blocks for later allocations instead of returning them to the
-// system, which would have to clear their pages again. Call it before threads start. The process may
-// then hold more than its live tensors. No effect without glibc.
+// system, which would have to clear their pages again. Call it before threads start. The process
+// may then hold more than its live tensors. No effect without glibc.
 void keep_freed_memory();
 
 // Whether an allocation failed: of GPU memory, of a CPU tensor, or by new.

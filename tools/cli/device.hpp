@@ -31,9 +31,9 @@ struct Placement {
 
 // Chooses the device and, for a GPU, loads libtorch_cuda. Throws BadInput for cuda without a usable
 // GPU (with the reason from tools/cli/gpu_diagnosis.hpp), for an unknown word, and for fp16 on the
-// CPU. bf16 on the CPU is measured, with a warning where it is slower than fp32; "auto" is bf16 on a
-// GPU, and on a CPU where it is faster. `local_rank`: the index of this process on the machine; each
-// process uses a GPU of its own.
+// CPU. bf16 on the CPU is measured, with a warning where it is slower than fp32; "auto" is bf16 on
+// a GPU, and on a CPU where it is faster. `local_rank`: the index of this process on the machine;
+// each process uses a GPU of its own.
 Placement open_device(const DeviceConfig& config, int64_t local_rank = 0);
 
 // Bytes of device memory that a run may use: `max_memory`; for "", what is free on a GPU, infinite

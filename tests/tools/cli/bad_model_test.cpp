@@ -11,6 +11,7 @@
 
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/checkpoints/model_index.hpp"
 #include "diffusion/networks/unet/unet.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
 #include "tests/support/bad_input.hpp"

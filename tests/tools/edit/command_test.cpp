@@ -82,7 +82,7 @@ TEST(EditCommand, ABatchWritesWithinItsFolderAlone) {
                           "found '../x.png'"),
             std::string::npos)
       << done.err;
-  EXPECT_NE(done.err.find("5 of 6 edits could not be made"), std::string::npos) << done.err;
+  EXPECT_NE(done.err.find("5 of 6 edits failed"), std::string::npos) << done.err;
   EXPECT_FALSE(fs::exists(in.folder / "x.png") || fs::exists("/tmp/laurel_x.png"));
   EXPECT_TRUE(fs::exists(in.folder / "out/sub/y.png"));
 }
