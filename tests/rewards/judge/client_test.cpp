@@ -14,6 +14,7 @@
 #include "data/images/image_io.hpp"
 #include "data/world/scene.hpp"
 #include "rewards/world/simulated_judge.hpp"
+#include "tests/support/judge_replies.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -22,33 +23,10 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using rewards::JudgeQuestion;
 
-fs::path fresh_file(const std::string& name) {
-  const auto path =
-      fs::path(testing::TempDir()) / ("laurel_judge" + std::to_string(getpid())) / name;
-  fs::remove(path);
-  fs::create_directories(path.parent_path());
-  return path;
-}
-
-JudgeQuestion question(size_t images = 1) {
-  return {.axis = rewards::judge_axis("alignment"),
-          .prompt = "a red circle",
-          .images = std::vector<std::string>(images, "pixels")};
-}
-
-// A reply whose first token has these alternatives.
-std::string reply_of(const std::vector<std::pair<std::string, double>>& probabilities,
-                     const std::string& text = "4") {
-  json top = json::array();
-  for (const auto& [token, p] : probabilities)
-    top.push_back({{"token", token}, {"logprob", std::log(p)}});
-  json choice{{"message", {{"content", text}}}};
-  if (!top.empty())
-    choice["logprobs"] = {{"content", json::array({{{"token", text}, {"top_logprobs", top}}})}};
-  return data::to_text(
-      json{{"choices", json::array({choice})}, {"usage", {{"total_tokens", 100}}}});
-}
-std::string reply_in_words(const std::string& text) { return reply_of({}, text); }
+using judge_replies::fresh_file;
+using judge_replies::question;
+using judge_replies::reply_in_words;
+using judge_replies::reply_of;
 
 TEST(JudgeAnswer, SumsTokensThatAreTheSameSymbol) {
   // 4 and its form with a space together, 5 in quotes; a fifth of the mass is elsewhere.
@@ -379,96 +357,6 @@ TEST(JudgeClient, EndsWhenThePausesWereInVain) {
   } catch (const rewards::JudgeStopped& stopped) {
     EXPECT_NE(std::string(stopped.what()).find("90 s"), std::string::npos) << stopped.what();
   }
-}
-
-TEST(JudgementLine, IsReadBack) {
-  rewards::JudgedItem item{.id = "x",
-                           .prompt = "a cat",
-                           .judge = "m",
-                           .paths = {"a.png"},
-                           .digests = {"00"},
-                           .axes = {}};
-  const auto answer = [](const std::string& body, bool pair) {
-    return rewards::judge_answer(body, pair);
-  };
-  item.axes.push_back({"alignment", answer(reply_of({{"4", 0.6}, {"5", 0.4}}), false)});
-  item.axes.push_back({"quality", answer("", false)});
-  const auto file = fresh_file("lines.jsonl");
-  data::append_line(file, rewards::judgement_line(item));
-  item.axes = {{"overall", answer(reply_in_words("A"), true)}};
-  item.paths = {"a.png", "b.png"};
-  item.digests = {"00", "11"};
-  item.a_first = false;  // so A is b
-  data::append_line(file, rewards::judgement_line(item));
-  item.axes = {{"overall", answer("", true)}};
-  data::append_line(file, rewards::judgement_line(item));
-  const auto read = rewards::read_judgements(file);
-  ASSERT_EQ(read.points.size(), 1u);
-  EXPECT_EQ(read.points[0].axes.size(), 1u);  // the other is masked
-  EXPECT_NEAR(read.points[0].axes.at("alignment")[3], 0.6, 1e-9);
-  EXPECT_EQ(read.points[0].image, file.parent_path() / "a.png");
-  ASSERT_EQ(read.pairs.size(), 1u);
-  EXPECT_EQ(read.pairs[0].axes.at("overall"), 0);
-  EXPECT_FALSE(read.pairs[0].a_first);
-  EXPECT_EQ(read.unusable, 1);
-}
-
-TEST(Judgements, ValuesOfAnotherKindOrBeyondADoubleAreNamedOrPassedOver) {
-  const auto line = [](const std::string& axis, const std::string& more = "") {
-    return R"({"kind": "point", "prompt": "p", "image": {"path": "a.png"}, "axes": {"x": )" + axis +
-           "}" + more + "}";
-  };
-  const auto file = fresh_file("odd.jsonl");
-  const auto said = [&](const std::string& text) {
-    data::write_file(file, text);
-    return refusal([&] { rewards::read_judgements(file); });
-  };
-  EXPECT_NE(said(line(R"({"probs": [1e308, 1e308, 0, 0, 0]})")).find("expected 5 probabilities"),
-            std::string::npos);
-  EXPECT_NE(said(line(R"({"score": 0, "lo": -1e308, "hi": 1e308})")).find("expected a value in"),
-            std::string::npos);
-  data::write_file(file,
-                   line(R"({"score": 1, "lo": 1, "hi": 5, "sign": "x"})", R"(, "ok": "yes")"));
-  EXPECT_EQ(rewards::read_judgements(file).points.size(), 1u);
-}
-
-TEST(WorldJudge, AnswersAsAServerDoes) {
-  auto generator = at::detail::createCPUGenerator(2);
-  const auto batch = world::random_batch(2, world::Split::kSeen, generator);
-  const rewards::WorldJudge judge{.noise = 0, .position_bias = 1};
-  const auto ask = [&](const JudgeQuestion& one, rewards::JudgeConstraint constraint) {
-    return rewards::world_judge_reply(
-        judge, {.method = "POST",
-                .path = "/v1/chat/completions",
-                .body = rewards::judge_body(one, {.model = "m", .constraint = constraint}),
-                .headers = {}});
-  };
-  JudgeQuestion one{.axis = rewards::judge_axis("alignment"),
-                    .prompt = batch.captions[0],
-                    .images = {data::encode_png(batch.images[0])}};
-  const auto right = ask(one, rewards::JudgeConstraint::kNone);
-  ASSERT_EQ(right.status, 200) << right.body;
-  EXPECT_GT(*rewards::judge_answer(right.body, false).score, 4.5);
-  one.images[0] = data::encode_png(at::zeros({3, 64, 64}));
-  EXPECT_LT(*rewards::judge_answer(ask(one, rewards::JudgeConstraint::kNone).body, false).score,
-            1.8);
-  one.images.push_back(one.images[0]);  // equal images: the first is favoured
-  const auto pair = ask(one, rewards::JudgeConstraint::kStructuredOutputs);
-  EXPECT_GT(*rewards::judge_answer(pair.body, true).p_first, 0.6);
-  one.prompt = "no caption of the world";
-  EXPECT_EQ(ask(one, rewards::JudgeConstraint::kNone).status, 400);
-  EXPECT_EQ(rewards::world_judge_reply(judge, {"GET", "/v1/models", "", {}}).status, 200);
-  EXPECT_EQ(rewards::world_judge_reply(judge, {"GET", "/v2", "", {}}).status, 404);
-  EXPECT_EQ(rewards::world_judge_reply(judge, {"POST", "/v1/chat/completions", "{}", {}}).status,
-            400);
-}
-
-TEST(WorldJudge, RefusesConstraintsWhereToldTo) {
-  const rewards::WorldJudge judge{.constraints = false};
-  const auto reply = rewards::world_judge_reply(
-      judge, {"POST", "/v1/chat/completions", rewards::judge_body(question(), {.model = "m"}), {}});
-  EXPECT_EQ(reply.status, 400);
-  EXPECT_NE(reply.body.find("structured_outputs"), std::string::npos);
 }
 
 }  // namespace
