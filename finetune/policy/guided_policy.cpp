@@ -11,6 +11,8 @@ Denoiser guided_policy(const diffusion::Network& unet,
   const auto own = diffusion::with_guidance_input(unet, conditioning, options);
   return [unet, own, branches, options](const at::Tensor& x, int64_t timestep,
                                         const std::vector<int64_t>& prompt_ids) {
+    TORCH_CHECK(x.device() == diffusion::device_of(unet), "guided_policy: x is on ", x.device(),
+                ", the network on ", diffusion::device_of(unet));
     const auto inputs = diffusion::branch_inputs(unet, own, branches, prompt_ids);
     const at::Tensor t = at::full({diffusion::branch_count(branches) * x.size(0)}, timestep,
                                   x.options().dtype(at::kFloat));
