@@ -148,7 +148,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"NoFolder", "gallery", {"expected a run folder or a folder of images"}},
         Case{"MissingFolder", "gallery @/none -o @/page.html", {"@/none", "found nothing"}},
         Case{"AFile", "gallery @/good.png -o @/page.html", {"@/good.png", "found a file"}},
-        Case{"NoPictures", "gallery @/no_pictures -o @/page.html", {"@/no_pictures", "no images"}},
+        Case{"NoPictures", "gallery @/no_pictures -o @/page.html", {"@/no_pictures", "found no image"}},
         Case{"UnreadablePictures", "gallery @/unreadable -o @/page.html", {"@/unreadable/cut.png"}},
         Case{"BrokenScores", "gallery @/broken_run -o @/page.html", {"scores.jsonl:1"}},
         Case{"ReadOnlyPage", "gallery @/pictures -o /proc/x/page.html", {"/proc/x"}}),
