@@ -43,7 +43,14 @@ class EscapingBuffer : public std::streambuf {
 
  private:
   bool pass(size_t count) {
-    const std::string text = data::printable(std::string_view(pending_).substr(0, count), "\n\t");
+    constexpr std::string_view kCsvLineEnd = "\r\n";
+    std::string text;
+    std::string_view rest = std::string_view(pending_).substr(0, count);
+    for (size_t end = rest.find(kCsvLineEnd); end != rest.npos; end = rest.find(kCsvLineEnd)) {
+      text.append(data::printable(rest.substr(0, end), "\n\t")).append(kCsvLineEnd);
+      rest.remove_prefix(end + kCsvLineEnd.size());
+    }
+    text += data::printable(rest, "\n\t");
     pending_.erase(0, count);
     const auto length = static_cast<std::streamsize>(text.size());
     return to_->sputn(text.data(), length) == length;

@@ -7,8 +7,8 @@ namespace tools {
 
 // While it lives, control characters, marks that turn the direction of writing and bytes that are
 // not UTF-8 reach std::cout and std::cerr as escapes (data::printable): names in files that were
-// downloaded cannot drive the terminal. Line ends, tabs and a '\r' of its own stay. The escapes are
-// JSON's, so that JSON says the same.
+// downloaded cannot drive the terminal. Line ends ("\r\n" too, as CSV has), tabs and a '\r' of its
+// own stay. The escapes are JSON's, so that JSON says the same.
 class SafeOutput {
  public:
   SafeOutput();

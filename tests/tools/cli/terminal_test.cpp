@@ -33,6 +33,12 @@ TEST(SafeOutput, EscapesWhatDrivesATerminal) {
             "\r50 %a\\u000db");
 }
 
+// RFC 4180's line end; a '\r' elsewhere would let a name write over the line.
+TEST(SafeOutput, TheLineEndsOfCsvStay) {
+  EXPECT_EQ(reached([] { std::cout << "file,score\r\na\rb.png,1\r\n"; }),
+            "file,score\r\na\\u000db.png,1\r\n");
+}
+
 TEST(SafeOutput, CharactersMayComeInPieces) {
   EXPECT_EQ(reached([] {
               for (const char byte : std::string("caf\xC3\xA9 \xF0\x9F\x8C\x99")) std::cerr << byte;
