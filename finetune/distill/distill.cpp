@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <map>
 
+#include "data/base/format.hpp"
 #include "data/train/metrics.hpp"
 #include "diffusion/lora/adapters.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "finetune/distill/step.hpp"
-#include "finetune/policy/calibration.hpp"
 #include "finetune/policy/epoch.hpp"
 
 namespace finetune {
@@ -98,15 +98,17 @@ void report(Run& run) {
                   {"queries", static_cast<double>(run.session.progress.queries)},
                   {"seconds/step", (now - run.since) / static_cast<double>(run.summed)}});
   log_metrics(run.session, figures, false);
-  std::string text = line("step %.0f: loss %.5f", static_cast<double>(run.session.optimizer.step),
-                          run.sums["loss"] / static_cast<double>(run.summed));
+  std::string text =
+      data::formatted("step %.0f: loss %.5f", static_cast<double>(run.session.optimizer.step),
+                      run.sums["loss"] / static_cast<double>(run.summed));
   if (run.sums.count("reward_mean") > 0) {
-    text += line(", reward %.4f, its gradient %.2f of the distillation's",
-                 run.sums["reward_mean"] / static_cast<double>(run.summed),
-                 run.sums["gradient/reward"] / run.sums["gradient/lcd"]);
+    text += data::formatted(", reward %.4f, its gradient %.2f of the distillation's",
+                            run.sums["reward_mean"] / static_cast<double>(run.summed),
+                            run.sums["gradient/reward"] / run.sums["gradient/lcd"]);
   }
   run.session.reporter.say(
-      text + line(", %.2f s a step", (now - run.since) / static_cast<double>(run.summed)));
+      text +
+      data::formatted(", %.2f s a step", (now - run.since) / static_cast<double>(run.summed)));
   run.sums.clear();
   run.names.clear();
   run.summed = 0;
@@ -131,9 +133,9 @@ void choose_beta(Run& run) {
   }
   progress.beta = share > 0 ? run.config.reward_share / share : 1;
   run.session.reporter.say(
-      line("beta %.4g: the reward's gradient begins at %.2f of the "
-           "distillation's",
-           progress.beta, run.config.reward_share));
+      data::formatted("beta %.4g: the reward's gradient begins at %.2f of the "
+                      "distillation's",
+                      progress.beta, run.config.reward_share));
 }
 
 void lose_step(Run& run, const std::string& what) {
@@ -177,8 +179,9 @@ void train_step(Run& run) {
     terms.figures.insert(terms.figures.end(), learnt.begin(), learnt.end());
   }
   if (!step.fault.empty()) {
-    session.reporter.say(line("step %.0f: ", static_cast<double>(session.progress.epoch)) +
-                         step.fault + " is not finite: step skipped");
+    session.reporter.say(
+        data::formatted("step %.0f: ", static_cast<double>(session.progress.epoch)) + step.fault +
+        " is not finite: step skipped");
     ++session.result.skipped_steps;
     return;
   }
@@ -202,9 +205,9 @@ Run make_run(const Task& task,
   Run run{.config = config, .session = std::move(session), .distillation = std::move(distillation)};
   run.session.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
   run.session.command = "laurel distill";
-  run.session.memory_options =
-      line("--train_batch_size (now %.0f), ", static_cast<double>(config.train_batch_size)) +
-      line("--reward_chunk (now %.0f)", static_cast<double>(config.reward_chunk));
+  run.session.memory_options = data::formatted(
+      "--train_batch_size (now %.0f), --reward_chunk (now %.0f)",
+      static_cast<double>(config.train_batch_size), static_cast<double>(config.reward_chunk));
   const std::string name = std::filesystem::path(task.model).filename().string();
   run.session.words = {name, eval_sampler(config)->label, config.eval_steps,
                        config.time_cond_proj_dim > 0 ? config.w + 1 : 1};
@@ -240,8 +243,8 @@ double teacher_spread(const Run& run) {
       sampler_drawer(task, policy_on(task, run.distillation.teacher, texts, 1.0), task.scheduler,
                      {.steps = std::min<int64_t>(kSpreadSteps, run.config.teacher_steps)})(draw);
   const double spread = mean_distance(drawn.latents, kSpreadImages);
-  run.session.reporter.say(
-      line("diversity: the teacher's images of a prompt are %.3f apart without guidance", spread));
+  run.session.reporter.say(data::formatted(
+      "diversity: the teacher's images of a prompt are %.3f apart without guidance", spread));
   return spread;
 }
 

@@ -4,10 +4,10 @@
 
 #include <cmath>
 
+#include "data/base/format.hpp"
 #include "data/train/metrics.hpp"
 #include "diffusion/lora/adapters.hpp"
 #include "finetune/edit/evaluate.hpp"
-#include "finetune/policy/calibration.hpp"
 #include "finetune/run/trained_parameters.hpp"
 
 namespace finetune {
@@ -45,9 +45,9 @@ void report(Run& run) {
                {"lr", window.lr},
                {"seconds/step", seconds}},
               false);
-  run.session.reporter.say(line("step %.0f: loss %.5f, %.3f s a step",
-                                static_cast<double>(run.session.optimizer.step),
-                                window.loss / steps, seconds));
+  run.session.reporter.say(data::formatted("step %.0f: loss %.5f, %.3f s a step",
+                                           static_cast<double>(run.session.optimizer.step),
+                                           window.loss / steps, seconds));
   window = {};
 }
 
@@ -83,8 +83,9 @@ void train_step(Run& run) {
   }
   const StepResult step = take_step(session.optimizer);
   if (!step.fault.empty()) {
-    session.reporter.say(line("step %.0f: ", static_cast<double>(session.progress.epoch)) +
-                         step.fault + " is not finite: step skipped");
+    session.reporter.say(
+        data::formatted("step %.0f: ", static_cast<double>(session.progress.epoch)) + step.fault +
+        " is not finite: step skipped");
     ++session.result.skipped_steps;
     return;
   }
@@ -131,8 +132,8 @@ Run make_run(const Task& task,
       make_optimizer(config, edit_parameters(session.unet, config), config.max_train_steps);
   session.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
   session.command = "laurel finetune edit";
-  session.memory_options =
-      line("--train_batch_size (now %.0f)", static_cast<double>(config.train_batch_size));
+  session.memory_options = data::formatted("--train_batch_size (now %.0f)",
+                                           static_cast<double>(config.train_batch_size));
   session.words = {fs::path(task.model).filename().string(), "DDIM", config.eval_steps,
                    config.guidance_scale};
   session.base_caption = session.words;

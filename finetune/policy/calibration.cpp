@@ -2,9 +2,8 @@
 
 #include <ATen/ATen.h>
 
-#include <cstdio>
-
 #include "data/base/error.hpp"
+#include "data/base/format.hpp"
 #include "finetune/policy/epoch.hpp"
 #include "finetune/policy/methods/prdp_loss.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
@@ -16,12 +15,6 @@ namespace {
 constexpr double kSafeDrift = 0.1;  // of the clip range; above it a warning is given
 
 }  // namespace
-
-std::string line(const char* format, double a, double b, double c) {
-  char text[240];
-  std::snprintf(text, sizeof text, format, a, b, c);
-  return text;
-}
 
 double clip_range_in_nats(const FinetuneConfig& config, const SamplingPlan& chain) {
   if (!config.mean_units || config.method == Method::kDdpo) return config.clip_range;
@@ -51,18 +44,19 @@ Calibration choose_calibration(const at::Tensor& rewards,
   if (config.method == Method::kDdpo) return scale;
   const double optimum = spread * spread / (2 * scale.beta * scale.beta),
                clip_range = clip_range_in_nats(config, chain);
-  reporter.say(line("beta %.4g a nat (%.4g in the paper's mean units): the reward spreads by %.4g "
-                    "within a prompt",
-                    scale.beta, beta_to_mean_units(scale.beta, steps, dimensions), spread) +
-               line("; the optimum lies about %.3g nats from the start", optimum));
+  reporter.say(data::formatted(
+      "beta %.4g a nat (%.4g in the paper's mean units): the reward spreads by %.4g within a "
+      "prompt; "
+      "the optimum lies about %.3g nats from the start",
+      scale.beta, beta_to_mean_units(scale.beta, steps, dimensions), spread, optimum));
   std::string masked;
   for (int64_t k = 0; k < chain.mask.size(0); ++k) {
     if (chain.mask[k].item<double>() == 0) masked += " " + std::to_string(k);
   }
   if (!masked.empty())
     reporter.say("steps outside the objective:" + masked + " (see --skip_steps)");
-  reporter.say(line("clip range %.4g nats a step (%.4g in the paper's mean units)", clip_range,
-                    clip_range_to_mean_units(clip_range, dimensions)));
+  reporter.say(data::formatted("clip range %.4g nats a step (%.4g in the paper's mean units)",
+                               clip_range, clip_range_to_mean_units(clip_range, dimensions)));
   return scale;
 }
 
@@ -74,7 +68,8 @@ void self_test(const Denoiser& policy,
   const double clip_range = clip_range_in_nats(config, chain);
   const double drift =
       replay_drift(policy, trajectories, config.train_batch_size, chain, config.train_batch_size);
-  const std::string found = line("%.3g nats, %.3g of the clip range", drift, drift / clip_range);
+  const std::string found =
+      data::formatted("%.3g nats, %.3g of the clip range", drift, drift / clip_range);
   if (!(drift <= clip_range)) {
     throw data::BadInput(
         "self-test: log-probabilities recomputed by training differ from the rollout's by " +

@@ -3,7 +3,6 @@
 // What is settled at the start of a run: beta and the clip range in nats, the rewards' scales, and
 // whether log-probabilities can be replayed.
 
-#include <string>
 #include <vector>
 
 #include "finetune/policy/rollout.hpp"
@@ -34,8 +33,5 @@ void self_test(const Denoiser& policy,
                const FinetuneConfig& config,
                const SamplingPlan& chain,
                const Reporter& reporter);
-
-// printf for three numbers.
-std::string line(const char* format, double a, double b = 0, double c = 0);
 
 }  // namespace finetune

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include "data/base/format.hpp"
 #include "data/train/metrics.hpp"
 #include "finetune/policy/calibration.hpp"
 #include "finetune/policy/epoch.hpp"
@@ -173,8 +174,9 @@ void train_epoch(Run& run) {
       run.config, run.session.optimizer,
       [&] { run.session.reporter.progress("updates", ++done, run.config.num_epochs * updates); });
   for (const auto& fault : report.faults) {
-    run.session.reporter.say(line("epoch %.0f: ", static_cast<double>(run.session.progress.epoch)) +
-                             fault + " is not finite: step skipped");
+    run.session.reporter.say(
+        data::formatted("epoch %.0f: ", static_cast<double>(run.session.progress.epoch)) + fault +
+        " is not finite: step skipped");
   }
   run.session.result.skipped_steps += static_cast<int64_t>(report.faults.size());
   MetricValues figures = reward_figures(run, data, combined);
@@ -185,12 +187,10 @@ void train_epoch(Run& run) {
   const MetricValues exchange = exchange_figures(run, before_exchange);
   figures.insert(figures.end(), exchange.begin(), exchange.end());
   log_metrics(run.session, figures, false);
-  run.session.reporter.say(
-      line("epoch %.0f: reward %.4f", static_cast<double>(run.session.progress.epoch),
-           figures[0].second) +
-      line(" (spread %.3f)", figures[1].second) +
-      line(", KL %.3f nats, %.1f s", data.kl.mv(run.chain.mask).mean().item<double>(),
-           data::now() - started));
+  run.session.reporter.say(data::formatted(
+      "epoch %.0f: reward %.4f (spread %.3f), KL %.3f nats, %.1f s",
+      static_cast<double>(run.session.progress.epoch), figures[0].second, figures[1].second,
+      data.kl.mv(run.chain.mask).mean().item<double>(), data::now() - started));
 }
 
 // Draws and rates the evaluation's images. An undefined `reference`: the UNet is the reference.
@@ -218,9 +218,9 @@ Run make_run(const Task& task,
   run.clip_range = clip_range_in_nats(config, run.chain);
   run.session.command =
       config.method == Method::kPrdp ? "laurel finetune prdp" : "laurel finetune ddpo";
-  run.session.memory_options =
-      line("--train_batch_size (now %.0f), ", static_cast<double>(config.train_batch_size)) +
-      line("--sample_batch_size (now %.0f)", static_cast<double>(config.sample_batch_size));
+  run.session.memory_options = data::formatted(
+      "--train_batch_size (now %.0f), --sample_batch_size (now %.0f)",
+      static_cast<double>(config.train_batch_size), static_cast<double>(config.sample_batch_size));
   run.session.words = {std::filesystem::path(task.model).filename().string(), "DDIM",
                        config.sample_num_steps, config.sample_guidance_scale};
   run.session.base_caption = run.session.words;

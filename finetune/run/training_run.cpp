@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 
 #include "data/base/error.hpp"
+#include "data/base/format.hpp"
 #include "data/device/memory.hpp"
 #include "data/train/metrics.hpp"
-#include "finetune/policy/calibration.hpp"
 #include "finetune/policy/epoch.hpp"
 #include "finetune/run/trained_parameters.hpp"
 
@@ -37,11 +37,11 @@ bool judge(TrainingRun& session, const Evaluation& now) {
   session.result.last = here;
   session.result.evaluated = true;
   std::string told =
-      line("evaluation: trained rewards %+.3f, held-out %+.3f standard deviations from ",
-           here.trained, here.held_out) +
+      data::formatted("evaluation: trained rewards %+.3f, held-out %+.3f standard deviations from ",
+                      here.trained, here.held_out) +
       session.base_name;
   if (now.mask.size(0) > 0)
-    told += line(", KL %.2f nats", now.kl.mv(now.mask).mean().item<double>());
+    told += data::formatted(", KL %.2f nats", now.kl.mv(now.mask).mean().item<double>());
   session.reporter.say(told);
   if (verdict.best && writes(session)) export_model(session.options.folder / "best", session);
   if (!verdict.hacking) return false;
@@ -138,9 +138,9 @@ bool open(TrainingRun& session) {
   if (writes(session)) open_folder(session, checkpoint.has_value());
   if (checkpoint) {
     session.reporter.say("resumed from " + checkpoint->string() +
-                         line(": epoch %.0f, step %.0f",
-                              static_cast<double>(session.progress.epoch),
-                              static_cast<double>(session.optimizer.step)));
+                         data::formatted(": epoch %.0f, step %.0f",
+                                         static_cast<double>(session.progress.epoch),
+                                         static_cast<double>(session.optimizer.step)));
   }
   return checkpoint.has_value();
 }
@@ -224,7 +224,8 @@ std::string save_what_is_done(TrainingRun& session) {
   const bool begun = session.progress.epoch > 0 && fs::exists(session.options.folder / "run.json");
   if (!begun || !session.optimizer.moments.owner.empty()) return "";
   const fs::path saved = save_checkpoint(session);
-  return line("; saved after epoch %.0f in ", static_cast<double>(session.progress.epoch)) +
+  return data::formatted("; saved after epoch %.0f in ",
+                         static_cast<double>(session.progress.epoch)) +
          saved.string() + ": go on with --resume_from_checkpoint latest";
 }
 
@@ -283,8 +284,9 @@ void restore_snapshot(TrainingRun& session, const std::string& where) {
   if (!session.good)
     throw data::BadInput("model: expected finite images, found values that are not, in " + where +
                          "; check the checkpoint");
-  session.reporter.say(line("epoch %.0f: ", static_cast<double>(session.progress.epoch)) + where +
-                       " is not finite: back to the last good parameters");
+  session.reporter.say(
+      data::formatted("epoch %.0f: ", static_cast<double>(session.progress.epoch)) + where +
+      " is not finite: back to the last good parameters");
   restore(*session.good, session.optimizer);
   ++session.result.lost_epochs;
 }
