@@ -11,7 +11,7 @@
 #include "diffusion/lora/adapters.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "finetune/distill/step.hpp"
-#include "finetune/policy/epoch.hpp"
+#include "finetune/run/guided_policy.hpp"
 
 namespace finetune {
 namespace {

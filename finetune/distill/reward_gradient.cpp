@@ -7,7 +7,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
-#include "finetune/policy/epoch.hpp"
+#include "finetune/run/reward_combination.hpp"
 
 namespace finetune {
 namespace {

@@ -4,9 +4,9 @@
 
 #include "data/base/error.hpp"
 #include "data/base/format.hpp"
-#include "finetune/policy/epoch.hpp"
 #include "finetune/policy/methods/prdp_loss.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
+#include "finetune/run/reward_combination.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {

@@ -8,7 +8,6 @@
 #include "data/base/error.hpp"
 #include "data/base/splitmix.hpp"
 #include "data/device/transfer.hpp"
-#include "rewards/combine/statistics.hpp"
 
 namespace finetune {
 
@@ -78,47 +77,6 @@ at::Tensor rate(const Task& task,
     parts.push_back(score_images(task.rewards, images, prompts, ranks));
   }
   return at::cat(parts);
-}
-
-rewards::CombineOptions combine_options(const TrainingConfig& config) {
-  rewards::CombineOptions options{
-      .weights = config.reward_weights,
-      .normaliser =
-          &rewards::normaliser_by_name(config.normalise_rewards, rewards::Stage::kTraining),
-      .aggregate = {.kind = &rewards::aggregate_by_name(config.aggregate),
-                    .temperature = config.soft_min_temperature,
-                    .k = config.aggregate_k},
-      .constraint_rate = config.constraint_rate};
-  if (!config.caps.empty()) options.caps = rewards::parse_caps(config.caps, config.reward_names);
-  if (!config.constraints.empty())
-    options.constraints = rewards::parse_constraints(config.constraints, config.reward_names);
-  if (options.normaliser->reads_statistics)
-    options.statistics =
-        rewards::read_statistics(config.reward_statistics, config.reward_names).moments;
-  return options;
-}
-
-Denoiser policy_on(const Task& task,
-                   const diffusion::Network& unet,
-                   const std::vector<std::string>& prompts,
-                   double scale,
-                   const ProcessGroup& ranks) {
-  const at::NoGradGuard no_gradient;
-  const diffusion::EditCondition edit = task.edit ? task.edit(prompts) : diffusion::EditCondition();
-  const Denoiser policy = guided_policy(
-      unet,
-      {.text = diffusion::to_device(task.encode(prompts), task.device),
-       .negative = diffusion::to_device(task.uncondition(), task.device),
-       .time_ids = task.time_ids.defined() ? task.time_ids.to(task.device) : at::Tensor(),
-       .image_latents = edit.image_latents,
-       .reward = edit.reward},
-      {.scale = scale, .image_scale = edit.image_scale});
-  if (ranks.count == 1) return policy;
-  return [policy, ranks](const at::Tensor& x, int64_t timestep,
-                         const std::vector<int64_t>& prompt_ids) {
-    heartbeat(ranks);
-    return policy(x, timestep, prompt_ids);
-  };
 }
 
 }  // namespace finetune

@@ -8,7 +8,6 @@
 #include "finetune/distributed/row_shard.hpp"
 #include "finetune/policy/rollout.hpp"
 #include "finetune/run/training_task.hpp"
-#include "rewards/combine/epoch_combiner.hpp"
 
 namespace finetune {
 
@@ -37,15 +36,5 @@ at::Tensor rate(const Task& task,
                 const Trajectories& trajectories,
                 int64_t batch,
                 const ProcessGroup& ranks = {});
-
-rewards::CombineOptions combine_options(const TrainingConfig& config);
-
-// A policy on these prompts: the UNet, guided as the configuration says. Each call of it is a piece
-// of the rank's work.
-Denoiser policy_on(const Task& task,
-                   const diffusion::Network& unet,
-                   const std::vector<std::string>& prompts,
-                   double scale,
-                   const ProcessGroup& ranks = {});
 
 }  // namespace finetune

@@ -154,6 +154,16 @@ at::Tensor final_latents(const Trajectories& trajectories) {
   return trajectories.latents.select(1, trajectories.latents.size(1) - 1);
 }
 
+DrawLatents chain_drawer(const Denoiser& policy,
+                         const Denoiser& reference,
+                         const SamplingPlan& chain,
+                         int64_t batch) {
+  return [=](const SampleRequests& draw) {
+    const Trajectories drawn = rollout(policy, reference, draw, chain, batch);
+    return DrawnLatents{final_latents(drawn), drawn.kl};
+  };
+}
+
 Trajectories joined(const Trajectories& first, const Trajectories& second, int64_t prompt_offset) {
   Trajectories result{at::cat({first.latents, second.latents}),
                       at::cat({first.reference_means, second.reference_means}),

@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "diffusion/sampling/gaussian_step.hpp"
-#include "finetune/policy/guided_policy.hpp"
+#include "finetune/run/guided_policy.hpp"
+#include "finetune/run/sample_requests.hpp"
 #include "finetune/run/training_config.hpp"
 
 namespace finetune {
@@ -45,14 +46,6 @@ struct Trajectories {
   std::vector<int64_t> prompt_ids;  // P
 };
 
-// Whose images are drawn: one a seed, each from its own generator.
-struct SampleRequests {
-  std::vector<int64_t> prompt_ids;  // P
-  std::vector<uint64_t> seeds;      // P
-  std::vector<uint64_t>
-      noise_seeds;  // of the initial noise: P, or empty for the same generator as the steps
-};
-
 // Draws trajectories from `policy`, `batch` at a time. An empty `reference` says that the policy is
 // the reference.
 Trajectories rollout(const Denoiser& policy,
@@ -63,6 +56,12 @@ Trajectories rollout(const Denoiser& policy,
 
 // The clean latents: [P, C, H, W]
 at::Tensor final_latents(const Trajectories& trajectories);
+
+// Images by this chain. An empty `reference` as in rollout.
+DrawLatents chain_drawer(const Denoiser& policy,
+                         const Denoiser& reference,
+                         const SamplingPlan& chain,
+                         int64_t batch);
 
 // All trajectories of several rollouts; the prompt ids of the second count on from `prompt_offset`.
 Trajectories joined(const Trajectories& first, const Trajectories& second, int64_t prompt_offset);

@@ -9,6 +9,7 @@
 #include "finetune/policy/epoch.hpp"
 #include "finetune/policy/methods/prdp_loss.hpp"
 #include "finetune/policy/update.hpp"
+#include "finetune/run/reward_combination.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {

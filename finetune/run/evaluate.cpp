@@ -94,16 +94,6 @@ EvalSet make_eval_set(const Task& task, int64_t prompts, int64_t images, int64_t
   return set;
 }
 
-DrawLatents chain_drawer(const Denoiser& policy,
-                         const Denoiser& reference,
-                         const SamplingPlan& chain,
-                         int64_t batch) {
-  return [=](const SampleRequests& draw) {
-    const Trajectories drawn = rollout(policy, reference, draw, chain, batch);
-    return DrawnLatents{final_latents(drawn), drawn.kl};
-  };
-}
-
 Evaluation evaluate(const Task& task,
                     const EvalSet& set,
                     const DrawLatents& draw,

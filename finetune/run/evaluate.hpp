@@ -2,13 +2,12 @@
 
 // The same prompts and seeds, drawn from the model as it is and compared with the starting model.
 
-#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "finetune/distributed/row_shard.hpp"
-#include "finetune/policy/rollout.hpp"
+#include "finetune/run/sample_requests.hpp"
 #include "finetune/run/training_task.hpp"
 #include "rewards/combine/epoch_combiner.hpp"
 
@@ -34,17 +33,6 @@ struct Evaluation {
   at::Tensor features;  // [I, D]
   at::Tensor images;    // [I, 3, H, W] fp32 [0, 1]
 };
-// How a model draws images: prompts by their rows of the set, one image a seed.
-struct DrawnLatents {
-  at::Tensor latents;  // [P, C, H, W] clean
-  at::Tensor kl;       // [P, T] as above
-};
-using DrawLatents = std::function<DrawnLatents(const SampleRequests& draw)>;
-// By the chain that PRDP trains. An empty `reference` says that the policy is the starting model.
-DrawLatents chain_drawer(const Denoiser& policy,
-                         const Denoiser& reference,
-                         const SamplingPlan& chain,
-                         int64_t batch);
 // Draws, decodes and rates `batch` images at a time, each rank a stretch of them. mask: [T]
 Evaluation evaluate(const Task& task,
                     const EvalSet& set,

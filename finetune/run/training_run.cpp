@@ -6,7 +6,7 @@
 #include "data/base/format.hpp"
 #include "data/device/memory.hpp"
 #include "data/train/metrics.hpp"
-#include "finetune/policy/epoch.hpp"
+#include "finetune/run/reward_combination.hpp"
 #include "finetune/run/trained_parameters.hpp"
 
 namespace finetune {

@@ -12,7 +12,7 @@
 #include "data/world/caption.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
-#include "finetune/policy/epoch.hpp"
+#include "finetune/run/reward_combination.hpp"
 #include "rewards/clip/files.hpp"
 #include "rewards/clip/model.hpp"
 #include "rewards/combine/reward_weights.hpp"

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "diffusion/pipeline/generate.hpp"
-#include "finetune/policy/guided_policy.hpp"
+#include "finetune/run/guided_policy.hpp"
 #include "tests/support/edit_task.hpp"
 #include "tests/support/refusal.hpp"
 

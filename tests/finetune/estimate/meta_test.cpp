@@ -14,8 +14,8 @@
 #include "diffusion/networks/vae/vae.hpp"
 #include "diffusion/pipeline/guidance.hpp"
 #include "finetune/distill/lcd.hpp"
-#include "finetune/policy/guided_policy.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
+#include "finetune/run/guided_policy.hpp"
 #include "tests/support/edit_task.hpp"
 #include "tools/bench/random_model.hpp"
 

@@ -3,9 +3,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "diffusion/pipeline/guidance.hpp"
+#include "finetune/run/training_task.hpp"
 
 namespace finetune {
 
@@ -21,5 +23,13 @@ using Denoiser = std::function<at::Tensor(
 Denoiser guided_policy(const diffusion::Network& unet,
                        const diffusion::Conditioning& conditioning,
                        const diffusion::GuidanceOptions& options);
+
+// A policy on these prompts: the UNet, guided as the configuration says. Each call of it is a piece
+// of the rank's work.
+Denoiser policy_on(const Task& task,
+                   const diffusion::Network& unet,
+                   const std::vector<std::string>& prompts,
+                   double scale,
+                   const ProcessGroup& ranks = {});
 
 }  // namespace finetune

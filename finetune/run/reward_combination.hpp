@@ -1,0 +1,12 @@
+#pragma once
+
+#include "finetune/run/training_config.hpp"
+#include "rewards/combine/epoch_combiner.hpp"
+
+namespace finetune {
+
+// How a run's trained rewards become one. Throws BadInput for limits of a reward that is not
+// trained, and as read_statistics.
+rewards::CombineOptions combine_options(const TrainingConfig& config);
+
+}  // namespace finetune
