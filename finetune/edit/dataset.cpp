@@ -15,7 +15,7 @@
 #include "data/weights/safetensors.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/datasets/latents.hpp"
-#include "finetune/pretrain/unet.hpp"
+#include "finetune/datasets/timesteps.hpp"
 
 namespace finetune {
 namespace {

@@ -10,6 +10,7 @@
 
 #include "data/images/image_io.hpp"
 #include "diffusion/networks/unet/forward.hpp"
+#include "finetune/datasets/timesteps.hpp"
 #include "finetune/datasets/workers.hpp"
 
 namespace finetune {
@@ -164,14 +165,6 @@ std::string report(const Run& run, const Window& window) {
 }
 
 }  // namespace
-
-at::Tensor spread_timesteps(int64_t count, int64_t num_train_timesteps, at::Generator& generator) {
-  const at::Tensor offset = at::rand({1}, generator, at::kDouble);
-  const at::Tensor place = (at::arange(count, at::kDouble) + offset) / static_cast<double>(count);
-  return (place * static_cast<double>(num_train_timesteps))
-      .to(at::kLong)
-      .clamp_max(num_train_timesteps - 1);
-}
 
 at::Tensor min_snr_weights(const diffusion::NoiseSchedule& schedule,
                            const at::Tensor& t,

@@ -66,17 +66,10 @@ set(may_tools_doctor "tools/cli")
 set(may_tools_bench "tools/cli")
 set(may_tools_gallery "tools/cli")
 
-# Includes that stand until their parts are carved out.
-set(exceptions
-    "finetune/edit/dataset.cpp finetune/pretrain/unet.hpp")
-
 get_filename_component(SOURCE_DIR ${SOURCE_DIR} ABSOLUTE)
 set(faults "")
 # A room of `header`, a path from the root: its folder.
 function(check_include source line header folder room)
-  if("${source} ${header}" IN_LIST exceptions)
-    return()
-  endif()
   if(NOT header MATCHES "^(${allowed_${folder}})(/|$)")
     list(APPEND faults "${source}: ${line}")
   elseif(header MATCHES "^${folder}/")
