@@ -6,6 +6,7 @@
 #include "data/device/device.hpp"
 #include "data/device/memory.hpp"
 #include "diffusion/lora/adapters.hpp"
+#include "diffusion/pipeline/guidance.hpp"
 #include "finetune/edit/evaluate.hpp"
 #include "finetune/estimate/measure.hpp"
 #include "finetune/estimate/memory.hpp"
