@@ -5,20 +5,19 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "data/base/format.hpp"
-#include "data/train/metrics.hpp"
 #include "diffusion/lora/adapters.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "finetune/distill/step.hpp"
 #include "finetune/run/guided_policy.hpp"
+#include "finetune/run/step_loop.hpp"
 
 namespace finetune {
 namespace {
 
-constexpr int64_t kMostLost = 3;
-constexpr int64_t kKeepGoodEvery = 20;  // steps: a copy of all that is trained
-constexpr int64_t kReportEvery = 10;    // steps between lines of metrics
+constexpr int64_t kReportEvery = 10;  // steps between lines of metrics
 constexpr int64_t kStepsToChooseBeta = 8;
 constexpr size_t kSpreadPrompts = 8, kSpreadImages = 4;  // of the teacher's own spread
 constexpr int64_t kSpreadSteps = 25;
@@ -27,11 +26,7 @@ struct Run {
   const DistillConfig& config;
   TrainingRun session;
   Distillation distillation;
-  std::map<std::string, double> sums{};  // of figures since the last line of metrics
-  std::vector<std::string> names{};
-  int64_t summed = 0;
-  int64_t lost = 0;  // steps, since the parameters were last kept
-  double since = data::now();
+  RatedExamples examples{};  // of the step that is going on, with a latent reward
 };
 
 // Images by an ordinary sampler. scale: guidance; 1: none, or none beside the student's own.
@@ -80,41 +75,6 @@ Evaluation evaluate_student(const Run& run) {
                           {.sampler = eval_sampler(run.config), .steps = run.config.eval_steps}));
 }
 
-void add_figures(Run& run, const MetricValues& figures) {
-  for (const auto& [name, value] : figures) {
-    if (run.sums.emplace(name, 0).second) run.names.push_back(name);
-    run.sums[name] += value;
-  }
-  ++run.summed;
-}
-
-void report(Run& run) {
-  MetricValues figures;
-  for (const auto& name : run.names)
-    figures.emplace_back(name, run.sums[name] / static_cast<double>(run.summed));
-  const double now = data::now();
-  figures.insert(figures.end(),
-                 {{"beta", run.session.progress.beta},
-                  {"queries", static_cast<double>(run.session.progress.queries)},
-                  {"seconds/step", (now - run.since) / static_cast<double>(run.summed)}});
-  log_metrics(run.session, figures, false);
-  std::string text =
-      data::formatted("step %.0f: loss %.5f", static_cast<double>(run.session.optimizer.step),
-                      run.sums["loss"] / static_cast<double>(run.summed));
-  if (run.sums.count("reward_mean") > 0) {
-    text += data::formatted(", reward %.4f, its gradient %.2f of the distillation's",
-                            run.sums["reward_mean"] / static_cast<double>(run.summed),
-                            run.sums["gradient/reward"] / run.sums["gradient/lcd"]);
-  }
-  run.session.reporter.say(
-      text +
-      data::formatted(", %.2f s a step", (now - run.since) / static_cast<double>(run.summed)));
-  run.sums.clear();
-  run.names.clear();
-  run.summed = 0;
-  run.since = now;
-}
-
 // beta so that the reward's gradient is `reward_share` of the distillation's, over a few batches.
 // The student is not changed.
 void choose_beta(Run& run) {
@@ -138,60 +98,36 @@ void choose_beta(Run& run) {
                       progress.beta, run.config.reward_share));
 }
 
-void lose_step(Run& run, const std::string& what) {
-  TrainingRun& session = run.session;
-  restore_snapshot(session, faulty_value(session.optimizer.state.params).value_or(what));
-  train::zero_grad(session.optimizer.state.params);
-  if (++run.lost >= kMostLost) {
-    throw std::runtime_error("distill: " + what + " was not finite in " +
-                             std::to_string(kMostLost) + " of " + std::to_string(kKeepGoodEvery) +
-                             " steps; lower the learning rate");
-  }
-}
-
 // Images rated by the trained rewards.
 int64_t queries_of_a_step(const Run& run) {
   if (run.session.task.rewards.empty()) return 0;
   return (run.distillation.proxy ? 3 : 1) * rated_rows(run.config);
 }
 
-void train_step(Run& run) {
-  TrainingRun& session = run.session;
+// Backward pass of a drawn batch.
+BatchResult accumulate(Run& run) {
   choose_beta(run);
-  at::Generator& generator = session.optimizer.state.generator;
+  at::Generator& generator = run.session.optimizer.state.generator;
   const DrawnBatch drawn = draw_batch(run.distillation, generator);
-  TermReport terms =
-      accumulate_terms(run.distillation, session.unet, drawn, session.progress.beta, generator);
-  ++session.progress.epoch;
-  if (!terms.fault.empty()) return lose_step(run, terms.fault);
-  const ProcessGroup& ranks = session.options.ranks;
-  all_reduce_gradients(ranks, session.optimizer.state.params);
-  RatedExamples examples;
-  if (run.distillation.proxy) examples = rate_examples(run.distillation, terms.examples);
-  if (!session.good || session.optimizer.step % kKeepGoodEvery == 0) {
-    save_snapshot(session);
-    run.lost = 0;
-  }
-  const StepResult step = take_step(session.optimizer);
-  session.progress.queries += queries_of_a_step(run);
-  if (run.distillation.proxy) {
-    const MetricValues learnt = update_proxy(run.distillation, examples);
-    terms.figures.insert(terms.figures.end(), learnt.begin(), learnt.end());
-  }
-  if (!step.fault.empty()) {
-    session.reporter.say(
-        data::formatted("step %.0f: ", static_cast<double>(session.progress.epoch)) + step.fault +
-        " is not finite: step skipped");
-    ++session.result.skipped_steps;
-    return;
-  }
-  terms.figures.insert(terms.figures.end(),
-                       {{"grad_norm", step.grad_norm}, {"lr", step.learning_rate}});
-  add_figures(run, terms.figures);
-  session.reporter.progress("steps", session.progress.epoch, run.config.max_train_steps);
-  if (session.progress.epoch % kReportEvery == 0 ||
-      session.progress.epoch == run.config.max_train_steps)
-    report(run);
+  const TermReport terms = accumulate_terms(run.distillation, run.session.unet, drawn,
+                                            run.session.progress.beta, generator);
+  if (terms.fault.empty() && run.distillation.proxy)
+    run.examples = rate_examples(run.distillation, terms.examples);
+  return {terms.figures, terms.fault};
+}
+
+MetricValues after_step(Run& run) {
+  run.session.progress.queries += queries_of_a_step(run);
+  if (!run.distillation.proxy) return {};
+  return update_proxy(run.distillation, std::exchange(run.examples, {}));
+}
+
+// ", reward 0.3, its gradient 0.2 of the distillation's"
+std::string reward_words(const std::map<std::string, double>& means) {
+  const auto reward = means.find("reward_mean");
+  if (reward == means.end()) return "";
+  return data::formatted(", reward %.4f, its gradient %.2f of the distillation's", reward->second,
+                         means.at("gradient/reward") / means.at("gradient/lcd"));
 }
 
 Run make_run(const Task& task,
@@ -203,7 +139,6 @@ Run make_run(const Task& task,
   Distillation distillation =
       make_distillation(task, data, config, session.unet, session.optimizer, options.ranks);
   Run run{.config = config, .session = std::move(session), .distillation = std::move(distillation)};
-  run.session.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
   run.session.command = "laurel distill";
   run.session.memory_options = data::formatted(
       "--train_batch_size (now %.0f), --reward_chunk (now %.0f)",
@@ -308,7 +243,16 @@ RunResult run_distill(const Task& task,
                          student_scheduler(task.scheduler, config));
     };
   }
-  return run_training(run.session, config.max_train_steps, [&] { train_step(run); });
+  const auto state = [&]() -> MetricValues {
+    return {{"beta", run.session.progress.beta},
+            {"queries", static_cast<double>(run.session.progress.queries)}};
+  };
+  return run_steps(run.session, {.max_train_steps = config.max_train_steps,
+                                 .report_every = kReportEvery,
+                                 .accumulate = [&] { return accumulate(run); },
+                                 .after_step = [&] { return after_step(run); },
+                                 .state = state,
+                                 .words = reward_words});
 }
 
 }  // namespace finetune

@@ -5,9 +5,9 @@
 #include <cmath>
 
 #include "data/base/format.hpp"
-#include "data/train/metrics.hpp"
 #include "diffusion/lora/adapters.hpp"
 #include "finetune/edit/evaluate.hpp"
+#include "finetune/run/step_loop.hpp"
 #include "finetune/run/trained_parameters.hpp"
 
 namespace finetune {
@@ -15,88 +15,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kMostLost = 3;
-constexpr int64_t kKeepGoodEvery = 20;  // steps: a copy of all that is trained
-constexpr int64_t kReportEvery = 50;    // steps between lines of metrics
-
-// Means over the steps since the last line of metrics.
-struct Window {
-  double loss = 0, grad_norm = 0, lr = 0;
-  int64_t steps = 0;
-  double since = data::now();
-};
-
 struct Run {
   const EditData& data;
   const EditConfig& config;
   TrainingRun session;
   EditExam exam;
-  Window window{};
-  int64_t lost = 0;  // steps, since the parameters were last kept
 };
 
-void report(Run& run) {
-  Window& window = run.window;
-  const auto steps = static_cast<double>(window.steps);
-  const double seconds = (data::now() - window.since) / steps;
-  log_metrics(run.session,
-              {{"loss", window.loss / steps},
-               {"grad_norm", window.grad_norm / steps},
-               {"lr", window.lr},
-               {"seconds/step", seconds}},
-              false);
-  run.session.reporter.say(data::formatted("step %.0f: loss %.5f, %.3f s a step",
-                                           static_cast<double>(run.session.optimizer.step),
-                                           window.loss / steps, seconds));
-  window = {};
-}
-
-void lose_step(Run& run) {
-  TrainingRun& session = run.session;
-  restore_snapshot(session, faulty_value(session.optimizer.state.params).value_or("the loss"));
-  train::zero_grad(session.optimizer.state.params);
-  if (++run.lost < kMostLost) return;
-  throw std::runtime_error("finetune edit: the loss was not finite in " +
-                           std::to_string(kMostLost) + " of " + std::to_string(kKeepGoodEvery) +
-                           " steps; lower the learning rate");
-}
-
-// Backward pass of a drawn batch. Returns the loss.
-double accumulate(const Run& run, at::Generator& generator) {
+// Backward pass of a drawn batch.
+BatchResult accumulate(Run& run) {
   const Task& task = run.session.task;
-  const EditDraw draw =
-      draw_edits(run.data.train, run.config, task.scheduler.num_train_timesteps, generator);
+  const EditDraw draw = draw_edits(run.data.train, run.config, task.scheduler.num_train_timesteps,
+                                   run.session.optimizer.state.generator);
   const EditBatch batch = edit_batch(run.data.train, draw, run.data.texts, task.device);
-  const at::Tensor loss = edit_errors(run.session.unet, run.exam.schedule, batch).mean();
-  loss.backward();
-  return loss.item<double>();
-}
-
-void train_step(Run& run) {
-  TrainingRun& session = run.session;
-  const double loss = accumulate(run, session.optimizer.state.generator);
-  ++session.progress.epoch;
-  if (!std::isfinite(loss)) return lose_step(run);
-  if (!session.good || session.optimizer.step % kKeepGoodEvery == 0) {
-    save_snapshot(session);
-    run.lost = 0;
-  }
-  const StepResult step = take_step(session.optimizer);
-  if (!step.fault.empty()) {
-    session.reporter.say(
-        data::formatted("step %.0f: ", static_cast<double>(session.progress.epoch)) + step.fault +
-        " is not finite: step skipped");
-    ++session.result.skipped_steps;
-    return;
-  }
-  run.window.loss += loss;
-  run.window.grad_norm += step.grad_norm;
-  run.window.lr = step.learning_rate;
-  ++run.window.steps;
-  session.reporter.progress("steps", session.progress.epoch, run.config.max_train_steps);
-  if (session.progress.epoch % kReportEvery == 0 ||
-      session.progress.epoch == run.config.max_train_steps)
-    report(run);
+  const at::Tensor errors = edit_errors(run.session.unet, run.exam.schedule, batch).mean();
+  errors.backward();
+  const double loss = errors.item<double>();
+  return {.figures = {{"loss", loss}}, .fault = std::isfinite(loss) ? "" : "the loss"};
 }
 
 // Sources and true edits beside the evaluations, for the gallery.
@@ -130,7 +65,6 @@ Run make_run(const Task& task,
   session.unet = task.unet;
   session.optimizer =
       make_optimizer(config, edit_parameters(session.unet, config), config.max_train_steps);
-  session.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
   session.command = "laurel finetune edit";
   session.memory_options = data::formatted("--train_batch_size (now %.0f)",
                                            static_cast<double>(config.train_batch_size));
@@ -193,7 +127,8 @@ RunResult run_edit(Task given,
       task.save_pipeline(folder / "model", whole, task.scheduler);
     };
   }
-  return run_training(session, config.max_train_steps, [&] { train_step(run); });
+  return run_steps(session, {.max_train_steps = config.max_train_steps,
+                             .accumulate = [&] { return accumulate(run); }});
 }
 
 }  // namespace finetune

@@ -1,0 +1,110 @@
+#include "finetune/run/step_loop.hpp"
+
+#include <stdexcept>
+#include <vector>
+
+#include "data/base/format.hpp"
+#include "data/train/metrics.hpp"
+#include "finetune/distributed/row_shard.hpp"
+
+namespace finetune {
+namespace {
+
+constexpr int64_t kMostLost = 3;
+constexpr int64_t kKeepGoodEvery = 20;  // steps: a copy of all that is trained
+
+// Figures since the last line of metrics.
+struct Window {
+  std::vector<std::string> names{};  // in the order in which they first came
+  std::map<std::string, double> sums{};
+  int64_t steps = 0;
+  double lr = 0;  // of the last step
+  double since = data::now();
+};
+
+struct LoopState {
+  TrainingRun& run;
+  const StepLoop& loop;
+  Window window{};
+  int64_t lost = 0;  // steps, since the parameters were last kept
+};
+
+void add(Window& window, const MetricValues& figures) {
+  for (const auto& [name, value] : figures) {
+    if (window.sums.emplace(name, 0).second) window.names.push_back(name);
+    window.sums[name] += value;
+  }
+}
+
+void report(LoopState& state) {
+  Window& window = state.window;
+  const auto steps = static_cast<double>(window.steps);
+  const double seconds = (data::now() - window.since) / steps;
+  MetricValues figures;
+  std::map<std::string, double> means;
+  for (const auto& name : window.names) {
+    means[name] = window.sums[name] / steps;
+    figures.emplace_back(name, means[name]);
+  }
+  figures.emplace_back("lr", window.lr);
+  if (state.loop.state) {
+    const MetricValues now = state.loop.state();
+    figures.insert(figures.end(), now.begin(), now.end());
+  }
+  figures.emplace_back("seconds/step", seconds);
+  log_metrics(state.run, figures, false);
+  state.run.reporter.say(data::formatted("step %.0f: loss %.5f",
+                                         static_cast<double>(state.run.optimizer.step),
+                                         means["loss"]) +
+                         (state.loop.words ? state.loop.words(means) : "") +
+                         data::formatted(", %.3f s a step", seconds));
+  window = {};
+}
+
+void lose_step(LoopState& state, const std::string& what) {
+  TrainingRun& run = state.run;
+  restore_snapshot(run, faulty_value(run.optimizer.state.params).value_or(what));
+  train::zero_grad(run.optimizer.state.params);
+  if (++state.lost < kMostLost) return;
+  throw std::runtime_error(run.command + ": " + what + " was not finite in " +
+                           std::to_string(kMostLost) + " of " + std::to_string(kKeepGoodEvery) +
+                           " steps; lower the learning rate");
+}
+
+void take_one(LoopState& state) {
+  TrainingRun& run = state.run;
+  const StepLoop& loop = state.loop;
+  const BatchResult batch = loop.accumulate();
+  const int64_t done = ++run.progress.epoch;
+  if (!batch.fault.empty()) return lose_step(state, batch.fault);
+  all_reduce_gradients(run.options.ranks, run.optimizer.state.params);
+  if (!run.good || run.optimizer.step % kKeepGoodEvery == 0) {
+    save_snapshot(run);
+    state.lost = 0;
+  }
+  const StepResult step = take_step(run.optimizer);
+  const MetricValues after = loop.after_step ? loop.after_step() : MetricValues();
+  if (!step.fault.empty()) {
+    run.reporter.say(data::formatted("step %.0f: ", static_cast<double>(done)) + step.fault +
+                     " is not finite: step skipped");
+    ++run.result.skipped_steps;
+    return;
+  }
+  add(state.window, batch.figures);
+  add(state.window, after);
+  add(state.window, {{"grad_norm", step.grad_norm}});
+  state.window.lr = step.learning_rate;
+  ++state.window.steps;
+  run.reporter.progress("steps", done, loop.max_train_steps);
+  if (done % loop.report_every == 0 || done == loop.max_train_steps) report(state);
+}
+
+}  // namespace
+
+RunResult run_steps(TrainingRun& run, const StepLoop& loop) {
+  LoopState state{.run = run, .loop = loop};
+  run.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
+  return run_training(run, loop.max_train_steps, [&] { take_one(state); });
+}
+
+}  // namespace finetune
