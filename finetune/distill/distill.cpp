@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "data/base/format.hpp"
@@ -21,13 +22,6 @@ constexpr int64_t kReportEvery = 10;  // steps between lines of metrics
 constexpr int64_t kStepsToChooseBeta = 8;
 constexpr size_t kSpreadPrompts = 8, kSpreadImages = 4;  // of the teacher's own spread
 constexpr int64_t kSpreadSteps = 25;
-
-struct Run {
-  const DistillConfig& config;
-  TrainingRun session;
-  Distillation distillation;
-  RatedExamples examples{};  // of the step that is going on, with a latent reward
-};
 
 // Images by an ordinary sampler. scale: guidance; 1: none, or none beside the student's own.
 DrawLatents sampler_drawer(const Task& task,
@@ -46,80 +40,73 @@ DrawLatents sampler_drawer(const Task& task,
   };
 }
 
-Evaluation evaluate_with(const Run& run, const DrawLatents& draw) {
-  return evaluate(run.session.task, run.session.eval_set, draw, at::zeros({0}, at::kDouble),
-                  run.config.sample_batch_size, run.session.options.ranks);
-}
-
-Evaluation evaluate_teacher(const Run& run) {
-  const Task& task = run.session.task;
-  return evaluate_with(
-      run, sampler_drawer(task,
-                          policy_on(task, run.distillation.teacher, run.session.eval_set.prompts,
-                                    run.config.w + 1, run.session.options.ranks),
-                          task.scheduler, {.steps = run.config.teacher_steps}));
+// Draws the evaluation's images with `unet`, guided by `scale`.
+Evaluation evaluate_with(const TrainingRun& run,
+                         const diffusion::Network& unet,
+                         double scale,
+                         const diffusion::SchedulerConfig& scheduler,
+                         const diffusion::SamplerOptions& options) {
+  const Denoiser policy = policy_on(run.task, unet, run.eval_set.prompts, scale, run.options.ranks);
+  return evaluate(run.task, run.eval_set, sampler_drawer(run.task, policy, scheduler, options),
+                  at::zeros({0}, at::kDouble), run.config.sample_batch_size, run.options.ranks);
 }
 
 const diffusion::Sampler* eval_sampler(const DistillConfig& config) {
   return diffusion::sampler_from_name(config.eval_sampler, "eval_sampler").sampler;
 }
 
-Evaluation evaluate_student(const Run& run) {
-  const Task& task = run.session.task;
-  const double scale = run.config.time_cond_proj_dim > 0 ? run.config.w + 1 : 1;
-  return evaluate_with(
-      run, sampler_drawer(task,
-                          policy_on(task, run.session.unet, run.session.eval_set.prompts, scale,
-                                    run.session.options.ranks),
-                          student_scheduler(task.scheduler, run.config),
-                          {.sampler = eval_sampler(run.config), .steps = run.config.eval_steps}));
+// Guidance beside the student's own; 1: none.
+double student_scale(const DistillConfig& config) {
+  return config.time_cond_proj_dim > 0 ? config.w + 1 : 1;
 }
 
 // beta so that the reward's gradient is `reward_share` of the distillation's, over a few batches.
 // The student is not changed.
-void choose_beta(Run& run) {
-  RunProgress& progress = run.session.progress;
-  if (run.session.task.rewards.empty() || progress.beta > 0 || !follows_reward(run.distillation))
-    return;
-  progress.beta = run.config.beta;
+void choose_beta(TrainingRun& run, const Distillation& distillation) {
+  const DistillConfig& config = distillation.config;
+  RunProgress& progress = run.progress;
+  if (run.task.rewards.empty() || progress.beta > 0 || !follows_reward(distillation)) return;
+  progress.beta = config.beta;
   if (progress.beta > 0) return;
   double share = 0;
-  at::Generator& generator = run.session.optimizer.state.generator;
+  at::Generator& generator = run.optimizer.state.generator;
   for (int64_t i = 0; i < kStepsToChooseBeta; ++i) {
-    const DrawnBatch drawn = draw_batch(run.distillation, generator);
-    share += accumulate_terms(run.distillation, run.session.unet, drawn, 0, generator).share /
+    const DrawnBatch drawn = draw_batch(distillation, generator);
+    share += accumulate_terms(distillation, run.unet, drawn, 0, generator).share /
              static_cast<double>(kStepsToChooseBeta);
-    train::zero_grad(run.session.optimizer.state.params);
+    train::zero_grad(run.optimizer.state.params);
   }
-  progress.beta = share > 0 ? run.config.reward_share / share : 1;
-  run.session.reporter.say(
-      data::formatted("beta %.4g: the reward's gradient begins at %.2f of the "
-                      "distillation's",
-                      progress.beta, run.config.reward_share));
+  progress.beta = share > 0 ? config.reward_share / share : 1;
+  run.reporter.say(
+      data::formatted("beta %.4g: the reward's gradient begins at %.2f of the distillation's",
+                      progress.beta, config.reward_share));
 }
 
-// Images rated by the trained rewards.
-int64_t queries_of_a_step(const Run& run) {
-  if (run.session.task.rewards.empty()) return 0;
-  return (run.distillation.proxy ? 3 : 1) * rated_rows(run.config);
+// Images of a step rated by the trained rewards.
+int64_t queries_of_a_step(const Distillation& distillation) {
+  if (distillation.task.rewards.empty()) return 0;
+  return (distillation.proxy ? 3 : 1) * rated_rows(distillation.config);
 }
 
-// Backward pass of a drawn batch.
-BatchResult accumulate(Run& run) {
-  choose_beta(run);
-  at::Generator& generator = run.session.optimizer.state.generator;
-  const DrawnBatch drawn = draw_batch(run.distillation, generator);
-  const TermReport terms = accumulate_terms(run.distillation, run.session.unet, drawn,
-                                            run.session.progress.beta, generator);
-  if (terms.fault.empty() && run.distillation.proxy)
-    run.examples = rate_examples(run.distillation, terms.examples);
+// Backward pass of a drawn batch. `examples`: what the latent reward, where there is one, will
+// learn from.
+BatchResult accumulate(TrainingRun& run,
+                       const Distillation& distillation,
+                       RatedExamples& examples) {
+  choose_beta(run, distillation);
+  at::Generator& generator = run.optimizer.state.generator;
+  const DrawnBatch drawn = draw_batch(distillation, generator);
+  const TermReport terms =
+      accumulate_terms(distillation, run.unet, drawn, run.progress.beta, generator);
+  if (terms.fault.empty() && distillation.proxy)
+    examples = rate_examples(distillation, terms.examples);
   return {terms.figures, terms.fault};
 }
 
-MetricValues after_step(Run& run) {
-  run.session.progress.queries += queries_of_a_step(run);
-  if (!run.distillation.proxy) return {};
-  return update_proxy(run.distillation, std::exchange(run.examples, {}));
+MetricValues after_step(TrainingRun& run, Distillation& distillation, RatedExamples& examples) {
+  run.progress.queries += queries_of_a_step(distillation);
+  if (!distillation.proxy) return {};
+  return update_proxy(distillation, std::exchange(examples, {}));
 }
 
 // ", reward 0.3, its gradient 0.2 of the distillation's"
@@ -130,55 +117,64 @@ std::string reward_words(const std::map<std::string, double>& means) {
                          means.at("gradient/reward") / means.at("gradient/lcd"));
 }
 
-Run make_run(const Task& task,
-             const EncodedImages& data,
-             const DistillConfig& config,
-             const RunOptions& options,
-             const Reporter& reporter) {
-  TrainingRun session = make_training_run(task, config, options, reporter, config.max_train_steps);
-  Distillation distillation =
-      make_distillation(task, data, config, session.unet, session.optimizer, options.ranks);
-  Run run{.config = config, .session = std::move(session), .distillation = std::move(distillation)};
-  run.session.command = "laurel distill";
-  run.session.memory_options = data::formatted(
-      "--train_batch_size (now %.0f), --reward_chunk (now %.0f)",
-      static_cast<double>(config.train_batch_size), static_cast<double>(config.reward_chunk));
+// `config` and `distillation`, which is made after the run, must outlive it.
+RunHooks hooks_of(const Task& task,
+                  const DistillConfig& config,
+                  std::optional<Distillation>& distillation) {
   const std::string name = std::filesystem::path(task.model).filename().string();
-  run.session.words = {name, eval_sampler(config)->label, config.eval_steps,
-                       config.time_cond_proj_dim > 0 ? config.w + 1 : 1};
-  run.session.base_name = "the teacher";
-  run.session.base_caption = {name, "DDIM", config.teacher_steps, config.w + 1};
-  return run;
-}
-
-// The reward on latents is kept with every checkpoint.
-void keep_proxy(Run& run) {
-  auto& proxy = run.distillation.proxy;
-  run.session.save_more = [&proxy](const std::filesystem::path& folder) {
-    save_latent_reward(folder, *proxy);
-  };
-  run.session.load_more = [&proxy](const std::filesystem::path& folder) {
-    load_latent_reward(folder, *proxy);
-  };
+  RunHooks hooks{
+      .command = "laurel distill",
+      .memory_options = data::formatted("--train_batch_size (now %.0f), --reward_chunk (now %.0f)",
+                                        static_cast<double>(config.train_batch_size),
+                                        static_cast<double>(config.reward_chunk)),
+      .draw_base =
+          [&](const TrainingRun& run) {
+            return evaluate_with(run, run.task.teacher, config.w + 1, run.task.scheduler,
+                                 {.steps = config.teacher_steps});
+          },
+      .draw_now =
+          [&](const TrainingRun& run) {
+            return evaluate_with(run, run.unet, student_scale(config),
+                                 student_scheduler(run.task.scheduler, config),
+                                 {.sampler = eval_sampler(config), .steps = config.eval_steps});
+          },
+      .base_caption = {name, "DDIM", config.teacher_steps, config.w + 1},
+      .caption = {name, eval_sampler(config)->label, config.eval_steps, student_scale(config)},
+      .base_name = "the teacher"};
+  if (learns_latent_reward(task, config)) {
+    hooks.save_more = [&](const std::filesystem::path& folder) {
+      save_latent_reward(folder, *distillation->proxy);
+    };
+    hooks.load_more = [&](const std::filesystem::path& folder) {
+      load_latent_reward(folder, *distillation->proxy);
+    };
+  }
+  if (config.train_full && task.save_pipeline) {
+    hooks.export_full = [&](const TrainingRun& run, const std::filesystem::path& folder) {
+      run.task.save_pipeline(folder / "model", run.unet,
+                             student_scheduler(run.task.scheduler, config));
+    };
+  }
+  return hooks;
 }
 
 // How far apart the teacher's own images of a prompt lie, without guidance.
-double teacher_spread(const Run& run) {
+double teacher_spread(const TrainingRun& run, const DistillConfig& config) {
   const at::NoGradGuard no_gradient;
-  const Task& task = run.session.task;
+  const Task& task = run.task;
   const auto prompts = std::min<size_t>(kSpreadPrompts, task.prompts.size());
   SampleRequests draw;
   for (size_t i = 0; i < prompts * kSpreadImages; ++i) {
     draw.prompt_ids.push_back(static_cast<int64_t>(i / kSpreadImages));
-    draw.seeds.push_back(static_cast<uint64_t>(run.config.eval_seed) + i);
+    draw.seeds.push_back(static_cast<uint64_t>(config.eval_seed) + i);
   }
   const std::vector<std::string> texts(task.prompts.begin(),
                                        task.prompts.begin() + static_cast<int64_t>(prompts));
   const auto drawn =
-      sampler_drawer(task, policy_on(task, run.distillation.teacher, texts, 1.0), task.scheduler,
-                     {.steps = std::min<int64_t>(kSpreadSteps, run.config.teacher_steps)})(draw);
+      sampler_drawer(task, policy_on(task, task.teacher, texts, 1.0), task.scheduler,
+                     {.steps = std::min<int64_t>(kSpreadSteps, config.teacher_steps)})(draw);
   const double spread = mean_distance(drawn.latents, kSpreadImages);
-  run.session.reporter.say(data::formatted(
+  run.reporter.say(data::formatted(
       "diversity: the teacher's images of a prompt are %.3f apart without guidance", spread));
   return spread;
 }
@@ -232,27 +228,22 @@ RunResult run_distill(const Task& task,
                       const RunOptions& options,
                       const Reporter& reporter) {
   if (!config.latent_reward) check_differentiable(task);
-  Run run = make_run(task, data, config, options, reporter);
-  if (run.distillation.proxy) keep_proxy(run);
-  if (config.diversity_beta > 0) run.distillation.diversity_floor = teacher_spread(run);
-  run.session.draw_base = [&] { return evaluate_teacher(run); };
-  run.session.draw_now = [&] { return evaluate_student(run); };
-  if (config.train_full && task.save_pipeline) {
-    run.session.export_full = [&](const std::filesystem::path& folder) {
-      task.save_pipeline(folder / "model", run.session.unet,
-                         student_scheduler(task.scheduler, config));
-    };
-  }
+  std::optional<Distillation> distillation;
+  TrainingRun run = make_training_run(task, config, options, reporter,
+                                      hooks_of(task, config, distillation), config.max_train_steps);
+  distillation.emplace(
+      make_distillation(task, data, config, run.unet, run.optimizer, options.ranks));
+  if (config.diversity_beta > 0) distillation->diversity_floor = teacher_spread(run, config);
+  RatedExamples examples;
   const auto state = [&]() -> MetricValues {
-    return {{"beta", run.session.progress.beta},
-            {"queries", static_cast<double>(run.session.progress.queries)}};
+    return {{"beta", run.progress.beta}, {"queries", static_cast<double>(run.progress.queries)}};
   };
-  return run_steps(run.session, {.max_train_steps = config.max_train_steps,
-                                 .report_every = kReportEvery,
-                                 .accumulate = [&] { return accumulate(run); },
-                                 .after_step = [&] { return after_step(run); },
-                                 .state = state,
-                                 .words = reward_words});
+  return run_steps(run, {.max_train_steps = config.max_train_steps,
+                         .report_every = kReportEvery,
+                         .accumulate = [&] { return accumulate(run, *distillation, examples); },
+                         .after_step = [&] { return after_step(run, *distillation, examples); },
+                         .state = state,
+                         .words = reward_words});
 }
 
 }  // namespace finetune

@@ -261,11 +261,15 @@ Distillation make_distillation(const Task& task,
                    .target = averaged_unet(student, optimizer),
                    .uncondition = diffusion::to_device(task.uncondition(), task.device),
                    .share = strided_shard(ranks, config.train_batch_size)};
-  if (config.latent_reward && !task.rewards.empty()) {
+  if (learns_latent_reward(task, config)) {
     run.proxy = make_latent_reward(task.latent_shape[0], diffusion::traits(task.unet).context_width,
                                    task.device, config.seed);
   }
   return run;
+}
+
+bool learns_latent_reward(const Task& task, const DistillConfig& config) {
+  return config.latent_reward && !task.rewards.empty();
 }
 
 int64_t rated_rows(const DistillConfig& config) {

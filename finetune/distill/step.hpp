@@ -29,8 +29,12 @@ struct Distillation {
   RowShard share{};  // of a batch's rows
 };
 
-// `optimizer` trains `student`, which begins as task.unet. With `latent_reward` and rewards in the
-// task it has a proxy. Throws BadInput as lcd_schedule, and when a rank would have no row, or none
+// A reward on latents is trained in the place of the task's rewards: `latent_reward` is on, and
+// there are rewards.
+bool learns_latent_reward(const Task& task, const DistillConfig& config);
+
+// `optimizer` trains `student`, which begins as task.unet. Where the run learns a latent reward it
+// has a proxy. Throws BadInput as lcd_schedule, and when a rank would have no row, or none
 // that is rated.
 Distillation make_distillation(const Task& task,
                                const EncodedImages& data,

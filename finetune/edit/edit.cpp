@@ -15,63 +15,67 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Run {
-  const EditData& data;
-  const EditConfig& config;
-  TrainingRun session;
-  EditExam exam;
-};
-
 // Backward pass of a drawn batch.
-BatchResult accumulate(Run& run) {
-  const Task& task = run.session.task;
-  const EditDraw draw = draw_edits(run.data.train, run.config, task.scheduler.num_train_timesteps,
-                                   run.session.optimizer.state.generator);
-  const EditBatch batch = edit_batch(run.data.train, draw, run.data.texts, task.device);
-  const at::Tensor errors = edit_errors(run.session.unet, run.exam.schedule, batch).mean();
+BatchResult accumulate(TrainingRun& run,
+                       const EditData& data,
+                       const EditConfig& config,
+                       const diffusion::NoiseSchedule& schedule) {
+  const EditDraw draw = draw_edits(data.train, config, run.task.scheduler.num_train_timesteps,
+                                   run.optimizer.state.generator);
+  const EditBatch batch = edit_batch(data.train, draw, data.texts, run.task.device);
+  const at::Tensor errors = edit_errors(run.unet, schedule, batch).mean();
   errors.backward();
   const double loss = errors.item<double>();
   return {.figures = {{"loss", loss}}, .fault = std::isfinite(loss) ? "" : "the loss"};
 }
 
 // Sources and true edits beside the evaluations, for the gallery.
-void write_examples(const Run& run) {
-  const TrainingRun& session = run.session;
+void write_examples(const TrainingRun& run, const EditData& data) {
   Evaluation shown;
-  shown.rewards = at::full({static_cast<int64_t>(session.eval_set.items.size()),
-                            static_cast<int64_t>(session.task.watched.size())},
+  shown.rewards = at::full({static_cast<int64_t>(run.eval_set.items.size()),
+                            static_cast<int64_t>(run.task.watched.size())},
                            std::nan(""), at::kDouble);
   std::vector<int64_t> rows;
-  for (const auto& item : session.eval_set.items) rows.push_back(item.prompt_id);
+  for (const auto& item : run.eval_set.items) rows.push_back(item.prompt_id);
   const at::Tensor wanted = at::tensor(rows, at::kLong);
-  for (const auto& [name, images] :
-       {std::pair{"source", run.data.sources}, {"target", run.data.edited}}) {
+  for (const auto& [name, images] : {std::pair{"source", data.sources}, {"target", data.edited}}) {
     shown.images = images.index_select(0, wanted);
-    write_samples(session.options.folder / "samples" / name, session.task, session.eval_set, shown,
+    write_samples(run.options.folder / "samples" / name, run.task, run.eval_set, shown,
                   {.model = name, .sampler = "none"});
   }
 }
 
-Run make_run(const Task& task,
-             const EditData& data,
-             const EditConfig& config,
-             const RunOptions& options,
-             const Reporter& reporter) {
-  Run run{.data = data,
-          .config = config,
-          .session = make_training_run(task, config, options, reporter, config.max_train_steps),
-          .exam = make_edit_exam(task, data, config)};
-  TrainingRun& session = run.session;
-  session.unet = task.unet;
-  session.optimizer =
-      make_optimizer(config, edit_parameters(session.unet, config), config.max_train_steps);
-  session.command = "laurel finetune edit";
-  session.memory_options = data::formatted("--train_batch_size (now %.0f)",
-                                           static_cast<double>(config.train_batch_size));
-  session.words = {fs::path(task.model).filename().string(), "DDIM", config.eval_steps,
-                   config.guidance_scale};
-  session.base_caption = session.words;
-  return run;
+void export_fused(const TrainingRun& run, const fs::path& folder) {
+  diffusion::Network whole = run.unet;
+  if (!run.config.train_full) diffusion::fuse_lora(whole);
+  run.task.save_pipeline(folder / "model", whole, run.task.scheduler);
+}
+
+// `data`, `config` and `exam` must outlive the run.
+RunHooks hooks_of(const Task& task,
+                  const EditData& data,
+                  const EditConfig& config,
+                  const EditExam& exam) {
+  const SampleCaption caption{fs::path(task.model).filename().string(), "DDIM", config.eval_steps,
+                              config.guidance_scale};
+  RunHooks hooks{
+      .command = "laurel finetune edit",
+      .memory_options = data::formatted("--train_batch_size (now %.0f)",
+                                        static_cast<double>(config.train_batch_size)),
+      .parameters = [&](diffusion::Network& unet) { return edit_parameters(unet, config); },
+      .draw_base =
+          [&](const TrainingRun& run) {
+            write_examples(run, data);
+            return evaluate_edits(run.task, exam, run.eval_set, run.task.unet, config);
+          },
+      .draw_now =
+          [&](const TrainingRun& run) {
+            return evaluate_edits(run.task, exam, run.eval_set, run.unet, config);
+          },
+      .base_caption = caption,
+      .caption = caption};
+  if (task.save_pipeline) hooks.export_full = export_fused;
+  return hooks;
 }
 
 Task with_examples(Task task, const EditData& data, const EditConfig& config) {
@@ -111,24 +115,12 @@ RunResult run_edit(Task given,
                    const Reporter& reporter) {
   TORCH_CHECK(diffusion::traits(given.unet).edits_images, "run_edit: the UNet reads no image");
   const Task task = with_examples(std::move(given), data, config);
-  Run run = make_run(task, data, config, options, reporter);
-  TrainingRun& session = run.session;
-  session.draw_now = [&] {
-    return evaluate_edits(task, run.exam, session.eval_set, session.unet, config);
-  };
-  session.draw_base = [&] {
-    write_examples(run);
-    return evaluate_edits(task, run.exam, session.eval_set, task.unet, config);
-  };
-  if (task.save_pipeline) {
-    session.export_full = [&](const fs::path& folder) {
-      diffusion::Network whole = session.unet;
-      if (!config.train_full) diffusion::fuse_lora(whole);
-      task.save_pipeline(folder / "model", whole, task.scheduler);
-    };
-  }
-  return run_steps(session, {.max_train_steps = config.max_train_steps,
-                             .accumulate = [&] { return accumulate(run); }});
+  const EditExam exam = make_edit_exam(task, data, config);
+  TrainingRun run = make_training_run(task, config, options, reporter,
+                                      hooks_of(task, data, config, exam), config.max_train_steps);
+  return run_steps(run, {.max_train_steps = config.max_train_steps, .accumulate = [&] {
+                           return accumulate(run, data, config, exam.schedule);
+                         }});
 }
 
 }  // namespace finetune

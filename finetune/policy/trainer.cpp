@@ -194,37 +194,57 @@ void train_epoch(Run& run) {
       data.kl.mv(run.chain.mask).mean().item<double>(), data::now() - started));
 }
 
-// Draws and rates the evaluation's images. An undefined `reference`: the UNet is the reference.
-Evaluation evaluate_unet(const Run& run, const diffusion::Network& unet, bool is_reference) {
-  const TrainingRun& session = run.session;
+// Draws and rates the evaluation's images, of the starting model or of the one in training.
+Evaluation evaluate_model(const TrainingRun& session,
+                          const FinetuneConfig& config,
+                          const SamplingPlan& chain,
+                          bool is_base) {
   const auto on = [&](const diffusion::Network& network) {
-    return policy_of(run, network, session.eval_set.prompts);
+    return policy_on(session.task, network, session.eval_set.prompts, config.sample_guidance_scale,
+                     session.options.ranks);
   };
-  const int64_t batch = run.config.sample_batch_size;
-  return evaluate(
-      session.task, session.eval_set,
-      chain_drawer(on(unet), is_reference ? Denoiser() : on(run.reference), run.chain, batch),
-      run.chain.mask, batch, ranks_of(run));
+  const int64_t batch = config.sample_batch_size;
+  const Denoiser base = on(session.task.unet);
+  return evaluate(session.task, session.eval_set,
+                  is_base ? chain_drawer(base, {}, chain, batch)
+                          : chain_drawer(on(session.unet), base, chain, batch),
+                  chain.mask, batch, session.options.ranks);
+}
+
+// `config` must outlive the run.
+RunHooks hooks_of(const Task& task, const FinetuneConfig& config, const SamplingPlan& chain) {
+  const SampleCaption caption{std::filesystem::path(task.model).filename().string(), "DDIM",
+                              config.sample_num_steps, config.sample_guidance_scale};
+  const auto draw = [&config, chain](bool is_base) {
+    return [&config, chain, is_base](const TrainingRun& session) {
+      return evaluate_model(session, config, chain, is_base);
+    };
+  };
+  return {
+      .command = config.method == Method::kPrdp ? "laurel finetune prdp" : "laurel finetune ddpo",
+      .memory_options =
+          data::formatted("--train_batch_size (now %.0f), --sample_batch_size (now %.0f)",
+                          static_cast<double>(config.train_batch_size),
+                          static_cast<double>(config.sample_batch_size)),
+      .draw_base = draw(true),
+      .draw_now = draw(false),
+      .base_caption = caption,
+      .caption = caption};
 }
 
 Run make_run(const Task& task,
              const FinetuneConfig& config,
              const RunOptions& options,
              const Reporter& reporter) {
-  Run run{.config = config,
-          .session = make_training_run(task, config, options, reporter,
-                                       config.num_epochs * updates_per_epoch(config)),
-          .chain = make_sampling_plan(config, task.scheduler, task.latent_shape, task.device),
-          .reference = task.unet};
+  const SamplingPlan chain =
+      make_sampling_plan(config, task.scheduler, task.latent_shape, task.device);
+  Run run{
+      .config = config,
+      .session = make_training_run(task, config, options, reporter, hooks_of(task, config, chain),
+                                   config.num_epochs * updates_per_epoch(config)),
+      .chain = chain,
+      .reference = task.unet};
   run.clip_range = clip_range_in_nats(config, run.chain);
-  run.session.command =
-      config.method == Method::kPrdp ? "laurel finetune prdp" : "laurel finetune ddpo";
-  run.session.memory_options = data::formatted(
-      "--train_batch_size (now %.0f), --sample_batch_size (now %.0f)",
-      static_cast<double>(config.train_batch_size), static_cast<double>(config.sample_batch_size));
-  run.session.words = {std::filesystem::path(task.model).filename().string(), "DDIM",
-                       config.sample_num_steps, config.sample_guidance_scale};
-  run.session.base_caption = run.session.words;
   return run;
 }
 
@@ -235,8 +255,6 @@ RunResult run_finetune(const Task& task,
                        const RunOptions& options,
                        const Reporter& reporter) {
   Run run = make_run(task, config, options, reporter);
-  run.session.draw_base = [&] { return evaluate_unet(run, run.reference, true); };
-  run.session.draw_now = [&] { return evaluate_unet(run, run.session.unet, false); };
   return run_training(run.session, config.num_epochs, [&] { train_epoch(run); });
 }
 

@@ -92,65 +92,65 @@ std::map<std::string, std::string> notes_of(const Task& task,
 
 }  // namespace
 
-void export_model(const fs::path& folder, TrainingRun& session) {
-  const TrainingConfig& config = session.config;
-  const Task& task = session.task;
-  const std::string name = fs::absolute(session.options.folder).filename().string();
-  train::swap_ema(session.optimizer.state.ema, session.optimizer.state.params);
-  if (session.export_full) {
-    session.export_full(folder);
+void export_model(const fs::path& folder, TrainingRun& run) {
+  const TrainingConfig& config = run.config;
+  const Task& task = run.task;
+  const std::string name = fs::absolute(run.options.folder).filename().string();
+  train::swap_ema(run.optimizer.state.ema, run.optimizer.state.params);
+  if (run.hooks.export_full) {
+    run.hooks.export_full(run, folder);
   } else if (config.train_full && config.save_whole) {
     const bool file = fs::is_regular_file(task.model);
     diffusion::save_in_source_format(task.model, folder / (file ? name + ".safetensors" : name),
-                                     {{diffusion::kUnetPart, diffusion::tensors_of(session.unet)}});
+                                     {{diffusion::kUnetPart, diffusion::tensors_of(run.unet)}});
   } else if (config.train_full) {
-    diffusion::save_network(folder, session.unet, at::kHalf);
+    diffusion::save_network(folder, run.unet, at::kHalf);
   } else {
     const diffusion::LoraCard card{
         .title = name,
         .base_model = task.model,
-        .comment = session.command + (task.synthetic ? ", synthetic world" : ""),
+        .comment = run.hooks.command + (task.synthetic ? ", synthetic world" : ""),
         .prediction_type = diffusion::prediction_name(task.scheduler.prediction_type),
-        .steps = session.optimizer.step,
-        .epochs = session.progress.epoch,
+        .steps = run.optimizer.step,
+        .epochs = run.progress.epoch,
         .resolution = task.vae_factor * task.latent_shape[1],
         .seed = config.seed,
         .learning_rate = config.learning_rate,
-        .started = session.progress.started,
+        .started = run.progress.started,
         .finished = data::now()};
-    const diffusion::LoraWeights lora = diffusion::adapters_of(session.unet);
+    const diffusion::LoraWeights lora = diffusion::adapters_of(run.unet);
     const auto metadata = diffusion::kohya_metadata(lora, card);
     diffusion::write_lora(folder / "pytorch_lora_weights.safetensors", lora,
                           diffusion::LoraFormat::kPeft, at::kFloat, {});
     diffusion::write_lora(folder / (name + ".safetensors"), lora, diffusion::LoraFormat::kKohya,
                           at::kFloat, metadata);
   }
-  train::swap_ema(session.optimizer.state.ema, session.optimizer.state.params);
+  train::swap_ema(run.optimizer.state.ema, run.optimizer.state.params);
 }
 
-fs::path save_checkpoint(TrainingRun& session) {
-  Optimizer& optimizer = session.optimizer;
-  const fs::path path = session.options.folder / ("checkpoint-" + std::to_string(optimizer.step));
+fs::path save_checkpoint(TrainingRun& run) {
+  Optimizer& optimizer = run.optimizer;
+  const fs::path path = run.options.folder / ("checkpoint-" + std::to_string(optimizer.step));
   const fs::path temporary = path.string() + ".tmp";
   fs::remove_all(temporary);
-  optimizer.state.metadata = notes_of(session.task, optimizer, session.progress);
+  optimizer.state.metadata = notes_of(run.task, optimizer, run.progress);
   train::save_state(temporary / "state.safetensors", optimizer.state);
-  if (session.save_more) session.save_more(temporary);
-  export_model(temporary, session);
+  if (run.hooks.save_more) run.hooks.save_more(temporary);
+  export_model(temporary, run);
   fs::remove_all(path);
   fs::rename(temporary, path);
-  prune_checkpoints(session.options.folder, session.config.checkpoints_total_limit);
+  prune_checkpoints(run.options.folder, run.config.checkpoints_total_limit);
   return path;
 }
 
-void load_checkpoint(const fs::path& checkpoint, TrainingRun& session) {
+void load_checkpoint(const fs::path& checkpoint, TrainingRun& run) {
   const fs::path file = checkpoint / "state.safetensors";
-  const Task& task = session.task;
-  Optimizer& optimizer = session.optimizer;
+  const Task& task = run.task;
+  Optimizer& optimizer = run.optimizer;
   const auto stored = data::read_safetensors(file).metadata;
   const auto config = stored.find("config");
   if (config == stored.end())
-    throw data::BadInput(file.string() + ": expected a checkpoint of " + session.command +
+    throw data::BadInput(file.string() + ": expected a checkpoint of " + run.hooks.command +
                          ", found another");
   check_same_config(task.config_text, config->second, kFreeKeys, checkpoint.string());
   allocate_all_moments(optimizer.moments, optimizer.state.params, optimizer.state.adamw);
@@ -158,7 +158,7 @@ void load_checkpoint(const fs::path& checkpoint, TrainingRun& session) {
   drop_unowned_moments(optimizer.moments, optimizer.state.adamw);
   const auto& notes = optimizer.state.metadata;
   optimizer.step = whole(notes, "step");
-  RunProgress& progress = session.progress;
+  RunProgress& progress = run.progress;
   progress = {};
   progress.epoch = whole(notes, "epoch");
   progress.queries = whole(notes, "queries");
@@ -172,7 +172,7 @@ void load_checkpoint(const fs::path& checkpoint, TrainingRun& session) {
     progress.spreads[static_cast<int64_t>(m)] = number(notes, "spread." + std::to_string(m));
   }
   progress.combine = restored_combination(notes, static_cast<int64_t>(task.rewards.size()));
-  if (session.load_more) session.load_more(checkpoint);
+  if (run.hooks.load_more) run.hooks.load_more(checkpoint);
 }
 
 }  // namespace finetune

@@ -25,15 +25,15 @@ struct TrainingRun;
 
 // Writes <run folder>/checkpoint-<step> whole or not at all: state.safetensors and the exported
 // model. Returns its path.
-std::filesystem::path save_checkpoint(TrainingRun& session);
+std::filesystem::path save_checkpoint(TrainingRun& run);
 
-// Puts a checkpoint into the session. Throws BadInput when it is damaged, or when the configuration
+// Puts a checkpoint into the run. Throws BadInput when it is damaged, or when the configuration
 // has changed in anything but the keys that may change: how long to train, how often to evaluate
 // and save, where.
-void load_checkpoint(const std::filesystem::path& checkpoint, TrainingRun& session);
+void load_checkpoint(const std::filesystem::path& checkpoint, TrainingRun& run);
 
 // The model for others, the moving average where there is one: pytorch_lora_weights.safetensors and
 // <name>.safetensors (kohya), or unet/ when the whole network was trained.
-void export_model(const std::filesystem::path& folder, TrainingRun& session);
+void export_model(const std::filesystem::path& folder, TrainingRun& run);
 
 }  // namespace finetune

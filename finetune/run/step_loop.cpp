@@ -66,7 +66,7 @@ void lose_step(LoopState& state, const std::string& what) {
   restore_snapshot(run, faulty_value(run.optimizer.state.params).value_or(what));
   train::zero_grad(run.optimizer.state.params);
   if (++state.lost < kMostLost) return;
-  throw std::runtime_error(run.command + ": " + what + " was not finite in " +
+  throw std::runtime_error(run.hooks.command + ": " + what + " was not finite in " +
                            std::to_string(kMostLost) + " of " + std::to_string(kKeepGoodEvery) +
                            " steps; lower the learning rate");
 }

@@ -40,14 +40,32 @@ struct RunResult {
   std::string stopped;  // why, when before the last round
 };
 
+struct TrainingRun;
+
+// What a method says of its run.
+struct RunHooks {
+  std::string command;           // "laurel finetune prdp"
+  std::string memory_options{};  // whose lower values take less memory, with their values now
+  // What is trained, a network's parameters; empty: trained_parameters.
+  std::function<train::Params(diffusion::Network& unet)> parameters{};
+  // Images of the starting model and of the model as it is, and the words beside them. Empty only
+  // where nothing is evaluated.
+  std::function<Evaluation(const TrainingRun&run)> draw_base{}, draw_now{};
+  SampleCaption base_caption{}, caption{};
+  std::string base_name = "the start";  // in what is said
+  // Where there is more to keep in a checkpoint than the optimizer; else empty.
+  std::function<void(const std::filesystem::path&folder)> save_more{}, load_more{};
+  // Writes the model in a form of its own; empty: the ordinary one.
+  std::function<void(const TrainingRun& run, const std::filesystem::path& folder)> export_full{};
+};
+
 struct TrainingRun {
   const Task& task;
   const TrainingConfig& config;
   const RunOptions& options;
   const Reporter& reporter;
-  std::string command;           // "laurel finetune prdp"
-  std::string memory_options{};  // whose lower values take less memory, with their values now
-  diffusion::Network unet;       // in training
+  const RunHooks hooks;
+  diffusion::Network unet;  // in training
   Optimizer optimizer;
   RunProgress progress{};
   EvalSet eval_set{};
@@ -58,15 +76,6 @@ struct TrainingRun {
   bool kept_since_round = false;  // `good` is of the round that is going on
   bool evaluated = false;         // since the last update
   RunResult result{};
-
-  // What the method says: images of the base and of the model as it is, and the words beside them.
-  std::function<Evaluation()> draw_base{}, draw_now{};
-  SampleCaption base_caption{}, words{};
-  std::string base_name = "the start";  // in what is said
-  // Where there is more to keep than the optimizer, and a model to export in a form of its own;
-  // both may be empty.
-  std::function<void(const std::filesystem::path&folder)> save_more{}, load_more{};
-  std::function<void(const std::filesystem::path& folder)> export_full{};
 };
 
 // `updates`: optimiser steps of the whole run, for the learning rate's schedule. Throws BadInput as
@@ -75,22 +84,23 @@ TrainingRun make_training_run(const Task& task,
                               const TrainingConfig& config,
                               const RunOptions& options,
                               const Reporter& reporter,
+                              const RunHooks& hooks,
                               int64_t updates);
 
 // To metrics.jsonl and the event file, at the optimizer's step.
-void log_metrics(TrainingRun& session, const MetricValues& figures, bool evaluation);
+void log_metrics(TrainingRun& run, const MetricValues& figures, bool evaluation);
 
 // The parameters are good: kept to go back to.
-void save_snapshot(TrainingRun& session);
+void save_snapshot(TrainingRun& run);
 // Back to them. Throws BadInput when there are none: the starting model itself is faulty in
 // `where`.
-void restore_snapshot(TrainingRun& session, const std::string& where);
+void restore_snapshot(TrainingRun& run, const std::string& where);
 
 // Opens the folder (throws BadInput as open_run and load_checkpoint, and when the ranks do not see
 // the same checkpoint and weights), evaluates the base, then rounds until `rounds` are done, the
 // reward is gamed or a stop is asked for; evaluates, saves. Where a rank is lost, the rounds done
 // are saved by one that is left, and RankFailed says where; where memory runs out, they are saved
 // and BadInput says where, and what to lower.
-RunResult run_training(TrainingRun& session, int64_t rounds, const std::function<void()>& round);
+RunResult run_training(TrainingRun& run, int64_t rounds, const std::function<void()>& round);
 
 }  // namespace finetune

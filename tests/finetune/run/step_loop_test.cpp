@@ -33,8 +33,8 @@ struct Loop {
              config.checkpointing_steps = 0,
              config.learning_rate = kRate,
              config.adam_weight_decay = 0,
-             finetune::make_training_run(task, config, options, reporter, steps))) {
-    run.command = "laurel test";
+             finetune::make_training_run(
+                 task, config, options, reporter, {.command = "laurel test"}, steps))) {
     loop.max_train_steps = steps;
     loop.report_every = 2;
     loop.accumulate = [this] { return ones(static_cast<double>(++drawn)); };
