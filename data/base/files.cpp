@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <vector>
 
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
@@ -88,6 +89,11 @@ void flush_folder(const fs::path& path) {
   if (folder.get() >= 0) ::fsync(folder.get());
 }
 
+[[noreturn]] void too_large(const fs::path& path, uint64_t most) {
+  throw BadInput(path.string() + ": expected a file of at most " + std::to_string(most >> 20) +
+                 " MiB, found more; check the path");
+}
+
 }  // namespace
 
 std::string read_file(const fs::path& path) {
@@ -95,11 +101,20 @@ std::string read_file(const fs::path& path) {
   const auto status = fs::status(path, error);
   if (!fs::exists(status)) throw BadInput(path.string() + ": no such file; check the path");
   if (fs::is_directory(status)) throw BadInput(path.string() + ": expected a file, found a folder");
+  const bool regular = fs::is_regular_file(status);
+  const uint64_t most = regular ? kLargestFile : kLargestStream;
+  if (regular && fs::file_size(path, error) > most && !error) too_large(path, most);
   std::ifstream stream(path, std::ios::binary);
   if (!stream) throw BadInput(path.string() + ": cannot be read: " + std::strerror(errno));
-  std::ostringstream bytes;
-  bytes << stream.rdbuf();
-  return std::move(bytes).str();
+  std::string bytes;
+  std::vector<char> piece(size_t{1} << 16);
+  while (stream.read(piece.data(), static_cast<std::streamsize>(piece.size())),
+         stream.gcount() > 0) {
+    bytes.append(piece.data(), static_cast<size_t>(stream.gcount()));
+    if (bytes.size() > most) too_large(path, most);
+  }
+  if (stream.bad()) throw BadInput(path.string() + ": cannot be read: " + std::strerror(errno));
+  return bytes;
 }
 
 void write_file_in_pieces(const fs::path& path, const std::function<void(const Append&)>& fill) {

@@ -8,7 +8,12 @@
 
 namespace data {
 
-// The whole file as bytes. Throws BadInput when it is missing, a folder, or cannot be read.
+// What read_file takes: of a file, and of a pipe or a device, whose size nobody knows before.
+constexpr uint64_t kLargestFile = uint64_t{2} << 30;
+constexpr uint64_t kLargestStream = uint64_t{64} << 20;
+
+// The whole file as bytes. Throws BadInput when it is missing, a folder, larger than the above, or
+// cannot be read.
 std::string read_file(const std::filesystem::path& path);
 
 // Calls `take` for each line that is not blank, as UTF-8 (data/base/text_encoding.hpp), with

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <string_view>
 #include <vector>
+
+#include "data/base/numbers.hpp"
 
 namespace data {
 namespace {
@@ -23,12 +24,7 @@ std::vector<std::string> parts_of(const std::string& text) {
   return parts;
 }
 
-int number_of(const std::string& text) {
-  int value = -1;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  return error == std::errc() && stop == end ? value : -1;
-}
+int number_or_none(const std::string& text) { return number_of<int>(text).value_or(-1); }
 
 unsigned month_of(const std::string& text) {
   static constexpr std::array<std::string_view, 12> names = {
@@ -44,12 +40,13 @@ std::optional<int64_t> parse_http_date(const std::string& text) {
   if (parts.size() == 7)
     parts = {parts[0], parts[2], parts[1], parts[6], parts[3], parts[4], parts[5], "GMT"};
   if (parts.size() != 8 || parts[7] != "GMT") return std::nullopt;
-  int year = number_of(parts[3]);
+  int year = number_or_none(parts[3]);
   if (parts[3].size() == 2) year += year < 70 ? 2000 : 1900;
-  const int hour = number_of(parts[4]), minute = number_of(parts[5]), second = number_of(parts[6]);
+  const int hour = number_or_none(parts[4]), minute = number_or_none(parts[5]),
+            second = number_or_none(parts[6]);
   const std::chrono::year_month_day day{
       std::chrono::year(year), std::chrono::month(month_of(parts[2])),
-      std::chrono::day(static_cast<unsigned>(std::clamp(number_of(parts[1]), 0, 99)))};
+      std::chrono::day(static_cast<unsigned>(std::clamp(number_or_none(parts[1]), 0, 99)))};
   const bool right = day.ok() && year >= 1970 && year < 10000 && hour >= 0 && hour < 24 &&
                      minute >= 0 && minute < 60 && second >= 0 && second <= 60;
   if (!right) return std::nullopt;

@@ -1,7 +1,6 @@
 #include "data/text/clip_tokenizer_files.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -9,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/numbers.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::json;
@@ -59,12 +59,10 @@ void add_merge(const fs::path& path, const std::string& pair, Tokenizer& tokeniz
 
 // The id that the key of an added token is.
 int64_t id_of_key(const std::string& where, const std::string& key) {
-  int64_t id = -1;
-  const char* const end = key.data() + key.size();
-  const auto [stop, error] = std::from_chars(key.data(), end, id);
-  if (error != std::errc() || stop != end || id < 0)
+  const auto id = number_of<int64_t>(key);
+  if (!id || *id < 0)
     throw BadInput(where + ": added_tokens_decoder: expected ids, found '" + key + "'");
-  return id;
+  return *id;
 }
 
 void read_merges_txt(const fs::path& path, Tokenizer& tokenizer) {

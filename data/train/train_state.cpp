@@ -4,6 +4,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/shape.hpp"
 #include "data/weights/safetensors.hpp"
 
@@ -58,7 +59,7 @@ void load_state(const std::filesystem::path& path, TrainState& state) {
     state.generator.set_state(found->second);
   }
   state.metadata = file.metadata;
-  state.ema.updates = std::stoll(file.metadata.at("ema_updates"));
+  state.ema.updates = data::noted_number<int64_t>(file.metadata, "ema_updates", path.string());
 }
 
 }  // namespace train

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 
 namespace train {
 namespace {
@@ -76,8 +77,8 @@ void resume(Loop& loop) {
   if (from == "latest" && !fs::exists(path)) return;  // a new run
   load_state(path, loop.state);
   check_same_settings(path, loop);
-  loop.step = std::stoll(loop.state.metadata.at("step"));
-  loop.earlier_minutes = std::stod(loop.state.metadata.at("minutes"));
+  loop.step = data::noted_number<int64_t>(loop.state.metadata, "step", path.string());
+  loop.earlier_minutes = data::noted_number<double>(loop.state.metadata, "minutes", path.string());
   data::truncate_metrics(metrics_path(loop.options), loop.step);
 }
 

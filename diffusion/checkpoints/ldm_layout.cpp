@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "diffusion/checkpoints/identify.hpp"
 #include "diffusion/naming/ldm_names.hpp"
 
@@ -106,7 +107,8 @@ std::string text_name(const LdmLayout& layout,
   if (known == "text_projection.weight") return "";
   const std::string layers = "text_model.encoder.layers.";
   if (!known.starts_with(layers)) return known;
-  return std::stoll(known.substr(layers.size())) < layout.text_layers ? known : "";
+  const auto layer = data::leading_number<int64_t>(std::string_view(known).substr(layers.size()));
+  return layer && *layer < layout.text_layers ? known : "";
 }
 
 bool is_under(const std::string& name, const std::string& prefix) {

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 
 namespace finetune {
 namespace {
@@ -150,16 +151,9 @@ void save_latent_reward(const std::filesystem::path& folder, LatentReward& rewar
 
 void load_latent_reward(const std::filesystem::path& folder, LatentReward& reward) {
   train::load_state(folder / kFile, reward.state);
-  const auto note = [&](const char* key) {
-    const auto found = reward.state.metadata.find(key);
-    if (found == reward.state.metadata.end()) {
-      throw data::BadInput((folder / kFile).string() + ": expected the entry " + key +
-                           ", found none; use an older checkpoint");
-    }
-    return std::stod(found->second);
-  };
-  reward.spread = note("spread");
-  reward.updates = static_cast<int64_t>(note("updates"));
+  const std::string where = (folder / kFile).string();
+  reward.spread = data::noted_number<double>(reward.state.metadata, "spread", where);
+  reward.updates = data::noted_number<int64_t>(reward.state.metadata, "updates", where);
 }
 
 }  // namespace finetune

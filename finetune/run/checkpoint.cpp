@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/train/metrics.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
@@ -42,11 +43,7 @@ std::string exact(double value) {  // reads back to the same bits
   return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
 }
 double number(const std::map<std::string, std::string>& notes, const std::string& key) {
-  const auto found = notes.find(key);
-  if (found == notes.end())
-    throw data::BadInput("checkpoint: expected the entry " + key +
-                         ", found none; use an older one");
-  return std::stod(found->second);
+  return data::noted_number<double>(notes, key, "checkpoint");
 }
 int64_t whole(const std::map<std::string, std::string>& notes, const std::string& key) {
   return static_cast<int64_t>(number(notes, key));

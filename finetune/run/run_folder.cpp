@@ -12,6 +12,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/numbers.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_io.hpp"
 #include "data/train/metrics.hpp"
@@ -36,9 +37,8 @@ std::string iso_time(double seconds) {
 int64_t step_of(const fs::path& checkpoint) {
   const std::string name = checkpoint.filename().string();
   const std::string digits = name.substr(std::min(name.size(), std::string(kCheckpoint).size()));
-  const bool number =
-      !digits.empty() && digits.find_first_not_of("0123456789") == std::string::npos;
-  return name.starts_with(kCheckpoint) && number ? std::stoll(digits) : -1;
+  const auto step = data::number_of<int64_t>(digits);
+  return name.starts_with(kCheckpoint) && step && *step >= 0 ? *step : -1;
 }
 
 std::map<std::string, std::string> keys_of(const std::string& config) {

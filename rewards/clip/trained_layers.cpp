@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "data/base/numbers.hpp"
+
 namespace rewards {
 namespace {
 
@@ -12,7 +14,8 @@ bool in_last_layers(const std::string& name,
                     int64_t trained) {
   const std::string prefix = tower + ".encoder.layers.";
   if (!name.starts_with(prefix)) return false;
-  return std::stoll(name.substr(prefix.size())) >= layers - trained;
+  const auto layer = data::leading_number<int64_t>(std::string_view(name).substr(prefix.size()));
+  return layer && *layer >= layers - trained;
 }
 
 bool is_trained(const std::string& name, const Clip& clip, const ClipLayers& layers) {

@@ -1,13 +1,13 @@
 #include "tools/cli/lora_choice.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <optional>
 #include <set>
 #include <string_view>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "data/base/utf8.hpp"
 #include "data/images/generation_parameters.hpp"
@@ -23,9 +23,9 @@ constexpr double kMaxWeight = 10;
 const std::set<std::string> kEndings = {".safetensors", ".pt", ".bin", ".ckpt", ".pth"};
 
 bool is_number(const std::string& text, double& value) {
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  return error == std::errc() && stop == end && std::isfinite(value);
+  const auto number = data::number_of<double>(text);
+  value = number.value_or(0);
+  return number && std::isfinite(value);
 }
 
 double weight_of(const std::string& text, const std::string& where) {

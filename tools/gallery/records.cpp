@@ -1,13 +1,13 @@
 #include "tools/gallery/records.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <functional>
 #include <nlohmann/json.hpp>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 
@@ -56,13 +56,6 @@ void for_each_line(const fs::path& path,
   }
 }
 
-std::optional<double> number_of(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 // "Steps: 20, Seed: 3, Note: \"a, b\"" -> the parts between the commas outside quotes.
 std::vector<std::string> split_pairs(const std::string& line) {
   std::vector<std::string> parts(1);
@@ -82,7 +75,7 @@ std::vector<std::string> split_pairs(const std::string& line) {
 void read_pair(const std::string& pair, Record& record) {
   constexpr std::string_view kSeed = "Seed: ", kReward = "Reward ";
   const size_t colon = std::min(pair.find(": "), pair.size());
-  const auto value = number_of(pair.substr(std::min(colon + 2, pair.size())));
+  const auto value = data::number_of<double>(pair.substr(std::min(colon + 2, pair.size())));
   if (pair.starts_with(kSeed) && value) {
     record.seed = static_cast<int64_t>(*value);
   } else if (pair.starts_with(kReward) && value) {

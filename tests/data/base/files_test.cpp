@@ -22,6 +22,25 @@ TEST(ForEachLine, NumbersThemAndPassesOverBlankOnes) {
   EXPECT_NE(refusal([&] { data::for_each_line("/nonexistent", take); }), "");
 }
 
+TEST(ReadFile, GivesTheBytesAsTheyAre) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "laurel_bytes.bin";
+  std::string bytes(200000, 'a');
+  bytes[70000] = '\0';
+  data::write_file(path, bytes);
+  EXPECT_EQ(data::read_file(path), bytes);
+}
+
+TEST(ReadFile, RefusesWhatHasNoEndAndWhatIsTooLarge) {
+  EXPECT_EQ(refusal([] { data::read_file("/dev/zero"); }),
+            "/dev/zero: expected a file of at most 64 MiB, found more; check the path");
+  const auto path = std::filesystem::path(testing::TempDir()) / "laurel_sparse.bin";
+  data::write_file(path, "");
+  std::filesystem::resize_file(path, data::kLargestFile + 1);
+  EXPECT_EQ(refusal([&] { data::read_file(path); }),
+            path.string() + ": expected a file of at most 2048 MiB, found more; check the path");
+  std::filesystem::remove(path);
+}
+
 // The first numbers of the stream of seed 0, as published with the generator.
 TEST(Splitmix, IsThePublishedStream) {
   EXPECT_EQ(data::splitmix64(0), 0xe220a8397b1dcdafu);
