@@ -18,7 +18,7 @@ target_include_directories(laurel_httplib SYSTEM INTERFACE "${HTTPLIB_INCLUDE}")
 target_link_libraries(laurel_httplib INTERFACE "${HTTPLIB}")
 
 # SHA-256 by libcrypto, which uses the processor's SHA instructions.
-find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(OpenSSL REQUIRED COMPONENTS SSL Crypto)
 
 find_path(WEBP_INCLUDE webp/decode.h REQUIRED)
 find_library(WEBP webp REQUIRED)

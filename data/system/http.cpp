@@ -1,15 +1,17 @@
 #include "data/system/http.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <ctime>
-#include <memory>
+#include <functional>
+#include <utility>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "data/base/utf8.hpp"
+#include "data/system/exchange_stream.hpp"
 #include "data/system/exchange_watch.hpp"
 #include "data/system/http_date.hpp"
 #include "data/system/httplib.hpp"
@@ -19,14 +21,6 @@ namespace data {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// A number that is all of `text`; `otherwise` when it is none.
-double number_or(const std::string& text, double otherwise) {
-  double value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  return error == std::errc() && stop == end ? value : otherwise;
-}
 
 std::string seconds_text(double seconds) {
   std::string text = std::to_string(seconds);
@@ -40,11 +34,6 @@ Clock::duration duration_of(double seconds) {
   return std::chrono::microseconds(std::llround(std::clamp(seconds, 0.0, kLongest) * 1e6));
 }
 
-// Of the bytes of an answer with its headers: room for chunks and TLS around the body.
-uint64_t most_received(const HttpOptions& options) {
-  return 2 * static_cast<uint64_t>(options.max_bytes) + (uint64_t{1} << 20);
-}
-
 // A header's value would be two headers, or no header.
 std::string header_fault(const HttpHeaders& headers) {
   for (const auto& [name, value] : headers) {
@@ -55,11 +44,13 @@ std::string header_fault(const HttpHeaders& headers) {
   return "";
 }
 
-std::string reason(httplib::Error error, ExchangeWatch::Fault fault, const HttpOptions& options) {
-  constexpr const char* kTooLarge = "the answer is larger than is taken";
-  if (fault == ExchangeWatch::Fault::kLate)
-    return "no answer within " + seconds_text(options.seconds);
-  if (fault == ExchangeWatch::Fault::kTooLarge) return kTooLarge;
+constexpr const char* kTooLarge = "the answer is larger than is taken";
+
+HttpReply failed(const std::string& why) {
+  return {.status = 0, .body = "", .headers = {}, .error = why};
+}
+
+std::string reason(httplib::Error error, const HttpOptions& options) {
   switch (error) {
     case httplib::Error::Connection:
       return "connection refused";
@@ -80,25 +71,41 @@ std::string reason(httplib::Error error, ExchangeWatch::Fault fault, const HttpO
   }
 }
 
-std::unique_ptr<httplib::ClientImpl> client_of(const Url& url, const HttpOptions& options) {
-  auto client = url.scheme == "https" ? std::make_unique<httplib::SSLClient>(url.host, url.port)
-                                      : std::make_unique<httplib::ClientImpl>(url.host, url.port);
-  client->set_connection_timeout(duration_of(options.connect_seconds));
-  client->set_read_timeout(duration_of(options.seconds));
-  client->set_write_timeout(duration_of(options.seconds));
-  client->set_follow_location(false);
-  client->set_url_encode(false);
-  return client;
+ExchangeStream::Limits limits_of(const HttpOptions& options) {
+  return {.read_by = Clock::now() + duration_of(options.seconds),
+          .idle = duration_of(options.seconds),
+          // Room for headers, chunks and TLS around the body.
+          .max_bytes = 2 * static_cast<uint64_t>(options.max_bytes) + (uint64_t{1} << 20)};
 }
 
-HttpReply ask(const Url& url, httplib::Request request, const HttpOptions& options) {
-  const auto failed = [](const std::string& why) {
-    return HttpReply{.status = 0, .body = "", .headers = {}, .error = why};
-  };
-  const std::string wrong = header_fault(options.headers);
-  if (!wrong.empty()) return failed(wrong);
-  for (const auto& [name, value] : options.headers) request.set_header(name, trimmed(value));
-  request.set_header("User-Agent", "laurel");
+// cpp-httplib's client (without TLS or with it) that reads and writes by an ExchangeStream.
+template <class Client>
+class LimitedClient : public Client {
+ public:
+  LimitedClient(const Url& url, const HttpOptions& options)
+      : Client(url.host, url.port), limits_(limits_of(options)) {
+    this->set_connection_timeout(duration_of(options.connect_seconds));
+    this->set_read_timeout(duration_of(options.seconds));
+    this->set_write_timeout(duration_of(options.seconds));
+    this->set_follow_location(false);
+    this->set_url_encode(false);
+  }
+  bool too_large() const { return too_large_; }
+
+ private:
+  bool process_socket(const typename Client::Socket& socket,
+                      std::function<bool(httplib::Stream&)> exchange) override {
+    ExchangeStream stream(socket.sock, socket.ssl, limits_);
+    const bool done = exchange(stream);
+    too_large_ = stream.too_large();
+    return done;
+  }
+  const ExchangeStream::Limits limits_;
+  bool too_large_ = false;
+};
+
+template <class Client>
+HttpReply exchange(const Url& url, httplib::Request request, const HttpOptions& options) {
   HttpReply reply;
   request.content_receiver = [&](const char* bytes, size_t count, uint64_t, uint64_t) {
     if (static_cast<int64_t>(reply.body.size() + count) > options.max_bytes) return false;
@@ -106,17 +113,28 @@ HttpReply ask(const Url& url, httplib::Request request, const HttpOptions& optio
     return true;
   };
   const NoSigpipe no_signal;
-  ExchangeWatch watch(Clock::now() + duration_of(options.seconds), most_received(options));
-  const auto client = client_of(url, options);
-  client->set_socket_options([&](int socket) { watch.watch(socket); });
+  ExchangeWatch watch(Clock::now() + duration_of(options.seconds));
+  LimitedClient<Client> client(url, options);
+  client.set_socket_options([&](int socket) { watch.watch(socket); });
   httplib::Response response;
   httplib::Error error = httplib::Error::Success;
-  const bool sent = client->send(request, response, error);
-  const auto fault = watch.finish();
-  if (!sent || fault != ExchangeWatch::Fault::kNone) return failed(reason(error, fault, options));
+  const bool sent = client.send(request, response, error);
+  const bool late = watch.finish();
+  if (late) return failed("no answer within " + seconds_text(options.seconds));
+  if (client.too_large()) return failed(kTooLarge);
+  if (!sent) return failed(reason(error, options));
   reply.status = response.status;
   reply.headers = lower_case(response.headers);
   return reply;
+}
+
+HttpReply ask(const Url& url, httplib::Request request, const HttpOptions& options) {
+  const std::string wrong = header_fault(options.headers);
+  if (!wrong.empty()) return failed(wrong);
+  for (const auto& [name, value] : options.headers) request.set_header(name, trimmed(value));
+  request.set_header("User-Agent", "laurel");
+  return url.scheme == "https" ? exchange<httplib::SSLClient>(url, std::move(request), options)
+                               : exchange<httplib::ClientImpl>(url, std::move(request), options);
 }
 
 httplib::Request request_of(const Url& url, const std::string& method) {
@@ -148,7 +166,7 @@ Url parse_url(const std::string& text, const std::string& where) {
       colon != std::string::npos && (bracket == std::string::npos || colon > bracket);
   url.port = url.scheme == "http" ? 80 : 443;
   if (has_port) {
-    const double port = number_or(place.substr(colon + 1), -1);
+    const double port = number_of<double>(place.substr(colon + 1)).value_or(-1);
     if (port < 1 || port > 65535 || port != std::floor(port))
       refuse(": the port is a whole number from 1 to 65535");
     url.port = static_cast<int>(port);
@@ -194,7 +212,7 @@ double retry_after(const HttpReply& reply) {
     const auto now = own == reply.headers.end() ? std::nullopt : parse_http_date(own->second);
     return std::max(0.0, static_cast<double>(*date - now.value_or(std::time(nullptr))));
   }
-  const double seconds = number_or(found->second, -1);
+  const double seconds = number_of<double>(found->second).value_or(-1);
   return std::isfinite(seconds) && seconds >= 0 ? seconds : -1;
 }
 

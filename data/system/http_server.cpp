@@ -1,6 +1,7 @@
 #include "data/system/http_server.hpp"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
@@ -8,12 +9,15 @@
 #include <thread>
 
 #include "data/base/error.hpp"
+#include "data/system/exchange_stream.hpp"
 #include "data/system/httplib.hpp"
 
 namespace data {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr size_t kLongestPath = 1024;  // it is matched by std::regex, which recurses
 
 std::chrono::microseconds in_microseconds(double seconds) {
   return std::chrono::microseconds(std::llround(seconds * 1e6));
@@ -36,6 +40,28 @@ class BoundedPool : public httplib::TaskQueue {
  private:
   std::counting_semaphore<> free_;
   httplib::ThreadPool pool_;
+};
+
+// One request of a connection, read within the limits.
+class LimitedServer : public httplib::Server {
+ public:
+  explicit LimitedServer(const HttpServerLimits& limits) : limits_(limits) {}
+
+ private:
+  bool process_and_close_socket(int socket) override {
+    // The body has a limit of its own, which is answered; the room around it is for chunks.
+    ExchangeStream stream(
+        socket, nullptr,
+        {.read_by = Clock::now() + in_microseconds(limits_.request_seconds),
+         .idle = in_microseconds(limits_.read_seconds),
+         .max_bytes = 2 * static_cast<uint64_t>(limits_.body_bytes) + (uint64_t{1} << 20)});
+    bool closed = true;
+    const bool answered = process_request(stream, /*close_connection=*/true, closed, nullptr);
+    shutdown(socket, SHUT_RDWR);
+    close(socket);
+    return answered;
+  }
+  const HttpServerLimits limits_;
 };
 
 void answer_with(httplib::Response& response, const HttpReply& reply) {
@@ -73,12 +99,11 @@ bool read_body(const httplib::ContentReader& reader,
                const HttpServerLimits& limits,
                httplib::Response& response,
                std::string& body) {
-  const auto deadline = Clock::now() + in_microseconds(limits.request_seconds);
   bool too_large = false;
   const bool whole = reader([&](const char* bytes, size_t count) {
     too_large = static_cast<int64_t>(body.size() + count) > limits.body_bytes;
     if (!too_large) body.append(bytes, count);
-    return !too_large && Clock::now() < deadline;
+    return !too_large;
   });
   if (whole) return true;
   too_large = too_large || response.status == 413;  // httplib says so of a Content-Length
@@ -89,7 +114,8 @@ bool read_body(const httplib::ContentReader& reader,
 }  // namespace
 
 struct HttpServer::Impl {
-  httplib::Server server;
+  explicit Impl(const HttpServerLimits& limits) : server(limits) {}
+  LimitedServer server;
   std::thread thread;
   int port = 0;
 
@@ -100,15 +126,15 @@ struct HttpServer::Impl {
 void HttpServer::Impl::limit(const HttpServerLimits& limits, bool only_this_machine) {
   server.new_task_queue = [workers = limits.workers] { return new BoundedPool(workers); };
   server.set_payload_max_length(static_cast<size_t>(limits.body_bytes));
-  server.set_keep_alive_max_count(1);  // one request of a connection
-  server.set_keep_alive_timeout(static_cast<time_t>(std::ceil(limits.read_seconds)));
-  server.set_read_timeout(in_microseconds(limits.read_seconds));
-  server.set_write_timeout(in_microseconds(limits.read_seconds));
   server.set_pre_routing_handler([only_this_machine](const auto& request, auto& response) {
     if (request.method != "GET" && request.method != "POST")
       refuse(response, 405, "expected GET or POST");
     else if (only_this_machine && !is_this_machine(host_of(request)))
       refuse(response, 403, "the Host of the request is another machine");
+    else if (request.path.size() > kLongestPath)
+      refuse(response, 414, "the path is too long");
+    else if (request.is_multipart_form_data())
+      refuse(response, 415, "expected a body of one part");
     else
       return httplib::Server::HandlerResponse::Unhandled;
     return httplib::Server::HandlerResponse::Handled;
@@ -141,7 +167,7 @@ HttpServer::HttpServer(const std::string& host,
                        int port,
                        HttpHandler handler,
                        const HttpServerLimits& limits)
-    : impl_(std::make_unique<Impl>()) {
+    : impl_(std::make_unique<Impl>(limits)) {
   impl_->limit(limits, is_this_machine(host));
   impl_->answer(handler, limits);
   impl_->port = port == 0 ? impl_->server.bind_to_any_port(host)

@@ -19,7 +19,7 @@ using HttpHandler = std::function<HttpReply(const HttpRequest& request)>;
 struct HttpServerLimits {
   int64_t workers = 32;         // connections at once; a few more wait in the system's queue
   double read_seconds = 10;     // for one read or write; slower clients are dropped
-  double request_seconds = 60;  // for the body of a request
+  double request_seconds = 60;  // for the whole of a request
   int64_t body_bytes = int64_t{32} << 20;
 };
 

@@ -91,6 +91,19 @@ TEST(Http, HeadersAndInterimAnswersAreLimited) {
     EXPECT_EQ(reply_to(start, more, 0, options).error, "the answer is larger than is taken");
 }
 
+// cpp-httplib matches the first line by std::regex, which recurses once a character.
+TEST(Http, AFirstLineOfAnyLengthIsRefused) {
+  const data::HttpOptions options{.seconds = 60};
+  const std::string line = "HTTP/1.1 200 " + std::string(100000, 'a');
+  const std::string interim = "HTTP/1.1 100 Continue\r\n\r\n";
+  for (const std::string& start : {line + "\r\n\r\n", interim + line + "\r\n\r\n", line})
+    EXPECT_EQ(reply_to(start, "", 0, options).error, "the answer is larger than is taken");
+  EXPECT_EQ(reply_to("HTTP/1.1 200 " + std::string(8000, 'a') + "\r\nContent-Length: 2\r\n\r\nok",
+                     "", 0, options)
+                .body,
+            "ok");
+}
+
 TEST(Http, AnAnswerMustBeHttp) {
   EXPECT_NE(reply_to("SSH-2.0-OpenSSH_9.2 it is\r\n\r\n", "").error.find("not HTTP"),
             std::string::npos);
@@ -173,6 +186,48 @@ TEST(HttpServer, RefusesWhatItDoesNotTake) {
   EXPECT_EQ(status("hello\r\n\r\n"), "400");
   EXPECT_EQ(status("GET / HTTP/1.1\r\n" + host + "X: " + std::string(9000, 'a') + "\r\n\r\n"),
             "400");
+}
+
+TEST(HttpServer, LongLinesEndNothing) {
+  const data::HttpServer server("127.0.0.1", 0, pong);
+  const std::string host = "Host: 127.0.0.1:1\r\n";
+  const auto status = [&](const std::string& bytes) {
+    const std::string said = said_to(server, bytes);
+    return said.empty() ? "" : said.substr(9, 3);
+  };
+  const auto path = [&](size_t length) {
+    return status("GET /" + std::string(length, 'a') + " HTTP/1.1\r\n" + host + "\r\n");
+  };
+  EXPECT_EQ(path(1000), "200");
+  EXPECT_EQ(path(8000), "414");
+  EXPECT_EQ(path(100000), "");
+  EXPECT_EQ(status(std::string(100000, 'a')), "");
+  std::string ranges = "Range: bytes=0-0";
+  while (ranges.size() < 8000) ranges += ", 0-0";
+  status("GET / HTTP/1.1\r\n" + host + ranges + "\r\n\r\n");
+  std::string headers;
+  while (headers.size() < 300000) headers += "X: " + std::string(1000, 'a') + "\r\n";
+  EXPECT_EQ(status("GET / HTTP/1.1\r\n" + host + headers + "\r\n"), "400");
+  EXPECT_EQ(status("POST / HTTP/1.1\r\n" + host +
+                   "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 2\r\n\r\nab"),
+            "415");
+  EXPECT_EQ(data::http_get(at_port(server.port())).body, "pong ");
+}
+
+TEST(HttpServer, HeadersThatTrickleAreDropped) {
+  const data::HttpServer server("127.0.0.1", 0, pong, {.workers = 1, .request_seconds = 0.3});
+  const auto started = std::chrono::steady_clock::now();
+  const int place = connected_to(server);
+  sent(place, "GET / HTTP/1.1\r\nX: ");
+  char byte = 0;
+  while (recv(place, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN) {
+    sent(place, "a");
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  close(place);
+  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
+  EXPECT_LT(spent.count(), 20);  // the 8,192 bytes of a line would take 40 s
+  EXPECT_EQ(data::http_get(at_port(server.port())).body, "pong ");
 }
 
 TEST(HttpServer, SlowClientsAreDropped) {
