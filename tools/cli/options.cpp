@@ -2,17 +2,15 @@
 #define CXXOPTS_NO_REGEX true          // std::regex recurses on long values
 #include "tools/cli/options.hpp"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
-#include <charconv>
 #include <cxxopts.hpp>
 #include <iostream>
 #include <sstream>
 
 #include "data/base/error.hpp"
-#include "data/base/files.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
+#include "tools/cli/config_file.hpp"
 
 using data::BadInput;
 
@@ -26,12 +24,9 @@ std::string canonical(std::string key) {
 
 template <class T>
 T parse_number(const std::string& text, const std::string& where, const char* expected) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    throw BadInput(where + ": expected " + expected + ", found '" + text + "'");
-  }
-  return value;
+  const auto value = data::number_of<T>(text);
+  if (!value) throw BadInput(where + ": expected " + expected + ", found '" + text + "'");
+  return *value;
 }
 
 template <class T>
@@ -41,20 +36,6 @@ void check_range(T value, T min, T max, const std::string& where, const std::str
     found << value;
     throw BadInput(where + ": expected a value in " + range + ", found " + found.str());
   }
-}
-
-std::string number_text(double value) {
-  char buffer[32];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
-  std::string text(buffer, end);
-  if (text.find_first_of(".en") == std::string::npos) text += ".0";
-  return text;
-}
-
-std::string toml_string(const std::string& value) {
-  std::ostringstream out;
-  out << toml::value<std::string>(value);
-  return out.str();
 }
 
 template <class T>
@@ -72,23 +53,6 @@ std::string range_text(T min, T max) {
     out << max;
   out << "]";
   return out.str();
-}
-
-// A TOML value as words, as on the command line.
-std::vector<std::string> words_of(const toml::node& node, const std::string& where) {
-  if (const auto* text = node.as_string()) return {text->get()};
-  if (const auto* integer = node.as_integer()) return {std::to_string(integer->get())};
-  if (const auto* number = node.as_floating_point()) return {number_text(number->get())};
-  if (const auto* flag = node.as_boolean()) return {flag->get() ? "true" : "false"};
-  if (const auto* array = node.as_array()) {
-    std::vector<std::string> words;
-    for (const auto& element : *array) {
-      const auto inner = words_of(element, where);
-      words.insert(words.end(), inner.begin(), inner.end());
-    }
-    return words;
-  }
-  throw BadInput(where + ": expected a text, a number, true, false or an array of them");
 }
 
 constexpr size_t kHelpColumn = 32, kHelpWidth = 120;
@@ -148,13 +112,13 @@ void Options::number(
     check_range(value, min, max, where, range);
     target = value;
   };
-  option.toml = [&target] { return number_text(target); };
+  option.toml = [&target] { return toml_number(target); };
 }
 
 void Options::text(const std::string& key, std::string& target, const std::string& help) {
   Option& option = add(key, ValueType::kText, help);
   option.set = [&target](const auto& values, const std::string&) { target = values.back(); };
-  option.toml = [&target] { return toml_string(target); };
+  option.toml = [&target] { return toml_text(target); };
 }
 
 void Options::choice(const std::string& key,
@@ -170,7 +134,7 @@ void Options::choice(const std::string& key,
     }
     target = values.back();
   };
-  option.toml = [&target] { return toml_string(target); };
+  option.toml = [&target] { return toml_text(target); };
 }
 
 void Options::flag(const std::string& key, bool& target, const std::string& help) {
@@ -191,7 +155,7 @@ void Options::list(const std::string& key,
   option.set = [&target](const auto& values, const std::string&) { target = values; };
   option.toml = [&target] {
     std::vector<std::string> words;
-    for (const auto& value : target) words.push_back(toml_string(value));
+    for (const auto& value : target) words.push_back(toml_text(value));
     return "[" + data::joined(words, ", ") + "]";
   };
 }
@@ -225,24 +189,13 @@ Options::Option& Options::require(const std::string& key, const std::string& whe
 }
 
 void Options::read_toml(const std::filesystem::path& path) {
-  const std::string source = data::read_file(path);
-  toml::table table;
-  try {
-    table = toml::parse(source, path.string());
-  } catch (const toml::parse_error& error) {
-    throw BadInput(path.string() + ":" + std::to_string(error.source().begin.line) + ": " +
-                   std::string(error.description()));
-  }
-  for (const auto& [key, node] : table) {
-    const std::string where = path.string() + ":" + std::to_string(node.source().begin.line) +
-                              ": " + std::string(key.str());
-    Option& option = require(std::string(key.str()), where);
-    const auto words = words_of(node, where);
-    if (node.is_array() && option.type != ValueType::kList)
-      throw BadInput(where + ": expected one value, found an array");
-    if (option.type == ValueType::kText && !node.is_string())
-      throw BadInput(where + ": expected a text in quotes");
-    option.set(words, where);
+  for (const auto& entry : read_config_file(path)) {
+    Option& option = require(entry.key, entry.where);
+    if (entry.is_array && option.type != ValueType::kList)
+      throw BadInput(entry.where + ": expected one value, found an array");
+    if (option.type == ValueType::kText && !entry.is_text)
+      throw BadInput(entry.where + ": expected a text in quotes");
+    option.set(entry.words, entry.where);
     option.given = true;
   }
 }

@@ -83,6 +83,11 @@ void write_texts(const fs::path& folder) {
   write("type.toml", "seed = 4\ncount = \"many\"\n");
   write("range.toml", "count = 0\n");
   write("twice.toml", "count = 3\ncount = 4\n");
+  std::string key = "a";
+  for (int i = 0; i < 100000; ++i) key += ".a";
+  write("deep.toml", key + " = 1\n");
+  write("deep_list.toml", "count = " + std::string(100000, '[') + "\n");
+  write("large.toml", std::string(2 << 20, '\n'));
   write("empty.txt", "\n\n");
   write("latin1.txt", "a caf\xe9\n");
   write("broken.jsonl", "{\"prompt\": \"a red circle\"}\n{oops\n");
@@ -128,7 +133,14 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"UnknownKey", "world --config @/unknown.toml", {"@/unknown.toml:2", "cuont", "count"}},
         Case{"WrongType", "world --config @/type.toml", {"@/type.toml:2", "count"}},
         Case{"TomlOutOfRange", "world --config @/range.toml", {"@/range.toml:1", "count", "0"}},
-        Case{"KeyTwice", "world --config @/twice.toml", {"@/twice.toml:2"}}),
+        Case{"KeyTwice",
+             "world --config @/twice.toml",
+             {"@/twice.toml:2: expected KEY = VALUE as TOML has it (texts in quotes, a key once), "
+              "found 'count = 4'"}},
+        Case{"DeepKey", "world --config @/deep.toml", {"@/deep.toml", "100 parts"}},
+        Case{"DeepList", "world --config @/deep_list.toml", {"@/deep_list.toml:1"}},
+        Case{"LargeToml", "world --config @/large.toml", {"@/large.toml", "1 MiB"}},
+        Case{"EndlessToml", "world --config /dev/zero", {"/dev/zero", "64 MiB"}}),
     case_name);
 
 INSTANTIATE_TEST_SUITE_P(
