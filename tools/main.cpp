@@ -48,13 +48,20 @@ int run_profiled(const std::vector<std::string>& arguments) {
   return code;
 }
 
+// The exit code of a command that ended with `code`.
+int after_output(int code) {
+  if (tools::flush_output()) return code;
+  std::cerr << "laurel: standard output cannot be written to its end; is the disk full?\n";
+  return code == 0 ? tools::kBadInput : code;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const tools::SafeOutput output;
   data::keep_freed_memory();
   try {
-    return run_profiled({argv + 1, argv + argc});
+    return after_output(run_profiled({argv + 1, argv + argc}));
   } catch (const std::exception& error) {
     const tools::Failure failure = tools::failure_of(error);
     std::cerr << "laurel: " << failure.what << "\n";

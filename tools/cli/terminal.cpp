@@ -1,6 +1,7 @@
 #include "tools/cli/terminal.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <iostream>
 #include <streambuf>
 #include <string>
@@ -71,6 +72,12 @@ SafeOutput::~SafeOutput() {
   std::cout.flush();
   std::cout.rdbuf(output_before_);
   std::cerr.rdbuf(errors_before_);
+}
+
+bool flush_output() {
+  std::cout.flush();
+  const bool flushed = std::fflush(stdout) == 0;
+  return flushed && std::cout.good() && std::ferror(stdout) == 0;
 }
 
 }  // namespace tools

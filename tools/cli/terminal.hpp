@@ -21,4 +21,8 @@ class SafeOutput {
   std::streambuf *output_before_, *errors_before_;
 };
 
+// Flushes standard output. False: not all that was written reached it (a full disk, a closed
+// descriptor).
+bool flush_output();
+
 }  // namespace tools

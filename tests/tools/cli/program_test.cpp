@@ -105,6 +105,16 @@ TEST_F(Cli, ScoreWritesIntoThePngAndIntoAFile) {
   EXPECT_TRUE(data::read_file(folder_ / "scores.csv").starts_with("file,prompt,brightness,"));
 }
 
+TEST_F(Cli, StandardOutputThatIsFullIsAnError) {
+  for (const std::string& command :
+       {"score " + folder_.string() + " --rewards brightness", std::string("--help"),
+        std::string("world edit-scores --help")}) {
+    const auto outcome = run(command + " 2>&1 > /dev/full #");
+    EXPECT_EQ(outcome.code, 2) << command;
+    EXPECT_TRUE(contains(outcome, "standard output cannot be written")) << outcome.output;
+  }
+}
+
 TEST_F(Cli, ScoreRefusesWhatItCannotDo) {
   const auto unknown = run("score " + folder_.string() + " --rewards brigthness");
   EXPECT_EQ(unknown.code, 2);
