@@ -53,4 +53,14 @@ std::vector<CsvLine> parse_csv(std::string_view text, const std::string& source)
   return lines;
 }
 
+void check_commas(const std::vector<CsvLine>& table, const std::string& source) {
+  if (table.empty() || table[0].fields.size() > 1) return;
+  for (const auto& [sign, name] : {std::pair{';', "semicolons"}, std::pair{'\t', "tabs"}}) {
+    if (table[0].fields[0].find(sign) != std::string::npos)
+      throw BadInput(source + ":" + std::to_string(table[0].number) +
+                     ": expected commas between the fields, found " + name +
+                     "; save the table with commas");
+  }
+}
+
 }  // namespace data

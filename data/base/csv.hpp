@@ -15,5 +15,7 @@ struct CsvLine {
 };
 // Throws BadInput with `source` and the line for a quote that is not closed.
 std::vector<CsvLine> parse_csv(std::string_view text, const std::string& source);
+// Throws BadInput for a table whose first line is one field with semicolons or tabs in it.
+void check_commas(const std::vector<CsvLine>& table, const std::string& source);
 
 }  // namespace data

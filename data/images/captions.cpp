@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/base/csv.hpp"
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
@@ -26,13 +27,16 @@ Caption checked(const std::string& text, const std::string& where) {
 }
 
 Caption caption_in_file(const fs::path& file) {
+  const Caption too_long{
+      .fault = file.string() + ": caption: expected a text of at most 1 MB, found a larger file"};
+  std::error_code error;
+  const uintmax_t size = fs::file_size(file, error);
+  if (!error && size > kLongest) return too_long;
   try {
-    if (fs::file_size(file) > kLongest)
-      return {.fault = file.string() + ": caption: expected a text of at most 1 MB, found a " +
-                       "larger file"};
-    return checked(decoded_text(read_file(file)), file.string());
-  } catch (const std::exception& error) {  // a folder of that name, no right to read it
-    return {.fault = error.what()};
+    const std::string bytes = read_file(file);
+    return bytes.size() > kLongest ? too_long : checked(decoded_text(bytes), file.string());
+  } catch (const BadInput& fault) {  // a folder of that name, no right to read it
+    return {.fault = fault.what()};
   }
 }
 
@@ -43,9 +47,8 @@ bool starts_as_png(const fs::path& image) {
 }
 
 ListedImage listed_image(const fs::path& folder,
-                         const std::string& line,
+                         const nlohmann::json& object,
                          const std::string& where) {
-  const nlohmann::json object = parse_json_object(line, where);
   const auto name = object.find("file_name");
   if (name == object.end() || !name->is_string())
     throw BadInput(where + R"(: expected {"file_name": "..", "text": ".."}, found no file_name)");
@@ -60,7 +63,28 @@ ListedImage listed_image(const fs::path& folder,
   return image;
 }
 
+std::vector<ListedImage> images_of_table(const fs::path& folder, const fs::path& list) {
+  const auto table = parse_csv(decoded_text(read_file(list)), list.string());
+  check_commas(table, list.string());
+  std::vector<ListedImage> images;
+  for (size_t i = 1; i < table.size(); ++i) {
+    nlohmann::json object = nlohmann::json::object();
+    for (size_t k = 0; k < std::min(table[0].fields.size(), table[i].fields.size()); ++k)
+      object[table[0].fields[k]] = table[i].fields[k];
+    images.push_back(
+        listed_image(folder, object, list.string() + ":" + std::to_string(table[i].number)));
+  }
+  return images;
+}
+
 }  // namespace
+
+fs::path list_in(const fs::path& folder) {
+  for (const char* name : {"metadata.jsonl", "metadata.csv"}) {
+    if (fs::is_regular_file(folder / name)) return folder / name;
+  }
+  return {};
+}
 
 Caption caption_in_png(const fs::path& image) {
   if (!starts_as_png(image)) return {};
@@ -92,10 +116,11 @@ fs::path listed_file(const fs::path& folder, const std::string& name) {
 
 std::vector<ListedImage> listed_images(const fs::path& folder) {
   std::vector<ListedImage> images;
-  const fs::path list = folder / "metadata.jsonl";
-  if (!fs::is_regular_file(list)) return images;
+  const fs::path list = list_in(folder);
+  if (list.extension() == ".csv") return images_of_table(folder, list);
+  if (list.empty()) return images;
   for_each_line(list, [&](const std::string& line, const std::string& where) {
-    images.push_back(listed_image(folder, line, where));
+    images.push_back(listed_image(folder, parse_json_object(line, where), where));
   });
   return images;
 }

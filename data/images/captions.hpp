@@ -2,7 +2,8 @@
 
 // The captions of images, the same for every command: NAME.txt beside NAME.png, else the image's
 // line of metadata.jsonl ({"file_name": "a.png", "text": ".."}, Hugging Face's image folder; the
-// text may stand under "prompt" or "caption"), else the prompt in a PNG's `parameters`.
+// text may stand under "prompt" or "caption") or of metadata.csv with these columns, else the
+// prompt in a PNG's `parameters`.
 
 #include <filesystem>
 #include <map>
@@ -23,8 +24,11 @@ struct ListedImage {
   std::string where;  // "metadata.jsonl:12"
 };
 
-// The lines of the folder's metadata.jsonl; none where there is no such file. Throws BadInput with
-// line and column for a line that is no JSON or names no file.
+// The folder's metadata.jsonl, else its metadata.csv; empty: it has neither.
+std::filesystem::path list_in(const std::filesystem::path& folder);
+
+// The lines of that list; none where there is no such file. Throws BadInput with line and column
+// for a line that is no JSON or names no file.
 std::vector<ListedImage> listed_images(const std::filesystem::path& folder);
 
 // The file that a list in `folder` calls `name`: "a.png", "./a.png", Windows' "train\a.png", or

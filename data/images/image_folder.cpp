@@ -17,10 +17,10 @@ namespace {
 
 constexpr uint64_t kSplitSeed = 20240229;
 
-// What metadata.jsonl lists where there is one, else all images of the folder.
+// What metadata.jsonl or metadata.csv lists where there is one, else all images of the folder.
 std::vector<ListedImage> images_of(const fs::path& folder) {
   std::vector<ListedImage> images;
-  if (fs::exists(folder / "metadata.jsonl")) {
+  if (!list_in(folder).empty()) {
     images = listed_images(folder);
   } else {
     for (const auto& file : list_images(folder.string())) images.push_back({file, {}, ""});

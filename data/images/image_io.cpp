@@ -77,6 +77,9 @@ ImageSize stb_size(std::string_view bytes, const std::string& source) {
   if (stbi_info_from_memory(start(bytes), length(bytes), &width, &height, &channels))
     return {width, height};
   const char* reason = stbi_failure_reason();
+  if (const std::string kind = unread_kind(bytes); !kind.empty())
+    unreadable(source, "expected " + std::string(kImageKinds) + ", found " + kind +
+                           "; convert it first, to PNG or JPEG");
   unreadable(source,
              "expected " + std::string(kImageKinds) + ", found " +
                  (reason == nullptr ? "other bytes"

@@ -69,6 +69,7 @@ EditLine line_of(const json& object, const std::string& where) {
 
 std::vector<EditLine> read_table(const std::filesystem::path& file) {
   const auto table = data::parse_csv(data::decoded_text(data::read_file(file)), file.string());
+  data::check_commas(table, file.string());
   std::vector<EditLine> lines;
   for (size_t i = 1; i < table.size(); ++i) {
     const std::string where = file.string() + ":" + std::to_string(table[i].number);

@@ -62,6 +62,29 @@ TEST_F(CaptionsOf, MarksAndUtf16AreReadAndOtherBytesAreAFault) {
   EXPECT_NE(of("c.png").fault.find("NUL"), std::string::npos);
 }
 
+TEST_F(CaptionsOf, OneThatHasNoEndIsAFault) {
+  fs::create_symlink("/dev/zero", folder_ / "a.txt");
+  EXPECT_EQ(of("a.png").fault,
+            (folder_ / "a.txt").string() +
+                ": expected a file of at most 64 MiB, found more; check the path");
+  fs::create_directories(folder_ / "b.txt");
+  EXPECT_NE(of("b.png").fault.find("b.txt: expected a file, found a folder"), std::string::npos);
+  write("c.txt", std::string((1 << 20) + 1, 'a'));
+  EXPECT_NE(of("c.png").fault.find("c.txt: caption: expected a text of at most 1 MB"),
+            std::string::npos);
+}
+
+TEST_F(CaptionsOf, ATableIsAListToo) {
+  write("metadata.csv", "file_name,text\na.png,\"a red, round thing\"\n./b.png,blue\n");
+  EXPECT_EQ(of("a.png").text, "a red, round thing");
+  EXPECT_EQ(of("b.png").text, "blue");
+  EXPECT_EQ(data::open_image_folder(folder_, {.resolution = 2}).captions,
+            (std::vector<std::string>{"a red, round thing", "blue"}));
+  write("metadata.csv", "file_name;text\na.png;red\n");
+  EXPECT_NE(refusal([&] { of("a.png"); }).find("metadata.csv:1: expected commas"),
+            std::string::npos);
+}
+
 TEST_F(CaptionsOf, NamesOfAListAreNormalised) {
   fs::create_directories(folder_ / "train");
   fs::rename(folder_ / "a.png", folder_ / "train/a.png");

@@ -91,4 +91,16 @@ TEST(Csv, ReadsQuotesCommasAndLineBreaks) {
             "x.csv:2: a quote is not closed; add one");
 }
 
+TEST(Csv, OtherSignsThanCommasAreTold) {
+  const auto fault = [](const char* text) {
+    return refusal([&] { data::check_commas(data::parse_csv(text, "x.csv"), "x.csv"); });
+  };
+  EXPECT_EQ(fault("image;instruction\na.png;red\n"),
+            "x.csv:1: expected commas between the fields, found semicolons; save the table with "
+            "commas");
+  EXPECT_NE(fault("image\tinstruction\n").find("found tabs"), std::string::npos);
+  for (const char* fine : {"", "image\na.png\n", "image,instruction;\n"})
+    EXPECT_EQ(fault(fine), "");
+}
+
 }  // namespace

@@ -213,6 +213,42 @@ TEST(ImageIo, ListsFoldersFilesAndPatterns) {
             std::string::npos);
 }
 
+TEST(ImageIo, FoldersInsideAreReadWhereAskedFor) {
+  const fs::path folder = scratch("deep");
+  fs::remove_all(folder);
+  for (const char* name : {"b/c/d.png", "a.png", ".git/e.png", "b/._f.png"})
+    data::write_file(folder / name, "x");
+  fs::create_directory_symlink(folder, folder / "b/around");
+  EXPECT_EQ(data::list_images(folder.string(), data::Folders::kRecursive),
+            (std::vector<fs::path>{folder / "a.png", folder / "b/c/d.png"}));
+  EXPECT_EQ(data::list_images(folder.string()), std::vector<fs::path>{folder / "a.png"});
+  EXPECT_NE(message_of([&] {
+              data::list_images((folder / "b").string());
+            }).find("folders inside it hold some"),
+            std::string::npos);
+}
+
+TEST(ImageIo, PicturesOfOtherKindsAreListedAndNamed) {
+  const fs::path folder = scratch("others");
+  fs::remove_all(folder);
+  const std::vector<std::pair<std::string, std::string>> files = {
+      {"a.heic", std::string("\0\0\0\x18", 4) + "ftypheic"},
+      {"b.TIF", std::string("II*\0\x08\0\0\0", 8)},
+      {"c.avif", std::string("\0\0\0\x1c", 4) + "ftypavif"},
+      {"d.jxl", "\xff\x0a\x01"},
+      {"e.jp2", std::string("\0\0\0\x0cjP  ", 8)}};
+  for (const auto& [name, bytes] : files) data::write_file(folder / name, bytes);
+  EXPECT_EQ(data::list_images(folder.string()).size(), files.size());
+  const std::vector<std::string> kinds = {"HEIC", "TIFF", "AVIF", "JPEG XL", "JPEG 2000"};
+  for (size_t i = 0; i < files.size(); ++i) {
+    const fs::path file = folder / files[i].first;
+    EXPECT_EQ(message_of([&] { data::read_image(file); }),
+              file.string() +
+                  ": not a readable image: expected PNG, JPEG, WebP, BMP, GIF, TGA or PSD, found " +
+                  kinds[i] + "; convert it first, to PNG or JPEG");
+  }
+}
+
 // A PNG within a longer file keeps its text, and what follows it stays where it is.
 TEST(PngText, IsReadAndWrittenAheadOfForeignBytes) {
   const std::string png = data::with_png_text(data::encode_png(every_byte()), {{"a", "one"}}, "p");
