@@ -27,28 +27,33 @@ bool is_at(int descriptor, const fs::path& file) {
          open.st_dev == now.st_dev && open.st_ino == now.st_ino;
 }
 
-[[noreturn]] void held_by_another(const fs::path& folder, int descriptor) {
+[[noreturn]] void held_by_another(const fs::path& kept, int descriptor) {
   char holder[24] = {};
   const ssize_t count = ::pread(descriptor, holder, sizeof holder - 1, 0);
   ::close(descriptor);
-  throw BadInput(folder.string() + ": expected a folder that no other laurel writes to, found " +
-                 (count > 0 ? "process " + std::string(holder) + " at work in it"
-                            : std::string("another at work in it")) +
-                 "; wait for it to end, or name another folder");
+  const std::string kind = fs::is_directory(kept) ? "folder" : "file";
+  throw BadInput(kept.string() + ": expected a " + kind +
+                 " that no other laurel writes to, found " +
+                 (count > 0 ? "process " + std::string(holder) : std::string("another")) +
+                 " at work in it; wait for it to end, or name another " + kind);
 }
 
 }  // namespace
 
-FolderLock::FolderLock(const fs::path& folder) : file_(folder / kName) {
+FolderLock::FolderLock(const fs::path& folder) : FolderLock(folder, folder / kName) {}
+
+FolderLock FolderLock::of_file(const fs::path& file) { return {file, file.string() + ".lock"}; }
+
+FolderLock::FolderLock(const fs::path& kept, const fs::path& file) : file_(file) {
   std::error_code error;
-  fs::create_directories(folder, error);
+  fs::create_directories(file.parent_path(), error);
   for (;;) {
     descriptor_ = ::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (descriptor_ < 0)
-      throw BadInput(folder.string() + ": cannot be written: " + std::strerror(errno) +
+      throw BadInput(kept.string() + ": cannot be written: " + std::strerror(errno) +
                      "; choose a folder that you may write to");
     const bool locked = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
-    if (!locked && errno == EWOULDBLOCK) held_by_another(folder, std::exchange(descriptor_, -1));
+    if (!locked && errno == EWOULDBLOCK) held_by_another(kept, std::exchange(descriptor_, -1));
     if (!locked || is_at(descriptor_, file_)) break;
     ::close(descriptor_);  // removed by its holder between our opening and locking
   }

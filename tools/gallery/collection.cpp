@@ -1,12 +1,12 @@
 #include "tools/gallery/collection.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/numbers.hpp"
 #include "data/images/captions.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/png_text.hpp"
@@ -44,10 +44,7 @@ std::optional<int64_t> step_of(const std::string& name) {
   constexpr std::string_view kStep = "step-";
   if (name == "base") return 0;
   if (!name.starts_with(kStep)) return std::nullopt;
-  int64_t step = 0;
-  const char* end = name.data() + name.size();
-  const auto parsed = std::from_chars(name.data() + kStep.size(), end, step);
-  return parsed.ec == std::errc() && parsed.ptr == end ? std::optional(step) : std::nullopt;
+  return data::number_of<int64_t>(std::string_view(name).substr(kStep.size()));
 }
 
 Record png_record(const fs::path& path, std::vector<std::string>& warnings) {
@@ -94,6 +91,16 @@ void add_set(Collection& all, const fs::path& folder, const std::string& name) {
   all.sets.push_back({.run = all.runs.size() - 1, .name = name, .step = step_of(name)});
 }
 
+// A set for the folder, and with `recursive` one for each folder inside it, at any depth.
+void add_sets(Collection& all, const fs::path& folder, const std::string& name, bool recursive) {
+  add_set(all, folder, name);
+  if (!recursive) return;
+  for (const auto& inner : list(folder).folders) {
+    if (!fs::is_symlink(inner))  // which may lead around in a circle
+      add_sets(all, inner, name + "/" + inner.filename().string(), recursive);
+  }
+}
+
 void read_run_files(GalleryRun& run) {
   if (fs::exists(run.path / "run.json")) {
     const auto info = read_run_info(run.path / "run.json");
@@ -121,7 +128,7 @@ void sort_sets(std::vector<fs::path>& folders) {
                    [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
 }
 
-void add_folder(Collection& all, const fs::path& folder) {
+void add_folder(Collection& all, const fs::path& folder, bool recursive) {
   const bool run = is_run(folder);
   auto listing = list(run ? folder / "samples" : folder);
   all.runs.push_back({.name = name_of(folder),
@@ -139,11 +146,11 @@ void add_folder(Collection& all, const fs::path& folder) {
     if (is_run(sub)) {
       inner.push_back(sub);
     } else if (!sub.filename().string().starts_with("checkpoint-")) {
-      add_set(all, sub, sub.filename().string());
+      add_sets(all, sub, sub.filename().string(), recursive);
     }
   }
   if (all.sets.size() == sets_before && all.runs.back().metrics.empty()) all.runs.pop_back();
-  for (const auto& sub : inner) add_folder(all, sub);
+  for (const auto& sub : inner) add_folder(all, sub, recursive);
 }
 
 // Runs of equal names are prefixed with the name of their parent folder.
@@ -201,7 +208,7 @@ void assign_items(Collection& all) {
 
 }  // namespace
 
-Collection collect(const std::vector<std::string>& paths) {
+Collection collect(const std::vector<std::string>& paths, bool recursive) {
   Collection all;
   for (const auto& path : paths) {
     if (!fs::exists(path)) {
@@ -211,7 +218,7 @@ Collection collect(const std::vector<std::string>& paths) {
       throw data::BadInput(path +
                            ": expected a folder, found a file; give the folder of this file");
     }
-    add_folder(all, fs::path(path).lexically_normal());
+    add_folder(all, fs::path(path).lexically_normal(), recursive);
   }
   if (all.images.empty()) {
     throw data::BadInput(paths.front() + (paths.size() > 1 ? " and the other folders" : "") +

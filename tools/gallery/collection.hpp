@@ -50,9 +50,10 @@ struct Collection {
   std::vector<GalleryItem> items;
 };
 
-// Each path is a run folder (with samples/), a folder of images, or a folder of such folders.
+// Each path is a run folder (with samples/), a folder of images, or a folder of such folders; with
+// `recursive` the folders inside these count too, at any depth.
 // Throws BadInput when a path is missing, when no image is found, and for an invalid file
 // (records.hpp).
-Collection collect(const std::vector<std::string>& paths);
+Collection collect(const std::vector<std::string>& paths, bool recursive = false);
 
 }  // namespace gallery

@@ -49,6 +49,8 @@ int gallery_command(const std::vector<std::string>& arguments) {
                   "RUN_OR_FOLDER...");
   options.text("output", output, "file of the page");
   options.short_name("output", 'o');
+  bool recursive = false;
+  options.flag("recursive", recursive, "also the images of folders inside folders, at any depth");
   options.text("title", page.title, "heading of the page; default: the names of the runs");
   options.flag("link", page.link,
                "the large view reads the original files instead of embedded ones");
@@ -68,7 +70,7 @@ int gallery_command(const std::vector<std::string>& arguments) {
         "--help`)");
   }
   page.output = output;
-  auto all = gallery::collect(parsed.positional);
+  auto all = gallery::collect(parsed.positional, recursive);
   auto pictures = gallery::make_pictures(all, pictures_options);
   gallery::drop_unreadable(all, pictures);
   gallery::write_page(all, pictures, page);

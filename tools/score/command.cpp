@@ -11,6 +11,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/folder_lock.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/images/png_text.hpp"
@@ -44,7 +45,7 @@ struct ScoreConfig {
   std::string sort = "file";
   int64_t top = 0;  // 0: all
   int64_t batch_size = 16, decode_threads = 2;
-  bool write_png = false, list = false, dry_run = false;
+  bool write_png = false, list = false, dry_run = false, recursive = false;
   ScoreEditsConfig edits;
   RewardSourceConfig sources;
   DeviceConfig device;
@@ -53,6 +54,7 @@ struct ScoreConfig {
 void declare(Options& options, ScoreConfig& config) {
   options.text("rewards", config.rewards, "names, or name=weight for a weighted total");
   options.short_name("rewards", 'r');
+  options.rare().flag("recursive", config.recursive, "of a folder, also the images of folders inside it");
   options.flag("list", config.list, "show the rewards with unit, range and meaning");
   options.flag("dry_run", config.dry_run, "load the models only; list each tensor that is mapped");
   declare_combination(options, config.combination);
@@ -95,9 +97,10 @@ void print_list() {
   }
 }
 
-std::vector<fs::path> collect(const std::vector<std::string>& places) {
+std::vector<fs::path> collect(const std::vector<std::string>& places, bool recursive) {
   if (places.empty()) throw BadInput("score: expected images, folders or patterns, found nothing");
-  auto images = data::list_images(places);
+  auto images =
+      data::list_images(places, recursive ? data::Folders::kRecursive : data::Folders::kFlat);
   std::sort(images.begin(), images.end());
   images.erase(std::unique(images.begin(), images.end()), images.end());
   return images;
@@ -272,6 +275,8 @@ int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
   rewards::CombineOptions combine = combination(config.combination, rewards);
   bool need_prompt = combine.normaliser->compares_prompt_images;
   for (const auto& part : rewards) need_prompt |= part.reward.info.needs_prompt;
+  const auto lock =
+      config.output.empty() ? data::FolderLock() : data::FolderLock::of_file(config.output);
   const auto log = open_log(config.output, identity(rewards, sources));
   const Rows rows = score_missing(jobs_of(paths, config.prompts), rewards,
                                   {.batch_size = config.batch_size,
@@ -330,7 +335,7 @@ int score_command(const std::vector<std::string>& arguments) {
     return score_edits(parsed.positional, config.edits, config.sources, config.device);
   }
   config.prompts.prompts = config.prompts_file;
-  return score(collect(parsed.positional), config);
+  return score(collect(parsed.positional, config.recursive), config);
 }
 
 }  // namespace

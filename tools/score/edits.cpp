@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <iostream>
 #include <map>
@@ -13,7 +12,9 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/folder_lock.hpp"
 #include "data/base/json.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "data/images/edit_dataset.hpp"
 #include "data/images/image_io.hpp"
@@ -146,10 +147,13 @@ std::map<std::string, std::string> earlier_lines(const fs::path& part,
   std::map<std::string, std::string> lines;
   if (!fs::exists(part)) return lines;
   data::for_each_line(part, [&](const std::string& text, const std::string&) {
-    const auto line = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (line.is_discarded() || line.value("settings", "") != settings)
-      return;  // the last line may be cut off
-    lines[line.value("where", "")] = line.value("line", "");
+    const auto line = data::parse_json(text);
+    const auto text_of = [&](const char* key) {
+      const auto value = line.is_object() ? line.value(key, nlohmann::json()) : nlohmann::json();
+      return value.is_string() ? value.get<std::string>() : "";
+    };
+    // The last line may be cut off.
+    if (text_of("settings") == settings) lines[text_of("where")] = text_of("line");
   });
   return lines;
 }
@@ -221,10 +225,9 @@ RewardAxis parse_reward_axis(const std::string& text) {
       equals > colon || colon > dots)
     throw refuse();
   const auto number = [&](const std::string& word) {
-    double value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (error != std::errc() || end != word.data() + word.size()) throw refuse();
-    return value;
+    const auto value = data::number_of<double>(word);
+    if (!value) throw refuse();
+    return *value;
   };
   const RewardAxis axis{text.substr(0, equals), text.substr(equals + 1, colon - equals - 1),
                         number(text.substr(colon + 1, dots - colon - 1)),
@@ -249,6 +252,8 @@ int score_edits(const std::vector<std::string>& places,
   const PrecisionScope precision(placement);
   const at::NoGradGuard no_grad;
   const EditScorer scorer = make_scorer(config, sources, placement.device);
+  const auto lock =
+      config.output.empty() ? data::FolderLock() : data::FolderLock::of_file(config.output);
   const ScoredEdits result = rate_all(scorer, edits, config.output);
   if (config.output.empty()) {
     std::cout << result.text;

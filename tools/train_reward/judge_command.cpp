@@ -17,6 +17,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/folder_lock.hpp"
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
 #include "data/images/image_files.hpp"
@@ -39,7 +40,7 @@ struct JudgeCommand {
   std::vector<std::string> axes;
   PromptSources sources;
   std::string prompt, prompts;
-  bool remote = false;
+  bool remote = false, recursive = false;
   int64_t pairs = 4, seed = 0, max_side = 1024, concurrency = 8;
   double timeout = 120;
   rewards::JudgePolicy policy;
@@ -55,6 +56,7 @@ void declare(Options& options, JudgeCommand& s) {
   options.list("axes", s.axes,
                "alignment, quality, overall, or name=question; several "
                "[alignment and quality; pairs: overall]");
+  options.flag("recursive", s.recursive, "of a folder, also the images of folders inside it");
   options.text("prompt", s.prompt, "of every image [beside each: NAME.txt, metadata.jsonl, PNG]");
   options.short_name("prompt", 'p');
   options.text("prompts", s.prompts, "file: a prompt an image, in order of names");
@@ -310,7 +312,10 @@ struct ImagesWithPrompts {
   std::vector<std::string> prompts;
 };
 ImagesWithPrompts material_of(const JudgeCommand& s, const std::vector<std::string>& words) {
-  ImagesWithPrompts material{.files = data::list_images(words), .prompts = {}};
+  ImagesWithPrompts material{
+      .files =
+          data::list_images(words, s.recursive ? data::Folders::kRecursive : data::Folders::kFlat),
+      .prompts = {}};
   const auto captions = prompts_of_images(material.files, s.sources);
   for (size_t i = 0; i < captions.size(); ++i) {
     if (!captions[i].fault.empty()) throw BadInput(captions[i].fault);
@@ -328,6 +333,7 @@ int run_judge(const JudgeCommand& s,
   for (const auto& axis : s.axes) axes.push_back(rewards::judge_axis(axis));
   const JudgeServer server = open_server(s);
   const std::string model = s.model.empty() ? first_model(server) : s.model;
+  const auto lock = data::FolderLock::of_file(s.output);
   mend(s.output);
   mend(s.cache);
   rewards::JudgeCache cache(s.cache);

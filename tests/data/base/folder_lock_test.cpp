@@ -35,6 +35,18 @@ TEST(FolderLock, KeepsASecondOutUntilTheFirstLetsGo) {
   const data::FolderLock next(folder);
 }
 
+TEST(FolderLock, OfAFileIsBesideIt) {
+  const fs::path file = fresh("laurel_lock_c") / "scores.jsonl";
+  {
+    const auto lock = data::FolderLock::of_file(file);
+    EXPECT_EQ(refusal([&] { data::FolderLock::of_file(file); }),
+              file.string() + ": expected a file that no other laurel writes to, found process " +
+                  std::to_string(getpid()) +
+                  " at work in it; wait for it to end, or name another file");
+  }
+  EXPECT_FALSE(fs::exists(file.string() + ".lock"));
+}
+
 // A process that is killed leaves the file; the lock went with it.
 TEST(FolderLock, OfAKilledProcessBindsNobody) {
   const fs::path folder = fresh("laurel_lock_killed");

@@ -86,6 +86,18 @@ TEST_F(Gallery, RunsSetsAndItemsAreFound) {
   EXPECT_DOUBLE_EQ(all.images[5].record.rewards.at("aesthetic"), 4.5);
 }
 
+TEST_F(Gallery, FoldersAtAnyDepthAreReadWhereAskedFor) {
+  draw("pile/a/b/c/deep.png");
+  draw("pile/a/flat.png");
+  fs::create_directory_symlink(folder_ / "pile", folder_ / "pile/a/b/around");
+  EXPECT_EQ(gallery::collect({at("pile")}).images.size(), 1u);
+  const auto all = gallery::collect({at("pile")}, /*recursive=*/true);
+  ASSERT_EQ(all.sets.size(), 2u);
+  EXPECT_EQ(all.sets[0].name, "a");
+  EXPECT_EQ(all.sets[1].name, "a/b/c");
+  EXPECT_EQ(all.images[1].file, "a/b/c/deep.png");
+}
+
 TEST_F(Gallery, MetricsKeepTheirGaps) {
   make_run("run");
   const auto all = gallery::collect({at("run")});
