@@ -36,7 +36,7 @@ const FamilyEntry& family_of(const std::string& text,
     names.insert(names.end(), family->schemes.begin(), family->schemes.end());
   }
   const std::string near = data::nearest(scheme, names);
-  throw data::BadInput(where + ": unknown family '" + scheme + "'" +
+  throw data::BadInput(where + ": unknown family '" + data::shortened(scheme, 60) + "'" +
                        (near.empty() ? "" : "; did you mean " + near + "?") +
                        " (`laurel score --list` shows all)");
 }

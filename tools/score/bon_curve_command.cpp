@@ -43,7 +43,7 @@ std::vector<rewards::PromptSamples> samples_of(const std::string& path,
                                      [](const auto& own) { return own.proxy.size() < 2; }))
     throw BadInput(path +
                    ": expected several images of a prompt, found one of each; sample more, "
-                   "as laurel sample --batch_count 16");
+                   "as laurel sample --count 16");
   return samples;
 }
 
@@ -82,7 +82,13 @@ int bon_curve_command(const std::vector<std::string>& arguments) {
   }
   const auto best = std::max_element(curve.begin(), curve.end(),
                                      [](const auto& a, const auto& b) { return a.gold < b.gold; });
-  if (best->n < curve.back().n)
+  const bool flat = std::all_of(curve.begin(), curve.end(), [&](const auto& point) {
+    constexpr double kRounding = 1e-9;
+    return std::abs(point.gold - curve.front().gold) <= kRounding * std::abs(curve.front().gold);
+  });
+  if (flat)
+    std::cout << gold << " is the same whatever " << proxy << " chooses: the curve says nothing\n";
+  else if (best->n < curve.back().n)
     std::cout << gold << " is best at n = " << best->n << " (" << best->kl
               << " nats): beyond it the choice by " << proxy << " goes too far\n";
   else

@@ -14,6 +14,7 @@
 #include "rewards/combine/prompt_groups.hpp"
 #include "rewards/evaluation/pair_accuracy.hpp"
 #include "tools/cli/device.hpp"
+#include "tools/cli/failure.hpp"
 #include "tools/cli/reward_options.hpp"
 #include "tools/score/images.hpp"
 #include "tools/score/pair_file.hpp"
@@ -37,7 +38,7 @@ struct EvalPairsConfig {
 using Key = std::pair<std::string, std::string>;  // prompt, file
 using PairScores = std::map<Key, std::vector<double>>;
 
-// PairScores each pair of image and prompt once.
+// Scores each pair of image and prompt once. Images that cannot be read stay without scores.
 PairScores score_pairs(const std::vector<PreferencePair>& pairs,
                        const std::vector<rewards::WeightedReward>& rewards,
                        const ScoringOptions& options) {
@@ -54,8 +55,24 @@ PairScores score_pairs(const std::vector<PreferencePair>& pairs,
            [&](const ScoreJob& job, const std::vector<double>& raw) {
              scores[{*job.prompt, job.path.string()}] = raw;
            },
-       .failed = [&](const ScoreJob&, const std::string& fault) { throw BadInput(fault); }});
+       .failed = [](const ScoreJob&,
+                    const std::string& fault) { std::cerr << "laurel: " << fault << "\n"; }});
   return scores;
+}
+
+// The pairs whose images both have scores.
+std::vector<PreferencePair> scored_pairs(const std::vector<PreferencePair>& pairs,
+                                         const PairScores& scores,
+                                         const std::string& path) {
+  std::vector<PreferencePair> scored;
+  for (const auto& pair : pairs) {
+    if (!scores.at({pair.prompt, pair.a.string()}).empty() &&
+        !scores.at({pair.prompt, pair.b.string()}).empty())
+      scored.push_back(pair);
+  }
+  if (scored.empty() && !pairs.empty())
+    throw BadInput(path + ": none of the pairs could be scored, see above");
+  return scored;
 }
 
 std::vector<rewards::ScoredPair> column(const std::vector<PreferencePair>& pairs,
@@ -126,14 +143,19 @@ int eval_pairs_command(const std::vector<std::string>& arguments) {
   const ScoringOptions scoring{.batch_size = config.batch_size, .device = placement.device};
   const PairScores scores = score_pairs(pairs, rewards, scoring);
   const PairScores tuning = score_pairs(other, rewards, scoring);
+  const auto known = scored_pairs(pairs, scores, parsed.positional[0]);
+  const auto tuned = scored_pairs(other, tuning, config.tune);
   std::string lines;
   for (size_t m = 0; m < rewards.size(); ++m) {
     const double threshold =
-        other.empty() ? config.tie_threshold : rewards::tuned_threshold(column(other, tuning, m));
-    report(rewards[m].reward.info.name, column(pairs, scores, m), threshold, lines);
+        tuned.empty() ? config.tie_threshold : rewards::tuned_threshold(column(tuned, tuning, m));
+    report(rewards[m].reward.info.name, column(known, scores, m), threshold, lines);
   }
   if (!config.output.empty()) data::write_file(config.output, lines);
-  return 0;
+  const size_t left_out = pairs.size() + other.size() - known.size() - tuned.size();
+  if (left_out == 0) return 0;
+  std::cerr << "laurel: " << left_out << " pairs left out, see above\n";
+  return kBadInput;
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "rewards/world/rater_preference.hpp"
 #include "rewards/world/simulated_ratings.hpp"
 #include "tools/cli/device.hpp"
+#include "tools/cli/failure.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/cli/reward_options.hpp"
@@ -32,8 +33,9 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
-constexpr int64_t kResamples = 1000;  // of the bootstrap
-constexpr int64_t kPiece = 256;       // images embedded at once
+constexpr int64_t kResamples = 1000;          // of the bootstrap
+constexpr int64_t kPiece = 256;               // images embedded at once
+constexpr double kLowest = 1, kHighest = 10;  // LAION's scale of ratings
 
 struct AestheticCommand {
   std::string clip, output, ratings;
@@ -46,9 +48,10 @@ struct AestheticCommand {
 
 // Embedded images with their ratings, and the raters' preference where it is known.
 struct RatedImages {
-  at::Tensor embeddings;  // [N, D]
-  at::Tensor ratings;     // [N] the mean over raters
-  at::Tensor preference;  // [N] without bias and noise, or undefined
+  at::Tensor embeddings;   // [N, D]
+  at::Tensor ratings;      // [N] the mean over raters
+  at::Tensor preference;   // [N] without bias and noise, or undefined
+  int64_t unreadable = 0;  // images that were left out
 };
 
 void declare(Options& options, AestheticCommand& config) {
@@ -118,6 +121,13 @@ struct MeanRating {
   int64_t count = 0;
 };
 
+void check_count(const fs::path& path, size_t images) {
+  constexpr size_t kFewest = 25;
+  if (images < kFewest)
+    throw BadInput(path.string() + ": expected ratings of at least 25 readable images, found " +
+                   std::to_string(images));
+}
+
 // Mean rating of each image; paths are relative to the file.
 std::map<fs::path, MeanRating> read_ratings(const fs::path& path) {
   std::map<fs::path, MeanRating> ratings;
@@ -128,15 +138,16 @@ std::map<fs::path, MeanRating> read_ratings(const fs::path& path) {
       throw BadInput(where +
                      ": expected an object with \"image\" (a path) and \"rating\" (a number)");
     }
+    const double value = json["rating"].get<double>();
+    if (!(value >= kLowest && value <= kHighest))
+      throw BadInput(where + ": rating: expected a number from 1 to 10, found " +
+                     data::to_text(json["rating"]) + "; scale the ratings first");
     MeanRating& rating =
         ratings[data::listed_file(path.parent_path(), json["image"].get<std::string>())];
-    rating.sum += json["rating"].get<double>();
+    rating.sum += value;
     ++rating.count;
   });
-  if (ratings.size() < 25) {
-    throw BadInput(path.string() + ": expected ratings of at least 25 images, found " +
-                   std::to_string(ratings.size()));
-  }
+  check_count(path, ratings.size());
   return ratings;
 }
 
@@ -144,14 +155,23 @@ RatedImages embed_ratings(const fs::path& path, rewards::ClipEmbedder& clip) {
   const at::NoGradGuard no_grad;
   const auto ratings = read_ratings(path);
   Progress progress("Embedding", static_cast<int64_t>(ratings.size()), "img");
+  RatedImages rated;
   std::vector<at::Tensor> embeddings;
   std::vector<double> means;
   for (const auto& [image, rating] : ratings) {
-    embeddings.push_back(clip.images(data::read_image(image).unsqueeze(0)).cpu());
-    means.push_back(rating.sum / static_cast<double>(rating.count));
+    try {
+      embeddings.push_back(clip.images(data::read_image(image).unsqueeze(0)).cpu());
+      means.push_back(rating.sum / static_cast<double>(rating.count));
+    } catch (const BadInput& error) {
+      progress.print(error.what());
+      ++rated.unreadable;
+    }
     progress.advance();
   }
-  return {at::cat(embeddings), at::tensor(means, at::kFloat), {}};
+  check_count(path, embeddings.size());
+  rated.embeddings = at::cat(embeddings);
+  rated.ratings = at::tensor(means, at::kFloat);
+  return rated;
 }
 
 RatedImages rows_of(const RatedImages& rated, const at::Tensor& rows) {
@@ -223,6 +243,7 @@ nlohmann::ordered_json run(rewards::ClipEmbedder& clip,
     report["held_out"] =
         evaluate("held-out images", trained.head, rows_of(all, order.slice(0, 0, held)), generator);
     save(config.output, trained.head, config);
+    report["unreadable"] = all.unreadable;
     return report;
   }
   const RatingSimulation simulation{.clip = clip,
@@ -272,7 +293,10 @@ int train_aesthetic_command(const std::vector<std::string>& arguments) {
   data::write_file(config.output + ".json", data::to_text(report, 2) + "\n");
   data::write_file(config.output + ".toml", options.resolved());
   std::cout << "wrote " << config.output << ", its report (.json) and settings (.toml)\n";
-  return 0;
+  const int64_t unreadable = report.value("unreadable", int64_t{0});
+  if (unreadable == 0) return 0;
+  std::cerr << "laurel: " << unreadable << " rated images left out, see above\n";
+  return kBadInput;
 }
 
 }  // namespace

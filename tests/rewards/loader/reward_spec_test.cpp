@@ -27,6 +27,7 @@ TEST(RewardSpec, TellsItsFormsApart) {
                             "m=clip:/x;color=red", "m=clip:/x;act", "m=clip:", "m=mps:/x;act=gelu"})
     EXPECT_NE(refusal([&] { parsed(wrong); }).find("define '"), std::string::npos) << wrong;
   EXPECT_NE(refusal([] { parsed("m=pikscore:/x"); }).find("mean pickscore?"), std::string::npos);
+  EXPECT_LT(refusal([] { parsed("m=" + std::string(100000, 'a') + ":/x"); }).size(), 500u);
 }
 
 }  // namespace

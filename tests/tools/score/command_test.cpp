@@ -12,11 +12,13 @@
 #include <sstream>
 
 #include "data/base/files.hpp"
+#include "data/base/folder_lock.hpp"
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "nlohmann/json.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/refusal.hpp"
+#include "tools/score/bon_curve_command.hpp"
 #include "tools/score/image_prompts.hpp"
 #include "tools/score/image_stream.hpp"
 #include "tools/score/images.hpp"
@@ -218,6 +220,45 @@ TEST_F(Score, EvalPairsReadsTheFieldsForms) {
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_NE(refused.complaint.find("wrong.jsonl:1: none of the known forms"), std::string::npos)
       << refused.complaint;
+}
+
+TEST_F(Score, EvalPairsLeavesOutWhatItCannotRead) {
+  data::write_file(folder_ / "in/i3.png", "no picture");
+  data::write_file(folder_ / "in/pairs.jsonl",
+                   R"({"prompt":"x","a":"i9.png","b":"i1.png","winner":"a"}
+{"prompt":"x","a":"i3.png","b":"i1.png","winner":"a"}
+)");
+  const auto one = run("eval-pairs @/in/pairs.jsonl -r brightness -o @/out.jsonl");
+  EXPECT_EQ(one.exit_code, 2);
+  EXPECT_NE(one.complaint.find("i3.png: not a readable image"), std::string::npos) << one.complaint;
+  EXPECT_NE(one.complaint.find("1 pairs left out"), std::string::npos) << one.complaint;
+  EXPECT_NE(data::read_file(folder_ / "out.jsonl").find("\"accuracy\":1.0,"), std::string::npos);
+  data::write_file(folder_ / "in/i1.png", "no picture");
+  const auto none = run("eval-pairs @/in/pairs.jsonl -r brightness");
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_NE(none.complaint.find("none of the pairs could be scored"), std::string::npos);
+}
+
+TEST_F(Score, TwoThatWriteOneFileDoNotMeet) {
+  const auto lock = data::FolderLock::of_file(folder_ / "out.jsonl");
+  const auto refused = run("score @/in -r brightness -o @/out.jsonl");
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.complaint.find("expected a file that no other laurel writes to"),
+            std::string::npos)
+      << refused.complaint;
+  EXPECT_FALSE(fs::exists(folder_ / "out.jsonl.part"));
+}
+
+TEST_F(Score, BonCurveOfAFlatRewardSaysSo) {
+  std::string lines;
+  for (const char* proxy : {"1", "2", "3"})
+    lines += std::string(R"({"file":"f","prompt":"p","rewards":{"proxy":)") + proxy +
+             R"(,"gold":1}})" + "\n";
+  data::write_file(folder_ / "scores.jsonl", lines);
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(tools::kBonCurve.run({at("scores.jsonl"), "--proxy", "proxy", "--gold", "gold"}), 0);
+  const std::string said = testing::internal::GetCapturedStdout();
+  EXPECT_NE(said.find("gold is the same whatever proxy chooses"), std::string::npos) << said;
 }
 
 TEST_F(Score, BonCurveSaysWhereGoldTurns) {
