@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <future>
 #include <iostream>
@@ -14,6 +15,7 @@
 #include "data/base/digest_cache.hpp"
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/folder_lock.hpp"
 #include "data/base/shape.hpp"
 #include "data/device/memory.hpp"
 #include "data/weights/weight_files.hpp"
@@ -28,6 +30,7 @@
 #include "tools/sample/embeddings.hpp"
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/memory_fit.hpp"
+#include "tools/sample/resume.hpp"
 #include "tools/sample/sampler_choice.hpp"
 #include "tools/sample/writer.hpp"
 
@@ -61,8 +64,9 @@ struct SampleRun {
   diffusion::Pipeline pipeline;
   diffusion::SamplerChoice choice;
   std::vector<SampleJob> jobs;
-  at::Tensor latents;  // [jobs x best_of, C, h, w] or undefined
-  at::Tensor image;    // [3, H, W] to edit, or undefined
+  std::vector<bool> finished;  // jobs that have their image
+  at::Tensor latents;          // [jobs x best_of, C, h, w] or undefined
+  at::Tensor image;            // [3, H, W] to edit, or undefined
   diffusion::SizeConditions sizes;
   std::shared_ptr<LoraShelf> shelf = std::make_shared<LoraShelf>();  // of the prompts' tags
 };
@@ -120,21 +124,48 @@ void resolve_prompts(SampleRun& run) {
   }
 }
 
-// The requests for all candidates of a group of jobs, in order.
-std::vector<diffusion::ImageRequest> requests_of(const SampleRun& run,
-                                                 const std::vector<size_t>& group) {
-  std::vector<diffusion::ImageRequest> requests;
+// An image to generate: a job's candidate.
+struct Wanted {
+  size_t job = 0;
+  int64_t candidate = 0;
+};
+// The candidates of a group, in order, with the number of them that are computed together. Of
+// batches whose jobs are all finished there are none; the others stay whole, so that their bits do.
+struct GroupPlan {
+  std::vector<Wanted> wanted;
+  int64_t micro_batch = 1;
+  int64_t batches() const {
+    return (static_cast<int64_t>(wanted.size()) + micro_batch - 1) / micro_batch;
+  }
+};
+
+GroupPlan plan_group(const SampleRun& run, const std::vector<size_t>& group) {
+  std::vector<Wanted> all;
   for (const size_t job : group) {
+    for (int64_t i = 0; i < run.config.best_of; ++i) all.push_back({job, i});
+  }
+  GroupPlan plan{.wanted = {}, .micro_batch = micro_batch_of(run.config, all.size())};
+  const auto size = static_cast<size_t>(plan.micro_batch);
+  for (size_t first = 0; first < all.size(); first += size) {
+    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto end = begin + static_cast<std::ptrdiff_t>(std::min(size, all.size() - first));
+    if (!std::all_of(begin, end, [&](const Wanted& one) { return run.finished[one.job]; }))
+      plan.wanted.insert(plan.wanted.end(), begin, end);
+  }
+  return plan;
+}
+
+std::vector<diffusion::ImageRequest> requests_of(const SampleRun& run, const GroupPlan& plan) {
+  std::vector<diffusion::ImageRequest> requests;
+  for (const auto& [job, i] : plan.wanted) {
     const SampleJob& asked = run.jobs[job];
-    for (int64_t i = 0; i < run.config.best_of; ++i) {
-      requests.push_back({.prompt = asked.prompt,
-                          .negative_prompt = asked.negative_prompt,
-                          .seed = asked.seed + static_cast<uint64_t>(i),
-                          .latents = {},
-                          .source = fitted_image(run.image, asked.height, asked.width)});
-      if (!run.latents.defined()) continue;
-      requests.back().latents = run.latents[static_cast<int64_t>(job) * run.config.best_of + i];
-    }
+    requests.push_back({.prompt = asked.prompt,
+                        .negative_prompt = asked.negative_prompt,
+                        .seed = asked.seed + static_cast<uint64_t>(i),
+                        .latents = {},
+                        .source = fitted_image(run.image, asked.height, asked.width)});
+    if (!run.latents.defined()) continue;
+    requests.back().latents = run.latents[static_cast<int64_t>(job) * run.config.best_of + i];
   }
   return requests;
 }
@@ -161,17 +192,18 @@ void run_group(const SampleRun& run,
                Progress& progress,
                SampleWriter& writer) {
   const SampleJob& first = run.jobs[group[0]];
-  const auto requests = requests_of(run, group);
+  const GroupPlan plan = plan_group(run, group);
+  if (plan.wanted.empty()) return;
+  const auto requests = requests_of(run, plan);
   diffusion::GenerateOptions options = options_of(run, first);
-  options.micro_batch = micro_batch_of(run.config, requests.size());
+  options.micro_batch = plan.micro_batch;
   options.sampler.on_step = [&](int64_t) { progress.advance(); };
   diffusion::Pipeline pipeline = run.pipeline;  // the copy shares unchanged weights
   if (!first.loras.empty()) diffusion::apply_loras(pipeline, run.shelf->uses(first.loras));
   diffusion::generate(pipeline, requests, options, [&](const diffusion::GeneratedBatch& batch) {
     for (int64_t row = 0; row < batch.images.size(0); ++row) {
-      const auto index = static_cast<int64_t>(batch.first) + row;
-      const size_t job = group[static_cast<size_t>(index / run.config.best_of)];
-      writer.take(job, index % run.config.best_of,
+      const Wanted& one = plan.wanted[static_cast<size_t>(batch.first) + static_cast<size_t>(row)];
+      writer.take(one.job, one.candidate,
                   {.image = batch.images[row],
                    .initial = batch.initial[row],
                    .latents = batch.latents[row]});
@@ -185,11 +217,8 @@ int64_t total_calls(const SampleRun& run, const std::vector<std::vector<size_t>>
   const auto schedule = diffusion::make_schedule(run.pipeline.scheduler);
   int64_t total = 0;
   for (const auto& group : groups) {
-    const size_t requests = group.size() * static_cast<size_t>(run.config.best_of);
-    const int64_t size = micro_batch_of(run.config, requests);
-    const int64_t batches = (static_cast<int64_t>(requests) + size - 1) / size;
     const auto options = sampler_options(run, run.jobs[group[0]].steps);
-    total += batches * diffusion::network_calls(schedule, options);
+    total += plan_group(run, group).batches() * diffusion::network_calls(schedule, options);
   }
   return total;
 }
@@ -197,8 +226,9 @@ int64_t total_calls(const SampleRun& run, const std::vector<std::vector<size_t>>
 WriterOptions writer_options(const SampleRun& run, at::Device device) {
   const SampleConfig& config = run.config;
   WriterOptions options{.output_dir = config.output_dir,
-                        .first_number = next_number(config.output_dir),
-                        .best_of = config.best_of};
+                        .first_number = config.resume ? 0 : next_number(config.output_dir),
+                        .best_of = config.best_of,
+                        .finished = run.finished};
   if (!config.reward.empty()) {
     options.rewards = rewards::make_rewards(config.reward, reward_sources(config.sources, device));
   }
@@ -246,8 +276,8 @@ void make_images(const SampleRun& run, const Placement& placement) {
   if (!run.config.save_latents.empty()) writer.save_latents(run.config.save_latents);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const double rate = static_cast<double>(run.jobs.size()) / seconds;
-  std::cout << images_text(run.jobs.size()) << " in "
+  const double rate = static_cast<double>(writer.written()) / seconds;
+  std::cout << images_text(writer.written()) << " in "
             << (fs::path(run.config.output_dir) / "").string() << ", "
             << data::short_number(std::round(seconds * 10) / 10) << " s ("
             << data::short_number(std::round(rate * 100) / 100) << " per second)\n";
@@ -282,6 +312,10 @@ void check_sample(const SampleConfig& config) {
         "--best_of: expected a --reward to choose by, found none (see `laurel score --list`)");
   }
   if (!config.max_memory.empty()) data::parse_bytes(config.max_memory, "max_memory");
+  if (config.resume && config.seed < 0)
+    throw BadInput("--resume: expected the seed of the run, found a random one; give --seed");
+  if (config.resume && !config.save_latents.empty())
+    throw BadInput("--resume: --save_latents: the latents of the finished images are gone");
 }
 
 // Loads the model, then sets the options that the user left open.
@@ -310,6 +344,12 @@ void plan_run(SampleRun& run) {
     if (!warning.empty()) std::cerr << "warning: " << warning << "\n";
   check_latents(run);
   check_tagged_loras(run);
+  run.finished.assign(run.jobs.size(), false);
+  if (!run.config.resume) return;
+  run.finished = finished_jobs(run.config.output_dir, run.jobs, run.config.best_of);
+  const auto done = std::count(run.finished.begin(), run.finished.end(), true);
+  std::cerr << "laurel: " << images_text(static_cast<size_t>(done))
+            << " of the run are there already\n";
 }
 
 int sample_command(const std::vector<std::string>& arguments) {
@@ -329,7 +369,11 @@ int sample_command(const std::vector<std::string>& arguments) {
   open_run(run, options, placement.device);
   plan_run(run);
   if (!config.max_memory.empty() || !placement.device.is_cpu()) fit_memory(run, placement.device);
-  data::write_file(fs::path(config.output_dir) / "config.toml", options.resolved());
+  const data::FolderLock lock =
+      config.resume ? data::FolderLock(config.output_dir) : data::FolderLock();
+  const std::string settings = options.resolved();
+  if (config.resume) check_same_settings(config.output_dir, settings);
+  data::write_file(fs::path(config.output_dir) / "config.toml", settings);
   const std::string batch = std::to_string(micro_batch_of(config, kMicroBatch));
   with_advice("laurel sample", "--batch_size (now " + batch + ") or the size, or use --vae_tiling",
               [&] { make_images(run, placement); });

@@ -43,6 +43,7 @@ struct SampleConfig {
   int64_t best_of = 1;                // candidates per image
   std::string reward;                 // specification: "aesthetic=1,clip_score=0.5"
   std::string output_dir = "samples";
+  bool resume = false;
   DeviceConfig device;
   RewardSourceConfig sources;
 };

@@ -18,6 +18,7 @@ SampleWriter::SampleWriter(std::vector<SampleJob> jobs, WriterOptions options)
     : jobs_(std::move(jobs)), options_(std::move(options)) {}
 
 void SampleWriter::take(size_t job, int64_t candidate, Candidate value) {
+  if (!options_.finished.empty() && options_.finished[job]) return;
   auto& candidates = waiting_[job];
   candidates[candidate] = std::move(value);
   if (static_cast<int64_t>(candidates.size()) == options_.best_of) write(job);

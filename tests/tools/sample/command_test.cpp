@@ -8,6 +8,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
 #include "tools/sample/jobs.hpp"
@@ -183,6 +184,43 @@ TEST(Sample, TakesTextualInversionsAndTiles) {
   EXPECT_FALSE(at::equal(image(3), image(4)));
   EXPECT_NE(failure({"a", "--embedding", other}).find("found 24"), std::string::npos);
   EXPECT_NE(failure({"a", "--embedding", "x=/nowhere.pt"}).find("found nothing; check the path"),
+            std::string::npos);
+}
+
+// Five images in batches of two; the third and the fifth are missing.
+TEST(Sample, AnEndedRunIsResumedBitForBit) {
+  const fs::path whole = fresh("whole"), ended = fresh("ended");
+  const auto run = [](const fs::path& folder, const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"-p", "a red circle", "-n", "5",  "-b",
+                                      "2",  "--seed",       "7",  "-o", folder.string()};
+    words.insert(words.end(), more.begin(), more.end());
+    return sample(words);
+  };
+  run(whole, {});
+  run(ended, {});
+  fs::remove(ended / "00002-9.png");
+  fs::remove(ended / "00004-11.png");
+  EXPECT_EQ(run(ended, {"--resume"}).find("2 images in "), 0u);
+  for (int i = 0; i < 5; ++i) {
+    const std::string name = tools::image_name(i, static_cast<uint64_t>(7 + i));
+    EXPECT_EQ(data::read_file(ended / name), data::read_file(whole / name)) << name;
+  }
+  EXPECT_EQ(run(ended, {"--resume"}).find("0 images in "), 0u);
+  EXPECT_EQ(data::list_images(ended.string()).size(), 5u);
+}
+
+TEST(Sample, AnotherRunIsNotResumed) {
+  const fs::path folder = fresh("other");
+  sample({"-p", "a red circle", "-o", folder.string()});
+  const std::string folder_text = folder.string();
+  EXPECT_NE(failure({"-p", "a red circle", "-o", folder_text, "--resume", "--eta", "0.5"})
+                .find("--resume: eta: expected 0.0 as in"),
+            std::string::npos);
+  fs::remove(folder / "config.toml");
+  EXPECT_NE(failure({"-p", "a blue ring", "-o", folder_text, "--resume"})
+                .find("expected an image of the prompt 'a blue ring', found 'a red circle'"),
+            std::string::npos);
+  EXPECT_NE(failure({"-p", "a", "-o", folder_text, "--resume", "--seed", "-1"}).find("--seed"),
             std::string::npos);
 }
 
