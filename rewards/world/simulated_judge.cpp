@@ -15,6 +15,7 @@
 #include "rewards/judge/question.hpp"
 #include "rewards/world/oracle_reward.hpp"
 #include "rewards/world/rater_preference.hpp"
+#include "rewards/world/simulated_edit_judge.hpp"
 
 using data::BadInput;
 using nlohmann::json;
@@ -26,15 +27,11 @@ namespace {
 constexpr double kSteepness = 8;  // log-odds for one unit of difference between two images
 constexpr double kTie = 1.4;      // Rao and Kupper's constant: how near images must be for a tie
 
-// A standard normal number from the hash of a text (Box and Muller).
-double normal_of(const std::string& text) {
-  const std::string digest = data::sha256(text);
-  const auto uniform = [&](size_t from) {
-    return (static_cast<double>(std::stoull(digest.substr(from, 13), nullptr, 16)) + 0.5) /
-           static_cast<double>(uint64_t{1} << 52);
-  };
-  return std::sqrt(-2 * std::log(uniform(0))) * std::cos(2 * std::numbers::pi * uniform(20));
-}
+// What a request shows and says.
+struct Message {
+  std::vector<std::string> images;  // PNG bytes
+  std::string text, seed;
+};
 
 struct Asked {
   std::vector<std::string> images;  // PNG bytes
@@ -49,9 +46,8 @@ std::string axis_in(const std::string& text) {
   throw BadInput("messages: expected one of laurel's own questions");
 }
 
-Asked parse(const json& body) {
-  Asked asked;
-  asked.seed = data::to_text(body.value("seed", json(0)));
+Message message_in(const json& body) {
+  Message message{.images = {}, .text = {}, .seed = data::to_text(body.value("seed", json(0)))};
   const json messages = body.value("messages", json());
   if (!messages.is_array() || messages.empty() || !messages.back().is_object() ||
       !messages.back().value("content", json()).is_array())
@@ -61,19 +57,25 @@ Asked parse(const json& body) {
       const std::string url = part.at("image_url").at("url");
       const size_t comma = url.find(";base64,");
       if (comma == std::string::npos) throw BadInput("image_url: expected a data: URI");
-      asked.images.push_back(data::from_base64(url.substr(comma + 8)));
+      message.images.push_back(data::from_base64(url.substr(comma + 8)));
     } else if (part.value("type", "") == "text") {
-      const std::string text = part.at("text");
-      const size_t first = text.find('"'), last = text.find("\"\n\nQuestion: ");
-      if (first == std::string::npos || last == std::string::npos || last <= first)
-        throw BadInput("messages: expected laurel's form of question");
-      asked.prompt = text.substr(first + 1, last - first - 1);
-      asked.axis = axis_in(text);
+      message.text = part.at("text");
     }
   }
-  if (asked.images.empty() || asked.images.size() > 2 || asked.axis.empty())
+  if (message.images.empty() || message.images.size() > 2 || message.text.empty())
     throw BadInput("messages: expected one or two images and a text");
-  return asked;
+  return message;
+}
+
+Asked parse(const Message& message) {
+  const std::string& text = message.text;
+  const size_t first = text.find('"'), last = text.find("\"\n\nQuestion: ");
+  if (first == std::string::npos || last == std::string::npos || last <= first)
+    throw BadInput("messages: expected laurel's form of question");
+  return {.images = message.images,
+          .prompt = text.substr(first + 1, last - first - 1),
+          .axis = axis_in(text),
+          .seed = message.seed};
 }
 
 double judged(const Asked& asked, size_t image) {
@@ -129,7 +131,20 @@ data::HttpReply refused(const std::string& reason) {
   return json_reply(400, {{"error", {{"message", reason}, {"type", "invalid_request_error"}}}});
 }
 
-data::HttpReply completion(const WorldJudge& judge, const Asked& asked) {
+data::HttpReply completion(const WorldJudge& judge, ordered_json choice, size_t images) {
+  const size_t prompt = 120 * images, answer = choice.contains("logprobs") ? 1 : 20;
+  choice["index"] = 0;
+  return json_reply(200, {{"object", "chat.completion"},
+                          {"model", judge.name},
+                          {"choices", ordered_json::array({choice})},
+                          {"usage",
+                           {{"prompt_tokens", prompt},
+                            {"completion_tokens", answer},
+                            {"total_tokens", prompt + answer}}}});
+}
+
+// The most probable symbol, with log-probabilities.
+ordered_json symbol_choice(const WorldJudge& judge, const Asked& asked) {
   const bool pair = asked.images.size() == 2;
   const auto probabilities =
       pair ? pair_probabilities(judge, asked) : level_probabilities(judge, asked);
@@ -138,19 +153,33 @@ data::HttpReply completion(const WorldJudge& judge, const Asked& asked) {
                            static_cast<char>((pair ? 'A' : '1') + (best - probabilities.begin())));
   ordered_json token{{"token", symbol}, {"logprob", std::log(std::max(*best, 1e-12))}};
   token["top_logprobs"] = log_probabilities(probabilities, pair ? 'A' : '1');
-  ordered_json choice{{"index", 0}, {"finish_reason", "length"}};
+  ordered_json choice{{"finish_reason", "length"}};
   choice["message"] = {{"role", "assistant"}, {"content", symbol}};
   choice["logprobs"] = {{"content", ordered_json::array({token})}};
-  return json_reply(200, {{"object", "chat.completion"},
-                          {"model", judge.name},
-                          {"choices", ordered_json::array({choice})},
-                          {"usage",
-                           {{"prompt_tokens", 120 * asked.images.size()},
-                            {"completion_tokens", 1},
-                            {"total_tokens", 120 * asked.images.size() + 1}}}});
+  return choice;
+}
+
+data::HttpReply answer(const WorldJudge& judge, const Message& message) {
+  if (auto edit = edit_question_in(message.text)) {
+    edit->images = message.images;
+    const std::string text = edit_answer(judge, *edit, message.seed);
+    return completion(
+        judge, {{"finish_reason", "stop"}, {"message", {{"role", "assistant"}, {"content", text}}}},
+        message.images.size());
+  }
+  return completion(judge, symbol_choice(judge, parse(message)), message.images.size());
 }
 
 }  // namespace
+
+double normal_of(const std::string& text) {
+  const std::string digest = data::sha256(text);
+  const auto uniform = [&](size_t from) {
+    return (static_cast<double>(std::stoull(digest.substr(from, 13), nullptr, 16)) + 0.5) /
+           static_cast<double>(uint64_t{1} << 52);
+  };
+  return std::sqrt(-2 * std::log(uniform(0))) * std::cos(2 * std::numbers::pi * uniform(20));
+}
 
 double world_judgement(const std::string& axis,
                        const at::Tensor& image,
@@ -181,7 +210,7 @@ data::HttpReply world_judge_reply(const WorldJudge& judge, const data::HttpReque
   if (!judge.constraints && body.contains("structured_outputs"))
     return refused("structured_outputs: unknown field");
   try {
-    return completion(judge, parse(body));
+    return answer(judge, message_in(body));
   } catch (const BadInput& error) {
     return refused(error.what());
   } catch (const json::exception& error) {

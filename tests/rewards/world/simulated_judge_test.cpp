@@ -4,9 +4,15 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
+#include "data/world/edit_sample.hpp"
 #include "data/world/scene.hpp"
+#include "rewards/evaluation/agreement.hpp"
 #include "rewards/judge/client.hpp"
+#include "rewards/judge/edit_judge.hpp"
 #include "tests/support/judge_replies.hpp"
 
 namespace {
@@ -43,6 +49,32 @@ TEST(WorldJudge, AnswersAsAServerDoes) {
   EXPECT_EQ(rewards::world_judge_reply(judge, {"GET", "/v2", "", {}}).status, 404);
   EXPECT_EQ(rewards::world_judge_reply(judge, {"POST", "/v1/chat/completions", "{}", {}}).status,
             400);
+}
+
+// Against the exact scores of edits with random flaws. 0.8: the pictures are read, not known.
+TEST(WorldJudge, ItsScoresOfEditsFollowTheExactOnes) {
+  constexpr int64_t kEdits = 60;
+  const rewards::WorldJudge judge{.noise = 0};
+  for (size_t axis = 0; axis < 2; ++axis) {
+    std::vector<double> exact, answered;
+    for (int64_t i = 0; i < kEdits; ++i) {
+      const auto sample = world::draw_edit_sample({.seed = 3}, i);
+      const rewards::EditQuestion question{.source_png = data::encode_png(sample.source),
+                                           .edited_png = data::encode_png(sample.edited),
+                                           .instruction = sample.instruction};
+      const auto reply = rewards::world_judge_reply(
+          judge, {.method = "POST",
+                  .path = "/v1/chat/completions",
+                  .body = data::to_text(rewards::edit_judge_request(
+                      question, rewards::edit_axis(world::kAxisNames[axis]), "m")),
+                  .headers = {}});
+      ASSERT_EQ(reply.status, 200) << reply.body;
+      exact.push_back(sample.scores.values[axis]);
+      answered.push_back(rewards::edit_judge_reply(reply.body).score);
+    }
+    EXPECT_GT(rewards::spearman(at::tensor(answered), at::tensor(exact)), 0.8)
+        << world::kAxisNames[axis];
+  }
 }
 
 TEST(WorldJudge, RefusesConstraintsWhereToldTo) {
