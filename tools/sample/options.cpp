@@ -69,7 +69,8 @@ void declare_rest(Options& options, SampleConfig& c) {
   options.group("Files");
   options.text("output_dir", c.output_dir, "folder of the images; numbering continues");
   options.short_name("output_dir", 'o');
-  options.rare().flag("resume", c.resume, "continue an ended run: make only the images that are missing");
+  options.rare().flag("resume", c.resume,
+                      "continue an ended run: make only the images that are missing");
   options.rare().text(
       "latents", c.latents,
       "safetensors file with initial noise [images, C, h, w], as diffusers' latents=");

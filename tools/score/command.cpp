@@ -54,7 +54,8 @@ struct ScoreConfig {
 void declare(Options& options, ScoreConfig& config) {
   options.text("rewards", config.rewards, "names, or name=weight for a weighted total");
   options.short_name("rewards", 'r');
-  options.rare().flag("recursive", config.recursive, "of a folder, also the images of folders inside it");
+  options.rare().flag("recursive", config.recursive,
+                      "of a folder, also the images of folders inside it");
   options.flag("list", config.list, "show the rewards with unit, range and meaning");
   options.flag("dry_run", config.dry_run, "load the models only; list each tensor that is mapped");
   declare_combination(options, config.combination);
