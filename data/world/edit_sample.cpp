@@ -168,6 +168,8 @@ std::optional<SampleOrigin> sample_origin(const std::string& line, const std::st
   const auto world = object.find("world");
   if (world == object.end()) return std::nullopt;
   try {
+    if (!world->at("seed").is_number_unsigned() || !world->at("index").is_number_unsigned())
+      return std::nullopt;
     return SampleOrigin{{.seed = world->at("seed"),
                          .split = world->at("split") == "seen" ? Split::kSeen : Split::kUnseen,
                          .flat = world->at("flat")},

@@ -180,7 +180,10 @@ TEST(EditSample, ALineTellsHowItWasDrawn) {
       .seed = 7, .split = world::Split::kUnseen, .flawless = true};
   EXPECT_TRUE(at::equal(world::view_of_line(line, "f:1").target,
                         world::draw_edit_sample(options, 3).view.target));
-  for (const char* other : {"{}", R"({"world": {"seed": 7}})", R"({"world": "x"})"}) {
+  for (const char* other :
+       {"{}", R"({"world": {"seed": 7}})", R"({"world": "x"})",
+        R"({"world": {"seed": 7, "index": -1, "split": "unseen", "flat": false}})",
+        R"({"world": {"seed": 7, "index": 1.5, "split": "unseen", "flat": false}})"}) {
     EXPECT_FALSE(world::sample_origin(other, "f:1"));
     EXPECT_NE(refusal([&] { world::view_of_line(other, "f:1"); }).find("f:1: expected \"world\""),
               std::string::npos);
