@@ -11,6 +11,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/format.hpp"
 #include "data/images/image_folder.hpp"
 #include "data/world/oracle.hpp"
 #include "data/world/scene.hpp"
@@ -143,7 +144,7 @@ double share_read_right(const std::vector<world::Scene>& scenes, const at::Tenso
 }
 
 void print_psnr(const finetune::Reconstruction& result, int64_t count) {
-  std::printf(
+  std::cout << data::formatted(
       "%lld held-out images: PSNR %.2f dB (mean over images), %.2f dB (of the mean squared "
       "error)\n",
       static_cast<long long>(count), result.psnr, result.pooled_psnr);
@@ -159,13 +160,13 @@ int evaluate(const PretrainVaeConfig& s) {
   const SceneSet set = held_out_scenes(s.held_out);
   const auto result = finetune::reconstruct(vae, set.images);
   print_psnr(result, s.held_out);
-  std::printf(
+  std::cout << data::formatted(
       "read correctly by the oracle (all objects and the background): %.2f %% of reconstructions, "
       "%.2f %% of originals\n",
       100 * share_read_right(set.scenes, result.images),
       100 * share_read_right(set.scenes, set.images));
-  std::printf("standard deviation of the scaled latents: %.3f\n",
-              result.latent_std * vae.config.scaling_factor);
+  std::cout << data::formatted("standard deviation of the scaled latents: %.3f\n",
+                               result.latent_std * vae.config.scaling_factor);
   return 0;
 }
 
@@ -214,9 +215,10 @@ int train(PretrainVaeConfig& s, const Options& options) {
   });
   data::write_file(s.train.loop.output_dir / "vae" / "README.md",
                    model_card(result, source.name, recipe_of(options)));
-  std::printf("%s: %lld updates, %.1f min, PSNR %.2f dB on %lld held-out images\n",
-              (s.train.loop.output_dir / "vae").c_str(), static_cast<long long>(result.steps),
-              result.minutes, result.psnr, static_cast<long long>(source.held_out.size(0)));
+  std::cout << data::formatted("%s: %lld updates, %.1f min, PSNR %.2f dB on %lld held-out images\n",
+                               (s.train.loop.output_dir / "vae").c_str(),
+                               static_cast<long long>(result.steps), result.minutes, result.psnr,
+                               static_cast<long long>(source.held_out.size(0)));
   return 0;
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <map>
@@ -18,6 +17,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/folder_lock.hpp"
+#include "data/base/format.hpp"
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
 #include "data/images/image_files.hpp"
@@ -284,7 +284,7 @@ std::string first_model(const JudgeServer& server) {
 }
 
 void report(const rewards::JudgeCounts& counts, const JudgeRun& run) {
-  std::printf(
+  std::cout << data::formatted(
       "%lld requests (%lld of them again, %lld told to slow down), %lld answers from the cache, "
       "%lld unusable, %lld tokens, %lld pauses, %lld images unreadable\n",
       static_cast<long long>(counts.requests), static_cast<long long>(counts.retries),
@@ -333,7 +333,7 @@ int run_judge(const JudgeCommand& s,
   for (const auto& axis : s.axes) axes.push_back(rewards::judge_axis(axis));
   const JudgeServer server = open_server(s);
   const std::string model = s.model.empty() ? first_model(server) : s.model;
-  const auto lock = data::FolderLock::of_file(s.output);
+  const auto output_lock = data::FolderLock::of_file(s.output);
   mend(s.output);
   mend(s.cache);
   rewards::JudgeCache cache(s.cache);

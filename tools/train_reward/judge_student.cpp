@@ -2,13 +2,13 @@
 
 #include "tools/train_reward/judge_student.hpp"
 
-#include <cstdio>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/format.hpp"
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
 #include "data/images/image_folder.hpp"
@@ -108,7 +108,7 @@ TrainedStudent train_one(const StudentCommand& s,
     options.loop.resume_from_checkpoint = s.resume;
     return options;
   };
-  std::printf("training the %s\n", name_of(blind_to).c_str());
+  std::cout << data::formatted("training the %s\n", name_of(blind_to).c_str());
   TrainedStudent trained{name_of(blind_to), {}, material.embedder};
   trained.student = rewards::train_student(config, material.training_data,
                                            options_in(s.training, folder / "members"), print_line);
@@ -144,7 +144,7 @@ TrainedStudent train_one(const StudentCommand& s,
 // Consistency of the judge: whether the order of a pair changes its answer.
 nlohmann::ordered_json summary(const rewards::Judgements& judgements,
                                const rewards::MergedPairs& merged) {
-  std::printf(
+  std::cout << data::formatted(
       "%zu images judged, %zu pairs; %lld lines unusable; the two orders agree on %lld of "
       "%lld\n",
       judgements.points.size(), merged.pairs.size(), static_cast<long long>(judgements.unusable),

@@ -3,10 +3,11 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
-#include <cstdio>
+#include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "data/base/format.hpp"
 #include "data/images/image_io.hpp"
 #include "rewards/evaluation/robustness_probes.hpp"
 #include "rewards/judge_student/evaluate.hpp"
@@ -61,27 +62,29 @@ std::map<std::string, double> clip_baseline(const rewards::StudentData& data,
 }
 
 void print_row(const std::string& model, const rewards::AxisEvaluation& result) {
-  std::printf("  %-13s %-10s", model.c_str(), result.axis.c_str());
+  std::cout << data::formatted("  %-13s %-10s", model.c_str(), result.axis.c_str());
   if (result.points >= 2) {
-    std::printf(" %6lld %8.3f %8.3f-%8.3f %6.3f %6.3f %6.3f %6.2f",
-                static_cast<long long>(result.points), result.agreement.spearman,
-                result.agreement.spearman_low, result.agreement.spearman_high,
-                result.agreement.mean_absolute_error, result.nll, result.ece,
-                result.error_follows_deviation);
+    std::cout << data::formatted(" %6lld %8.3f %8.3f-%8.3f %6.3f %6.3f %6.3f %6.2f",
+                                 static_cast<long long>(result.points), result.agreement.spearman,
+                                 result.agreement.spearman_low, result.agreement.spearman_high,
+                                 result.agreement.mean_absolute_error, result.nll, result.ece,
+                                 result.error_follows_deviation);
   } else {
-    std::printf(" %6s %8s %17s %6s %6s %6s %6s", "-", "-", "-", "-", "-", "-", "-");
+    std::cout << data::formatted(" %6s %8s %17s %6s %6s %6s %6s", "-", "-", "-", "-", "-", "-",
+                                 "-");
   }
   if (result.pairs > 0)
-    std::printf(" %6lld %9.3f\n", static_cast<long long>(result.pairs), result.pair_accuracy);
+    std::cout << data::formatted(" %6lld %9.3f\n", static_cast<long long>(result.pairs),
+                                 result.pair_accuracy);
   else
-    std::printf(" %6s %9s\n", "-", "-");
+    std::cout << data::formatted(" %6s %9s\n", "-", "-");
 }
 
 nlohmann::ordered_json to_json(const std::vector<rewards::RobustnessProbe>& probes) {
   nlohmann::ordered_json report;
   for (const auto& probe : probes) {
-    std::printf("  %-28s %+7.2f deviations, above the original: %3.0f %%\n", probe.name.c_str(),
-                probe.change, 100 * probe.above);
+    std::cout << data::formatted("  %-28s %+7.2f deviations, above the original: %3.0f %%\n",
+                                 probe.name.c_str(), probe.change, 100 * probe.above);
     report[probe.name] = {{"change", probe.change}, {"above", probe.above}};
   }
   return report;
@@ -110,9 +113,9 @@ nlohmann::ordered_json evaluate_students(const std::string& title,
                                          rewards::ClipEmbedder& base,
                                          const JudgedImages& judged) {
   nlohmann::ordered_json report;
-  std::printf("%s\n  %-13s %-10s %6s %8s %17s %6s %6s %6s %6s %6s %9s\n", title.c_str(), "model",
-              "axis", "images", "Spearman", "95 %", "MAE", "NLL", "ECE", "err~sd", "pairs",
-              "right");
+  std::cout << data::formatted("%s\n  %-13s %-10s %6s %8s %17s %6s %6s %6s %6s %6s %9s\n",
+                               title.c_str(), "model", "axis", "images", "Spearman", "95 %", "MAE",
+                               "NLL", "ECE", "err~sd", "pairs", "right");
   const auto embedded_by_base = embedded(judged, base);
   for (const auto& [name, student, clip] : all) {
     auto generator = at::detail::createCPUGenerator(0);
@@ -126,7 +129,8 @@ nlohmann::ordered_json evaluate_students(const std::string& title,
   const auto& axes = all.front().student.config.axes;
   for (const auto& [axis, value] : clip_baseline(embedded_by_base, axes)) {
     report["clip_score"][axis] = {{"spearman", value}};
-    std::printf("  %-13s %-10s %6s %8.3f\n", "clip_score", axis.c_str(), "", value);
+    std::cout << data::formatted("  %-13s %-10s %6s %8.3f\n", "clip_score", axis.c_str(), "",
+                                 value);
   }
   std::fflush(stdout);
   return report;
@@ -153,8 +157,8 @@ nlohmann::ordered_json retest_judge(const rewards::Judgements& one,
     if (pair.first.size() < 2) continue;
     const double found = rewards::spearman(at::tensor(pair.first), at::tensor(pair.second));
     report[axis] = {{"images", pair.first.size()}, {"spearman", found}};
-    std::printf("the judge asked again, %s: Spearman %.3f on %zu images\n", axis.c_str(), found,
-                pair.first.size());
+    std::cout << data::formatted("the judge asked again, %s: Spearman %.3f on %zu images\n",
+                                 axis.c_str(), found, pair.first.size());
   }
   return report;
 }
@@ -167,12 +171,12 @@ nlohmann::ordered_json probe(const TrainedStudent& trained, const JudgedImages& 
   without.config.kappa = 0;
   const auto lower = rewards::judge_student_reward(trained.clip, trained.student),
              mean = rewards::judge_student_reward(trained.clip, without);
-  std::printf("probes, on %zu images; harmless changes:\n", batch.prompts.size());
+  std::cout << data::formatted("probes, on %zu images; harmless changes:\n", batch.prompts.size());
   report["robustness"] = to_json(rewards::probe_robustness(lower, batch));
-  std::printf("cheap changes:\n");
+  std::cout << data::formatted("cheap changes:\n");
   report["hacking"] = to_json(rewards::probe_hacking(lower, batch));
   const auto gains = rewards::probe_ascent(mean, {mean, lower}, batch);
-  std::printf(
+  std::cout << data::formatted(
       "100 steps of ascent of the mean within 8/255 a pixel: mean %+.2f deviations, lowered by "
       "the members' disagreement %+.2f\n",
       gains[0], gains[1]);

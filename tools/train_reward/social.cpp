@@ -5,7 +5,6 @@
 #include <ATen/ATen.h>
 
 #include <array>
-#include <cstdio>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,6 +12,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/format.hpp"
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
 #include "data/images/image_folder.hpp"
@@ -122,17 +122,18 @@ rewards::TripletSet triplets_of(const rewards::SocialLog& log,
 }
 
 void print_curation(const rewards::SocialLog& log, const rewards::CuratedLog& curated) {
-  std::printf(
+  std::cout << data::formatted(
       "%zu events, %zu people (%lld left out: they act on nearly everything), %lld repeats not "
       "counted\n%zu images (%lld seen by too few), %zu prompts, %zu pairs\n",
       log.events.size(), log.users.size(), static_cast<long long>(curated.users_left_out),
       static_cast<long long>(curated.repeats), log.images.size(),
       static_cast<long long>(curated.images_left_out), log.prompts.size(), curated.pairs.size());
-  std::printf("weight of a view at position 1, 2, ..:");
-  for (size_t i = 1; i <= 8; ++i) std::printf(" %.2f", curated.position_factor[i]);
-  std::printf("\nweight of a view with 0, 1, 2-3, 4-7, .. earlier actions:");
-  for (size_t i = 0; i < 8; ++i) std::printf(" %.2f", curated.popularity_factor[i]);
-  std::printf("\n");
+  std::cout << data::formatted("weight of a view at position 1, 2, ..:");
+  for (size_t i = 1; i <= 8; ++i) std::cout << data::formatted(" %.2f", curated.position_factor[i]);
+  std::cout << data::formatted("\nweight of a view with 0, 1, 2-3, 4-7, .. earlier actions:");
+  for (size_t i = 0; i < 8; ++i)
+    std::cout << data::formatted(" %.2f", curated.popularity_factor[i]);
+  std::cout << data::formatted("\n");
   std::fflush(stdout);
 }
 
@@ -210,9 +211,9 @@ int train_social_command(const std::vector<std::string>& arguments) {
       rewards::train_social(s.train, clip, tokenizer, set,
                             [](const std::string& line) { std::cout << line << std::endl; });
   auto report = report_of(s, log, curated, set, result);
-  std::printf("held-out pairs right: %.1f %% before, %.1f %% after %lld updates\n",
-              100 * result.accuracy_before, 100 * result.accuracy,
-              static_cast<long long>(result.steps));
+  std::cout << data::formatted("held-out pairs right: %.1f %% before, %.1f %% after %lld updates\n",
+                               100 * result.accuracy_before, 100 * result.accuracy,
+                               static_cast<long long>(result.steps));
   save(output / "reward", result, tokenizer, report);
   for (const auto& exam : s.exams)
     report["exams"][fs::path(exam).filename().string()] =

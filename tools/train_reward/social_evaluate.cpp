@@ -4,13 +4,14 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
-#include <cstdio>
+#include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/format.hpp"
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "rewards/evaluation/agreement.hpp"
@@ -153,8 +154,9 @@ nlohmann::ordered_json evaluate_social(const fs::path& folder,
   }
   nlohmann::ordered_json report{{"pairs", groups.size()},
                                 {"ties", "votes skipped, scores a half; mean over pairs"}};
-  std::printf("%s: %zu pairs; share right (95 %% over prompts), and what `social` has more\n",
-              folder.string().c_str(), groups.size());
+  std::cout << data::formatted(
+      "%s: %zu pairs; share right (95 %% over prompts), and what `social` has more\n",
+      folder.string().c_str(), groups.size());
   for (const auto& [name, scores] : all) {
     auto generator = at::detail::createCPUGenerator(0);
     const at::Tensor right = rights(survey, scores).masked_select(decided);
@@ -162,8 +164,9 @@ nlohmann::ordered_json evaluate_social(const fs::path& folder,
     const auto more =
         rewards::grouped_mean(social.masked_select(decided) - right, groups, kResamples, generator);
     report[name] = {{"right", to_json(share)}, {"social_minus", to_json(more)}};
-    std::printf("  %-13s %.3f (%.3f to %.3f)   %+.3f (%+.3f to %+.3f)\n", name.c_str(), share.value,
-                share.low, share.high, more.value, more.low, more.high);
+    std::cout << data::formatted("  %-13s %.3f (%.3f to %.3f)   %+.3f (%+.3f to %+.3f)\n",
+                                 name.c_str(), share.value, share.low, share.high, more.value,
+                                 more.low, more.high);
   }
   return report;
 }

@@ -10,6 +10,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/format.hpp"
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "data/world/oracle_check.hpp"
@@ -56,7 +57,7 @@ void check(const WorldConfig& config) {
     print_row(name, row);
     if (disturbance.blur + disturbance.noise == 0) milliseconds = row.milliseconds;
   }
-  std::printf("%.2f ms per image (clean)\n", milliseconds);
+  std::cout << data::formatted("%.2f ms per image (clean)\n", milliseconds);
 }
 
 // Writes NAME.png, NAME.txt (captions as kohya's trainers read them) and metadata.jsonl (as Hugging

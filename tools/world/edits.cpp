@@ -11,6 +11,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/format.hpp"
 #include "data/base/json.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
@@ -87,10 +88,11 @@ struct Means {
 };
 
 void print_means(const std::string& name, const Means& means) {
-  std::printf("%-16s", name.c_str());
+  std::cout << data::formatted("%-16s", name.c_str());
   for (const double sum : means.sums)
-    std::printf("%8.3f", sum / static_cast<double>(std::max<int64_t>(1, means.count)));
-  std::printf("\n");
+    std::cout << data::formatted("%8.3f",
+                                 sum / static_cast<double>(std::max<int64_t>(1, means.count)));
+  std::cout << data::formatted("\n");
 }
 
 bool all_reach(const world::EditScores& scores, double least) {
@@ -123,7 +125,7 @@ void write_triples(const WorldEditsConfig& s, const world::EditSampleOptions& dr
   }
   data::write_file(folder / "well_scored.jsonl", well);
   data::write_file(folder / "metadata.jsonl", all);
-  std::printf(
+  std::cout << data::formatted(
       "%lld edits in %s, %lld of them with %.2f or more on every axis\nmean of "
       "following, preserving, quality (0 to 5):\n",
       static_cast<long long>(s.count), s.out.c_str(), static_cast<long long>(well_count),
@@ -211,7 +213,7 @@ int edit_scores_command(const std::vector<std::string>& arguments) {
   data::for_each_line(s.edits, [&](const std::string& line, const std::string& where) {
     views.push_back(world::view_of_line(line, where));
   });
-  std::printf("%-16s%8s%8s%8s\n", "0 to 5, means", "follow", "keep", "quality");
+  std::cout << data::formatted("%-16s%8s%8s%8s\n", "0 to 5, means", "follow", "keep", "quality");
   print_baselines(views);
   if (!s.images.empty()) score_images(s, views);
   return 0;
