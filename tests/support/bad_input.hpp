@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/paths.hpp"
+
 namespace bad_input {
 
 struct Case {
@@ -61,7 +63,7 @@ struct Outcome {
 inline Outcome run_laurel(const std::string& arguments,
                           const std::string& folder,
                           const std::string& before = "") {
-  const std::string command = before + "OMP_NUM_THREADS=1 " LAUREL_BINARY " " +
+  const std::string command = before + "OMP_NUM_THREADS=1 " + std::string(tests::program()) + " " +
                               with_folder(arguments, folder) + " 2>&1 > /dev/null < /dev/null";
   FILE* pipe = popen(command.c_str(), "r");
   Outcome outcome;

@@ -10,11 +10,13 @@
 #include <fstream>
 #include <string>
 
+#include "tests/support/paths.hpp"
+
 namespace golden {
 
 inline std::filesystem::path folder() {
   if (const char* named = std::getenv("LAUREL_GOLDEN")) return named;
-  return std::filesystem::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+  return std::filesystem::path(tests::source_dir()) / "tests" / "golden";
 }
 
 // Expects `error` <= `tolerance`; notes both under `part`, one line a call, where

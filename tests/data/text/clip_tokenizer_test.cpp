@@ -15,6 +15,7 @@
 #include "data/base/unicode.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "tests/support/golden.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -68,7 +69,7 @@ TEST(Tokenizer, AgreesWithTransformers) {
 }
 
 TEST(Tokenizer, AgreesWithTransformersOnClipsVocabulary) {
-  const fs::path clip = fs::path(LAUREL_SOURCE_DIR) / "models" / "clip-tokenizer";
+  const fs::path clip = fs::path(tests::source_dir()) / "models" / "clip-tokenizer";
   const Tokenizer tokenizer = data::load_tokenizer(clip);
   EXPECT_EQ(tokenizer.vocab.size(), 49408u);
   const json file = data::read_json(kGolden / "clip_cases.json");

@@ -9,12 +9,13 @@
 #include "data/base/files.hpp"
 #include "data/weights/pickle.hpp"
 #include "data/weights/safetensors.hpp"
+#include "tests/support/paths.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden" / "torch_files";
+const fs::path kGolden = fs::path(tests::source_dir()) / "tests" / "golden" / "torch_files";
 
 std::string complaint(const fs::path& path) {
   try {

@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
+#include "tests/support/paths.hpp"
 
 namespace {
 
@@ -40,7 +41,7 @@ class WeightFiles : public testing::Test {
 };
 
 TEST_F(WeightFiles, TheFirstOfTheirFormsIsTaken) {
-  const fs::path golden = fs::path(LAUREL_SOURCE_DIR) / "tests/golden/torch_files/plain.pt";
+  const fs::path golden = fs::path(tests::source_dir()) / "tests/golden/torch_files/plain.pt";
   fs::create_directories(folder_);
   fs::copy_file(golden, folder_ / "pytorch_model.bin");
   EXPECT_TRUE(data::has(data::read_weights(folder_, "model"), "model.float"));
@@ -66,7 +67,7 @@ TEST_F(WeightFiles, ShardsAreJoined) {
 
 TEST_F(WeightFiles, VariantsAndShardsOfTorchAreFound) {
   fs::create_directories(folder_);
-  const fs::path golden = fs::path(LAUREL_SOURCE_DIR) / "tests/golden/torch_files";
+  const fs::path golden = fs::path(tests::source_dir()) / "tests/golden/torch_files";
   write("u.non_ema.safetensors", {{"worse", at::ones({1})}});
   EXPECT_TRUE(data::has(data::read_weights(folder_, "u"), "worse"));
   fs::copy_file(golden / "plain.pt", folder_ / "u-00001-of-00002.bin");
@@ -84,7 +85,7 @@ TEST_F(WeightFiles, TheFirstBytesTellWhatAFileIs) {
   fs::create_directories(folder_);
   write("a.ckpt", {{"a", at::ones({1})}});
   EXPECT_TRUE(data::has(data::read_weights_file(folder_ / "a.ckpt"), "a"));
-  fs::copy_file(fs::path(LAUREL_SOURCE_DIR) / "tests/golden/torch_files/plain.pt",
+  fs::copy_file(fs::path(tests::source_dir()) / "tests/golden/torch_files/plain.pt",
                 folder_ / "b.safetensors");
   EXPECT_TRUE(data::has(data::read_weights_file(folder_ / "b.safetensors"), "model.float"));
   EXPECT_THROW(data::read_weights_file(folder_), data::BadInput);

@@ -10,13 +10,14 @@
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/checkpoints/single_file.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
+#include "tests/support/paths.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 using data::Weights;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests/golden";
+const fs::path kGolden = fs::path(tests::source_dir()) / "tests/golden";
 
 fs::path fresh_folder() {
   const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();

@@ -17,6 +17,7 @@
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "tests/support/golden.hpp"
+#include "tests/support/paths.hpp"
 
 namespace {
 
@@ -256,7 +257,7 @@ TEST(SingleFile, WhatIsNoCheckpointIsNamed) {
 
 TEST(SingleFile, ATokenizerOfAnotherModelIsRefused) {
   const fs::path path = fresh_folder("sd1") / "model.ckpt";
-  const fs::path clip = fs::path(LAUREL_SOURCE_DIR) / "models/clip-tokenizer";
+  const fs::path clip = fs::path(tests::source_dir()) / "models/clip-tokenizer";
   EXPECT_NE(refusal(path, {.tokenizer = clip}).find("49408 symbols"), std::string::npos);
   fs::remove_all(path.parent_path() / "tokenizer");
   EXPECT_NE(refusal(path).find("--tokenizer"), std::string::npos);

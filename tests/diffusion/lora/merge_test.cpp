@@ -14,6 +14,7 @@
 #include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/checkpoint_parts.hpp"
 #include "diffusion/lora/write.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -23,7 +24,7 @@ using diffusion::CheckpointParts;
 using diffusion::LoraUse;
 using diffusion::LoraWeights;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+const fs::path kGolden = fs::path(tests::source_dir()) / "tests" / "golden";
 
 LoraUse use_of(const std::string& file, double unet = 1.0, double text = 1.0) {
   return {std::make_shared<LoraWeights>(diffusion::read_lora(kGolden / "lora" / file)), unet, text};

@@ -6,6 +6,7 @@
 #include "data/base/error.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/text/prompt_weighting.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
@@ -14,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using diffusion::Embedding;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden" / "embeddings";
+const fs::path kGolden = fs::path(tests::source_dir()) / "tests" / "golden" / "embeddings";
 
 fs::path written(const std::string& name, const std::map<std::string, at::Tensor>& tensors) {
   const fs::path path = fs::path(testing::TempDir()) / ("laurel_embedding_" + name);

@@ -12,6 +12,7 @@
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
@@ -22,7 +23,7 @@ using diffusion::PromptChunk;
 using diffusion::WeightedText;
 using Pieces = std::vector<WeightedText>;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+const fs::path kGolden = fs::path(tests::source_dir()) / "tests" / "golden";
 
 // A tokenizer of 8 ids a prompt, and its words.
 data::Tokenizer short_tokenizer() {

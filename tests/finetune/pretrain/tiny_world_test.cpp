@@ -8,11 +8,12 @@
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "finetune/pretrain/unet_evaluate.hpp"
+#include "tests/support/paths.hpp"
 
 namespace {
 
 TEST(TinyWorld, SamplesTheImagesThatDiffusersSamples) {
-  const std::filesystem::path root = LAUREL_SOURCE_DIR;
+  const std::filesystem::path root = tests::source_dir();
   const auto golden = data::read_safetensors(root / "tests/golden/tiny_world.safetensors");
   const auto pipeline = diffusion::load_pipeline(root / "models/tiny-world");
   finetune::ExamOptions options;

@@ -12,13 +12,14 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "rewards/clip/files.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+const fs::path kGolden = fs::path(tests::source_dir()) / "tests" / "golden";
 
 double difference(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).abs().max().item<double>();

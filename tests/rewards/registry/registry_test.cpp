@@ -20,6 +20,7 @@
 #include "rewards/scorers/jpeg_size.hpp"
 #include "rewards/world/oracle_reward.hpp"
 #include "tests/support/gradient_check.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -170,7 +171,7 @@ TEST(Registry, EveryWeightsOptionIsEmbeddedAndSaysWhatIsMissing) {
   for (const auto* entry : rewards::reward_entries()) {
     if (!entry->weights) continue;
     const std::string flag = entry->weights->flag;
-    EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(LAUREL_SOURCE_DIR) / "models" /
+    EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(tests::source_dir()) / "models" /
                                         entry->weights->embedded))
         << flag;
     EXPECT_NE(message_of(entry->info.name, {}).find("--" + flag), std::string::npos) << flag;

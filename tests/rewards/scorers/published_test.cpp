@@ -21,6 +21,7 @@
 #include "rewards/scorers/mps.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/gradient_check.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -231,11 +232,11 @@ TEST_F(Family, AFileAloneTakesTheVocabularyThatIsGiven) {
               score("x=hpsv2:" + place(), image), 1e-5);
   EXPECT_NE(refusal([&] { make("x=hpsv2:" + file.string()); }).find(";tokenizer=FOLDER"),
             std::string::npos);
-  EXPECT_NE(
-      refusal([&] {
-        make("x=hpsv2:" + file.string() + ";tokenizer=" LAUREL_SOURCE_DIR "/models/clip-tokenizer");
-      }).find("the tokenizer knows 49408 symbols"),
-      std::string::npos);
+  EXPECT_NE(refusal([&] {
+              make("x=hpsv2:" + file.string() + ";tokenizer=" + std::string(tests::source_dir()) +
+                   "/models/clip-tokenizer");
+            }).find("the tokenizer knows 49408 symbols"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "diffusion/networks/unet/unet.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
 #include "tests/support/bad_input.hpp"
+#include "tests/support/paths.hpp"
 
 namespace {
 
@@ -27,7 +28,7 @@ const char* const kFirstTensor = "conv_in.bias";
 
 // The embedded world's parts with a UNet of random weights.
 void write_model(const fs::path& folder) {
-  const fs::path parts = LAUREL_SOURCE_DIR "/models/tiny-world";
+  const fs::path parts = std::string(tests::source_dir()) + "/models/tiny-world";
   fs::create_directories(folder);
   for (const char* part : {"vae", "text_encoder", "tokenizer"})
     fs::create_directory_symlink(parts / part, folder / part);
@@ -116,7 +117,8 @@ void write_files(const fs::path& folder) {
   write("page.safetensors", "<!DOCTYPE html>\n<html><body>Log in</body></html>\n");
   write("pointer.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
   write("model.onnx", "onnx");
-  fs::copy_file(LAUREL_SOURCE_DIR "/tests/golden/torch_files/code.ckpt", folder / "code.ckpt");
+  fs::copy_file(std::string(tests::source_dir()) + "/tests/golden/torch_files/code.ckpt",
+                folder / "code.ckpt");
   write_tensor(folder / "lora.safetensors", "lora_unet_mid_block_x.lora_down.weight", {4, 8});
   write_tensor(folder / "sd3.safetensors", "model.diffusion_model.joint_blocks.0.x", {1});
   data::Weights weights;

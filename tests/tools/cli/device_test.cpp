@@ -9,6 +9,7 @@
 #include "data/nn/kernels/kernels.hpp"
 #include "finetune/distributed/nccl_loader.hpp"
 #include "tests/support/bad_input.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/gpu_diagnosis.hpp"
@@ -142,8 +143,8 @@ TEST(Driver, WhatItSaysIsToldInALine) {
 }
 
 TEST(Driver, TheDoctorSaysTheSame) {
-  const std::string command =
-      with_driver("FAKE_CUDA_INIT=803") + "OMP_NUM_THREADS=1 " LAUREL_BINARY " doctor 2>&1";
+  const std::string command = with_driver("FAKE_CUDA_INIT=803") + "OMP_NUM_THREADS=1 " +
+                              std::string(tests::program()) + " doctor 2>&1";
   FILE* pipe = popen(command.c_str(), "r");
   std::string text;
   for (int letter = fgetc(pipe); letter != EOF; letter = fgetc(pipe))

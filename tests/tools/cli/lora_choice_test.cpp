@@ -9,6 +9,7 @@
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/checkpoints/merge_command.hpp"
 #include "tools/sample/command.hpp"
@@ -18,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kGolden = fs::path(LAUREL_SOURCE_DIR) / "tests" / "golden";
+const fs::path kGolden = fs::path(tests::source_dir()) / "tests" / "golden";
 const std::string kLoras = (kGolden / "lora").string();
 
 fs::path fresh(const std::string& name) {

@@ -18,6 +18,7 @@
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
+#include "tests/support/paths.hpp"
 
 namespace {
 
@@ -31,7 +32,7 @@ struct Outcome {
 Outcome run(const std::string& arguments, const std::string& environment = "") {
   Outcome outcome;
   FILE* pipe = popen(
-      (environment + "OMP_NUM_THREADS=1 " + LAUREL_BINARY + " " + arguments + " 2>&1").c_str(),
+      (environment + "OMP_NUM_THREADS=1 " + tests::program() + " " + arguments + " 2>&1").c_str(),
       "r");
   std::array<char, 4096> buffer;
   while (const size_t count = fread(buffer.data(), 1, buffer.size(), pipe))
@@ -164,7 +165,7 @@ TEST_F(Cli, InspectTellsWhatAFileIs) {
 }
 
 TEST_F(Cli, InspectReadsTorchFilesAndRefusesCodeAndNothing) {
-  const std::string golden = LAUREL_SOURCE_DIR "/tests/golden/torch_files/";
+  const std::string golden = std::string(tests::source_dir()) + "/tests/golden/torch_files/";
   const auto tensors = run("inspect --tensors " + golden + "lightning.ckpt");
   EXPECT_EQ(tensors.code, 0) << tensors.output;
   EXPECT_TRUE(contains(tensors, "BF16 [2, 2]")) << tensors.output;

@@ -14,6 +14,7 @@
 #include "data/system/http_server.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "finetune/run/run_folder.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/rank_processes.hpp"
 #include "tests/support/tiny_run.hpp"
 
@@ -39,7 +40,7 @@ struct Place {
   }
 
   pid_t start(int rank, int count, const Words& more) const {
-    Words words{LAUREL_BINARY,
+    Words words{tests::program(),
                 "finetune",
                 "prdp",
                 "--model",
@@ -171,7 +172,7 @@ TEST(RanksCommand, RefusesRanksOfDifferentPrograms) {
   const Place place;
   // The program with one more byte: another build.
   const fs::path other = place.folder / "laurel";
-  fs::copy_file(LAUREL_BINARY, other);
+  fs::copy_file(tests::program(), other);
   std::ofstream(other, std::ios::app) << " ";
   const Words more{"--num_epochs", "1"};
   const pid_t first = place.start(0, 2, more);

@@ -14,6 +14,7 @@
 #include "data/images/png_text.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/edit_command.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/edit/batch_file.hpp"
 #include "tools/edit/jobs.hpp"
@@ -147,7 +148,7 @@ TEST(EditCommand, ASweepIsAGallery) {
 
 TEST(EditCommand, TransparencyIsDroppedAndAStripIsRefused) {
   const Place in = place("kinds");
-  const std::string golden = std::string(LAUREL_SOURCE_DIR) + "/tests/golden/images/alpha.png";
+  const std::string golden = std::string(tests::source_dir()) + "/tests/golden/images/alpha.png";
   fs::copy_file(golden, in.folder / "alpha.png");
   data::write_png(in.folder / "plain.png", data::read_image(golden));
   for (const char* name : {"plain", "alpha"}) {
@@ -238,8 +239,8 @@ TEST(EditCommand, RefusesInOneLine) {
       std::string::npos);
   EXPECT_NE(refused({"--size", "17x16"}).find("expected multiples of 2 pixels"), std::string::npos);
   const auto plain =
-      run(tools::kEdit.run, {"-m", std::string(LAUREL_SOURCE_DIR) + "/tests/golden/pipeline", "-i",
-                             in.at("a.png"), "-e", "x", "--device", "cpu"});
+      run(tools::kEdit.run, {"-m", std::string(tests::source_dir()) + "/tests/golden/pipeline",
+                             "-i", in.at("a.png"), "-e", "x", "--device", "cpu"});
   EXPECT_EQ(plain.code, 2);
   EXPECT_NE(plain.err.find("expected a model that edits images (a UNet of 8 input channels), found "
                            "a StableDiffusionPipeline"),
@@ -281,7 +282,7 @@ TEST(FinetuneEdit, TrainsAnEditorOfAnOrdinaryModelAndEdits) {
                                        "--data",
                                        in.at("data"),
                                        "-m",
-                                       std::string(LAUREL_SOURCE_DIR) + "/tests/golden/pipeline",
+                                       std::string(tests::source_dir()) + "/tests/golden/pipeline",
                                        "--max_train_steps",
                                        "2",
                                        "--train_batch_size",

@@ -10,6 +10,7 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 #include "tools/finetune/policy_options.hpp"
 #include "tools/finetune/task.hpp"
@@ -30,7 +31,7 @@ fs::path fresh(const std::string& name) {
 std::string command(const fs::path& place) {
   diffusion::save_pipeline(place / "model", tests::tiny_pipeline(), at::kFloat);
   data::write_file(place / "prompts.txt", "a red circle\na blue square\na red square\na circle\n");
-  return std::string(LAUREL_BINARY) + " finetune prdp --model " + (place / "model").string() +
+  return std::string(tests::program()) + " finetune prdp --model " + (place / "model").string() +
          " --prompts " + (place / "prompts.txt").string() +
          " --reward jpeg_compressibility --device cpu --num_epochs 6 --prompts_per_epoch 2 "
          "--images_per_prompt 2"
@@ -85,7 +86,7 @@ TEST(FinetuneCommand, RunsInBf16WithRewardsThatReadPixels) {
 TEST(FinetuneCommand, ASingleFileTrainedWholeComesOutAsOne) {
   const fs::path place = fresh("place"), log = place / "log";
   const fs::path model =
-      fs::path(LAUREL_SOURCE_DIR) / "tests/golden/single_file/sd2/model.safetensors";
+      fs::path(tests::source_dir()) / "tests/golden/single_file/sd2/model.safetensors";
   const std::string run = command(place) + " --num_epochs 1 --model " + model.string() +
                           " --train full --output_dir " + (place / "mine").string();
   ASSERT_EQ(shell(run, log), 0) << data::read_file(log);
@@ -129,7 +130,7 @@ TEST(FinetuneCommand, BadInputIsOneLineAndExitsWithTwo) {
     EXPECT_NE(said.find(expected), std::string::npos) << arguments << ": " << said;
     EXPECT_FALSE(fs::exists(place / "out")) << arguments;
   }
-  EXPECT_EQ(WEXITSTATUS(shell(std::string(LAUREL_BINARY) + " finetune prpd", log)), 2);
+  EXPECT_EQ(WEXITSTATUS(shell(std::string(tests::program()) + " finetune prpd", log)), 2);
   EXPECT_NE(data::read_file(log).find("expected prdp, ddpo or edit, found 'prpd'"),
             std::string::npos);
 }

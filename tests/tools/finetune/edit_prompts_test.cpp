@@ -14,6 +14,7 @@
 #include "data/world/edit_sample.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/edit_task.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/world/edits.hpp"
 
@@ -121,7 +122,7 @@ TEST(EditPrompts, APrdpRunTeachesAnEditorAndItsResumedRunEqualsTheUninterrupted)
   const fs::path place = flat_edits("run");
   diffusion::save_pipeline(place / "model", tests::tiny_editor(), at::kFloat);
   const std::string command =
-      "OMP_NUM_THREADS=1 " + std::string(LAUREL_BINARY) + " finetune prdp -m " +
+      "OMP_NUM_THREADS=1 " + std::string(tests::program()) + " finetune prdp -m " +
       (place / "model").string() + " --edits " + place.string() +
       " --reward jpeg_compressibility --request 4,-,5 --sample_guidance_scale 2"
       " --image_guidance_scale 1.5 --device cpu --num_epochs 3 --prompts_per_epoch 2"

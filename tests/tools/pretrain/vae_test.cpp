@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
+#include "tests/support/paths.hpp"
 #include "tools/pretrain/options.hpp"
 
 namespace {
@@ -21,7 +22,7 @@ fs::path fresh_folder() {
   return folder;
 }
 
-const std::string kRecipe = std::string(LAUREL_SOURCE_DIR) + "/models/recipes/vae.toml";
+const std::string kRecipe = std::string(tests::source_dir()) + "/models/recipes/vae.toml";
 
 std::vector<std::string> tiny(const fs::path& folder) {
   return {"--config",

@@ -11,6 +11,7 @@
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
+#include "tests/support/paths.hpp"
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/writer.hpp"
 
@@ -18,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::string kModel = std::string(LAUREL_SOURCE_DIR) + "/tests/golden/pipeline";
+const std::string kModel = std::string(tests::source_dir()) + "/tests/golden/pipeline";
 
 fs::path fresh(const std::string& name) {
   const fs::path folder = fs::path(testing::TempDir()) / ("laurel_sample_" + name);
@@ -277,7 +278,7 @@ TEST(Sample, TheProgramSaysSoAndExitsWithTwo) {
   const fs::path said = fresh("binary") / "said.txt";
   fs::create_directories(said.parent_path());
   const std::string command =
-      std::string(LAUREL_BINARY) + " sample -m /nonexistent a 2> " + said.string();
+      std::string(tests::program()) + " sample -m /nonexistent a 2> " + said.string();
   EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 2);
   EXPECT_EQ(data::read_file(said).find("laurel: /nonexistent"), 0u) << data::read_file(said);
 }

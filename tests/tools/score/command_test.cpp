@@ -17,6 +17,7 @@
 #include "data/images/image_io.hpp"
 #include "nlohmann/json.hpp"
 #include "tests/support/bad_input.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/score/bon_curve_command.hpp"
 #include "tools/score/image_prompts.hpp"
@@ -189,8 +190,8 @@ TEST_F(Score, NormalisersCapsAndAggregates) {
 
 TEST_F(Score, RankOrdersEachPrompt) {
   data::write_file(folder_ / "in/i3.txt", "other");
-  const std::string command =
-      "OMP_NUM_THREADS=1 " LAUREL_BINARY " rank " + at("in") + " -r brightness > " + at("rank.txt");
+  const std::string command = "OMP_NUM_THREADS=1 " + std::string(tests::program()) + " rank " +
+                              at("in") + " -r brightness > " + at("rank.txt");
   ASSERT_EQ(std::system(command.c_str()), 0);
   const std::string text = data::read_file(folder_ / "rank.txt");
   EXPECT_TRUE(text.starts_with("(no prompt)\n   1      0.9")) << text;
@@ -279,11 +280,12 @@ TEST_F(Score, BonCurveSaysWhereGoldTurns) {
 
 TEST_F(Score, TheDryRunListsTensors) {
   const std::string clip =
-      LAUREL_SOURCE_DIR "/tests/golden/clip_layouts/open_clip_model.safetensors";
-  const std::string command =
-      "OMP_NUM_THREADS=1 " LAUREL_BINARY " score --dry-run -r x --define 'x=clip:" + clip +
-      ";tokenizer=" LAUREL_SOURCE_DIR "/models/tiny-world/tokenizer' > " + at("dry.txt") + " 2> " +
-      at("err.txt");
+      std::string(tests::source_dir()) + "/tests/golden/clip_layouts/open_clip_model.safetensors";
+  const std::string command = "OMP_NUM_THREADS=1 " + std::string(tests::program()) +
+                              " score --dry-run -r x --define 'x=clip:" + clip +
+                              ";tokenizer=" + std::string(tests::source_dir()) +
+                              "/models/tiny-world/tokenizer' > " + at("dry.txt") + " 2> " +
+                              at("err.txt");
   EXPECT_NE(std::system(command.c_str()), 0);  // the tokenizer is of another model
   const std::string text = data::read_file(folder_ / "dry.txt");
   EXPECT_NE(text.find("  mapped      vision_model.embeddings.class_embedding [64]"),

@@ -9,6 +9,7 @@
 #include "data/base/files.hpp"
 #include "data/images/edit_dataset.hpp"
 #include "tests/support/edit_command.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/score/command.hpp"
 
@@ -56,7 +57,7 @@ TEST(ScoreEdits, AKilledRunGoesOnWhereItsSettingsAreTheSame) {
                        " ] || s=4; [ $s = 4 ] && [ $i = 1 ] && kill -9 $PPID;"
                        " echo '{\"id\": '$i', \"scores\": {\"instruction_following\": '$s'}}';"
                        " i=$((i+1)); done");
-  const std::string command = std::string(LAUREL_BINARY) + " score --edit " + in.at("edits") +
+  const std::string command = std::string(tests::program()) + " score --edit " + in.at("edits") +
                               " -o " + in.at("scored.jsonl") +
                               " --device cpu --judge 'program:exec sh " + in.at("judge.sh") +
                               "' >" + in.at("log") + " 2>&1";

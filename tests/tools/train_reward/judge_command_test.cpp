@@ -15,6 +15,7 @@
 #include "data/world/scene.hpp"
 #include "rewards/registry/registry.hpp"
 #include "rewards/world/simulated_judge.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/train_reward/command.hpp"
 
@@ -79,7 +80,7 @@ TEST(JudgeCommand, FromAServerToAReward) {
                                      "0", "--exam", points}),
             0);
   rewards::RewardSources sources;
-  sources.clip = fs::path(LAUREL_SOURCE_DIR) / "models" / "tiny-world" / "clip";
+  sources.clip = fs::path(tests::source_dir()) / "models" / "tiny-world" / "clip";
   sources.weights["lvlm"] = output;
   const auto reward = rewards::make_reward("lvlm", sources);
   const double score = reward

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "data/nn/kernels/kernels.hpp"
+#include "tests/support/paths.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/gpu_diagnosis.hpp"
 
@@ -18,7 +19,7 @@ struct KernelsOnGpu : testing::Test {
     const std::string trouble = tools::describe_gpu_trouble(tools::probe_gpu());
     if (!trouble.empty()) GTEST_SKIP() << trouble;
     tools::open_device({.device = "cuda"});
-    const auto program = std::filesystem::path(LAUREL_BINARY);
+    const auto program = std::filesystem::path(tests::program());
     const auto opened = kernels::open_library(program.parent_path() / "liblaurel_kernels.so");
     if (!opened.problem.empty()) GTEST_SKIP() << opened.problem;
     library = opened.library;

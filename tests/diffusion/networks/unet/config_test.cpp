@@ -11,6 +11,7 @@
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
 #include "diffusion/networks/unet/unet.hpp"
+#include "tests/support/paths.hpp"
 
 namespace {
 
@@ -18,7 +19,7 @@ namespace fs = std::filesystem;
 
 const nlohmann::json& tables() {
   static const nlohmann::json file =
-      data::read_json(fs::path(LAUREL_SOURCE_DIR) / "tests/golden/unet_tables.json");
+      data::read_json(fs::path(tests::source_dir()) / "tests/golden/unet_tables.json");
   return file;
 }
 
