@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "data/base/error.hpp"
-#include "diffusion/checkpoints/families.hpp"
 
 using data::BadInput;
 
@@ -85,11 +84,21 @@ void check_family(const Pipeline& pipeline, const std::string& source) {
   check(kind.pipeline.edits_images, network.edits_images,
         std::to_string(2 * pipeline.vae.config.latent_channels) +
             " in_channels (InstructPix2Pix's source image)");
+  check_scheduler(kind.family, pipeline.scheduler, source);
   if (kind.pipeline.embeds_guidance)
     check(true, network.guidance_width > 0, "time_cond_proj_dim (LCM's guidance)");
 }
 
 }  // namespace
+
+void check_scheduler(const ModelFamily& family,
+                     const SchedulerConfig& scheduler,
+                     const std::string& source) {
+  if (!family.says_velocity || scheduler.flow) return;
+  throw BadInput(source + ": scheduler: expected one of flow matching, as " + family.name +
+                 " needs (FlowMatchEulerDiscreteScheduler), found " + scheduler.class_name +
+                 " with betas; take the scheduler_config.json of the model's source");
+}
 
 void check_fit(const Pipeline& pipeline, const std::string& source) {
   check_channels(pipeline, source);

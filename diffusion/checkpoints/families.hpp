@@ -33,6 +33,7 @@ struct ModelFamily {
   std::vector<const char*> prefixes{};  // of tensors that a single file of it alone has
   int64_t context_width = 0;       // of the text that its full-size network and LoRAs attend to
   bool reads_pooled_text = false;  // its network reads pooled text and sizes (SDXL)
+  bool says_velocity = false;      // its network says flow matching's velocity
   bool linear_projection = false;  // linear layers, not 1x1 convolutions, around transformers
   std::vector<PipelineClass> classes{};  // [0]: that of a plain checkpoint
 

@@ -8,6 +8,7 @@
 #include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 
 using nlohmann::json;
 namespace fs = std::filesystem;
@@ -99,7 +100,10 @@ ModelTraits traits_of_folder(const fs::path& folder) {
   const int64_t out = value_of<int64_t>(unet, "out_channels", 4);
   ModelTraits traits;
   traits.family = family.name;
-  traits.prediction = value_of<std::string>(scheduler, "prediction_type", "epsilon");
+  const bool flow = runs_on_flow_alone(value_of<std::string>(scheduler, "_class_name", ""));
+  traits.prediction =
+      value_of<std::string>(scheduler, "prediction_type",
+                            prediction_name(flow ? Prediction::kFlow : Prediction::kEpsilon));
   traits.zero_terminal_snr = value_of(scheduler, "rescale_betas_zero_snr", false);
   traits.scaling_factor = value_of(vae, "scaling_factor", 0.18215);
   traits.upcast_attention = value_of(unet, "upcast_attention", false);

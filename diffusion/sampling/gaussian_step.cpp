@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "data/base/shape.hpp"
+#include "diffusion/sampling/flow_levels.hpp"
 
 namespace diffusion {
 namespace {
@@ -56,6 +57,22 @@ void check_ranges(double eta, double sigma_min) {
   TORCH_CHECK(sigma_min >= 0, "ddim_steps: sigma_min must be >= 0, got ", sigma_min);
 }
 
+// The steps of a chain on flow matching's levels.
+std::vector<StepCoefficients> flow_steps(const NoiseSchedule& schedule,
+                                         int64_t num_inference_steps,
+                                         double eta,
+                                         double sigma_min) {
+  const FlowTimes times = flow_match_times(schedule, num_inference_steps);
+  std::vector<StepCoefficients> steps;
+  for (size_t i = 0; i < times.timesteps.size(); ++i) {
+    steps.push_back(step_between(flow_level(times.t[i]), flow_level(times.t[i + 1]),
+                                 Prediction::kFlow, eta, sigma_min));
+    steps.back().timestep = times.timesteps[i];
+    steps.back().previous = i + 1 < times.timesteps.size() ? times.timesteps[i + 1] : 0;
+  }
+  return steps;
+}
+
 }  // namespace
 
 StepCoefficients step_between(const NoiseLevel& here,
@@ -83,6 +100,7 @@ std::vector<StepCoefficients> ddim_steps(const NoiseSchedule& schedule,
                                          double eta,
                                          double sigma_min) {
   check_ranges(eta, sigma_min);
+  if (schedule.config.flow) return flow_steps(schedule, num_inference_steps, eta, sigma_min);
   const auto timesteps = inference_timesteps(schedule.config, num_inference_steps);
   const int64_t stride = schedule.config.num_train_timesteps / num_inference_steps;
   const auto& bars = schedule.alphas_cumprod;
@@ -93,8 +111,8 @@ std::vector<StepCoefficients> ddim_steps(const NoiseSchedule& schedule,
     const double bar_previous = previous < 0 ? 1.0 : bars[static_cast<size_t>(previous)];
     steps.push_back(
         step_of_alpha_bars(bars[static_cast<size_t>(timestep)], bar_previous, eta, sigma_min));
-    steps.back().timestep = timestep;
-    steps.back().previous = previous;
+    steps.back().timestep = static_cast<double>(timestep);
+    steps.back().previous = static_cast<double>(previous);
   }
   return steps;
 }

@@ -9,8 +9,8 @@ namespace diffusion {
 
 // mean = there.signal x0 + from_epsilon epsilon, next ~ N(mean, sigma^2).
 struct StepCoefficients {
-  int64_t timestep = 0;  // t
-  int64_t previous = 0;  // t' < t, or -1 where nothing is left of the noise (set_alpha_to_one)
+  double timestep = 0;  // t, what the network is told
+  double previous = 0;  // t' < t, or -1 where nothing is left of the noise (set_alpha_to_one)
   NoiseLevel here{}, there{};  // of x and of next
   double sigma = 0;            // standard deviation of the step
   double from_epsilon = 0;     // sqrt(there.noise^2 - sigma^2), or 0 where the floor exceeds it
@@ -29,7 +29,8 @@ StepCoefficients step_between(const NoiseLevel& here,
                               double sigma_min);
 
 // The steps of a chain, [0] the noisiest, with the timesteps of diffusers' DDIM. A t' below 0 has
-// the level of timestep 0, or no noise with set_alpha_to_one.
+// the level of timestep 0, or no noise with set_alpha_to_one. On flow matching's levels, with the
+// timesteps of FlowMatchEulerDiscreteScheduler, whose step it is at eta 0.
 // eta in [0, 1]; sigma_min: a floor of sigma, of sampling and scoring alike, 0: none.
 std::vector<StepCoefficients> ddim_steps(const NoiseSchedule& schedule,
                                          int64_t num_inference_steps,

@@ -50,9 +50,28 @@ at::Tensor with_zero_terminal_snr(const at::Tensor& betas) {
   return 1 - alphas;
 }
 
+// A velocity is said of flow matching's levels alone, and nothing else is said of them.
+void check_prediction(const SchedulerConfig& config) {
+  const bool velocity = config.prediction_type == Prediction::kFlow;
+  if (velocity == config.flow.has_value()) return;
+  throw data::BadInput("scheduler: prediction_type: expected " +
+                       (config.flow ? prediction_name(Prediction::kFlow)
+                                    : std::string("epsilon, v_prediction or sample")) +
+                       " with " + config.class_name + ", found " +
+                       prediction_name(config.prediction_type) +
+                       (config.flow ? "" : ", which needs a scheduler of flow matching"));
+}
+
+// t of flow matching: 0..1
+double time_of(const NoiseSchedule& schedule, double timestep) {
+  return std::clamp(timestep / static_cast<double>(schedule.config.num_train_timesteps), 0.0, 1.0);
+}
+
 }  // namespace
 
-NoiseSchedule make_schedule(const SchedulerConfig& config) {
+NoiseSchedule make_schedule(const SchedulerConfig& config, int64_t image_tokens) {
+  check_prediction(config);
+  if (config.flow) return {.config = config, .alphas_cumprod = {}, .image_tokens = image_tokens};
   at::Tensor betas = betas_of(config);
   if (config.rescale_betas_zero_snr) {
     if (config.prediction_type == Prediction::kEpsilon) {
@@ -65,14 +84,18 @@ NoiseSchedule make_schedule(const SchedulerConfig& config) {
   }
   const at::Tensor bars = (1 - betas).cumprod(0).to(at::kDouble).contiguous();
   const double* first = bars.const_data_ptr<double>();
-  return {.config = config, .alphas_cumprod = {first, first + bars.numel()}};
+  return {.config = config,
+          .alphas_cumprod = {first, first + bars.numel()},
+          .image_tokens = image_tokens};
 }
 
 NoiseLevel level_at(const NoiseSchedule& schedule, int64_t timestep) {
+  if (schedule.config.flow) return flow_level(time_of(schedule, static_cast<double>(timestep)));
   return level_of_alpha_bar(schedule.alphas_cumprod.at(static_cast<size_t>(timestep)));
 }
 
 NoiseLevel level_between(const NoiseSchedule& schedule, double timestep) {
+  if (schedule.config.flow) return flow_level(time_of(schedule, timestep));
   const auto& table = schedule.alphas_cumprod;
   const double last = static_cast<double>(table.size()) - 1;
   const double place = std::clamp(timestep, 0.0, last);
@@ -86,17 +109,31 @@ NoiseLevel level_between(const NoiseSchedule& schedule, double timestep) {
 
 NoiseLevels levels_at(const NoiseSchedule& schedule, const at::Tensor& t, const at::Tensor& like) {
   data::check_shape(t, {like.size(0)}, "levels_at: t");
+  if (schedule.config.flow) {
+    const at::Tensor time =
+        t.to(like.options()).view({-1, 1, 1, 1}) / schedule.config.num_train_timesteps;
+    return {.signal = 1 - time, .noise = time};
+  }
   const at::Tensor table = at::tensor(schedule.alphas_cumprod).to(like.options());
   const at::Tensor alpha_bar = table.index_select(0, t.to(like.device())).view({-1, 1, 1, 1});
   return {.signal = alpha_bar.sqrt(), .noise = (1 - alpha_bar).sqrt()};
 }
 
 NoiseLevels training_levels(const NoiseSchedule& schedule) {
+  if (schedule.config.flow) {
+    const int64_t total = schedule.config.num_train_timesteps;
+    const at::Tensor time = at::arange(total, at::kDouble) / total;
+    return {.signal = 1 - time, .noise = time};
+  }
   const at::Tensor alpha_bar = at::tensor(schedule.alphas_cumprod, at::kDouble);
   return {.signal = alpha_bar.sqrt(), .noise = (1 - alpha_bar).sqrt()};
 }
 
 at::Tensor signal_to_noise_ratios(const NoiseSchedule& schedule) {
+  if (schedule.config.flow) {
+    const NoiseLevels levels = training_levels(schedule);
+    return (levels.signal / levels.noise).square();
+  }
   const at::Tensor alpha_bar = at::tensor(schedule.alphas_cumprod, at::kDouble);
   return alpha_bar / (1 - alpha_bar);
 }

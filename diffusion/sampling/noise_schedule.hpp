@@ -1,6 +1,8 @@
 #pragma once
 
-// The noise schedule of training and the timesteps of sampling, as diffusers computes them.
+// The noise schedule of training and the timesteps of sampling, as diffusers computes them. With
+// config.flow, the levels are those of flow matching, and a timestep is num_train_timesteps times
+// t.
 
 #include <ATen/core/Tensor.h>
 
@@ -12,17 +14,22 @@ namespace diffusion {
 struct NoiseSchedule {
   SchedulerConfig config;
   // [num_train_timesteps], abar_t of Ho et al. 2020. diffusers multiplies in fp32, and so does
-  // make_schedule; the products are then widened, and the coefficients of a step are fp64.
+  // make_schedule; the products are then widened, and the coefficients of a step are fp64. Empty
+  // for flow matching.
   std::vector<double> alphas_cumprod;
+  int64_t image_tokens = 0;  // of make_schedule
 };
 
-// Throws BadInput when a zero terminal SNR is asked for with an epsilon prediction.
-NoiseSchedule make_schedule(const SchedulerConfig& config);
+// image_tokens: the patches of an image, which a dynamic shift of flow matching follows; 0: not
+// told. Throws BadInput when a zero terminal SNR is asked for with an epsilon prediction, and when
+// the prediction does not fit the levels.
+NoiseSchedule make_schedule(const SchedulerConfig& config, int64_t image_tokens = 0);
 
 // The level of a training timestep in [0, num_train_timesteps).
 NoiseLevel level_at(const NoiseSchedule& schedule, int64_t timestep);
 
-// The level at a timestep between two of the schedule's: linear in sigma, as in diffusers' Euler.
+// The level at a timestep between two of the schedule's: linear in sigma, as in diffusers' Euler;
+// of flow matching linear in t.
 NoiseLevel level_between(const NoiseSchedule& schedule, double timestep);
 
 // The levels of a batch. t: [B] int64 in [0, num_train_timesteps) -> [B, 1, 1, 1], computed in the

@@ -9,6 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "data/images/generation_parameters.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
 
 namespace diffusion {
 namespace {
@@ -120,11 +121,30 @@ void check_eta(const SamplerOptions& options) {
 
 SamplerTable sampler_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
   check_eta(options);
-  return options.sampler->table(schedule, options);
+  check_runs_on(schedule.config, *options.sampler);
+  return schedule.config.flow ? options.sampler->flow->table(schedule, options)
+                              : options.sampler->table(schedule, options);
 }
 
 int64_t network_calls(const NoiseSchedule& schedule, const SamplerOptions& options) {
   return static_cast<int64_t>(sampler_table(schedule, options).calls.size());
+}
+
+void check_runs_on(const SchedulerConfig& config, const Sampler& sampler) {
+  if (!config.flow) return;
+  if (sampler.flow == nullptr) {
+    std::string able;
+    for (const Sampler* row : samplers()) {
+      if (row->flow != nullptr) able += (able.empty() ? "" : ", ") + std::string(row->flag);
+    }
+    throw data::BadInput("sampling method: " + std::string(sampler.label) +
+                         " does not run on a flow-matching model; take one of " + able);
+  }
+  if (config.sigma_schedule != nullptr && !sampler.flow->takes_sigma_schedule) {
+    throw data::BadInput("sampling method: " + std::string(sampler.label) + " takes no " +
+                         config.sigma_schedule->label +
+                         " sigmas on a flow-matching model; take euler, or leave them out");
+  }
 }
 
 bool draws_noise(const SamplerOptions& options) { return options.sampler->stochastic(options); }

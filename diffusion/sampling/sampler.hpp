@@ -56,6 +56,17 @@ struct SamplerTable {
   std::vector<SamplerCall> calls{};
 };
 
+// How a method runs on the levels of flow matching, where it does.
+struct FlowForm {
+  // diffusers' class, whose use_flow_sigmas it is where Sampler::diffusers_class is the same;
+  // nullptr: none
+  const char* diffusers_class = nullptr;
+  std::vector<const char*> config_keys{};  // of FlowConfig, that the class has
+  bool takes_sigma_schedule = false;       // Karras sigmas and the like
+  bool starts_from_one = false;            // in sigma_levels: see flow_solver_times
+  SamplerTable (*table)(const NoiseSchedule&, const SamplerOptions&) = nullptr;
+};
+
 // A sampling method. Each row is defined in diffusion/sampling/methods/ beside its table, and
 // listed in sampler_catalog.cpp.
 struct Sampler {
@@ -77,6 +88,7 @@ struct Sampler {
   void (*class_defaults)(SchedulerConfig&) = nullptr;
   // Throws BadInput when the options do not fit the schedule.
   SamplerTable (*table)(const NoiseSchedule&, const SamplerOptions&);
+  const FlowForm* flow = nullptr;  // nullptr: it does not run on flow matching
 };
 
 // Values of Sampler::stochastic.
@@ -116,5 +128,9 @@ int64_t network_calls(const NoiseSchedule& schedule, const SamplerOptions& optio
 
 // Whether a run draws noise after the initial latents.
 bool draws_noise(const SamplerOptions& options);
+
+// Throws BadInput that names the methods which run on flow matching when `config` is of it and
+// `sampler` is none of them, or when the method takes no sigmas of the config's kind there.
+void check_runs_on(const SchedulerConfig& config, const Sampler& sampler);
 
 }  // namespace diffusion

@@ -98,8 +98,25 @@ const Sampler* sampler_of_flag(const std::string& flag) {
 const Sampler* sampler_of_class(const std::string& class_name) {
   for (const Sampler* row : samplers()) {
     if (class_name == row->diffusers_class) return row;
+    if (row->flow != nullptr && row->flow->diffusers_class != nullptr &&
+        class_name == row->flow->diffusers_class)
+      return row;
   }
   return nullptr;
+}
+
+const FlowForm* flow_form_of_class(const std::string& class_name) {
+  for (const Sampler* row : samplers()) {
+    if (row->flow != nullptr && row->flow->diffusers_class != nullptr &&
+        class_name == row->flow->diffusers_class)
+      return row->flow;
+  }
+  return nullptr;
+}
+
+bool runs_on_flow_alone(const std::string& class_name) {
+  const Sampler* row = sampler_of_class(class_name);
+  return flow_form_of_class(class_name) != nullptr && class_name != row->diffusers_class;
 }
 
 SamplerChoice sampler_from_name(const std::string& name, const std::string& where) {
@@ -135,9 +152,13 @@ std::string sampler_label(const SamplerChoice& choice) {
 
 std::vector<std::string> sampler_classes() {
   std::vector<std::string> names;
+  const auto add = [&](const char* name) {
+    if (name != nullptr && std::find(names.begin(), names.end(), name) == names.end())
+      names.push_back(name);
+  };
   for (const Sampler* row : samplers()) {
-    if (names.empty() || names.back() != row->diffusers_class)
-      names.push_back(row->diffusers_class);
+    add(row->diffusers_class);
+    if (row->flow != nullptr) add(row->flow->diffusers_class);
   }
   return names;
 }

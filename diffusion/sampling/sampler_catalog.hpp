@@ -20,6 +20,12 @@ const Sampler* sampler_of_flag(const std::string& flag);
 // laurel lacks it.
 const Sampler* sampler_of_class(const std::string& class_name);
 
+// The form on flow matching of diffusers' class of that name; nullptr: it has none here.
+const FlowForm* flow_form_of_class(const std::string& class_name);
+
+// Whether that class runs on flow matching's levels alone.
+bool runs_on_flow_alone(const std::string& class_name);
+
 struct SamplerChoice {
   const Sampler* sampler = &kDdim;
   const SigmaSchedule* sigma_schedule = nullptr;  // nullptr: as the timesteps are spaced

@@ -7,6 +7,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "diffusion/sampling/config_json.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 
 using data::BadInput;
@@ -24,7 +25,8 @@ struct Named {
 
 constexpr Named<Prediction> kPredictions[] = {{"epsilon", Prediction::kEpsilon},
                                               {"v_prediction", Prediction::kV},
-                                              {"sample", Prediction::kSample}};
+                                              {"sample", Prediction::kSample},
+                                              {"flow_prediction", Prediction::kFlow}};
 constexpr Named<Spacing> kSpacings[] = {{"leading", Spacing::kLeading},
                                         {"trailing", Spacing::kTrailing},
                                         {"linspace", Spacing::kLinspace}};
@@ -60,51 +62,15 @@ std::string name_of(const Named<T> (&table)[N], T value) {
   return "";
 }
 
-// Sets `target` from `key` where it is there and not null.
-template <class T>
-void read(const json& object, const char* key, T& target, const std::string& source) {
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return;
-  try {
-    target = found->get<T>();
-  } catch (const json::exception&) {
-    throw BadInput(source + ": " + key + ": value of the wrong type: found " +
-                   data::to_text(*found));
-  }
-}
-
-void check(bool good,
-           const std::string& where,
-           const std::string& expected,
-           const std::string& found) {
-  if (!good) throw BadInput(where + ": expected " + expected + ", found " + found);
-}
-
-// A key that only some classes have: Sampler::config_keys.
-struct OptionalKey {
-  const char* name;
-  void (*read)(const json& object, const char* key, SchedulerConfig& config, const std::string&);
-  void (*write)(json& object, const char* key, const SchedulerConfig& config);
-};
-
-template <auto kMember>
-constexpr OptionalKey optional_key(const char* name) {
-  return {name,
-          [](const json& object, const char* key, SchedulerConfig& config,
-             const std::string& source) { read(object, key, config.*kMember, source); },
-          [](json& object, const char* key, const SchedulerConfig& config) {
-            object[key] = config.*kMember;
-          }};
-}
-
-constexpr OptionalKey kOptionalKeys[] = {
-    optional_key<&SchedulerConfig::solver_order>("solver_order"),
-    optional_key<&SchedulerConfig::solver_type>("solver_type"),
-    optional_key<&SchedulerConfig::lower_order_final>("lower_order_final"),
-    optional_key<&SchedulerConfig::euler_at_final>("euler_at_final"),
-    optional_key<&SchedulerConfig::skip_prk_steps>("skip_prk_steps"),
-    optional_key<&SchedulerConfig::original_inference_steps>("original_inference_steps"),
-    optional_key<&SchedulerConfig::timestep_scaling>("timestep_scaling")};
+constexpr OptionalKey<SchedulerConfig> kOptionalKeys[] = {
+    optional_key<SchedulerConfig, &SchedulerConfig::solver_order>("solver_order"),
+    optional_key<SchedulerConfig, &SchedulerConfig::solver_type>("solver_type"),
+    optional_key<SchedulerConfig, &SchedulerConfig::lower_order_final>("lower_order_final"),
+    optional_key<SchedulerConfig, &SchedulerConfig::euler_at_final>("euler_at_final"),
+    optional_key<SchedulerConfig, &SchedulerConfig::skip_prk_steps>("skip_prk_steps"),
+    optional_key<SchedulerConfig, &SchedulerConfig::original_inference_steps>(
+        "original_inference_steps"),
+    optional_key<SchedulerConfig, &SchedulerConfig::timestep_scaling>("timestep_scaling")};
 
 bool has_key(const Sampler& sampler, const std::string& key) {
   const auto& keys = sampler.config_keys;
@@ -125,59 +91,59 @@ void set_class_defaults(SchedulerConfig& config) {
 void check_unsupported(const json& object, const std::string& source) {
   const auto refuse_flag = [&](const char* key, bool refused, const std::string& why) {
     bool value = !refused;
-    read(object, key, value, source);
+    read_key(object, key, value, source);
     const char* const words[] = {"false", "true"};
-    check(value != refused, source + ": " + key, words[!refused] + why, words[refused]);
+    check_key(value != refused, source + ": " + key, words[!refused] + why, words[refused]);
   };
   refuse_flag("thresholding", true, " (it is for models of pixels)");
   refuse_flag("use_lu_lambdas", true, " (take exponential sigmas)");
-  refuse_flag("use_flow_sigmas", true, " (laurel lacks flow matching with this class)");
   refuse_flag("predict_x0", false, "");
   for (const auto& [key, only] :
        {std::pair{"variance_type", "fixed_small"}, std::pair{"interpolation_type", "linear"},
         std::pair{"timestep_type", "discrete"}}) {
     std::string value = only;
-    read(object, key, value, source);
-    check(value == only, source + ": " + key, only, value);
+    read_key(object, key, value, source);
+    check_key(value == only, source + ": " + key, only, value);
   }
   for (const char* key : {"sigma_min", "sigma_max", "solver_p", "lambda_min_clipped"}) {
     const auto found = object.find(key);
-    check(found == object.end() || found->is_null(), source + ": " + key, "none",
-          found == object.end() ? "" : data::to_text(*found));
+    check_key(found == object.end() || found->is_null(), source + ": " + key, "none",
+              found == object.end() ? "" : data::to_text(*found));
   }
 }
 
 void check_solver(const SchedulerConfig& config, const std::string& source) {
-  check(config.solver_order >= 1 && config.solver_order <= 3, source + ": solver_order",
-        "1, 2 or 3", std::to_string(config.solver_order));
+  check_key(config.solver_order >= 1 && config.solver_order <= 3, source + ": solver_order",
+            "1, 2 or 3", std::to_string(config.solver_order));
   constexpr Named<int> kSolverTypes[] = {
       {"midpoint", 0}, {"heun", 1}, {"bh1", 2}, {"bh2", 3}, {"logrho", 4}};
   if (!config.solver_type.empty())
     value_of(kSolverTypes, config.solver_type, source + ": solver_type");
   const std::string& final_sigma = config.final_sigmas_type;
-  check(final_sigma == "zero" || final_sigma == "sigma_min", source + ": final_sigmas_type",
-        "zero or sigma_min", final_sigma);
+  check_key(final_sigma == "zero" || final_sigma == "sigma_min", source + ": final_sigmas_type",
+            "zero or sigma_min", final_sigma);
 }
 
 void check_ranges(const SchedulerConfig& config, const std::string& source) {
-  check(config.num_train_timesteps >= 1 && config.num_train_timesteps <= 1'000'000,
-        source + ": num_train_timesteps", "a value in [1, 1000000]",
-        std::to_string(config.num_train_timesteps));
-  check(config.beta_start > 0 && config.beta_start < 1, source + ": beta_start",
-        "a value between 0 and 1", std::to_string(config.beta_start));
-  check(config.beta_end > 0 && config.beta_end < 1, source + ": beta_end",
-        "a value between 0 and 1", std::to_string(config.beta_end));
-  check(config.trained_betas.empty() ||
-            static_cast<int64_t>(config.trained_betas.size()) == config.num_train_timesteps,
-        source + ": trained_betas", "num_train_timesteps values",
-        std::to_string(config.trained_betas.size()));
-  check(config.original_inference_steps >= 1 &&
-            config.original_inference_steps <= config.num_train_timesteps,
-        source + ": original_inference_steps",
-        "a value in [1, num_train_timesteps = " + std::to_string(config.num_train_timesteps) + "]",
-        std::to_string(config.original_inference_steps));
-  check(config.timestep_scaling > 0, source + ": timestep_scaling", "a value above 0",
-        std::to_string(config.timestep_scaling));
+  check_key(config.num_train_timesteps >= 1 && config.num_train_timesteps <= 1'000'000,
+            source + ": num_train_timesteps", "a value in [1, 1000000]",
+            std::to_string(config.num_train_timesteps));
+  check_key(config.beta_start > 0 && config.beta_start < 1, source + ": beta_start",
+            "a value between 0 and 1", std::to_string(config.beta_start));
+  check_key(config.beta_end > 0 && config.beta_end < 1, source + ": beta_end",
+            "a value between 0 and 1", std::to_string(config.beta_end));
+  check_key(config.trained_betas.empty() ||
+                static_cast<int64_t>(config.trained_betas.size()) == config.num_train_timesteps,
+            source + ": trained_betas", "num_train_timesteps values",
+            std::to_string(config.trained_betas.size()));
+  check_key(
+      config.original_inference_steps >= 1 &&
+          config.original_inference_steps <= config.num_train_timesteps,
+      source + ": original_inference_steps",
+      "a value in [1, num_train_timesteps = " + std::to_string(config.num_train_timesteps) + "]",
+      std::to_string(config.original_inference_steps));
+  check_key(config.timestep_scaling > 0, source + ": timestep_scaling", "a value above 0",
+            std::to_string(config.timestep_scaling));
   constexpr Named<int> kBetas[] = {{"linear", 0}, {"scaled_linear", 1}, {"squaredcos_cap_v2", 2}};
   value_of(kBetas, config.beta_schedule, source + ": beta_schedule");
   check_solver(config, source);
@@ -189,7 +155,7 @@ const Sampler* sampler_of_algorithm(const Sampler* first,
                                     const std::string& source) {
   if (first->algorithm_type == nullptr) return first;
   std::string algorithm = first->algorithm_type, expected;
-  read(object, "algorithm_type", algorithm, source);
+  read_key(object, "algorithm_type", algorithm, source);
   for (const Sampler* row : samplers()) {
     if (row->diffusers_class != std::string(first->diffusers_class)) continue;
     if (row->algorithm_type == algorithm) return row;
@@ -215,10 +181,10 @@ const SigmaSchedule* sigma_schedule_of(const json& object, const std::string& so
   const SigmaSchedule* found = nullptr;
   for (const SigmaSchedule* row : sigma_schedules()) {
     bool wanted = false;
-    read(object, row->config_key, wanted, source);
+    read_key(object, row->config_key, wanted, source);
     if (!wanted) continue;
-    check(found == nullptr, source + ": " + row->config_key,
-          "one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas", "two");
+    check_key(found == nullptr, source + ": " + row->config_key,
+              "one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas", "two");
     found = row;
   }
   return found;
@@ -227,36 +193,64 @@ const SigmaSchedule* sigma_schedule_of(const json& object, const std::string& so
 // solver_order and solver_type mean something else in the classes that laurel lacks; the other keys
 // are read from every class's file.
 void read_solver(const json& object, SchedulerConfig& config, const std::string& source) {
-  for (const OptionalKey& key : kOptionalKeys) {
+  for (const auto& key : kOptionalKeys) {
     const bool of_solver = std::string(key.name).starts_with("solver_");
     if (!of_solver || has_key(*config.sampler, key.name))
       key.read(object, key.name, config, source);
   }
-  read(object, "final_sigmas_type", config.final_sigmas_type, source);
-  read(object, "disable_corrector", config.disable_corrector, source);
+  read_key(object, "final_sigmas_type", config.final_sigmas_type, source);
+  read_key(object, "disable_corrector", config.disable_corrector, source);
   config.sigma_schedule = sigma_schedule_of(object, source);
+}
+
+// Reads the keys of flow matching, where the class or use_flow_sigmas says that it is meant.
+// prediction: the file's prediction_type.
+void read_flow(const json& object,
+               SchedulerConfig& config,
+               std::string& prediction,
+               const std::string& source) {
+  const FlowForm* form = flow_form_of_class(config.class_name);
+  const bool alone = runs_on_flow_alone(config.class_name);
+  bool flow = alone;
+  if (!alone) read_key(object, "use_flow_sigmas", flow, source);
+  if (!flow) return;
+  check_key(form != nullptr, source + ": use_flow_sigmas",
+            "false (laurel lacks flow matching with this class)", "true");
+  if (alone) prediction = prediction_name(Prediction::kFlow);
+  check_key(prediction == prediction_name(Prediction::kFlow), source + ": prediction_type",
+            prediction_name(Prediction::kFlow) + " with use_flow_sigmas", prediction);
+  if (config.sigma_schedule != nullptr) {
+    check_key(form->takes_sigma_schedule, source + ": " + config.sigma_schedule->config_key,
+              "false with use_flow_sigmas", "true");
+  }
+  check_key(config.final_sigmas_type == "zero", source + ": final_sigmas_type",
+            "zero with use_flow_sigmas", config.final_sigmas_type);
+  config.flow = flow_config_from_json(object, *form, source);
 }
 
 SchedulerConfig from_json(const json& object, const std::string& source) {
   SchedulerConfig config;
   std::string prediction = "epsilon", spacing;
-  read(object, "_class_name", config.class_name, source);
+  read_key(object, "_class_name", config.class_name, source);
   config.sampler = sampler_of(config.class_name, object, source);
   set_class_defaults(config);
-  read(object, "num_train_timesteps", config.num_train_timesteps, source);
-  read(object, "beta_start", config.beta_start, source);
-  read(object, "beta_end", config.beta_end, source);
-  read(object, "beta_schedule", config.beta_schedule, source);
-  read(object, "trained_betas", config.trained_betas, source);
-  read(object, "prediction_type", prediction, source);
-  read(object, "timestep_spacing", spacing, source);
-  read(object, "set_alpha_to_one", config.set_alpha_to_one, source);
-  read(object, "rescale_betas_zero_snr", config.rescale_betas_zero_snr, source);
+  read_key(object, "num_train_timesteps", config.num_train_timesteps, source);
+  read_key(object, "beta_start", config.beta_start, source);
+  read_key(object, "beta_end", config.beta_end, source);
+  read_key(object, "beta_schedule", config.beta_schedule, source);
+  read_key(object, "trained_betas", config.trained_betas, source);
+  read_key(object, "prediction_type", prediction, source);
+  read_key(object, "timestep_spacing", spacing, source);
+  read_key(object, "set_alpha_to_one", config.set_alpha_to_one, source);
+  read_key(object, "rescale_betas_zero_snr", config.rescale_betas_zero_snr, source);
   read_solver(object, config, source);
+  read_flow(object, config, prediction, source);
   config.prediction_type = prediction_from_name(prediction, source + ": prediction_type");
   if (!spacing.empty()) {
     config.timestep_spacing = spacing_from_name(spacing, source + ": timestep_spacing");
   }
+  check_key(config.flow || config.prediction_type != Prediction::kFlow,
+            source + ": prediction_type", "use_flow_sigmas true with it", prediction);
   return config;
 }
 
@@ -266,7 +260,7 @@ void add_solver(json& object, const SchedulerConfig& config) {
   if (config.sigma_schedule != nullptr) object[config.sigma_schedule->config_key] = true;
   if (config.final_sigmas_type != "zero") object["final_sigmas_type"] = config.final_sigmas_type;
   if (!config.disable_corrector.empty()) object["disable_corrector"] = config.disable_corrector;
-  for (const OptionalKey& key : kOptionalKeys) {
+  for (const auto& key : kOptionalKeys) {
     if (has_key(sampler, key.name)) key.write(object, key.name, config);
   }
   if (config.solver_type.empty()) object.erase("solver_type");  // the class's own
@@ -274,7 +268,18 @@ void add_solver(json& object, const SchedulerConfig& config) {
     object["algorithm_type"] = sampler.algorithm_type;
 }
 
+// Of a class that knows no levels but flow matching's.
+json flow_to_json(const SchedulerConfig& config) {
+  json object = {{"_class_name", config.class_name},
+                 {"_diffusers_version", "0.42.1"},
+                 {"num_train_timesteps", config.num_train_timesteps}};
+  add_flow_config(object, *config.flow, *flow_form_of_class(config.class_name));
+  if (config.sigma_schedule != nullptr) object[config.sigma_schedule->config_key] = true;
+  return object;
+}
+
 json to_json(const SchedulerConfig& config) {
+  if (config.flow && runs_on_flow_alone(config.class_name)) return flow_to_json(config);
   json object = {{"_class_name", config.class_name},
                  {"_diffusers_version", "0.42.1"},
                  {"num_train_timesteps", config.num_train_timesteps},
@@ -292,6 +297,10 @@ json to_json(const SchedulerConfig& config) {
   }
   if (config.rescale_betas_zero_snr) object["rescale_betas_zero_snr"] = true;
   add_solver(object, config);
+  if (config.flow) {
+    object["use_flow_sigmas"] = true;
+    add_flow_config(object, *config.flow, *flow_form_of_class(config.class_name));
+  }
   return object;
 }
 

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "diffusion/sampling/flow_config.hpp"
 #include "diffusion/sampling/noise_level.hpp"
 
 namespace diffusion {
@@ -43,12 +45,15 @@ struct SchedulerConfig {
   bool skip_prk_steps = true;              // PNDM: no Runge-Kutta warm-up
   int64_t original_inference_steps = 50;   // LCM and TCD: of the distillation
   double timestep_scaling = 10;            // LCM
+  // Set where the levels are those of flow matching: betas and timestep_spacing then have no
+  // effect, and prediction_type is kFlow.
+  std::optional<FlowConfig> flow{};
 };
 
 // Reads <folder>/scheduler_config.json, or the file itself; keys of no effect here are ignored.
 // steps_offset becomes 1 whatever the file says, as StableDiffusionPipeline does. Throws BadInput
 // for an unknown _class_name, beta_schedule, prediction_type or spacing, and names the nearest
-// known one; and for settings that laurel lacks (thresholding, use_flow_sigmas, ...).
+// known one; and for settings that laurel lacks (thresholding, invert_sigmas, ...).
 SchedulerConfig read_scheduler_config(const std::filesystem::path& folder_or_file);
 
 // Writes <folder>/scheduler_config.json; diffusers reads it.

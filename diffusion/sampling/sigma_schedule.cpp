@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "data/base/error.hpp"
+#include "diffusion/sampling/flow_levels.hpp"
 
 namespace diffusion {
 namespace {
@@ -103,7 +104,19 @@ std::vector<double> spaced_sigmas(const SigmaSchedule& spacing,
   return sigmas;
 }
 
+SigmaLevels flow_sigma_levels(const NoiseSchedule& schedule, const SamplerOptions& options) {
+  const FlowTimes times =
+      flow_solver_times(schedule, options.steps, options.sampler->flow->starts_from_one);
+  SigmaLevels levels{.timesteps = times.timesteps, .sigmas = {}};
+  for (const double t : times.t) levels.sigmas.push_back(t / (1 - t));
+  return levels;
+}
+
 }  // namespace
+
+NoiseLevel level_of_sigma(const NoiseSchedule& schedule, double sigma) {
+  return schedule.config.flow ? flow_level(sigma / (1 + sigma)) : level_of_sigma(sigma);
+}
 
 const std::vector<const SigmaSchedule*>& sigma_schedules() {
   static const std::vector<const SigmaSchedule*> rows = {&kKarras, &kExponential, &kBeta};
@@ -134,6 +147,7 @@ double final_sigma(const NoiseSchedule& schedule) {
 }
 
 SigmaLevels sigma_levels(const NoiseSchedule& schedule, const SamplerOptions& options) {
+  if (schedule.config.flow) return flow_sigma_levels(schedule, options);
   SchedulerConfig config = schedule.config;
   if (config.timestep_spacing == Spacing::kClassDefault)
     config.timestep_spacing = Spacing::kLinspace;

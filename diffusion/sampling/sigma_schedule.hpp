@@ -1,6 +1,7 @@
 #pragma once
 
-// Noise levels sigma = sqrt((1 - abar) / abar) (Karras et al. 2022) along a run.
+// Noise levels sigma along a run: the noise as a multiple of the signal, sqrt((1 - abar) / abar)
+// (Karras et al. 2022), of flow matching t / (1 - t).
 
 #include "diffusion/sampling/sampler.hpp"
 
@@ -24,6 +25,9 @@ struct SigmaLevels {
 
 // As the diffusers class of options.sampler has them. Throws BadInput when steps do not fit.
 SigmaLevels sigma_levels(const NoiseSchedule& schedule, const SamplerOptions& options);
+
+// The level of a sigma on the schedule's path: of unit variance, or of flow matching.
+NoiseLevel level_of_sigma(const NoiseSchedule& schedule, double sigma);
 
 // The last sigma as final_sigmas_type has it: 0, or that of timestep 0.
 double final_sigma(const NoiseSchedule& schedule);

@@ -10,7 +10,7 @@ Denoiser guided_policy(const diffusion::Network& unet,
                        const diffusion::GuidanceOptions& options) {
   const auto branches = diffusion::guidance_batch(diffusion::traits(unet), options);
   const auto own = diffusion::with_guidance_input(unet, conditioning, options);
-  return [unet, own, branches, options](const at::Tensor& x, int64_t timestep,
+  return [unet, own, branches, options](const at::Tensor& x, double timestep,
                                         const std::vector<int64_t>& prompt_ids) {
     TORCH_CHECK(x.device() == diffusion::device_of(unet), "guided_policy: x is on ", x.device(),
                 ", the network on ", diffusion::device_of(unet));
@@ -37,7 +37,7 @@ Denoiser policy_on(const Task& task,
        .reward = edit.reward},
       {.scale = scale, .image_scale = edit.image_scale});
   if (ranks.count == 1) return policy;
-  return [policy, ranks](const at::Tensor& x, int64_t timestep,
+  return [policy, ranks](const at::Tensor& x, double timestep,
                          const std::vector<int64_t>& prompt_ids) {
     heartbeat(ranks);
     return policy(x, timestep, prompt_ids);

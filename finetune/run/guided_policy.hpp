@@ -15,7 +15,7 @@ namespace finetune {
 // guided model output. x: [B, C, H, W]; prompt_ids: B rows of the denoiser's conditioning
 // -> [B, C, H, W]
 using Denoiser = std::function<at::Tensor(
-    const at::Tensor& x, int64_t timestep, const std::vector<int64_t>& prompt_ids)>;
+    const at::Tensor& x, double timestep, const std::vector<int64_t>& prompt_ids)>;
 
 // The UNet under guidance, in one batch of all branches (diffusion::guidance_batch). `conditioning`
 // has a row for each prompt and 1 negative. Gradients flow through every branch. The keys and

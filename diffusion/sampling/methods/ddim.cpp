@@ -10,7 +10,7 @@ namespace {
 SamplerTable ddim_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
   SamplerTable table;
   for (const auto& step : ddim_steps(schedule, options.steps, options.eta, options.sigma_min)) {
-    SamplerCall call{.timestep = static_cast<double>(step.timestep)};
+    SamplerCall call{.timestep = step.timestep};
     call.both = {.prediction = schedule.config.prediction_type, .level = step.here};
     call.from_estimates = {step.there.signal, step.from_epsilon};
     call.from_noise = step.sigma;
@@ -23,6 +23,8 @@ bool draws(const SamplerOptions& options) { return options.eta > 0 || options.si
 
 void set_defaults(SchedulerConfig& config) { config.set_alpha_to_one = true; }
 
+const FlowForm kFlow{.takes_sigma_schedule = true, .table = ddim_table};
+
 }  // namespace
 
 extern const Sampler kDdim{.flag = "ddim",
@@ -31,6 +33,7 @@ extern const Sampler kDdim{.flag = "ddim",
                            .has_eta = true,
                            .stochastic = draws,
                            .class_defaults = set_defaults,
-                           .table = ddim_table};
+                           .table = ddim_table,
+                           .flow = &kFlow};
 
 }  // namespace diffusion

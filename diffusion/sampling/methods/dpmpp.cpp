@@ -15,8 +15,9 @@ struct Exponential {
   double h = 0, from_start = 0, alpha = 0, phi1 = 0, phi2 = 0, phi3 = 0, noise = 0;
 };
 
-Exponential exponential(double from, double to, bool sde, bool heun) {
-  const NoiseLevel at = level_of_sigma(from), next = level_of_sigma(to);
+Exponential exponential(
+    const NoiseSchedule& schedule, double from, double to, bool sde, bool heun) {
+  const NoiseLevel at = level_of_sigma(schedule, from), next = level_of_sigma(schedule, to);
   const double rest = to / from;  // exp(-h)
   const double h = -std::log(rest), width = sde ? 2 * h : h;
   Exponential step{.h = h, .alpha = next.signal};
@@ -39,9 +40,9 @@ SamplerCall call_of(const Exponential& step, std::vector<double> weights) {
   return call;
 }
 
-void set_input(SamplerCall& call, double timestep, double sigma, Prediction prediction) {
+void set_input(SamplerCall& call, const NoiseSchedule& schedule, double timestep, double sigma) {
   call.timestep = timestep;
-  call.estimate = x0_from(prediction, level_of_sigma(sigma));
+  call.estimate = x0_from(schedule.config.prediction_type, level_of_sigma(schedule, sigma));
 }
 
 // D0 = e0; D1, D2: the slope and curvature of e0, e1, e2 that lie r0, r0 + r1 steps back.
@@ -110,11 +111,11 @@ SamplerTable multistep_table(const NoiseSchedule& schedule,
     int64_t order = std::min(config.solver_order, static_cast<int64_t>(i) + 1);
     if (i + 1 == count && lower_last) order = 1;
     if (i + 2 == count && config.lower_order_final && few) order = std::min<int64_t>(order, 2);
-    const Exponential step =
-        exponential(levels.sigmas[i], levels.sigmas[i + 1], sde, config.solver_type == "heun");
+    const Exponential step = exponential(schedule, levels.sigmas[i], levels.sigmas[i + 1], sde,
+                                         config.solver_type == "heun");
     const double r0 = order > 1 ? gap(i - 1) / step.h : 0, r1 = order > 2 ? gap(i - 2) / step.h : 0;
     SamplerCall call = call_of(step, multistep_weights(step, order, r0, r1));
-    set_input(call, levels.timesteps[i], levels.sigmas[i], config.prediction_type);
+    set_input(call, schedule, levels.timesteps[i], levels.sigmas[i]);
     table.calls.push_back(call);
   }
   return table;
@@ -144,11 +145,11 @@ SamplerTable singlestep_table(const NoiseSchedule& schedule, const SamplerOption
   for (size_t i = 0; i < orders.size(); ++i) {
     const size_t start = i + 1 - static_cast<size_t>(orders[i]);
     const double from = levels.sigmas[start];
-    const Exponential step = exponential(from, levels.sigmas[i + 1], false, heun);
+    const Exponential step = exponential(spaced, from, levels.sigmas[i + 1], false, heun);
     const auto position = [&](size_t k) { return std::log(from / levels.sigmas[k]) / step.h; };
     const double r0 = position(i), r1 = orders[i] > 2 ? position(i - 1) : 0;
     SamplerCall call = call_of(step, singlestep_weights(step, orders[i], r0, r1, heun));
-    set_input(call, levels.timesteps[i], levels.sigmas[i], config.prediction_type);
+    set_input(call, schedule, levels.timesteps[i], levels.sigmas[i]);
     call.start_from_x = orders[i] == 1 ? 1 : 0;
     call.start_from_start = 1 - call.start_from_x;
     table.calls.push_back(call);
@@ -157,6 +158,16 @@ SamplerTable singlestep_table(const NoiseSchedule& schedule, const SamplerOption
 }
 
 void set_singlestep_defaults(SchedulerConfig& config) { config.lower_order_final = false; }
+
+FlowForm flow_form(const char* diffusers_class,
+                   SamplerTable (*table)(const NoiseSchedule&, const SamplerOptions&)) {
+  return {.diffusers_class = diffusers_class,
+          .config_keys = {"flow_shift", "use_dynamic_shifting", "time_shift_type"},
+          .table = table};
+}
+const FlowForm kFlowOde = flow_form("DPMSolverMultistepScheduler", ode_table);
+const FlowForm kFlowSde = flow_form("DPMSolverMultistepScheduler", sde_table);
+const FlowForm kFlowSinglestep = flow_form("DPMSolverSinglestepScheduler", singlestep_table);
 
 }  // namespace
 
@@ -170,7 +181,8 @@ extern const Sampler kDpmpp2m{
     .takes_sigma_schedule = true,
     .integer_timesteps = true,
     .stochastic = draws_never,
-    .table = ode_table};
+    .table = ode_table,
+    .flow = &kFlowOde};
 
 extern const Sampler kDpmpp2mSde{
     .flag = "dpm++2m_sde",
@@ -182,7 +194,8 @@ extern const Sampler kDpmpp2mSde{
     .takes_sigma_schedule = true,
     .integer_timesteps = true,
     .stochastic = draws_always,
-    .table = sde_table};
+    .table = sde_table,
+    .flow = &kFlowSde};
 
 extern const Sampler kDpmpp2s{.flag = "dpm++2s",
                               .label = "DPM++ 2S",
@@ -194,6 +207,7 @@ extern const Sampler kDpmpp2s{.flag = "dpm++2s",
                               .integer_timesteps = true,
                               .stochastic = draws_never,
                               .class_defaults = set_singlestep_defaults,
-                              .table = singlestep_table};
+                              .table = singlestep_table,
+                              .flow = &kFlowSinglestep};
 
 }  // namespace diffusion

@@ -6,6 +6,10 @@
 #include "diffusion/sampling/sigma_schedule.hpp"
 
 namespace diffusion {
+
+// On the levels of flow matching: methods/flow_euler_heun.cpp
+extern const FlowForm kFlowEuler, kFlowHeun;
+
 namespace {
 
 // The network sees alpha times the state, which has unit variance.
@@ -128,7 +132,8 @@ extern const Sampler kEuler{.flag = "euler",
                             .diffusers_class = "EulerDiscreteScheduler",
                             .takes_sigma_schedule = true,
                             .stochastic = draws_never,
-                            .table = euler_table};
+                            .table = euler_table,
+                            .flow = &kFlowEuler};
 
 extern const Sampler kEulerAncestral{.flag = "euler_a",
                                      .label = "Euler a",
@@ -143,7 +148,8 @@ extern const Sampler kHeun{.flag = "heun",
                            .takes_sigma_schedule = true,
                            .stochastic = draws_never,
                            .class_defaults = set_sd_range,
-                           .table = heun_table};
+                           .table = heun_table,
+                           .flow = &kFlowHeun};
 
 extern const Sampler kDpmppSde{.flag = "dpm++sde",
                                .label = "DPM++ SDE",

@@ -31,9 +31,14 @@ struct UniStep {
   std::vector<double> weights;
 };
 
-UniStep uni_step(
-    const std::vector<double>& sigmas, size_t from, size_t order, bool bh1, bool correct) {
-  const NoiseLevel at = level_of_sigma(sigmas[from]), next = level_of_sigma(sigmas[from + 1]);
+UniStep uni_step(const NoiseSchedule& schedule,
+                 const std::vector<double>& sigmas,
+                 size_t from,
+                 size_t order,
+                 bool correct) {
+  const bool bh1 = schedule.config.solver_type == "bh1";
+  const NoiseLevel at = level_of_sigma(schedule, sigmas[from]),
+                   next = level_of_sigma(schedule, sigmas[from + 1]);
   const double h = std::log(sigmas[from] / sigmas[from + 1]), phi = std::expm1(-h);
   UniStep step{.from_start = next.noise / at.noise, .weights = {}};
   step.weights.assign(order + 1, 0.0);
@@ -77,30 +82,35 @@ SamplerTable unipc_table(const NoiseSchedule& schedule, const SamplerOptions& op
   const SchedulerConfig& config = schedule.config;
   const SigmaLevels levels = unipc_levels(schedule, options);
   const size_t count = levels.timesteps.size();
-  const bool bh1 = config.solver_type == "bh1";
   const auto& off = config.disable_corrector;
   SamplerTable table;
   size_t order = 0;
   for (size_t i = 0; i < count; ++i) {
     SamplerCall call{.timestep = levels.timesteps[i]};
-    call.estimate = x0_from(config.prediction_type, level_of_sigma(levels.sigmas[i]));
+    call.estimate = x0_from(config.prediction_type, level_of_sigma(schedule, levels.sigmas[i]));
     const bool disabled =
         std::find(off.begin(), off.end(), static_cast<int64_t>(i) - 1) != off.end();
     if (i > 0 && !disabled) {
-      const UniStep corrected = uni_step(levels.sigmas, i - 1, order, bh1, true);
+      const UniStep corrected = uni_step(schedule, levels.sigmas, i - 1, order, true);
       call.start_from_x = 0;
       call.start_from_start = corrected.from_start;
       call.start_from_estimates = corrected.weights;
     }
     order = std::min(static_cast<size_t>(config.solver_order), i + 1);
     if (config.lower_order_final) order = std::min(order, count - i);
-    const UniStep predicted = uni_step(levels.sigmas, i, order, bh1, false);
+    const UniStep predicted = uni_step(schedule, levels.sigmas, i, order, false);
     call.from_start = predicted.from_start;
     call.from_estimates.assign(predicted.weights.begin() + 1, predicted.weights.end());
     table.calls.push_back(call);
   }
   return table;
 }
+
+const FlowForm kFlow{
+    .diffusers_class = "UniPCMultistepScheduler",
+    .config_keys = {"flow_shift", "use_dynamic_shifting", "time_shift_type", "shift_terminal"},
+    .starts_from_one = true,
+    .table = unipc_table};
 
 }  // namespace
 
@@ -112,6 +122,7 @@ extern const Sampler kUniPc{.flag = "unipc",
                             .takes_sigma_schedule = true,
                             .integer_timesteps = true,
                             .stochastic = draws_never,
-                            .table = unipc_table};
+                            .table = unipc_table,
+                            .flow = &kFlow};
 
 }  // namespace diffusion

@@ -76,13 +76,14 @@ double relative_error(const Trajectory& seen, const at::Tensor& states, bool zer
 TEST(Samplers, EveryStepEqualsDiffusers) {
   const auto golden = data::read_safetensors(kGolden / "schedulers.safetensors");
   const auto rows = data::read_json(kGolden / "schedulers.json");
-  ASSERT_GT(rows.size(), 350u);
+  ASSERT_GT(rows.size(), 440u);
   std::map<std::string, double> worst;
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto config = config_of(rows[i]);
     const SamplerOptions options{
         .sampler = config.sampler, .steps = rows[i]["steps"], .eta = rows[i]["eta"], .on_step = {}};
-    const auto seen = trajectory_of(diffusion::make_schedule(config), options);
+    const auto schedule = diffusion::make_schedule(config, rows[i].value("image_tokens", 0));
+    const auto seen = trajectory_of(schedule, options);
     const at::Tensor timesteps = golden.tensors.at(std::to_string(i) + ".timesteps");
     const at::Tensor states =
         golden.tensors.at(std::to_string(i) + ".states");  // [calls + 1, B, C, H, W]
@@ -141,7 +142,7 @@ TEST(Samplers, ADdimSampleIsItsChainOfSteps) {
   auto generators = diffusion::image_generators({11, 12});
   at::Tensor x = diffusion::draw_noise(generators, {1, 2, 3}, at::kCPU);
   for (const auto& step : diffusion::ddim_steps(schedule, 6, 1.0, 0.05)) {
-    const at::Tensor output = network(x, static_cast<double>(step.timestep));
+    const at::Tensor output = network(x, step.timestep);
     x = diffusion::ddim_sample(step, Prediction::kEpsilon, output, x,
                                diffusion::draw_noise(generators, {1, 2, 3}, at::kCPU))
             .next;

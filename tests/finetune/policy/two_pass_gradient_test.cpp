@@ -32,11 +32,10 @@ Perceptron make_perceptron(uint64_t seed) {
   return {normal({4, 8}), normal({8}), normal({3, 8}), normal({8, 4})};
 }
 Denoiser denoiser(const Perceptron& w) {
-  return [w](const at::Tensor& x, int64_t timestep, const std::vector<int64_t>& prompts) {
+  return [w](const at::Tensor& x, double timestep, const std::vector<int64_t>& prompts) {
     const at::Tensor text = w.prompt.index_select(0, at::tensor(prompts, at::kLong));
-    const at::Tensor hidden = (x.flatten(1).to(at::kDouble).mm(w.in) +
-                               w.time * (static_cast<double>(timestep) / 1000.0) + text)
-                                  .tanh();
+    const at::Tensor hidden =
+        (x.flatten(1).to(at::kDouble).mm(w.in) + w.time * (timestep / 1000.0) + text).tanh();
     return hidden.mm(w.out).view_as(x).to(x.scalar_type());
   };
 }

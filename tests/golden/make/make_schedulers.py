@@ -51,19 +51,27 @@ class Brownian:
 scheduling_dpmsolver_sde.BrownianTreeNoiseSampler = Brownian
 
 
-def run(name, settings, steps, eta):
+def shift_of(config, image_tokens):
+    """The mu of diffusers' pipelines (calculate_shift)."""
+    slope = (config["max_shift"] - config["base_shift"]) / (config["max_image_seq_len"] - config["base_image_seq_len"])
+    return image_tokens * slope + config["base_shift"] - slope * config["base_image_seq_len"]
+
+
+def run(name, settings, steps, eta, image_tokens):
     scheduler = getattr(diffusers, name)(**settings)
-    scheduler.set_timesteps(steps)
+    extra = {"mu": shift_of(dict(FLUX, **scheduler.config), image_tokens)} if image_tokens else {}
+    scheduler.set_timesteps(steps, **extra)
     generators = Brownian.generators = [torch.Generator().manual_seed(s) for s in (11, 12)]
     x = torch.cat([torch.randn((1, 1, 2, 3), generator=g) for g in generators])
-    x = x * scheduler.init_noise_sigma
+    x = x * getattr(scheduler, "init_noise_sigma", 1)  # flow matching has none
     takes = inspect.signature(scheduler.step).parameters
     extra = {key: value for key, value in dict(eta=eta, generator=generators).items() if key in takes}
     if name == "EulerDiscreteScheduler":
         del extra["generator"]  # of churn, which has none here
     states = [x]
     for t in scheduler.timesteps:
-        output = network(scheduler.scale_model_input(x, t), t)
+        scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+        output = network(scaled, t)
         x = scheduler.step(output, t, x, **extra).prev_sample
         states.append(x)
     return scheduler.timesteps.to(torch.float32), torch.stack(states)
@@ -202,13 +210,59 @@ def newer_cases():
     yield from deis_cases()
 
 
+FLUX = dict(base_shift=0.5, max_shift=1.15, base_image_seq_len=256, max_image_seq_len=4096)
+
+
+def flow_cases():
+    """Of flow matching: with the number of an image's patches where the shift is dynamic."""
+    euler, heun = "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"
+    for steps in (1, 2, 4, 10, 28, 50):
+        yield euler, dict(shift=3.0), steps, 0
+    fewer = dict(num_train_timesteps=500, shift=2.0)
+    for settings in ({}, dict(shift=1.5), dict(shift=3.0, shift_terminal=0.1), fewer):
+        yield euler, settings, 7, 0
+        if "shift_terminal" not in settings:
+            yield heun, settings, 7, 0
+    for key in SIGMAS:
+        yield euler, dict(shift=3.0, **{key: True}), 8, 0
+    dynamic = dict(FLUX, shift=3.0, use_dynamic_shifting=True)
+    for tokens in (16, 1024, 4096):
+        yield euler, dynamic, 4, tokens
+    yield euler, dict(dynamic, time_shift_type="linear", base_shift=0.6), 6, 1024
+    yield euler, dict(dynamic, use_karras_sigmas=True, shift_terminal=0.02), 6, 1024
+    for steps in (1, 2, 5):
+        yield heun, dict(shift=3.0), steps, 0
+    base = dict(SD, prediction_type="flow_prediction", use_flow_sigmas=True)
+    multi, single, unipc = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "UniPCMultistepScheduler"
+    for name in (multi, single, unipc):
+        settings = {key: value for key, value in base.items() if name != single or key != "steps_offset"}
+        for steps in (1, 4, 9, 17):
+            yield name, dict(settings, flow_shift=3.0), steps, 0
+        yield name, settings, 6, 0
+        yield name, dict(settings, solver_order=3, flow_shift=1.5), 7, 0
+        yield name, dict(settings, use_dynamic_shifting=True), 5, 1024
+    for settings in (dict(solver_type="heun"), dict(algorithm_type="sde-dpmsolver++"), dict(euler_at_final=True)):
+        for steps in (5, 17):
+            yield multi, dict(base, flow_shift=3.0, **settings), steps, 0
+    yield unipc, dict(base, flow_shift=3.0, shift_terminal=0.05), 8, 0
+
+
+def all_cases():
+    for name, settings, steps, eta in itertools.chain(cases(), newer_cases()):
+        yield name, settings, steps, eta, 0
+    for name, settings, steps, image_tokens in flow_cases():
+        yield name, settings, steps, 0.0, image_tokens
+
+
 def main():
     rows, tensors = [], {}
-    for name, settings, steps, eta in itertools.chain(cases(), newer_cases()):
-        timesteps, states = run(name, settings, steps, eta)
+    for name, settings, steps, eta, image_tokens in all_cases():
+        timesteps, states = run(name, settings, steps, eta, image_tokens)
         assert torch.isfinite(states).all(), (name, settings)
         tensors[f"{len(rows)}.timesteps"], tensors[f"{len(rows)}.states"] = timesteps, states
         rows.append({"config": dict(settings, _class_name=name), "steps": steps, "eta": eta})
+        if image_tokens:
+            rows[-1]["image_tokens"] = image_tokens
     for schedule in ("linear", "scaled_linear", "squaredcos_cap_v2"):
         for zero in (False, True):
             scheduler = diffusers.DDIMScheduler(**dict(SD, beta_schedule=schedule), rescale_betas_zero_snr=zero)
