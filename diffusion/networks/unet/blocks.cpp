@@ -104,18 +104,6 @@ std::vector<at::Tensor> tensors_of(Layers w) {
 
 }  // namespace
 
-LayerSource random_layers(at::Generator& generator) {
-  LayerSource source;
-  source.linear = [&](const std::string&, int64_t out, int64_t in, bool bias) {
-    return nn::make_linear(out, in, bias, generator);
-  };
-  source.conv2d = [&](const std::string&, int64_t out, int64_t in, int64_t kernel) {
-    return nn::make_conv2d(out, in, kernel, generator);
-  };
-  source.norm = [](const std::string&, int64_t channels) { return nn::make_norm(channels); };
-  return source;
-}
-
 ResnetBlock build_resnet(const LayerSource& source,
                          const std::string& name,
                          int64_t in,

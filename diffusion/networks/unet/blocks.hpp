@@ -4,12 +4,12 @@
 // ResnetBlock2D and Transformer2DModel. Every layer is fp32.
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "data/nn/layers.hpp"
+#include "diffusion/networks/layers/layer_source.hpp"
 
 namespace diffusion {
 
@@ -42,24 +42,6 @@ struct Transformer {
   nn::Norm norm;
   Projection proj_in, proj_out;
   std::vector<TransformerBlock> transformer_blocks;
-};
-
-// Where layers come from, by their checkpoint name: a file, or a random generator.
-struct LayerSource {
-  std::function<nn::Linear(const std::string& name, int64_t out, int64_t in, bool bias)> linear;
-  std::function<nn::Conv2d(const std::string& name, int64_t out, int64_t in, int64_t kernel)>
-      conv2d;
-  std::function<nn::Norm(const std::string& name, int64_t channels)> norm;
-};
-
-// New layers, as PyTorch initialises them.
-LayerSource random_layers(at::Generator& generator);
-
-// Called with every layer of a network, in a fixed order.
-struct LayerVisitor {
-  std::function<void(const std::string& name, nn::Linear& layer)> linear;
-  std::function<void(const std::string& name, nn::Conv2d& layer)> conv2d;
-  std::function<void(const std::string& name, nn::Norm& layer)> norm;
 };
 
 // Sizes that all blocks of a network share, beside their widths.

@@ -4,7 +4,7 @@
 
 #include "data/base/shape.hpp"
 #include "data/device/transfer.hpp"
-#include "diffusion/networks/unet/embedding.hpp"
+#include "diffusion/networks/layers/embedding.hpp"
 
 namespace diffusion {
 namespace {

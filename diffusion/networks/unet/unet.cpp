@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include "data/base/error.hpp"
 #include "data/profile/meta_kernels.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
@@ -116,44 +115,6 @@ UNet build_unet(const UNetConfig& config, const LayerSource& source) {
   return unet;
 }
 
-// `used` collects the names that were taken.
-LayerSource checkpoint_source(const data::Weights& weights, std::vector<std::string>& used) {
-  const auto take = [&](const std::string& name) { used.push_back(name); };
-  LayerSource source;
-  source.linear = [&weights, take](const std::string& name, int64_t out, int64_t in, bool bias) {
-    take(name + ".weight");
-    if (bias) take(name + ".bias");
-    nn::Linear w{data::take(weights, name + ".weight", {out, in}), {}, {}};
-    if (bias) w.bias = data::take(weights, name + ".bias", {out});
-    return w;
-  };
-  source.conv2d = [&weights, take](const std::string& name, int64_t out, int64_t in,
-                                   int64_t kernel) {
-    take(name + ".weight");
-    take(name + ".bias");
-    return nn::Conv2d{data::take(weights, name + ".weight", {out, in, kernel, kernel}),
-                      data::take(weights, name + ".bias", {out}),
-                      {}};
-  };
-  source.norm = [&weights, take](const std::string& name, int64_t channels) {
-    take(name + ".weight");
-    take(name + ".bias");
-    return nn::take_norm(weights, name, channels);
-  };
-  return source;
-}
-
-void check_all_used(const data::Weights& weights, std::vector<std::string> used) {
-  std::sort(used.begin(), used.end());
-  for (const auto& [name, tensor] : weights.tensors) {
-    if (std::binary_search(used.begin(), used.end(), name)) continue;
-    throw data::BadInput(weights.source + ": tensor " + name +
-                         " is not part of the network that config.json describes (" +
-                         std::to_string(weights.tensors.size() - used.size()) +
-                         " left over); the config and the weights do not belong together");
-  }
-}
-
 void visit_layers(UNetBlock& block,
                   const std::string& name,
                   const char* resample,
@@ -201,7 +162,7 @@ UNet load_unet(const fs::path& folder) {
 UNet unet_from_weights(const data::Weights& weights, const UNetConfig& config) {
   check_unet_config(config, weights.source);
   std::vector<std::string> used;
-  UNet unet = build_unet(config, checkpoint_source(weights, used));
+  UNet unet = build_unet(config, checkpoint_layers(weights, used));
   check_all_used(weights, used);
   return unet;
 }
@@ -226,18 +187,7 @@ UNet make_unet(const UNetConfig& config, at::Generator& generator) {
 UNet meta_unet(const UNetConfig& config) {
   check_unet_config(config, "meta_unet");
   data::use_meta_kernels();
-  const auto empty = [](std::vector<int64_t> shape) { return at::empty(shape, at::kMeta); };
-  LayerSource source;
-  source.linear = [&](const std::string&, int64_t out, int64_t in, bool bias) {
-    return nn::Linear{empty({out, in}), bias ? empty({out}) : at::Tensor(), {}};
-  };
-  source.conv2d = [&](const std::string&, int64_t out, int64_t in, int64_t kernel) {
-    return nn::Conv2d{empty({out, in, kernel, kernel}), empty({out}), {}};
-  };
-  source.norm = [&](const std::string&, int64_t channels) {
-    return nn::Norm{empty({channels}), empty({channels})};
-  };
-  return build_unet(config, source);
+  return build_unet(config, meta_layers());
 }
 
 void for_each_tensor(UNet& unet, const std::string& prefix, const data::TensorVisitor& visit) {

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "data/weights/tensor_map.hpp"
+#include "diffusion/networks/layers/embedding.hpp"
 #include "diffusion/networks/unet/blocks.hpp"
 #include "diffusion/networks/unet/config.hpp"
-#include "diffusion/networks/unet/embedding.hpp"
 #include "diffusion/networks/unet/reward_conditioning.hpp"
 
 namespace diffusion {
@@ -63,13 +63,6 @@ void for_each_tensor(UNet& unet, const std::string& prefix, const data::TensorVi
 // compute in it and do not train: they are not converted at every use. Norms stay fp32.
 UNet with_compute_dtype(const UNet& unet, at::ScalarType type);
 
-// Every layer that may carry a LoRA, by its module path
-// ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"). The caller chooses among them by
-// name; diffusers' usual choice is the suffixes to_q, to_k, to_v and to_out.0.
-struct AdaptableLayerVisitor {
-  std::function<void(const std::string& name, nn::Linear& layer)> linear;
-  std::function<void(const std::string& name, nn::Conv2d& layer)> conv2d;
-};
 void for_each_adaptable_layer(UNet& unet, const AdaptableLayerVisitor& visit);
 
 }  // namespace diffusion

@@ -1,6 +1,6 @@
 #pragma once
 
-// How a UNet turns a number into a vector.
+// How a network turns a number into a vector.
 
 #include <ATen/core/Tensor.h>
 

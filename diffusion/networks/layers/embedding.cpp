@@ -1,4 +1,4 @@
-#include "diffusion/networks/unet/embedding.hpp"
+#include "diffusion/networks/layers/embedding.hpp"
 
 #include <ATen/ATen.h>
 

@@ -1,0 +1,79 @@
+#include "diffusion/networks/layers/layer_source.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "data/base/error.hpp"
+
+namespace diffusion {
+
+LayerSource random_layers(at::Generator& generator) {
+  LayerSource source;
+  source.linear = [&](const std::string&, int64_t out, int64_t in, bool bias) {
+    return nn::make_linear(out, in, bias, generator);
+  };
+  source.conv2d = [&](const std::string&, int64_t out, int64_t in, int64_t kernel) {
+    return nn::make_conv2d(out, in, kernel, generator);
+  };
+  source.norm = [](const std::string&, int64_t channels) { return nn::make_norm(channels); };
+  source.rms_norm = [](const std::string&, int64_t channels) {
+    return nn::Norm{at::ones({channels}), {}};
+  };
+  return source;
+}
+
+LayerSource meta_layers() {
+  const auto empty = [](std::vector<int64_t> shape) { return at::empty(shape, at::kMeta); };
+  LayerSource source;
+  source.linear = [empty](const std::string&, int64_t out, int64_t in, bool bias) {
+    return nn::Linear{empty({out, in}), bias ? empty({out}) : at::Tensor(), {}};
+  };
+  source.conv2d = [empty](const std::string&, int64_t out, int64_t in, int64_t kernel) {
+    return nn::Conv2d{empty({out, in, kernel, kernel}), empty({out}), {}};
+  };
+  source.norm = [empty](const std::string&, int64_t channels) {
+    return nn::Norm{empty({channels}), empty({channels})};
+  };
+  source.rms_norm = [empty](const std::string&, int64_t channels) {
+    return nn::Norm{empty({channels}), {}};
+  };
+  return source;
+}
+
+LayerSource checkpoint_layers(const data::Weights& weights, std::vector<std::string>& used) {
+  const auto take = [&](const std::string& name, std::initializer_list<int64_t> shape) {
+    used.push_back(name);
+    return data::take(weights, name, shape);
+  };
+  LayerSource source;
+  source.linear = [take](const std::string& name, int64_t out, int64_t in, bool bias) {
+    nn::Linear w{take(name + ".weight", {out, in}), {}, {}};
+    if (bias) w.bias = take(name + ".bias", {out});
+    return w;
+  };
+  source.conv2d = [take](const std::string& name, int64_t out, int64_t in, int64_t kernel) {
+    return nn::Conv2d{
+        take(name + ".weight", {out, in, kernel, kernel}), take(name + ".bias", {out}), {}};
+  };
+  source.norm = [take](const std::string& name, int64_t channels) {
+    return nn::Norm{take(name + ".weight", {channels}), take(name + ".bias", {channels})};
+  };
+  source.rms_norm = [take](const std::string& name, int64_t channels) {
+    return nn::Norm{take(name + ".weight", {channels}), {}};
+  };
+  return source;
+}
+
+void check_all_used(const data::Weights& weights, std::vector<std::string> used) {
+  std::sort(used.begin(), used.end());
+  for (const auto& [name, tensor] : weights.tensors) {
+    if (std::binary_search(used.begin(), used.end(), name)) continue;
+    throw data::BadInput(weights.source + ": tensor " + name +
+                         " is not part of the network that config.json describes (" +
+                         std::to_string(weights.tensors.size() - used.size()) +
+                         " left over); the config and the weights do not belong together");
+  }
+}
+
+}  // namespace diffusion
