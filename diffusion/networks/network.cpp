@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "data/base/shape.hpp"
+
 namespace diffusion {
 namespace {
 
@@ -21,6 +23,53 @@ NetworkTraits traits_of(const UNet& unet) {
           .reads_reward = reads_reward(config.reward)};
 }
 
+NetworkTraits traits_of(const MMDiT& mmdit) {
+  const MMDiTConfig& config = mmdit.config;
+  return {.in_channels = config.in_channels,
+          .out_channels = config.out_channels,
+          .sample_size = config.sample_size,
+          .patch_size = config.patch_size,
+          .context_width = config.joint_attention_dim,
+          .pooled_width = config.pooled_projection_dim};
+}
+
+at::Tensor first_weight(const UNet& unet) { return unet.conv_in.weight; }
+at::Tensor first_weight(const MMDiT& mmdit) { return mmdit.patch_projection.weight; }
+
+PreparedText text_of(const UNet& unet, const at::Tensor& hidden) {
+  return context_keys(unet, hidden);
+}
+PreparedText text_of(const MMDiT& mmdit, const at::Tensor& hidden) {
+  return embed_text(mmdit, hidden);
+}
+
+ContextKeys rows_of(ContextKeys keys, const at::Tensor& places) {
+  for (auto& pair : keys) {
+    pair.key = pair.key.index_select(0, places);
+    pair.value = pair.value.index_select(0, places);
+  }
+  return keys;
+}
+EmbeddedText rows_of(const EmbeddedText& text, const at::Tensor& places) {
+  return {text.rows.index_select(0, places)};
+}
+
+// What a pass reads beside the text.
+struct Inputs {
+  const at::Tensor &x, &t;
+  const ExtraConditions& extra;
+};
+at::Tensor run(const UNet& unet, const ContextKeys& keys, const Inputs& in) {
+  return unet_forward(unet, in.x, in.t, keys, in.extra);
+}
+at::Tensor run(const MMDiT& mmdit, const EmbeddedText& text, const Inputs& in) {
+  return mmdit_forward(mmdit, in.x, in.t, text, in.extra.text_embeds);
+}
+template <class One, class Text>
+at::Tensor run(const One&, const Text&, const Inputs&) {
+  TORCH_CHECK(false, "forward: the text was prepared for a network of another architecture");
+}
+
 }  // namespace
 
 NetworkTraits traits(const Network& network) {
@@ -28,25 +77,21 @@ NetworkTraits traits(const Network& network) {
 }
 
 const RewardBranchConfig& reward_config(const Network& network) {
-  return unet_of(network).config.reward;
+  static const RewardBranchConfig none;
+  const UNet* unet = std::get_if<UNet>(&network);
+  return unet == nullptr ? none : unet->config.reward;
 }
 
 at::Device device_of(const Network& network) {
-  return std::visit([](const UNet& unet) { return unet.conv_in.weight.device(); }, network);
+  return std::visit([](const auto& one) { return first_weight(one).device(); }, network);
 }
 
 PreparedText prepare_text(const Network& network, const at::Tensor& hidden) {
-  return std::visit([&](const UNet& unet) -> PreparedText { return context_keys(unet, hidden); },
-                    network);
+  return std::visit([&](const auto& one) { return text_of(one, hidden); }, network);
 }
 
 PreparedText select_rows(const PreparedText& text, const at::Tensor& places) {
-  ContextKeys keys = std::get<ContextKeys>(text);
-  for (auto& pair : keys) {
-    pair.key = pair.key.index_select(0, places);
-    pair.value = pair.value.index_select(0, places);
-  }
-  return keys;
+  return std::visit([&](const auto& one) -> PreparedText { return rows_of(one, places); }, text);
 }
 
 at::Tensor forward(const Network& network,
@@ -54,9 +99,11 @@ at::Tensor forward(const Network& network,
                    const at::Tensor& t,
                    const PreparedText& text,
                    const ExtraConditions& extra) {
-  return std::visit([&](const UNet& unet,
-                        const ContextKeys& keys) { return unet_forward(unet, x, t, keys, extra); },
-                    network, text);
+  return std::visit(
+      [&](const auto& one, const auto& prepared) {
+        return run(one, prepared, {x, t, extra});
+      },
+      network, text);
 }
 
 at::Tensor forward(const Network& network,
@@ -64,8 +111,9 @@ at::Tensor forward(const Network& network,
                    const at::Tensor& t,
                    const at::Tensor& hidden,
                    const ExtraConditions& extra) {
-  return std::visit([&](const UNet& unet) { return unet_forward(unet, x, t, hidden, extra); },
-                    network);
+  data::check_shape(x, {-1, traits(network).in_channels, -1, -1}, "forward: x");
+  data::check_shape(hidden, {x.size(0), -1, traits(network).context_width}, "forward: hidden");
+  return forward(network, x, t, prepare_text(network, hidden), extra);
 }
 
 void for_each_tensor(Network& network,

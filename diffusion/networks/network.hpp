@@ -9,18 +9,20 @@
 #include <variant>
 
 #include "data/weights/tensor_map.hpp"
+#include "diffusion/networks/mmdit/forward.hpp"
 #include "diffusion/networks/unet/forward.hpp"
 
 namespace diffusion {
 
 // A value whose tensors are shared by its copies.
-using Network = std::variant<UNet>;
+using Network = std::variant<UNet, MMDiT>;
 
 struct NetworkTraits {
   int64_t in_channels = 0, out_channels = 0;  // of latents
   int64_t sample_size = 0;                    // latent side that it was trained at
+  int64_t patch_size = 1;                     // latents of a side that it reads as one
   int64_t context_width = 0;                  // of the text's rows
-  int64_t pooled_width = 0;     // of the pooled text that it reads beside them; 0: none (SDXL)
+  int64_t pooled_width = 0;     // of the pooled text that it reads beside them; 0: none
   bool reads_time_ids = false;  // image sizes (SDXL)
   int64_t guidance_width = 0;   // of the embedding of the guidance scale; 0: not an input (LCM)
   bool edits_images = false;    // reads a source image's latent beside its own (InstructPix2Pix)
@@ -33,14 +35,15 @@ at::Device device_of(const Network& network);
 
 // What depends on the text and the weights alone, so that a sampler computes it once; in training
 // it is computed again when the weights or adapters have changed. Rows: of the text.
-using PreparedText = std::variant<ContextKeys>;
+using PreparedText = std::variant<ContextKeys, EmbeddedText>;
 // hidden: [B, L, context_width]
 PreparedText prepare_text(const Network& network, const at::Tensor& hidden);
 // The rows at `places`, [R] int64 on the device -> R rows
 PreparedText select_rows(const PreparedText& text, const at::Tensor& places);
 
-// The network's output, whatever it predicts (epsilon, v, x0). x: [B, in_channels, H, W]; t: [B],
-// any number type, 0 .. 999; hidden: [B, L, context_width] -> [B, out_channels, H, W]
+// The network's output, whatever it predicts (epsilon, v, x0, velocity). x: [B, in_channels, H, W],
+// H and W multiples of patch_size; t: [B], any number type, 0 .. 999 or 0 .. 1000 of a velocity;
+// hidden: [B, L, context_width]; extra.text_embeds: [B, pooled_width] -> [B, out_channels, H, W]
 at::Tensor forward(const Network& network,
                    const at::Tensor& x,
                    const at::Tensor& t,

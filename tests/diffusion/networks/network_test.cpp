@@ -68,4 +68,48 @@ TEST(Network, ChangesReachTheNetworkItHolds) {
   EXPECT_EQ(diffusion::unet_of(network).conv_in.weight.scalar_type(), at::kDouble);
 }
 
+Network tiny_mmdit() {
+  auto generator = at::detail::createCPUGenerator(4);
+  return diffusion::make_mmdit({.sample_size = 8,
+                                .in_channels = 4,
+                                .out_channels = 4,
+                                .num_layers = 2,
+                                .attention_head_dim = 4,
+                                .num_attention_heads = 2,
+                                .joint_attention_dim = 6,
+                                .caption_projection_dim = 8,
+                                .pooled_projection_dim = 5,
+                                .pos_embed_max_size = 6},
+                               generator);
+}
+
+TEST(Network, MayBeATransformer) {
+  const at::NoGradGuard no_grad;
+  Network network = tiny_mmdit();
+  const auto traits = diffusion::traits(network);
+  EXPECT_EQ(traits.patch_size, 2);
+  EXPECT_EQ(traits.context_width, 6);
+  EXPECT_EQ(traits.pooled_width, 5);
+  EXPECT_FALSE(traits.reads_time_ids || traits.edits_images || traits.reads_reward);
+  EXPECT_EQ(diffusion::traits(tests::tiny_pipeline().network).patch_size, 1);
+  EXPECT_EQ(diffusion::reward_config(network).layout, diffusion::RewardLayout::kNone);
+  EXPECT_EQ(diffusion::device_of(network), at::Device(at::kCPU));
+  EXPECT_THROW(diffusion::unet_of(network), c10::Error);
+
+  auto generator = at::detail::createCPUGenerator(3);
+  const at::Tensor x = at::randn({3, 4, 8, 4}, generator), t = at::tensor({5.5, 300.0, 990.0}),
+                   hidden = at::randn({2, 3, 6}, generator),
+                   places = at::tensor({1, 0, 1}, at::kLong);
+  diffusion::ExtraConditions extra;
+  extra.text_embeds = at::randn({3, 5}, generator);
+  const at::Tensor expected =
+      diffusion::forward(network, x, t, hidden.index_select(0, places), extra);
+  EXPECT_EQ(expected.sizes(), x.sizes());
+  const auto gathered = diffusion::select_rows(diffusion::prepare_text(network, hidden), places);
+  EXPECT_TRUE(
+      at::allclose(diffusion::forward(network, x, t, gathered, extra), expected, 1e-5, 1e-6));
+  const auto other = diffusion::prepare_text(tests::tiny_pipeline().network, at::zeros({3, 3, 8}));
+  EXPECT_THROW(diffusion::forward(network, x, t, other, extra), c10::Error);
+}
+
 }  // namespace

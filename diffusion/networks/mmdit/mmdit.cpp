@@ -1,0 +1,216 @@
+#include "diffusion/networks/mmdit/mmdit.hpp"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "data/profile/meta_kernels.hpp"
+#include "data/weights/safetensors.hpp"
+#include "data/weights/weight_files.hpp"
+
+namespace fs = std::filesystem;
+
+namespace diffusion {
+namespace {
+
+constexpr const char* kPositions = "pos_embed.pos_embed";
+constexpr int64_t kTimeWaves = 256;  // sinusoids of the timestep
+
+// Called with every layer and its sizes, in the order of the checkpoint: the one list of names, by
+// which a network is built and visited.
+struct LayerWalk {
+  std::function<void(const std::string& name, nn::Linear& layer, int64_t out, int64_t in)> linear;
+  std::function<void(
+      const std::string& name, nn::Conv2d& layer, int64_t out, int64_t in, int64_t k)>
+      conv2d;
+  std::function<void(const std::string& name, nn::Norm& layer, int64_t channels)> rms_norm;
+};
+
+struct AttentionNames {
+  const char *q, *k, *v, *norm_q, *norm_k, *out;  // out "": none
+};
+
+void walk(StreamAttention& w,
+          const MMDiTConfig& config,
+          const std::string& prefix,
+          const AttentionNames& names,
+          const LayerWalk& each) {
+  const int64_t width = width_of(config);
+  each.linear(prefix + names.q, w.to_q, width, width);
+  each.linear(prefix + names.k, w.to_k, width, width);
+  each.linear(prefix + names.v, w.to_v, width, width);
+  if (config.qk_norm) {
+    each.rms_norm(prefix + names.norm_q, w.norm_q, config.attention_head_dim);
+    each.rms_norm(prefix + names.norm_k, w.norm_k, config.attention_head_dim);
+  }
+  if (*names.out != '\0') each.linear(prefix + names.out, w.to_out, width, width);
+}
+
+void walk(JointBlock& w,
+          const MMDiTConfig& config,
+          int64_t layer,
+          const std::string& prefix,
+          const LayerWalk& each) {
+  const int64_t width = width_of(config);
+  const bool dual = has_dual_attention(config, layer), last = layer + 1 == config.num_layers;
+  const AttentionNames image{"to_q", "to_k", "to_v", "norm_q", "norm_k", "to_out.0"};
+  const AttentionNames text{"add_q_proj",   "add_k_proj",   "add_v_proj",
+                            "norm_added_q", "norm_added_k", last ? "" : "to_add_out"};
+  const auto feed_forward = [&](const std::string& name, BlockStream& stream) {
+    each.linear(prefix + name + ".net.0.proj", stream.ff_in, 4 * width, width);
+    each.linear(prefix + name + ".net.2", stream.ff_out, width, 4 * width);
+  };
+  each.linear(prefix + "norm1.linear", w.image.modulation, (dual ? 9 : 6) * width, width);
+  each.linear(prefix + "norm1_context.linear", w.text.modulation, (last ? 2 : 6) * width, width);
+  walk(w.image.attn, config, prefix + "attn.", image, each);
+  walk(w.text.attn, config, prefix + "attn.", text, each);
+  if (dual) walk(w.attn2, config, prefix + "attn2.", image, each);
+  feed_forward("ff", w.image);
+  if (!last) feed_forward("ff_context", w.text);
+}
+
+void walk(MMDiT& w, const std::string& prefix, const LayerWalk& each) {
+  const MMDiTConfig& config = w.config;
+  const int64_t width = width_of(config), patch = config.patch_size;
+  const std::string embed = prefix + "time_text_embed.";
+  each.conv2d(prefix + "pos_embed.proj", w.patch_projection, width, config.in_channels, patch);
+  each.linear(embed + "timestep_embedder.linear_1", w.time_linear_1, width, kTimeWaves);
+  each.linear(embed + "timestep_embedder.linear_2", w.time_linear_2, width, width);
+  each.linear(embed + "text_embedder.linear_1", w.text_linear_1, width,
+              config.pooled_projection_dim);
+  each.linear(embed + "text_embedder.linear_2", w.text_linear_2, width, width);
+  each.linear(prefix + "context_embedder", w.context_embedder, width, config.joint_attention_dim);
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    walk(w.transformer_blocks[static_cast<size_t>(i)], config, i,
+         prefix + "transformer_blocks." + std::to_string(i) + ".", each);
+  }
+  each.linear(prefix + "norm_out.linear", w.norm_out, 2 * width, width);
+  each.linear(prefix + "proj_out", w.proj_out, patch * patch * config.out_channels, width);
+}
+
+MMDiT build_mmdit(const MMDiTConfig& config, const LayerSource& source, const at::Tensor& table) {
+  MMDiT mmdit;
+  mmdit.config = config;
+  mmdit.position_table = table;
+  mmdit.transformer_blocks.resize(static_cast<size_t>(config.num_layers));
+  walk(mmdit, "",
+       {.linear = [&](const std::string& name, nn::Linear& layer, int64_t out,
+                      int64_t in) { layer = source.linear(name, out, in, /*bias=*/true); },
+        .conv2d = [&](const std::string& name, nn::Conv2d& layer, int64_t out, int64_t in,
+                      int64_t kernel) { layer = source.conv2d(name, out, in, kernel); },
+        .rms_norm = [&](const std::string& name, nn::Norm& layer,
+                        int64_t channels) { layer = source.rms_norm(name, channels); }});
+  return mmdit;
+}
+
+// [positions, width / 2]: sines, then cosines, of rates 10000^(-k / (width / 4)).
+at::Tensor waves(const at::Tensor& positions, int64_t width) {
+  const int64_t quarter = width / 4;
+  const at::Tensor exponents =
+      at::arange(quarter, at::kDouble) / static_cast<double>(quarter) * std::log(10000.0);
+  const at::Tensor angles = positions.to(at::kDouble).unsqueeze(1) * (-exponents).exp();
+  return at::cat({angles.sin(), angles.cos()}, 1);
+}
+
+std::vector<int64_t> table_shape(const MMDiTConfig& config) {
+  return {1, config.pos_embed_max_size * config.pos_embed_max_size, width_of(config)};
+}
+
+}  // namespace
+
+MMDiT load_mmdit(const fs::path& folder) {
+  const MMDiTConfig config = read_mmdit_config(folder / "config.json");
+  return mmdit_from_weights(data::read_weights(folder, "diffusion_pytorch_model"), config);
+}
+
+MMDiT mmdit_from_weights(const data::Weights& weights, const MMDiTConfig& config) {
+  check_mmdit_config(config, weights.source);
+  std::vector<std::string> used{kPositions};
+  const auto shape = table_shape(config);
+  const at::Tensor table = data::take(weights, kPositions, {shape[0], shape[1], shape[2]});
+  MMDiT mmdit = build_mmdit(config, checkpoint_layers(weights, used), table);
+  check_all_used(weights, used);
+  return mmdit;
+}
+
+void save_mmdit(const fs::path& folder, MMDiT& mmdit, at::ScalarType dtype) {
+  data::Weights weights;
+  weights.metadata["format"] = "pt";
+  for_each_tensor(mmdit, "", [&](const std::string& name, at::Tensor& tensor) {
+    weights.tensors[name] = tensor.detach().to(dtype);
+  });
+  write_mmdit_config(folder / "config.json", mmdit.config);
+  data::write_safetensors(folder / "diffusion_pytorch_model.safetensors", weights);
+}
+
+MMDiT make_mmdit(const MMDiTConfig& config, at::Generator& generator) {
+  check_mmdit_config(config, "make_mmdit");
+  return build_mmdit(config, random_layers(generator), sincos_positions(config));
+}
+
+MMDiT meta_mmdit(const MMDiTConfig& config) {
+  check_mmdit_config(config, "meta_mmdit");
+  data::use_meta_kernels();
+  return build_mmdit(config, meta_layers(), at::empty(table_shape(config), at::kMeta));
+}
+
+at::Tensor sincos_positions(const MMDiTConfig& config) {
+  const int64_t side = config.pos_embed_max_size, width = width_of(config);
+  const auto base = static_cast<double>(config.sample_size / config.patch_size);
+  // fp32, as there
+  const at::Tensor places = at::arange(side, at::kFloat) / (static_cast<double>(side) / base);
+  const at::Tensor one = waves(places, width);  // [side, width / 2]
+  const at::Tensor columns = one.unsqueeze(0).expand({side, side, -1}),
+                   rows = one.unsqueeze(1).expand({side, side, -1});
+  return at::cat({columns, rows}, 2).to(at::kFloat).reshape(table_shape(config));
+}
+
+void for_each_tensor(MMDiT& mmdit, const std::string& prefix, const data::TensorVisitor& visit) {
+  visit(prefix + kPositions, mmdit.position_table);
+  walk(mmdit, prefix,
+       {.linear = [&](const std::string& name, nn::Linear& layer, int64_t,
+                      int64_t) { nn::for_each_tensor(layer, name, visit); },
+        .conv2d = [&](const std::string& name, nn::Conv2d& layer, int64_t, int64_t,
+                      int64_t) { nn::for_each_tensor(layer, name, visit); },
+        .rms_norm = [&](const std::string& name, nn::Norm& layer,
+                        int64_t) { nn::for_each_tensor(layer, name, visit); }});
+}
+
+MMDiT with_compute_dtype(const MMDiT& mmdit, at::ScalarType type) {
+  MMDiT typed = mmdit;
+  const auto convert = [type](const std::string&, auto& layer) {
+    layer.weight = layer.weight.to(type);
+    if (layer.bias.defined()) layer.bias = layer.bias.to(type);
+  };
+  for_each_adaptable_layer(typed, {convert, convert});
+  return typed;
+}
+
+void for_each_adaptable_layer(MMDiT& mmdit, const AdaptableLayerVisitor& visit) {
+  walk(mmdit, "",
+       {.linear = [&](const std::string& name, nn::Linear& layer, int64_t,
+                      int64_t) { visit.linear(name, layer); },
+        .conv2d = [&](const std::string& name, nn::Conv2d& layer, int64_t, int64_t,
+                      int64_t) { visit.conv2d(name, layer); },
+        .rms_norm = [](const std::string&, nn::Norm&, int64_t) {}});
+}
+
+std::vector<at::Tensor> tensors_of(const JointBlock& block) {
+  std::vector<at::Tensor> tensors;
+  const auto add_linear = [&](const nn::Linear& layer) {
+    tensors.insert(tensors.end(), {layer.weight, layer.bias, layer.lora.down, layer.lora.up});
+  };
+  const auto add_attention = [&](const StreamAttention& w) {
+    for (const auto* layer : {&w.to_q, &w.to_k, &w.to_v, &w.to_out}) add_linear(*layer);
+    tensors.insert(tensors.end(), {w.norm_q.weight, w.norm_k.weight});
+  };
+  for (const auto* stream : {&block.image, &block.text}) {
+    for (const auto* layer : {&stream->modulation, &stream->ff_in, &stream->ff_out})
+      add_linear(*layer);
+    add_attention(stream->attn);
+  }
+  add_attention(block.attn2);
+  return tensors;
+}
+
+}  // namespace diffusion
