@@ -17,13 +17,14 @@ namespace {
 }
 
 void check_text_width(const Pipeline& pipeline, const std::string& source) {
-  int64_t text_width = pipeline.text_encoder.token_embedding.size(1);
-  if (pipeline.text_encoder_2) text_width += pipeline.text_encoder_2->token_embedding.size(1);
+  int64_t text_width = 0;
+  for (const auto& encoder : pipeline.text_encoders)
+    text_width += encoder.network.token_embedding.size(1);
   const int64_t expected = traits(pipeline.network).context_width;
   if (expected == text_width) return;
   refuse(source, "the unet's cross_attention_dim is " + std::to_string(expected) +
                      ", the hidden_size of the text " +
-                     (pipeline.text_encoder_2 ? "encoders together is " : "encoder is ") +
+                     (pipeline.text_encoders.size() > 1 ? "encoders together is " : "encoder is ") +
                      std::to_string(text_width));
 }
 
@@ -50,21 +51,21 @@ void check_channels(const Pipeline& pipeline, const std::string& source) {
 // SDXL's second encoder and what the UNet reads of it.
 void check_second_encoder(const Pipeline& pipeline, const std::string& source) {
   const int64_t read = traits(pipeline.network).pooled_width;
-  const nn::ClipText& second = *pipeline.text_encoder_2;
-  if (!second.text_projection.weight.defined())
+  const TextEncoder &first = pipeline.text_encoders[0], &second = pipeline.text_encoders[1];
+  const nn::Linear& projection = second.network.text_projection;
+  if (!projection.weight.defined())
     throw BadInput(source + ": text_encoder_2: expected text_projection.weight, found none; " +
                    "expected a CLIPTextModelWithProjection");
-  check_vocabulary(*pipeline.tokenizer_2, second, source);
-  const int64_t pooled = second.text_projection.weight.size(0);
+  check_vocabulary(second.tokenizer, second.network, source);
+  const int64_t pooled = projection.weight.size(0);
   if (pooled != read) {
     refuse(source, "the unet reads " + std::to_string(read) +
                        " pooled values of the text, text_encoder_2 projects to " +
                        std::to_string(pooled));
   }
-  if (pipeline.tokenizer.max_length != pipeline.tokenizer_2->max_length) {
-    refuse(source, "tokenizer and tokenizer_2 make " +
-                       std::to_string(pipeline.tokenizer.max_length) + " and " +
-                       std::to_string(pipeline.tokenizer_2->max_length) + " ids of a prompt");
+  if (first.tokenizer.max_length != second.tokenizer.max_length) {
+    refuse(source, "tokenizer and tokenizer_2 make " + std::to_string(first.tokenizer.max_length) +
+                       " and " + std::to_string(second.tokenizer.max_length) + " ids of a prompt");
   }
 }
 
@@ -104,8 +105,8 @@ void check_fit(const Pipeline& pipeline, const std::string& source) {
   check_channels(pipeline, source);
   check_family(pipeline, source);
   check_text_width(pipeline, source);
-  check_vocabulary(pipeline.tokenizer, pipeline.text_encoder, source);
-  if (pipeline.text_encoder_2) check_second_encoder(pipeline, source);
+  check_vocabulary(pipeline.text_encoders[0].tokenizer, pipeline.text_encoders[0].network, source);
+  if (pipeline.text_encoders.size() > 1) check_second_encoder(pipeline, source);
 }
 
 }  // namespace diffusion

@@ -14,10 +14,11 @@ namespace diffusion {
 Pipeline load_parts(const PipelineParts& parts) {
   Pipeline pipeline;
   pipeline.vae = load_vae(parts.vae);
-  pipeline.text_encoder = nn::load_clip_text(parts.text_encoder);
   const fs::path beside =
       fs::absolute(parts.text_encoder / "").parent_path().parent_path() / "tokenizer";
-  pipeline.tokenizer = data::load_tokenizer(parts.tokenizer.empty() ? beside : parts.tokenizer);
+  pipeline.text_encoders.push_back(
+      {.network = nn::load_clip_text(parts.text_encoder),
+       .tokenizer = data::load_tokenizer(parts.tokenizer.empty() ? beside : parts.tokenizer)});
   pipeline.cache = make_prompt_cache();
   return pipeline;
 }
@@ -29,9 +30,11 @@ Pipeline load_pipeline(const fs::path& folder) {
                                   .tokenizer = folder / "tokenizer"});
   pipeline.class_name = index.class_name;
   pipeline.force_zeros_for_empty_prompt = index.force_zeros_for_empty_prompt;
-  if (class_family(index.class_name, folder.string()).family.text_encoders.size() > 1) {
-    pipeline.text_encoder_2 = nn::load_clip_text(folder / "text_encoder_2");
-    pipeline.tokenizer_2 = data::load_tokenizer(folder / "tokenizer_2");
+  const auto& encoders = class_family(index.class_name, folder.string()).family.text_encoders;
+  for (size_t i = 1; i < encoders.size(); ++i) {
+    pipeline.text_encoders.push_back(
+        {.network = nn::load_clip_text(folder / encoders[i].part),
+         .tokenizer = data::load_tokenizer(folder / encoders[i].tokenizer)});
   }
   pipeline.scheduler = read_scheduler_config(folder / "scheduler");
   pipeline.network = load_unet(folder / "unet");
@@ -48,14 +51,13 @@ void save_network(const fs::path& folder, const Network& network, at::ScalarType
 void save_pipeline(const fs::path& folder, const Pipeline& pipeline, at::ScalarType dtype) {
   save_network(folder, pipeline.network, dtype);
   save_vae(folder / "vae", pipeline.vae, dtype);
-  nn::save_clip_text(folder / "text_encoder", pipeline.text_encoder, dtype);
-  data::save_tokenizer(folder / "tokenizer", pipeline.tokenizer);
-  if (pipeline.text_encoder_2) {
-    nn::save_clip_text(folder / "text_encoder_2", *pipeline.text_encoder_2, dtype);
-    data::save_tokenizer(folder / "tokenizer_2", *pipeline.tokenizer_2);
+  const auto& encoders = class_family(pipeline.class_name, folder.string()).family.text_encoders;
+  for (size_t i = 0; i < pipeline.text_encoders.size(); ++i) {
+    nn::save_clip_text(folder / encoders.at(i).part, pipeline.text_encoders[i].network, dtype);
+    data::save_tokenizer(folder / encoders.at(i).tokenizer, pipeline.text_encoders[i].tokenizer);
   }
   write_scheduler_config(folder / "scheduler", pipeline.scheduler);
-  const bool projects = pipeline.text_encoder.text_projection.weight.defined();
+  const bool projects = pipeline.text_encoders[0].network.text_projection.weight.defined();
   write_model_index(folder,
                     {.class_name = pipeline.class_name,
                      .scheduler = pipeline.scheduler.class_name,

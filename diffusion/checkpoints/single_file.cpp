@@ -86,18 +86,15 @@ nn::ClipText text_encoder_of(const Source& source, const FamilyEncoder& encoder)
   return text;
 }
 
-// The text encoder and its tokenizer, which knows the end token.
+// The text encoders and their tokenizers, which know the end token.
 void load_text(const Source& source, const SingleFileOptions& options, Pipeline& pipeline) {
-  const auto& encoders = source.layout.family->text_encoders;
-  pipeline.text_encoder = text_encoder_of(source, encoders[0]);
-  pipeline.tokenizer = tokenizer_of(source, options, encoders[0].tokenizer, pipeline.text_encoder);
-  pipeline.text_encoder.config.eos_token_id = pipeline.tokenizer.eos;
-  if (encoders.size() == 1) return;
-  pipeline.text_encoder_2 = text_encoder_of(source, encoders[1]);
-  pipeline.tokenizer_2 =
-      tokenizer_of(source, options, encoders[1].tokenizer, *pipeline.text_encoder_2);
-  pipeline.text_encoder_2->config.eos_token_id = pipeline.tokenizer_2->eos;
-  pipeline.force_zeros_for_empty_prompt = true;
+  for (const auto& row : source.layout.family->text_encoders) {
+    TextEncoder encoder{.network = text_encoder_of(source, row), .tokenizer = {}};
+    encoder.tokenizer = tokenizer_of(source, options, row.tokenizer, encoder.network);
+    encoder.network.config.eos_token_id = encoder.tokenizer.eos;
+    pipeline.text_encoders.push_back(encoder);
+  }
+  pipeline.force_zeros_for_empty_prompt = pipeline.text_encoders.size() > 1;
 }
 
 // The class of diffusers' pipeline.

@@ -102,8 +102,8 @@ LoraTarget lora_target(Network& network) {
 LoraTarget lora_target(Pipeline& pipeline) {
   LoraTarget target = lora_target(pipeline.network);
   target.source = pipeline.source.string();
-  add_encoder(target, kTextPart, pipeline.text_encoder);
-  if (pipeline.text_encoder_2) add_encoder(target, kText2Part, *pipeline.text_encoder_2);
+  for (size_t i = 0; i < pipeline.text_encoders.size(); ++i)
+    add_encoder(target, kTextParts[i], pipeline.text_encoders[i].network);
   return target;
 }
 

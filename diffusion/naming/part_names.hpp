@@ -7,6 +7,8 @@ inline constexpr const char* kUnetPart = "unet";
 inline constexpr const char* kVaePart = "vae";
 inline constexpr const char* kTextPart = "text_encoder";
 inline constexpr const char* kText2Part = "text_encoder_2";
+// Of the text encoders, in their order.
+inline constexpr const char* kTextParts[] = {kTextPart, kText2Part};
 inline constexpr const char* kParts[] = {kUnetPart, kVaePart, kTextPart, kText2Part};
 
 }  // namespace diffusion

@@ -59,8 +59,8 @@ at::Tensor pooled_texts(const Pipeline& pipeline, const std::vector<std::string>
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> rows;
   for (const auto& text : texts) {
-    const at::Tensor ids = data::encode(pipeline.tokenizer, {text}).ids;
-    const at::Tensor pooled = nn::clip_text_forward(pipeline.text_encoder, ids).pooled;
+    const at::Tensor ids = data::encode(pipeline.text_encoders[0].tokenizer, {text}).ids;
+    const at::Tensor pooled = nn::clip_text_forward(pipeline.text_encoders[0].network, ids).pooled;
     rows.push_back(text.empty() ? at::zeros_like(pooled) : pooled);
   }
   return at::cat(rows);

@@ -24,45 +24,50 @@ namespace {
 
 constexpr size_t kMaxCachedPrompts = 1024;
 
-// Rows of one run of each encoder, side by side for SDXL, each with its own weights.
-TextCondition encode_chunk(const Pipeline& pipeline,
-                           const PromptChunk& first,
-                           const PromptChunk& second,
-                           int64_t clip_skip) {
-  const auto run = [&](const nn::ClipText& encoder, const PromptChunk& chunk) {
-    return nn::clip_text_forward(encoder, at::tensor(chunk.ids, at::kLong).unsqueeze(0), clip_skip);
+// What the network reads of the encoders' outputs for one run of ids. weights: of the rows, one
+// list for each encoder; empty: none.
+TextCondition combined(const std::vector<nn::TextOutput>& outputs,
+                       const std::vector<std::vector<double>>& weights) {
+  const auto weighted = [&](size_t i, const at::Tensor& rows) {
+    return weights.empty() ? rows : apply_weights(rows, weights[i]);
   };
-  const auto output = run(pipeline.text_encoder, first);
-  if (!pipeline.text_encoder_2) return {apply_weights(output.hidden, first.weights), {}};
-  const auto output_2 = run(*pipeline.text_encoder_2, second);
-  return {at::cat({apply_weights(output.penultimate, first.weights),
-                   apply_weights(output_2.penultimate, second.weights)},
-                  2),
-          output_2.pooled};
+  if (outputs.size() == 1) return {weighted(0, outputs[0].hidden), {}};
+  std::vector<at::Tensor> rows;
+  for (size_t i = 0; i < outputs.size(); ++i) rows.push_back(weighted(i, outputs[i].penultimate));
+  return {at::cat(rows, 2), outputs.back().pooled};
 }
 
-std::vector<PromptChunk> padded(std::vector<PromptChunk> chunks,
-                                const data::Tokenizer& tokenizer,
-                                int64_t count) {
-  if (chunks.size() < static_cast<size_t>(count))
-    chunks.resize(static_cast<size_t>(count), empty_chunk(tokenizer));
-  return chunks;
+// Rows of one run of each encoder, each with its own weights. chunks: of each encoder
+TextCondition encode_chunk(const Pipeline& pipeline,
+                           const std::vector<PromptChunk>& chunks,
+                           int64_t clip_skip) {
+  std::vector<nn::TextOutput> outputs;
+  std::vector<std::vector<double>> weights;
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    const at::Tensor ids = at::tensor(chunks[i].ids, at::kLong).unsqueeze(0);
+    outputs.push_back(nn::clip_text_forward(pipeline.text_encoders[i].network, ids, clip_skip));
+    weights.push_back(chunks[i].weights);
+  }
+  return combined(outputs, weights);
 }
 
 // The pooled output is the first chunk's, as in A1111.
 TextCondition encode_weighted(const Pipeline& pipeline,
                               const Prompt& prompt,
                               const TextOptions& options) {
-  const auto first = padded(prompt.chunks.front(), pipeline.tokenizer, options.chunks);
-  const auto second = pipeline.tokenizer_2
-                          ? padded(prompt.chunks.back(), *pipeline.tokenizer_2, options.chunks)
-                          : first;
+  const auto count = static_cast<size_t>(std::max(options.chunks, chunk_count(prompt)));
   std::vector<at::Tensor> hidden;
   at::Tensor pooled;
-  for (size_t i = 0; i < first.size(); ++i) {
-    const TextCondition rows = encode_chunk(pipeline, first[i], second[i], options.clip_skip);
+  for (size_t at = 0; at < count; ++at) {
+    std::vector<PromptChunk> chunks;
+    for (size_t i = 0; i < prompt.chunks.size(); ++i) {
+      const auto& own = prompt.chunks[i];
+      chunks.push_back(at < own.size() ? own[at]
+                                       : empty_chunk(pipeline.text_encoders[i].tokenizer));
+    }
+    const TextCondition rows = encode_chunk(pipeline, chunks, options.clip_skip);
     hidden.push_back(rows.hidden);
-    if (i == 0) pooled = rows.pooled;
+    if (at == 0) pooled = rows.pooled;
   }
   return {at::cat(hidden, 1), pooled};
 }
@@ -71,12 +76,12 @@ TextCondition encode_one(const Pipeline& pipeline,
                          const Prompt& prompt,
                          const TextOptions& options) {
   if (options.weighting) return encode_weighted(pipeline, prompt, options);
-  const at::Tensor ids = data::encode(pipeline.tokenizer, {prompt.text}).ids;
-  const auto first = nn::clip_text_forward(pipeline.text_encoder, ids, options.clip_skip);
-  if (!pipeline.text_encoder_2) return {first.hidden, {}};
-  const at::Tensor ids_2 = data::encode(*pipeline.tokenizer_2, {prompt.text}).ids;
-  const auto second = nn::clip_text_forward(*pipeline.text_encoder_2, ids_2, options.clip_skip);
-  return {at::cat({first.penultimate, second.penultimate}, 2), second.pooled};
+  std::vector<nn::TextOutput> outputs;
+  for (const auto& encoder : pipeline.text_encoders) {
+    const at::Tensor ids = data::encode(encoder.tokenizer, {prompt.text}).ids;
+    outputs.push_back(nn::clip_text_forward(encoder.network, ids, options.clip_skip));
+  }
+  return combined(outputs, {});
 }
 
 std::string cache_key(const std::string& prompt, const TextOptions& options) {
@@ -97,7 +102,7 @@ TextCondition stacked(const std::vector<TextCondition>& rows) {
 
 std::shared_ptr<PromptCache> make_prompt_cache() { return std::make_shared<PromptCache>(); }
 
-bool is_xl(const Pipeline& pipeline) { return pipeline.text_encoder_2.has_value(); }
+bool is_xl(const Pipeline& pipeline) { return traits(pipeline.network).reads_time_ids; }
 
 bool edits_images(const Pipeline& pipeline) { return traits(pipeline.network).edits_images; }
 
@@ -106,12 +111,13 @@ bool embeds_guidance(const Network& network) { return traits(network).guidance_w
 Prompt weighted_prompt(const Pipeline& pipeline, const std::string& text) {
   const std::vector<WeightedText> pieces = parse_weights(text);
   Prompt prompt(text);
-  prompt.chunks.push_back(chunks_of(pipeline.tokenizer, pieces));
-  if (pipeline.tokenizer_2) prompt.chunks.push_back(chunks_of(*pipeline.tokenizer_2, pieces));
-  const size_t first = prompt.chunks.front().size(), second = prompt.chunks.back().size();
-  if (first != second) {
-    throw BadInput("prompt '" + text + "': " + std::to_string(first) + " chunks by one " +
-                   "tokenizer, " + std::to_string(second) + " by the other; shorten it");
+  for (const auto& encoder : pipeline.text_encoders) {
+    prompt.chunks.push_back(chunks_of(encoder.tokenizer, pieces));
+    const size_t first = prompt.chunks.front().size(), other = prompt.chunks.back().size();
+    if (first != other) {
+      throw BadInput("prompt '" + text + "': " + std::to_string(first) + " chunks by one " +
+                     "tokenizer, " + std::to_string(other) + " by the other; shorten it");
+    }
   }
   return prompt;
 }
@@ -124,6 +130,7 @@ TextCondition encode_prompts(const Pipeline& pipeline,
                              const std::vector<Prompt>& prompts,
                              const TextOptions& options) {
   TORCH_CHECK(!prompts.empty(), "encode_prompts: expected at least one prompt");
+  TORCH_CHECK(!pipeline.text_encoders.empty(), "encode_prompts: the pipeline has no text encoder");
   TORCH_CHECK(pipeline.cache, "encode_prompts: the pipeline has no prompt cache");
   const at::NoGradGuard no_grad;
   const std::lock_guard lock(pipeline.cache->mutex);

@@ -6,7 +6,6 @@
 
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,21 +22,26 @@ namespace diffusion {
 struct PromptCache;
 std::shared_ptr<PromptCache> make_prompt_cache();  // for a pipeline that is put together by hand
 
+struct TextEncoder {
+  nn::ClipText network;
+  data::Tokenizer tokenizer;
+};
+
 struct Pipeline {
   std::string class_name = "StableDiffusionPipeline";  // diffusers' name of the family
   Network network;
   Vae vae;
-  nn::ClipText text_encoder;
-  data::Tokenizer tokenizer;
-  std::optional<nn::ClipText> text_encoder_2;  // SDXL's, with a projection
-  std::optional<data::Tokenizer> tokenizer_2;  // SDXL's
-  bool force_zeros_for_empty_prompt = false;   // SDXL: guidance starts from zeros, see below
+  // In the order of the family's row. One: the network reads its rows after the final norm. More
+  // (SDXL): it reads the penultimate rows of all side by side, and the last one's pooled output.
+  std::vector<TextEncoder> text_encoders;
+  bool force_zeros_for_empty_prompt = false;  // SDXL: guidance starts from zeros, see below
   SchedulerConfig scheduler;
   std::filesystem::path source;  // the folder that it was read from
   std::shared_ptr<PromptCache>
       cache;  // of encode_prompts; shared by copies, dropped where the text encoder changes
 };
 
+// The network reads the sizes of the image, as SDXL's.
 bool is_xl(const Pipeline& pipeline);
 // The network reads the latent of a source image beside its own, as InstructPix2Pix.
 bool edits_images(const Pipeline& pipeline);

@@ -111,9 +111,10 @@ Embedding read_embedding(const std::filesystem::path& path, const std::string& n
 
 void add_embedding(Pipeline& pipeline, const Embedding& embedding) {
   if (embedding.name.empty()) throw BadInput(embedding.source + ": expected a word for it");
-  if (pipeline.text_encoder_2)
-    add_word(embedding, embedding.vectors_2, *pipeline.tokenizer_2, *pipeline.text_encoder_2);
-  add_word(embedding, embedding.vectors, pipeline.tokenizer, pipeline.text_encoder);
+  auto& encoders = pipeline.text_encoders;
+  if (encoders.size() > 1)
+    add_word(embedding, embedding.vectors_2, encoders[1].tokenizer, encoders[1].network);
+  add_word(embedding, embedding.vectors, encoders[0].tokenizer, encoders[0].network);
   pipeline.cache = make_prompt_cache();
 }
 

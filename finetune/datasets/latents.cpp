@@ -35,10 +35,11 @@ at::Tensor encode_captions(const diffusion::Pipeline& pipeline,
   const auto count = static_cast<int64_t>(captions.size());
   for (int64_t done = 0; done < count; done += options.batch_size) {
     const auto end = std::min(count, done + options.batch_size);
-    const at::Tensor ids =
-        data::encode(pipeline.tokenizer, {captions.begin() + done, captions.begin() + end}).ids;
+    const at::Tensor ids = data::encode(pipeline.text_encoders[0].tokenizer,
+                                        {captions.begin() + done, captions.begin() + end})
+                               .ids;
     rows.push_back(shared(options.num_workers, ids.size(0), [&](int64_t first, int64_t last) {
-      return nn::clip_text_forward(pipeline.text_encoder, ids.slice(0, first, last))
+      return nn::clip_text_forward(pipeline.text_encoders[0].network, ids.slice(0, first, last))
           .hidden.to(at::kHalf);
     }));
   }

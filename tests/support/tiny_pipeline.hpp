@@ -33,17 +33,19 @@ inline diffusion::Pipeline tiny_pipeline() {
   vae.norm_num_groups = 4;
   vae.sample_size = 16;
   pipeline.vae = diffusion::make_vae(vae, generator);
-  pipeline.tokenizer = data::train_bpe({"a red circle", "a blue square", "a red square"}, 520, 12);
+  const data::Tokenizer tokenizer =
+      data::train_bpe({"a red circle", "a blue square", "a red square"}, 520, 12);
   nn::ClipTextConfig text;
   text.encoder.hidden_size = 8;
   text.encoder.intermediate_size = 16;
   text.encoder.num_hidden_layers = 1;
   text.encoder.num_attention_heads = 2;
-  text.vocab_size = static_cast<int64_t>(pipeline.tokenizer.vocab.size());
-  text.max_position_embeddings = pipeline.tokenizer.max_length;
-  text.bos_token_id = pipeline.tokenizer.bos;
-  text.eos_token_id = pipeline.tokenizer.eos;
-  pipeline.text_encoder = nn::make_clip_text(text, generator);
+  text.vocab_size = static_cast<int64_t>(tokenizer.vocab.size());
+  text.max_position_embeddings = tokenizer.max_length;
+  text.bos_token_id = tokenizer.bos;
+  text.eos_token_id = tokenizer.eos;
+  pipeline.text_encoders.push_back(
+      {.network = nn::make_clip_text(text, generator), .tokenizer = tokenizer});
   pipeline.cache = diffusion::make_prompt_cache();
   return pipeline;
 }

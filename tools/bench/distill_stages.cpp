@@ -28,7 +28,7 @@ struct DistillWork {
 rewards::Reward clip_reward(const diffusion::Pipeline& pipeline, const rewards::Clip& clip) {
   const at::NoGradGuard no_gradient;
   // Text features of two prompts; their assignment to images does not change the cost.
-  const at::Tensor ids = data::encode(pipeline.tokenizer, some_prompts(2)).ids,
+  const at::Tensor ids = data::encode(pipeline.text_encoders[0].tokenizer, some_prompts(2)).ids,
                    text = rewards::text_features(clip, ids.to(clip.visual_projection.device()));
   return {{.name = "clip_score", .differentiable = true},
           [&clip, text](const rewards::RewardBatch& batch) {

@@ -124,13 +124,14 @@ void add_second_text(const ModelShape& shape,
                      diffusion::Pipeline& pipeline) {
   pipeline.class_name = "StableDiffusionXLPipeline";
   pipeline.force_zeros_for_empty_prompt = true;
-  pipeline.tokenizer_2 = pipeline.tokenizer;
-  pipeline.tokenizer_2->pad_token = "!";
-  pipeline.tokenizer_2->pad = pipeline.tokenizer_2->vocab.at("!");
+  data::Tokenizer tokenizer = pipeline.text_encoders[0].tokenizer;
+  tokenizer.pad_token = "!";
+  tokenizer.pad = tokenizer.vocab.at("!");
   nn::ClipTextConfig text = *shape.text_2;
-  follow(*pipeline.tokenizer_2, text);
-  pipeline.text_encoder_2 = nn::make_clip_text(text, generator);
-  pipeline.text_encoder_2->text_projection = nn::make_text_projection(text, generator);
+  follow(tokenizer, text);
+  nn::ClipText network = nn::make_clip_text(text, generator);
+  network.text_projection = nn::make_text_projection(text, generator);
+  pipeline.text_encoders.push_back({.network = network, .tokenizer = tokenizer});
 }
 
 }  // namespace
@@ -160,14 +161,15 @@ RandomModel make_random_model(const std::string& name, int64_t resolution) {
   auto generator = at::detail::createCPUGenerator(1);
   RandomModel model;
   diffusion::Pipeline& pipeline = model.pipeline;
-  pipeline.tokenizer = data::train_bpe(some_prompts(12), kVocabulary, kTokens);
+  const data::Tokenizer tokenizer = data::train_bpe(some_prompts(12), kVocabulary, kTokens);
   pipeline.network = diffusion::make_unet(shape.unet, generator);
   pipeline.vae = diffusion::make_vae(shape.vae, generator);
-  follow(pipeline.tokenizer, shape.text);
-  pipeline.text_encoder = nn::make_clip_text(shape.text, generator);
+  follow(tokenizer, shape.text);
+  pipeline.text_encoders.push_back(
+      {.network = nn::make_clip_text(shape.text, generator), .tokenizer = tokenizer});
   if (shape.text_2) add_second_text(shape, generator, pipeline);
   pipeline.cache = diffusion::make_prompt_cache();
-  follow(pipeline.tokenizer, shape.clip.text);
+  follow(tokenizer, shape.clip.text);
   model.clip = rewards::make_clip(shape.clip, generator);
   return model;
 }

@@ -55,10 +55,11 @@ UNetInput unet_input(const diffusion::Pipeline& pipeline, int64_t batch, at::Dev
 }
 
 BenchStage text_stage(const diffusion::Pipeline& pipeline) {
-  const at::Tensor ids = data::encode(pipeline.tokenizer, some_prompts(kTextBatch)).ids;
+  const at::Tensor ids =
+      data::encode(pipeline.text_encoders[0].tokenizer, some_prompts(kTextBatch)).ids;
   return {"text encoder", kTextBatch, [&pipeline, ids] {
             const at::NoGradGuard no_grad;
-            nn::clip_text_forward(pipeline.text_encoder, ids);
+            nn::clip_text_forward(pipeline.text_encoders[0].network, ids);
           }};
 }
 

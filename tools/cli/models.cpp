@@ -81,7 +81,8 @@ diffusion::Pipeline open_model(const ModelConfig& config) {
   diffusion::Pipeline pipeline = diffusion::load_pipeline(path);
   if (!config.vae.empty())
     pipeline.vae = diffusion::load_vae_alone(config.vae, pipeline.vae.config.scaling_factor);
-  if (!config.tokenizer.empty()) pipeline.tokenizer = data::load_tokenizer(config.tokenizer);
+  if (!config.tokenizer.empty())
+    pipeline.text_encoders[0].tokenizer = data::load_tokenizer(config.tokenizer);
   if (!config.prediction_type.empty())
     pipeline.scheduler.prediction_type =
         diffusion::prediction_from_name(config.prediction_type, "--prediction_type");

@@ -52,7 +52,7 @@ diffusion::UNetConfig new_unet_config(const EditTrainingCommand& command,
   config.transformer_layers.assign(levels, 1);
   config.heads.assign(levels, command.heads);
   config.norm_num_groups = command.norm_num_groups;
-  config.cross_attention_dim = pipeline.text_encoder.token_embedding.size(1);
+  config.cross_attention_dim = pipeline.text_encoders[0].network.token_embedding.size(1);
   config.out_channels = pipeline.vae.config.latent_channels;
   config.in_channels = 2 * config.out_channels;
   config.sample_size = command.resolution / diffusion::vae_factor(pipeline.vae.config);
@@ -75,7 +75,7 @@ std::vector<std::string> names_of(const std::vector<std::string>& given) {
 RewardBranchConfig branch_config(const EditTrainingCommand& command, const Pipeline& pipeline) {
   RewardBranchConfig config;
   config.layout = diffusion::RewardLayout::kNative;
-  const int64_t width = pipeline.text_encoder.token_embedding.size(1);
+  const int64_t width = pipeline.text_encoders[0].network.token_embedding.size(1);
   if (command.reward_branch == "published") {
     config = diffusion::published_reward_config();
     config.text_dim = width;

@@ -96,7 +96,7 @@ void adopt_model(PretrainUnetConfig& s, const diffusion::Pipeline& parts) {
   };
   expect("in_channels", model.in_channels, parts.vae.config.latent_channels, "vae");
   expect("cross_attention_dim", model.cross_attention_dim,
-         parts.text_encoder.token_embedding.size(1), "text_encoder");
+         parts.text_encoders[0].network.token_embedding.size(1), "text_encoder");
 }
 
 // Sets the config of the UNet from the options; text width and latent channels come from the other
@@ -116,7 +116,7 @@ void resolve_model(PretrainUnetConfig& s, const diffusion::Pipeline& parts) {
   model.transformer_layers.assign(levels, 1);
   model.heads.assign(levels, s.heads);
   model.in_channels = model.out_channels = parts.vae.config.latent_channels;
-  model.cross_attention_dim = parts.text_encoder.token_embedding.size(1);
+  model.cross_attention_dim = parts.text_encoders[0].network.token_embedding.size(1);
   model.sample_size = s.resolution / diffusion::vae_factor(parts.vae.config);
   diffusion::check_unet_config(model, "pretrain unet");
 }

@@ -104,19 +104,18 @@ void check_tagged_loras(SampleRun& run) {
   for (const auto& job : run.jobs) diffusion::check_loras(target, run.shelf->uses(job.loras));
 }
 
-// Counts the chunks of weighted prompts; warns of truncated plain prompts.
+// Reads weighted prompts, once for all images; warns of truncated plain prompts.
 void resolve_prompts(SampleRun& run) {
   if (run.config.prompt_weighting) {
     for (auto& prompt : run.prompts) {
-      const auto count = [&](const std::string& text) {
-        return diffusion::chunk_count(diffusion::weighted_prompt(run.pipeline, text));
-      };
-      prompt.chunks = std::max(count(prompt.text), count(prompt.negative_prompt));
+      for (auto* one : {&prompt.prompt, &prompt.negative_prompt})
+        *one = diffusion::weighted_prompt(run.pipeline, one->text);
     }
     return;
   }
   const auto texts = unique_texts(run.prompts);
-  for (const auto& warning : data::truncation_warnings(run.pipeline.tokenizer, texts))
+  for (const auto& warning :
+       data::truncation_warnings(run.pipeline.text_encoders[0].tokenizer, texts))
     std::cerr << "warning: " << warning << " (--prompt-weighting supports long prompts)\n";
   if (std::any_of(texts.begin(), texts.end(), diffusion::has_weights)) {
     std::cerr << "note: weights such as (word:1.2) are plain text; --prompt-weighting parses them "

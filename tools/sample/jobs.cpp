@@ -35,14 +35,13 @@ std::vector<SampleJob> plan_jobs(const std::vector<SamplePrompt>& prompts,
                                  uint64_t random_seed) {
   const uint64_t base = config.seed < 0 ? random_seed : static_cast<uint64_t>(config.seed);
   std::vector<SampleJob> jobs;
-  for (const auto& [line, text, negative_prompt, loras, chunks] : prompts) {
-    SampleJob job{.prompt = text,
+  for (const auto& [line, prompt, negative_prompt, loras] : prompts) {
+    SampleJob job{.prompt = prompt,
                   .negative_prompt = negative_prompt,
                   .height = line.height.value_or(config.height),
                   .width = line.width.value_or(config.width),
                   .steps = line.steps.value_or(config.steps),
                   .cfg_scale = line.cfg_scale.value_or(config.cfg_scale),
-                  .chunks = chunks,
                   .written_prompt = line.prompt,
                   .loras = loras};
     for (int64_t i = 0; i < config.count; ++i) {
@@ -53,13 +52,22 @@ std::vector<SampleJob> plan_jobs(const std::vector<SamplePrompt>& prompts,
   return jobs;
 }
 
+namespace {
+
+// Runs of the text encoder for the longer text.
+int64_t chunks_of(const SampleJob& job) {
+  return std::max(diffusion::chunk_count(job.prompt), diffusion::chunk_count(job.negative_prompt));
+}
+
+}  // namespace
+
 std::vector<std::vector<size_t>> group_jobs(const std::vector<SampleJob>& jobs) {
   std::vector<std::vector<size_t>> groups;
   std::map<std::tuple<int64_t, int64_t, int64_t, double, int64_t, std::vector<LoraChoice>>, size_t>
       known;
   for (size_t i = 0; i < jobs.size(); ++i) {
     const auto key = std::make_tuple(jobs[i].height, jobs[i].width, jobs[i].steps,
-                                     jobs[i].cfg_scale, jobs[i].chunks, jobs[i].loras);
+                                     jobs[i].cfg_scale, chunks_of(jobs[i]), jobs[i].loras);
     const auto [place, added] = known.emplace(key, groups.size());
     if (added) groups.emplace_back();
     groups[place->second].push_back(i);

@@ -15,11 +15,10 @@ namespace tools {
 
 // One image to write. Settings of the prompt's line replace those of the command.
 struct SampleJob {
-  std::string prompt, negative_prompt;
+  diffusion::Prompt prompt, negative_prompt;
   uint64_t seed = 0;  // of the first candidate; the next ones count up
   int64_t height = 0, width = 0, steps = 0;
   double cfg_scale = 0;
-  int64_t chunks = 1;               // runs of the text encoder for the longer text
   std::string written_prompt{};     // with the <lora:...> tags, which `prompt` lacks
   std::vector<LoraChoice> loras{};  // of the tags
 };

@@ -34,7 +34,8 @@ std::vector<SamplePrompt> read_sample_prompts(const SampleConfig& config) {
   for (const auto& line : prompt_lines(config)) {
     const TaggedPrompt tagged = take_lora_tags(line.prompt, config.lora_dir, line.where);
     prompts.push_back({line, tagged.prompt, line.negative_prompt.value_or(negative), tagged.loras});
-    if (!take_lora_tags(prompts.back().negative_prompt, config.lora_dir, line.where).loras.empty())
+    if (!take_lora_tags(prompts.back().negative_prompt.text, config.lora_dir, line.where)
+             .loras.empty())
       throw data::BadInput(line.where +
                            ": expected no <lora:...> tag in the negative prompt, found one; a LoRA "
                            "applies to the whole image: put the tag into the prompt");
@@ -45,7 +46,7 @@ std::vector<SamplePrompt> read_sample_prompts(const SampleConfig& config) {
 std::vector<std::string> unique_texts(const std::vector<SamplePrompt>& prompts) {
   std::vector<std::string> texts;
   for (const auto& prompt : prompts) {
-    for (const auto& text : {prompt.text, prompt.negative_prompt}) {
+    for (const auto& text : {prompt.prompt.text, prompt.negative_prompt.text}) {
       if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(text);
     }
   }

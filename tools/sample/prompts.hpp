@@ -6,17 +6,17 @@
 #include <vector>
 
 #include "data/text/prompt_file.hpp"
+#include "diffusion/pipeline/pipeline.hpp"
 #include "tools/cli/lora_choice.hpp"
 #include "tools/sample/options.hpp"
 
 namespace tools {
 
 struct SamplePrompt {
-  data::PromptLine line;          // as written, with the settings of the line
-  std::string text;               // without its <lora:...> tags
-  std::string negative_prompt;    // of the line, else of the command
-  std::vector<LoraChoice> loras;  // of the tags
-  int64_t chunks = 1;             // of the longer text, with --prompt_weighting
+  data::PromptLine line;              // as written, with the settings of the line
+  diffusion::Prompt prompt;           // without its <lora:...> tags
+  diffusion::Prompt negative_prompt;  // of the line, else of the command
+  std::vector<LoraChoice> loras;      // of the tags
 };
 
 // The prompts of the command line, then those of the file. Throws BadInput when there are none, for

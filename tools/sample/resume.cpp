@@ -30,7 +30,7 @@ std::map<std::string, std::string> values_of(const std::string& settings) {
 
 bool is_finished(const fs::path& image, const SampleJob& job) {
   if (!fs::exists(image)) return false;
-  const std::string& wanted = job.loras.empty() ? job.prompt : job.written_prompt;
+  const std::string& wanted = job.loras.empty() ? job.prompt.text : job.written_prompt;
   const data::Caption found = data::caption_in_png(image);
   if (found.text == wanted) return true;
   throw BadInput(image.string() + ": expected an image of the prompt '" +

@@ -28,7 +28,7 @@ void SampleWriter::write(size_t job) {
   const SampleJob& asked = jobs_[job];
   std::vector<at::Tensor> images;
   for (const auto& [index, candidate] : waiting_[job]) images.push_back(candidate.image);
-  const BestCandidate best = best_candidate(options_.rewards, at::stack(images), asked.prompt);
+  const BestCandidate best = best_candidate(options_.rewards, at::stack(images), asked.prompt.text);
   KeptImage kept{.value = waiting_[job][best.index],
                  .seed = asked.seed + static_cast<uint64_t>(best.index),
                  .scores = best.scores};
@@ -37,8 +37,8 @@ void SampleWriter::write(size_t job) {
   data::GenerationParameters parameters = options_.base;
   if (options_.model_digest.valid())
     parameters.model_hash = options_.model_digest.get().substr(0, 10);
-  parameters.prompt = asked.loras.empty() ? asked.prompt : asked.written_prompt;
-  parameters.negative_prompt = asked.negative_prompt;
+  parameters.prompt = asked.loras.empty() ? asked.prompt.text : asked.written_prompt;
+  parameters.negative_prompt = asked.negative_prompt.text;
   parameters.steps = asked.steps;
   parameters.cfg_scale = asked.cfg_scale;
   parameters.seed = kept.seed;

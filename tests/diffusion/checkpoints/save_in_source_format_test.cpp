@@ -62,7 +62,7 @@ TEST(SaveLike, ASingleFileStaysOneAndOnlyWhatChangedChanges) {
 TEST(SaveLike, APackedProjectionAndATransposedOneGoBack) {
   const fs::path source = kGolden / "single_file/sdxl/model.safetensors",
                  target = fresh_folder() / "out.safetensors";
-  auto text = *diffusion::load_single_file(source, {}).pipeline.text_encoder_2;
+  auto text = diffusion::load_single_file(source, {}).pipeline.text_encoders.at(1).network;
   diffusion::PartWeights parts;
   nn::for_each_tensor(text, "text_model", [&](const std::string& name, at::Tensor& tensor) {
     parts["text_encoder_2"].tensors[name] = tensor;

@@ -97,7 +97,7 @@ TEST(SingleFile, BothTextEncodersOfSdxlAreRead) {
   const auto pipeline = diffusion::load_single_file(file_of("sdxl"), {}).pipeline;
   EXPECT_EQ(pipeline.class_name, "StableDiffusionXLPipeline");
   EXPECT_TRUE(pipeline.force_zeros_for_empty_prompt);
-  const auto& second = *pipeline.text_encoder_2;
+  const auto& second = pipeline.text_encoders[1].network;
   const std::string start = "conditioner.embedders.1.model.";
   const auto in_file = [&](const std::string& name) {
     return file.tensors.at(start + name).to(at::kFloat);
@@ -106,9 +106,11 @@ TEST(SingleFile, BothTextEncodersOfSdxlAreRead) {
   EXPECT_TRUE(at::equal(second.encoder.layers[1].v_proj.weight,
                         in_file("transformer.resblocks.1.attn.in_proj_weight").slice(0, 48, 72)));
   EXPECT_EQ(second.config.encoder.hidden_act, nn::Activation::kGelu);
-  EXPECT_EQ(pipeline.text_encoder.config.encoder.hidden_act, nn::Activation::kQuickGelu);
-  EXPECT_EQ(pipeline.tokenizer_2->pad, pipeline.tokenizer_2->vocab.at("!"));
-  EXPECT_NE(pipeline.tokenizer.pad, pipeline.tokenizer_2->pad);
+  EXPECT_EQ(pipeline.text_encoders[0].network.config.encoder.hidden_act,
+            nn::Activation::kQuickGelu);
+  EXPECT_EQ(pipeline.text_encoders[1].tokenizer.pad,
+            pipeline.text_encoders[1].tokenizer.vocab.at("!"));
+  EXPECT_NE(pipeline.text_encoders[0].tokenizer.pad, pipeline.text_encoders[1].tokenizer.pad);
   EXPECT_EQ(diffusion::unet_of(pipeline.network).config.addition_time_embed_dim, 8);
 }
 

@@ -43,7 +43,8 @@ void expect_golden(const std::string& name, const std::vector<LoraUse>& uses) {
   diffusion::apply_loras(pipeline, uses);
   const at::Tensor unet = diffusion::unet_forward(diffusion::unet_of(pipeline.network), of("x"),
                                                   of("t"), of("context"));
-  const at::Tensor text = nn::clip_text_forward(pipeline.text_encoder, of("ids")).hidden;
+  const at::Tensor text =
+      nn::clip_text_forward(pipeline.text_encoders[0].network, of("ids")).hidden;
   ::golden::expect_agreement("LoRA files, UNet", relative_error(unet, of(name + ".unet")), 1e-5);
   ::golden::expect_agreement("LoRA files, text encoder", relative_error(text, of(name + ".text")),
                              1e-5);

@@ -139,7 +139,7 @@ INSTANTIATE_TEST_SUITE_P(Families,
 TEST(FamilyText, SecondEncodersAndGeluTowersAreTransformers) {
   for (const std::string kind : {"sdxl", "sd2v"}) {
     const Pipeline pipeline = diffusion::load_pipeline(kGolden / "families" / kind);
-    const nn::ClipText& text = kind == "sdxl" ? *pipeline.text_encoder_2 : pipeline.text_encoder;
+    const nn::ClipText& text = pipeline.text_encoders.back().network;
     const auto expected = [&](const char* name) { return tensors().tensors.at(kind + name); };
     const auto out = nn::clip_text_forward(text, expected(".ids"));
     EXPECT_LE(difference(out.hidden, expected(".hidden")), 2e-5) << kind;
@@ -221,7 +221,7 @@ TEST(FamilyFiles, MissingPartsAndMixedFamiliesAreNamed) {
 TEST(FamilyFiles, ASecondEncoderWithoutAProjectionIsRefused) {
   const fs::path folder = fresh_folder();
   auto pipeline = tests::tiny_sdxl();
-  pipeline.text_encoder_2->text_projection = {};
+  pipeline.text_encoders[1].network.text_projection = {};
   diffusion::save_pipeline(folder, pipeline, at::kFloat);
   EXPECT_NE(refusal([&] { diffusion::load_pipeline(folder); }).find("text_projection"),
             std::string::npos);

@@ -25,8 +25,10 @@ fs::path written(const std::string& name, const std::map<std::string, at::Tensor
 
 // The rows of words in the encoder's input.
 at::Tensor rows_of(const diffusion::Pipeline& pipeline, const std::string& words) {
-  const auto ids = data::encode_text(pipeline.tokenizer, words);
-  return pipeline.text_encoder.token_embedding.index_select(0, at::tensor(ids, at::kLong)).clone();
+  const auto ids = data::encode_text(pipeline.text_encoders[0].tokenizer, words);
+  return pipeline.text_encoders[0]
+      .network.token_embedding.index_select(0, at::tensor(ids, at::kLong))
+      .clone();
 }
 
 TEST(Embedding, ReadsTheFieldsFiles) {
@@ -81,8 +83,7 @@ TEST(Embedding, RefusesOtherFiles) {
   diffusion::add_embedding(pipeline, fits);
   EXPECT_NE(refusal([&] { diffusion::add_embedding(pipeline, fits); }).find("'w' is taken"),
             std::string::npos);
-  pipeline.text_encoder_2 = pipeline.text_encoder;
-  pipeline.tokenizer_2 = pipeline.tokenizer;
+  pipeline.text_encoders.push_back(pipeline.text_encoders[0]);
   const Embedding half{.name = "v", .vectors = x, .vectors_2 = {}, .source = "f"};
   EXPECT_NE(refusal([&] { diffusion::add_embedding(pipeline, half); }).find("found none"),
             std::string::npos);
@@ -105,9 +106,9 @@ TEST(Embedding, StandsForItsVectors) {
   EXPECT_TRUE(at::equal(got, expected));  // "re" is not read inside "red" and "redo"
   EXPECT_FALSE(
       at::equal(diffusion::encode_prompts(pipeline, {"re do"}).hidden, expected.narrow(0, 1, 1)));
-  const auto chunks =
-      diffusion::chunks_of(pipeline.tokenizer, diffusion::parse_weights("(my-style:1.5), red"));
-  const auto count = data::encode_text(pipeline.tokenizer, "red circle").size();
+  const auto chunks = diffusion::chunks_of(pipeline.text_encoders[0].tokenizer,
+                                           diffusion::parse_weights("(my-style:1.5), red"));
+  const auto count = data::encode_text(pipeline.text_encoders[0].tokenizer, "red circle").size();
   EXPECT_EQ(chunks[0].weights[1], 1.5);
   EXPECT_EQ(chunks[0].weights[count], 1.5);
   EXPECT_EQ(chunks[0].weights[count + 1], 1.0);

@@ -99,7 +99,9 @@ TEST(Prompt, RowsAreA1111s) {
   const auto golden = data::read_safetensors(kGolden / "prompts.safetensors");
   for (const auto& [name, expected] : golden.tensors) {
     const bool other = name.ends_with(".other");
-    pipeline.tokenizer.pad = other ? pipeline.tokenizer.vocab.at("!") : pipeline.tokenizer.eos;
+    pipeline.text_encoders[0].tokenizer.pad =
+        other ? pipeline.text_encoders[0].tokenizer.vocab.at("!")
+              : pipeline.text_encoders[0].tokenizer.eos;
     pipeline.cache = diffusion::make_prompt_cache();
     const std::string prompt = golden.metadata.at(name.substr(0, 1));
     const at::Tensor hidden =
@@ -168,28 +170,29 @@ TEST(Prompt, WithoutWeightsIsThePlainPrompt) {
 TEST(Prompt, TwoEncodersAreWeightedEachByItself) {
   auto pipeline = tests::tiny_pipeline();
   auto generator = at::detail::createCPUGenerator(5);
-  nn::ClipTextConfig config = pipeline.text_encoder.config;
+  nn::ClipTextConfig config = pipeline.text_encoders[0].network.config;
   config.projection_dim = 6;
-  pipeline.text_encoder_2 = nn::make_clip_text(config, generator);
-  pipeline.text_encoder_2->text_projection = nn::make_text_projection(config, generator);
-  pipeline.tokenizer_2 = pipeline.tokenizer;
-  pipeline.tokenizer_2->pad = pipeline.tokenizer.vocab.at("!");
+  nn::ClipText second = nn::make_clip_text(config, generator);
+  second.text_projection = nn::make_text_projection(config, generator);
+  data::Tokenizer tokenizer = pipeline.text_encoders[0].tokenizer;
+  tokenizer.pad = tokenizer.vocab.at("!");
+  pipeline.text_encoders.push_back({.network = second, .tokenizer = tokenizer});
   const std::string prompt = "(red:2) BREAK blue";
   const auto got = diffusion::encode_prompts(pipeline, {prompt}, {.weighting = true});
   const auto pieces = diffusion::parse_weights(prompt);
-  const auto chunk = diffusion::chunks_of(pipeline.tokenizer, pieces).at(0);
-  const auto chunk_2 = diffusion::chunks_of(*pipeline.tokenizer_2, pieces).at(0);
+  const auto chunk = diffusion::chunks_of(pipeline.text_encoders[0].tokenizer, pieces).at(0);
+  const auto chunk_2 = diffusion::chunks_of(pipeline.text_encoders[1].tokenizer, pieces).at(0);
   EXPECT_NE(chunk.ids, chunk_2.ids);
   const auto run = [](const nn::ClipText& encoder, const PromptChunk& c) {
     return nn::clip_text_forward(encoder, at::tensor(c.ids, at::kLong).unsqueeze(0));
   };
-  const auto first = run(pipeline.text_encoder, chunk),
-             second = run(*pipeline.text_encoder_2, chunk_2);
+  const auto first_rows = run(pipeline.text_encoders[0].network, chunk),
+             second_rows = run(second, chunk_2);
   EXPECT_TRUE(at::equal(got.hidden.slice(1, 0, 12).slice(2, 0, 8),
-                        diffusion::apply_weights(first.penultimate, chunk.weights)));
+                        diffusion::apply_weights(first_rows.penultimate, chunk.weights)));
   EXPECT_TRUE(at::equal(got.hidden.slice(1, 0, 12).slice(2, 8),
-                        diffusion::apply_weights(second.penultimate, chunk_2.weights)));
-  EXPECT_TRUE(at::equal(got.pooled, second.pooled));  // of the first chunk, not weighted
+                        diffusion::apply_weights(second_rows.penultimate, chunk_2.weights)));
+  EXPECT_TRUE(at::equal(got.pooled, second_rows.pooled));  // of the first chunk, not weighted
 }
 
 TEST(Prompt, ClipSkipReachesNegativesAsInTheWebUi) {

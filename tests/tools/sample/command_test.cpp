@@ -79,8 +79,8 @@ TEST(SampleJobs, CountsSeedsAndOverrides) {
   EXPECT_EQ(jobs[1].seed, 10u);
   EXPECT_EQ(jobs[2].seed, 50u);
   EXPECT_EQ(jobs[2].steps, 9);
-  EXPECT_EQ(jobs[3].negative_prompt, "dry");
-  EXPECT_EQ(jobs[4].negative_prompt, "wet");
+  EXPECT_EQ(jobs[3].negative_prompt.text, "dry");
+  EXPECT_EQ(jobs[4].negative_prompt.text, "wet");
   const auto groups = tools::group_jobs(jobs);
   EXPECT_EQ(groups, (std::vector<std::vector<size_t>>{{0, 1, 4, 5}, {2, 3}}));
 }
