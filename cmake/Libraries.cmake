@@ -33,4 +33,11 @@ add_library(laurel_jpeg INTERFACE)
 target_include_directories(laurel_jpeg SYSTEM INTERFACE "${JPEG_INCLUDE}")
 target_link_libraries(laurel_jpeg INTERFACE "${JPEG}")
 
+# Grapheme clusters, for the normaliser of T5's tokenizer.
+find_path(UTF8PROC_INCLUDE utf8proc.h REQUIRED)
+find_library(UTF8PROC utf8proc REQUIRED)
+add_library(laurel_utf8proc INTERFACE)
+target_include_directories(laurel_utf8proc SYSTEM INTERFACE "${UTF8PROC_INCLUDE}")
+target_link_libraries(laurel_utf8proc INTERFACE "${UTF8PROC}")
+
 find_package(Threads REQUIRED)
