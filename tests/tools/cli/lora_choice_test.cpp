@@ -127,7 +127,7 @@ TEST(SampleJobs, AreGroupedByTheirLoras) {
   config.prompt = {"a <lora:kohya:1>", "b", "c <lora:kohya:1>", "d <lora:kohya:0.5>"};
   config.lora_dir = kLoras;
   const auto jobs = tools::plan_jobs(tools::read_sample_prompts(config), config, 0);
-  EXPECT_EQ(jobs[0].prompt, "a");
+  EXPECT_EQ(jobs[0].prompt.text, "a");
   EXPECT_EQ(jobs[0].written_prompt, "a <lora:kohya:1>");
   EXPECT_EQ(tools::group_jobs(jobs), (std::vector<std::vector<size_t>>{{0, 2}, {1}, {3}}));
   config.negative_prompt = "bad <lora:kohya:1>";
