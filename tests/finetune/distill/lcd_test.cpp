@@ -174,7 +174,9 @@ void check_step(const Case& c) {
     error = std::max(error, (param.value.grad() - expected->second).abs().max().item<double>());
   }
   ASSERT_GT(largest, 0);
-  golden::expect_agreement(std::string("LCD ") + c.name + " gradient", error / largest, 1e-5);
+  // The gradient is that of a small difference: an AMD EPYC gave 1.3e-5, where an Intel gave less
+  // than 1e-5.
+  golden::expect_agreement(std::string("LCD ") + c.name + " gradient", error / largest, 3e-5);
   EXPECT_EQ(finetune::take_step(optimizer).fault, "");
   for (size_t i = 0; i < optimizer.state.params.size(); ++i) {
     const auto& param = optimizer.state.params[i];
