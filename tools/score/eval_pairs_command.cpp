@@ -13,11 +13,11 @@
 #include "data/base/json.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 #include "rewards/evaluation/pair_accuracy.hpp"
+#include "rewards/pairs/choices.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/failure.hpp"
 #include "tools/cli/reward_options.hpp"
 #include "tools/score/images.hpp"
-#include "tools/score/pair_file.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -38,8 +38,21 @@ struct EvalPairsConfig {
 using Key = std::pair<std::string, std::string>;  // prompt, file
 using PairScores = std::map<Key, std::vector<double>>;
 
+// The pairs in a file or folder, and how many it lacks an image of, which are named.
+struct ReadPairs {
+  std::vector<rewards::Choice> pairs;
+  size_t left_out = 0;
+};
+ReadPairs read_pairs(const std::string& path) {
+  if (path.empty()) return {};
+  auto choices = rewards::read_choices(path);
+  if (choices.pairs.empty()) throw BadInput(path + ": expected pairs, found likes of one image");
+  for (const auto& line : choices.left_out) std::cerr << "laurel: " << line << "\n";
+  return {std::move(choices.pairs), choices.left_out.size()};
+}
+
 // Scores each pair of image and prompt once. Images that cannot be read stay without scores.
-PairScores score_pairs(const std::vector<PreferencePair>& pairs,
+PairScores score_pairs(const std::vector<rewards::Choice>& pairs,
                        const std::vector<rewards::WeightedReward>& rewards,
                        const ScoringOptions& options) {
   PairScores scores;
@@ -61,10 +74,10 @@ PairScores score_pairs(const std::vector<PreferencePair>& pairs,
 }
 
 // The pairs whose images both have scores.
-std::vector<PreferencePair> scored_pairs(const std::vector<PreferencePair>& pairs,
-                                         const PairScores& scores,
-                                         const std::string& path) {
-  std::vector<PreferencePair> scored;
+std::vector<rewards::Choice> scored_pairs(const std::vector<rewards::Choice>& pairs,
+                                          const PairScores& scores,
+                                          const std::string& path) {
+  std::vector<rewards::Choice> scored;
   for (const auto& pair : pairs) {
     if (!scores.at({pair.prompt, pair.a.string()}).empty() &&
         !scores.at({pair.prompt, pair.b.string()}).empty())
@@ -75,7 +88,7 @@ std::vector<PreferencePair> scored_pairs(const std::vector<PreferencePair>& pair
   return scored;
 }
 
-std::vector<rewards::ScoredPair> column(const std::vector<PreferencePair>& pairs,
+std::vector<rewards::ScoredPair> column(const std::vector<rewards::Choice>& pairs,
                                         const PairScores& scores,
                                         size_t reward) {
   std::vector<std::string> prompts;
@@ -85,7 +98,8 @@ std::vector<rewards::ScoredPair> column(const std::vector<PreferencePair>& pairs
   for (size_t i = 0; i < pairs.size(); ++i) {
     const auto& pair = pairs[i];
     scored.push_back({groups[i], scores.at({pair.prompt, pair.a.string()})[reward],
-                      scores.at({pair.prompt, pair.b.string()})[reward], pair.label});
+                      scores.at({pair.prompt, pair.b.string()})[reward],
+                      rewards::label_of(pair.answer)});
   }
   return scored;
 }
@@ -118,7 +132,7 @@ int eval_pairs_command(const std::vector<std::string>& arguments) {
   EvalPairsConfig config;
   Options options("eval-pairs",
                   "Agreement with people's choices, under each of the field's five definitions.",
-                  "PAIRS.jsonl");
+                  "PAIRS");
   options.text("rewards", config.rewards, "names; each is evaluated separately");
   options.short_name("rewards", 'r');
   options.number("tie_threshold", config.tie_threshold,
@@ -134,8 +148,8 @@ int eval_pairs_command(const std::vector<std::string>& arguments) {
   if (parsed.positional.size() != 1)
     throw BadInput("eval-pairs: expected one file of pairs, found " +
                    std::to_string(parsed.positional.size()));
-  const auto pairs = read_pairs(parsed.positional[0]);
-  const auto other = config.tune.empty() ? std::vector<PreferencePair>() : read_pairs(config.tune);
+  const auto [pairs, without_image] = read_pairs(parsed.positional[0]);
+  const auto [other, other_without_image] = read_pairs(config.tune);
   const Placement placement = open_device(config.device);
   const PrecisionScope precision(placement);
   const auto rewards =
@@ -152,7 +166,8 @@ int eval_pairs_command(const std::vector<std::string>& arguments) {
     report(rewards[m].reward.info.name, column(known, scores, m), threshold, lines);
   }
   if (!config.output.empty()) data::write_file(config.output, lines);
-  const size_t left_out = pairs.size() + other.size() - known.size() - tuned.size();
+  const size_t left_out = pairs.size() + other.size() - known.size() - tuned.size() +
+                          without_image + other_without_image;
   if (left_out == 0) return 0;
   std::cerr << "laurel: " << left_out << " pairs left out, see above\n";
   return kBadInput;
