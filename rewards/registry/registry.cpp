@@ -7,6 +7,8 @@
 #include "rewards/custom/program_reward.hpp"
 #include "rewards/judge_student/reward.hpp"
 #include "rewards/loader/loader.hpp"
+#include "rewards/pairs/examples_reward.hpp"
+#include "rewards/pairs/reward.hpp"
 #include "rewards/scorers/aesthetic.hpp"
 #include "rewards/scorers/clip_family.hpp"
 #include "rewards/scorers/clip_score.hpp"
@@ -99,9 +101,9 @@ const std::vector<const RewardEntry*>& reward_entries() {
 
 const std::vector<const FamilyEntry*>& reward_families() {
   static const std::vector<const FamilyEntry*> rows = {
-      &kClipFamily, &kSocialFamily,     &kHpsv2Family,       &kPickscoreFamily,
-      &kMpsFamily,  &kAestheticFamily,  &kImageRewardFamily, &kProgramFamily,
-      &kHttpFamily, &kExpressionFamily,
+      &kClipFamily,  &kSocialFamily,    &kHpsv2Family,       &kPickscoreFamily,
+      &kMpsFamily,   &kAestheticFamily, &kImageRewardFamily, &kProgramFamily,
+      &kPairsFamily, &kExamplesFamily,  &kHttpFamily,        &kExpressionFamily,
   };
   return rows;
 }

@@ -4,14 +4,17 @@
 
 #include "tools/cli/failure.hpp"
 #include "tools/train_reward/aesthetic.hpp"
+#include "tools/train_reward/examples.hpp"
 #include "tools/train_reward/judge_student.hpp"
+#include "tools/train_reward/pairs.hpp"
 #include "tools/train_reward/social.hpp"
 
 namespace tools {
 namespace {
 
 const CommandList& rewards_to_train() {
-  static const CommandList list = {&kTrainAesthetic, &kTrainSocial, &kTrainJudgeStudent};
+  static const CommandList list = {&kTrainPairs, &kTrainExamples, &kTrainAesthetic, &kTrainSocial,
+                                   &kTrainJudgeStudent};
   return list;
 }
 

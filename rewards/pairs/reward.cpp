@@ -1,0 +1,90 @@
+#include "rewards/pairs/reward.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "rewards/loader/loader.hpp"
+#include "rewards/pairs/files.hpp"
+#include "rewards/scorers/clip_family.hpp"
+
+namespace rewards {
+namespace {
+
+constexpr PublishedClip kAnyClip{};
+
+// The scores of the parts. -> [B, K]
+at::Tensor part_scores(const std::vector<Reward>& parts, const RewardBatch& batch, at::Device on) {
+  std::vector<at::Tensor> columns;
+  for (const auto& part : parts) columns.push_back(part.score(batch).to(on, at::kFloat));
+  if (columns.empty()) return at::zeros({batch.images.size(0), 0}, at::device(on));
+  return at::stack(columns, 1);
+}
+
+Taste on_device(Taste taste, at::Device device) {
+  for (auto* tensor : {&taste.weight, &taste.score_weight, &taste.bias})
+    *tensor = tensor->to(device, at::kFloat);
+  return taste;
+}
+
+}  // namespace
+
+RoomClip clip_of(const RewardSpec& spec, RewardLoader& loader) {
+  const auto named = spec.settings.find("clip");
+  if (named == spec.settings.end()) return {loader.clip(), ""};
+  const FamilyClip opened = open_family_clip(kAnyClip, named->second, spec, loader.sources());
+  return {opened.clip, opened.description};
+}
+
+Reward taste_reward(const std::shared_ptr<ClipEmbedder>& clip,
+                    const Taste& taste,
+                    const std::string& person,
+                    const std::vector<Reward>& parts) {
+  const int64_t row = row_of_person(taste, person);
+  Reward reward{.info = {.name = "taste",
+                         .unit = "log-odds",
+                         .low = taste.low,
+                         .high = taste.high,
+                         .differentiable = true,
+                         .description = "what a person prefers, learnt from choices"},
+                .score = {}};
+  for (const auto& part : parts) {
+    reward.info.needs_prompt = reward.info.needs_prompt || part.info.needs_prompt;
+    reward.info.differentiable = reward.info.differentiable && part.info.differentiable;
+  }
+  const Taste here = on_device(taste, clip->device());
+  reward.score = [clip, here, row, parts](const RewardBatch& batch) {
+    return taste_scores(here, row, clip->images(batch.images).to(at::kFloat),
+                        part_scores(parts, batch, clip->device()))
+        .to(batch.images.device());
+  };
+  return reward;
+}
+
+namespace {
+
+Reward make(const RewardSpec& spec, RewardLoader& loader) {
+  const Taste taste = load_taste(spec.argument);
+  const RoomClip opened = clip_of(spec, loader);
+  {
+    const at::NoGradGuard no_grad;
+    check_same_clip(taste.fingerprint, opened.clip->images(clip_test_image()), spec.argument);
+  }
+  const auto person = spec.settings.find("person");
+  Reward reward =
+      taste_reward(opened.clip, taste, person == spec.settings.end() ? "" : person->second,
+                   loader.make_parts(spec.name, taste.rewards));
+  reward.info.name = spec.name;
+  reward.info.model = opened.description;
+  return reward;
+}
+
+}  // namespace
+
+const FamilyEntry kPairsFamily{
+    .name = "pairs",
+    .description = "a taste by `train-reward pairs`, its folder; ;person=NAME, ;clip=PATH",
+    .schemes = {"pairs"},
+    .settings = {"person", "clip", "act", "antialias", "tokenizer"},
+    .make = make};
+
+}  // namespace rewards
