@@ -74,6 +74,10 @@ Taste take_taste(const data::Weights& weights) {
   taste.tie = number(object, "tie", weights.source);
   taste.low = number(object, "low", weights.source);
   taste.high = number(object, "high", weights.source);
+  if (!(taste.low < taste.high && taste.tie >= 0))
+    throw data::BadInput(weights.source +
+                         ": metadata laurel.taste: expected low below high and a tie of at least "
+                         "0; train the reward again");
   const auto rows = static_cast<int64_t>(taste.people.size()) + 1;
   taste.weight = data::take(weights, "weight", {rows, -1});
   taste.score_weight =

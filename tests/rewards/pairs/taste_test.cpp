@@ -155,6 +155,11 @@ TEST_F(TasteFile, RefusesAnotherClipPersonOrFile) {
               made(at_folder("mine=examples:"));
             }).find("expected a reward by `laurel train-reward examples`"),
             std::string::npos);
+  taste.low = taste.high;
+  rewards::save_taste(folder_ / "taste", taste);
+  EXPECT_NE(refusal([&] { made(at_folder("mine=pairs:")); }).find("expected low below high"),
+            std::string::npos);
+  taste = taste_of_clip();
   taste.rewards = {"mine"};
   rewards::save_taste(folder_ / "taste", taste);
   EXPECT_NE(refusal([&] { made(at_folder("mine=pairs:")); }).find("leads back to itself"),
