@@ -102,11 +102,11 @@ Forecast forecast(const Task& task, const FinetuneConfig& config) {
   const double steps = static_cast<double>(chain.steps.size()),
                active = static_cast<double>(active_steps(chain));
   const double passes = static_cast<double>(config.num_inner_epochs);
-  // Policy and reference each see an epoch's images once; every update but the first recomputes its
-  // share, and all have a gradient.
+  // Policy and reference each see an epoch's images once; where the method couples trajectories,
+  // every update but the first recomputes its share; all have a gradient.
   const double draws = (config.offline ? drawn_epochs : 2 * epochs) * images * steps;
   const double recomputed =
-      config.method == Method::kDdpo
+      !config.method.couples_trajectories
           ? 0
           : epochs * images * active *
                     (passes - 1.0 / static_cast<double>(updates_per_epoch(config)) * passes) +

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "finetune/run/training_config.hpp"
+#include "finetune/policy/config.hpp"
 #include "finetune/run/training_task.hpp"
 
 namespace finetune {

@@ -2,7 +2,7 @@
 
 // How much memory a run will take, and the micro-batches that keep it under a limit.
 
-#include "finetune/run/training_config.hpp"
+#include "finetune/policy/config.hpp"
 #include "finetune/run/training_task.hpp"
 
 namespace finetune {

@@ -3,7 +3,7 @@
 // What a micro-batch of a run computes and holds, from a run on the meta device, whose tensors have
 // shapes and no values: at any size, of milliseconds and no memory.
 
-#include "finetune/run/training_config.hpp"
+#include "finetune/policy/config.hpp"
 #include "finetune/run/training_task.hpp"
 
 namespace finetune {

@@ -51,9 +51,13 @@ void rate(const TrialRun& probe, const Trajectories& drawn) {
 }
 
 void add_gradient(const TrialRun& probe, const Trajectories& drawn) {
+  const bool weighs_kl = probe.config.method.weighs_kl;
   accumulate_gradient(probe.policy, drawn, counted(drawn.prompt_ids.size()),
                       counted(probe.chain.steps.size()), probe.chain, probe.config.train_batch_size,
-                      [](int64_t, int64_t, const at::Tensor& u) { return at::ones_like(u); });
+                      weighs_kl, [&](int64_t, int64_t, const StepTerms& now) {
+                        const at::Tensor ones = at::ones_like(now.log_ratio);
+                        return StepWeights{ones, weighs_kl ? ones : at::Tensor()};
+                      });
 }
 
 void train(TrialRun& probe, const Trajectories& drawn) {

@@ -4,7 +4,6 @@
 
 #include "data/base/error.hpp"
 #include "data/base/format.hpp"
-#include "finetune/policy/methods/prdp_loss.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
 #include "finetune/run/reward_combination.hpp"
 #include "rewards/combine/prompt_groups.hpp"
@@ -14,11 +13,14 @@ namespace {
 
 constexpr double kSafeDrift = 0.1;  // of the clip range; above it a warning is given
 
+ChainSize size_of(const SamplingPlan& chain) {
+  return {active_steps(chain), latent_dimensions(chain)};
+}
+
 }  // namespace
 
 double clip_range_in_nats(const FinetuneConfig& config, const SamplingPlan& chain) {
-  if (!config.mean_units || config.method == Method::kDdpo) return config.clip_range;
-  return clip_range_from_mean_units(config.clip_range, latent_dimensions(chain));
+  return config.method.clip_range_in_nats(config.clip_range, size_of(chain));
 }
 
 Calibration choose_calibration(const at::Tensor& rewards,
@@ -37,26 +39,20 @@ Calibration choose_calibration(const at::Tensor& rewards,
         "the "
         "first epoch; choose another reward, or check that the model's images are not all alike");
   }
-  const int64_t steps = active_steps(chain), dimensions = latent_dimensions(chain);
-  scale.beta = config.beta <= 0    ? beta_for_kl(spread, config.target_kl)
-               : config.mean_units ? beta_from_mean_units(config.beta, steps, dimensions)
-                                   : config.beta;
-  if (config.method == Method::kDdpo) return scale;
-  const double optimum = spread * spread / (2 * scale.beta * scale.beta),
-               clip_range = clip_range_in_nats(config, chain);
-  reporter.say(data::formatted(
-      "beta %.4g a nat (%.4g in the paper's mean units): the reward spreads by %.4g within a "
-      "prompt; "
-      "the optimum lies about %.3g nats from the start",
-      scale.beta, beta_to_mean_units(scale.beta, steps, dimensions), spread, optimum));
+  const MethodCalibration chosen =
+      config.method.calibrate({.spread = spread,
+                               .beta = config.beta,
+                               .target_kl = config.target_kl,
+                               .clip_range = clip_range_in_nats(config, chain),
+                               .chain = size_of(chain)});
+  scale.beta = chosen.beta;
+  for (const auto& remark : chosen.remarks) reporter.say(remark);
   std::string masked;
   for (int64_t k = 0; k < chain.mask.size(0); ++k) {
     if (chain.mask[k].item<double>() == 0) masked += " " + std::to_string(k);
   }
   if (!masked.empty())
     reporter.say("steps outside the objective:" + masked + " (see --skip_steps)");
-  reporter.say(data::formatted("clip range %.4g nats a step (%.4g in the paper's mean units)",
-                               clip_range, clip_range_to_mean_units(clip_range, dimensions)));
   return scale;
 }
 

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "diffusion/sampling/gaussian_step.hpp"
+#include "finetune/policy/config.hpp"
 #include "finetune/run/guided_policy.hpp"
 #include "finetune/run/sample_requests.hpp"
-#include "finetune/run/training_config.hpp"
 
 namespace finetune {
 

@@ -7,7 +7,6 @@
 #include "data/train/metrics.hpp"
 #include "finetune/policy/calibration.hpp"
 #include "finetune/policy/epoch.hpp"
-#include "finetune/policy/methods/prdp_loss.hpp"
 #include "finetune/policy/update.hpp"
 #include "finetune/run/reward_combination.hpp"
 #include "rewards/combine/prompt_groups.hpp"
@@ -220,16 +219,15 @@ RunHooks hooks_of(const Task& task, const FinetuneConfig& config, const Sampling
       return evaluate_model(session, config, chain, is_base);
     };
   };
-  return {
-      .command = config.method == Method::kPrdp ? "laurel finetune prdp" : "laurel finetune ddpo",
-      .memory_options =
-          data::formatted("--train_batch_size (now %.0f), --sample_batch_size (now %.0f)",
-                          static_cast<double>(config.train_batch_size),
-                          static_cast<double>(config.sample_batch_size)),
-      .draw_base = draw(true),
-      .draw_now = draw(false),
-      .base_caption = caption,
-      .caption = caption};
+  return {.command = "laurel finetune " + config.method.name,
+          .memory_options =
+              data::formatted("--train_batch_size (now %.0f), --sample_batch_size (now %.0f)",
+                              static_cast<double>(config.train_batch_size),
+                              static_cast<double>(config.sample_batch_size)),
+          .draw_base = draw(true),
+          .draw_now = draw(false),
+          .base_caption = caption,
+          .caption = caption};
 }
 
 Run make_run(const Task& task,

@@ -1,9 +1,9 @@
 #pragma once
 
-// The loop: draw, rate, update; evaluate, watch, save. PRDP's algorithm 1, and DDPO on the same
-// rollout and step.
+// The loop of every policy-gradient method: draw, rate, update; evaluate, watch, save (PRDP's
+// algorithm 1).
 
-#include "finetune/run/training_config.hpp"
+#include "finetune/policy/config.hpp"
 #include "finetune/run/training_run.hpp"
 #include "finetune/run/training_task.hpp"
 

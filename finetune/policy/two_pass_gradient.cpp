@@ -29,12 +29,13 @@ Batch batch_of(const Trajectories& trajectories,
   return batch;
 }
 
-// u of step k: [b] fp64, with a gradient where it is on.
-at::Tensor step_log_ratio(const Denoiser& policy,
-                          const Trajectories& trajectories,
-                          const Batch& batch,
-                          const SamplingPlan& chain,
-                          int64_t k) {
+// The terms of step k: [b] fp64, with a gradient where it is on.
+StepTerms step_terms(const Denoiser& policy,
+                     const Trajectories& trajectories,
+                     const Batch& batch,
+                     const SamplingPlan& chain,
+                     int64_t k,
+                     bool with_kl) {
   const auto& step = chain.steps[static_cast<size_t>(k)];
   const auto rows = [&](const at::Tensor& all) {
     return data::to_device(all.index_select(0, batch.rows), chain.device);
@@ -44,7 +45,20 @@ at::Tensor step_log_ratio(const Denoiser& policy,
                    reference = rows(trajectories.reference_means.select(1, k));
   const at::Tensor output = policy(x, step.timestep, batch.prompt_ids);
   const at::Tensor mean = diffusion::ddim_log_prob(step, chain.prediction, output, x, next).mean;
-  return diffusion::log_ratio(mean, reference, next, step.sigma);
+  return {diffusion::log_ratio(mean, reference, next, step.sigma),
+          with_kl ? diffusion::step_kl(mean, reference, step.sigma) : at::Tensor()};
+}
+
+at::Tensor step_log_ratio(const Denoiser& policy,
+                          const Trajectories& trajectories,
+                          const Batch& batch,
+                          const SamplingPlan& chain,
+                          int64_t k) {
+  return step_terms(policy, trajectories, batch, chain, k, false).log_ratio;
+}
+
+at::Tensor weighted_sum(const at::Tensor& term, const at::Tensor& weight) {
+  return (term * data::to_device(weight, term.device()).to(term.scalar_type())).sum();
 }
 
 }  // namespace
@@ -77,14 +91,22 @@ void accumulate_gradient(const Denoiser& policy,
                          const std::vector<int64_t>& steps,
                          const SamplingPlan& chain,
                          int64_t batch,
-                         const StepWeights& weights) {
+                         bool with_kl,
+                         const WeighSteps& weigh) {
   const auto total = static_cast<int64_t>(rows.size());
   for (int64_t start = 0; start < total; start += batch) {
     const Batch chosen = batch_of(trajectories, rows, start, std::min(batch, total - start));
     for (const int64_t k : steps) {
-      const at::Tensor u = step_log_ratio(policy, trajectories, chosen, chain, k);
-      const at::Tensor weight = weights(start, k, u.detach());
-      (u * data::to_device(weight, u.device()).to(u.scalar_type())).sum().backward();
+      const StepTerms terms = step_terms(policy, trajectories, chosen, chain, k, with_kl);
+      const StepWeights weights =
+          weigh(start, k, {terms.log_ratio.detach(), with_kl ? terms.kl.detach() : at::Tensor()});
+      at::Tensor sum;
+      if (weights.log_ratio.defined()) sum = weighted_sum(terms.log_ratio, weights.log_ratio);
+      if (weights.kl.defined()) {
+        const at::Tensor of_kl = weighted_sum(terms.kl, weights.kl);
+        sum = sum.defined() ? sum + of_kl : of_kl;
+      }
+      if (sum.defined()) sum.backward();
     }
   }
 }

@@ -1,9 +1,10 @@
 #pragma once
 
 // The gradient of a loss that couples all steps of many trajectories, with the memory of one step.
-// The loss depends on the network only through the log-ratios u[i, t]. Pass 1 computes them without
-// a gradient, the loss gives w = d loss / d u, and pass 2 accumulates the gradient of sum w u, one
-// micro-batch of one step at a time.
+// The loss depends on the network only through each step's log-ratio u[i, t], and its KL from the
+// reference's Gaussian, k[i, t]. Pass 1 computes u without a gradient, the loss gives w = d loss /
+// d u and v = d loss / d k, and pass 2 accumulates the gradient of sum w u + v k, one micro-batch
+// of one step at a time.
 
 #include <ATen/core/Tensor.h>
 
@@ -23,19 +24,19 @@ at::Tensor log_ratios(const Denoiser& policy,
                       int64_t batch);
 
 // What weighs the steps of a micro-batch: [b] of rows[start .. start + b) at step t, given their
-// log-ratios now.
-using StepWeights =
-    std::function<at::Tensor(int64_t start, int64_t step, const at::Tensor& log_ratio)>;
+// terms now, [b] fp64 without a gradient.
+using WeighSteps = std::function<StepWeights(int64_t start, int64_t step, const StepTerms& now)>;
 
-// Pass 2: adds d (sum w u) / d parameters to the parameters' gradients. Only the steps listed are
-// visited.
+// Pass 2: adds d (sum w u + v k) / d parameters to the parameters' gradients. Only the steps listed
+// are visited. Without `with_kl` the terms have no k.
 void accumulate_gradient(const Denoiser& policy,
                          const Trajectories& trajectories,
                          const std::vector<int64_t>& rows,
                          const std::vector<int64_t>& steps,
                          const SamplingPlan& chain,
                          int64_t batch,
-                         const StepWeights& weights);
+                         bool with_kl,
+                         const WeighSteps& weigh);
 
 // The largest |u recomputed as training does - u stored by the rollout| over the active steps of
 // the first `count` trajectories, in nats: what rounding, another batch size or a wrong replay do

@@ -10,8 +10,6 @@
 #include <set>
 
 #include "data/device/transfer.hpp"
-#include "finetune/policy/methods/ddpo_loss.hpp"
-#include "finetune/policy/methods/prdp_loss.hpp"
 
 namespace finetune {
 namespace {
@@ -117,66 +115,87 @@ at::Tensor own_of(const Rows& rows, const at::Tensor& all) {
   return all.index_select(0, at::tensor(rows.share.rows, at::kLong));
 }
 
-// Leaves the gradient of PRDP's loss on these trajectories in the parameters. `at_snapshot`: the
-// policy is the one that drew.
-MetricValues add_prdp_gradient(const UpdateInput& input,
-                               const FinetuneConfig& config,
-                               const Rows& rows,
-                               const StepChoice& choice,
-                               bool at_snapshot,
-                               const train::Params& params) {
+MetricValues named_figures(const PolicyMethod& method, const at::Tensor& values) {
+  MetricValues figures;
+  for (size_t i = 0; i < method.figures.size(); ++i)
+    figures.emplace_back(method.figures[i], values[static_cast<int64_t>(i)].item<double>());
+  return figures;
+}
+
+// Leaves the gradient of a loss that couples these trajectories in the parameters. `at_snapshot`:
+// the policy is the one that drew.
+MetricValues add_coupled_gradient(const UpdateInput& input,
+                                  const FinetuneConfig& config,
+                                  const Rows& rows,
+                                  const StepChoice& choice,
+                                  bool at_snapshot,
+                                  const train::Params& params) {
+  const PolicyMethod& method = config.method;
   const at::Tensor now =
       at_snapshot
           ? rows.old
           : all_gather_rows(rows.share, log_ratios(input.policy, input.trajectories, rows.own,
                                                    input.chain, config.train_batch_size));
-  const auto result = prdp_gradient(now, rows.old, rows.rewards, rows.prompt_ids,
-                                    {input.beta, input.clip_range}, input.chain.mask);
-  const at::Tensor weights =
-      data::to_device(own_of(rows, result.weights * choice.factor), input.chain.device);
-  if (result.statistics.pairs > 0) {
+  const MethodGradient result =
+      method.objective({.now = {now, {}},
+                        .log_ratio_old = rows.old,
+                        .labels = method.labels(rows.rewards, rows.prompt_ids),
+                        .prompt_ids = rows.prompt_ids,
+                        .step_mask = input.chain.mask,
+                        .beta = input.beta,
+                        .clip_range = input.clip_range});
+  if (result.weights.log_ratio.defined()) {
+    const at::Tensor weights =
+        data::to_device(own_of(rows, result.weights.log_ratio * choice.factor), input.chain.device);
     accumulate_gradient(input.policy, input.trajectories, rows.own, choice.steps, input.chain,
-                        config.train_batch_size,
-                        [&](int64_t start, int64_t step, const at::Tensor& u) {
-                          return weights.select(1, step).narrow(0, start, u.size(0));
+                        config.train_batch_size, /*with_kl=*/false,
+                        [&](int64_t start, int64_t step, const StepTerms& terms) {
+                          const int64_t count = terms.log_ratio.size(0);
+                          return StepWeights{weights.select(1, step).narrow(0, start, count), {}};
                         });
     all_reduce_gradients(input.share.ranks, params);
   }
-  const auto& statistics = result.statistics;
-  return {{"loss", statistics.loss},
-          {"clipfrac", statistics.clip_fraction},
-          {"clipped_pairs", statistics.clipped_pairs},
-          {"explained_variance", statistics.explained_variance},
-          {"degenerate_prompts", static_cast<double>(statistics.degenerate)},
-          {"dropped", static_cast<double>(statistics.dropped)}};
+  return named_figures(method, result.figures);
 }
 
-// The same for DDPO, whose loss is a sum over steps: one pass.
-MetricValues add_ddpo_gradient(const UpdateInput& input,
-                               const FinetuneConfig& config,
-                               const Rows& rows,
-                               const StepChoice& choice,
-                               const train::Params& params) {
+// The same of a loss that is the mean over trajectories and steps: one pass.
+MetricValues add_separable_gradient(const UpdateInput& input,
+                                    const FinetuneConfig& config,
+                                    const Rows& rows,
+                                    const StepChoice& choice,
+                                    const train::Params& params) {
+  const PolicyMethod& method = config.method;
   const at::Device device = input.chain.device;
-  const at::Tensor advantages = data::to_device(
-      own_of(rows, prompt_advantages(rows.rewards, rows.prompt_ids, config.adv_clip_max)), device);
+  const at::Tensor labels =
+      data::to_device(own_of(rows, method.labels(rows.rewards, rows.prompt_ids)), device);
   const at::Tensor old = data::to_device(own_of(rows, rows.old), device);
   const double entries =
       static_cast<double>(rows.index.numel()) * static_cast<double>(choice.steps.size());
-  at::Tensor sums = at::zeros({2}, at::TensorOptions(at::kDouble).device(device));
+  at::Tensor figures = at::zeros({static_cast<int64_t>(method.figures.size())},
+                                 at::TensorOptions(at::kDouble).device(device));
+  const auto column = [](const at::Tensor& x) { return x.defined() ? x.unsqueeze(1) : x; };
+  const auto share = [&](const at::Tensor& x) { return x.defined() ? x.squeeze(1) / entries : x; };
   accumulate_gradient(
       input.policy, input.trajectories, rows.own, choice.steps, input.chain,
-      config.train_batch_size, [&](int64_t start, int64_t step, const at::Tensor& u) {
-        const auto narrow = [&](const at::Tensor& x) { return x.narrow(0, start, u.size(0)); };
-        const auto result = ddpo_gradient(u.unsqueeze(1), narrow(old).select(1, step).unsqueeze(1),
-                                          narrow(advantages), input.clip_range);
-        sums.add_(at::stack({result.loss, result.clip_fraction * u.size(0)}), 1 / entries);
-        return result.weights.squeeze(1) / entries;
+      config.train_batch_size, method.weighs_kl,
+      [&](int64_t start, int64_t step, const StepTerms& now) {
+        const int64_t count = now.log_ratio.size(0);
+        const auto narrow = [&](const at::Tensor& x) { return x.narrow(0, start, count); };
+        const auto result =
+            method.objective({.now = {column(now.log_ratio), column(now.kl)},
+                              .log_ratio_old = narrow(old).select(1, step).unsqueeze(1),
+                              .labels = narrow(labels),
+                              .prompt_ids = {},
+                              .step_mask = {},
+                              .beta = input.beta,
+                              .clip_range = input.clip_range});
+        figures.add_(result.figures, 1 / entries);
+        return StepWeights{share(result.weights.log_ratio), share(result.weights.kl)};
       });
   all_reduce_gradients(input.share.ranks, params);
-  sums = data::to_host(sums);
-  all_reduce_sum(input.share.ranks, sums);
-  return {{"loss", sums[0].item<double>()}, {"clipfrac", sums[1].item<double>()}};
+  figures = data::to_host(figures);
+  all_reduce_sum(input.share.ranks, figures);
+  return named_figures(method, figures);
 }
 
 void add_to(std::map<std::string, double>& sums,
@@ -211,9 +230,9 @@ UpdateReport update(const UpdateInput& input,
       const StepChoice choice =
           choose_steps(input.chain, config.timestep_fraction, optimizer.state.generator);
       MetricValues figures =
-          config.method == Method::kPrdp
-              ? add_prdp_gradient(input, config, rows, choice, at_snapshot, params)
-              : add_ddpo_gradient(input, config, rows, choice, params);
+          config.method.couples_trajectories
+              ? add_coupled_gradient(input, config, rows, choice, at_snapshot, params)
+              : add_separable_gradient(input, config, rows, choice, params);
       const StepResult step = take_step(optimizer);
       progress();
       if (!step.fault.empty()) {

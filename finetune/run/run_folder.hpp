@@ -13,7 +13,7 @@
 namespace finetune {
 
 struct RunRecord {     // run.json
-  std::string kind;    // "prdp", "ddpo"
+  std::string kind;    // "prdp", "distill"
   std::string model;   // path of the starting model
   std::string reward;  // the specification of the trained rewards
   std::string device;

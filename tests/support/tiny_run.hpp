@@ -13,6 +13,8 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
+#include "finetune/policy/config.hpp"
+#include "finetune/policy/methods/policy_methods.hpp"
 #include "finetune/run/run_folder.hpp"
 #include "finetune/run/training_run.hpp"
 #include "tests/support/tiny_pipeline.hpp"
@@ -69,8 +71,9 @@ inline finetune::Task tiny_task() {
 }
 
 // Four epochs of eight images.
-inline finetune::FinetuneConfig tiny_config() {
+inline finetune::FinetuneConfig tiny_config(const std::string& method = "prdp") {
   finetune::FinetuneConfig config;
+  config.method = finetune::policy_method(method);
   config.num_epochs = 4;
   config.prompts_per_epoch = 2;
   config.images_per_prompt = 4;

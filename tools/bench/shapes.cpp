@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "diffusion/networks/vae/build.hpp"
+#include "finetune/policy/methods/prdp_loss.hpp"
 #include "finetune/policy/update.hpp"
 #include "finetune/run/trained_parameters.hpp"
 #include "tools/bench/random_model.hpp"
@@ -124,6 +125,7 @@ finetune::Trajectories random_pair(const finetune::SamplingPlan& chain) {
 
 BenchStage prdp_stage(const ModelShape& shape, int64_t side, const ShapeOptions& options) {
   auto work = std::make_shared<Update>();
+  work->config.method = finetune::prdp_method();
   work->config.sample_num_steps = 20 * options.update_steps;
   work->config.sigma_min = kSigma;
   work->config.train_batch_size = 1;

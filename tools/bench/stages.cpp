@@ -9,6 +9,7 @@
 #include "data/images/image_io.hpp"
 #include "data/train/optimizers.hpp"
 #include "diffusion/pipeline/generate.hpp"
+#include "finetune/policy/methods/prdp_loss.hpp"
 #include "finetune/policy/update.hpp"
 #include "finetune/run/guided_policy.hpp"
 #include "finetune/run/trained_parameters.hpp"
@@ -173,6 +174,7 @@ struct PolicyEpoch {
 BenchStage update_stage(const diffusion::Pipeline& pipeline, const StageOptions& options) {
   auto epoch = std::make_shared<PolicyEpoch>();
   const finetune::Task task = task_of(pipeline, options.device);
+  epoch->config.method = finetune::prdp_method();
   epoch->config.sample_num_steps = options.update_steps;
   epoch->config.train_batch_size = options.images;
   epoch->config.learning_rate = 1e-6;

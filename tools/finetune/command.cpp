@@ -2,9 +2,10 @@
 
 #include <iostream>
 
-#include "data/base/error.hpp"
+#include "data/base/strings.hpp"
 #include "finetune/estimate/forecast.hpp"
 #include "finetune/estimate/memory.hpp"
+#include "finetune/policy/methods/policy_methods.hpp"
 #include "finetune/policy/trainer.hpp"
 #include "tools/cli/run_console.hpp"
 #include "tools/cli/run_in_ranks.hpp"
@@ -18,11 +19,11 @@ namespace {
 // One process of the run, or all of it.
 int finetune_in(const finetune::ProcessGroup& ranks,
                 FinetuneCommand& command,
-                const std::string& method,
                 const Options& options) {
   const Placement placement = open_device(command.device, ranks.local_rank);
   const PrecisionScope precision(placement);
-  finetune::Task task = make_task(command, command.config, placement, options.resolved());
+  finetune::Task task =
+      make_task(command, command.config, placement, finetune_configuration(command, options));
   if (!command.config.train_full && placement.compute != at::kFloat)
     task.unet = diffusion::with_compute_dtype(task.unet, placement.compute);
   Console console;
@@ -30,7 +31,7 @@ int finetune_in(const finetune::ProcessGroup& ranks,
   if (!command.max_memory.empty()) {
     command.config = finetune::fit_memory(task, command.config,
                                           memory_limit(command.max_memory, task.device), reporter);
-    task.config_text = options.resolved();
+    task.config_text = finetune_configuration(command, options);
   } else if (!task.device.is_cpu()) {
     finetune::expect_memory(task, command.config, memory_limit("", task.device));
   }
@@ -42,9 +43,8 @@ int finetune_in(const finetune::ProcessGroup& ranks,
   finetune::RunOptions run;
   run.folder = command.output_dir;
   run.resume_from = command.resume_from_checkpoint;
-  run.record = {
-      method,        task.model, command.reward, placement.device.str(), command.config.seed,
-      task.synthetic};
+  run.record = {command.config.method.name, task.model,          command.reward,
+                placement.device.str(),     command.config.seed, task.synthetic};
   run.stop_requested = stop_on_interrupt(ranks.count > 1);
   run.ranks = ranks;
   const auto result = finetune::run_finetune(task, command.config, run, reporter);
@@ -56,30 +56,26 @@ int finetune_command(const std::vector<std::string>& arguments) {
   if (!arguments.empty() && arguments[0] == "edit")
     return kFinetuneEdit.run({arguments.begin() + 1, arguments.end()});
   FinetuneCommand command;
+  std::vector<std::string> names, lines;
+  for (const auto& method : finetune::policy_methods()) {
+    names.push_back(method.name);
+    lines.push_back(method.name + " (" + method.summary + ")");
+  }
   Options options("finetune",
-                  "Teaches the UNet to earn more reward: prdp (proximal reward difference "
-                  "prediction), or ddpo, the control.",
-                  "prdp|ddpo (`finetune edit --help`: editing models)");
+                  "Teaches the UNet to earn more reward: " + data::joined(lines, ", ") + ".",
+                  data::joined(names, "|") + " (`finetune edit --help`: editing models)");
   declare_finetune(options, command);
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
-  if (parsed.positional.size() != 1 ||
-      (parsed.positional[0] != "prdp" && parsed.positional[0] != "ddpo")) {
-    throw data::BadInput(
-        "laurel finetune: expected prdp, ddpo or edit, found " +
-        (parsed.positional.empty() ? "nothing" : "'" + parsed.positional[0] + "'") +
-        "; write `laurel finetune prdp`");
-  }
-  const std::string method = parsed.positional[0];
-  resolve_finetune(command, method);
-  return in_ranks(options.resolved(), command.ranks, [&](const finetune::ProcessGroup& ranks) {
-    return finetune_in(ranks, command, method, options);
-  });
+  resolve_finetune(command, options, parsed.positional);
+  return in_ranks(
+      finetune_configuration(command, options), command.ranks,
+      [&](const finetune::ProcessGroup& ranks) { return finetune_in(ranks, command, options); });
 }
 
 }  // namespace
 
-const Command kFinetune{
-    "finetune", "teach the UNet to earn more reward: prdp, ddpo; to edit images", finetune_command};
+const Command kFinetune{"finetune", "teach the UNet to earn more reward, or to edit images",
+                        finetune_command};
 
 }  // namespace tools

@@ -1,13 +1,16 @@
 #include "tools/finetune/policy_options.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <sstream>
 
 #include "data/base/error.hpp"
+#include "data/base/strings.hpp"
 #include "data/device/memory.hpp"
 #include "rewards/combine/aggregate.hpp"
 #include "rewards/combine/normalisers.hpp"
 #include "rewards/combine/reward_weights.hpp"
+#include "tools/finetune/methods/method_options.hpp"
 
 namespace tools {
 namespace {
@@ -72,6 +75,26 @@ void declare_epoch(Options& options, FinetuneCommand& command) {
                          1, 1000000);
 }
 
+// The lines `key = value` of a configuration.
+std::map<std::string, std::string> entries_of(const std::string& configuration) {
+  std::map<std::string, std::string> entries;
+  std::istringstream lines(configuration);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t equals = line.find(" = ");
+    entries[line.substr(0, equals)] = line.substr(equals + 3);
+  }
+  return entries;
+}
+
+void declare_method(Options& options, DeclareMethod declare, FinetuneCommand& command) {
+  const auto before = entries_of(options.resolved());
+  DeclaredMethod method{.own = {}, .make = declare(options)};
+  for (const auto& [key, value] : entries_of(options.resolved())) {
+    if (before.count(key) == 0) method.own[key] = value;
+  }
+  command.methods.push_back(std::move(method));
+}
+
 void declare_objective(Options& options, FinetuneCommand& command) {
   auto& config = command.config;
   options.group("objective");
@@ -81,11 +104,7 @@ void declare_objective(Options& options, FinetuneCommand& command) {
   options.number("target_kl", config.target_kl, "nats of a trajectory at the optimum", 1e-6, kHuge);
   options.number("clip_range", config.clip_range, "nats a step", 1e-12, kHuge);
   options.alias("train_clip_range", "clip_range");
-  options.rare().choice("units", command.units, {"nat", "mean"},
-                        "of beta and clip_range; mean: the paper's");
-  options.rare().number("adv_clip_max", config.adv_clip_max, "DDPO: largest advantage", 1e-6,
-                        kHuge);
-  options.alias("train_adv_clip_max", "adv_clip_max");
+  for (const DeclareMethod declare : method_options()) declare_method(options, declare, command);
   options.rare().number("timestep_fraction", config.timestep_fraction,
                         "share of the steps with a gradient", 1e-6, 1);
   options.alias("train_timestep_fraction", "timestep_fraction");
@@ -109,6 +128,31 @@ std::vector<int64_t> numbers_of(const std::string& text) {
   return numbers;
 }
 
+const DeclaredMethod& chosen_method(const FinetuneCommand& command,
+                                    const std::vector<std::string>& words) {
+  std::vector<std::string> names;
+  for (const auto& method : command.methods) {
+    names.push_back(method.make().name);
+    if (words.size() == 1 && words[0] == names.back()) return method;
+  }
+  throw data::BadInput("laurel finetune: expected " + data::joined(names, ", ") +
+                       " or edit, found " +
+                       (words.empty() ? "nothing" : "'" + data::joined(words, " ") + "'") +
+                       "; write `laurel finetune " + names[0] + "`");
+}
+
+// Options of a method that is not chosen, where they say something.
+void refuse_options(const DeclaredMethod& other,
+                    const std::string& chosen,
+                    const Options& options) {
+  const auto values = entries_of(options.resolved());
+  for (const auto& [key, value] : other.own) {
+    if (options.given(key) && values.at(key) != value)
+      throw data::BadInput(key + " is an option of " + other.make().name + ", not of " + chosen +
+                           "; leave it out");
+  }
+}
+
 }  // namespace
 
 void declare_finetune(Options& options, FinetuneCommand& command) {
@@ -128,11 +172,30 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
   declare_ranks(options, command, command.config);
 }
 
-void resolve_finetune(FinetuneCommand& command, const std::string& method) {
+std::string finetune_configuration(const FinetuneCommand& command, const Options& options) {
+  std::string configuration;
+  std::istringstream lines(options.resolved());
+  for (std::string line; std::getline(lines, line);) {
+    const std::string key = line.substr(0, line.find(" = "));
+    const bool of_another = std::any_of(
+        command.methods.begin(), command.methods.end(), [&](const DeclaredMethod& method) {
+          return method.own.count(key) > 0 && method.make().name != command.config.method.name;
+        });
+    if (!of_another) configuration += line + "\n";
+  }
+  return configuration;
+}
+
+void resolve_finetune(FinetuneCommand& command,
+                      const Options& options,
+                      const std::vector<std::string>& words) {
   auto& config = command.config;
-  config.method = method == "ddpo" ? finetune::Method::kDdpo : finetune::Method::kPrdp;
+  const DeclaredMethod& chosen = chosen_method(command, words);
+  for (const auto& method : command.methods) {
+    if (&method != &chosen) refuse_options(method, words[0], options);
+  }
+  config.method = chosen.make();
   config.train_full = command.train == "full";
-  config.mean_units = command.units == "mean";
   config.skip_sharp_steps = command.skip_steps == "auto";
   const bool listed = command.skip_steps != "auto" && command.skip_steps != "none";
   config.skip_steps = listed ? numbers_of(command.skip_steps) : std::vector<int64_t>();
@@ -143,7 +206,7 @@ void resolve_finetune(FinetuneCommand& command, const std::string& method) {
     throw data::BadInput(
         "reward_statistics: goes with normalise_rewards = fixed, a file of laurel score "
         "--save-statistics; found only one of them");
-  if (command.output_dir.empty()) command.output_dir = "runs/" + method;
+  if (command.output_dir.empty()) command.output_dir = "runs/" + config.method.name;
   if (!command.max_memory.empty()) data::parse_bytes(command.max_memory, "max_memory");
   if (config.prompts_per_update > config.prompts_per_epoch) {
     throw data::BadInput("prompts_per_update: expected at most prompts_per_epoch (" +

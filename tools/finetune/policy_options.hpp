@@ -2,23 +2,39 @@
 
 // What `laurel finetune` is told.
 
+#include <functional>
+#include <map>
 #include <string>
+#include <vector>
 
+#include "finetune/policy/config.hpp"
 #include "tools/finetune/training_options.hpp"
 
 namespace tools {
 
+// A method whose options are declared.
+struct DeclaredMethod {
+  std::map<std::string, std::string> own;  // its options' keys, with their defaults as TOML
+  std::function<finetune::PolicyMethod()> make;
+};
+
 struct FinetuneCommand : TrainingCommand {
   finetune::FinetuneConfig config;
-  std::string units = "nat";
+  std::vector<DeclaredMethod> methods;
   std::string skip_steps = "auto";  // "none", "8,9"
   std::string max_memory;           // "12GB"; empty: no limit
 };
 
 void declare_finetune(Options& options, FinetuneCommand& command);
 
-// Moves what was given as text into the config, and checks what single options cannot. Throws
-// BadInput.
-void resolve_finetune(FinetuneCommand& command, const std::string& method);
+// Moves what was given as text into the config, makes the method that the words name, and checks
+// what single options cannot. Throws BadInput; also for an option of another method, unless its
+// value is the default: the config.toml of older runs has the options of all methods.
+void resolve_finetune(FinetuneCommand& command,
+                      const Options& options,
+                      const std::vector<std::string>& words);
+
+// The resolved configuration without options of other methods.
+std::string finetune_configuration(const FinetuneCommand& command, const Options& options);
 
 }  // namespace tools

@@ -110,7 +110,7 @@ void check_edits(const diffusion::Pipeline& pipeline, const TrainingCommand& com
   if (edits) {
     throw BadInput(model +
                    " changes a source image, which prompts alone do not give; name edits with "
-                   "--edits (finetune prdp, ddpo), or train it with laurel finetune edit");
+                   "--edits, or train it with laurel finetune edit");
   }
   throw BadInput("edits: " + model +
                  " makes images from text alone; leave them out, or name a model that edits");

@@ -43,4 +43,31 @@ DdpoGradient ddpo_gradient(const at::Tensor& log_ratio,
   return result;
 }
 
+namespace {
+
+MethodGradient gradient_of(const MethodInput& input) {
+  const auto result =
+      ddpo_gradient(input.now.log_ratio, input.log_ratio_old, input.labels, input.clip_range);
+  const int64_t entries = input.log_ratio_old.numel();
+  return {{result.weights, {}}, at::stack({result.loss, result.clip_fraction * entries})};
+}
+
+}  // namespace
+
+PolicyMethod ddpo_method(const DdpoConfig& config) {
+  return {.name = "ddpo",
+          .summary = "denoising diffusion policy optimisation, the control",
+          .figures = {"loss", "clipfrac"},
+          .clip_range_in_nats = [](double clip_range, const ChainSize&) { return clip_range; },
+          .calibrate =
+              [](const CalibrationInput& input) {
+                return MethodCalibration{beta_of(input), {}};
+              },
+          .labels =
+              [config](const at::Tensor& rewards, const std::vector<int64_t>& prompt_ids) {
+                return prompt_advantages(rewards, prompt_ids, config.adv_clip_max);
+              },
+          .objective = gradient_of};
+}
+
 }  // namespace finetune

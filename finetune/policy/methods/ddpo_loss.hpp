@@ -8,6 +8,8 @@
 
 #include <vector>
 
+#include "finetune/policy/methods/method.hpp"
+
 namespace finetune {
 
 // (r - mean) / (standard deviation + 1e-6) among the images of a prompt, clipped to +-limit. A
@@ -31,5 +33,10 @@ DdpoGradient ddpo_gradient(const at::Tensor& log_ratio,
                            const at::Tensor& log_ratio_old,
                            const at::Tensor& advantages,
                            double clip_range);
+
+struct DdpoConfig {
+  double adv_clip_max = 5.0;  // > 0: largest advantage
+};
+PolicyMethod ddpo_method(const DdpoConfig& config = {});
 
 }  // namespace finetune

@@ -2,8 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
-
+#include "data/base/format.hpp"
 #include "data/base/shape.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 
@@ -113,11 +112,6 @@ PrdpGradient prdp_gradient(const at::Tensor& log_ratio,
   return result;
 }
 
-double beta_for_kl(double spread, double target_kl) {
-  TORCH_CHECK(target_kl > 0, "beta_for_kl: target_kl must be > 0, got ", target_kl);
-  return spread / std::sqrt(2.0 * target_kl);
-}
-
 double beta_from_mean_units(double beta, int64_t steps, int64_t dimensions) {
   return beta / static_cast<double>(steps * dimensions);
 }
@@ -129,6 +123,54 @@ double beta_to_mean_units(double beta_nat, int64_t steps, int64_t dimensions) {
 }
 double clip_range_to_mean_units(double clip_range_nat, int64_t dimensions) {
   return clip_range_nat / static_cast<double>(dimensions);
+}
+
+namespace {
+
+MethodCalibration calibrate(const CalibrationInput& input, bool mean_units) {
+  const auto& [steps, dimensions] = input.chain;
+  const double beta = mean_units && input.beta > 0
+                          ? beta_from_mean_units(input.beta, steps, dimensions)
+                          : beta_of(input);
+  return {
+      beta,
+      {data::formatted("beta %.4g a nat (%.4g in the paper's mean units): the reward spreads by "
+                       "%.4g within a prompt; the optimum lies about %.3g nats from the start",
+                       beta, beta_to_mean_units(beta, steps, dimensions), input.spread,
+                       input.spread * input.spread / (2 * beta * beta)),
+       data::formatted("clip range %.4g nats a step (%.4g in the paper's mean units)",
+                       input.clip_range, clip_range_to_mean_units(input.clip_range, dimensions))}};
+}
+
+MethodGradient gradient_of(const MethodInput& input) {
+  const auto [weights, statistics] =
+      prdp_gradient(input.now.log_ratio, input.log_ratio_old, input.labels, input.prompt_ids,
+                    {input.beta, input.clip_range}, input.step_mask);
+  return {{statistics.pairs > 0 ? weights : at::Tensor(), {}},
+          at::tensor({statistics.loss, statistics.clip_fraction, statistics.clipped_pairs,
+                      statistics.explained_variance, static_cast<double>(statistics.degenerate),
+                      static_cast<double>(statistics.dropped)},
+                     at::kDouble)};
+}
+
+}  // namespace
+
+PolicyMethod prdp_method(const PrdpConfig& config) {
+  return {
+      .name = "prdp",
+      .summary = "proximal reward difference prediction",
+      .couples_trajectories = true,
+      .figures = {"loss", "clipfrac", "clipped_pairs", "explained_variance", "degenerate_prompts",
+                  "dropped"},
+      .clip_range_in_nats =
+          [config](double clip_range, const ChainSize& chain) {
+            return config.mean_units ? clip_range_from_mean_units(clip_range, chain.dimensions)
+                                     : clip_range;
+          },
+      .calibrate =
+          [config](const CalibrationInput& input) { return calibrate(input, config.mean_units); },
+      .labels = [](const at::Tensor& rewards, const std::vector<int64_t>&) { return rewards; },
+      .objective = gradient_of};
 }
 
 }  // namespace finetune

@@ -9,6 +9,8 @@
 
 #include <vector>
 
+#include "finetune/policy/methods/method.hpp"
+
 namespace finetune {
 
 struct PrdpOptions {
@@ -46,16 +48,16 @@ PrdpGradient prdp_gradient(const at::Tensor& log_ratio,
                            const PrdpOptions& options,
                            const at::Tensor& step_mask = {});
 
-// The beta whose optimum lies about `target_kl` nats from the reference. The optimum pi_ref exp(r /
-// beta) / Z has KL = Var(r) / (2 beta^2) to second order in 1 / beta (exactly, where r is
-// Gaussian): beta = spread / sqrt(2 KL).
-double beta_for_kl(double spread, double target_kl);
-
 // The paper's published code averages over steps and (so its values suggest) over dimensions:
 // ((1 / TD) dU - dr / beta)^2 has the minimum of (dU - TD dr / beta)^2.
 double beta_from_mean_units(double beta, int64_t steps, int64_t dimensions);    // beta / (T D)
 double clip_range_from_mean_units(double clip_range, int64_t dimensions);       // D eps
 double beta_to_mean_units(double beta_nat, int64_t steps, int64_t dimensions);  // beta T D
 double clip_range_to_mean_units(double clip_range_nat, int64_t dimensions);     // eps / D
+
+struct PrdpConfig {
+  bool mean_units = false;  // beta and clip_range are given in the paper's units
+};
+PolicyMethod prdp_method(const PrdpConfig& config = {});
 
 }  // namespace finetune

@@ -28,8 +28,7 @@ void run_here(const ProcessGroup& ranks,
               const FinetuneConfig& config,
               const fs::path& folder,
               const std::string& resume = "") {
-  const std::string kind = config.method == finetune::Method::kPrdp ? "prdp" : "ddpo";
-  auto options = tests::run_options(folder, kind, config.seed, resume);
+  auto options = tests::run_options(folder, config.method.name, config.seed, resume);
   options.ranks = ranks;
   finetune::run_finetune(ranks_task(), config, options, {});
 }
@@ -89,7 +88,9 @@ FinetuneConfig config_named(const std::string& name) {
     config.timestep_fraction = 0.5;
     config.ema_decay = 0.9;
   }
-  if (name == "ddpo") config.method = finetune::Method::kDdpo;
+  for (const auto& method : finetune::policy_methods()) {
+    if (method.name == name) config.method = method;
+  }
   if (name == "offline") {
     config.offline = true;
     config.offline_epochs = 2;
@@ -100,7 +101,9 @@ FinetuneConfig config_named(const std::string& name) {
 
 TEST(ProcessGroup, TheLossesOfManyProcessesAreThoseOfOne) {
   if (tests::is_rank()) return run_as_rank(config_named(tests::rank_folder().filename()));
-  for (const std::string name : {"one update", "several updates", "ddpo", "offline"}) {
+  std::vector<std::string> names = {"several updates", "offline"};
+  for (const auto& method : finetune::policy_methods()) names.push_back(method.name);
+  for (const auto& name : names) {
     const fs::path alone = tests::fresh_run(name), place = tests::fresh_run("ranks");
     run_here({}, config_named(name), alone);
     for (const int count : {2, 4}) {

@@ -157,8 +157,10 @@ TEST(Meta, AGradientOfPrdpCostsAndHoldsWhatItDoesOnTheCpu) {
         {.text = {filled({2, 5, 8}, device), {}}, .negative = {filled({1, 5, 8}, device), {}}},
         {.scale = 3});
     finetune::accumulate_gradient(
-        policy, drawn, {0, 1, 2, 3}, {0, 1}, chain, 2,
-        [](int64_t, int64_t, const at::Tensor& u) { return at::ones_like(u); });
+        policy, drawn, {0, 1, 2, 3}, {0, 1}, chain, 2, true,
+        [](int64_t, int64_t, const finetune::StepTerms& now) {
+          return finetune::StepWeights{at::ones_like(now.log_ratio), at::ones_like(now.kl)};
+        });
   }));
 }
 

@@ -18,6 +18,8 @@ namespace {
 
 using finetune::Denoiser;
 using finetune::SamplingPlan;
+using finetune::StepTerms;
+using finetune::StepWeights;
 using finetune::Trajectories;
 
 // A perceptron as a policy: [B, 1, 2, 2] latents, three prompts. It computes in fp64.
@@ -138,15 +140,62 @@ TEST(TwoPassGradient, EqualsTheWholeGraphWithClippingActiveInactiveAndTied) {
       const auto result = finetune::prdp_gradient(u, old, rewards, drawn.prompt_ids,
                                                   {.beta = 0.5, .clip_range = 0.05});
       EXPECT_EQ(result.statistics.clip_fraction > 0, moved > 0);
-      finetune::accumulate_gradient(policy, drawn, all_rows(drawn), {4, 0, 2, 1, 3}, chain, batch,
-                                    [&](int64_t start, int64_t step, const at::Tensor& now_u) {
-                                      return result.weights.select(1, step).narrow(0, start,
-                                                                                   now_u.size(0));
-                                    });
+      finetune::accumulate_gradient(
+          policy, drawn, all_rows(drawn), {4, 0, 2, 1, 3}, chain, batch, false,
+          [&](int64_t start, int64_t step, const StepTerms& terms) {
+            return StepWeights{
+                result.weights.select(1, step).narrow(0, start, terms.log_ratio.size(0)), {}};
+          });
       const at::Tensor found = gradients(now);
       EXPECT_LT((found - expected).norm().item<double>() / expected.norm().item<double>(), 1e-10)
           << moved << " " << batch;
     }
+  }
+}
+
+// Weights of both terms of a step, and of the KL alone.
+TEST(TwoPassGradient, WeighsTheStepsKl) {
+  const SamplingPlan chain = tiny_chain(3);
+  const Denoiser reference = denoiser(make_perceptron(1));
+  Perceptron w = make_perceptron(1);
+  w.out = w.out * 1.3;
+  const Trajectories drawn =
+      in_double(finetune::rollout(denoiser(w), reference, tiny_draw(2), chain, 6));
+  require_gradients(w);
+  const Denoiser policy = denoiser(w);
+  at::Generator generator = at::detail::createCPUGenerator(5);
+  const at::Tensor of_ratio = at::empty({6, 3}, at::kDouble).normal_(0, 1, generator),
+                   of_kl = at::empty({6, 3}, at::kDouble).normal_(0, 1, generator);
+  for (const bool both : {true, false}) {
+    at::Tensor loss = at::zeros({}, at::kDouble);
+    for (int64_t k = 0; k < 3; ++k) {
+      const auto& step = chain.steps[static_cast<size_t>(k)];
+      const at::Tensor x = drawn.latents.select(1, k), next = drawn.latents.select(1, k + 1),
+                       from = drawn.reference_means.select(1, k);
+      const at::Tensor mean =
+          diffusion::ddim_log_prob(step, chain.prediction,
+                                   policy(x, step.timestep, drawn.prompt_ids), x, next)
+              .mean;
+      const at::Tensor kl =
+          (mean - from).square().flatten(1).sum(1) / (2 * step.sigma * step.sigma);
+      loss = loss + kl.dot(of_kl.select(1, k));
+      if (both)
+        loss = loss + diffusion::log_ratio(mean, from, next, step.sigma).dot(of_ratio.select(1, k));
+    }
+    loss.backward();
+    const at::Tensor expected = gradients(w);
+    finetune::accumulate_gradient(
+        policy, drawn, all_rows(drawn), {2, 0, 1}, chain, 4, true,
+        [&](int64_t start, int64_t step, const StepTerms& now) {
+          EXPECT_FALSE(now.kl.requires_grad());
+          const auto rows = [&](const at::Tensor& all) {
+            return all.select(1, step).narrow(0, start, now.kl.size(0));
+          };
+          return StepWeights{both ? rows(of_ratio) : at::Tensor(), rows(of_kl)};
+        });
+    const at::Tensor found = gradients(w);
+    EXPECT_LT((found - expected).norm().item<double>() / expected.norm().item<double>(), 1e-10)
+        << both;
   }
 }
 
@@ -159,13 +208,14 @@ TEST(TwoPassGradient, DoesNotDependOnTheOrderOfTheTrajectories) {
       in_double(finetune::rollout(policy, denoiser(make_perceptron(3)), tiny_draw(3), chain, 9));
   const auto run = [&](const std::vector<int64_t>& rows) {
     finetune::accumulate_gradient(
-        policy, drawn, rows, {0, 1, 2, 3}, chain, 4,
-        [&](int64_t start, int64_t step, const at::Tensor& u) {
-          at::Tensor weights = at::empty({u.size(0)}, at::kDouble);
-          for (int64_t i = 0; i < u.size(0); ++i)
+        policy, drawn, rows, {0, 1, 2, 3}, chain, 4, false,
+        [&](int64_t start, int64_t step, const StepTerms& now) {
+          const int64_t count = now.log_ratio.size(0);
+          at::Tensor weights = at::empty({count}, at::kDouble);
+          for (int64_t i = 0; i < count; ++i)
             weights[i] = static_cast<double>(rows[static_cast<size_t>(start + i)] - 4) *
                          (1.0 + static_cast<double>(step));
-          return weights;
+          return StepWeights{weights, {}};
         });
     return gradients(w);
   };
@@ -271,9 +321,10 @@ int64_t peak_of_gradient(int64_t steps) {
   std::iota(order.begin(), order.end(), 0);
   const auto ledger = std::make_shared<Ledger>();
   const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, ledger);
-  finetune::accumulate_gradient(
-      policy, drawn, all_rows(drawn), order, chain, 6,
-      [](int64_t, int64_t, const at::Tensor& u) { return at::ones_like(u); });
+  finetune::accumulate_gradient(policy, drawn, all_rows(drawn), order, chain, 6, false,
+                                [](int64_t, int64_t, const StepTerms& now) {
+                                  return StepWeights{at::ones_like(now.log_ratio), {}};
+                                });
   return ledger->peak;
 }
 

@@ -98,9 +98,11 @@ TEST(Loops, NeitherPassOfAnUpdateWaits) {
   const auto drawn = finetune::rollout(policy, {}, {{0, 1, 1}, {1, 2, 3}, {}}, chain, 2);
   EXPECT_EQ(waits([&] { finetune::log_ratios(policy, drawn, {0, 1, 2}, chain, 2); }), 0);
   EXPECT_EQ(waits([&] {
-              finetune::accumulate_gradient(
-                  policy, drawn, {0, 1, 2}, {0, 1, 3}, chain, 2,
-                  [](int64_t, int64_t, const at::Tensor& u) { return at::ones(u.sizes()); });
+              finetune::accumulate_gradient(policy, drawn, {0, 1, 2}, {0, 1, 3}, chain, 2, true,
+                                            [](int64_t, int64_t, const finetune::StepTerms& now) {
+                                              const at::Tensor ones = at::ones(now.kl.sizes());
+                                              return finetune::StepWeights{ones, ones};
+                                            });
             }),
             0);
   EXPECT_TRUE(diffusion::unet_of(unet).conv_in.weight.grad().defined());
