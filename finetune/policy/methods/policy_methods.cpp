@@ -3,6 +3,7 @@
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
 #include "finetune/policy/methods/ddpo_loss.hpp"
+#include "finetune/policy/methods/dpok_loss.hpp"
 #include "finetune/policy/methods/prdp_loss.hpp"
 
 namespace finetune {
@@ -11,6 +12,7 @@ const std::vector<PolicyMethod>& policy_methods() {
   static const std::vector<PolicyMethod> methods = {
       prdp_method(),
       ddpo_method(),
+      dpok_method(),
   };
   return methods;
 }

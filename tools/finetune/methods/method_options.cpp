@@ -3,7 +3,8 @@
 // clang-format off
 #define LAUREL_METHODS(row) \
   row(declare_prdp) \
-  row(declare_ddpo)
+  row(declare_ddpo) \
+  row(declare_dpok)
 // clang-format on
 
 namespace tools {
