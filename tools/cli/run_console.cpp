@@ -7,11 +7,13 @@
 namespace tools {
 namespace {
 
-std::atomic<bool> stop_asked{false};
+std::atomic<int> stop_signal{0};  // the first; 0: none yet
 
-extern "C" void on_interrupt(int signal) {
-  stop_asked = true;
-  std::signal(signal, SIG_DFL);
+// A closed terminal sends SIGHUP twice, by the system and by its shell: that is one wish.
+extern "C" void on_stop(int signal) {
+  int none = 0;
+  stop_signal.compare_exchange_strong(none, signal);
+  if (signal != SIGHUP) std::signal(signal, SIG_DFL);
 }
 
 }  // namespace
@@ -34,10 +36,17 @@ finetune::Reporter Console::reporter() {
   return result;
 }
 
-std::function<bool()> stop_on_interrupt(bool terminate) {
-  std::signal(SIGINT, on_interrupt);
-  if (terminate) std::signal(SIGTERM, on_interrupt);
-  return [] { return stop_asked.load(); };
+std::function<bool()> stop_on_signal() {
+  std::signal(SIGINT, on_stop);
+  std::signal(SIGTERM, on_stop);
+  if (std::signal(SIGHUP, on_stop) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
+  return [] { return stop_signal.load() != 0; };
+}
+
+int exit_code_of(const finetune::RunResult& result) {
+  const int signal = stop_signal.load();
+  return signal != 0 && !result.stopped.empty() ? 128 + signal : 0;
 }
 
 void print_result(const finetune::RunResult& result,

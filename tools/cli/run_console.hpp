@@ -22,10 +22,14 @@ class Console {
   int64_t done_ = 0;
 };
 
-// Installs a handler: the first Ctrl-C makes a run save and stop after its current round, a second
-// one ends the program at once. `terminate`: the same for SIGTERM, which launchers send to the
-// remaining ranks.
-std::function<bool()> stop_on_interrupt(bool terminate = false);
+// Installs handlers: Ctrl-C, SIGTERM and SIGHUP make a run save and stop after its current round. A
+// second Ctrl-C or SIGTERM ends the program at once; SIGHUP stays ignored under nohup. A pipe whose
+// reader is gone (`| tee`, which Ctrl-C ends) no longer ends the program before it has saved.
+std::function<bool()> stop_on_signal();
+
+// 128 + the signal that stopped the run before its last round, as a shell counts: 130 after Ctrl-C.
+// 0 for a run that no signal stopped.
+int exit_code_of(const finetune::RunResult& result);
 
 // round: "epochs"; base: what the standing is measured from, "start".
 void print_result(const finetune::RunResult& result,

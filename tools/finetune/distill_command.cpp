@@ -105,11 +105,11 @@ int distill_in(const finetune::ProcessGroup& ranks,
   run.resume_from = command.resume_from_checkpoint;
   run.record = {"distill",           task.model,    command.reward, placement.device.str(),
                 command.config.seed, task.synthetic};
-  run.stop_requested = stop_on_interrupt(ranks.count > 1);
+  run.stop_requested = stop_on_signal();
   run.ranks = ranks;
   const auto result = finetune::run_distill(task, encoded, command.config, run, reporter);
   if (ranks.rank == 0) print_result(result, "steps", "teacher", command.output_dir);
-  return 0;
+  return exit_code_of(result);
 }
 
 int distill_command(const std::vector<std::string>& arguments) {

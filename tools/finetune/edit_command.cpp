@@ -270,12 +270,12 @@ int finetune_edit_command(const std::vector<std::string>& arguments) {
   run.resume_from = command.resume_from_checkpoint;
   run.record = {"edit",        task.model, "", placement.device.str(), command.config.seed,
                 task.synthetic};
-  run.stop_requested = stop_on_interrupt();
+  run.stop_requested = stop_on_signal();
   const finetune::RunResult result = finetune::run_edit(task, data, command.config, run, reporter);
   std::cout << "steps   " << result.steps
             << (result.stopped.empty() ? "" : " (stopped: " + result.stopped + ")") << "\n"
             << "model   " << (fs::path(command.output_dir) / "model").string() << "\n";
-  return 0;
+  return exit_code_of(result);
 }
 
 }  // namespace
