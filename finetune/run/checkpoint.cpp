@@ -11,6 +11,7 @@
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/checkpoints/save_in_source_format.hpp"
 #include "diffusion/lora/write.hpp"
+#include "finetune/run/checkpoint_files.hpp"
 #include "finetune/run/training_run.hpp"
 
 namespace finetune {
@@ -46,7 +47,7 @@ double number(const std::map<std::string, std::string>& notes, const std::string
   return data::noted_number<double>(notes, key, "checkpoint");
 }
 int64_t whole(const std::map<std::string, std::string>& notes, const std::string& key) {
-  return static_cast<int64_t>(number(notes, key));
+  return data::noted_number<int64_t>(notes, key, "checkpoint");
 }
 
 rewards::CombineState restored_combination(const std::map<std::string, std::string>& notes,
@@ -134,8 +135,8 @@ fs::path save_checkpoint(TrainingRun& run) {
   train::save_state(temporary / "state.safetensors", optimizer.state);
   if (run.hooks.save_more) run.hooks.save_more(temporary);
   export_model(temporary, run);
-  fs::remove_all(path);
-  fs::rename(temporary, path);
+  write_digests(temporary);
+  put_in_place(temporary, path);
   prune_checkpoints(run.options.folder, run.config.checkpoints_total_limit);
   return path;
 }

@@ -23,8 +23,8 @@ struct RunProgress {
 
 struct TrainingRun;
 
-// Writes <run folder>/checkpoint-<step> whole or not at all: state.safetensors and the exported
-// model. Returns its path.
+// Writes <run folder>/checkpoint-<step> whole or not at all: state.safetensors, the exported
+// model, and the digests of both. Returns its path.
 std::filesystem::path save_checkpoint(TrainingRun& run);
 
 // Puts a checkpoint into the run. Throws BadInput when it is damaged, or when the configuration

@@ -16,6 +16,7 @@
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_io.hpp"
 #include "data/train/metrics.hpp"
+#include "finetune/run/checkpoint_files.hpp"
 
 namespace finetune {
 namespace {
@@ -68,7 +69,8 @@ data::GenerationParameters parameters_of(const EvalItem& item,
 
 std::string run_kind(const fs::path& run) {
   const auto found = data::parse_json(data::read_file(run));
-  return found.is_object() ? found.value("kind", "?") : "?";
+  const auto kind = found.is_object() ? found.value("kind", nlohmann::json()) : nlohmann::json();
+  return kind.is_string() ? kind.get<std::string>() : "?";
 }
 
 void check_kind(const fs::path& folder,
@@ -103,6 +105,29 @@ bool holds_other_files(const fs::path& folder) {
   return std::any_of(begin(files), end(files), [](const fs::directory_entry& entry) {
     return !data::FolderLock::is_lock(entry.path());
   });
+}
+
+// The newest of the first `count` that is undamaged.
+std::optional<fs::path> newest_whole(const std::vector<fs::path>& all, size_t count) {
+  for (size_t i = count; i-- > 0;) {
+    if (damage_of(all[i]).empty()) return all[i];
+  }
+  return std::nullopt;
+}
+
+// Throws BadInput for a damaged checkpoint; it names the one before it that is whole.
+void check_whole(const fs::path& checkpoint, const std::vector<fs::path>& all) {
+  const std::string damage = damage_of(checkpoint);
+  if (damage.empty()) return;
+  const auto behind = std::find_if(all.begin(), all.end(), [&](const fs::path& other) {
+    return step_of(other) >= step_of(checkpoint);
+  });
+  const auto before = newest_whole(all, static_cast<size_t>(behind - all.begin()));
+  throw BadInput(checkpoint.string() + ": expected the checkpoint as it was written, found that " +
+                 damage +
+                 (before ? "; go on from " + before->string() +
+                               ", which is whole, with --resume_from_checkpoint latest-good"
+                         : "; no whole one is left before it: start in a new folder"));
 }
 
 }  // namespace
@@ -144,22 +169,29 @@ std::vector<fs::path> checkpoints(const fs::path& folder) {
 }
 
 std::optional<fs::path> find_checkpoint(const fs::path& folder, const std::string& name) {
-  if (name == "latest") {
-    const auto all = checkpoints(folder);
-    return all.empty() ? std::nullopt : std::optional<fs::path>(all.back());
+  const auto all = checkpoints(folder);
+  if (name == "latest" || name == "latest-good") {
+    if (all.empty()) return std::nullopt;
+    if (name == "latest-good")
+      if (const auto whole = newest_whole(all, all.size())) return whole;
+    check_whole(all.back(), all);
+    return all.back();
   }
   for (const fs::path& place : {fs::path(name), folder / name}) {
-    if (fs::exists(place / "state.safetensors")) return place;
+    if (!fs::exists(place / "state.safetensors")) continue;
+    check_whole(place, all);
+    return place;
   }
   throw BadInput(
-      "resume_from_checkpoint: expected `latest` or a folder that holds state.safetensors, found " +
+      "resume_from_checkpoint: expected `latest`, `latest-good` or a folder that holds "
+      "state.safetensors, found " +
       name);
 }
 
 void prune_checkpoints(const fs::path& folder, int64_t limit) {
   if (limit == 0) return;
   const auto all = checkpoints(folder);
-  for (size_t i = 0; i + static_cast<size_t>(limit) < all.size(); ++i) fs::remove_all(all[i]);
+  for (size_t i = 0; i + static_cast<size_t>(limit) < all.size(); ++i) remove_checkpoint(all[i]);
 }
 
 void check_same_config(const std::string& now,

@@ -31,8 +31,9 @@ data::FolderLock open_run(const std::filesystem::path& folder,
 
 // checkpoint-<step> folders, oldest first.
 std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& folder);
-// "latest": the newest, absent when there is none yet; else this folder, as it is or inside
-// `folder`. Throws BadInput when it is not a checkpoint.
+// "latest": the newest; "latest-good": the newest that is undamaged; absent when there is none yet.
+// Else this folder, as it is or inside `folder`. Throws BadInput when it is not a checkpoint, and
+// when it is damaged (it names the one before that is not). Reads all of the checkpoint.
 std::optional<std::filesystem::path> find_checkpoint(const std::filesystem::path& folder,
                                                      const std::string& name);
 // Removes the oldest until `limit` are left; 0: keeps all.

@@ -23,7 +23,7 @@ using MetricValues = std::vector<std::pair<std::string, double>>;
 
 struct RunOptions {
   std::filesystem::path folder;
-  std::string resume_from;  // "", "latest", a checkpoint
+  std::string resume_from;  // "", "latest", "latest-good", a checkpoint
   RunRecord record;
   std::function<bool()> stop_requested = [] {
     return false;

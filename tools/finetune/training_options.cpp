@@ -18,8 +18,10 @@ void declare_run(Options& options,
   options.text("output_dir", command.output_dir, "folder of the run [runs/<method>]");
   options.short_name("output_dir", 'o');
   options.integer("seed", config.seed, "of everything that is drawn", 0);
-  options.text("resume_from_checkpoint", command.resume_from_checkpoint,
-               "`latest` (when there is none: a new run), or a checkpoint folder");
+  options.text(
+      "resume_from_checkpoint", command.resume_from_checkpoint,
+      "`latest` (when there is none: a new run), `latest-good` (the newest undamaged), or a "
+      "checkpoint folder");
   options.flag("dry_run", command.dry_run, "two real steps, then what the whole run will cost");
   declare_device(options, command.device, Rarity::kRare);
 }
