@@ -51,6 +51,9 @@ constexpr std::string_view kContainers[] = {"torch.nn.modules.container.Paramete
 constexpr std::string_view kOrderedDict = "collections.OrderedDict";
 constexpr size_t kMaxDepth = 1'000'000;   // values on the stack
 constexpr size_t kMaxValues = 2'000'000;  // in all
+// What constructors copy is bounded, as a pickle can name one long value again and again.
+constexpr size_t kMaxName = 1000;  // letters of a name or a storage's key
+constexpr size_t kMaxAxes = 64;    // of a tensor, as libtorch's
 
 bool is_storage(std::string_view name) {
   return name.starts_with("torch.") && name.ends_with("Storage");
@@ -81,6 +84,7 @@ struct Machine {
   std::vector<PickleRef> stack;
   std::vector<size_t> marks;  // heights of the stack
   std::map<uint64_t, PickleRef> memo;
+  size_t copied = 0;  // entries of modules
 
   [[noreturn]] void malformed(const std::string& what) const {
     throw BadInput(source + ": malformed pickle at byte " + std::to_string(at) + ": " + what +
@@ -143,12 +147,14 @@ struct Machine {
 
 std::vector<int64_t> whole_numbers(Machine& m, const PickleRef& value) {
   std::vector<int64_t> numbers;
-  for (const auto& item : m.as<PickleList>(value, "a tuple of whole numbers"))
-    numbers.push_back(m.as<int64_t>(item, "a whole number"));
+  const auto& list = m.as<PickleList>(value, "a tuple of whole numbers");
+  if (list.size() > kMaxAxes) m.malformed("a tensor of more than 64 axes");
+  for (const auto& item : list) numbers.push_back(m.as<int64_t>(item, "a whole number"));
   return numbers;
 }
 
 void push_name(Machine& m, const std::string& name) {
+  if (name.size() > kMaxName) m.malformed("a name of more than 1000 letters");
   const bool known = name == kTensor || name == kTypedTensor || name == kParameter ||
                      name == kParameterWithState || name == kOrderedDict || is_storage(name) ||
                      is_inert(name) || is_module(name);
@@ -165,8 +171,10 @@ void push_storage(Machine& m) {
   const auto& parts = m.as<PickleList>(id, "a storage");
   if (parts.size() < 5) m.malformed("expected a storage of five parts");
   const std::string type = m.as<PickleName>(parts[1], "a storage's type").text;
+  const auto& key = m.as<std::string>(parts[2], "a storage's key");
+  if (key.size() > kMaxName) m.malformed("a storage's key of more than 1000 letters");
   m.push(m.make(PickleStorage{.type = type.substr(type.rfind('.') + 1),
-                              .key = m.as<std::string>(parts[2], "a storage's key"),
+                              .key = key,
                               .elements = m.as<int64_t>(parts[4], "a storage's size")}));
 }
 
@@ -202,6 +210,12 @@ void append_items(Machine& m, const PickleRef& target, const PickleList& items) 
   if (std::holds_alternative<PickleOpaque>(target->value)) return;
   auto& list = m.as<PickleList>(target, "a list");
   list.insert(list.end(), items.begin(), items.end());
+}
+
+void take_attributes(Machine& m, PickleModule& module, const PickleDict& attributes) {
+  m.copied += attributes.size();
+  if (m.copied > kMaxValues) m.malformed("more attributes than a file of tensors holds");
+  module.attributes = attributes;
 }
 
 // 1, 2, 4 or 8 bytes, of which 8 is the most that a number of ours holds
@@ -328,7 +342,7 @@ std::map<uint8_t, Instruction> builders() {
        [](Machine& m) {  // BUILD; of a dictionary: attributes beside the items, such as _metadata
          const PickleRef state = m.pop(), target = m.top();
          if (auto* module = std::get_if<PickleModule>(&target->value))
-           module->attributes = m.as<PickleDict>(state, "a module's attributes");
+           take_attributes(m, *module, m.as<PickleDict>(state, "a module's attributes"));
        }},
   };
 }

@@ -189,6 +189,7 @@ struct Collection {
   std::vector<const PickleValue*> path{};  // the dictionaries around the present value
   int64_t visited = 0;
   __int128 bytes = 0;  // of all tensors
+  size_t letters = 0;  // of all their names
 };
 
 void add_tensor(Collection& all, const std::string& name, const PickleTensor& tensor) {
@@ -241,13 +242,17 @@ bool is_inner(const std::string& key) {
 }
 
 void collect(Collection& all, const std::string& name, const PickleRef& value) {
-  constexpr size_t kDeepest = 16, kLongestKey = 1000;
+  constexpr size_t kDeepest = 16, kLongestKey = 1000, kMostTensors = 200'000;
+  constexpr size_t kMostLetters = size_t{64} << 20;
   constexpr int64_t kMostVisits = 1'000'000;
   if (++all.visited > kMostVisits)
     all.archive.damaged("its dictionaries hold each other a million times");
   const auto* module = std::get_if<PickleModule>(&value->value);
   const auto* dict = module ? &module->attributes : std::get_if<PickleDict>(&value->value);
   if (const auto* tensor = std::get_if<PickleTensor>(&value->value)) {
+    all.letters += name.size();
+    if (all.letters > kMostLetters || all.weights.tensors.size() >= kMostTensors)
+      all.archive.damaged("its dictionaries name more tensors than a checkpoint holds");
     add_tensor(all, name, *tensor);
     return;
   }

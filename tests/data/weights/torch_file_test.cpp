@@ -10,6 +10,7 @@
 #include "data/weights/pickle.hpp"
 #include "data/weights/safetensors.hpp"
 #include "tests/support/paths.hpp"
+#include "tests/support/refusal.hpp"
 
 namespace {
 
@@ -142,6 +143,41 @@ TEST(Pickle, DepthAndNumberAreBounded) {
   std::string many = "\x80\x02";
   for (int i = 0; i < 2'100'000; ++i) many += "N0";  // None, popped
   EXPECT_THROW(data::read_pickle(many + "N.", "hand"), data::BadInput);
+}
+
+// A pickle can name one long value again and again: what each use of it copies is bounded.
+TEST(Pickle, WhatConstructorsCopyIsBounded) {
+  const auto refused = [](const std::string& body) {
+    return refusal([&] { data::read_pickle("\x80\x02" + body + ".", "hand"); });
+  };
+  const auto text = [](const std::string& letters) {  // BINUNICODE
+    const auto size = static_cast<uint32_t>(letters.size());
+    return "X" + std::string(reinterpret_cast<const char*>(&size), 4) + letters;
+  };
+  const auto storage = [&](size_t key) {
+    return "(" + text("storage") + "ctorch\nFloatStorage\n" + text(std::string(key, 'k')) +
+           text("cpu") + "K\x01tQ";
+  };
+  const auto name = [](size_t letters) {
+    return "c__torch__\n" + std::string(letters - 10, 'a') + "\n";
+  };
+  const auto tensor = [&](size_t axes) {
+    std::string shape = "(";
+    for (size_t i = 0; i < axes; ++i) shape += "K\x01";
+    return "ctorch._utils\n_rebuild_tensor_v2\n(" + storage(1) + std::string("K\0", 2) + shape +
+           "t" + shape + "ttR";
+  };
+  EXPECT_EQ(refused(name(1000)), "");
+  EXPECT_NE(refused(name(1001)).find("a name of more than 1000 letters"), std::string::npos);
+  EXPECT_EQ(refused(storage(1000)), "");
+  EXPECT_NE(refused(storage(1001)).find("key of more than 1000"), std::string::npos);
+  EXPECT_EQ(refused(tensor(64)), "");
+  EXPECT_NE(refused(tensor(65)).find("more than 64 axes"), std::string::npos);
+  std::string modules = std::string("}q\0(", 4);
+  for (int i = 0; i < 1000; ++i) modules += "NN";
+  modules += "u";
+  for (int i = 0; i < 2001; ++i) modules += std::string("c__torch__\nA\n)Rh\0b0", 19);
+  EXPECT_NE(refused(modules).find("more attributes"), std::string::npos);
 }
 
 TEST(Pickle, MalformedOnesAreRefused) {
