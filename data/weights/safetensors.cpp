@@ -72,6 +72,12 @@ json parse_header(const fs::path& path, const MappedFile& mapping, uint64_t& dat
   return header;
 }
 
+uint64_t whole_number(const fs::path& path, const std::string& name, const json& value) {
+  if (!value.is_number_unsigned())
+    damaged(path, "tensor " + name + ": expected a whole number, found " + to_text(value));
+  return value.get<uint64_t>();
+}
+
 // A type without a counterpart here (F4, F6_E2M3, a newer one) becomes its bytes: who needs the
 // tensor sees that it holds no floating-point numbers, and the others are read.
 TensorEntry parse_entry(const fs::path& path, const std::string& name, const json& value) {
@@ -81,9 +87,10 @@ TensorEntry parse_entry(const fs::path& path, const std::string& name, const jso
     const auto dtype = value.at("dtype").get<std::string>();
     const auto* known = std::find_if(std::begin(kDtypes), std::end(kDtypes),
                                      [&](auto& d) { return dtype == d.name; });
-    entry.shape = value.at("shape").get<std::vector<int64_t>>();
-    entry.begin = value.at("data_offsets").at(0).get<uint64_t>();
-    entry.end = value.at("data_offsets").at(1).get<uint64_t>();
+    for (const json& size : value.at("shape"))
+      entry.shape.push_back(static_cast<int64_t>(whole_number(path, name, size)));
+    entry.begin = whole_number(path, name, value.at("data_offsets").at(0));
+    entry.end = whole_number(path, name, value.at("data_offsets").at(1));
     if (!possible_shape(entry.shape)) damaged(path, "tensor " + name + ": impossible shape");
     entry.type = known == std::end(kDtypes) ? at::kByte : known->type;
     if (known == std::end(kDtypes)) entry.shape = {static_cast<int64_t>(entry.end - entry.begin)};
