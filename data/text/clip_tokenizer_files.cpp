@@ -57,6 +57,13 @@ void add_merge(const fs::path& path, const std::string& pair, Tokenizer& tokeniz
   tokenizer.merges.push_back(pair);
 }
 
+int64_t id_in(const std::string& where, const json& value) {
+  constexpr int64_t kLargestId = 1 << 30;
+  if (!value.is_number_integer() || value < 0 || value > kLargestId)
+    throw BadInput(where + ": an added token: expected an id, found " + to_text(value));
+  return value.get<int64_t>();
+}
+
 // The id that the key of an added token is.
 int64_t id_of_key(const std::string& where, const std::string& key) {
   const auto id = number_of<int64_t>(key);
@@ -134,7 +141,8 @@ void read_tokenizer_json(const fs::path& path, Tokenizer& tokenizer) {
   }
   const json added = file.value("added_tokens", json::array());
   for (const auto& token : added)
-    tokenizer.added.push_back(read_added(path.string(), token, token.at("id").get<int64_t>()));
+    tokenizer.added.push_back(
+        read_added(path.string(), token, id_in(path.string(), token.at("id"))));
 }
 
 // Settings as transformers takes them: special_tokens_map.json over tokenizer_config.json, but
@@ -161,8 +169,9 @@ json read_settings(const fs::path& folder, Tokenizer& tokenizer) {
   }
   const json ids = read_json_object(list);
   for (const auto& [content, id] : ids.items())
-    tokenizer.added.push_back(
-        {.content = content, .id = id.get<int64_t>(), .normalized = !special.count(content)});
+    tokenizer.added.push_back({.content = content,
+                               .id = id_in(list.string(), id),
+                               .normalized = !special.count(content)});
   return settings;
 }
 

@@ -244,7 +244,11 @@ TEST(Tokenizer, NamesWhatIsWrongWithItsFiles) {
   EXPECT_NE(load("vocab.json", R"({"a": "b"})").find("symbol 'a': expected a whole number"),
             std::string::npos);
   EXPECT_NE(load("vocab.json", R"({"a": 0, "b": 7})").find("each once"), std::string::npos);
-  EXPECT_NE(load("added_tokens.json", R"({"<x>": "one"})").find("another kind"), std::string::npos);
+  for (const char* id : {"\"one\"", "-1", "1e300", "1.5", "9000000000"})
+    EXPECT_NE(load("added_tokens.json", std::string("{\"<x>\": ") + id + "}")
+                  .find(std::string("expected an id, found ")),
+              std::string::npos)
+        << id;
   EXPECT_NE(
       load("special_tokens_map.json", R"({"pad_token": {"content": "!", "single_word": true}})")
           .find("single_word"),
