@@ -17,6 +17,8 @@ namespace fs = std::filesystem;
 namespace diffusion {
 namespace {
 
+constexpr double kLargest = 1 << 24;  // of a number; sizes computed from it would overflow
+
 // Marker tensors and metadata.
 
 void read_markers(const data::Weights& file, LdmHints& hints) {
@@ -49,12 +51,16 @@ void read(const json& object,
   if (!object.contains(section) || !object[section].is_object()) return;
   const auto found = object[section].find(key);
   if (found == object[section].end() || found->is_null()) return;
-  const bool fits = std::is_same_v<T, bool> ? found->is_boolean()
-                                            : found->is_number() && found->get<double>() > 0;
+  const bool fits = std::is_same_v<T, bool>
+                        ? found->is_boolean()
+                        : found->is_number() && found->get<double>() > 0 &&
+                              found->get<double>() <= kLargest &&
+                              (found->is_number_integer() || !std::is_same_v<T, int64_t>);
   if (!fits)
-    throw BadInput(source + ": " + section + ": " + key + ": expected " +
-                   (std::is_same_v<T, bool> ? "true or false" : "a number above 0") + ", found " +
-                   data::to_text(*found));
+    throw BadInput(
+        source + ": " + section + ": " + key + ": expected " +
+        (std::is_same_v<T, bool> ? "true or false" : "a number above 0, at most 16777216") +
+        ", found " + data::to_text(*found));
   target = found->get<T>();
 }
 
@@ -70,8 +76,9 @@ void read_sidecar_json(const fs::path& path, LdmHints& hints) {
   for (const char* part : {kTextPart, kText2Part})
     read(object, part, "num_attention_heads", hints.text_heads[part], source);
   read(object, "scheduler", "rescale_betas_zero_snr", hints.zero_terminal_snr, source);
+  const json scheduler = object.value("scheduler", json());
   const json prediction =
-      object.value("scheduler", json::object()).value("prediction_type", json());
+      scheduler.is_object() ? scheduler.value("prediction_type", json()) : json();
   if (!prediction.is_string()) return;
   hints.prediction =
       prediction_from_name(prediction.get<std::string>(), source + ": scheduler: prediction_type");
@@ -103,7 +110,7 @@ void read_yaml_number(const std::string& text,
   const std::string value = yaml_value(text, key);
   if (value.empty() || target != 0) return;
   std::istringstream stream(value);
-  if (!(stream >> target) || target == 0)
+  if (!(stream >> target) || target == 0 || target > static_cast<T>(kLargest))
     throw BadInput(source + ": " + key + ": expected a number, found '" + value + "'");
   if (target < 0) target = 0;  // the original code writes -1 for "by the other key"
 }

@@ -11,6 +11,7 @@
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"
+#include "diffusion/checkpoints/ldm_hints.hpp"
 #include "diffusion/checkpoints/save_in_source_format.hpp"
 #include "diffusion/checkpoints/traits.hpp"
 #include "diffusion/networks/vae/build.hpp"
@@ -18,6 +19,7 @@
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/paths.hpp"
+#include "tests/support/refusal.hpp"
 
 namespace {
 
@@ -286,6 +288,27 @@ TEST(VaeAlone, IsReadByEveryNameThatItHas) {
 }
 
 // Shapes of the full-size models, as their files have them.
+// Numbers of a file beside the checkpoint become sizes: none beyond 2^24, none that is no number.
+TEST(LdmHints, RefuseImpossibleNumbers) {
+  const fs::path folder = fs::path(testing::TempDir()) / "laurel_hints";
+  data::Weights file;
+  file.source = (folder / "a.safetensors").string();
+  const auto said = [&](const std::string& name, const std::string& text) {
+    fs::remove_all(folder);
+    data::write_file(folder / name, text);
+    return ::refusal([&] { diffusion::read_hints(file); });
+  };
+  EXPECT_EQ(said("a.json", R"({"unet": {"attention_head_dim": 8}, "scheduler": 3})"), "");
+  for (const char* number : {"1e300", "2.5", "-1", "16777217", "\"8\""})
+    EXPECT_NE(said("a.json", R"({"unet": {"attention_head_dim": )" + std::string(number) + "}}")
+                  .find("unet: attention_head_dim: expected a number above 0, at most 16777216"),
+              std::string::npos)
+        << number;
+  EXPECT_EQ(said("a.yaml", "num_heads: 8\n"), "");
+  EXPECT_NE(said("a.yaml", "num_heads: 99999999\n").find("num_heads: expected a number"),
+            std::string::npos);
+}
+
 TEST(OriginalConfig, HeadsFollowTheFamily) {
   const auto config = [](const char* family) {
     Weights unet;
