@@ -59,6 +59,9 @@ double time_of(const json& line, const std::string& where) {
                    ": time: expected seconds since 1970 or \"2026-01-01T00:00:00Z\", found " +
                    (found == line.end() ? "nothing" : data::to_text(*found)));
   }
+  if (parts.tm_year < 1 || parts.tm_year > 9999 || parts.tm_mon < 1 || parts.tm_mon > 12)
+    throw BadInput(where + ": time: expected a date of the years 1 to 9999, found " +
+                   data::to_text(*found));
   parts.tm_year -= 1900;
   parts.tm_mon -= 1;
   return static_cast<double>(timegm(&parts));
@@ -122,9 +125,31 @@ std::string social_line(const SocialLog& log, const SocialEvent& event) {
   return data::to_text(line);
 }
 
+namespace {
+
+// How many views with_views would add.
+size_t assumed_views(const SocialLog& log) {
+  std::vector<size_t> known(log.prompts.size());
+  std::set<int64_t> named;
+  size_t views = 0;
+  for (const SocialEvent& event : log.events) {
+    size_t& images =
+        known[static_cast<size_t>(log.images[static_cast<size_t>(event.image)].prompt)];
+    images += named.insert(event.image).second;
+    views += images;
+  }
+  return views;
+}
+
+}  // namespace
+
 SocialLog with_views(SocialLog log) {
   const auto is_view = [](const SocialEvent& event) { return event.action == SocialAction::kView; };
   if (std::any_of(log.events.begin(), log.events.end(), is_view)) return log;
+  constexpr size_t kMostViews = 10'000'000;
+  if (const size_t views = assumed_views(log); views > kMostViews)
+    throw BadInput("log: expected views in a log of so many images a prompt, found none, and " +
+                   std::to_string(views) + " would have to be assumed; log them");
   std::vector<std::vector<int64_t>> known(log.prompts.size());  // the images of each prompt so far
   std::set<int64_t> named;
   std::vector<SocialEvent> events;

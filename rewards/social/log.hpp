@@ -43,7 +43,8 @@ std::string social_line(const SocialLog& log, const SocialEvent& event);
 
 // Adds views to a log without any: whoever acted on an image of a prompt is assumed to have seen
 // just before, at unknown positions, all images of that prompt that the log named so far. A log
-// with views is returned unchanged.
+// with views is returned unchanged. Throws BadInput where that makes more than ten million
+// events.
 SocialLog with_views(SocialLog log);
 
 }  // namespace rewards

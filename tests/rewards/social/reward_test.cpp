@@ -65,9 +65,22 @@ TEST(SocialLog, RefusesDamagedLinesByNumberAndKey) {
   EXPECT_NE(refused(line("\"noon\"", R"("action": "like")")).find(":1: time: "), std::string::npos);
   EXPECT_NE(refused(line("1", R"("action": "like", "position": 0)")).find("position"),
             std::string::npos);
+  for (const char* date : {"-2147483648-01-01T00:00:00Z", "2026-13-01T00:00:00Z"})
+    EXPECT_NE(refused(line("\"" + std::string(date) + "\"", R"("action": "like")"))
+                  .find(":1: time: expected a date"),
+              std::string::npos);
   EXPECT_NE(refused("{\"time\": 1}\n").find("prompt"), std::string::npos);
   EXPECT_NE(refused("[]\n").find("expected a JSON object"), std::string::npos);
   EXPECT_NE(refused(line("1", R"("action": "view")")).find("likes or reuses"), std::string::npos);
+}
+
+TEST(SocialLog, RefusesToAssumeMoreViewsThanFitIntoMemory) {
+  SocialLog log{.prompts = {"p"}, .users = {"u"}, .images = {}, .events = {}};
+  for (int64_t i = 0; i < 5000; ++i) {
+    log.images.push_back({.file = std::to_string(i), .prompt = 0});
+    log.events.push_back({.image = i, .action = SocialAction::kLike});
+  }
+  EXPECT_NE(refusal([&] { rewards::with_views(log); }).find("found none"), std::string::npos);
 }
 
 TEST(SocialLog, WithoutViewsThePromptsImagesSoFarWereSeen) {
