@@ -210,8 +210,11 @@ void JudgeClient::spend(const data::HttpReply& reply) {
   counts_.rate_limited += reply.status == 429;
   if (!body.is_object()) return;
   const auto usage = body.value("usage", nlohmann::json());
-  if (usage.is_object() && usage.value("total_tokens", nlohmann::json()).is_number_integer())
-    counts_.tokens += usage["total_tokens"].get<int64_t>();
+  const auto tokens =
+      usage.is_object() ? usage.value("total_tokens", nlohmann::json()) : nlohmann::json();
+  constexpr int64_t kMostTokens = int64_t{1} << 32;  // of an answer; more would be no count
+  if (tokens.is_number_integer() && tokens >= 0)
+    counts_.tokens += tokens > kMostTokens ? kMostTokens : tokens.get<int64_t>();
 }
 
 // Doubling, a random half of it, so that threads do not return as one; longer where the server asks

@@ -330,6 +330,22 @@ TEST(JudgeClient, KeepsToItsRateAndItsBudget) {
   EXPECT_THROW(tokens.ask(third, kSampling), rewards::JudgeStopped);
 }
 
+// What a server counts does not overflow our sum.
+TEST(JudgeClient, CountsNoImpossibleTokens) {
+  Bench bench;
+  for (const char* count : {"9223372036854775807", "9223372036854775806", "-5", "1e300"})
+    bench.script.push_back(
+        ok(R"({"choices":[{"message":{"content":"4"}}],"usage":{"total_tokens":)" +
+           std::string(count) + "}}"));
+  auto client = bench.client();
+  for (int i = 0; i < 4; ++i) {
+    auto one = question();
+    one.prompt += std::to_string(i);
+    client.ask(one, kSampling);
+  }
+  EXPECT_EQ(client.counts().tokens, int64_t{1} << 33);
+}
+
 TEST(JudgeClient, PausesWhileTheJudgeTalksNonsenseAndSaysSo) {
   Bench bench;
   bench.script.assign(5, ok(reply_in_words("I love pictures.")));
