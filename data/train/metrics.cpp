@@ -80,7 +80,8 @@ void truncate_metrics(const fs::path& jsonl, int64_t step) {
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
     const auto object = parse_json(line);
-    if (object.is_object() && object.value("step", int64_t{0}) <= step) kept += line + "\n";
+    const auto at = object.is_object() ? object.value("step", nlohmann::json(0)) : nlohmann::json();
+    if (at.is_number() && at <= step) kept += line + "\n";
   }
   write_file(jsonl, kept);
 }

@@ -8,6 +8,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/numbers.hpp"
+#include "data/base/saturated.hpp"
 #include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 
@@ -56,6 +57,12 @@ void for_each_line(const fs::path& path,
   }
 }
 
+// Of a JSON number; the nearest where it is none.
+int64_t whole_number(const ordered_json& number) {
+  return number.is_number_integer() ? number.get<int64_t>()
+                                    : data::saturated(number.get<double>());
+}
+
 // "Steps: 20, Seed: 3, Note: \"a, b\"" -> the parts between the commas outside quotes.
 std::vector<std::string> split_pairs(const std::string& line) {
   std::vector<std::string> parts(1);
@@ -77,7 +84,7 @@ void read_pair(const std::string& pair, Record& record) {
   const size_t colon = std::min(pair.find(": "), pair.size());
   const auto value = data::number_of<double>(pair.substr(std::min(colon + 2, pair.size())));
   if (pair.starts_with(kSeed) && value) {
-    record.seed = static_cast<int64_t>(*value);
+    record.seed = data::saturated(*value);
   } else if (pair.starts_with(kReward) && value) {
     record.rewards[pair.substr(kReward.size(), colon - kReward.size())] = *value;
   } else if (!pair.empty()) {
@@ -109,7 +116,7 @@ std::map<std::string, Record> read_scores(const fs::path& path,
     record.prompt = text_at(object, "prompt");
     record.split = text_at(object, "split");
     const auto seed = object.find("seed");
-    if (seed != object.end() && seed->is_number()) record.seed = seed->get<int64_t>();
+    if (seed != object.end() && seed->is_number()) record.seed = whole_number(*seed);
     const auto rewards = object.find("rewards");
     if (rewards == object.end() || !rewards->is_object()) return;
     for (const auto& [name, value] : rewards->items()) {
@@ -130,7 +137,7 @@ std::vector<Series> read_metrics(const fs::path& path, std::vector<std::string>&
       if (!value.is_number() && !value.is_null()) continue;
       const auto [place, added] = places.try_emplace(name, all.size());
       if (added) all.push_back({.name = name, .steps = {}, .values = {}});
-      all[place->second].steps.push_back(step->get<int64_t>());
+      all[place->second].steps.push_back(whole_number(*step));
       all[place->second].values.push_back(value.is_null() ? std::nullopt
                                                           : std::optional(value.get<double>()));
     }

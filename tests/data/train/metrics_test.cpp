@@ -70,6 +70,8 @@ TEST(Metrics, AResumedRunDropsWhatItWillWriteAgain) {
   const fs::path file = fresh_folder("laurel_metrics") / "metrics.jsonl";
   data::truncate_metrics(file, 1);  // nothing there: nothing happens
   for (int64_t step = 0; step < 4; ++step) data::append_metrics(file, {.step = step, .values = {}});
+  data::append_line(file, R"({"step":"1"})");
+  data::append_line(file, R"({"step":1e300})");
   data::append_bytes(file, "{\"step\":1,\"cut");
   data::truncate_metrics(file, 1);
   EXPECT_EQ(data::read_file(file),

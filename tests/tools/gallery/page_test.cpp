@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <limits>
 
 #include "data/base/base64.hpp"
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
 #include "tools/gallery/command.hpp"
+#include "tools/gallery/records.hpp"
 
 namespace fs = std::filesystem;
 
@@ -141,6 +143,20 @@ TEST_F(Gallery, ParametersWithoutSettingsAreAllPrompt) {
   EXPECT_EQ(record.prompt, "only a prompt: with a colon");
   EXPECT_FALSE(record.seed.has_value());
   EXPECT_EQ(gallery::parse_parameters("").prompt, "");
+}
+
+// Numbers beyond a whole one's range, which a cast must not see.
+TEST_F(Gallery, HugeSeedsAndStepsAreTheNearestWholeNumber) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  EXPECT_EQ(gallery::parse_parameters("a\nSteps: 1, Seed: 1e300").seed, kMost);
+  EXPECT_EQ(gallery::parse_parameters("a\nSteps: 1, Seed: -1e300").seed, -kMost - 1);
+  EXPECT_EQ(gallery::parse_parameters("a\nSteps: 1, Seed: nan").seed, 0);
+  std::vector<std::string> warnings;
+  const fs::path file = at("numbers.jsonl");
+  data::write_file(file, R"({"file": "a.png", "seed": 1e300, "step": 1e300, "loss": 1})"
+                         "\n");
+  EXPECT_EQ(gallery::read_scores(file, warnings).at("a.png").seed, kMost);
+  EXPECT_EQ(gallery::read_metrics(file, warnings).at(1).steps, std::vector<int64_t>{kMost});
 }
 
 TEST_F(Gallery, PromptsCannotLeaveTheirElement) {
