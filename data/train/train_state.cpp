@@ -52,7 +52,9 @@ void load_state(const std::filesystem::path& path, TrainState& state) {
   });
   if (state.generator.defined()) {
     const auto found = file.tensors.find("generator");
-    if (found == file.tensors.end())
+    const at::Tensor own = state.generator.get_state();
+    if (found == file.tensors.end() || found->second.sizes() != own.sizes() ||
+        found->second.scalar_type() != own.scalar_type())
       throw data::BadInput(path.string() +
                            ": expected a training state with a generator, found "
                            "none; start in a new folder");

@@ -9,6 +9,8 @@
 
 #include "data/base/error.hpp"
 #include "data/train/train_state.hpp"
+#include "data/weights/safetensors.hpp"
+#include "tests/support/refusal.hpp"
 
 namespace {
 
@@ -105,6 +107,33 @@ TEST(TrainState, AResumedRunEqualsTheUninterruptedOneBitForBit) {
   EXPECT_TRUE(at::equal(whole.ema.shadow[0], resumed.ema.shadow[0]));
   auto other = some_state(5);
   EXPECT_THROW(train::load_state(path, other), data::BadInput);
+}
+
+// Valid safetensors whose numbers are none, or whose generator is another's.
+TEST(TrainState, RefusesWhatIsNoTrainingState) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "laurel_no_train_state";
+  auto state = some_state(4);
+  train::save_state(path, state);
+  const data::Weights whole = data::read_safetensors(path);
+  const auto refused = [&](const auto& change) {
+    data::Weights changed = whole;
+    for (auto& [name, tensor] : changed.tensors) tensor = tensor.clone();
+    change(changed);
+    data::write_safetensors(path, changed);
+    return refusal([&] { train::load_state(path, state); });
+  };
+  EXPECT_EQ(refused([](data::Weights&) {}), "");
+  EXPECT_NE(refused([](data::Weights& file) {
+              file.metadata["ema_updates"] = "3x";
+            }).find("ema_updates: expected a number, found '3x'"),
+            std::string::npos);
+  EXPECT_NE(
+      refused([](data::Weights& file) { file.metadata.erase("ema_updates"); }).find("found none"),
+      std::string::npos);
+  EXPECT_NE(refused([](data::Weights& file) {
+              file.tensors["generator"] = at::zeros({3}, at::kByte);
+            }).find("generator"),
+            std::string::npos);
 }
 
 }  // namespace
