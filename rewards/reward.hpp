@@ -8,11 +8,14 @@
 #include <string>
 #include <vector>
 
+#include "data/images/edit_dataset.hpp"
+
 namespace rewards {
 
 struct RewardBatch {
-  at::Tensor images;                 // [B, 3, H, W] fp32 in [0, 1]
-  std::vector<std::string> prompts;  // B; may be empty when no reward needs a prompt
+  at::Tensor images;                      // [B, 3, H, W] fp32 in [0, 1]
+  std::vector<std::string> prompts;       // B; may be empty when no reward needs a prompt
+  std::vector<data::EditTriple> edits{};  // B of edited images: what they were made from; else none
 };
 
 // What a reward measures, for tables, checks and galleries.

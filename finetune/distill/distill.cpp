@@ -11,6 +11,7 @@
 #include "data/base/format.hpp"
 #include "diffusion/lora/adapters.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
+#include "finetune/distill/distilled_range.hpp"
 #include "finetune/distill/step.hpp"
 #include "finetune/run/guided_policy.hpp"
 #include "finetune/run/step_loop.hpp"
@@ -24,7 +25,7 @@ constexpr size_t kSpreadPrompts = 8, kSpreadImages = 4;  // of the teacher's own
 constexpr int64_t kSpreadSteps = 25;
 
 // Images by an ordinary sampler. scale: guidance; 1: none, or none beside the student's own.
-DrawLatents sampler_drawer(const Task& task,
+DrawLatents sampler_drawer(const TrainingTask& task,
                            const Denoiser& policy,
                            const diffusion::SchedulerConfig& scheduler,
                            const diffusion::SamplerOptions& options) {
@@ -118,7 +119,7 @@ std::string reward_words(const std::map<std::string, double>& means) {
 }
 
 // `config` and `distillation`, which is made after the run, must outlive it.
-RunHooks hooks_of(const Task& task,
+RunHooks hooks_of(const TrainingTask& task,
                   const DistillConfig& config,
                   std::optional<Distillation>& distillation) {
   const std::string name = std::filesystem::path(task.model).filename().string();
@@ -129,13 +130,13 @@ RunHooks hooks_of(const Task& task,
                                         static_cast<double>(config.reward_chunk)),
       .draw_base =
           [&](const TrainingRun& run) {
-            return evaluate_with(run, run.task.teacher, config.w + 1, run.task.scheduler,
+            return evaluate_with(run, run.task.teacher, config.w + 1, run.task.pipeline->scheduler,
                                  {.steps = config.teacher_steps});
           },
       .draw_now =
           [&](const TrainingRun& run) {
             return evaluate_with(run, run.unet, student_scale(config),
-                                 student_scheduler(run.task.scheduler, config),
+                                 student_scheduler(run.task.pipeline->scheduler, config),
                                  {.sampler = eval_sampler(config), .steps = config.eval_steps});
           },
       .base_caption = {name, "DDIM", config.teacher_steps, config.w + 1},
@@ -149,10 +150,11 @@ RunHooks hooks_of(const Task& task,
       load_latent_reward(folder, *distillation->proxy);
     };
   }
-  if (config.train_full && task.save_pipeline) {
+  if (config.train_full) {
     hooks.export_full = [&](const TrainingRun& run, const std::filesystem::path& folder) {
-      run.task.save_pipeline(folder / "model", run.unet,
-                             student_scheduler(run.task.scheduler, config));
+      save_pipeline(run.task, folder / "model", run.unet,
+                    student_scheduler(run.task.pipeline->scheduler, config));
+      write_distilled_range(folder / "model", config, run.task.model);
     };
   }
   return hooks;
@@ -161,17 +163,17 @@ RunHooks hooks_of(const Task& task,
 // How far apart the teacher's own images of a prompt lie, without guidance.
 double teacher_spread(const TrainingRun& run, const DistillConfig& config) {
   const at::NoGradGuard no_gradient;
-  const Task& task = run.task;
-  const auto prompts = std::min<size_t>(kSpreadPrompts, task.prompts.size());
+  const TrainingTask& task = run.task;
+  const auto count = std::min<size_t>(kSpreadPrompts, task.prompts.size());
   SampleRequests draw;
-  for (size_t i = 0; i < prompts * kSpreadImages; ++i) {
+  for (size_t i = 0; i < count * kSpreadImages; ++i) {
     draw.prompt_ids.push_back(static_cast<int64_t>(i / kSpreadImages));
     draw.seeds.push_back(static_cast<uint64_t>(config.eval_seed) + i);
   }
-  const std::vector<std::string> texts(task.prompts.begin(),
-                                       task.prompts.begin() + static_cast<int64_t>(prompts));
+  const std::vector<TrainingPrompt> prompts(task.prompts.begin(),
+                                            task.prompts.begin() + static_cast<int64_t>(count));
   const auto drawn =
-      sampler_drawer(task, policy_on(task, task.teacher, texts, 1.0), task.scheduler,
+      sampler_drawer(task, policy_on(task, task.teacher, prompts, 1.0), task.pipeline->scheduler,
                      {.steps = std::min<int64_t>(kSpreadSteps, config.teacher_steps)})(draw);
   const double spread = mean_distance(drawn.latents, kSpreadImages);
   run.reporter.say(data::formatted(
@@ -222,7 +224,7 @@ diffusion::SchedulerConfig student_scheduler(const diffusion::SchedulerConfig& t
   return scheduler;
 }
 
-RunResult run_distill(const Task& task,
+RunResult run_distill(const TrainingTask& task,
                       const EncodedImages& data,
                       const DistillConfig& config,
                       const RunOptions& options,

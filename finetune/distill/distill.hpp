@@ -25,7 +25,7 @@ diffusion::SchedulerConfig student_scheduler(const diffusion::SchedulerConfig& t
 // `data`: latents of captioned images; the reward rates the student's images of these captions.
 // Without trained rewards in the task nothing is decoded. Throws BadInput as run_training, as
 // lcd_schedule, and when a reward is not differentiable.
-RunResult run_distill(const Task& task,
+RunResult run_distill(const TrainingTask& task,
                       const EncodedImages& data,
                       const DistillConfig& config,
                       const RunOptions& options,

@@ -23,7 +23,7 @@ struct Costs {
   double peak_bytes = 0;
 };
 
-Costs measure(const Task& task, const EncodedImages& data, const DistillConfig& config) {
+Costs measure(const TrainingTask& task, const EncodedImages& data, const DistillConfig& config) {
   data::reset_peak_memory(task.device);
   diffusion::Network student = task.unet;
   Optimizer optimizer = make_optimizer(config, trained_parameters(student, config), 1);
@@ -45,9 +45,9 @@ Costs measure(const Task& task, const EncodedImages& data, const DistillConfig& 
     state = last_step_state(run, student, drawn.batch.conditions, 2, generator);
   });
   costs.rate = measured(task.device, [&] {
-    const at::Tensor images = task.decode(state.x);
+    const at::Tensor images = decode(task, state.x);
     score_images(task.rewards, images, drawn.prompts);
-    score_images(task.watched, images, drawn.prompts);
+    score_images(task.eval_rewards, images, drawn.prompts);
   });
   for (const auto& param : optimizer.state.params) costs.trained_values += param.value.numel();
   // A run keeps one more copy of what is trained, to go back to.
@@ -56,7 +56,10 @@ Costs measure(const Task& task, const EncodedImages& data, const DistillConfig& 
 }
 
 // The most that a run of so many rows a step holds, from two real steps, the second with moments.
-double peak_of(const Task& task, const EncodedImages& data, DistillConfig config, int64_t rows) {
+double peak_of(const TrainingTask& task,
+               const EncodedImages& data,
+               DistillConfig config,
+               int64_t rows) {
   config.train_batch_size = rows;
   const double before = data::used_memory(task.device);
   int64_t trained = 0;
@@ -84,14 +87,16 @@ double peak_of(const RowsMemory& memory, int64_t rows) {
   return memory.one + memory.each * static_cast<double>(rows - beyond - 1) +
          memory.each_beyond * static_cast<double>(beyond);
 }
-RowsMemory rows_memory(const Task& task, const EncodedImages& data, const DistillConfig& config) {
-  const auto slope = [&](const Task& of, double one) {
+RowsMemory rows_memory(const TrainingTask& task,
+                       const EncodedImages& data,
+                       const DistillConfig& config) {
+  const auto slope = [&](const TrainingTask& of, double one) {
     return std::max(0.0, peak_of(of, data, config, 2) - one);
   };
   RowsMemory memory{.one = peak_of(task, data, config, 1), .chunk = config.reward_chunk};
   memory.each = memory.each_beyond = slope(task, memory.one);
   if (task.rewards.empty() || config.train_batch_size <= memory.chunk) return memory;
-  Task unrated = task;
+  TrainingTask unrated = task;
   unrated.rewards.clear();
   memory.each_beyond = slope(unrated, peak_of(unrated, data, config, 1));
   return memory;
@@ -105,7 +110,7 @@ Alternative most_rows(const RowsMemory& memory, int64_t rows, double limit) {
 
 }  // namespace
 
-DistillForecast forecast_distill(const Task& task,
+DistillForecast forecast_distill(const TrainingTask& task,
                                  const EncodedImages& data,
                                  const DistillConfig& config) {
   const Costs costs = measure(task, data, config);
@@ -137,7 +142,7 @@ DistillForecast forecast_distill(const Task& task,
   return result;
 }
 
-void expect_memory(const Task& task,
+void expect_memory(const TrainingTask& task,
                    const EncodedImages& data,
                    const DistillConfig& config,
                    double limit) {

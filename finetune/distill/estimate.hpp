@@ -18,14 +18,14 @@ struct DistillForecast {
   int64_t evaluated = 0;                           // and by evaluations
   int64_t trained_values = 0;
 };
-DistillForecast forecast_distill(const Task& task,
+DistillForecast forecast_distill(const TrainingTask& task,
                                  const EncodedImages& data,
                                  const DistillConfig& config);
 std::string forecast_text(const DistillForecast& forecast);
 
 // Throws BadInput where a step's forecast peak is over `limit` bytes, with the batches that would
 // fit: steps of one and two latents are taken.
-void expect_memory(const Task& task,
+void expect_memory(const TrainingTask& task,
                    const EncodedImages& data,
                    const DistillConfig& config,
                    double limit);

@@ -38,16 +38,17 @@ at::Tensor seen(RewardView view, const at::Tensor& latents, const Window& window
 
 // Gradient of -sum of R over the images, without what leads out of [0, 1]. image: [B, 3, H, W] as
 // decoded
-at::Tensor image_gradient(const Task& task,
+at::Tensor image_gradient(const TrainingTask& task,
                           const DistillConfig& config,
                           const at::Tensor& image,
-                          const std::vector<std::string>& prompts,
+                          const std::vector<TrainingPrompt>& prompts,
                           RewardGradient& sums) {
   const at::Tensor leaf = image.detach().clamp(0, 1).requires_grad_(true);
   std::vector<at::Tensor> columns;
-  for (const auto& reward : task.rewards) columns.push_back(reward.score({leaf, prompts}));
+  const rewards::RewardBatch batch = reward_batch(leaf, prompts);
+  for (const auto& [reward, weight] : task.rewards) columns.push_back(reward.score(batch));
   const at::Tensor raw = at::stack(columns, 1);
-  const at::Tensor total = weighted_reward(raw, config).sum();
+  const at::Tensor total = weighted_reward(raw, task.rewards, config).sum();
   (-total).backward();
   const at::Tensor gradient = leaf.grad();
   sums.raw = sums.raw.defined() ? at::cat({sums.raw, raw.detach().cpu().to(at::kDouble)})
@@ -61,17 +62,19 @@ at::Tensor image_gradient(const Task& task,
 
 }  // namespace
 
-at::Tensor weighted_reward(const at::Tensor& raw, const TrainingConfig& config) {
-  const rewards::CombineOptions options = combine_options(config);
+at::Tensor weighted_reward(const at::Tensor& raw,
+                           const std::vector<rewards::WeightedReward>& trained,
+                           const TrainingConfig& config) {
+  const rewards::CombineOptions options = combine_options(trained, config);
   data::check_shape(raw, {-1, static_cast<int64_t>(options.weights.size())}, "weighted_reward");
   const at::Tensor within = options.caps.empty() ? raw : rewards::capped(raw, options.caps);
   return within.mv(at::tensor(options.weights, raw.options()));
 }
 
-RewardGradient reward_gradient(const Task& task,
+RewardGradient reward_gradient(const TrainingTask& task,
                                const DistillConfig& config,
                                const at::Tensor& latents,
-                               const std::vector<std::string>& prompts,
+                               const std::vector<TrainingPrompt>& prompts,
                                at::Generator& generator) {
   const int64_t count = latents.size(0);
   const Window window = draw_window(config, latents, generator);
@@ -79,10 +82,10 @@ RewardGradient reward_gradient(const Task& task,
   std::vector<at::Tensor> gradients;
   for (int64_t start = 0; start < count; start += config.reward_chunk) {
     const int64_t rows = std::min(config.reward_chunk, count - start);
-    const std::vector<std::string> texts(prompts.begin() + start, prompts.begin() + start + rows);
+    const std::vector<TrainingPrompt> some(prompts.begin() + start, prompts.begin() + start + rows);
     const at::Tensor leaf = latents.detach().narrow(0, start, rows).clone().requires_grad_(true);
     const auto decoded = [&] {
-      return task.decode_unclamped(seen(config.reward_view, leaf, window));
+      return decode_unclamped(task, seen(config.reward_view, leaf, window));
     };
     at::Tensor image;
     if (config.two_pass) {
@@ -91,7 +94,7 @@ RewardGradient reward_gradient(const Task& task,
     } else {
       image = decoded();
     }
-    const at::Tensor at_image = image_gradient(task, config, image, texts, result);
+    const at::Tensor at_image = image_gradient(task, config, image, some, result);
     if (config.two_pass) image = decoded();
     image.backward(at_image);
     gradients.push_back(leaf.grad() / static_cast<double>(count));
@@ -102,8 +105,8 @@ RewardGradient reward_gradient(const Task& task,
   return result;
 }
 
-void check_differentiable(const Task& task) {
-  for (const auto& reward : task.rewards) {
+void check_differentiable(const TrainingTask& task) {
+  for (const auto& [reward, weight] : task.rewards) {
     if (reward.info.differentiable) continue;
     throw data::BadInput("reward: " + reward.info.name +
                          ": expected a differentiable reward, found one that is not; add "

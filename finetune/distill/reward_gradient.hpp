@@ -15,19 +15,21 @@ struct RewardGradient {
 };
 
 // R = sum of weight times the reward within its caps. raw: [B, M] -> [B]
-at::Tensor weighted_reward(const at::Tensor& raw, const TrainingConfig& config);
+at::Tensor weighted_reward(const at::Tensor& raw,
+                           const std::vector<rewards::WeightedReward>& trained,
+                           const TrainingConfig& config);
 
 // Decodes and rates `reward_chunk` latents at a time; no graph is left behind. A value of the image
 // outside [0, 1] is seen as the nearer end; its gradient is kept where it leads back inside and
 // dropped where it leads further out, so that a saturated value neither sticks nor runs away.
 // latents: [B, C, h, w], unit variance. `window`: corner of the crop, in halves of the spare room.
-RewardGradient reward_gradient(const Task& task,
+RewardGradient reward_gradient(const TrainingTask& task,
                                const DistillConfig& config,
                                const at::Tensor& latents,
-                               const std::vector<std::string>& prompts,
+                               const std::vector<TrainingPrompt>& prompts,
                                at::Generator& generator);
 
 // Throws BadInput when a trained reward says that it is not differentiable.
-void check_differentiable(const Task& task);
+void check_differentiable(const TrainingTask& task);
 
 }  // namespace finetune

@@ -103,7 +103,7 @@ void blend_captions(diffusion::TextCondition& text, int64_t rows, at::Generator&
       {hidden.narrow(0, 0, first), at::where(data::to_device(other, hidden.device()), next, own)});
 }
 
-std::vector<std::string> rated_prompts(const Step& step) {
+std::vector<TrainingPrompt> rated_prompts(const Step& step) {
   return {step.drawn.prompts.begin(), step.drawn.prompts.begin() + count(step.drawn.rated)};
 }
 
@@ -138,7 +138,7 @@ at::Tensor rated_gradient(Step& step, const at::Tensor& output) {
   figures.insert(figures.end(),
                  {{"reward_mean", mean(reward.combined)}, {"saturated", mean(reward.saturated)}});
   for (size_t m = 0; m < run.task.rewards.size(); ++m) {
-    figures.emplace_back("reward/" + run.task.rewards[m].info.name,
+    figures.emplace_back("reward/" + run.task.rewards[m].reward.info.name,
                          mean(reward.raw.select(1, static_cast<int64_t>(m)).mean().item<double>()));
   }
   return reward.gradient * weight;
@@ -219,7 +219,7 @@ void keep_own(const Distillation& run, DrawnBatch& drawn) {
   for (auto* tensor : {&batch.latents, &batch.noise, &batch.index})
     *tensor = tensor->index_select(0, there);
   batch.conditions = chosen(batch.conditions, rows);
-  std::vector<std::string> prompts;
+  std::vector<TrainingPrompt> prompts;
   for (const int64_t row : run.share.rows)
     prompts.push_back(drawn.prompts[static_cast<size_t>(row)]);
   drawn.prompts = prompts;
@@ -238,7 +238,7 @@ at::Tensor pair_distances(const at::Tensor& latents, int64_t images) {
 
 }  // namespace
 
-Distillation make_distillation(const Task& task,
+Distillation make_distillation(const TrainingTask& task,
                                const EncodedImages& data,
                                const DistillConfig& config,
                                const diffusion::Network& student,
@@ -255,11 +255,11 @@ Distillation make_distillation(const Task& task,
   Distillation run{.task = task,
                    .data = data,
                    .config = config,
-                   .schedule = lcd_schedule(diffusion::make_schedule(task.scheduler),
+                   .schedule = lcd_schedule(diffusion::make_schedule(task.pipeline->scheduler),
                                             config.num_ddim_timesteps, config.timestep_scaling),
                    .teacher = task.teacher,
                    .target = averaged_unet(student, optimizer),
-                   .uncondition = diffusion::to_device(task.uncondition(), task.device),
+                   .uncondition = unconditional(task),
                    .share = strided_shard(ranks, config.train_batch_size)};
   if (learns_latent_reward(task, config)) {
     run.proxy = make_latent_reward(task.latent_shape[0], diffusion::traits(task.unet).context_width,
@@ -268,7 +268,7 @@ Distillation make_distillation(const Task& task,
   return run;
 }
 
-bool learns_latent_reward(const Task& task, const DistillConfig& config) {
+bool learns_latent_reward(const TrainingTask& task, const DistillConfig& config) {
   return config.latent_reward && !task.rewards.empty();
 }
 
@@ -298,11 +298,10 @@ DrawnBatch draw_batch(const Distillation& run, at::Generator& generator) {
   for (int64_t i = 0; i < count; ++i)
     drawn.prompts.push_back(run.data.captions[static_cast<size_t>(rows[i].item<int64_t>())]);
   const at::NoGradGuard no_gradient;
-  batch.conditions.text = diffusion::to_device(run.task.encode(drawn.prompts), device);
+  batch.conditions.text = encode(run.task, drawn.prompts);
   blend_captions(batch.conditions.text, blended_rows(config), generator);
   batch.conditions.negative = run.uncondition;
-  if (run.task.time_ids.defined())
-    batch.conditions.time_ids = data::to_device(run.task.time_ids, device);
+  batch.conditions.time_ids = size_conditions(run.task);
   keep_own(run, drawn);
   return drawn;
 }
@@ -372,10 +371,10 @@ RatedExamples rate_examples(const Distillation& run, const Examples& examples) {
     const int64_t rows = std::min(run.config.reward_chunk, examples.latents.size(0) - start);
     const at::NoGradGuard no_gradient;
     values.push_back(weighted_reward(
-        score_images(run.task.rewards, run.task.decode(examples.latents.narrow(0, start, rows)),
+        score_images(run.task.rewards, decode(run.task, examples.latents.narrow(0, start, rows)),
                      {examples.prompts.begin() + start, examples.prompts.begin() + start + rows},
                      run.share.ranks),
-        run.config));
+        run.task.rewards, run.config));
   }
   return {all_gather_rows(examples.share, examples.latents),
           all_gather_rows(examples.share, examples.hidden),

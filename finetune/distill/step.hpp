@@ -17,7 +17,7 @@ namespace finetune {
 
 // What stays the same over the steps.
 struct Distillation {
-  const Task& task;
+  const TrainingTask& task;
   const EncodedImages& data;
   const DistillConfig& config;
   LcdSchedule schedule;
@@ -31,12 +31,12 @@ struct Distillation {
 
 // A reward on latents is trained in the place of the task's rewards: `latent_reward` is on, and
 // there are rewards.
-bool learns_latent_reward(const Task& task, const DistillConfig& config);
+bool learns_latent_reward(const TrainingTask& task, const DistillConfig& config);
 
 // `optimizer` trains `student`, which begins as task.unet. Where the run learns a latent reward it
 // has a proxy. Throws BadInput as lcd_schedule, and when a rank would have no row, or none
 // that is rated.
-Distillation make_distillation(const Task& task,
+Distillation make_distillation(const TrainingTask& task,
                                const EncodedImages& data,
                                const DistillConfig& config,
                                const diffusion::Network& student,
@@ -49,8 +49,8 @@ int64_t rated_rows(const DistillConfig& config);
 // This rank's rows of a batch, and which of them are rated: the first.
 struct DrawnBatch {
   LcdBatch batch;
-  std::vector<std::string> prompts;  // B
-  RowShard rated;                    // of the rows of the whole batch that are rated
+  std::vector<TrainingPrompt> prompts;  // B
+  RowShard rated;                       // of the rows of the whole batch that are rated
 };
 // Every rank draws the whole batch, alike, and keeps its rows.
 DrawnBatch draw_batch(const Distillation& run, at::Generator& generator);
@@ -59,7 +59,7 @@ DrawnBatch draw_batch(const Distillation& run, at::Generator& generator);
 struct Examples {
   at::Tensor latents;  // [E, C, h, w]
   at::Tensor hidden;   // [E, L, D]
-  std::vector<std::string> prompts;
+  std::vector<TrainingPrompt> prompts;
   RowShard share{};  // which of all ranks' examples these are
 };
 // Those of all ranks, rated.

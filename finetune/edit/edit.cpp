@@ -20,8 +20,9 @@ BatchResult accumulate(TrainingRun& run,
                        const EditData& data,
                        const EditConfig& config,
                        const diffusion::NoiseSchedule& schedule) {
-  const EditDraw draw = draw_edits(data.train, config, run.task.scheduler.num_train_timesteps,
-                                   run.optimizer.state.generator);
+  const EditDraw draw =
+      draw_edits(data.train, config, run.task.pipeline->scheduler.num_train_timesteps,
+                 run.optimizer.state.generator);
   const EditBatch batch = edit_batch(data.train, draw, data.texts, run.task.device);
   const at::Tensor errors = edit_errors(run.unet, schedule, batch).mean();
   errors.backward();
@@ -32,15 +33,16 @@ BatchResult accumulate(TrainingRun& run,
 // Sources and true edits beside the evaluations, for the gallery.
 void write_examples(const TrainingRun& run, const EditData& data) {
   Evaluation shown;
-  shown.rewards = at::full({static_cast<int64_t>(run.eval_set.items.size()),
-                            static_cast<int64_t>(run.task.watched.size())},
-                           std::nan(""), at::kDouble);
+  shown.names = edit_score_names(run.task);
+  shown.rewards = at::full(
+      {static_cast<int64_t>(run.eval_set.items.size()), static_cast<int64_t>(shown.names.size())},
+      std::nan(""), at::kDouble);
   std::vector<int64_t> rows;
   for (const auto& item : run.eval_set.items) rows.push_back(item.prompt_id);
   const at::Tensor wanted = at::tensor(rows, at::kLong);
   for (const auto& [name, images] : {std::pair{"source", data.sources}, {"target", data.edited}}) {
     shown.images = images.index_select(0, wanted);
-    write_samples(run.options.folder / "samples" / name, run.task, run.eval_set, shown,
+    write_samples(run.options.folder / "samples" / name, run.eval_set, shown,
                   {.model = name, .sampler = "none"});
   }
 }
@@ -48,11 +50,11 @@ void write_examples(const TrainingRun& run, const EditData& data) {
 void export_fused(const TrainingRun& run, const fs::path& folder) {
   diffusion::Network whole = run.unet;
   if (!run.config.train_full) diffusion::fuse_lora(whole);
-  run.task.save_pipeline(folder / "model", whole, run.task.scheduler);
+  save_pipeline(run.task, folder / "model", whole, run.task.pipeline->scheduler);
 }
 
 // `data`, `config` and `exam` must outlive the run.
-RunHooks hooks_of(const Task& task,
+RunHooks hooks_of(const TrainingTask& task,
                   const EditData& data,
                   const EditConfig& config,
                   const EditExam& exam) {
@@ -73,20 +75,19 @@ RunHooks hooks_of(const Task& task,
             return evaluate_edits(run.task, exam, run.eval_set, run.unet, config);
           },
       .base_caption = caption,
-      .caption = caption};
-  if (task.save_pipeline) hooks.export_full = export_fused;
+      .caption = caption,
+      .export_full = export_fused};
   return hooks;
 }
 
-Task with_examples(Task task, const EditData& data, const EditConfig& config) {
+TrainingTask with_examples(TrainingTask task, const EditData& data, const EditConfig& config) {
   const auto first = [&](const EncodedEdits& set) {
     const auto count = std::min(config.eval_prompts, set.size());
-    return std::vector<std::string>(set.instructions.begin(), set.instructions.begin() + count);
+    return std::vector<TrainingPrompt>(set.instructions.begin(), set.instructions.begin() + count);
   };
   task.seen = first(data.train);
   task.unseen = first(data.held_out);
   task.rewards.clear();
-  task.watched.push_back({.info = {.name = "denoising"}, .score = {}});  // the evaluation's own
   return task;
 }
 
@@ -108,13 +109,13 @@ train::Params edit_parameters(diffusion::Network& unet, const EditConfig& config
   return params;
 }
 
-RunResult run_edit(Task given,
+RunResult run_edit(TrainingTask given,
                    const EditData& data,
                    const EditConfig& config,
                    const RunOptions& options,
                    const Reporter& reporter) {
   TORCH_CHECK(diffusion::traits(given.unet).edits_images, "run_edit: the UNet reads no image");
-  const Task task = with_examples(std::move(given), data, config);
+  const TrainingTask task = with_examples(std::move(given), data, config);
   const EditExam exam = make_edit_exam(task, data, config);
   TrainingRun run = make_training_run(task, config, options, reporter,
                                       hooks_of(task, data, config, exam), config.max_train_steps);

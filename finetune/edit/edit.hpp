@@ -24,10 +24,10 @@ struct EditData {
 train::Params edit_parameters(diffusion::Network& unet, const EditConfig& config);
 
 // `task`: its UNet reads an image; rewards and prompts are not used. Evaluations draw edits that
-// ask for the highest reward, rate them by the watched rewards, with the instruction for a prompt,
+// ask for the highest reward, rate them by the eval_rewards, with the instruction for a prompt,
 // and by "denoising": minus the loss on the edit's own pair at its own scores. Writes as
 // run_training; the model is exported whole, with adapters fused. Throws BadInput as run_training.
-RunResult run_edit(Task task,
+RunResult run_edit(TrainingTask task,
                    const EditData& data,
                    const EditConfig& config,
                    const RunOptions& options,
@@ -42,7 +42,9 @@ struct EditForecast {
   int64_t trained_values = 0;
 };
 // From two real steps and one batch of an evaluation.
-EditForecast forecast_edit(const Task& task, const EditData& data, const EditConfig& config);
+EditForecast forecast_edit(const TrainingTask& task,
+                           const EditData& data,
+                           const EditConfig& config);
 std::string forecast_text(const EditForecast& forecast);
 
 }  // namespace finetune

@@ -21,14 +21,14 @@ struct Costs {
   double export_bytes = 0;  // of copies that writing the model takes: fp16, and fused weights
 };
 
-Costs measure(const Task& task, const EditData& data, const EditConfig& config) {
+Costs measure(const TrainingTask& task, const EditData& data, const EditConfig& config) {
   data::reset_peak_memory(task.device);
-  const diffusion::NoiseSchedule schedule = diffusion::make_schedule(task.scheduler);
+  const diffusion::NoiseSchedule schedule = diffusion::make_schedule(task.pipeline->scheduler);
   diffusion::Network unet = task.unet;
   Optimizer optimizer = make_optimizer(config, edit_parameters(unet, config), 1);
   const auto batch = [&] {
     return edit_batch(data.train,
-                      draw_edits(data.train, config, task.scheduler.num_train_timesteps,
+                      draw_edits(data.train, config, task.pipeline->scheduler.num_train_timesteps,
                                  optimizer.state.generator),
                       data.texts, task.device);
   };
@@ -55,7 +55,9 @@ Costs measure(const Task& task, const EditData& data, const EditConfig& config) 
 
 }  // namespace
 
-EditForecast forecast_edit(const Task& task, const EditData& data, const EditConfig& config) {
+EditForecast forecast_edit(const TrainingTask& task,
+                           const EditData& data,
+                           const EditConfig& config) {
   const Costs costs = measure(task, data, config);
   const auto steps = static_cast<double>(config.max_train_steps);
   const int64_t evaluations =

@@ -33,14 +33,17 @@ EncodedEdits joined(EncodedEdits a, const EncodedEdits& b) {
 
 // Some items of the set, as a batch of whole edits: nothing is left out.
 struct Part {
-  std::vector<std::string> instructions;
+  std::vector<TrainingPrompt> instructions;
   std::vector<at::Generator> generators;
   at::Tensor noise;  // [B, C, h, w], each item's first draw
   EditBatch batch;   // t and noise undefined
 };
 
-Part part_of(
-    const Task& task, const EditExam& exam, const EvalSet& set, int64_t start, int64_t count) {
+Part part_of(const TrainingTask& task,
+             const EditExam& exam,
+             const EvalSet& set,
+             int64_t start,
+             int64_t count) {
   Part part;
   std::vector<int64_t> rows;
   std::vector<uint64_t> seeds;
@@ -63,7 +66,7 @@ Part part_of(
   return part;
 }
 
-at::Tensor draw_images(const Task& task,
+at::Tensor draw_images(const TrainingTask& task,
                        const EditExam& exam,
                        Part& part,
                        const diffusion::Network& unet,
@@ -81,8 +84,8 @@ at::Tensor draw_images(const Task& task,
   const auto denoiser = diffusion::guided_denoiser(
       unet, conditions,
       {.scale = config.guidance_scale, .image_scale = config.image_guidance_scale});
-  return task.decode(diffusion::sample(denoiser, part.noise, exam.schedule, part.generators,
-                                       {.steps = config.eval_steps}));
+  return decode(task, diffusion::sample(denoiser, part.noise, exam.schedule, part.generators,
+                                        {.steps = config.eval_steps}));
 }
 
 // Minus the loss, over levels of noise in the middle of equal stretches. -> [B]
@@ -101,32 +104,41 @@ at::Tensor denoising(const EditExam& exam, Part& part, const diffusion::Network&
 
 }  // namespace
 
-EditExam make_edit_exam(const Task& task, const EditData& data, const EditConfig& config) {
+EditExam make_edit_exam(const TrainingTask& task, const EditData& data, const EditConfig& config) {
   return {joined(first_of(data.train, std::min(config.eval_prompts, data.train.size())),
                  first_of(data.held_out, std::min(config.eval_prompts, data.held_out.size()))),
-          data.texts, diffusion::make_schedule(task.scheduler)};
+          data.texts, diffusion::make_schedule(task.pipeline->scheduler)};
 }
 
-Evaluation evaluate_edits(const Task& task,
+std::vector<std::string> edit_score_names(const TrainingTask& task) {
+  std::vector<std::string> names = reward_names(task);
+  names.push_back("denoising");
+  return names;
+}
+
+Evaluation evaluate_edits(const TrainingTask& task,
                           const EditExam& exam,
                           const EvalSet& set,
                           const diffusion::Network& unet,
                           const EditConfig& config) {
   const at::NoGradGuard no_gradient;
-  const std::vector<rewards::Reward> rated(task.watched.begin(), task.watched.end() - 1);
   std::vector<at::Tensor> scores, pictures;
   const auto total = static_cast<int64_t>(set.items.size());
   for (int64_t start = 0; start < total; start += config.sample_batch_size) {
     Part part = part_of(task, exam, set, start, std::min(config.sample_batch_size, total - start));
     const at::Tensor images = draw_images(task, exam, part, unet, config);
-    scores.push_back(at::cat(
-        {score_images(rated, images, part.instructions), denoising(exam, part, unet).unsqueeze(1)},
-        1));
+    scores.push_back(at::cat({score_images(task.eval_rewards, images, part.instructions),
+                              denoising(exam, part, unet).unsqueeze(1)},
+                             1));
     pictures.push_back(images.cpu());
   }
   const at::Tensor images = at::cat(pictures);
-  return {at::cat(scores), at::zeros({total, 0}, at::kDouble), at::zeros({0}, at::kDouble),
-          images.flatten(1), images};
+  return {at::cat(scores),
+          at::zeros({total, 0}, at::kDouble),
+          at::zeros({0}, at::kDouble),
+          images.flatten(1),
+          images,
+          edit_score_names(task)};
 }
 
 }  // namespace finetune

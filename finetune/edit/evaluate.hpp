@@ -14,10 +14,13 @@ struct EditExam {
   diffusion::NoiseSchedule schedule;
 };
 // The first eval_prompts of each set.
-EditExam make_edit_exam(const Task& task, const EditData& data, const EditConfig& config);
+EditExam make_edit_exam(const TrainingTask& task, const EditData& data, const EditConfig& config);
 
-// Draws and rates `set`'s items. The last column of the rewards is "denoising".
-Evaluation evaluate_edits(const Task& task,
+// The columns of an evaluation of edits: the task's eval_rewards, and "denoising".
+std::vector<std::string> edit_score_names(const TrainingTask& task);
+
+// Draws and rates `set`'s items.
+Evaluation evaluate_edits(const TrainingTask& task,
                           const EditExam& exam,
                           const EvalSet& set,
                           const diffusion::Network& unet,

@@ -44,7 +44,7 @@ double said_of(const MemoryModel& model, const FinetuneConfig& config, size_t im
       {bytes_at(model.draw, drawn), bytes_at(model.rate, drawn), bytes_at(model.update, trained)});
 }
 
-Costs measure(const Task& task, const FinetuneConfig& config) {
+Costs measure(const TrainingTask& task, const FinetuneConfig& config) {
   Costs costs;
   costs.reckoned = step_costs(task, config, 1);
   costs.memory = memory_model(task, config);
@@ -72,7 +72,7 @@ Costs measure(const Task& task, const FinetuneConfig& config) {
   return costs;
 }
 
-double disk(const Task& task,
+double disk(const TrainingTask& task,
             const FinetuneConfig& config,
             const Costs& costs,
             int64_t evaluations) {
@@ -82,7 +82,7 @@ double disk(const Task& task,
   const double kept = config.checkpoints_total_limit > 0
                           ? static_cast<double>(config.checkpoints_total_limit)
                           : static_cast<double>(config.num_epochs);
-  const double pixels = static_cast<double>(task.vae_factor * task.vae_factor *
+  const double pixels = static_cast<double>(vae_factor(task) * vae_factor(task) *
                                             task.latent_shape[1] * task.latent_shape[2]);
   const double images =
       static_cast<double>((evaluations + 1) * 2 * config.eval_prompts * config.eval_images);
@@ -92,10 +92,10 @@ double disk(const Task& task,
 
 }  // namespace
 
-Forecast forecast(const Task& task, const FinetuneConfig& config) {
+Forecast forecast(const TrainingTask& task, const FinetuneConfig& config) {
   const Costs costs = measure(task, config);
   const SamplingPlan chain =
-      make_sampling_plan(config, task.scheduler, task.latent_shape, task.device);
+      make_sampling_plan(config, task.pipeline->scheduler, task.latent_shape, task.device);
   const double images = static_cast<double>(config.prompts_per_epoch * config.images_per_prompt);
   const double epochs = static_cast<double>(config.num_epochs),
                drawn_epochs = config.offline ? static_cast<double>(config.offline_epochs) : epochs;

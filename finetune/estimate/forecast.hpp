@@ -23,7 +23,7 @@ struct Forecast {
   int64_t evaluated = 0;        // images rated by evaluations
   int64_t optimizer_steps = 0, trained_values = 0;
 };
-Forecast forecast(const Task& task, const FinetuneConfig& config);
+Forecast forecast(const TrainingTask& task, const FinetuneConfig& config);
 
 std::string forecast_text(const Forecast& forecast);
 

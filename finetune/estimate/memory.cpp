@@ -29,18 +29,18 @@ PhaseMemory line_through(double one, double two, double area) {
 }
 
 // Bytes held while `images` images of these latents are decoded and rated. shape: {C, H, W}
-double rating_bytes(const Task& task, int64_t images, const std::vector<int64_t>& shape) {
-  const std::vector<std::string> prompts(static_cast<size_t>(images), task.prompts.at(0));
+double rating_bytes(const TrainingTask& task, int64_t images, const std::vector<int64_t>& shape) {
+  const std::vector<TrainingPrompt> prompts(static_cast<size_t>(images), task.prompts.at(0));
   return static_cast<double>(data::peak_bytes(task.device, [&] {
     const at::NoGradGuard no_gradient;
     const at::Tensor latents =
         at::zeros({images, shape[0], shape[1], shape[2]}, at::TensorOptions(task.device));
-    score_images(task.rewards, task.decode(latents), prompts);
+    score_images(task.rewards, decode(task, latents), prompts);
   }));
 }
 
 // What a quarter of the area takes is a quarter; tiles are of one size whatever the area.
-PhaseMemory rating_memory(const Task& task, const FinetuneConfig& config) {
+PhaseMemory rating_memory(const TrainingTask& task, const FinetuneConfig& config) {
   std::vector<int64_t> shape = task.latent_shape;
   double area = 1;
   while (!config.vae_tiling && std::min(shape[1], shape[2]) > kLargeSide && shape[1] % 16 == 0 &&
@@ -60,7 +60,7 @@ std::optional<int64_t> largest(int64_t batch, const std::function<bool(int64_t)>
   return std::nullopt;
 }
 
-int64_t count_trained(const Task& task, const FinetuneConfig& config) {
+int64_t count_trained(const TrainingTask& task, const FinetuneConfig& config) {
   diffusion::Network unet = task.unet;
   int64_t count = 0;
   if (config.train_full) {
@@ -80,7 +80,7 @@ std::string settings_text(const FinetuneConfig& chosen) {
 }
 
 // The forecast peak with micro-batches of 1.
-double least_peak(const Task& task,
+double least_peak(const TrainingTask& task,
                   FinetuneConfig config,
                   const MemoryModel& model,
                   const std::vector<int64_t>& latent_shape) {
@@ -90,14 +90,16 @@ double least_peak(const Task& task,
 }
 
 // The same at half the resolution: what an image takes is a quarter.
-double least_peak_at_half(const Task& task, const FinetuneConfig& config, MemoryModel model) {
+double least_peak_at_half(const TrainingTask& task,
+                          const FinetuneConfig& config,
+                          MemoryModel model) {
   for (PhaseMemory* phase : {&model.draw, &model.rate, &model.update}) phase->per_image /= 4;
   const auto& shape = task.latent_shape;
   return least_peak(task, config, model, {shape[0], shape[1] / 2, shape[2] / 2});
 }
 
 // Smaller runs than `config`, which `model` is of, and what they take.
-std::vector<Alternative> alternatives(const Task& task,
+std::vector<Alternative> alternatives(const TrainingTask& task,
                                       const FinetuneConfig& config,
                                       const MemoryModel& model) {
   std::vector<Alternative> list{{"half the resolution", least_peak_at_half(task, config, model)}};
@@ -111,7 +113,7 @@ std::vector<Alternative> alternatives(const Task& task,
 }
 
 // `least`: the smallest settings that were tried, of `model`.
-[[noreturn]] void refuse(const Task& task,
+[[noreturn]] void refuse(const TrainingTask& task,
                          const FinetuneConfig& least,
                          const MemoryModel& model,
                          double limit) {
@@ -134,10 +136,10 @@ std::string what_would_fit(double limit, const std::vector<Alternative>& alterna
                      : "what would fit: " + fit;
 }
 
-MemoryModel memory_model(const Task& task, const FinetuneConfig& config) {
+MemoryModel memory_model(const TrainingTask& task, const FinetuneConfig& config) {
   const StepCosts one = step_costs(task, config, 1), two = step_costs(task, config, 2);
   MemoryModel model;
-  model.vae_factor = task.vae_factor;
+  model.vae_factor = vae_factor(task);
   model.resident = data::used_memory(task.device);
   model.margin = data::kMatrixBuffers;
   model.holds_trajectories = task.device.is_cpu();
@@ -181,13 +183,13 @@ double peak_bytes(const MemoryModel& model,
   return model.resident + model.margin + kept + std::max(epoch, evaluation);
 }
 
-int64_t evaluation_images(const Task& task, const TrainingConfig& config) {
+int64_t evaluation_images(const TrainingTask& task, const TrainingConfig& config) {
   const auto most = static_cast<size_t>(config.eval_prompts);
   return config.eval_images * static_cast<int64_t>(std::min(task.seen.size(), most) +
                                                    std::min(task.unseen.size(), most));
 }
 
-FinetuneConfig fit_memory(const Task& task,
+FinetuneConfig fit_memory(const TrainingTask& task,
                           const FinetuneConfig& config,
                           double limit,
                           const Reporter& reporter) {
@@ -195,7 +197,7 @@ FinetuneConfig fit_memory(const Task& task,
   FinetuneConfig chosen = config;
   const int64_t evaluated = evaluation_images(task, config), trained = count_trained(task, config);
   while (true) {
-    if (task.tile_vae) task.tile_vae(chosen.vae_tiling);
+    tile_vae(task, chosen.vae_tiling);
     const MemoryModel model = memory_model(task, chosen);
     const auto peak = [&](int64_t sample, int64_t train) {
       chosen.sample_batch_size = sample;
@@ -216,15 +218,15 @@ FinetuneConfig fit_memory(const Task& task,
         bytes_at(model.update, 1) > std::max(bytes_at(model.draw, 1), bytes_at(model.rate, 1));
     if (update_is_dearest && !chosen.gradient_checkpointing)
       chosen.gradient_checkpointing = true;
-    else if (!update_is_dearest && task.tile_vae && !chosen.vae_tiling)
+    else if (!update_is_dearest && !chosen.vae_tiling)
       chosen.vae_tiling = true;
     else
       refuse(task, chosen, model, limit);
   }
 }
 
-void expect_memory(const Task& task, const FinetuneConfig& config, double limit) {
-  if (task.tile_vae) task.tile_vae(config.vae_tiling);
+void expect_memory(const TrainingTask& task, const FinetuneConfig& config, double limit) {
+  tile_vae(task, config.vae_tiling);
   const double peak = peak_bytes(memory_model(task, config), config, task.latent_shape,
                                  count_trained(task, config), evaluation_images(task, config));
   if (peak <= limit) return;

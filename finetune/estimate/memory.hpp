@@ -23,7 +23,7 @@ struct MemoryModel {
 };
 // Steps are reckoned (step_costs); the rating of one and two images is measured, on smaller latents
 // where those of the run are large. `margin` is an allowance for matrix libraries.
-MemoryModel memory_model(const Task& task, const FinetuneConfig& config);
+MemoryModel memory_model(const TrainingTask& task, const FinetuneConfig& config);
 
 // Bytes of trained values with their moments and moving average.
 double optimizer_bytes(const TrainingConfig& config, int64_t trained_values);
@@ -40,7 +40,7 @@ double peak_bytes(const MemoryModel& model,
                   int64_t evaluated_images);
 
 // Images of one evaluation.
-int64_t evaluation_images(const Task& task, const TrainingConfig& config);
+int64_t evaluation_images(const TrainingTask& task, const TrainingConfig& config);
 
 // A smaller run and its forecast peak in bytes.
 struct Alternative {
@@ -54,13 +54,13 @@ std::string what_would_fit(double limit, const std::vector<Alternative>& alterna
 // peak under `limit` bytes: micro-batches are the largest, at most those configured; checkpointing
 // (a third more time) and tiling (slightly other images) only where nothing fits without. Throws
 // BadInput with what would fit: half the resolution, adapters instead of the whole UNet.
-FinetuneConfig fit_memory(const Task& task,
+FinetuneConfig fit_memory(const TrainingTask& task,
                           const FinetuneConfig& config,
                           double limit,
                           const Reporter& reporter);
 
 // Throws BadInput where the forecast peak of `config` is over `limit` bytes, with the settings that
 // fit, or as fit_memory where none do.
-void expect_memory(const Task& task, const FinetuneConfig& config, double limit);
+void expect_memory(const TrainingTask& task, const FinetuneConfig& config, double limit);
 
 }  // namespace finetune

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include "data/device/memory.hpp"
-#include "data/device/transfer.hpp"
 #include "data/profile/flops.hpp"
 #include "data/profile/meta_kernels.hpp"
 #include "finetune/estimate/trial_run.hpp"
@@ -13,31 +12,22 @@ namespace {
 
 // The task with a network of shapes alone, all fp32: libtorch's autocast does not know the meta
 // device. Prompts and source images are encoded as ever.
-Task of_shapes(const Task& task) {
+TrainingTask of_shapes(const TrainingTask& task) {
   data::use_meta_kernels();
-  Task shapes = task;
+  TrainingTask shapes = task;
   shapes.device = at::kMeta;
   for_each_tensor(shapes.unet, "", [](const std::string&, at::Tensor& tensor) {
     tensor = at::empty_like(tensor, tensor.options().device(at::kMeta).dtype(at::kFloat));
   });
-  if (!task.edit) return shapes;
-  shapes.edit = [edit = task.edit](const std::vector<std::string>& prompts) {
-    diffusion::EditCondition condition = edit(prompts);
-    for (at::Tensor* tensor : {&condition.image_latents, &condition.reward.scores,
-                               &condition.reward.valid, &condition.reward.text}) {
-      if (tensor->defined()) *tensor = data::to_device(*tensor, at::kMeta);
-    }
-    return condition;
-  };
   return shapes;
 }
 
 }  // namespace
 
-StepCosts step_costs(const Task& task, const FinetuneConfig& config, int64_t images) {
+StepCosts step_costs(const TrainingTask& task, const FinetuneConfig& config, int64_t images) {
   FinetuneConfig whole = config;  // one micro-batch
   whole.sample_batch_size = whole.train_batch_size = images;
-  const Task shapes = of_shapes(task);
+  const TrainingTask shapes = of_shapes(task);
   TrialRun probe = make_trial_run(shapes, whole, {images, 1, task.latent_shape});
   const auto count = static_cast<double>(probe.plan.draw.seeds.size());
   const auto cost = [&](const std::function<void()>& work) {

@@ -17,6 +17,6 @@ struct StepCosts {
 };
 // At the run's latents, `images` at a time, in fp32: with --precision bf16 an upper bound of bytes.
 // The policy alone draws; the reference costs the same.
-StepCosts step_costs(const Task& task, const FinetuneConfig& config, int64_t images);
+StepCosts step_costs(const TrainingTask& task, const FinetuneConfig& config, int64_t images);
 
 }  // namespace finetune

@@ -19,11 +19,13 @@ std::vector<int64_t> counted(size_t count) {
 
 }  // namespace
 
-TrialRun make_trial_run(const Task& task, const FinetuneConfig& config, const TrialSize& size) {
+TrialRun make_trial_run(const TrainingTask& task,
+                        const FinetuneConfig& config,
+                        const TrialSize& size) {
   TrialRun probe{
       .task = task,
       .config = config,
-      .chain = make_sampling_plan(config, task.scheduler, size.latent_shape, task.device),
+      .chain = make_sampling_plan(config, task.pipeline->scheduler, size.latent_shape, task.device),
       .unet = task.unet,
       .optimizer = {},
       .plan = {},

@@ -10,7 +10,7 @@
 namespace finetune {
 
 struct TrialRun {
-  const Task& task;  // must outlive it
+  const TrainingTask& task;  // must outlive it
   FinetuneConfig config;
   SamplingPlan chain;  // the first steps of the run's
   diffusion::Network unet;
@@ -24,7 +24,9 @@ struct TrialSize {
   int64_t steps = 1;                  // of the chain
   std::vector<int64_t> latent_shape;  // {C, H, W}
 };
-TrialRun make_trial_run(const Task& task, const FinetuneConfig& config, const TrialSize& size);
+TrialRun make_trial_run(const TrainingTask& task,
+                        const FinetuneConfig& config,
+                        const TrialSize& size);
 
 // The run's phases, at the micro-batches of its configuration.
 Trajectories draw(const TrialRun& probe);

@@ -25,13 +25,13 @@ double clip_range_in_nats(const FinetuneConfig& config, const SamplingPlan& chai
 
 Calibration choose_calibration(const at::Tensor& rewards,
                                const std::vector<int64_t>& prompt_ids,
+                               const rewards::CombineOptions& combine,
                                const FinetuneConfig& config,
                                const SamplingPlan& chain,
                                const Reporter& reporter) {
   Calibration scale;
   scale.spreads = rewards::pooled_spreads(rewards, prompt_ids);
-  const at::Tensor combined =
-      rewards::combine_rewards(rewards, prompt_ids, scale.spreads, combine_options(config));
+  const at::Tensor combined = rewards::combine_rewards(rewards, prompt_ids, scale.spreads, combine);
   const double spread = rewards::spread_within_prompts(combined, prompt_ids);
   if (!(spread > 0)) {
     throw data::BadInput(

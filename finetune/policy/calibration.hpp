@@ -7,6 +7,7 @@
 
 #include "finetune/policy/rollout.hpp"
 #include "finetune/run/training_task.hpp"
+#include "rewards/combine/epoch_combiner.hpp"
 
 namespace finetune {
 
@@ -19,6 +20,7 @@ struct Calibration {
 // any prompt.
 Calibration choose_calibration(const at::Tensor& rewards,
                                const std::vector<int64_t>& prompt_ids,
+                               const rewards::CombineOptions& combine,
                                const FinetuneConfig& config,
                                const SamplingPlan& chain,
                                const Reporter& reporter);

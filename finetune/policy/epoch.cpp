@@ -11,7 +11,7 @@
 
 namespace finetune {
 
-EpochPlan plan_epoch(const std::vector<std::string>& prompts,
+EpochPlan plan_epoch(const std::vector<TrainingPrompt>& prompts,
                      const FinetuneConfig& config,
                      int64_t epoch,
                      at::Generator& generator) {
@@ -57,7 +57,7 @@ EpochPlan part_of(const EpochPlan& plan, const RowShard& share) {
   return part;
 }
 
-at::Tensor rate(const Task& task,
+at::Tensor rate(const TrainingTask& task,
                 const EpochPlan& plan,
                 const Trajectories& trajectories,
                 int64_t batch,
@@ -67,13 +67,13 @@ at::Tensor rate(const Task& task,
   std::vector<at::Tensor> parts;
   for (int64_t start = 0; start < latents.size(0); start += batch) {
     const int64_t count = std::min(batch, latents.size(0) - start);
-    std::vector<std::string> prompts;
+    std::vector<TrainingPrompt> prompts;
     for (int64_t i = start; i < start + count; ++i) {
       prompts.push_back(
           plan.prompts[static_cast<size_t>(trajectories.prompt_ids[static_cast<size_t>(i)])]);
     }
     const at::Tensor images =
-        task.decode(data::to_device(latents.narrow(0, start, count), task.device));
+        decode(task, data::to_device(latents.narrow(0, start, count), task.device));
     parts.push_back(score_images(task.rewards, images, prompts, ranks));
   }
   return at::cat(parts);

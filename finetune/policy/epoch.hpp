@@ -13,12 +13,12 @@ namespace finetune {
 
 // The prompts of an epoch, and the seeds of their images.
 struct EpochPlan {
-  std::vector<std::string> prompts;  // N
-  SampleRequests draw;               // N x images_per_prompt, a prompt's images side by side
+  std::vector<TrainingPrompt> prompts;  // N
+  SampleRequests draw;                  // N x images_per_prompt, a prompt's images side by side
 };
 // Prompts without replacement (all of them before one comes twice), ordered by `generator`; seeds
 // that depend on config.seed, the epoch and the place in it.
-EpochPlan plan_epoch(const std::vector<std::string>& prompts,
+EpochPlan plan_epoch(const std::vector<TrainingPrompt>& prompts,
                      const FinetuneConfig& config,
                      int64_t epoch,
                      at::Generator& generator);
@@ -31,7 +31,7 @@ RowShard share_of(const ProcessGroup& ranks, const FinetuneConfig& config);
 EpochPlan part_of(const EpochPlan& plan, const RowShard& share);
 
 // Decodes and rates trajectories' final latents, `batch` at a time. -> [P, M] fp64 raw
-at::Tensor rate(const Task& task,
+at::Tensor rate(const TrainingTask& task,
                 const EpochPlan& plan,
                 const Trajectories& trajectories,
                 int64_t batch,

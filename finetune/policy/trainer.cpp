@@ -39,7 +39,7 @@ const ProcessGroup& ranks_of(const Run& run) { return run.session.options.ranks;
 
 Denoiser policy_of(const Run& run,
                    const diffusion::Network& unet,
-                   const std::vector<std::string>& prompts) {
+                   const std::vector<TrainingPrompt>& prompts) {
   return policy_on(run.session.task, unet, prompts, run.config.sample_guidance_scale,
                    ranks_of(run));
 }
@@ -117,7 +117,7 @@ MetricValues reward_figures(const Run& run, const EpochData& data, const at::Ten
       {"reward_std", rewards::spread_within_prompts(combined, data.plan.draw.prompt_ids)}};
   for (size_t m = 0; m < run.session.task.rewards.size(); ++m) {
     const at::Tensor column = data.rewards.select(1, static_cast<int64_t>(m));
-    figures.emplace_back("reward/" + run.session.task.rewards[m].info.name,
+    figures.emplace_back("reward/" + run.session.task.rewards[m].reward.info.name,
                          column.masked_select(column.isfinite()).mean().item<double>());
   }
   for (const auto& [name, value] : rewards::numbers_of(run.session.progress.combine)) {
@@ -139,13 +139,13 @@ MetricValues exchange_figures(const Run& run, const CommunicationStats& before) 
 // The rewards as one, [P]; the first time, beta and the rewards' scales are chosen.
 at::Tensor combine_epoch(Run& run, const EpochData& data) {
   const auto& prompt_ids = data.plan.draw.prompt_ids;
+  const rewards::CombineOptions combine = combine_options(run.session.task.rewards, run.config);
   if (run.session.progress.beta == 0) {
-    const Calibration scale =
-        choose_calibration(data.rewards, prompt_ids, run.config, run.chain, run.session.reporter);
+    const Calibration scale = choose_calibration(data.rewards, prompt_ids, combine, run.config,
+                                                 run.chain, run.session.reporter);
     run.session.progress.beta = scale.beta;
     run.session.progress.spreads = scale.spreads;
   }
-  const rewards::CombineOptions combine = combine_options(run.config);
   run.session.progress.combine.spreads = run.session.progress.spreads;
   const at::Tensor combined =
       rewards::combine_rewards(data.rewards, prompt_ids, run.session.progress.combine, combine);
@@ -211,7 +211,9 @@ Evaluation evaluate_model(const TrainingRun& session,
 }
 
 // `config` must outlive the run.
-RunHooks hooks_of(const Task& task, const FinetuneConfig& config, const SamplingPlan& chain) {
+RunHooks hooks_of(const TrainingTask& task,
+                  const FinetuneConfig& config,
+                  const SamplingPlan& chain) {
   const SampleCaption caption{std::filesystem::path(task.model).filename().string(), "DDIM",
                               config.sample_num_steps, config.sample_guidance_scale};
   const auto draw = [&config, chain](bool is_base) {
@@ -230,12 +232,12 @@ RunHooks hooks_of(const Task& task, const FinetuneConfig& config, const Sampling
           .caption = caption};
 }
 
-Run make_run(const Task& task,
+Run make_run(const TrainingTask& task,
              const FinetuneConfig& config,
              const RunOptions& options,
              const Reporter& reporter) {
   const SamplingPlan chain =
-      make_sampling_plan(config, task.scheduler, task.latent_shape, task.device);
+      make_sampling_plan(config, task.pipeline->scheduler, task.latent_shape, task.device);
   Run run{
       .config = config,
       .session = make_training_run(task, config, options, reporter, hooks_of(task, config, chain),
@@ -248,7 +250,7 @@ Run make_run(const Task& task,
 
 }  // namespace
 
-RunResult run_finetune(const Task& task,
+RunResult run_finetune(const TrainingTask& task,
                        const FinetuneConfig& config,
                        const RunOptions& options,
                        const Reporter& reporter) {

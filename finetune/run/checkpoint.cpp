@@ -65,7 +65,7 @@ rewards::CombineState restored_combination(const std::map<std::string, std::stri
   return state;
 }
 
-std::map<std::string, std::string> notes_of(const Task& task,
+std::map<std::string, std::string> notes_of(const TrainingTask& task,
                                             const Optimizer& optimizer,
                                             const RunProgress& progress) {
   std::map<std::string, std::string> notes{{"config", task.config_text},
@@ -92,7 +92,7 @@ std::map<std::string, std::string> notes_of(const Task& task,
 
 void export_model(const fs::path& folder, TrainingRun& run) {
   const TrainingConfig& config = run.config;
-  const Task& task = run.task;
+  const TrainingTask& task = run.task;
   const std::string name = fs::absolute(run.options.folder).filename().string();
   train::swap_ema(run.optimizer.state.ema, run.optimizer.state.params);
   if (run.hooks.export_full) {
@@ -108,10 +108,10 @@ void export_model(const fs::path& folder, TrainingRun& run) {
         .title = name,
         .base_model = task.model,
         .comment = run.hooks.command + (task.synthetic ? ", synthetic world" : ""),
-        .prediction_type = diffusion::prediction_name(task.scheduler.prediction_type),
+        .prediction_type = diffusion::prediction_name(task.pipeline->scheduler.prediction_type),
         .steps = run.optimizer.step,
         .epochs = run.progress.epoch,
-        .resolution = task.vae_factor * task.latent_shape[1],
+        .resolution = vae_factor(task) * task.latent_shape[1],
         .seed = config.seed,
         .learning_rate = config.learning_rate,
         .started = run.progress.started,
@@ -143,7 +143,7 @@ fs::path save_checkpoint(TrainingRun& run) {
 
 void load_checkpoint(const fs::path& checkpoint, TrainingRun& run) {
   const fs::path file = checkpoint / "state.safetensors";
-  const Task& task = run.task;
+  const TrainingTask& task = run.task;
   Optimizer& optimizer = run.optimizer;
   const auto stored = data::read_safetensors(file).metadata;
   const auto config = stored.find("config");

@@ -12,7 +12,7 @@
 namespace finetune {
 namespace {
 
-void add_prompts(const std::vector<std::string>& from,
+void add_prompts(const std::vector<TrainingPrompt>& from,
                  int64_t count,
                  const char* split,
                  int64_t images,
@@ -22,7 +22,7 @@ void add_prompts(const std::vector<std::string>& from,
     const auto id = static_cast<int64_t>(set.prompts.size());
     set.prompts.push_back(from[i]);
     for (int64_t image = 0; image < images; ++image)
-      set.items.push_back({from[i], seed++, split, id});
+      set.items.push_back({label_of(from[i]), seed++, split, id});
   }
 }
 
@@ -53,7 +53,7 @@ at::Tensor put_together(const RowShard& share, const std::vector<at::Tensor>& ba
   return all_gather_rows(share, batches.empty() ? at::Tensor() : at::cat(batches));
 }
 
-at::Tensor combined(const Task& task,
+at::Tensor combined(const TrainingTask& task,
                     const EvalSet& set,
                     const Evaluation& evaluation,
                     const at::Tensor& spreads,
@@ -65,28 +65,19 @@ at::Tensor combined(const Task& task,
       rewards::evaluation_options(options));
 }
 
-std::vector<std::string> reward_names(const Task& task) {
+}  // namespace
+
+std::vector<std::string> reward_names(const TrainingTask& task) {
   std::vector<std::string> names;
-  for (const auto& reward : task.rewards) names.push_back(reward.info.name);
-  for (const auto& reward : task.watched) names.push_back(reward.info.name);
+  for (const auto& [reward, weight] : task.rewards) names.push_back(reward.info.name);
+  for (const auto& [reward, weight] : task.eval_rewards) names.push_back(reward.info.name);
   return names;
 }
 
-}  // namespace
-
-at::Tensor score_images(const std::vector<rewards::Reward>& rewards,
-                        const at::Tensor& images,
-                        const std::vector<std::string>& prompts,
-                        const ProcessGroup& ranks) {
-  const at::NoGradGuard no_gradient;
-  const WaitGuard outside(ranks);  // a reward may ask a server
-  std::vector<at::Tensor> columns;
-  for (const auto& reward : rewards)
-    columns.push_back(reward.score({images, prompts}).to(at::kCPU, at::kDouble));
-  return columns.empty() ? at::zeros({images.size(0), 0}, at::kDouble) : at::stack(columns, 1);
-}
-
-EvalSet make_eval_set(const Task& task, int64_t prompts, int64_t images, int64_t first_seed) {
+EvalSet make_eval_set(const TrainingTask& task,
+                      int64_t prompts,
+                      int64_t images,
+                      int64_t first_seed) {
   EvalSet set;
   auto seed = static_cast<uint64_t>(first_seed);
   add_prompts(task.seen, prompts, "seen", images, seed, set);
@@ -94,7 +85,7 @@ EvalSet make_eval_set(const Task& task, int64_t prompts, int64_t images, int64_t
   return set;
 }
 
-Evaluation evaluate(const Task& task,
+Evaluation evaluate(const TrainingTask& task,
                     const EvalSet& set,
                     const DrawLatents& draw,
                     const at::Tensor& mask,
@@ -108,19 +99,19 @@ Evaluation evaluate(const Task& task,
   for (int64_t start = first; start < end; start += batch) {
     const SampleRequests wanted = draw_of(set, start, std::min(batch, end - start));
     const DrawnLatents drawn = draw(wanted);
-    const at::Tensor images = task.decode(data::to_device(drawn.latents, task.device));
-    std::vector<std::string> prompts;
+    const at::Tensor images = decode(task, data::to_device(drawn.latents, task.device));
+    std::vector<TrainingPrompt> prompts;
     for (const int64_t id : wanted.prompt_ids)
       prompts.push_back(set.prompts[static_cast<size_t>(id)]);
     scores.push_back(at::cat({score_images(task.rewards, images, prompts, ranks),
-                              score_images(task.watched, images, prompts, ranks)},
+                              score_images(task.eval_rewards, images, prompts, ranks)},
                              1));
     kl.push_back(drawn.kl);
     features.push_back((task.embed ? task.embed(images) : images.flatten(1)).cpu());
     pictures.push_back(images.cpu());
   }
-  return {put_together(share, scores), put_together(share, kl), mask, put_together(share, features),
-          put_together(share, pictures)};
+  return {put_together(share, scores),   put_together(share, kl),       mask,
+          put_together(share, features), put_together(share, pictures), reward_names(task)};
 }
 
 double diversity(const at::Tensor& features, const std::vector<int64_t>& prompt_ids) {
@@ -145,7 +136,7 @@ double win_rate(const at::Tensor& scores, const at::Tensor& base) {
 }
 
 std::vector<std::pair<std::string, double>> evaluation_figures(
-    const Task& task,
+    const TrainingTask& task,
     const EvalSet& set,
     const Evaluation& now,
     const Evaluation& base,
@@ -157,14 +148,13 @@ std::vector<std::pair<std::string, double>> evaluation_figures(
   const at::Tensor spreads = rewards::pooled_spreads(base.rewards.narrow(1, 0, trained), ids);
   const at::Tensor score = combined(task, set, now, spreads, combine),
                    score_base = combined(task, set, base, spreads, combine);
-  const auto names = reward_names(task);
   for (const std::string split : {"seen", "unseen"}) {
     const auto list = items_of(set, split);
     if (list.empty()) continue;
     const at::Tensor rows = at::tensor(list, at::kLong);
     const at::Tensor rewards = now.rewards.index_select(0, rows);
-    for (size_t m = 0; m < names.size(); ++m) {
-      figures.emplace_back(split + "/" + names[m],
+    for (size_t m = 0; m < now.names.size(); ++m) {
+      figures.emplace_back(split + "/" + now.names[m],
                            finite_mean(rewards.select(1, static_cast<int64_t>(m))));
     }
     std::vector<int64_t> split_ids;
@@ -185,16 +175,16 @@ std::vector<std::pair<std::string, double>> evaluation_figures(
   return figures;
 }
 
-EvalGain standing(const Task& task,
+EvalGain standing(const TrainingTask& task,
                   const EvalSet& set,
                   const Evaluation& now,
                   const Evaluation& base) {
   const at::Tensor scale = base.rewards.std(0, /*unbiased=*/false).clamp_min(1e-12);
   const at::Tensor gain = (now.rewards - base.rewards) / scale;  // [I, M]
-  const auto trained = static_cast<int64_t>(task.rewards.size()), watched = gain.size(1) - trained;
+  const auto trained = static_cast<int64_t>(task.rewards.size()), held_out = gain.size(1) - trained;
   EvalGain result{.trained = finite_mean(gain.narrow(1, 0, trained)), .held_out = 0};
-  if (watched > 0) {
-    result.held_out = finite_mean(gain.narrow(1, trained, watched));
+  if (held_out > 0) {
+    result.held_out = finite_mean(gain.narrow(1, trained, held_out));
   } else {
     const at::Tensor rows = at::tensor(items_of(set, "unseen"), at::kLong);
     result.held_out = finite_mean(gain.index_select(0, rows).narrow(1, 0, trained));

@@ -21,21 +21,20 @@ Denoiser guided_policy(const diffusion::Network& unet,
   };
 }
 
-Denoiser policy_on(const Task& task,
+Denoiser policy_on(const TrainingTask& task,
                    const diffusion::Network& unet,
-                   const std::vector<std::string>& prompts,
+                   const std::vector<TrainingPrompt>& prompts,
                    double scale,
                    const ProcessGroup& ranks) {
   const at::NoGradGuard no_gradient;
-  const diffusion::EditCondition edit = task.edit ? task.edit(prompts) : diffusion::EditCondition();
-  const Denoiser policy = guided_policy(
-      unet,
-      {.text = diffusion::to_device(task.encode(prompts), task.device),
-       .negative = diffusion::to_device(task.uncondition(), task.device),
-       .time_ids = task.time_ids.defined() ? task.time_ids.to(task.device) : at::Tensor(),
-       .image_latents = edit.image_latents,
-       .reward = edit.reward},
-      {.scale = scale, .image_scale = edit.image_scale});
+  const diffusion::EditCondition edit = edit_condition(task, prompts);
+  const Denoiser policy = guided_policy(unet,
+                                        {.text = encode(task, prompts),
+                                         .negative = unconditional(task),
+                                         .time_ids = size_conditions(task),
+                                         .image_latents = edit.image_latents,
+                                         .reward = edit.reward},
+                                        {.scale = scale, .image_scale = edit.image_scale});
   if (ranks.count == 1) return policy;
   return [policy, ranks](const at::Tensor& x, double timestep,
                          const std::vector<int64_t>& prompt_ids) {

@@ -26,9 +26,9 @@ Denoiser guided_policy(const diffusion::Network& unet,
 
 // A policy on these prompts: the UNet, guided as the configuration says. Each call of it is a piece
 // of the rank's work.
-Denoiser policy_on(const Task& task,
+Denoiser policy_on(const TrainingTask& task,
                    const diffusion::Network& unet,
-                   const std::vector<std::string>& prompts,
+                   const std::vector<TrainingPrompt>& prompts,
                    double scale,
                    const ProcessGroup& ranks = {});
 

@@ -209,13 +209,9 @@ void check_same_config(const std::string& now,
 }
 
 void write_samples(const fs::path& folder,
-                   const Task& task,
                    const EvalSet& set,
                    const Evaluation& evaluation,
                    const SampleCaption& text) {
-  std::vector<std::string> names;
-  for (const auto& reward : task.rewards) names.push_back(reward.info.name);
-  for (const auto& reward : task.watched) names.push_back(reward.info.name);
   std::string lines;
   for (size_t i = 0; i < set.items.size(); ++i) {
     const EvalItem& item = set.items[i];
@@ -224,11 +220,11 @@ void write_samples(const fs::path& folder,
     std::snprintf(file, sizeof file, "%04zu.png", i);
     data::GenerationParameters parameters = parameters_of(item, image, text);
     nlohmann::ordered_json scores = nlohmann::ordered_json::object();
-    for (size_t m = 0; m < names.size(); ++m) {
+    for (size_t m = 0; m < evaluation.names.size(); ++m) {
       const double score =
           evaluation.rewards[static_cast<int64_t>(i)][static_cast<int64_t>(m)].item<double>();
-      scores[names[m]] = score;
-      parameters.extra.push_back({names[m] + " Score", data::short_number(score)});
+      scores[evaluation.names[m]] = score;
+      parameters.extra.push_back({evaluation.names[m] + " Score", data::short_number(score)});
     }
     data::write_png(folder / file, image, {{"parameters", data::parameters_text(parameters)}});
     lines += data::to_text(nlohmann::ordered_json{{"file", file},

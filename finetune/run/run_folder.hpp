@@ -53,7 +53,6 @@ struct SampleCaption {
   double guidance_scale = 1;
 };
 void write_samples(const std::filesystem::path& folder,
-                   const Task& task,
                    const EvalSet& set,
                    const Evaluation& evaluation,
                    const SampleCaption& text);

@@ -15,8 +15,6 @@ struct TrainingConfig {
   bool gradient_checkpointing = false;  // recompute activations: memory, not mathematics
   bool vae_tiling = false;  // decode large images in tiles: memory, slightly other images
 
-  std::vector<double> reward_weights;  // one a trained reward
-  std::vector<std::string> reward_names;
   std::string normalise_rewards = "none";  // none, pooled, prompt, rank, running, fixed
   std::string reward_statistics;           // file of fixed
   std::string aggregate = "sum";           // sum, mean, min, soft_min, mean_std, uncertainty

@@ -21,12 +21,12 @@ void write_set(TrainingRun& run,
                const Evaluation& evaluation,
                const SampleCaption& words) {
   if (!writes(run)) return;
-  write_samples(run.options.folder / "samples" / name, run.task, run.eval_set, evaluation, words);
+  write_samples(run.options.folder / "samples" / name, run.eval_set, evaluation, words);
 }
 
 MetricValues figures_of(const TrainingRun& run, const Evaluation& evaluation) {
   return evaluation_figures(run.task, run.eval_set, evaluation, run.base,
-                            combine_options(run.config));
+                            combine_options(run.task.rewards, run.config));
 }
 
 // True when the run should stop.
@@ -244,7 +244,7 @@ std::string save_what_is_done(TrainingRun& run) {
 
 }  // namespace
 
-TrainingRun make_training_run(const Task& task,
+TrainingRun make_training_run(const TrainingTask& task,
                               const TrainingConfig& config,
                               const RunOptions& options,
                               const Reporter& reporter,

@@ -60,7 +60,7 @@ struct RunHooks {
 };
 
 struct TrainingRun {
-  const Task& task;
+  const TrainingTask& task;
   const TrainingConfig& config;
   const RunOptions& options;
   const Reporter& reporter;
@@ -80,7 +80,7 @@ struct TrainingRun {
 
 // `updates`: optimiser steps of the whole run, for the learning rate's schedule. Throws BadInput as
 // attach_lora.
-TrainingRun make_training_run(const Task& task,
+TrainingRun make_training_run(const TrainingTask& task,
                               const TrainingConfig& config,
                               const RunOptions& options,
                               const Reporter& reporter,

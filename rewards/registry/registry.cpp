@@ -1,7 +1,6 @@
 #include "rewards/registry/registry.hpp"
 
 #include "data/base/error.hpp"
-#include "rewards/combine/reward_weights.hpp"
 #include "rewards/custom/expression.hpp"
 #include "rewards/custom/http_reward.hpp"
 #include "rewards/custom/program_reward.hpp"
@@ -76,10 +75,6 @@ std::vector<WeightedReward> make_all(const std::vector<RewardWeight>& names, Rew
   return rewards;
 }
 
-std::vector<RewardWeight> parsed(const std::string& specification) {
-  return specification.empty() ? std::vector<RewardWeight>() : parse_reward_weights(specification);
-}
-
 }  // namespace
 
 const std::vector<const RewardEntry*>& reward_entries() {
@@ -119,19 +114,18 @@ std::vector<WeightedReward> make_rewards(const std::string& specification,
   return make_all(parse_reward_weights(specification), loader);
 }
 
-RewardSets make_reward_sets(const std::string& trained,
-                            const std::string& evaluated,
+RewardSets make_reward_sets(const std::vector<RewardWeight>& trained,
+                            const std::vector<RewardWeight>& evaluated,
                             const RewardSources& sources) {
-  const auto to_train = parsed(trained), to_evaluate = parsed(evaluated);
-  for (const auto& one : to_evaluate) {
-    for (const auto& other : to_train) {
+  for (const auto& one : evaluated) {
+    for (const auto& other : trained) {
       if (one.name == other.name)
         throw BadInput("reward '" + one.name + "': is given twice, to train on and to evaluate; " +
                        "give it once");
     }
   }
   RewardLoader loader = loader_of(sources);
-  return {make_all(to_train, loader), make_all(to_evaluate, loader)};
+  return {make_all(trained, loader), make_all(evaluated, loader)};
 }
 
 }  // namespace rewards

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "rewards/combine/reward_weights.hpp"
 #include "rewards/loader/entry.hpp"
 #include "rewards/loader/sources.hpp"
 #include "rewards/reward.hpp"
@@ -24,15 +25,15 @@ Reward make_reward(const std::string& name, const RewardSources& sources);
 std::vector<WeightedReward> make_rewards(const std::string& specification,
                                          const RewardSources& sources);
 
-// The rewards of a run: parsed once, each model loaded once for both lists.
+// The rewards of a run: each model loaded once for both lists.
 struct RewardSets {
   std::vector<WeightedReward> trained;    // their weighted sum is maximised
   std::vector<WeightedReward> evaluated;  // reported only: held-out and gold
 };
-// Two specifications as of make_rewards; either may be empty. Throws BadInput as make_rewards, and
-// for a name that stands in both.
-RewardSets make_reward_sets(const std::string& trained,
-                            const std::string& evaluated,
+// Two lists of parse_reward_weights; either may be empty. Throws BadInput as make_rewards, and for
+// a name that stands in both.
+RewardSets make_reward_sets(const std::vector<RewardWeight>& trained,
+                            const std::vector<RewardWeight>& evaluated,
                             const RewardSources& sources);
 
 }  // namespace rewards

@@ -10,8 +10,8 @@
 
 namespace tests {
 
-inline finetune::Task distill_task(int64_t time_cond_proj_dim = 16) {
-  finetune::Task task = tiny_task();
+inline finetune::TrainingTask distill_task(int64_t time_cond_proj_dim = 16) {
+  finetune::TrainingTask task = tiny_task();
   task.teacher = task.unet;
   task.unet = finetune::make_student(task.teacher, time_cond_proj_dim);
   task.config_text = "learning_rate = 0.001\nmax_train_steps = 4\n";
@@ -20,8 +20,8 @@ inline finetune::Task distill_task(int64_t time_cond_proj_dim = 16) {
 
 inline finetune::EncodedImages distill_data() {
   auto generator = at::detail::createCPUGenerator(2);
-  return {at::randn({12, 4, 8, 8}, generator).to(at::kHalf),
-          at::full({12, 4, 8, 8}, 0.1).to(at::kHalf),
+  return {at::randn({12, 3, 8, 8}, generator).to(at::kHalf),
+          at::full({12, 3, 8, 8}, 0.1).to(at::kHalf),
           {"a", "b", "c", "d", "a", "b", "c", "d", "a", "b", "c", "d"}};
 }
 
@@ -34,7 +34,6 @@ inline finetune::DistillConfig distill_config() {
   config.max_train_steps = 4;
   config.train_batch_size = 4;
   config.time_cond_proj_dim = 16;
-  config.reward_weights = {1.0};
   config.beta = 0.01;
   config.reward_chunk = 3;
   config.eval_every = 2;

@@ -63,17 +63,19 @@ inline finetune::EncodedEdits random_edits(int64_t count, uint64_t seed) {
 inline finetune::EditData edit_data() {
   finetune::EditData data{random_edits(12, 5), random_edits(4, 6), {}, {}, {}};
   data.texts.hidden = [](const std::vector<std::string>& texts) {
-    return tiny_task().encode(texts).hidden;
+    static const finetune::TrainingTask task = tiny_task();
+    return finetune::encode(task, {texts.begin(), texts.end()}).hidden;
   };
   data.sources = at::rand({4, 3, 8, 8});
   data.edited = data.sources;
   return data;
 }
 
-inline finetune::Task edit_task() {
-  finetune::Task task = tiny_task();
-  task.unet = tiny_editor().network;
-  task.rewards.clear();
+inline finetune::TrainingTask edit_task() {
+  finetune::TrainingTask task =
+      finetune::make_training_task(std::make_shared<diffusion::Pipeline>(tiny_editor()));
+  task.eval_rewards = {{channel_reward("greenness", 1, true), 1.0}};
+  task.model = "tiny";
   task.config_text = "learning_rate = 0.001\nmax_train_steps = 4\n";
   return task;
 }

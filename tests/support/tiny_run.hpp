@@ -1,12 +1,13 @@
 #pragma once
 
-// A training run of milliseconds: a task without a model's files, and what a run leaves behind.
+// A training run of milliseconds: a task of a small model, and what a run leaves behind.
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -40,32 +41,27 @@ inline rewards::Reward channel_reward(const std::string& name,
           }};
 }
 
-// Redness is trained, greenness is held out.
-inline finetune::Task tiny_task() {
-  finetune::Task task;
+// A model whose latents are its pixels: 8 x 8, an image is latent / 5 + 0.5, so that few values of
+// a normal latent are cut to [0, 1].
+inline std::shared_ptr<diffusion::Pipeline> tiny_pixel_pipeline() {
+  const auto pipeline = std::make_shared<diffusion::Pipeline>(tiny_pipeline());
   auto generator = at::detail::createCPUGenerator(1);
-  task.unet = diffusion::make_unet(tiny_unet_config(), generator);
-  task.latent_shape = {4, 8, 8};
-  task.encode = [](const std::vector<std::string>& prompts) {
-    std::vector<at::Tensor> rows;
-    for (const auto& prompt : prompts) {
-      auto own = at::detail::createCPUGenerator(std::hash<std::string>()(prompt));
-      rows.push_back(at::empty({3, 8}).normal_(0, 1, own));
-    }
-    return diffusion::TextCondition{at::stack(rows), {}};
-  };
-  task.uncondition = [encode = task.encode] { return encode({""}); };
-  task.decode_unclamped = [](const at::Tensor& latents) {
-    return 0.5 + 0.2 * latents.narrow(1, 0, 3);
-  };
-  task.decode = [raw = task.decode_unclamped](const at::Tensor& latents) {
-    return raw(latents).clamp(0, 1);
-  };
+  diffusion::UNetConfig unet = tiny_unet_config();
+  unet.in_channels = unet.out_channels = 3;
+  pipeline->network = diffusion::make_unet(unet, generator);
+  pipeline->vae = diffusion::identity_vae(8);
+  pipeline->vae.config.scaling_factor = 2.5;
+  return pipeline;
+}
+
+// Redness is trained, greenness is held out.
+inline finetune::TrainingTask tiny_task() {
+  finetune::TrainingTask task = finetune::make_training_task(tiny_pixel_pipeline());
   task.prompts = {"a", "b", "c", "d"};
   task.seen = {"a", "b"};
   task.unseen = {"y", "z"};
-  task.rewards = {channel_reward("redness", 0, true)};
-  task.watched = {channel_reward("greenness", 1, true)};
+  task.rewards = {{channel_reward("redness", 0, true), 1.0}};
+  task.eval_rewards = {{channel_reward("greenness", 1, true), 1.0}};
   task.model = "tiny";
   return task;
 }
@@ -83,7 +79,6 @@ inline finetune::FinetuneConfig tiny_config(const std::string& method = "prdp") 
   config.sample_guidance_scale = 2;
   config.sample_batch_size = 8;
   config.train_batch_size = 8;
-  config.reward_weights = {1.0};
   config.rank = 4;
   config.learning_rate = 1e-2;
   config.eval_every = 2;

@@ -17,7 +17,7 @@ namespace {
 
 // The data of a step. The parts refer to each other: do not move it.
 struct DistillWork {
-  finetune::Task task;
+  finetune::TrainingTask task;
   finetune::EncodedImages data;
   finetune::DistillConfig config;
   diffusion::Network student;
@@ -39,7 +39,7 @@ rewards::Reward clip_reward(const diffusion::Pipeline& pipeline, const rewards::
 std::shared_ptr<DistillWork> make_work(const diffusion::Pipeline& pipeline,
                                        const StageOptions& options) {
   auto work = std::make_shared<DistillWork>();
-  work->task = task_of(pipeline, options.device);
+  work->task = task_of(pipeline);
   work->task.teacher = pipeline.network;
   work->task.unet = finetune::make_student(pipeline.network, 256);
   auto generator = at::detail::createCPUGenerator(1);
@@ -81,8 +81,7 @@ std::vector<StagePlan> distill_stages(const diffusion::Pipeline& pipeline,
   if (clip) {
     plans.push_back({"RG-LCD step", [&pipeline, &clip, options] {
                        const auto work = make_work(pipeline, options);
-                       work->task.rewards = {clip_reward(pipeline, *clip)};
-                       work->config.reward_weights = {1.0};
+                       work->task.rewards = {{clip_reward(pipeline, *clip), 1.0}};
                        return stage_of("RG-LCD step", work);
                      }});
   }

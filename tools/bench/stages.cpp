@@ -173,7 +173,7 @@ struct PolicyEpoch {
 
 BenchStage update_stage(const diffusion::Pipeline& pipeline, const StageOptions& options) {
   auto epoch = std::make_shared<PolicyEpoch>();
-  const finetune::Task task = task_of(pipeline, options.device);
+  const finetune::TrainingTask task = task_of(pipeline);
   epoch->config.method = finetune::prdp_method();
   epoch->config.sample_num_steps = options.update_steps;
   epoch->config.train_batch_size = options.images;
@@ -182,10 +182,12 @@ BenchStage update_stage(const diffusion::Pipeline& pipeline, const StageOptions&
   epoch->unet = task.unet;
   const auto params = finetune::trained_parameters(epoch->unet, epoch->config);
   epoch->optimizer = finetune::make_optimizer(epoch->config, params, 1000);
-  epoch->chain = finetune::make_sampling_plan(epoch->config, task.scheduler, task.latent_shape,
-                                              options.device);
+  epoch->chain = finetune::make_sampling_plan(epoch->config, task.pipeline->scheduler,
+                                              task.latent_shape, options.device);
+  const auto texts = some_prompts(2);
+  const std::vector<finetune::TrainingPrompt> captions(texts.begin(), texts.end());
   const auto policy_of = [&](const diffusion::Network& unet) {
-    return finetune::policy_on(task, unet, some_prompts(2), options.guidance);
+    return finetune::policy_on(task, unet, captions, options.guidance);
   };
   epoch->policy = policy_of(epoch->unet);
   finetune::SampleRequests draw;

@@ -22,7 +22,7 @@ int finetune_in(const finetune::ProcessGroup& ranks,
                 const Options& options) {
   const Placement placement = open_device(command.device, ranks.local_rank);
   const PrecisionScope precision(placement);
-  finetune::Task task =
+  finetune::TrainingTask task =
       make_task(command, command.config, placement, finetune_configuration(command, options));
   if (!command.config.train_full && placement.compute != at::kFloat)
     task.unet = diffusion::with_compute_dtype(task.unet, placement.compute);

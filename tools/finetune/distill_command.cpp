@@ -13,7 +13,6 @@
 #include "tools/cli/run_in_ranks.hpp"
 #include "tools/finetune/distill_options.hpp"
 #include "tools/finetune/task.hpp"
-#include "tools/sample/distilled_range.hpp"
 
 namespace tools {
 namespace {
@@ -45,7 +44,7 @@ finetune::EncodedImages encode(const DistillCommand& command,
 
 // The student beside its teacher. Throws BadInput when the model is no teacher.
 // `compute`: the type of its matrix products.
-void add_teacher(finetune::Task& task,
+void add_teacher(finetune::TrainingTask& task,
                  const finetune::DistillConfig& config,
                  at::ScalarType compute) {
   if (diffusion::traits(task.unet).guidance_width > 0) {
@@ -56,12 +55,6 @@ void add_teacher(finetune::Task& task,
   }
   task.teacher = diffusion::with_compute_dtype(task.unet, compute);
   task.unet = finetune::make_student(task.unet, config.time_cond_proj_dim);
-  task.save_pipeline = [inner = task.save_pipeline, config, teacher = task.model](
-                           const fs::path& folder, const diffusion::Network& unet,
-                           const diffusion::SchedulerConfig& scheduler) {
-    inner(folder, unet, scheduler);
-    write_distilled_range(folder, config, teacher);
-  };
 }
 
 // The data's latents: rank 0 first, which may leave them in a file for the others.
@@ -81,7 +74,7 @@ int distill_in(const finetune::ProcessGroup& ranks,
   const PrecisionScope precision(placement);
   const diffusion::Pipeline pipeline = open_model(command.checkpoint);
   const data::ImageFolder images = open_data(command, diffusion::native_size(pipeline));
-  finetune::Task task = make_task(command, command.config, placement, options.resolved());
+  finetune::TrainingTask task = make_task(command, command.config, placement, options.resolved());
   if (images.files.empty() && !task.synthetic) {
     throw data::BadInput("data: expected a folder of captioned images for " + task.model +
                          ", found none; name one with --data");

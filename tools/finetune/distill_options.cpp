@@ -110,6 +110,8 @@ void declare_distill(Options& options, DistillCommand& command) {
 
 void resolve_distill(DistillCommand& command) {
   auto& config = command.config;
+  if (!command.reward.empty())
+    command.trained_rewards = rewards::parse_reward_weights(command.reward);
   config.train_full = command.train == "full";
   config.w = command.guidance_scale - 1;
   config.loss = command.loss_type == "l2" ? finetune::LcdLoss::kL2 : finetune::LcdLoss::kHuber;

@@ -12,7 +12,6 @@
 #include "data/base/error.hpp"
 #include "data/images/image_folder.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
-#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/networks/vae/build.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/edit/edit.hpp"
@@ -203,33 +202,14 @@ finetune::EditData encode(const EditTrainingCommand& command,
   return data;
 }
 
-finetune::Task edit_task(const EditTrainingCommand& command,
-                         const std::shared_ptr<Pipeline>& pipeline,
-                         const Placement& placement,
-                         const std::string& config_text) {
-  finetune::Task task;
-  task.unet = pipeline->network;
-  task.scheduler = pipeline->scheduler;
-  task.device = placement.device;
-  const int64_t side = command.resolution / diffusion::vae_factor(pipeline->vae.config);
-  task.latent_shape = {pipeline->vae.config.latent_channels, side, side};
-  task.vae_factor = diffusion::vae_factor(pipeline->vae.config);
-  task.decode = [pipeline](const at::Tensor& latents) {
-    return diffusion::latents_to_images(pipeline->vae, latents).to(at::kFloat);
-  };
-  task.save_pipeline = [pipeline](const fs::path& folder, const diffusion::Network& unet,
-                                  const diffusion::SchedulerConfig& scheduler) {
-    Pipeline whole = *pipeline;
-    whole.network = unet;
-    whole.scheduler = scheduler;
-    diffusion::save_pipeline(folder, whole, at::kHalf);
-  };
-  if (command.eval_rewards != "auto" && !command.eval_rewards.empty()) {
-    for (const auto& one : rewards::make_rewards(command.eval_rewards,
-                                                 reward_sources(command.sources, placement.device)))
-      task.watched.push_back(one.reward);
-  }
-  task.model = pipeline->source.string();
+finetune::TrainingTask edit_task(const EditTrainingCommand& command,
+                                 const std::shared_ptr<Pipeline>& pipeline,
+                                 const Placement& placement,
+                                 const std::string& config_text) {
+  finetune::TrainingTask task = finetune::make_training_task(pipeline, command.resolution);
+  if (command.eval_rewards != "auto" && !command.eval_rewards.empty())
+    task.eval_rewards = rewards::make_rewards(command.eval_rewards,
+                                              reward_sources(command.sources, placement.device));
   task.config_text = config_text;
   return task;
 }
@@ -257,7 +237,7 @@ int finetune_edit_command(const std::vector<std::string>& arguments) {
   const PrecisionScope precision(placement);
   const auto pipeline = std::make_shared<Pipeline>(open_editor(command));
   move_to(*pipeline, placement.device);
-  const finetune::Task task = edit_task(command, pipeline, placement, options.resolved());
+  const finetune::TrainingTask task = edit_task(command, pipeline, placement, options.resolved());
   Console console;
   const finetune::Reporter reporter = console.reporter();
   const finetune::EditData data = encode(command, *pipeline, reporter.say);

@@ -199,7 +199,7 @@ void resolve_finetune(FinetuneCommand& command,
   config.skip_sharp_steps = command.skip_steps == "auto";
   const bool listed = command.skip_steps != "auto" && command.skip_steps != "none";
   config.skip_steps = listed ? numbers_of(command.skip_steps) : std::vector<int64_t>();
-  rewards::parse_reward_weights(command.reward);  // refuses an empty one
+  command.trained_rewards = rewards::parse_reward_weights(command.reward);
   const auto& normaliser =
       rewards::normaliser_by_name(config.normalise_rewards, rewards::Stage::kTraining);
   if (normaliser.reads_statistics == config.reward_statistics.empty())

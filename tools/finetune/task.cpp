@@ -3,21 +3,21 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
-#include <algorithm>
 #include <filesystem>
+#include <iostream>
 #include <memory>
+#include <set>
 
 #include "data/base/error.hpp"
 #include "data/text/prompt_file.hpp"
 #include "data/world/caption.hpp"
-#include "diffusion/checkpoints/diffusers_folder.hpp"
-#include "diffusion/pipeline/pipeline.hpp"
 #include "finetune/run/reward_combination.hpp"
 #include "rewards/clip/files.hpp"
 #include "rewards/clip/model.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "rewards/registry/registry.hpp"
 #include "tools/cli/models.hpp"
+#include "tools/edit/jobs.hpp"
 #include "tools/finetune/edit_prompts.hpp"
 
 namespace fs = std::filesystem;
@@ -28,53 +28,67 @@ namespace {
 
 constexpr uint64_t kShuffleSeed = 1;
 
-std::vector<std::string> shuffled(const std::vector<std::string>& prompts) {
+using Prompts = std::vector<finetune::TrainingPrompt>;
+
+Prompts shuffled(const Prompts& prompts) {
   auto generator = at::detail::createCPUGenerator(kShuffleSeed);
   const at::Tensor order = at::randperm(static_cast<int64_t>(prompts.size()), generator);
-  std::vector<std::string> result;
+  Prompts result;
   for (int64_t i = 0; i < order.size(0); ++i)
     result.push_back(prompts[static_cast<size_t>(order[i].item<int64_t>())]);
   return result;
 }
 
-std::vector<std::string> prompts_of(const std::string& file) {
-  std::vector<std::string> prompts;
-  for (const auto& line : data::read_prompts(file)) prompts.push_back(line.prompt);
+Prompts prompts_of(const std::string& file) {
+  Prompts prompts;
+  for (const auto& line : data::read_prompts(file)) prompts.emplace_back(line.prompt);
   return prompts;
 }
+
+Prompts prompts_of(const std::vector<std::string>& texts) { return {texts.begin(), texts.end()}; }
 
 bool from_world(const TrainingCommand& command) {
   return command.prompts == "world" ||
          (command.prompts.empty() && command.checkpoint.model.empty());
 }
 
-std::string eval_names(const TrainingCommand& command, bool synthetic) {
-  if (command.eval_rewards != "auto") return command.eval_rewards;
-  if (!synthetic) return "";
-  return command.edits.empty() ? "oracle" : other_edit_scores(command.reward);
+// What is evaluated beside the trained rewards.
+std::vector<rewards::RewardWeight> eval_rewards(const TrainingCommand& command, bool synthetic) {
+  if (command.eval_rewards != "auto") {
+    return command.eval_rewards.empty() ? std::vector<rewards::RewardWeight>()
+                                        : rewards::parse_reward_weights(command.eval_rewards);
+  }
+  if (!synthetic) return {};
+  if (!command.edits.empty()) return other_edit_scores(command.trained_rewards);
+  return {{"oracle", 1}};
 }
 
 void add_rewards(const TrainingCommand& command,
-                 finetune::TrainingConfig& config,
-                 const Placement& placement,
-                 const std::shared_ptr<const EditTable>& edits,
-                 finetune::Task& task) {
-  const std::string watched = eval_names(command, task.synthetic);
-  const std::string between = command.reward.empty() || watched.empty() ? "" : ",";
-  const std::string all = command.reward + between + watched;
-  if (all.empty()) return;
-  const size_t trained =
-      command.reward.empty() ? 0 : rewards::parse_reward_weights(command.reward).size();
-  const auto sources = reward_sources(command.sources, placement.device);
-  const auto list =
-      edits->empty() ? rewards::make_rewards(all, sources) : make_edit_rewards(all, sources, edits);
-  for (size_t i = 0; i < list.size(); ++i) {
-    (i < trained ? task.rewards : task.watched).push_back(list[i].reward);
-    if (i >= trained) continue;
-    config.reward_weights.push_back(list[i].weight);
-    config.reward_names.push_back(list[i].reward.info.name);
+                 const finetune::TrainingConfig& config,
+                 const rewards::RewardSources& sources,
+                 finetune::TrainingTask& task) {
+  const bool edits = !command.edits.empty();
+  rewards::RewardSets sets =
+      rewards::make_reward_sets(command.trained_rewards, eval_rewards(command, task.synthetic),
+                                edits ? with_exact_scores(sources) : sources);
+  if (edits) {
+    for (const auto* prompts : {&task.prompts, &task.unseen}) {
+      check_exact_scores(sets.trained, *prompts);
+      check_exact_scores(sets.evaluated, *prompts);
+    }
   }
-  finetune::combine_options(config);  // refuses what does not fit, before the run
+  task.rewards = std::move(sets.trained);
+  task.eval_rewards = std::move(sets.evaluated);
+  finetune::combine_options(task.rewards, config);  // refuses what does not fit, before the run
+}
+
+// Features of images for diversity, where the CLIP of the rewards is there.
+void add_features(const rewards::RewardSources& sources, finetune::TrainingTask& task) {
+  if (!fs::exists(sources.clip)) return;
+  const auto clip = std::make_shared<rewards::Clip>(rewards::load_clip(sources.clip));
+  task.embed = [clip](const at::Tensor& images) {
+    return rewards::image_features(*clip, images.cpu());
+  };
 }
 
 // Keeps some back for the evaluation where none are given, and drops what is too many to train on.
@@ -92,13 +106,12 @@ void divide(PromptSets& sets, const TrainingCommand& command, int64_t eval_promp
 }
 
 // The edits of a command as prompts.
-PromptSets load_edits(const TrainingCommand& command, int64_t eval_prompts, EditTable& table) {
+PromptSets load_edits(const TrainingCommand& command, int64_t eval_prompts) {
   PromptSets sets;
-  const NamedEdits train = read_edits(command.edits, table);
-  sets.train = shuffled(train.names);
-  sets.synthetic = train.synthetic;
-  if (!command.validation_edits.empty())
-    sets.unseen = read_edits(command.validation_edits, table).names;
+  std::set<std::string> taken;
+  sets.train = shuffled(read_edits(command.edits, taken));
+  sets.synthetic = of_built_in_world(sets.train);
+  if (!command.validation_edits.empty()) sets.unseen = read_edits(command.validation_edits, taken);
   divide(sets, command, eval_prompts);
   return sets;
 }
@@ -122,10 +135,10 @@ PromptSets load_prompts(const TrainingCommand& command, int64_t eval_prompts) {
   PromptSets sets;
   sets.synthetic = from_world(command);
   if (sets.synthetic) {
-    sets.train = shuffled(world::all_captions(world::Split::kSeen));
-    sets.unseen = shuffled(world::all_captions(world::Split::kUnseen));
+    sets.train = shuffled(prompts_of(world::all_captions(world::Split::kSeen)));
+    sets.unseen = shuffled(prompts_of(world::all_captions(world::Split::kUnseen)));
   } else if (command.prompts.empty() && !command.captions.empty()) {
-    sets.train = shuffled(command.captions);
+    sets.train = shuffled(prompts_of(command.captions));
   } else if (command.prompts.empty()) {
     throw BadInput("prompts: expected a prompt file for " + command.checkpoint.model +
                    ", found none; name one with --prompts");
@@ -137,70 +150,33 @@ PromptSets load_prompts(const TrainingCommand& command, int64_t eval_prompts) {
   return sets;
 }
 
-finetune::Task make_task(const TrainingCommand& command,
-                         finetune::TrainingConfig& config,
-                         const Placement& placement,
-                         const std::string& config_text) {
+finetune::TrainingTask make_task(const TrainingCommand& command,
+                                 finetune::TrainingConfig& config,
+                                 const Placement& placement,
+                                 const std::string& config_text) {
   const auto pipeline = std::make_shared<diffusion::Pipeline>(open_model(command.checkpoint));
-  const fs::path& source = pipeline->source;
-  config.save_whole =
-      command.save_as == "whole" || (command.save_as == "auto" && fs::is_regular_file(source));
+  config.save_whole = command.save_as == "whole" ||
+                      (command.save_as == "auto" && fs::is_regular_file(pipeline->source));
   check_edits(*pipeline, command);
   move_to(*pipeline, placement.device);
-  const auto edits = std::make_shared<EditTable>();
-  const PromptSets prompts = command.edits.empty()
-                                 ? load_prompts(command, config.eval_prompts)
-                                 : load_edits(command, config.eval_prompts, *edits);
-  finetune::Task task;
+  finetune::TrainingTask task = finetune::make_training_task(pipeline, command.resolution);
+  finetune::tile_vae(task, config.vae_tiling);
+  PromptSets prompts = command.edits.empty() ? load_prompts(command, config.eval_prompts)
+                                             : load_edits(command, config.eval_prompts);
   task.synthetic = prompts.synthetic;
-  task.prompts = prompts.train;
-  task.seen = prompts.seen;
-  task.unseen = prompts.unseen;
-  task.unet = pipeline->network;
-  task.scheduler = pipeline->scheduler;
-  task.device = placement.device;
-  const int64_t pixels =
-      command.resolution > 0 ? command.resolution : diffusion::native_size(*pipeline);
-  const int64_t side = pixels / diffusion::vae_factor(pipeline->vae.config);
-  task.latent_shape = {pipeline->vae.config.latent_channels, side, side};
-  task.vae_factor = diffusion::vae_factor(pipeline->vae.config);
-  const std::string negative = command.negative_prompt;
-  task.encode = [pipeline](const std::vector<std::string>& texts) {
-    return diffusion::encode_prompts(*pipeline, {texts.begin(), texts.end()});
-  };
-  if (!edits->empty()) make_editing(task, pipeline, edits, command, pixels);
-  task.uncondition = [pipeline, negative] {
-    return diffusion::encode_negatives(*pipeline, {negative});
-  };
-  if (diffusion::is_xl(*pipeline)) task.time_ids = diffusion::time_ids({}, pixels, pixels);
-  task.tile_vae = [pipeline](bool on) {
-    pipeline->vae.tile_size = 0;
-    if (on) diffusion::enable_tiling(pipeline->vae);
-  };
-  task.tile_vae(config.vae_tiling);
-  task.decode_unclamped = [pipeline](const at::Tensor& latents) {
-    return diffusion::latents_to_unclamped(pipeline->vae, latents).to(at::kFloat);
-  };
-  task.save_pipeline = [pipeline](const fs::path& folder, const diffusion::Network& unet,
-                                  const diffusion::SchedulerConfig& scheduler) {
-    diffusion::Pipeline whole = *pipeline;
-    whole.network = unet;
-    whole.scheduler = scheduler;
-    diffusion::save_pipeline(folder, whole, at::kHalf);
-  };
-  task.decode = [pipeline](const at::Tensor& latents) {
-    // Rewards see fp32 images, whatever the precision of matrix products.
-    return diffusion::latents_to_images(pipeline->vae, latents).to(at::kFloat);
-  };
-  add_rewards(command, config, placement, edits, task);
-  const auto sources = reward_sources(command.sources, placement.device);
-  if (fs::exists(sources.clip)) {
-    const auto clip = std::make_shared<rewards::Clip>(rewards::load_clip(sources.clip));
-    task.embed = [clip](const at::Tensor& images) {
-      return rewards::image_features(*clip, images.cpu());
-    };
+  task.prompts = std::move(prompts.train);
+  task.seen = std::move(prompts.seen);
+  task.unseen = std::move(prompts.unseen);
+  task.negative_prompt = command.negative_prompt;
+  if (!command.edits.empty()) {
+    const auto warn = [](const std::string& text) { std::cerr << "warning: " << text << "\n"; };
+    task.request.scores = parse_request(
+        command.request, diffusion::reward_config(pipeline->network), "--request", warn);
+    task.image_guidance_scale = command.image_guidance_scale;
   }
-  task.model = source.string();
+  const auto sources = reward_sources(command.sources, placement.device);
+  add_rewards(command, config, sources, task);
+  add_features(sources, task);
   task.config_text = config_text;
   return task;
 }

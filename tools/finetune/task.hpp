@@ -5,17 +5,16 @@
 
 namespace tools {
 
-// Loads the model, the prompts and the rewards of a command. Fills the config's reward weights and
-// whether a full training writes the whole checkpoint.
-// Throws BadInput.
-finetune::Task make_task(const TrainingCommand& command,
-                         finetune::TrainingConfig& config,
-                         const Placement& placement,
-                         const std::string& config_text);
+// Loads the model, the prompts and the rewards of a command. Tells the config whether a full
+// training writes the whole checkpoint. Throws BadInput.
+finetune::TrainingTask make_task(const TrainingCommand& command,
+                                 finetune::TrainingConfig& config,
+                                 const Placement& placement,
+                                 const std::string& config_text);
 
 // Trained and evaluated prompts.
 struct PromptSets {
-  std::vector<std::string> train, seen, unseen;
+  std::vector<finetune::TrainingPrompt> train, seen, unseen;
   bool synthetic = false;  // the built-in world's captions
 };
 // From a prompt file, or the built-in captions; without a file of validation prompts some of the

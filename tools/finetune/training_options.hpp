@@ -29,6 +29,7 @@ struct TrainingCommand {
   int64_t max_train_prompts = 0;    // 0: all
   int64_t resolution = 0;           // pixels; 0: the model's own
   std::string reward = "aesthetic=1,clip_score=0.1";
+  std::vector<rewards::RewardWeight> trained_rewards;  // `reward`, parsed
   std::string eval_rewards = "auto";
   std::string train = "lora";
   std::string save_as = "auto";  // what a full training writes: auto | unet | whole

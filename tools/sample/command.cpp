@@ -22,11 +22,11 @@
 #include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/lora/apply.hpp"
 #include "diffusion/text/prompt_weighting.hpp"
+#include "finetune/distill/distilled_range.hpp"
 #include "tools/cli/failure.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/cli/version.hpp"
-#include "tools/sample/distilled_range.hpp"
 #include "tools/sample/embeddings.hpp"
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/memory_fit.hpp"
@@ -337,7 +337,7 @@ void plan_run(SampleRun& run) {
   std::set<std::string> warnings;
   for (const auto& job : run.jobs) {
     diffusion::latent_shape(run.pipeline, job.height, job.width);  // throws for a bad size
-    warnings.insert(guidance_warning(run.pipeline.source, job.cfg_scale));
+    warnings.insert(finetune::guidance_warning(run.pipeline.source, job.cfg_scale));
   }
   for (const auto& warning : warnings)
     if (!warning.empty()) std::cerr << "warning: " << warning << "\n";

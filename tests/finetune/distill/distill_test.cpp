@@ -22,10 +22,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using finetune::DistillConfig;
-using finetune::Task;
+using finetune::TrainingTask;
 using tests::metrics;
 
-finetune::RunResult run(const Task& task,
+finetune::RunResult run(const TrainingTask& task,
                         const DistillConfig& config,
                         const fs::path& folder,
                         const std::string& resume = "",
@@ -35,7 +35,7 @@ finetune::RunResult run(const Task& task,
                                tests::reporter_into(said));
 }
 
-void expect_resumes_bit_for_bit(const Task& task, DistillConfig config) {
+void expect_resumes_bit_for_bit(const TrainingTask& task, DistillConfig config) {
   const fs::path whole = tests::fresh_run("whole"), halved = tests::fresh_run("halved");
   run(task, config, whole);
   config.max_train_steps = 2;
@@ -71,8 +71,8 @@ TEST(Distill, SoDoesOneWithALatentReward) {
   DistillConfig config = tests::distill_config();
   config.latent_reward = true;
   config.latent_reward_warmup = 1;
-  Task task = tests::distill_task();
-  task.rewards = {tests::channel_reward("size", 0, false)};
+  TrainingTask task = tests::distill_task();
+  task.rewards = {{tests::channel_reward("size", 0, false), 1.0}};
   expect_resumes_bit_for_bit(task, config);
 }
 
@@ -81,20 +81,18 @@ TEST(Distill, TheRewardPullsTheStudentAndTheFolderIsComplete) {
   config.max_train_steps = 30;
   config.eval_every = 0;
   config.checkpointing_steps = 0;
-  Task plain = tests::distill_task();
+  TrainingTask plain = tests::distill_task();
   plain.rewards.clear();
-  plain.watched.push_back(tests::channel_reward("redness", 0, true));
+  plain.eval_rewards.push_back({tests::channel_reward("redness", 0, true), 1.0});
   const fs::path without = tests::fresh_run("lcd"), with = tests::fresh_run("rg");
-  config.reward_weights = {};
   run(plain, config, without);
-  config.reward_weights = {1.0};
   config.beta = 0.3;
   run(tests::distill_task(), config, with);
   const auto reward = [](const fs::path& folder) {
     return metrics(folder, true).back().at("unseen/redness").get<double>();
   };
   EXPECT_GT(reward(with), reward(without) + 0.1);
-  for (const char* file : {"run.json", "config.toml", "metrics.jsonl", "unet/config.json",
+  for (const char* file : {"run.json", "config.toml", "metrics.jsonl", "model/unet/config.json",
                            "samples/base/scores.jsonl", "samples/step-30/0000.png"})
     EXPECT_TRUE(fs::exists(with / file)) << file;
   const auto line = metrics(with, false).back();
@@ -115,8 +113,8 @@ TEST(Distill, WritesAnLcmLoraThatReadsBack) {
 }
 
 TEST(Distill, RefusesARewardThatIsNotDifferentiable) {
-  Task task = tests::distill_task();
-  task.rewards = {tests::channel_reward("jpeg", 0, false)};
+  TrainingTask task = tests::distill_task();
+  task.rewards = {{tests::channel_reward("jpeg", 0, false), 1.0}};
   EXPECT_EQ(refusal([&] { run(task, tests::distill_config(), tests::fresh_run("run")); }),
             "reward: jpeg: expected a differentiable reward, found one that is not; add "
             "--latent_reward, which learns it on latents, or choose another");
@@ -145,31 +143,38 @@ TEST(Distill, GoesBackWhenTheStudentIsNotFinite) {
 
 // ---- the reward's gradient ----
 
-finetune::Task double_task() {
-  Task task = tests::distill_task();
-  task.decode_unclamped = [](const at::Tensor& latents) {
-    return 0.5 + 0.3 * at::sin(latents.narrow(1, 0, 3)) * latents.narrow(1, 1, 3).cos();
-  };
-  task.rewards = {
-      {{.name = "curve", .differentiable = true}, [](const rewards::RewardBatch& batch) {
-         return batch.images.square().mean({1, 2, 3}) +
-                batch.images.select(1, 0).pow(3).mean({1, 2});
-       }}};
+// A VAE and a reward that are not linear, in double.
+TrainingTask double_task() {
+  const auto pipeline = std::make_shared<diffusion::Pipeline>(tests::tiny_pipeline());
+  diffusion::for_each_tensor(pipeline->vae, "",
+                             [](const std::string&, at::Tensor& t) { t = t.to(at::kDouble); });
+  pipeline->vae.decoder.conv_out.weight.mul_(0.1);  // greyish images: none is cut to [0, 1]
+  TrainingTask task = finetune::make_training_task(pipeline);
+  task.rewards = {{{{.name = "curve", .differentiable = true},
+                    [](const rewards::RewardBatch& batch) {
+                      return batch.images.square().mean({1, 2, 3}) +
+                             batch.images.select(1, 0).pow(3).mean({1, 2});
+                    }},
+                   1.0}};
   return task;
 }
 
-at::Tensor gradient_of(const Task& task, const DistillConfig& config, const at::Tensor& latents) {
+at::Tensor gradient_of(const TrainingTask& task,
+                       const DistillConfig& config,
+                       const at::Tensor& latents) {
   auto generator = at::detail::createCPUGenerator(5);
-  const std::vector<std::string> prompts(static_cast<size_t>(latents.size(0)), "a");
+  const std::vector<finetune::TrainingPrompt> prompts(static_cast<size_t>(latents.size(0)), "a");
   return finetune::reward_gradient(task, config, latents, prompts, generator).gradient;
 }
 
 TEST(RewardGradient, InTwoPassesAndInChunksEqualsTheFullGraph) {
   auto generator = at::detail::createCPUGenerator(3);
-  const at::Tensor latents = at::randn({5, 4, 8, 8}, generator, at::kDouble);
-  const Task task = double_task();
+  const at::Tensor latents = at::randn({5, 4, 4, 4}, generator, at::kDouble);
+  const TrainingTask task = double_task();
   const at::Tensor leaf = latents.clone().requires_grad_(true);
-  (-task.rewards[0].score({task.decode_unclamped(leaf), {}}).mean()).backward();
+  const at::Tensor images = finetune::decode_unclamped(task, leaf);
+  ASSERT_TRUE(((images > 0) & (images < 1)).all().item<bool>());
+  (-task.rewards[0].reward.score({images, {}}).mean()).backward();
   DistillConfig config = tests::distill_config();
   for (const bool two_pass : {false, true}) {
     for (const int64_t chunk : {1, 2, 5}) {
@@ -183,28 +188,27 @@ TEST(RewardGradient, InTwoPassesAndInChunksEqualsTheFullGraph) {
 }
 
 TEST(RewardGradient, OfASaturatedValueLeadsOnlyBackInside) {
-  Task task = tests::distill_task();
+  TrainingTask task = tests::distill_task();
   DistillConfig config = tests::distill_config();
-  const at::Tensor latents = at::full({1, 4, 2, 2}, 10.0);                      // far above white
+  const at::Tensor latents = at::full({1, 3, 2, 2}, 10.0);                      // far above white
   EXPECT_EQ(gradient_of(task, config, latents).abs().max().item<double>(), 0);  // wants more red
-  config.reward_weights = {-1.0};                                               // wants less
+  task.rewards[0].weight = -1;                                                  // wants less
   EXPECT_GT(gradient_of(task, config, latents).select(1, 0).min().item<double>(), 0);
 }
 
 TEST(RewardGradient, StopsAtTheCap) {
-  Task task = tests::distill_task();
+  TrainingTask task = tests::distill_task();
   DistillConfig config = tests::distill_config();
-  config.reward_names = {task.rewards[0].info.name};
-  config.caps = config.reward_names[0] + "=..5";
-  const at::Tensor dark = at::full({1, 4, 2, 2}, -0.5), bright = at::full({1, 4, 2, 2}, 0.5);
+  config.caps = task.rewards[0].reward.info.name + "=..5";
+  const at::Tensor dark = at::full({1, 3, 2, 2}, -0.5), bright = at::full({1, 3, 2, 2}, 0.5);
   EXPECT_GT(gradient_of(task, config, dark).abs().max().item<double>(), 0);
   EXPECT_EQ(gradient_of(task, config, bright).abs().max().item<double>(), 0);
 }
 
 TEST(RewardGradient, OfACropOrAHalfReachesWhatItSaw) {
-  Task task = tests::distill_task();
+  TrainingTask task = tests::distill_task();
   DistillConfig config = tests::distill_config();
-  const at::Tensor latents = at::zeros({2, 4, 8, 8});
+  const at::Tensor latents = at::zeros({2, 3, 8, 8});
   config.reward_view = finetune::RewardView::kCrop;
   EXPECT_EQ(gradient_of(task, config, latents).select(1, 0).ne(0).sum().item<int64_t>(), 2 * 16);
   config.reward_view = finetune::RewardView::kHalf;
@@ -214,20 +218,20 @@ TEST(RewardGradient, OfACropOrAHalfReachesWhatItSaw) {
 TEST(WeightedReward, OfTwoOneWithinItsCap) {
   const at::Tensor raw = at::tensor({1.0, 10.0, 3.0, 20.0}, at::kDouble).view({2, 2});
   DistillConfig config;
-  config.reward_weights = {2.0, 0.1};
-  config.reward_names = {"first", "second"};
+  std::vector<rewards::WeightedReward> trained{{tests::channel_reward("first", 0, true), 2.0},
+                                               {tests::channel_reward("second", 0, true), 0.1}};
   config.caps = "first=..2";
-  const at::Tensor sum = finetune::weighted_reward(raw, config);
+  const at::Tensor sum = finetune::weighted_reward(raw, trained, config);
   EXPECT_DOUBLE_EQ(sum[0].item<double>(), 3.0);
   EXPECT_DOUBLE_EQ(sum[1].item<double>(), 6.0);
-  config.reward_weights = {1.0};
-  EXPECT_THROW(finetune::weighted_reward(raw, config), c10::Error);
+  trained.pop_back();
+  EXPECT_THROW(finetune::weighted_reward(raw, trained, config), c10::Error);
 }
 
 // ---- blended captions ----
 
 TEST(DrawBatch, BlendsTheLastCaptionsAndRatesTheOthers) {
-  const Task task = tests::distill_task();
+  const TrainingTask task = tests::distill_task();
   const auto data = tests::distill_data();
   DistillConfig config = tests::distill_config();
   config.caption_mix = 0.5;  // of 4
@@ -244,7 +248,7 @@ TEST(DrawBatch, BlendsTheLastCaptionsAndRatesTheOthers) {
   for (int draw = 0; draw < 5; ++draw) {
     const auto drawn = finetune::draw_batch(run, generator);
     const at::Tensor found = drawn.batch.conditions.text.hidden,
-                     whole = task.encode(drawn.prompts).hidden, next = whole.roll(-1, 0);
+                     whole = finetune::encode(task, drawn.prompts).hidden, next = whole.roll(-1, 0);
     EXPECT_TRUE(found.narrow(0, 0, 2).equal(whole.narrow(0, 0, 2)));
     const at::Tensor own = (found == whole).all(2), others = (found == next).all(2);  // [4, L]
     EXPECT_TRUE((own | others).all().item<bool>());
@@ -269,7 +273,7 @@ TEST(DiversityLoss, OfHandMadePairs) {
 // ---- the chain of the student's own ----
 
 TEST(LastStepState, SetsOutWhereLcmSamplingDoes) {
-  const Task task = tests::distill_task();
+  const TrainingTask task = tests::distill_task();
   const auto data = tests::distill_data();
   const DistillConfig config = tests::distill_config();
   diffusion::Network student = task.unet;
@@ -278,7 +282,7 @@ TEST(LastStepState, SetsOutWhereLcmSamplingDoes) {
   const finetune::Distillation run =
       finetune::make_distillation(task, data, config, student, optimizer);
   auto generator = at::detail::createCPUGenerator(4);
-  const diffusion::Conditioning conditions{.text = task.encode({"a", "b"}),
+  const diffusion::Conditioning conditions{.text = finetune::encode(task, {"a", "b"}),
                                            .guidance_w = at::full({2}, 3.0)};
   const int64_t expected[] = {999, 499, 339, 259};
   for (int64_t steps = 1; steps <= 4; ++steps) {

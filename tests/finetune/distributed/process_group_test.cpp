@@ -18,8 +18,8 @@ using finetune::FinetuneConfig;
 using finetune::ProcessGroup;
 using tests::metrics;
 
-finetune::Task ranks_task() {
-  finetune::Task task = tests::tiny_task();
+finetune::TrainingTask ranks_task() {
+  finetune::TrainingTask task = tests::tiny_task();
   task.config_text = "learning_rate = 0.01\nnum_epochs = 4\n";
   return task;
 }
@@ -121,7 +121,7 @@ TEST(ProcessGroup, AnEpochExchangesAsManyBytesAsReckoned) {
   const fs::path folder = tests::fresh_run("ranks") / "several updates";
   expect_run(2, folder);
   const FinetuneConfig config = config_named("several updates");
-  finetune::Task task = ranks_task();
+  finetune::TrainingTask task = ranks_task();
   int64_t trained = 0;
   for (const auto& param : finetune::trained_parameters(task.unet, config))
     trained += param.value.numel();

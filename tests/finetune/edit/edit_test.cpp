@@ -53,10 +53,10 @@ TEST(EditTraining, LearnsAndLeavesACompleteFolder) {
   EXPECT_GT(evaluations.back().at("seen/denoising").get<double>(),
             evaluations.front().at("seen/denoising").get<double>() + 0.1);
   for (const char* file :
-       {"run.json", "metrics.jsonl", "unet/config.json", "samples/source/0000.png",
+       {"run.json", "metrics.jsonl", "model/unet/config.json", "samples/source/0000.png",
         "samples/target/0000.png", "samples/base/scores.jsonl", "samples/step-60/0003.png"})
     EXPECT_TRUE(fs::exists(folder / file)) << file;
-  const diffusion::Network unet = diffusion::load_unet(folder / "unet");
+  const diffusion::Network unet = diffusion::load_unet(folder / "model/unet");
   EXPECT_EQ(diffusion::reward_config(unet).axes, tests::native_branch().axes);
   EXPECT_GT(diffusion::unet_of(unet).reward.time_2.weight.abs().max().item<double>(), 0.0);
 }

@@ -36,7 +36,7 @@ TEST(Forecast, AddsUpWhatTheConfigurationAsksFor) {
 // What is reckoned without values is what the CPU computes and holds.
 TEST(StepCosts, AreThoseOfRealSteps) {
   FinetuneConfig config = tiny_config();
-  finetune::Task task = tiny_task();
+  finetune::TrainingTask task = tiny_task();
   auto unet = tests::tiny_unet_config();
   unet.block_out_channels = {64,
                              128};  // large beside what libtorch's CPU kernels keep for themselves

@@ -21,17 +21,17 @@ namespace {
 
 namespace fs = std::filesystem;
 using finetune::FinetuneConfig;
-using finetune::Task;
+using finetune::TrainingTask;
 using tests::metrics;
 using tests::tiny_config;
 
-Task tiny_task() {
-  Task task = tests::tiny_task();
+TrainingTask tiny_task() {
+  TrainingTask task = tests::tiny_task();
   task.config_text = "learning_rate = 0.01\nnum_epochs = 4\n";
   return task;
 }
 
-finetune::RunResult run(const Task& task,
+finetune::RunResult run(const TrainingTask& task,
                         const FinetuneConfig& config,
                         const fs::path& folder,
                         const std::string& resume = "",
@@ -49,8 +49,10 @@ bool said_so(const std::vector<std::string>& said, const std::string& part) {
 TEST(Trainer, RaisesTheRewardAndLeavesACompleteFolder) {
   FinetuneConfig config = tiny_config();
   config.num_epochs = 12;
-  config.images_per_prompt = 8;
-  config.target_kl = 20;
+  config.images_per_prompt = 24;
+  config.sample_batch_size = config.train_batch_size = 48;
+  config.learning_rate = 1e-3;
+  config.target_kl = 1e5;
   config.train_full = true;
   const fs::path folder = tests::fresh_run("prdp");
   std::vector<std::string> said;
@@ -117,11 +119,9 @@ TEST(Trainer, AResumedRunEqualsTheUninterruptedOneBitForBit) {
 
 // What a combination learns on the way, moments and multipliers, survives an interruption.
 TEST(Trainer, AResumedCombinationEqualsTheUninterruptedOne) {
-  Task task = tiny_task();
-  task.rewards.push_back(tests::channel_reward("blueness", 2, false));
+  TrainingTask task = tiny_task();
+  task.rewards.push_back({tests::channel_reward("blueness", 2, false), 0.5});
   FinetuneConfig config = tiny_config();
-  config.reward_weights = {1.0, 0.5};
-  config.reward_names = {"redness", "blueness"};
   config.normalise_rewards = "running";
   config.constraints = "blueness>=9";  // out of reach: its multiplier grows
   const fs::path whole = tests::fresh_run("whole"), parts = tests::fresh_run("parts");
@@ -148,11 +148,14 @@ TEST(Trainer, LearnsFromImagesOfTheStart) {
   config.offline = true;
   config.offline_epochs = 2;
   config.num_inner_epochs = 2;
-  config.images_per_prompt = 8;
+  config.learning_rate = 1e-3;
+  config.target_kl = 1e5;
+  config.images_per_prompt = 24;
   config.num_epochs = 8;
+  config.learning_rate = 1e-3;
   const fs::path folder = tests::fresh_run("offline");
   EXPECT_GT(run(tiny_task(), config, folder).last.trained, 0.1);
-  EXPECT_EQ(metrics(folder, false).back()["queries"].get<int64_t>(), 2 * 16);
+  EXPECT_EQ(metrics(folder, false).back()["queries"].get<int64_t>(), 2 * 48);
 }
 
 // With a target_kl that does not bind: this network is some hundred nats away after eight epochs.
@@ -171,9 +174,9 @@ TEST(Trainer, EveryMethodRaisesTheReward) {
 }
 
 TEST(Trainer, FailedRewardsAreDroppedAndAllOfThemAreSkipped) {
-  Task task = tiny_task();
+  TrainingTask task = tiny_task();
   int calls = 0;
-  task.rewards[0].score = [&](const rewards::RewardBatch& batch) {
+  task.rewards[0].reward.score = [&](const rewards::RewardBatch& batch) {
     at::Tensor scores = tests::channel_reward("redness", 0, false).score(batch);
     if (++calls == 3) scores.fill_(std::numeric_limits<float>::quiet_NaN());
     scores[0] = std::numeric_limits<float>::quiet_NaN();
@@ -243,7 +246,7 @@ TEST(Trainer, RefusesAnotherRunsFolderAndAChangedConfiguration) {
   run(tiny_task(), config, folder);
   EXPECT_NE(refusal([&] { run(tiny_task(), config, folder); }).find("found a run of prdp"),
             std::string::npos);
-  Task changed = tiny_task();
+  TrainingTask changed = tiny_task();
   changed.config_text = "learning_rate = 0.02\nnum_epochs = 9\n";
   const std::string message = refusal([&] { run(changed, config, folder, "latest"); });
   EXPECT_NE(message.find("learning_rate: the checkpoint was made with 0.01, found 0.02"),
@@ -263,8 +266,8 @@ TEST(Trainer, RefusesAnotherRunsFolderAndAChangedConfiguration) {
 }
 
 TEST(Trainer, RefusesARewardThatDoesNotVary) {
-  Task task = tiny_task();
-  task.rewards[0].score = [](const rewards::RewardBatch& batch) {
+  TrainingTask task = tiny_task();
+  task.rewards[0].reward.score = [](const rewards::RewardBatch& batch) {
     return at::ones({batch.images.size(0)});
   };
   EXPECT_NE(refusal([&] {

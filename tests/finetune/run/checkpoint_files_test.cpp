@@ -66,7 +66,7 @@ TEST(CheckpointFiles, ADamagedOneNamesTheOneBeforeFromWhichLatestGoodGoesOn) {
   finetune::FinetuneConfig config = tests::tiny_config();
   config.checkpointing_steps = 1;
   config.num_epochs = 3;
-  const finetune::Task task = tests::tiny_task();
+  const finetune::TrainingTask task = tests::tiny_task();
   const auto run = [&](const fs::path& folder, const std::string& resume) {
     finetune::run_finetune(task, config, tests::run_options(folder, "prdp", config.seed, resume),
                            tests::reporter_into(nullptr));

@@ -28,7 +28,7 @@ finetune::FinetuneConfig plain_config() {
   return config;
 }
 
-void run(const finetune::Task& task,
+void run(const finetune::TrainingTask& task,
          const fs::path& folder,
          const std::string& resume,
          const finetune::Reporter& reporter = {}) {
@@ -38,10 +38,10 @@ void run(const finetune::Task& task,
 }
 
 // tiny_task() whose reward finds no memory once `gone` is true.
-finetune::Task task_without_memory(const bool& gone) {
-  finetune::Task task = tests::tiny_task();
-  task.rewards[0].score = [&gone,
-                           score = task.rewards[0].score](const rewards::RewardBatch& batch) {
+finetune::TrainingTask task_without_memory(const bool& gone) {
+  finetune::TrainingTask task = tests::tiny_task();
+  task.rewards[0].reward.score = [&gone, score = task.rewards[0].reward.score](
+                                     const rewards::RewardBatch& batch) {
     TORCH_CHECK_WITH(OutOfMemoryError, !gone,
                      "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a capacity of ...");
     return score(batch);
@@ -75,8 +75,8 @@ TEST(OutOfMemory, BeforeTheFirstEpochHasNothingToSave) {
 }
 
 TEST(OutOfMemory, OtherFaultsPass) {
-  finetune::Task task = tests::tiny_task();
-  task.rewards[0].score = [](const rewards::RewardBatch&) -> at::Tensor {
+  finetune::TrainingTask task = tests::tiny_task();
+  task.rewards[0].reward.score = [](const rewards::RewardBatch&) -> at::Tensor {
     TORCH_CHECK(false, "a fault");
   };
   EXPECT_THROW(run(task, tests::fresh_run("fault"), ""), c10::Error);
@@ -91,7 +91,7 @@ finetune::FinetuneConfig wide_config() {
 }
 
 TEST(ExpectMemory, SaysWhichSettingsWouldFit) {
-  const finetune::Task task = tests::tiny_task();
+  const finetune::TrainingTask task = tests::tiny_task();
   finetune::expect_memory(task, wide_config(), 1e12);
   const double room = data::resident_memory() + 200e6;
   expect_words(refusal([&] { finetune::expect_memory(task, wide_config(), room); }),
@@ -105,7 +105,7 @@ TEST(ExpectMemory, SaysWhichSettingsWouldFit) {
 }
 
 TEST(ExpectMemory, OfADistillationNamesTheBatch) {
-  const finetune::Task task = tests::distill_task();
+  const finetune::TrainingTask task = tests::distill_task();
   const auto data = tests::distill_data();
   finetune::DistillConfig config = tests::distill_config();
   finetune::expect_memory(task, data, config, 1e12);

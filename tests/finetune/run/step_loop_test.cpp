@@ -17,7 +17,7 @@ constexpr double kRate = 1e-2;
 
 // A run of adapters without evaluations, whose batches are what `accumulate` says.
 struct Loop {
-  finetune::Task task = tests::tiny_task();
+  finetune::TrainingTask task = tests::tiny_task();
   finetune::FinetuneConfig config = tests::tiny_config();
   finetune::RunOptions options;
   std::vector<std::string> said{};

@@ -198,15 +198,16 @@ TEST(Registry, MakesWhatItNames) {
 TEST(Registry, MakesBothSetsOfARunWithTheRewardsThatTheCallerGives) {
   rewards::RewardSources sources;
   sources.given["mine"] = rewards::brightness_reward();
-  const auto sets = rewards::make_reward_sets("mine=2,brightness", "colourfulness", sources);
+  const auto sets =
+      rewards::make_reward_sets({{"mine", 2}, {"brightness", 1}}, {{"colourfulness", 1}}, sources);
   ASSERT_EQ(sets.trained.size(), 2u);
   EXPECT_EQ(sets.trained[0].weight, 2);
   EXPECT_EQ(sets.trained[1].weight, 1);
   ASSERT_EQ(sets.evaluated.size(), 1u);
   EXPECT_EQ(sets.evaluated[0].reward.info.name, "colourfulness");
-  EXPECT_TRUE(rewards::make_reward_sets("", "", {}).trained.empty());
+  EXPECT_TRUE(rewards::make_reward_sets({}, {}, {}).trained.empty());
   EXPECT_NE(refusal([] {
-              rewards::make_reward_sets("brightness", "brightness", {});
+              rewards::make_reward_sets({{"brightness", 1}}, {{"brightness", 1}}, {});
             }).find("'brightness': is given twice"),
             std::string::npos);
 }

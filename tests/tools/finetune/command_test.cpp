@@ -148,7 +148,9 @@ TEST(LoadPrompts, KeepsSomeBackForValidation) {
   EXPECT_EQ(sets.unseen.size(), 3u);
   EXPECT_FALSE(sets.synthetic);
   for (const auto& prompt : sets.unseen)
-    EXPECT_EQ(std::count(sets.train.begin(), sets.train.end(), prompt), 0) << prompt;
+    EXPECT_TRUE(std::none_of(sets.train.begin(), sets.train.end(), [&](const auto& other) {
+      return other.text == prompt.text;
+    })) << prompt.text;
   command.prompts = "world";
   command.max_train_prompts = 32;
   const auto world = tools::load_prompts(command, command.config.eval_prompts);

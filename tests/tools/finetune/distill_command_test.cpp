@@ -10,10 +10,10 @@
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
 #include "finetune/distill/config.hpp"
+#include "finetune/distill/distilled_range.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/finetune/distill_options.hpp"
-#include "tools/sample/distilled_range.hpp"
 
 namespace {
 
@@ -55,8 +55,8 @@ TEST(DistillCommand, AStudentIsNoTeacher) {
                 .find("distilled already"),
             std::string::npos);
   // Sampling outside the range that it learnt is warned of.
-  EXPECT_EQ(tools::guidance_warning(run / "model", 8.5), "");
-  EXPECT_NE(tools::guidance_warning(run / "model", 30).find("3 to 15"), std::string::npos);
+  EXPECT_EQ(finetune::guidance_warning(run / "model", 8.5), "");
+  EXPECT_NE(finetune::guidance_warning(run / "model", 30).find("3 to 15"), std::string::npos);
 }
 
 TEST(DistillCommand, AFolderIsReadAtTheModelsOwnResolution) {
@@ -76,14 +76,14 @@ TEST(DistillCommand, AFolderIsReadAtTheModelsOwnResolution) {
 }
 
 TEST(GuidanceWarning, OfAModelThatSaysNothingIsNone) {
-  EXPECT_EQ(tools::guidance_warning("/nowhere", 99), "");
+  EXPECT_EQ(finetune::guidance_warning("/nowhere", 99), "");
   const fs::path folder = fresh("fixed");
   finetune::DistillConfig config;
   config.time_cond_proj_dim = 0;
   config.w = 4;
-  tools::write_distilled_range(folder, config, "teacher");
-  EXPECT_EQ(tools::guidance_warning(folder, 1), "");
-  EXPECT_NE(tools::guidance_warning(folder, 5).find("--cfg-scale 1"), std::string::npos);
+  finetune::write_distilled_range(folder, config, "teacher");
+  EXPECT_EQ(finetune::guidance_warning(folder, 1), "");
+  EXPECT_NE(finetune::guidance_warning(folder, 5).find("--cfg-scale 1"), std::string::npos);
 }
 
 TEST(DistillCommand, TheHelpFitsAScreen) {

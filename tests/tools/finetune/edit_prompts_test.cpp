@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
@@ -41,14 +42,11 @@ fs::path flat_edits(const std::string& name) {
   return folder;
 }
 
-struct Edits {
-  std::shared_ptr<tools::EditTable> table = std::make_shared<tools::EditTable>();
-  tools::NamedEdits named;
-};
-Edits edits_of(const fs::path& folder) {
-  Edits edits;
-  edits.named = tools::read_edits(folder.string(), *edits.table);
-  return edits;
+using Prompts = std::vector<finetune::TrainingPrompt>;
+
+Prompts edits_of(const fs::path& folder) {
+  std::set<std::string> taken;
+  return tools::read_edits(folder.string(), taken);
 }
 
 TEST(EditPrompts, NameTheEditsOfAFileOnceAndNeedNoTarget) {
@@ -59,63 +57,63 @@ TEST(EditPrompts, NameTheEditsOfAFileOnceAndNeedNoTarget) {
        at = lines.find("edited_file_name", at + 1))
     lines.replace(at, 16, "no_longer_known_");
   data::write_file(folder / "metadata.jsonl", lines + lines);
-  const Edits edits = edits_of(folder);
-  ASSERT_EQ(edits.named.names.size(), 3u);
-  EXPECT_TRUE(edits.named.synthetic);
-  EXPECT_TRUE(edits.named.names[1].starts_with("000001.png: "));
-  const data::EditTriple& edit = edits.table->at(edits.named.names[1]);
-  EXPECT_EQ("000001.png: " + edit.instruction, edits.named.names[1]);
-  EXPECT_TRUE(edit.edited.empty());
+  std::set<std::string> taken;
+  const Prompts prompts = tools::read_edits(folder.string(), taken);
+  ASSERT_EQ(prompts.size(), 3u);
+  EXPECT_TRUE(tools::of_built_in_world(prompts));
+  EXPECT_EQ(finetune::label_of(prompts[1]), "000001.png: " + prompts[1].text);
+  EXPECT_EQ(prompts[1].edit->instruction, prompts[1].text);
+  EXPECT_TRUE(prompts[1].edit->edited.empty());
+  EXPECT_TRUE(tools::read_edits(folder.string(), taken).empty());  // all are taken
 }
 
 TEST(EditPrompts, ExactScoresAreThoseOfTheTargetAndOfTheUntouchedSource) {
-  const Edits edits = edits_of(flat_edits("exact"));
-  const auto list = tools::make_edit_rewards(
-      "instruction_following=2,jpeg_compressibility,detail_preserving=0.5", {}, edits.table);
+  const auto list =
+      rewards::make_rewards("instruction_following=2,jpeg_compressibility,detail_preserving=0.5",
+                            tools::with_exact_scores({}));
   ASSERT_EQ(list.size(), 3u);
   EXPECT_EQ(list[0].reward.info.name, "instruction_following");
   EXPECT_EQ(list[1].reward.info.name, "jpeg_compressibility");
   EXPECT_EQ(list[2].weight, 0.5);
   std::vector<at::Tensor> images;
-  std::vector<std::string> prompts;
-  for (const auto& name : edits.named.names) {
-    const data::EditTriple& edit = edits.table->at(name);
-    const world::EditView view = world::view_of_line(edit.line, edit.where);
+  Prompts prompts;
+  for (const auto& prompt : edits_of(flat_edits("exact"))) {
+    const world::EditView view = world::view_of_line(prompt.edit->line, prompt.edit->where);
     images.insert(images.end(), {view.target, view.source});
-    prompts.insert(prompts.end(), {name, name});
+    prompts.insert(prompts.end(), {prompt, prompt});
   }
-  const rewards::RewardBatch batch{at::stack(images), prompts};
-  EXPECT_TRUE(
-      at::equal(list[0].reward.score(batch), at::tensor({5., 0., 5., 0., 5., 0.}, at::kFloat)));
-  EXPECT_TRUE(at::equal(list[2].reward.score(batch), at::full({6}, 5.0, at::kFloat)));
-  EXPECT_EQ(list[1].reward.score(batch).size(0), 6);
+  const at::Tensor scores = finetune::score_images(list, at::stack(images), prompts);
+  EXPECT_TRUE(at::equal(scores.select(1, 0), at::tensor({5., 0., 5., 0., 5., 0.}, at::kDouble)));
+  EXPECT_TRUE(at::equal(scores.select(1, 2), at::full({6}, 5.0, at::kDouble)));
+  EXPECT_THROW(list[0].reward.score({at::stack(images), {}}), c10::Error);  // without edits
 }
 
 TEST(EditPrompts, OtherRewardsSeeTheInstruction) {
-  const Edits edits = edits_of(flat_edits("instruction"));
-  const rewards::RewardSources sources = tools::reward_sources({}, at::kCPU);
-  const std::string& name = edits.named.names[0];
+  const Prompts edits = edits_of(flat_edits("instruction"));
   const at::Tensor images = at::rand({1, 3, 64, 64});
-  const at::Tensor told =
-      tools::make_edit_rewards("clip_score", sources, edits.table)[0].reward.score(
-          {images, {name}});
-  const rewards::Reward plain = rewards::make_reward("clip_score", sources);
-  EXPECT_TRUE(at::equal(told, plain.score({images, {edits.table->at(name).instruction}})));
-  EXPECT_FALSE(at::equal(told, plain.score({images, {name}})));
+  const rewards::RewardBatch batch = finetune::reward_batch(images, {edits[0]});
+  EXPECT_EQ(batch.prompts, std::vector<std::string>{edits[0].edit->instruction});
+  EXPECT_EQ(batch.edits.at(0).source, edits[0].edit->source);
+  EXPECT_TRUE(finetune::reward_batch(images, {"a circle"}).edits.empty());
 }
 
 TEST(EditPrompts, ExactScoresAreRefusedForOtherEdits) {
   const fs::path folder = fresh("others");
   data::write_png(folder / "a.png", at::zeros({3, 8, 8}));
   data::write_file(folder / "metadata.jsonl", R"({"file_name": "a.png", "edit_prompt": "x"})");
-  const Edits edits = edits_of(folder);
-  EXPECT_FALSE(edits.named.synthetic);
-  const std::string message =
-      refusal([&] { tools::make_edit_rewards("generation_quality", {}, edits.table); });
+  const Prompts edits = edits_of(folder);
+  EXPECT_FALSE(tools::of_built_in_world(edits));
+  const rewards::RewardSources sources = tools::with_exact_scores({});
+  const std::string message = refusal([&] {
+    tools::check_exact_scores(rewards::make_rewards("generation_quality", sources), edits);
+  });
   EXPECT_NE(message.find("metadata.jsonl:1 is no edit of the built-in world"), std::string::npos)
       << message;
-  EXPECT_EQ(tools::other_edit_scores("detail_preserving=2,aesthetic"),
-            "instruction_following,generation_quality");
+  tools::check_exact_scores(rewards::make_rewards("brightness", sources), edits);
+  const auto others = tools::other_edit_scores({{"detail_preserving", 2}, {"aesthetic", 1}});
+  ASSERT_EQ(others.size(), 2u);
+  EXPECT_EQ(others[0].name, "instruction_following");
+  EXPECT_EQ(others[1].name, "generation_quality");
 }
 
 TEST(EditPrompts, APrdpRunTeachesAnEditorAndItsResumedRunEqualsTheUninterrupted) {

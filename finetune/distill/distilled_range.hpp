@@ -7,14 +7,14 @@
 
 #include "finetune/distill/config.hpp"
 
-namespace tools {
+namespace finetune {
 
 void write_distilled_range(const std::filesystem::path& model,
-                           const finetune::DistillConfig& config,
+                           const DistillConfig& config,
                            const std::string& teacher);
 
 // A warning when the model was distilled for other guidance scales; empty when they fit, and for a
 // model without distillation.json.
 std::string guidance_warning(const std::filesystem::path& model, double cfg_scale);
 
-}  // namespace tools
+}  // namespace finetune

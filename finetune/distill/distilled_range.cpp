@@ -1,4 +1,4 @@
-#include "tools/sample/distilled_range.hpp"
+#include "finetune/distill/distilled_range.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -6,7 +6,7 @@
 #include "data/base/json.hpp"
 #include "data/images/generation_parameters.hpp"
 
-namespace tools {
+namespace finetune {
 namespace {
 
 constexpr const char* kFile = "distillation.json";
@@ -14,7 +14,7 @@ constexpr const char* kFile = "distillation.json";
 }  // namespace
 
 void write_distilled_range(const std::filesystem::path& model,
-                           const finetune::DistillConfig& config,
+                           const DistillConfig& config,
                            const std::string& teacher) {
   const bool embedded = config.time_cond_proj_dim > 0;
   const nlohmann::ordered_json record{
@@ -42,4 +42,4 @@ std::string guidance_warning(const std::filesystem::path& model, double cfg_scal
          data::short_number(high) + "; outside this range it was not trained";
 }
 
-}  // namespace tools
+}  // namespace finetune
