@@ -17,13 +17,15 @@
 namespace finetune {
 namespace {
 
-struct Costs {
+struct DistillCosts {
   Work step, forward, rate;  // an optimiser step; one forward pass and the rating of a batch
   int64_t trained_values = 0;
   double peak_bytes = 0;
 };
 
-Costs measure(const TrainingTask& task, const EncodedImages& data, const DistillConfig& config) {
+DistillCosts measure(const TrainingTask& task,
+                     const EncodedImages& data,
+                     const DistillConfig& config) {
   data::reset_peak_memory(task.device);
   diffusion::Network student = task.unet;
   Optimizer optimizer = make_optimizer(config, trained_parameters(student, config), 1);
@@ -36,7 +38,7 @@ Costs measure(const TrainingTask& task, const EncodedImages& data, const Distill
     if (run.proxy) update_proxy(run, rate_examples(run, report.examples));
     take_step(optimizer);
   };
-  Costs costs;
+  DistillCosts costs;
   measured(task.device, step);  // to warm up
   costs.step = measured(task.device, step);
   const at::NoGradGuard no_gradient;
@@ -113,7 +115,7 @@ Alternative most_rows(const RowsMemory& memory, int64_t rows, double limit) {
 DistillForecast forecast_distill(const TrainingTask& task,
                                  const EncodedImages& data,
                                  const DistillConfig& config) {
-  const Costs costs = measure(task, data, config);
+  const DistillCosts costs = measure(task, data, config);
   const double steps = static_cast<double>(config.max_train_steps),
                batch = static_cast<double>(config.train_batch_size);
   const int64_t evaluations =

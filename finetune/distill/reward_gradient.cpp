@@ -13,13 +13,13 @@ namespace finetune {
 namespace {
 
 // The corner of a crop, the same for a whole batch.
-struct Window {
+struct CropCorner {
   int64_t top = 0, left = 0;
 };
 
-Window draw_window(const DistillConfig& config,
-                   const at::Tensor& latents,
-                   at::Generator& generator) {
+CropCorner draw_corner(const DistillConfig& config,
+                       const at::Tensor& latents,
+                       at::Generator& generator) {
   if (config.reward_view != RewardView::kCrop) return {};
   const auto corner = [&](int64_t side) {
     return at::randint(side - side / 2 + 1, {1}, generator, at::kLong).item<int64_t>();
@@ -29,11 +29,11 @@ Window draw_window(const DistillConfig& config,
 }
 
 // What the reward sees of latents. -> [B, C, h or h / 2, w or w / 2]
-at::Tensor seen(RewardView view, const at::Tensor& latents, const Window& window) {
+at::Tensor seen(RewardView view, const at::Tensor& latents, const CropCorner& corner) {
   if (view == RewardView::kWhole) return latents;
   const int64_t rows = latents.size(2) / 2, columns = latents.size(3) / 2;
   if (view == RewardView::kHalf) return at::adaptive_avg_pool2d(latents, {rows, columns});
-  return latents.narrow(2, window.top, rows).narrow(3, window.left, columns);
+  return latents.narrow(2, corner.top, rows).narrow(3, corner.left, columns);
 }
 
 // Gradient of -sum of R over the images, without what leads out of [0, 1]. image: [B, 3, H, W] as
@@ -77,7 +77,7 @@ RewardGradient reward_gradient(const TrainingTask& task,
                                const std::vector<TrainingPrompt>& prompts,
                                at::Generator& generator) {
   const int64_t count = latents.size(0);
-  const Window window = draw_window(config, latents, generator);
+  const CropCorner corner = draw_corner(config, latents, generator);
   RewardGradient result;
   std::vector<at::Tensor> gradients;
   for (int64_t start = 0; start < count; start += config.reward_chunk) {
@@ -85,7 +85,7 @@ RewardGradient reward_gradient(const TrainingTask& task,
     const std::vector<TrainingPrompt> some(prompts.begin() + start, prompts.begin() + start + rows);
     const at::Tensor leaf = latents.detach().narrow(0, start, rows).clone().requires_grad_(true);
     const auto decoded = [&] {
-      return decode_unclamped(task, seen(config.reward_view, leaf, window));
+      return decode_unclamped(task, seen(config.reward_view, leaf, corner));
     };
     at::Tensor image;
     if (config.two_pass) {

@@ -22,7 +22,7 @@ at::Tensor weighted_reward(const at::Tensor& raw,
 // Decodes and rates `reward_chunk` latents at a time; no graph is left behind. A value of the image
 // outside [0, 1] is seen as the nearer end; its gradient is kept where it leads back inside and
 // dropped where it leads further out, so that a saturated value neither sticks nor runs away.
-// latents: [B, C, h, w], unit variance. `window`: corner of the crop, in halves of the spare room.
+// latents: [B, C, h, w], unit variance.
 RewardGradient reward_gradient(const TrainingTask& task,
                                const DistillConfig& config,
                                const at::Tensor& latents,

@@ -14,14 +14,14 @@
 namespace finetune {
 namespace {
 
-struct Costs {
+struct EditCosts {
   Work step, forward;  // an optimiser step; one forward pass of a batch
   int64_t trained_values = 0;
   double peak_bytes = 0;
   double export_bytes = 0;  // of copies that writing the model takes: fp16, and fused weights
 };
 
-Costs measure(const TrainingTask& task, const EditData& data, const EditConfig& config) {
+EditCosts measure(const TrainingTask& task, const EditData& data, const EditConfig& config) {
   data::reset_peak_memory(task.device);
   const diffusion::NoiseSchedule schedule = diffusion::make_schedule(task.pipeline->scheduler);
   diffusion::Network unet = task.unet;
@@ -36,7 +36,7 @@ Costs measure(const TrainingTask& task, const EditData& data, const EditConfig& 
     edit_errors(unet, schedule, batch()).mean().backward();
     take_step(optimizer);
   };
-  Costs costs;
+  EditCosts costs;
   measured(task.device, step);  // to warm up
   costs.step = measured(task.device, step);
   for (const auto& param : optimizer.state.params) costs.trained_values += param.value.numel();
@@ -58,7 +58,7 @@ Costs measure(const TrainingTask& task, const EditData& data, const EditConfig& 
 EditForecast forecast_edit(const TrainingTask& task,
                            const EditData& data,
                            const EditConfig& config) {
-  const Costs costs = measure(task, data, config);
+  const EditCosts costs = measure(task, data, config);
   const auto steps = static_cast<double>(config.max_train_steps);
   const int64_t evaluations =
       1 + (config.eval_every > 0 ? config.max_train_steps / config.eval_every : 1);

@@ -14,9 +14,9 @@ constexpr int64_t kMostLost = 3;
 constexpr int64_t kKeepGoodEvery = 20;  // steps: a copy of all that is trained
 
 // Figures since the last line of metrics.
-struct Window {
+struct MetricSums {
   std::vector<std::string> names{};  // in the order in which they first came
-  std::map<std::string, double> sums{};
+  std::map<std::string, double> values{};
   int64_t steps = 0;
   double lr = 0;  // of the last step
   double since = data::now();
@@ -25,28 +25,28 @@ struct Window {
 struct LoopState {
   TrainingRun& run;
   const StepLoop& loop;
-  Window window{};
+  MetricSums sums{};
   int64_t lost = 0;  // steps, since the parameters were last kept
 };
 
-void add(Window& window, const MetricValues& figures) {
+void add(MetricSums& sums, const MetricValues& figures) {
   for (const auto& [name, value] : figures) {
-    if (window.sums.emplace(name, 0).second) window.names.push_back(name);
-    window.sums[name] += value;
+    if (sums.values.emplace(name, 0).second) sums.names.push_back(name);
+    sums.values[name] += value;
   }
 }
 
 void report(LoopState& state) {
-  Window& window = state.window;
-  const auto steps = static_cast<double>(window.steps);
-  const double seconds = (data::now() - window.since) / steps;
+  MetricSums& sums = state.sums;
+  const auto steps = static_cast<double>(sums.steps);
+  const double seconds = (data::now() - sums.since) / steps;
   MetricValues figures;
   std::map<std::string, double> means;
-  for (const auto& name : window.names) {
-    means[name] = window.sums[name] / steps;
+  for (const auto& name : sums.names) {
+    means[name] = sums.values[name] / steps;
     figures.emplace_back(name, means[name]);
   }
-  figures.emplace_back("lr", window.lr);
+  figures.emplace_back("lr", sums.lr);
   if (state.loop.state) {
     const MetricValues now = state.loop.state();
     figures.insert(figures.end(), now.begin(), now.end());
@@ -58,7 +58,7 @@ void report(LoopState& state) {
                                          means["loss"]) +
                          (state.loop.words ? state.loop.words(means) : "") +
                          data::formatted(", %.3f s a step", seconds));
-  window = {};
+  sums = {};
 }
 
 void lose_step(LoopState& state, const std::string& what) {
@@ -90,11 +90,11 @@ void take_one(LoopState& state) {
     ++run.result.skipped_steps;
     return;
   }
-  add(state.window, batch.figures);
-  add(state.window, after);
-  add(state.window, {{"grad_norm", step.grad_norm}});
-  state.window.lr = step.learning_rate;
-  ++state.window.steps;
+  add(state.sums, batch.figures);
+  add(state.sums, after);
+  add(state.sums, {{"grad_norm", step.grad_norm}});
+  state.sums.lr = step.learning_rate;
+  ++state.sums.steps;
   run.reporter.progress("steps", done, loop.max_train_steps);
   if (done % loop.report_every == 0 || done == loop.max_train_steps) report(state);
 }

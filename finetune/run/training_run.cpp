@@ -53,15 +53,15 @@ bool judge(TrainingRun& run, const Evaluation& now) {
 }
 
 // While it lives, the parameters are their moving average, where there is one.
-struct Averaged {
-  explicit Averaged(train::TrainState& learned) : state(learned) { swap(); }
-  ~Averaged() { swap(); }
+struct EmaScope {
+  explicit EmaScope(train::TrainState& learned) : state(learned) { swap(); }
+  ~EmaScope() { swap(); }
   void swap() { train::swap_ema(state.ema, state.params); }
   train::TrainState& state;
 };
 
 Evaluation draw_averaged(TrainingRun& run) {
-  const Averaged averaged(run.optimizer.state);
+  const EmaScope averaged(run.optimizer.state);
   const ActivityGuard working(run.options.ranks);
   return run.hooks.draw_now(run);
 }
