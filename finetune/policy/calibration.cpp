@@ -5,8 +5,6 @@
 #include "data/base/error.hpp"
 #include "data/base/format.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
-#include "finetune/run/reward_combination.hpp"
-#include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {
 namespace {
@@ -23,37 +21,28 @@ double clip_range_in_nats(const FinetuneConfig& config, const SamplingPlan& chai
   return config.method.clip_range_in_nats(config.clip_range, size_of(chain));
 }
 
-Calibration choose_calibration(const at::Tensor& rewards,
-                               const std::vector<int64_t>& prompt_ids,
-                               const rewards::CombineOptions& combine,
-                               const FinetuneConfig& config,
-                               const SamplingPlan& chain,
-                               const Reporter& reporter) {
-  Calibration scale;
-  scale.spreads = rewards::pooled_spreads(rewards, prompt_ids);
-  const at::Tensor combined = rewards::combine_rewards(rewards, prompt_ids, scale.spreads, combine);
-  const double spread = rewards::spread_within_prompts(combined, prompt_ids);
+MethodCalibration choose_calibration(const FinetuneConfig& config,
+                                     const SamplingPlan& chain,
+                                     double spread) {
   if (!(spread > 0)) {
     throw data::BadInput(
         "reward: expected values that differ between images of a prompt, found no difference in "
-        "the "
-        "first epoch; choose another reward, or check that the model's images are not all alike");
+        "the first epoch; choose another reward, or check that the model's images are not all "
+        "alike");
   }
-  const MethodCalibration chosen =
+  MethodCalibration chosen =
       config.method.calibrate({.spread = spread,
                                .beta = config.beta,
                                .target_kl = config.target_kl,
                                .clip_range = clip_range_in_nats(config, chain),
                                .chain = size_of(chain)});
-  scale.beta = chosen.beta;
-  for (const auto& remark : chosen.remarks) reporter.say(remark);
   std::string masked;
   for (int64_t k = 0; k < chain.mask.size(0); ++k) {
     if (chain.mask[k].item<double>() == 0) masked += " " + std::to_string(k);
   }
   if (!masked.empty())
-    reporter.say("steps outside the objective:" + masked + " (see --skip_steps)");
-  return scale;
+    chosen.remarks.push_back("steps outside the objective:" + masked + " (see --skip_steps)");
+  return chosen;
 }
 
 void self_test(const Denoiser& policy,

@@ -9,6 +9,7 @@
 #include "finetune/policy/epoch.hpp"
 #include "finetune/policy/update.hpp"
 #include "finetune/run/reward_combination.hpp"
+#include "rewards/combine/epoch_combiner.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {
@@ -140,16 +141,19 @@ MetricValues exchange_figures(const Run& run, const CommunicationStats& before) 
 at::Tensor combine_epoch(Run& run, const EpochData& data) {
   const auto& prompt_ids = data.plan.draw.prompt_ids;
   const rewards::CombineOptions combine = combine_options(run.session.task.rewards, run.config);
-  if (run.session.progress.beta == 0) {
-    const Calibration scale = choose_calibration(data.rewards, prompt_ids, combine, run.config,
-                                                 run.chain, run.session.reporter);
-    run.session.progress.beta = scale.beta;
-    run.session.progress.spreads = scale.spreads;
-  }
-  run.session.progress.combine.spreads = run.session.progress.spreads;
+  auto& progress = run.session.progress;
+  const bool first = progress.beta == 0;
+  if (first) progress.spreads = rewards::pooled_spreads(data.rewards, prompt_ids);
+  progress.combine.spreads = progress.spreads;
   const at::Tensor combined =
-      rewards::combine_rewards(data.rewards, prompt_ids, run.session.progress.combine, combine);
-  rewards::observe(run.session.progress.combine, data.rewards, combine);
+      rewards::combine_rewards(data.rewards, prompt_ids, progress.combine, combine);
+  if (first) {
+    const MethodCalibration chosen = choose_calibration(
+        run.config, run.chain, rewards::spread_within_prompts(combined, prompt_ids));
+    for (const auto& remark : chosen.remarks) run.session.reporter.say(remark);
+    progress.beta = chosen.beta;
+  }
+  rewards::observe(progress.combine, data.rewards, combine);
   return combined;
 }
 
