@@ -12,6 +12,7 @@
 #include "data/images/image_io.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/edit_task.hpp"
+#include "tests/support/fresh_folder.hpp"
 
 namespace tests {
 
@@ -24,8 +25,7 @@ struct Place {
 };
 
 inline Place place(const std::string& name) {
-  const Place made{fs::path(testing::TempDir()) / ("laurel_edit_" + name)};
-  fs::remove_all(made.folder);
+  const Place made{fresh_folder(name)};
   auto pipeline = tiny_editor();
   unsilence(diffusion::unet_of(pipeline.network));
   diffusion::save_pipeline(made.folder / "model", pipeline, at::kFloat);

@@ -18,18 +18,10 @@
 #include "finetune/policy/methods/policy_methods.hpp"
 #include "finetune/run/run_folder.hpp"
 #include "finetune/run/training_run.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
 namespace tests {
-
-// A folder of this test's own, which does not exist yet.
-inline std::filesystem::path fresh_run(const std::string& name) {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const std::filesystem::path folder =
-      std::filesystem::path(testing::TempDir()) / ("laurel_run_" + test + "_" + name);
-  std::filesystem::remove_all(folder);
-  return folder;
-}
 
 // The mean of a colour channel, as the world's smallest taste.
 inline rewards::Reward channel_reward(const std::string& name,

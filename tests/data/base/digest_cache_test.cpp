@@ -9,19 +9,15 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/sha256.hpp"
+#include "tests/support/fresh_folder.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-fs::path folder_of(const std::string& name) {
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_digest_" + name);
-  fs::remove_all(folder);
-  return folder;
-}
-
 TEST(DigestCache, KeepsADigestUntilSizeOrTimeOfTheFileChange) {
-  const fs::path folder = folder_of("kept"), file = folder / "weights", cache = folder / "cache";
+  const fs::path folder = tests::fresh_folder("kept"), file = folder / "weights",
+                 cache = folder / "cache";
   data::write_file(file, "abc");
   const auto time = fs::last_write_time(file);
   EXPECT_EQ(data::cached_sha256_of_file(file, cache), data::sha256("abc"));
@@ -37,7 +33,8 @@ TEST(DigestCache, KeepsADigestUntilSizeOrTimeOfTheFileChange) {
 }
 
 TEST(DigestCache, ADamagedEntryAndACacheThatCannotBeWrittenAreNoErrors) {
-  const fs::path folder = folder_of("damaged"), file = folder / "weights", cache = folder / "cache";
+  const fs::path folder = tests::fresh_folder("damaged"), file = folder / "weights",
+                 cache = folder / "cache";
   data::write_file(file, "abc");
   data::cached_sha256_of_file(file, cache);
   for (const auto& entry : fs::directory_iterator(cache / "sha256"))
@@ -49,7 +46,7 @@ TEST(DigestCache, ADamagedEntryAndACacheThatCannotBeWrittenAreNoErrors) {
 }
 
 TEST(DigestCache, AFileThatIsMissingIsRefused) {
-  const fs::path folder = folder_of("missing");
+  const fs::path folder = tests::fresh_folder("missing");
   EXPECT_THROW(data::cached_sha256_of_file(folder / "none", folder / "cache"), data::BadInput);
 }
 

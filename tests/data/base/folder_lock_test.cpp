@@ -9,34 +9,30 @@
 
 #include "data/base/files.hpp"
 #include "data/base/new_file.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-fs::path fresh(const char* name) {
-  const fs::path folder = fs::path(testing::TempDir()) / name;
-  fs::remove_all(folder);
-  return folder;
-}
-
 TEST(FolderLock, KeepsASecondOutUntilTheFirstLetsGo) {
-  const fs::path folder = fresh("laurel_lock");
+  const fs::path folder = tests::fresh_folder("laurel_lock");
   {
     const data::FolderLock lock(folder);
     const std::string said = refusal([&] { const data::FolderLock second(folder); });
     EXPECT_NE(said.find("process " + std::to_string(getpid())), std::string::npos) << said;
-    data::FolderLock moved(fresh("laurel_lock_b"));
+    const fs::path other = tests::fresh_folder("other");
+    data::FolderLock moved(other);
     moved = data::FolderLock();  // lets go
-    const data::FolderLock again(fs::path(testing::TempDir()) / "laurel_lock_b");
+    const data::FolderLock again(other);
   }
   EXPECT_TRUE(fs::is_empty(folder));
   const data::FolderLock next(folder);
 }
 
 TEST(FolderLock, OfAFileIsBesideIt) {
-  const fs::path file = fresh("laurel_lock_c") / "scores.jsonl";
+  const fs::path file = tests::fresh_folder() / "scores.jsonl";
   {
     const auto lock = data::FolderLock::of_file(file);
     EXPECT_EQ(refusal([&] { data::FolderLock::of_file(file); }),
@@ -49,7 +45,7 @@ TEST(FolderLock, OfAFileIsBesideIt) {
 
 // A process that is killed leaves the file; the lock went with it.
 TEST(FolderLock, OfAKilledProcessBindsNobody) {
-  const fs::path folder = fresh("laurel_lock_killed");
+  const fs::path folder = tests::fresh_folder("laurel_lock_killed");
   const pid_t child = fork();
   if (child == 0) {
     const data::FolderLock lock(folder);
@@ -63,7 +59,7 @@ TEST(FolderLock, OfAKilledProcessBindsNobody) {
 }
 
 TEST(WriteNewFile, WritesOnceAndLeavesWhatIsThere) {
-  const fs::path folder = fresh("laurel_new_file");
+  const fs::path folder = tests::fresh_folder("laurel_new_file");
   EXPECT_TRUE(data::write_new_file(folder / "a", "first"));
   EXPECT_FALSE(data::write_new_file(folder / "a", "second"));
   EXPECT_EQ(data::read_file(folder / "a"), "first");
@@ -72,7 +68,7 @@ TEST(WriteNewFile, WritesOnceAndLeavesWhatIsThere) {
 
 // Threads stand for processes: names of temporary files are their own, and no number is lost.
 TEST(WriteNewFile, ManyAtOnceLoseNothing) {
-  const fs::path folder = fresh("laurel_at_once");
+  const fs::path folder = tests::fresh_folder("laurel_at_once");
   std::vector<std::thread> threads;
   for (int worker = 0; worker < 4; ++worker) {
     threads.emplace_back([&] {

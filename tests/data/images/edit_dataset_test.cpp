@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "data/base/files.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -10,8 +11,7 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path folder_with(const std::string& lines) {
-  const fs::path folder = fs::path(testing::TempDir()) / "laurel_edits";
-  fs::remove_all(folder);
+  const fs::path folder = tests::fresh_folder();
   for (const char* name : {"a.png", "b.png"}) data::write_file(folder / name, "x");
   data::write_file(folder / "metadata.jsonl", lines);
   return folder;

@@ -9,18 +9,11 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
+#include "tests/support/fresh_folder.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path fresh_folder() {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_image_folder_" + test);
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
-}
 
 // An image of one grey.
 void write_grey(const fs::path& path, double grey, int64_t height = 8, int64_t width = 8) {
@@ -40,7 +33,7 @@ std::string complaint(const fs::path& folder, bool require_captions = true) {
 }
 
 TEST(ImageFolder, ReadsCaptionsBesideTheImages) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   write_grey(folder / "a.png", 0.2);
   write_grey(folder / "b.png", 0.8);
   data::write_file(folder / "a.txt", "a dark square\n");
@@ -54,7 +47,7 @@ TEST(ImageFolder, ReadsCaptionsBesideTheImages) {
 }
 
 TEST(ImageFolder, ReadsMetadataLines) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   write_grey(folder / "one.png", 0.5);
   write_grey(folder / "unlisted.png", 0.5);
   data::write_file(folder / "metadata.jsonl",
@@ -65,7 +58,7 @@ TEST(ImageFolder, ReadsMetadataLines) {
 }
 
 TEST(ImageFolder, DecodesAtEachUseWhatDoesNotFit) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   write_grey(folder / "a.png", 0.2, 16, 24);
   write_grey(folder / "b.png", 0.8, 5, 4);
   const auto kept = data::open_image_folder(folder, {.resolution = 8});
@@ -99,7 +92,7 @@ TEST(ImageFolder, SplitsIntoTwoPartsWithoutOverlap) {
 }
 
 TEST(ImageFolder, NamesWhatIsWrong) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   EXPECT_NE(complaint(folder / "absent").find("nothing"), std::string::npos);
   complaint(folder);  // no images
   write_grey(folder / "a.png", 0.5);

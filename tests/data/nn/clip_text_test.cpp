@@ -10,6 +10,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 
@@ -33,13 +34,6 @@ nn::ClipTextConfig tiny_config() {
 nn::ClipText tiny_text() {
   auto generator = at::detail::createCPUGenerator(3);
   return nn::make_clip_text(tiny_config(), generator);
-}
-
-fs::path fresh_folder() {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_clip_text_" + test);
-  fs::remove_all(folder);
-  return folder;
 }
 
 double difference(const at::Tensor& a, const at::Tensor& b) {
@@ -88,7 +82,7 @@ TEST(ClipText, RefusesTooManyTokensAndLayers) {
 }
 
 TEST(ClipText, SavesWhatItLoads) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   const nn::ClipText text = tiny_text();
   nn::save_clip_text(folder, text, at::kFloat);
   const nn::ClipText again = nn::load_clip_text(folder);
@@ -100,7 +94,7 @@ TEST(ClipText, SavesWhatItLoads) {
 
 TEST(ClipText, ReadsNamesWithoutThePrefix) {
   // As transformers 5 writes a text tower alone.
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   nn::save_clip_text(folder, tiny_text(), at::kFloat);
   const data::Weights prefixed = data::read_safetensors(folder / "model.safetensors");
   data::Weights bare;
@@ -128,7 +122,7 @@ TEST(ClipText, NamesWhatIsWrongWithItsConfig) {
 }
 
 TEST(ClipText, RefusesWeightsOfAnotherSize) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   nn::ClipText text = tiny_text();
   text.config.vocab_size = 21;
   nn::save_clip_text(folder, text, at::kFloat);

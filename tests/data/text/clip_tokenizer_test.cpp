@@ -14,6 +14,7 @@
 #include "data/base/json.hpp"
 #include "data/base/unicode.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
@@ -26,17 +27,9 @@ using nlohmann::json;
 
 const fs::path kGolden = golden::folder() / "tokenizer";
 
-fs::path fresh_folder() {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_tokenizer_" + test);
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
-}
-
 // A copy of the golden folder with one file replaced.
 fs::path with_file(const std::string& name, const std::string& content) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   for (const char* file : {"vocab.json", "merges.txt", "tokenizer_config.json"})
     fs::copy_file(kGolden / file, folder / file);
   data::write_file(folder / name, content);
@@ -96,17 +89,17 @@ TEST(Tokenizer, TakesSettingsInTheOrderOfTransformers) {
   const json variants = data::read_json(kGolden / "variants.json");
   for (const auto& variant : variants) {
     const auto name = variant.at("name").get<std::string>();
-    const fs::path slow = fresh_folder();
+    const fs::path slow = tests::fresh_folder();
     for (const char* file : {"vocab.json", "merges.txt"})
       fs::copy_file(kGolden / file, slow / file);
     for (const auto& [file, content] : variant.at("files").items())
       data::write_file(slow / file, data::to_text(content));
     const Tokenizer tokenizer = data::load_tokenizer(slow);
     expect_cases(tokenizer, variant, name);
-    const fs::path again = fresh_folder();
+    const fs::path again = tests::fresh_folder();
     data::save_tokenizer(again, tokenizer);
     expect_cases(data::load_tokenizer(again), variant, name + " written again");
-    const fs::path fast = fresh_folder();
+    const fs::path fast = tests::fresh_folder();
     json file = variant.at("fast").at("tokenizer.json");
     file["model"]["vocab"] = vocab;
     file["model"]["merges"] = merges;
@@ -177,7 +170,7 @@ TEST(Tokenizer, PadsAndCutsAndSaysSo) {
 
 TEST(Tokenizer, SavesWhatItReads) {
   const Tokenizer tokenizer = data::load_tokenizer(kGolden);
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   data::save_tokenizer(folder, tokenizer);
   const Tokenizer again = data::load_tokenizer(folder);
   EXPECT_EQ(again.vocab, tokenizer.vocab);
@@ -192,7 +185,7 @@ TEST(Tokenizer, ReadsTokenizerJsonAlone) {
   json vocab = json::object();
   for (const auto& [symbol, id] : tokenizer.vocab) vocab[symbol] = id;
   const json merges = json::array({json::array({"a", "b"}), json::array({"ab", "c</w>"})});
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   const json model = {{"type", "BPE"}, {"vocab", vocab}, {"merges", merges}};
   data::write_file(folder / "tokenizer.json", data::to_text(json{{"model", model}}));
   EXPECT_EQ(data::encode_text(data::load_tokenizer(folder), "abc"),
@@ -200,7 +193,7 @@ TEST(Tokenizer, ReadsTokenizerJsonAlone) {
 }
 
 TEST(Tokenizer, NamesAnotherKindOfTokenizerJson) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   const auto load = [&](const std::string& content) {
     data::write_file(folder / "tokenizer.json", content);
     return refusal([&] { data::load_tokenizer(folder); });
@@ -259,7 +252,7 @@ TEST(Tokenizer, NamesWhatIsWrongWithItsFiles) {
             std::string::npos);
   EXPECT_NE(load("tokenizer_config.json", R"({"model_max_length": 1})").find("model_max_length"),
             std::string::npos);
-  EXPECT_THROW(data::load_tokenizer(fresh_folder()), data::BadInput);
+  EXPECT_THROW(data::load_tokenizer(tests::fresh_folder()), data::BadInput);
   const Tokenizer tokenizer = data::load_tokenizer(kGolden);
   EXPECT_NE(refusal([&] { data::encode(tokenizer, {"caf\xe9"}); }).find("expected UTF-8"),
             std::string::npos);

@@ -9,6 +9,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "tests/support/fresh_folder.hpp"
 
 namespace {
 
@@ -22,13 +23,6 @@ std::string hex(std::string_view bytes) {
     text += two;
   }
   return text;
-}
-
-fs::path fresh_folder(const char* name) {
-  const fs::path folder = fs::path(testing::TempDir()) / name;
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
 }
 
 TEST(Crc32c, MatchesThePublishedCheckValue) {
@@ -46,7 +40,7 @@ TEST(Events, AreTheBytesThatTensorBoardWrites) {
 }
 
 TEST(Events, AFileBeginsWithItsVersion) {
-  const fs::path folder = fresh_folder("laurel_events");
+  const fs::path folder = tests::fresh_folder("laurel_events");
   const fs::path file = data::start_events(folder, 1700000000.25);
   EXPECT_EQ(file.filename(), "events.out.tfevents.1700000000.250.laurel");
   const size_t before = fs::file_size(file);
@@ -67,7 +61,7 @@ TEST(Metrics, ALineIsOneObject) {
 }
 
 TEST(Metrics, AResumedRunDropsWhatItWillWriteAgain) {
-  const fs::path file = fresh_folder("laurel_metrics") / "metrics.jsonl";
+  const fs::path file = tests::fresh_folder("laurel_metrics") / "metrics.jsonl";
   data::truncate_metrics(file, 1);  // nothing there: nothing happens
   for (int64_t step = 0; step < 4; ++step) data::append_metrics(file, {.step = step, .values = {}});
   data::append_line(file, R"({"step":"1"})");
@@ -79,7 +73,7 @@ TEST(Metrics, AResumedRunDropsWhatItWillWriteAgain) {
 }
 
 TEST(Metrics, AFolderInTheWayIsBadInput) {
-  const fs::path folder = fresh_folder("laurel_metrics_folder");
+  const fs::path folder = tests::fresh_folder("laurel_metrics_folder");
   EXPECT_THROW(data::append_metrics(folder, {}), data::BadInput);
 }
 

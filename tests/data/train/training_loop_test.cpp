@@ -9,6 +9,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "tests/support/fresh_folder.hpp"
 
 namespace {
 
@@ -24,8 +25,7 @@ void for_each_tensor(Number& number, const std::string& prefix, F&& f) {
 }
 
 train::LoopOptions options_at(const std::string& name) {
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_loop_" + name);
-  fs::remove_all(folder);
+  const fs::path folder = tests::fresh_folder(name);
   return {.output_dir = folder,
           .max_train_steps = 6,
           .learning_rate = 0.5,

@@ -7,6 +7,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "tests/support/fresh_folder.hpp"
 
 namespace {
 
@@ -16,8 +17,7 @@ namespace fs = std::filesystem;
 class HubCache : public testing::Test {
  protected:
   void SetUp() override {
-    cache_ = fs::path(testing::TempDir()) / "laurel_hub_cache";
-    fs::remove_all(cache_);
+    cache_ = tests::fresh_folder();
     ::setenv("HF_HUB_CACHE", cache_.c_str(), 1);
   }
   void TearDown() override { ::unsetenv("HF_HUB_CACHE"); }

@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 
 namespace {
@@ -16,10 +17,7 @@ namespace fs = std::filesystem;
 
 class WeightFiles : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / "laurel_weight_files";
-    fs::remove_all(folder_);
-  }
+  void SetUp() override { folder_ = tests::fresh_folder(); }
   void write(const std::string& name, const std::map<std::string, at::Tensor>& tensors) {
     data::Weights file;
     file.tensors = tensors;
@@ -92,7 +90,9 @@ TEST_F(WeightFiles, TheFirstBytesTellWhatAFileIs) {
 }
 
 TEST_F(WeightFiles, BrokenSetsAreRefused) {
+  fs::remove(folder_);
   EXPECT_NE(complaint("u").find("no such folder"), std::string::npos);
+  fs::create_directories(folder_);
   write("first.safetensors", {{"a", at::ones({2})}});
   EXPECT_NE(complaint("u").find("found no weights"), std::string::npos);
   write_index("u.safetensors.index.json", R"({"a": "first.safetensors", "b": "gone.safetensors"})");

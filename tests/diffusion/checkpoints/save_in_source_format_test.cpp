@@ -10,6 +10,7 @@
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/checkpoints/single_file.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 
 namespace {
@@ -18,14 +19,6 @@ namespace fs = std::filesystem;
 using data::Weights;
 
 const fs::path kGolden = fs::path(tests::source_dir()) / "tests/golden";
-
-fs::path fresh_folder() {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_save_like_" + test);
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
-}
 
 // The same dtype, shape and bytes (which NaN would not spoil).
 bool same_bytes(const at::Tensor& a, const at::Tensor& b) {
@@ -36,7 +29,7 @@ void add_to(at::Tensor& tensor, double value) { tensor = tensor + value; }
 
 TEST(SaveLike, ASingleFileStaysOneAndOnlyWhatChangedChanges) {
   const fs::path source = kGolden / "single_file/sd1/model.ckpt",
-                 target = fresh_folder() / "out.safetensors";
+                 target = tests::fresh_folder() / "out.safetensors";
   auto unet = diffusion::unet_of(diffusion::load_single_file(source, {}).pipeline.network);
   add_to(unet.conv_in.bias, 1);
   add_to(unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_k.weight, 1);
@@ -61,7 +54,7 @@ TEST(SaveLike, ASingleFileStaysOneAndOnlyWhatChangedChanges) {
 
 TEST(SaveLike, APackedProjectionAndATransposedOneGoBack) {
   const fs::path source = kGolden / "single_file/sdxl/model.safetensors",
-                 target = fresh_folder() / "out.safetensors";
+                 target = tests::fresh_folder() / "out.safetensors";
   auto text = diffusion::load_single_file(source, {}).pipeline.text_encoders.at(1).network;
   diffusion::PartWeights parts;
   nn::for_each_tensor(text, "text_model", [&](const std::string& name, at::Tensor& tensor) {
@@ -90,7 +83,7 @@ TEST(SaveLike, APackedProjectionAndATransposedOneGoBack) {
 }
 
 TEST(SaveLike, AFolderKeepsItsFilesShardsAndConfigs) {
-  const fs::path root = fresh_folder(), source = root / "in", target = root / "out";
+  const fs::path root = tests::fresh_folder(), source = root / "in", target = root / "out";
   fs::copy(kGolden / "pipeline", source, fs::copy_options::recursive);
   const Weights whole = data::read_safetensors(source / "unet/diffusion_pytorch_model.safetensors");
   Weights shards[2];
@@ -125,7 +118,7 @@ TEST(SaveLike, AFolderKeepsItsFilesShardsAndConfigs) {
 }
 
 TEST(SaveLike, WhatHasNoPlaceIsRefused) {
-  const fs::path root = fresh_folder();
+  const fs::path root = tests::fresh_folder();
   const auto refusal = [&](const fs::path& source, const fs::path& target, const Weights& unet) {
     try {
       diffusion::save_in_source_format(source, target, {{"unet", unet}});

@@ -17,6 +17,7 @@
 #include "diffusion/networks/vae/build.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
@@ -34,17 +35,15 @@ fs::path file_of(const std::string& family) {  // golden/make_single_file.py
 }
 
 // A folder of the test's own, with the golden's tokenizers and settings.
-fs::path fresh_folder(const std::string& family) {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_single_file_" + test);
-  fs::remove_all(folder);
+fs::path copy_of_golden(const std::string& family) {
+  const fs::path folder = tests::fresh_folder(family);
   fs::copy(kGolden / family, folder, fs::copy_options::recursive);
   return folder;
 }
 
 // The golden of `family` with a change, as a .safetensors.
 fs::path changed_file(const std::string& family, const std::function<void(Weights&)>& change) {
-  const fs::path path = fresh_folder(family) / "model.safetensors";
+  const fs::path path = copy_of_golden(family) / "model.safetensors";
   Weights weights = data::read_weights_file(file_of(family));
   change(weights);
   data::write_safetensors(path, weights);
@@ -223,7 +222,7 @@ TEST(SingleFile, AMissingPartIsNamedAndAVaeMayComeFromElsewhere) {
 }
 
 TEST(SingleFile, WhatIsNoCheckpointIsNamed) {
-  const fs::path path = fresh_folder("sd1") / "other.safetensors";
+  const fs::path path = copy_of_golden("sd1") / "other.safetensors";
   const auto refused = [&](const std::map<std::string, std::vector<int64_t>>& shapes) {
     Weights weights;
     for (const auto& [name, shape] : shapes) weights.tensors[name] = at::ones(shape);
@@ -260,7 +259,7 @@ TEST(SingleFile, WhatIsNoCheckpointIsNamed) {
 }
 
 TEST(SingleFile, ATokenizerOfAnotherModelIsRefused) {
-  const fs::path path = fresh_folder("sd1") / "model.ckpt";
+  const fs::path path = copy_of_golden("sd1") / "model.ckpt";
   const fs::path clip = fs::path(tests::source_dir()) / "models/clip-tokenizer";
   EXPECT_NE(refusal(path, {.tokenizer = clip}).find("49408 symbols"), std::string::npos);
   fs::remove_all(path.parent_path() / "tokenizer");
@@ -269,7 +268,7 @@ TEST(SingleFile, ATokenizerOfAnotherModelIsRefused) {
 }
 
 TEST(VaeAlone, IsReadByEveryNameThatItHas) {
-  const fs::path folder = fresh_folder("sd1");
+  const fs::path folder = copy_of_golden("sd1");
   const auto whole = data::read_weights_file(file_of("sd1"));
   const at::Tensor latents = at::randn({1, 4, 4, 4});
   const auto expected =

@@ -14,6 +14,7 @@
 #include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/checkpoint_parts.hpp"
 #include "diffusion/lora/write.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 
@@ -28,12 +29,6 @@ const fs::path kGolden = fs::path(tests::source_dir()) / "tests" / "golden";
 
 LoraUse use_of(const std::string& file, double unet = 1.0, double text = 1.0) {
   return {std::make_shared<LoraWeights>(diffusion::read_lora(kGolden / "lora" / file)), unet, text};
-}
-
-fs::path fresh(const std::string& name) {
-  const fs::path path = fs::path(testing::TempDir()) / ("laurel_lora_merge_" + name);
-  fs::remove_all(path);
-  return path;
 }
 
 // The golden pipeline in fp32, with LoRAs.
@@ -93,7 +88,7 @@ TEST_P(Combined, OneFileDoesWhatSeveralDo) {
   const std::vector<LoraUse> uses{use_of("original.safetensors", 0.7, 0.3),
                                   use_of("peft.safetensors", -0.4, 0.5), use_of("older.bin")};
   const auto result = diffusion::combine_loras(uses, {}, 1);
-  const fs::path file = fresh("combined.safetensors");
+  const fs::path file = tests::fresh_folder() / "combined.safetensors";
   diffusion::write_lora(file, result.lora, GetParam(), at::kFloat,
                         diffusion::merged_metadata(result.lora, "t", "c"));
   const auto read = std::make_shared<LoraWeights>(diffusion::read_lora(file));
@@ -161,7 +156,7 @@ TEST(MergeCheckpoints, DifferencesAreNamed) {
 }
 
 TEST(CheckpointParts, AreWrittenAsAWholeFolder) {
-  const fs::path folder = fresh("written");
+  const fs::path folder = tests::fresh_folder() / "written";
   const CheckpointParts parts = base_with({use_of("kohya.safetensors")});
   diffusion::save_in_source_format(parts.source, folder, parts.parts, at::kHalf);
   EXPECT_TRUE(fs::exists(folder / "tokenizer" / "vocab.json"));
@@ -190,7 +185,7 @@ TEST(CheckpointParts, ASingleFileAndItsFolderHaveTheSameTensors) {
     diffusion::merge_checkpoints(twice, file, nullptr, 1.0);
     EXPECT_EQ(difference(twice, file), 0) << family;
     EXPECT_EQ(file.parts.size(), std::string(family) == "sdxl" ? 4u : 3u);
-    const fs::path target = fresh(std::string(family) + ".safetensors");
+    const fs::path target = tests::fresh_folder(family) / "merged.safetensors";
     diffusion::save_in_source_format(source, target, twice.parts, at::kFloat);
     const auto again = diffusion::read_checkpoint_parts(target);
     EXPECT_EQ(difference(again, file), 0) << family;

@@ -13,6 +13,7 @@
 #include "diffusion/lora/apply.hpp"
 #include "diffusion/networks/unet/forward.hpp"
 #include "tests/support/bad_input.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_pipeline.hpp"
@@ -70,8 +71,7 @@ TEST(ReadLora, OfAFileWithWordsAndOfAFolder) {
   const LoraWeights plain = diffusion::read_lora(kGolden / "lora/kohya.safetensors");
   data::Weights file = data::read_safetensors(kGolden / "lora/kohya.safetensors");
   file.tensors["bundle_emb.sks.string_to_param.*"] = at::rand({2, 8});
-  const fs::path folder = fs::path(testing::TempDir()) / "laurel_lora_folder";
-  fs::remove_all(folder);
+  const fs::path folder = tests::fresh_folder();
   EXPECT_NE(refusal([&] {
               fs::create_directories(folder);
               diffusion::read_lora(folder);

@@ -13,6 +13,7 @@
 #include "diffusion/checkpoints/single_file.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_families.hpp"
@@ -34,13 +35,6 @@ const data::Weights& tensors() {
 }
 double difference(const at::Tensor& found, const at::Tensor& expected) {
   return (found - expected).abs().max().item<double>();
-}
-
-fs::path fresh_folder() {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_families_" + test);
-  fs::remove_all(folder);
-  return folder;
 }
 
 void replace_in(const fs::path& file, const std::string& key, const nlohmann::json& value) {
@@ -152,7 +146,7 @@ TEST(FamilyText, SecondEncodersAndGeluTowersAreTransformers) {
 
 TEST(FamilyFiles, WrittenAndReadBackAreTheSameModel) {
   for (const Pipeline& pipeline : {tests::tiny_sdxl(), tests::tiny_lcm(), tests::tiny_ip2p()}) {
-    const fs::path folder = fresh_folder();
+    const fs::path folder = tests::fresh_folder();
     diffusion::save_pipeline(folder, pipeline, at::kFloat);
     const Pipeline again = diffusion::load_pipeline(folder);
     EXPECT_EQ(again.class_name, pipeline.class_name);
@@ -185,7 +179,7 @@ TEST(EncodeNegatives, AnEmptyOneIsZerosWhereTheModelSaysSo) {
 }
 
 TEST(FamilyFiles, MissingPartsAndMixedFamiliesAreNamed) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   const auto load = [&] { diffusion::load_pipeline(folder); };
   diffusion::save_pipeline(folder, tests::tiny_sdxl(), at::kFloat);
   EXPECT_EQ(refusal(load), "");
@@ -219,7 +213,7 @@ TEST(FamilyFiles, MissingPartsAndMixedFamiliesAreNamed) {
 }
 
 TEST(FamilyFiles, ASecondEncoderWithoutAProjectionIsRefused) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   auto pipeline = tests::tiny_sdxl();
   pipeline.text_encoders[1].network.text_projection = {};
   diffusion::save_pipeline(folder, pipeline, at::kFloat);

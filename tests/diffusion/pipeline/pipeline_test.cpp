@@ -10,18 +10,12 @@
 #include "data/base/json.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/networks/unet/forward.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path fresh_folder() {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_pipeline_" + test);
-  fs::remove_all(folder);
-  return folder;
-}
 
 std::string refusal(const fs::path& folder) {
   try {
@@ -40,7 +34,7 @@ void replace_in(const fs::path& file, const std::string& key, const nlohmann::js
 
 TEST(Pipeline, SavedAndLoadedGivesTheSameOutputs) {
   const auto pipeline = tests::tiny_pipeline();
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   diffusion::save_pipeline(folder, pipeline, at::kFloat);
   const auto loaded = diffusion::load_pipeline(folder);
   EXPECT_EQ(loaded.source, folder);
@@ -56,7 +50,7 @@ TEST(Pipeline, SavedAndLoadedGivesTheSameOutputs) {
 }
 
 TEST(Pipeline, VariantNamesAreRead) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   diffusion::save_pipeline(folder, tests::tiny_pipeline(), at::kHalf);
   for (const char* part : {"unet", "vae"}) {
     fs::rename(folder / part / "diffusion_pytorch_model.safetensors",
@@ -68,7 +62,7 @@ TEST(Pipeline, VariantNamesAreRead) {
 }
 
 TEST(Pipeline, WordsWithoutARowAreRefused) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   diffusion::save_pipeline(folder, tests::tiny_pipeline(), at::kFloat);
   data::write_file(folder / "tokenizer" / "added_tokens.json", R"({"<cat-toy>": 520})");
   EXPECT_NE(refusal(folder).find("the tokenizer's words take 521 ids, the text encoder's "
@@ -99,7 +93,8 @@ TEST(EncodePrompts, SkippedLayersAreKeptApart) {
 }
 
 TEST(LoadPipeline, SaysWhatAPathIsAndWhatIsExpected) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
+  fs::remove(folder);
   EXPECT_NE(refusal(folder).find("nothing there"), std::string::npos);
   fs::create_directories(folder);
   EXPECT_NE(refusal(folder).find("empty folder"), std::string::npos);
@@ -113,7 +108,7 @@ TEST(LoadPipeline, SaysWhatAPathIsAndWhatIsExpected) {
 }
 
 TEST(LoadPipeline, NamesThePartThatIsMissingOrDoesNotFit) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   diffusion::save_pipeline(folder, tests::tiny_pipeline(), at::kFloat);
   replace_in(folder / "model_index.json", "_class_name", "StableDiffusionXLPipeline");
   EXPECT_NE(refusal(folder).find("StableDiffusionXLPipeline"), std::string::npos);

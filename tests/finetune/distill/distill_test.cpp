@@ -16,6 +16,7 @@
 #include "finetune/distill/step.hpp"
 #include "finetune/run/trained_parameters.hpp"
 #include "tests/support/distill_task.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -36,7 +37,7 @@ finetune::RunResult run(const TrainingTask& task,
 }
 
 void expect_resumes_bit_for_bit(const TrainingTask& task, DistillConfig config) {
-  const fs::path whole = tests::fresh_run("whole"), halved = tests::fresh_run("halved");
+  const fs::path whole = tests::fresh_folder("whole"), halved = tests::fresh_folder("halved");
   run(task, config, whole);
   config.max_train_steps = 2;
   run(task, config, halved);
@@ -84,7 +85,7 @@ TEST(Distill, TheRewardPullsTheStudentAndTheFolderIsComplete) {
   TrainingTask plain = tests::distill_task();
   plain.rewards.clear();
   plain.eval_rewards.push_back({tests::channel_reward("redness", 0, true), 1.0});
-  const fs::path without = tests::fresh_run("lcd"), with = tests::fresh_run("rg");
+  const fs::path without = tests::fresh_folder("lcd"), with = tests::fresh_folder("rg");
   run(plain, config, without);
   config.beta = 0.3;
   run(tests::distill_task(), config, with);
@@ -105,7 +106,7 @@ TEST(Distill, WritesAnLcmLoraThatReadsBack) {
   config.train_full = false;
   config.ema_decay = 0;
   config.time_cond_proj_dim = 0;
-  const fs::path folder = tests::fresh_run("lora");
+  const fs::path folder = tests::fresh_folder("lora");
   run(tests::distill_task(0), config, folder);
   const auto lora = diffusion::read_lora(folder / "pytorch_lora_weights.safetensors");
   EXPECT_GT(diffusion::count_changes(lora), 0);
@@ -115,7 +116,7 @@ TEST(Distill, WritesAnLcmLoraThatReadsBack) {
 TEST(Distill, RefusesARewardThatIsNotDifferentiable) {
   TrainingTask task = tests::distill_task();
   task.rewards = {{tests::channel_reward("jpeg", 0, false), 1.0}};
-  EXPECT_EQ(refusal([&] { run(task, tests::distill_config(), tests::fresh_run("run")); }),
+  EXPECT_EQ(refusal([&] { run(task, tests::distill_config(), tests::fresh_folder("run")); }),
             "reward: jpeg: expected a differentiable reward, found one that is not; add "
             "--latent_reward, which learns it on latents, or choose another");
 }
@@ -138,7 +139,7 @@ TEST(Distill, GoesBackWhenTheStudentIsNotFinite) {
   config.max_grad_norm = 1e12;
   config.eval_prompts = 0;
   config.max_train_steps = 20;
-  EXPECT_THROW(run(tests::distill_task(), config, tests::fresh_run("run")), std::runtime_error);
+  EXPECT_THROW(run(tests::distill_task(), config, tests::fresh_folder("run")), std::runtime_error);
 }
 
 // ---- the reward's gradient ----

@@ -6,6 +6,7 @@
 #include "finetune/policy/trainer.hpp"
 #include "finetune/run/trained_parameters.hpp"
 #include "tests/support/distill_task.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/rank_processes.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_run.hpp"
@@ -104,7 +105,7 @@ TEST(ProcessGroup, TheLossesOfManyProcessesAreThoseOfOne) {
   std::vector<std::string> names = {"several updates", "offline"};
   for (const auto& method : finetune::policy_methods()) names.push_back(method.name);
   for (const auto& name : names) {
-    const fs::path alone = tests::fresh_run(name), place = tests::fresh_run("ranks");
+    const fs::path alone = tests::fresh_folder(name), place = tests::fresh_folder("ranks");
     run_here({}, config_named(name), alone);
     for (const int count : {2, 4}) {
       const fs::path folder = place / std::to_string(count) / name;
@@ -118,7 +119,7 @@ TEST(ProcessGroup, TheLossesOfManyProcessesAreThoseOfOne) {
 // Bytes of sums an epoch: by hand, as docs/scaling.md has them.
 TEST(ProcessGroup, AnEpochExchangesAsManyBytesAsReckoned) {
   if (tests::is_rank()) return run_as_rank(config_named("several updates"));
-  const fs::path folder = tests::fresh_run("ranks") / "several updates";
+  const fs::path folder = tests::fresh_folder("ranks") / "several updates";
   expect_run(2, folder);
   const FinetuneConfig config = config_named("several updates");
   finetune::TrainingTask task = ranks_task();
@@ -140,7 +141,7 @@ TEST(ProcessGroup, ImagesDoNotDependOnTheNumberOfProcesses) {
   if (tests::is_rank()) return run_as_rank(config_named(tests::rank_folder().filename()));
   for (const bool whole : {true, false}) {
     const std::string name = whole ? "whole micro-batches" : "one update";
-    const fs::path alone = tests::fresh_run(name), place = tests::fresh_run("ranks");
+    const fs::path alone = tests::fresh_folder(name), place = tests::fresh_folder("ranks");
     run_here({}, config_named(name), alone);
     const auto expected = metrics(alone, false).at(0);
     for (const int count : {2, 3, 4}) {
@@ -169,7 +170,7 @@ TEST(ProcessGroup, AnotherNumberOfProcessesGoesOn) {
     config.num_epochs = epochs;
     return run_as_rank(config, epochs > 1 ? "latest" : "");
   }
-  const fs::path alone = tests::fresh_run("alone"), folder = tests::fresh_run("ranks");
+  const fs::path alone = tests::fresh_folder("alone"), folder = tests::fresh_folder("ranks");
   run_here({}, config_named("several updates"), alone);
   const std::vector<std::string> names{"loss", "grad_norm", "reward_mean", "kl_nats", "beta"};
   int epochs = 0;
@@ -189,7 +190,7 @@ TEST(ProcessGroup, MomentsSharedOutChangeNothing) {
     if (!resumed) config.num_epochs = 2;
     return run_as_rank(config, resumed ? "latest" : "");
   }
-  const fs::path place = tests::fresh_run("ranks");
+  const fs::path place = tests::fresh_folder("ranks");
   for (const char* name : {"whole", "shared"}) {
     expect_run(3, place / name);
     expect_run(3, place / name, {{"LAUREL_TEST_RESUMED", "1"}});
@@ -230,7 +231,7 @@ TEST(ProcessGroup, ADistillationIsThatOfOneProcess) {
     return;
   }
   for (const std::string name : {"a reward", "a latent reward", "blended captions"}) {
-    const fs::path alone = tests::fresh_run(name), place = tests::fresh_run("ranks");
+    const fs::path alone = tests::fresh_folder(name), place = tests::fresh_folder("ranks");
     distill_here({}, name, alone);
     for (const int count : {2, 3}) {
       const fs::path folder = place / std::to_string(count) / name;
@@ -255,7 +256,7 @@ std::string said_in_ranks(const std::vector<int>& expected_codes,
     });
     std::exit(code);
   }
-  const fs::path folder = tests::fresh_run("ranks");
+  const fs::path folder = tests::fresh_folder("ranks");
   const auto ranks = tests::start_ranks(static_cast<int>(expected_codes.size()), folder);
   EXPECT_EQ(tests::wait_for(ranks, 60), expected_codes) << logs_of(folder);
   return tests::text_of(folder / "rank-0.log");

@@ -8,6 +8,7 @@
 #include "diffusion/pipeline/generate.hpp"
 #include "finetune/run/guided_policy.hpp"
 #include "tests/support/edit_task.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -28,7 +29,7 @@ TEST(EditTraining, AResumedRunEqualsTheUninterruptedOneBitForBit) {
   for (const bool full : {true, false}) {
     EditConfig config = edit_config();
     config.train_full = full;
-    const fs::path whole = tests::fresh_run("whole"), halved = tests::fresh_run("halved");
+    const fs::path whole = tests::fresh_folder("whole"), halved = tests::fresh_folder("halved");
     run(config, whole);
     config.max_train_steps = 2;
     run(config, halved);
@@ -47,7 +48,7 @@ TEST(EditTraining, LearnsAndLeavesACompleteFolder) {
   config.max_train_steps = 60;
   config.eval_every = 0;
   config.checkpointing_steps = 0;
-  const fs::path folder = tests::fresh_run("run");
+  const fs::path folder = tests::fresh_folder("run");
   run(config, folder);
   const auto evaluations = tests::metrics(folder, true);
   EXPECT_GT(evaluations.back().at("seen/denoising").get<double>(),

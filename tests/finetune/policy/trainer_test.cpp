@@ -14,6 +14,7 @@
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
 #include "finetune/run/reward_hacking.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_run.hpp"
 
@@ -54,7 +55,7 @@ TEST(Trainer, RaisesTheRewardAndLeavesACompleteFolder) {
   config.learning_rate = 1e-3;
   config.target_kl = 1e5;
   config.train_full = true;
-  const fs::path folder = tests::fresh_run("prdp");
+  const fs::path folder = tests::fresh_folder("prdp");
   std::vector<std::string> said;
   const auto result = run(tiny_task(), config, folder, "", &said);
   EXPECT_EQ(result.epochs, 12);
@@ -84,7 +85,7 @@ void expect_resumed_equals_whole(const std::string& method, bool full) {
   config.ema_decay = 0.9;
   config.train_full = full;
   config.learning_rate = full ? 1e-4 : 1e-2;
-  const fs::path whole = tests::fresh_run("whole"), parts = tests::fresh_run("parts");
+  const fs::path whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
   run(tiny_task(), config, whole);
   config.num_epochs = 2;
   run(tiny_task(), config, parts);
@@ -124,7 +125,7 @@ TEST(Trainer, AResumedCombinationEqualsTheUninterruptedOne) {
   FinetuneConfig config = tiny_config();
   config.normalise_rewards = "running";
   config.constraints = "blueness>=9";  // out of reach: its multiplier grows
-  const fs::path whole = tests::fresh_run("whole"), parts = tests::fresh_run("parts");
+  const fs::path whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
   run(task, config, whole);
   config.num_epochs = 2;
   run(task, config, parts);
@@ -152,8 +153,7 @@ TEST(Trainer, LearnsFromImagesOfTheStart) {
   config.target_kl = 1e5;
   config.images_per_prompt = 24;
   config.num_epochs = 8;
-  config.learning_rate = 1e-3;
-  const fs::path folder = tests::fresh_run("offline");
+  const fs::path folder = tests::fresh_folder("offline");
   EXPECT_GT(run(tiny_task(), config, folder).last.trained, 0.1);
   EXPECT_EQ(metrics(folder, false).back()["queries"].get<int64_t>(), 2 * 48);
 }
@@ -168,7 +168,7 @@ TEST(Trainer, EveryMethodRaisesTheReward) {
     config.num_epochs = 8;
     config.target_kl = 1e5;
     config.learning_rate = 1e-3;
-    EXPECT_GT(run(tiny_task(), config, tests::fresh_run(method.name)).last.trained, 0.3)
+    EXPECT_GT(run(tiny_task(), config, tests::fresh_folder(method.name)).last.trained, 0.3)
         << method.name;
   }
 }
@@ -182,7 +182,7 @@ TEST(Trainer, FailedRewardsAreDroppedAndAllOfThemAreSkipped) {
     scores[0] = std::numeric_limits<float>::quiet_NaN();
     return scores;
   };
-  const fs::path folder = tests::fresh_run("nan");
+  const fs::path folder = tests::fresh_folder("nan");
   FinetuneConfig config = tiny_config();
   const auto result = run(task, config, folder);
   EXPECT_EQ(result.epochs, 4);
@@ -220,7 +220,7 @@ TEST(Trainer, GoesBackWhenTheParametersBlowUp) {
       3;  // the second and the evaluation after the third see what the first and the third did
   config.eval_every = 0;
   std::vector<std::string> said;
-  const fs::path folder = tests::fresh_run("blown");
+  const fs::path folder = tests::fresh_folder("blown");
   const auto result = run(tiny_task(), config, folder, "", &said);
   EXPECT_EQ(result.lost_epochs, 2);
   EXPECT_TRUE(said_so(said, "is not finite: back to the last good parameters"));
@@ -235,14 +235,15 @@ TEST(Trainer, RefusesARunWhoseLogProbabilitiesCannotBeReplayed) {
   FinetuneConfig config = tiny_config();
   config.clip_range = 1e-12;
   config.train_batch_size = 3;  // another batch size than the rollout's: other rounding
-  const std::string message = refusal([&] { run(tiny_task(), config, tests::fresh_run("drift")); });
+  const std::string message =
+      refusal([&] { run(tiny_task(), config, tests::fresh_folder("drift")); });
   EXPECT_NE(message.find("self-test: log-probabilities"), std::string::npos) << message;
 }
 
 TEST(Trainer, RefusesAnotherRunsFolderAndAChangedConfiguration) {
   FinetuneConfig config = tiny_config();
   config.num_epochs = 2;
-  const fs::path folder = tests::fresh_run("taken");
+  const fs::path folder = tests::fresh_folder("taken");
   run(tiny_task(), config, folder);
   EXPECT_NE(refusal([&] { run(tiny_task(), config, folder); }).find("found a run of prdp"),
             std::string::npos);
@@ -259,7 +260,7 @@ TEST(Trainer, RefusesAnotherRunsFolderAndAChangedConfiguration) {
   EXPECT_NE(
       refusal([&] { run(tiny_task(), config, folder, "checkpoint-77"); }).find("checkpoint-77"),
       std::string::npos);
-  const fs::path other = tests::fresh_run("other");
+  const fs::path other = tests::fresh_folder("other");
   data::write_file(other / "holiday.txt", "x");
   EXPECT_NE(refusal([&] { run(tiny_task(), tiny_config(), other); }).find("new or empty folder"),
             std::string::npos);
@@ -271,13 +272,13 @@ TEST(Trainer, RefusesARewardThatDoesNotVary) {
     return at::ones({batch.images.size(0)});
   };
   EXPECT_NE(refusal([&] {
-              run(task, tiny_config(), tests::fresh_run("flat"));
+              run(task, tiny_config(), tests::fresh_folder("flat"));
             }).find("found no difference"),
             std::string::npos);
 }
 
 TEST(Checkpoints, TheOldestGoFirst) {
-  const fs::path folder = tests::fresh_run("limit");
+  const fs::path folder = tests::fresh_folder("limit");
   for (const char* step : {"2", "10", "9"})
     data::write_file(folder / (std::string("checkpoint-") + step) / "state.safetensors", "x");
   finetune::prune_checkpoints(folder, 2);

@@ -9,18 +9,12 @@
 #include "data/base/error.hpp"
 #include "diffusion/networks/unet/forward.hpp"
 #include "finetune/datasets/workers.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path fresh_folder(const std::string& name = "") {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_pretrain_unet_" + test + name);
-  fs::remove_all(folder);
-  return folder;
-}
 
 // Two captions, two flat colours.
 finetune::CaptionedSource flat_colours() {
@@ -69,7 +63,7 @@ TEST(LatentSet, HoldsTheAutoencodersGaussianAndEachCaptionOnce) {
 TEST(EncodedImages, AreReadBackAndRefusedWhenOfAnotherOrigin) {
   const auto pipeline = tests::tiny_pipeline();
   const auto images = some_images(pipeline, 7);
-  const fs::path path = fresh_folder() / "x.latents";
+  const fs::path path = tests::fresh_folder() / "x.latents";
   finetune::save_encoded_images(path, images, "this");
   const auto read = finetune::load_encoded_images(path, "this");
   EXPECT_TRUE(at::equal(read.mean, images.mean));
@@ -135,12 +129,13 @@ TEST(ThreadsPerOperation, LeavesTheNumberOfThreadsAsItWas) {
   }
   EXPECT_EQ(at::get_num_threads(), before);
   const finetune::ThreadsPerOperation three(3);
-  trained(tiny_options(fresh_folder(), 1));
+  trained(tiny_options(tests::fresh_folder(), 1));
   EXPECT_EQ(at::get_num_threads(), 3);
 }
 
 TEST(PretrainUNet, AResumedRunEqualsTheUninterruptedOneBitForBit) {
-  const fs::path whole_folder = fresh_folder("_whole"), cut_folder = fresh_folder("_cut");
+  const fs::path whole_folder = tests::fresh_folder("_whole"),
+                 cut_folder = tests::fresh_folder("_cut");
   auto whole = trained(tiny_options(whole_folder, 8));
   trained(tiny_options(cut_folder, 4));
   auto options = tiny_options(cut_folder, 8);
@@ -159,19 +154,19 @@ TEST(PretrainUNet, AResumedRunEqualsTheUninterruptedOneBitForBit) {
 }
 
 TEST(PretrainUNet, LearnsAndDoesNotDependOnTheNumberOfWorkersBeyondRounding) {
-  auto options = tiny_options(fresh_folder("_one"), 60);
+  auto options = tiny_options(tests::fresh_folder("_one"), 60);
   options.loop.learning_rate = 5e-3;
   options.loop.ema_decay = 0.5;
   options.loop.validation_steps = options.loop.checkpointing_steps = 1000;
-  const double untrained = trained(tiny_options(fresh_folder("_none"), 1)).held_out_loss;
+  const double untrained = trained(tiny_options(tests::fresh_folder("_none"), 1)).held_out_loss;
   const double two = trained(options).held_out_loss;
   EXPECT_LT(two, 0.8 * untrained);
   options.num_workers = 1;
   options.loop.max_train_steps = 3;
-  options.loop.output_dir = fresh_folder("_single");
+  options.loop.output_dir = tests::fresh_folder("_single");
   const double single = trained(options).held_out_loss;
   options.num_workers = 3;
-  options.loop.output_dir = fresh_folder("_triple");
+  options.loop.output_dir = tests::fresh_folder("_triple");
   EXPECT_NEAR(trained(options).held_out_loss, single, 1e-4 * single);
 }
 
@@ -205,10 +200,10 @@ TEST(ContactSheet, PadsTheLastRow) {
 
 TEST(PretrainUNet, GoesOnFromAUNetThatExists) {
   const auto pipeline = tests::tiny_pipeline();
-  const fs::path folder = fresh_folder("_start");
+  const fs::path folder = tests::fresh_folder("_start");
   diffusion::UNet start = diffusion::unet_of(pipeline.network);
   diffusion::save_unet(folder, start, at::kFloat);
-  auto options = tiny_options(fresh_folder("_on"), 1);
+  auto options = tiny_options(tests::fresh_folder("_on"), 1);
   options.loop.learning_rate = 0;
   options.init_unet = folder;
   auto result = trained(options);

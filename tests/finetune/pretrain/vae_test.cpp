@@ -12,6 +12,7 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/networks/vae/build.hpp"
+#include "tests/support/fresh_folder.hpp"
 
 namespace {
 
@@ -35,8 +36,7 @@ PretrainVaeOptions tiny_options(const std::string& name) {
   PretrainVaeOptions options;
   options.model.block_out_channels = {4, 8};
   options.model.norm_num_groups = 4;
-  options.loop.output_dir = fs::path(testing::TempDir()) / ("laurel_pretrain_vae_" + name);
-  fs::remove_all(options.loop.output_dir);
+  options.loop.output_dir = tests::fresh_folder(name);
   options.loop.train_batch_size = 3;
   options.crop_size = 8;
   options.crop_until = 0.5;

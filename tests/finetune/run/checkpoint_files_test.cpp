@@ -16,7 +16,7 @@ constexpr const char* kAbc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb4
 constexpr const char* kEmpty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 fs::path checkpoint(const std::string& name) {
-  const fs::path folder = tests::fresh_run(name);
+  const fs::path folder = tests::fresh_folder(name);
   data::write_file(folder / "unet" / "weights", "abc");
   data::write_file(folder / "state.safetensors", "");
   finetune::write_digests(folder);
@@ -47,7 +47,7 @@ TEST(CheckpointFiles, SayWhatIsDamaged) {
 }
 
 TEST(CheckpointFiles, AreReplacedAndRemovedWhole) {
-  const fs::path folder = tests::fresh_run("places");
+  const fs::path folder = tests::fresh_folder("places");
   const fs::path from = folder / "checkpoint-2.tmp", to = folder / "checkpoint-2";
   for (const char* text : {"old", "new"}) {
     data::write_file(from / "file", text);
@@ -71,7 +71,7 @@ TEST(CheckpointFiles, ADamagedOneNamesTheOneBeforeFromWhichLatestGoodGoesOn) {
     finetune::run_finetune(task, config, tests::run_options(folder, "prdp", config.seed, resume),
                            tests::reporter_into(nullptr));
   };
-  const fs::path whole = tests::fresh_run("whole"), torn = tests::fresh_run("torn");
+  const fs::path whole = tests::fresh_folder("whole"), torn = tests::fresh_folder("torn");
   run(whole, "");
   run(torn, "latest-good");  // none yet: a new run
   const std::string newest = finetune::checkpoints(torn).back().filename().string();

@@ -8,6 +8,7 @@
 #include "finetune/estimate/memory.hpp"
 #include "finetune/policy/trainer.hpp"
 #include "tests/support/distill_task.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -50,7 +51,7 @@ finetune::TrainingTask task_without_memory(const bool& gone) {
 }
 
 TEST(OutOfMemory, InTheMidstOfARunLosesNothing) {
-  const fs::path whole = tests::fresh_run("whole"), parts = tests::fresh_run("parts");
+  const fs::path whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
   run(tests::tiny_task(), whole, "");
   bool gone = false;
   const finetune::Reporter reporter{
@@ -67,7 +68,7 @@ TEST(OutOfMemory, InTheMidstOfARunLosesNothing) {
 
 TEST(OutOfMemory, BeforeTheFirstEpochHasNothingToSave) {
   const bool gone = true;
-  const fs::path folder = tests::fresh_run("none");
+  const fs::path folder = tests::fresh_folder("none");
   const std::string said = refusal([&] { run(task_without_memory(gone), folder, ""); });
   expect_words(said, {"out of memory", "--resolution"});
   EXPECT_EQ(said.find("saved"), std::string::npos) << said;
@@ -79,7 +80,7 @@ TEST(OutOfMemory, OtherFaultsPass) {
   task.rewards[0].reward.score = [](const rewards::RewardBatch&) -> at::Tensor {
     TORCH_CHECK(false, "a fault");
   };
-  EXPECT_THROW(run(task, tests::fresh_run("fault"), ""), c10::Error);
+  EXPECT_THROW(run(task, tests::fresh_folder("fault"), ""), c10::Error);
 }
 
 // A run of large micro-batches, and what its latents of 8x8 take beside the process.

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "data/base/format.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_run.hpp"
 
@@ -28,7 +29,7 @@ struct Loop {
   at::Tensor start;   // the first parameter before the run
 
   explicit Loop(int64_t steps)
-      : options(tests::run_options(tests::fresh_run("loop"), "prdp", 0, "")),
+      : options(tests::run_options(tests::fresh_folder("loop"), "prdp", 0, "")),
         run((config.eval_prompts = 0,
              config.checkpointing_steps = 0,
              config.learning_rate = kRate,

@@ -24,7 +24,7 @@ TrainingPrompt edit_in(const fs::path& folder) {
 
 TEST(TrainingPrompt, IsNamedByItsTextAndByItsSource) {
   EXPECT_EQ(finetune::label_of("a circle"), "a circle");
-  const TrainingPrompt edit = edit_in(tests::fresh_run("edit"));
+  const TrainingPrompt edit = edit_in(tests::fresh_folder("edit"));
   EXPECT_EQ(edit.text, "make it red");
   EXPECT_EQ(finetune::label_of(edit), "grey.png: make it red");
 }
@@ -58,7 +58,7 @@ TEST(TrainingTask, AnEditIsConditionedOnItsSourceAndItsRequest) {
   EXPECT_FALSE(finetune::edit_condition(task, {"a"}).image_latents.defined());
   task.request.scores = {5, std::nan(""), 4};
   task.image_guidance_scale = 1.5;
-  const TrainingPrompt prompt = edit_in(tests::fresh_run("edit"));
+  const TrainingPrompt prompt = edit_in(tests::fresh_folder("edit"));
   const auto edit = finetune::edit_condition(task, {prompt, prompt});
   EXPECT_EQ(edit.image_scale, 1.5);
   std::vector<int64_t> shape = task.latent_shape;
@@ -71,7 +71,7 @@ TEST(TrainingTask, AnEditIsConditionedOnItsSourceAndItsRequest) {
 }
 
 TEST(TrainingTask, RewardsSeeTheTextAndTheEdit) {
-  const TrainingPrompt edit = edit_in(tests::fresh_run("edit"));
+  const TrainingPrompt edit = edit_in(tests::fresh_folder("edit"));
   const at::Tensor images = at::stack({at::zeros({3, 2, 2}), at::ones({3, 2, 2})});
   const auto batch = finetune::reward_batch(images, {edit, edit});
   EXPECT_EQ(batch.prompts, (std::vector<std::string>{"make it red", "make it red"}));
@@ -90,7 +90,7 @@ TEST(TrainingTask, SavesItsPipelineAroundANetwork) {
   const diffusion::Network other = diffusion::make_unet(tests::tiny_unet_config(), generator);
   diffusion::SchedulerConfig scheduler = task.pipeline->scheduler;
   scheduler.set_alpha_to_one = !scheduler.set_alpha_to_one;
-  const fs::path folder = tests::fresh_run("model");
+  const fs::path folder = tests::fresh_folder("model");
   finetune::save_pipeline(task, folder, other, scheduler);
   const diffusion::Pipeline found = diffusion::load_pipeline(folder);
   EXPECT_EQ(found.scheduler.set_alpha_to_one, scheduler.set_alpha_to_one);

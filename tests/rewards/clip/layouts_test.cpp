@@ -15,6 +15,7 @@
 #include "rewards/clip/files.hpp"
 #include "rewards/clip/open.hpp"
 #include "rewards/scorers/aesthetic.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
@@ -30,13 +31,6 @@ const data::Weights& expected() {
 }
 double difference(const at::Tensor& a, const at::Tensor& b) {
   return (a.to(at::kFloat) - b.to(at::kFloat)).abs().max().item<double>();
-}
-
-fs::path scratch(const std::string& name) {
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_layouts_" + name);
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
 }
 
 void expect_features(const rewards::Clip& clip, const std::string& model) {
@@ -72,7 +66,7 @@ TEST(ClipLayouts, AllLayoutsAreTheSameModel) {
   const auto& golden = expected().tensors;
   const at::Tensor image = rewards::image_features(opened.clip, golden.at("images"));
   const at::Tensor text = rewards::text_features(opened.clip, golden.at("ids"));
-  const fs::path folder = scratch("all");
+  const fs::path folder = tests::fresh_folder("all");
   const auto open_clip = data::read_safetensors(layouts() / "open_clip_model.safetensors");
   const auto same = [&](const fs::path& place) {
     const auto again = rewards::open_clip_model(place, {}).clip;
@@ -142,7 +136,7 @@ TEST(ClipLayouts, SizesOfThePublishedModelsAreTold) {
 }
 
 TEST(ClipLayouts, WhatIsWrongIsSaidAndTraced) {
-  const fs::path folder = scratch("wrong");
+  const fs::path folder = tests::fresh_folder("wrong");
   data::Weights weights = data::read_safetensors(layouts() / "open_clip_model.safetensors");
   const auto file = folder / "clip.safetensors";
   data::write_safetensors(file, weights);

@@ -12,6 +12,7 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "rewards/clip/files.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 
@@ -26,9 +27,7 @@ double difference(const at::Tensor& a, const at::Tensor& b) {
 }
 
 fs::path copy_of_golden() {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_clip_" + test);
-  fs::remove_all(folder);
+  const fs::path folder = tests::fresh_folder();
   fs::copy(kGolden / "clip_gelu", folder);
   return folder;
 }

@@ -10,6 +10,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/world/caption.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/gradient_check.hpp"
 
 namespace {
@@ -157,9 +158,7 @@ struct Tiny {
         3;
     options.optimizer = optimizer;
     options.loop.learning_rate = 1e-2;
-    options.loop.output_dir =
-        fs::path(testing::TempDir()) / ("laurel_train_clip_" + optimizer + name);
-    fs::remove_all(options.loop.output_dir);
+    options.loop.output_dir = tests::fresh_folder(optimizer + name);
   }
   rewards::TrainClipResult run() {
     return rewards::train_clip(options, tokenizer, source, exams, [](const std::string&) {});

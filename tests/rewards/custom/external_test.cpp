@@ -12,6 +12,7 @@
 #include "data/system/http_server.hpp"
 #include "rewards/custom/http_reward.hpp"
 #include "rewards/custom/program_reward.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -38,12 +39,6 @@ std::string counting_program(const std::string& extra) {
          R"( echo "{\"id\": $id, \"score\": $n}"; done)";
 }
 
-fs::path scratch(const std::string& name) {
-  const fs::path path = fs::path(testing::TempDir()) / ("laurel_external_" + name);
-  fs::remove_all(path);
-  return path;
-}
-
 TEST(ProgramReward, SeveralProgramsKeepTheOrder) {
   // Odd images take longer, so that answers come out of order.
   const auto reward = rewards::program_reward(
@@ -56,7 +51,7 @@ TEST(ProgramReward, SeveralProgramsKeepTheOrder) {
 }
 
 TEST(ProgramReward, AProgramThatDiesIsStartedAnewAndAskedAgain) {
-  const fs::path marker = scratch("died");
+  const fs::path marker = tests::fresh_folder() / "died";
   const auto reward = rewards::program_reward(
       "mine",
       counting_program("if [ $n = 2 ] && [ ! -e " + marker.string() + " ]; then touch " +
@@ -104,7 +99,7 @@ TEST(ProgramReward, OtherLinesArePassedOverAndNaNIsMissing) {
 }
 
 TEST(ProgramReward, GetsThePngAndThePrompt) {
-  const fs::path seen = scratch("seen");
+  const fs::path seen = tests::fresh_folder() / "seen";
   const auto reward = rewards::program_reward(
       "mine", counting_program("printf '%s\\n' \"$line\" >> " + seen.string() + ";"), {});
   const auto batch = batch_of(1);

@@ -10,6 +10,7 @@
 #include "rewards/judge_student/calibrate.hpp"
 #include "rewards/judge_student/evaluate.hpp"
 #include "rewards/judge_student/loss.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_clip.hpp"
 #include "tests/support/tiny_student.hpp"
@@ -20,9 +21,7 @@ namespace fs = std::filesystem;
 
 rewards::StudentTraining training_in(const std::string& name) {
   rewards::StudentTraining options;
-  options.loop.output_dir =
-      fs::path(testing::TempDir()) / ("laurel_student_" + name + std::to_string(getpid()));
-  fs::remove_all(options.loop.output_dir);
+  options.loop.output_dir = tests::fresh_folder(name);
   options.loop.train_batch_size = 64;
   options.loop.learning_rate = 3e-3;
   options.loop.checkpointing_steps = 5;

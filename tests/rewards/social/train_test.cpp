@@ -7,6 +7,7 @@
 
 #include <filesystem>
 
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_clip.hpp"
@@ -65,9 +66,7 @@ Problem colours() {
 
 rewards::TrainSocialOptions options_in(const std::string& name) {
   rewards::TrainSocialOptions options;
-  options.loop.output_dir =
-      fs::path(testing::TempDir()) / ("laurel_social_" + name + std::to_string(getpid()));
-  fs::remove_all(options.loop.output_dir);
+  options.loop.output_dir = tests::fresh_folder(name);
   options.loop.train_batch_size = 7;
   options.loop.max_train_steps = 40;
   options.loop.learning_rate = 3e-3;

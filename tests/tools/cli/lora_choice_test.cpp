@@ -9,6 +9,7 @@
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/checkpoints/merge_command.hpp"
@@ -21,12 +22,6 @@ namespace fs = std::filesystem;
 
 const fs::path kGolden = fs::path(tests::source_dir()) / "tests" / "golden";
 const std::string kLoras = (kGolden / "lora").string();
-
-fs::path fresh(const std::string& name) {
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_lora_" + name);
-  fs::remove_all(folder);
-  return folder;
-}
 
 // The stdout of a command; its notes on stderr are discarded.
 std::string quietly(int (*command)(const std::vector<std::string>&),
@@ -91,8 +86,7 @@ TEST(LoraTags, MistakesAreNamed) {
 
 // Folders list their files in no order: which one a name means must not hang on it.
 TEST(LoraTags, TwoOfOneNameAreAskedAbout) {
-  const fs::path folder = fs::path(testing::TempDir()) / "laurel_twins";
-  fs::remove_all(folder);
+  const fs::path folder = tests::fresh_folder();
   for (const char* place : {"a", "b"}) {
     fs::create_directories(folder / place);
     fs::copy_file(kLoras + "/kohya.safetensors", folder / place / "twin.safetensors");
@@ -136,7 +130,7 @@ TEST(SampleJobs, AreGroupedByTheirLoras) {
 }
 
 TEST(SampleWithLoras, ATagAFlagAndAMergedCheckpointAgree) {
-  const fs::path out = fresh("agree");
+  const fs::path out = tests::fresh_folder("agree");
   const std::string file = kLoras + "/kohya.safetensors", merged = (out / "merged").string();
   sample({"a red circle", "a red circle <lora:kohya:0.8>", "a red circle <lora:peft:-0.5>",
           "--lora_dir", kLoras, "-b", "1", "-o", (out / "tags").string()});
@@ -156,7 +150,7 @@ TEST(SampleWithLoras, ATagAFlagAndAMergedCheckpointAgree) {
 
 // The single file has the folder's weights.
 TEST(Merge, ASingleFileStaysOne) {
-  const fs::path out = fresh("single");
+  const fs::path out = tests::fresh_folder("single");
   const std::string folder = (kGolden / "pipeline").string(),
                     target = (out / "m.safetensors").string(),
                     file = (kGolden / "single_file/sd1/model.ckpt").string();
@@ -176,7 +170,7 @@ TEST(Merge, ASingleFileStaysOne) {
 }
 
 TEST(Merge, LorasIntoOneAndOutOfTwoCheckpoints) {
-  const fs::path out = fresh("merge");
+  const fs::path out = tests::fresh_folder("merge");
   const std::string base = (kGolden / "pipeline").string(), tuned = (out / "tuned").string(),
                     one = (out / "one.safetensors").string(),
                     drawn = (out / "drawn.safetensors").string();
@@ -198,7 +192,7 @@ TEST(Merge, LorasIntoOneAndOutOfTwoCheckpoints) {
 
 TEST(Merge, MistakesTakeOneLine) {
   const std::string base = (kGolden / "pipeline").string(), file = kLoras + "/kohya.safetensors";
-  const fs::path out = fresh("bad");
+  const fs::path out = tests::fresh_folder() / "bad";
   const auto expect = [&](std::vector<std::string> arguments, const std::string& part) {
     arguments.insert(arguments.end(), {"-o", (out / "x.safetensors").string()});
     const std::string line = refusal([&] { quietly(tools::kMerge.run, arguments); });

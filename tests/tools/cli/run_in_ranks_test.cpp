@@ -14,6 +14,7 @@
 #include "data/system/http_server.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "finetune/run/run_folder.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/rank_processes.hpp"
 #include "tests/support/tiny_run.hpp"
@@ -32,9 +33,7 @@ struct Place {
   int port = tests::free_port();
 
   Place() {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder = fs::path(testing::TempDir()) / ("laurel_ranks_" + std::string(test->name()));
-    fs::remove_all(folder);
+    folder = tests::fresh_folder();
     diffusion::save_pipeline(folder / "model", tests::tiny_pipeline(), at::kFloat);
     data::write_file(folder / "prompts.txt", "a red circle\na blue square\na red square\n");
   }

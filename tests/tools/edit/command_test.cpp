@@ -14,6 +14,7 @@
 #include "data/images/png_text.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/edit_command.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/edit/batch_file.hpp"
@@ -187,8 +188,7 @@ TEST(EditCommand, ChoosesABatchThatFits) {
 }
 
 TEST(EditCommand, TheEmbeddedEditorIsTheModelWhereNoneIsNamed) {
-  const fs::path out = fs::path(testing::TempDir()) / "laurel_edit_embedded";
-  fs::remove_all(out);
+  const fs::path out = tests::fresh_folder();
   data::write_png(out / "a.png", at::full({3, 64, 64}, 0.5));
   const auto done =
       run(tools::kEdit.run, {"-i", (out / "a.png").string(), "-e", "make the background navy",

@@ -10,6 +10,7 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 #include "tools/finetune/policy_options.hpp"
@@ -18,13 +19,6 @@
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path fresh(const std::string& name) {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_finetune_" + test + "_" + name);
-  fs::remove_all(folder);
-  return folder;
-}
 
 // A whole checkpoint and a prompt file; the command that finetunes it by a reward that needs no
 // network.
@@ -44,7 +38,7 @@ int shell(const std::string& line, const fs::path& log) {
 }
 
 TEST(FinetuneCommand, AfterKillNineItGoesOnFromTheLastCheckpointBitForBit) {
-  const fs::path place = fresh("place");
+  const fs::path place = tests::fresh_folder("place");
   const std::string run = command(place);
   const fs::path log = place / "log";
   ASSERT_EQ(shell(run + " --output_dir " + (place / "whole").string(), log), 0)
@@ -69,7 +63,7 @@ TEST(FinetuneCommand, AfterKillNineItGoesOnFromTheLastCheckpointBitForBit) {
 
 // Matrix products in bf16 leave images, rewards and log-probabilities in fp32.
 TEST(FinetuneCommand, RunsInBf16WithRewardsThatReadPixels) {
-  const fs::path place = fresh("place"), log = place / "log";
+  const fs::path place = tests::fresh_folder("place"), log = place / "log";
   const std::string run = command(place) +
                           " --num_epochs 2 --precision bf16 --clip_range 5 --reward "
                           "brightness=1,colourfulness=1 --output_dir ";
@@ -84,7 +78,7 @@ TEST(FinetuneCommand, RunsInBf16WithRewardsThatReadPixels) {
 }
 
 TEST(FinetuneCommand, ASingleFileTrainedWholeComesOutAsOne) {
-  const fs::path place = fresh("place"), log = place / "log";
+  const fs::path place = tests::fresh_folder("place"), log = place / "log";
   const fs::path model =
       fs::path(tests::source_dir()) / "tests/golden/single_file/sd2/model.safetensors";
   const std::string run = command(place) + " --num_epochs 1 --model " + model.string() +
@@ -105,7 +99,7 @@ TEST(FinetuneCommand, ASingleFileTrainedWholeComesOutAsOne) {
 }
 
 TEST(FinetuneCommand, BadInputIsOneLineAndExitsWithTwo) {
-  const fs::path place = fresh("place");
+  const fs::path place = tests::fresh_folder("place");
   const std::string run = command(place);
   const fs::path log = place / "log";
   struct Case {
@@ -136,7 +130,7 @@ TEST(FinetuneCommand, BadInputIsOneLineAndExitsWithTwo) {
 }
 
 TEST(LoadPrompts, KeepsSomeBackForValidation) {
-  const fs::path file = fresh("prompts") / "prompts.txt";
+  const fs::path file = tests::fresh_folder("prompts") / "prompts.txt";
   std::string lines;
   for (int i = 0; i < 12; ++i) lines += "prompt " + std::to_string(i) + "\n";
   data::write_file(file, lines);

@@ -11,6 +11,7 @@
 #include "data/weights/safetensors.hpp"
 #include "finetune/distill/config.hpp"
 #include "finetune/distill/distilled_range.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/finetune/distill_options.hpp"
@@ -22,12 +23,6 @@ namespace fs = std::filesystem;
 std::string refused(std::vector<std::string> words) {
   words.insert(words.end(), {"--images", "16", "--eval_prompts", "0"});
   return refusal([&] { tools::kDistill.run(words); });
-}
-
-fs::path fresh(const std::string& name) {
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_cmd_distill_" + name);
-  fs::remove_all(folder);
-  return folder;
 }
 
 TEST(DistillCommand, BadInputIsOneLineThatSaysWhatToDo) {
@@ -45,7 +40,7 @@ TEST(DistillCommand, BadInputIsOneLineThatSaysWhatToDo) {
 }
 
 TEST(DistillCommand, AStudentIsNoTeacher) {
-  const fs::path run = fresh("student");
+  const fs::path run = tests::fresh_folder("student");
   testing::internal::CaptureStdout();
   tools::kDistill.run({"--images", "16", "--eval_prompts", "0", "--max_train_steps", "1",
                        "--train_batch_size", "2", "--output_dir", run.string()});
@@ -60,7 +55,7 @@ TEST(DistillCommand, AStudentIsNoTeacher) {
 }
 
 TEST(DistillCommand, AFolderIsReadAtTheModelsOwnResolution) {
-  const fs::path place = fresh("folder");
+  const fs::path place = tests::fresh_folder("folder");
   for (const char* name : {"a", "b", "c"}) {
     data::write_png(place / "images" / (std::string(name) + ".png"), at::rand({3, 80, 100}));
     data::write_file(place / "images" / (std::string(name) + ".txt"), "a red circle\n");
@@ -77,7 +72,7 @@ TEST(DistillCommand, AFolderIsReadAtTheModelsOwnResolution) {
 
 TEST(GuidanceWarning, OfAModelThatSaysNothingIsNone) {
   EXPECT_EQ(finetune::guidance_warning("/nowhere", 99), "");
-  const fs::path folder = fresh("fixed");
+  const fs::path folder = tests::fresh_folder("fixed");
   finetune::DistillConfig config;
   config.time_cond_proj_dim = 0;
   config.w = 4;

@@ -15,6 +15,7 @@
 #include "data/world/edit_sample.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/edit_task.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/world/edits.hpp"
@@ -25,15 +26,9 @@ namespace fs = std::filesystem;
 
 const std::vector<std::string> kCommon = {"--count", "3", "--seed", "4", "--flat"};
 
-fs::path fresh(const std::string& name) {
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_edit_prompts_" + name);
-  fs::remove_all(folder);
-  return folder;
-}
-
 // Three edits of the flat world, 16 x 16.
 fs::path flat_edits(const std::string& name) {
-  const fs::path folder = fresh(name);
+  const fs::path folder = tests::fresh_folder(name);
   testing::internal::CaptureStdout();
   std::vector<std::string> words = kCommon;
   words.insert(words.end(), {"--out", folder.string()});
@@ -98,7 +93,7 @@ TEST(EditPrompts, OtherRewardsSeeTheInstruction) {
 }
 
 TEST(EditPrompts, ExactScoresAreRefusedForOtherEdits) {
-  const fs::path folder = fresh("others");
+  const fs::path folder = tests::fresh_folder("others");
   data::write_png(folder / "a.png", at::zeros({3, 8, 8}));
   data::write_file(folder / "metadata.jsonl", R"({"file_name": "a.png", "edit_prompt": "x"})");
   const Prompts edits = edits_of(folder);

@@ -10,6 +10,7 @@
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/read.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/tiny_families.hpp"
 #include "tools/finetune/command.hpp"
 
@@ -23,14 +24,6 @@ struct Family {
   Pipeline (*make)();
   bool full;
 };
-
-fs::path fresh_folder() {
-  std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  std::replace(test.begin(), test.end(), '/', '_');
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_finetune_families_" + test);
-  fs::remove_all(folder);
-  return folder;
-}
 
 void finetune(const fs::path& place, const Pipeline& pipeline, bool full) {
   diffusion::save_pipeline(place / "model", pipeline, at::kFloat);
@@ -80,7 +73,7 @@ double change_of(const fs::path& run, Pipeline pipeline, bool full) {
 class FinetuneFamily : public testing::TestWithParam<Family> {};
 
 TEST_P(FinetuneFamily, RunsAndChangesTheModel) {
-  const fs::path place = fresh_folder();
+  const fs::path place = tests::fresh_folder();
   const Pipeline pipeline = GetParam().make();
   finetune(place, pipeline, GetParam().full);
   const double change = change_of(place / "run", pipeline, GetParam().full);
@@ -101,7 +94,7 @@ INSTANTIATE_TEST_SUITE_P(Families,
                          [](const auto& family) { return std::string(family.param.name); });
 
 TEST(FinetuneFamilies, AnEditingModelIsRefusedBeforeAnythingIsWritten) {
-  const fs::path place = fresh_folder();
+  const fs::path place = tests::fresh_folder();
   try {
     finetune(place, tests::tiny_ip2p(), false);
     FAIL();

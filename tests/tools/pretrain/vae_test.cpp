@@ -8,19 +8,13 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tools/pretrain/options.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path fresh_folder() {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_tools_vae_" + test);
-  fs::remove_all(folder);
-  return folder;
-}
 
 const std::string kRecipe = std::string(tests::source_dir()) + "/models/recipes/vae.toml";
 
@@ -55,7 +49,7 @@ std::string complaint(std::vector<std::string> arguments, const std::vector<std:
 }
 
 TEST(PretrainVaeCommand, TrainsByTheRecipeAndMeasuresTheResult) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   EXPECT_EQ(tools::kPretrainVae.run(tiny(folder)), 0);
   for (const char* file :
        {"config.toml", "state.safetensors", "vae/config.json", "vae/README.md"}) {
@@ -69,7 +63,7 @@ TEST(PretrainVaeCommand, TrainsByTheRecipeAndMeasuresTheResult) {
 }
 
 TEST(PretrainVaeCommand, TrainsOnAFolder) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   EXPECT_NE(
       complaint(tiny(folder), {"--data", (folder / "absent").string()}).find("folder of images"),
       std::string::npos);
@@ -89,7 +83,7 @@ TEST(PretrainVaeCommand, TrainsOnAFolder) {
 }
 
 TEST(PretrainVaeCommand, NamesWhatIsWrong) {
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   EXPECT_NE(complaint({}, {}).find("--output_dir"), std::string::npos);
   EXPECT_NE(complaint(tiny(folder), {"--crop_size", "9"}).find("multiples of 2"),
             std::string::npos);

@@ -11,6 +11,7 @@
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/writer.hpp"
@@ -20,12 +21,6 @@ namespace fs = std::filesystem;
 namespace {
 
 const std::string kModel = std::string(tests::source_dir()) + "/tests/golden/pipeline";
-
-fs::path fresh(const std::string& name) {
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_sample_" + name);
-  fs::remove_all(folder);
-  return folder;
-}
 
 // Runs `laurel sample` on the tiny pipeline; returns its stdout.
 std::string sample(std::vector<std::string> arguments) {
@@ -64,7 +59,7 @@ rewards::WeightedReward brightness(double weight) {
 }
 
 TEST(SampleJobs, CountsSeedsAndOverrides) {
-  const fs::path file = fresh("prompts") / "p.txt";
+  const fs::path file = tests::fresh_folder("prompts") / "p.txt";
   data::write_file(file, "a cat --d 50 --s 9\na dog --n wet\n");
   tools::SampleConfig config;
   config.prompt = {"a bird"};
@@ -86,7 +81,7 @@ TEST(SampleJobs, CountsSeedsAndOverrides) {
 }
 
 TEST(SampleJobs, NumbersGoOn) {
-  const fs::path folder = fresh("numbers");
+  const fs::path folder = tests::fresh_folder("numbers");
   EXPECT_EQ(tools::next_number(folder.string()), 0);
   for (const char* name : {"00007-3.png", "00002-9.png", "notes-1.png", "00099-1.txt", "12.png"}) {
     data::write_file(folder / name, "x");
@@ -96,7 +91,7 @@ TEST(SampleJobs, NumbersGoOn) {
 }
 
 TEST(SampleWriter, KeepsTheBestCandidate) {
-  const fs::path folder = fresh("best");
+  const fs::path folder = tests::fresh_folder("best");
   tools::SampleJob job{.prompt = "light",
                        .negative_prompt = "",
                        .seed = 40,
@@ -126,7 +121,7 @@ TEST(SampleWriter, KeepsTheBestCandidate) {
 }
 
 TEST(Sample, WritesNumberedImagesWithTheirSettings) {
-  const fs::path folder = fresh("plain");
+  const fs::path folder = tests::fresh_folder("plain");
   const std::string said = sample({"-p", "a red circle, small", "-n", "2", "--seed", "5", "-o",
                                    folder.string(), "--negative-prompt", "blue"});
   EXPECT_EQ(said.find("2 images in "), 0u) << said;
@@ -145,7 +140,7 @@ TEST(Sample, WritesNumberedImagesWithTheirSettings) {
 }
 
 TEST(Sample, ReadsPromptsAsTheWebUi) {
-  const fs::path folder = fresh("weights");
+  const fs::path folder = tests::fresh_folder("weights");
   const std::string longer = "a (red:1.4) circle BREAK blue";
   const auto with = [&](std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), {"-b", "2", "-o", folder.string()});
@@ -163,7 +158,7 @@ TEST(Sample, ReadsPromptsAsTheWebUi) {
 }
 
 TEST(Sample, TakesTextualInversionsAndTiles) {
-  const fs::path folder = fresh("embeddings"), words = folder / "embeddings";
+  const fs::path folder = tests::fresh_folder("embeddings"), words = folder / "embeddings";
   const auto write = [&](const char* name, int64_t width) {
     data::write_safetensors(
         words / name,
@@ -190,7 +185,7 @@ TEST(Sample, TakesTextualInversionsAndTiles) {
 
 // Five images in batches of two; the third and the fifth are missing.
 TEST(Sample, AnEndedRunIsResumedBitForBit) {
-  const fs::path whole = fresh("whole"), ended = fresh("ended");
+  const fs::path whole = tests::fresh_folder("whole"), ended = tests::fresh_folder("ended");
   const auto run = [](const fs::path& folder, const std::vector<std::string>& more) {
     std::vector<std::string> words = {"-p", "a red circle", "-n", "5",  "-b",
                                       "2",  "--seed",       "7",  "-o", folder.string()};
@@ -211,7 +206,7 @@ TEST(Sample, AnEndedRunIsResumedBitForBit) {
 }
 
 TEST(Sample, AnotherRunIsNotResumed) {
-  const fs::path folder = fresh("other");
+  const fs::path folder = tests::fresh_folder("other");
   sample({"-p", "a red circle", "-o", folder.string()});
   const std::string folder_text = folder.string();
   EXPECT_NE(failure({"-p", "a red circle", "-o", folder_text, "--resume", "--eta", "0.5"})
@@ -226,7 +221,7 @@ TEST(Sample, AnotherRunIsNotResumed) {
 }
 
 TEST(Sample, SavedLatentsGiveTheImageAgain) {
-  const fs::path folder = fresh("latents");
+  const fs::path folder = tests::fresh_folder("latents");
   const std::string file = (folder / "noise.safetensors").string();
   for (const char* method : {"euler", "DPM++ 2M Karras"}) {
     const std::string out = (folder / method).string();
@@ -243,7 +238,7 @@ TEST(Sample, SavedLatentsGiveTheImageAgain) {
 }
 
 TEST(Sample, MistakesTakeOneLine) {
-  const fs::path folder = fresh("bad");
+  const fs::path folder = tests::fresh_folder("bad");
   const std::string noise = (folder / "noise.safetensors").string(),
                     other = (folder / "other.safetensors").string();
   data::write_safetensors(
@@ -275,7 +270,7 @@ TEST(Sample, MistakesTakeOneLine) {
 }
 
 TEST(Sample, TheProgramSaysSoAndExitsWithTwo) {
-  const fs::path said = fresh("binary") / "said.txt";
+  const fs::path said = tests::fresh_folder("binary") / "said.txt";
   fs::create_directories(said.parent_path());
   const std::string command =
       std::string(tests::program()) + " sample -m /nonexistent a 2> " + said.string();

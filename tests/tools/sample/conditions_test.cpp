@@ -11,6 +11,7 @@
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny_families.hpp"
 #include "tools/sample/command.hpp"
@@ -19,13 +20,6 @@
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path fresh_folder() {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_conditions_" + test);
-  fs::remove_all(folder);
-  return folder;
-}
 
 TEST(SizeConditions, AreReadForSdxlAlone) {
   tools::ConditionConfig config;
@@ -88,7 +82,7 @@ TEST(SettleFamily, AnLcmTakesFourStepsUnlessToldOtherwise) {
 }
 
 TEST(SampleCommand, EditsAnImage) {
-  const fs::path place = fresh_folder();
+  const fs::path place = tests::fresh_folder();
   diffusion::save_pipeline(place / "model", tests::tiny_ip2p(), at::kFloat);
   data::write_png(place / "in.png", at::full({3, 24, 16}, 0.5));
   EXPECT_EQ(tools::kSample.run({"--model=" + (place / "model").string(), "--prompt=make it red",
@@ -103,7 +97,7 @@ TEST(SampleCommand, EditsAnImage) {
 }
 
 TEST(SampleCommand, MakesImagesWithSdxl) {
-  const fs::path place = fresh_folder();
+  const fs::path place = tests::fresh_folder();
   diffusion::save_pipeline(place / "model", tests::tiny_sdxl(), at::kFloat);
   EXPECT_EQ(tools::kSample.run({"--model=" + (place / "model").string(), "--prompt=a red circle",
                                 "--steps=2", "--device=cpu", "--original_size=64x64",

@@ -15,6 +15,7 @@
 #include "data/world/scene.hpp"
 #include "rewards/registry/registry.hpp"
 #include "rewards/world/simulated_judge.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/train_reward/command.hpp"
@@ -22,12 +23,6 @@
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path fresh_folder(const std::string& name) {
-  const auto folder = fs::path(testing::TempDir()) / ("laurel_" + name + std::to_string(getpid()));
-  fs::remove_all(folder);
-  return folder;
-}
 
 // Thirty prompts with two pictures each.
 void draw_pictures(const fs::path& folder) {
@@ -46,7 +41,7 @@ int64_t lines_of(const fs::path& file) {
 }
 
 TEST(JudgeCommand, FromAServerToAReward) {
-  const auto folder = fresh_folder("judge");
+  const auto folder = tests::fresh_folder("judge");
   draw_pictures(folder / "pictures");
   std::atomic<int> requests{0};
   const rewards::WorldJudge judge{.constraints = false};
@@ -93,7 +88,7 @@ TEST(JudgeCommand, FromAServerToAReward) {
 }
 
 TEST(JudgeCommand, RefusesInOneLine) {
-  const auto folder = fresh_folder("judge_bad");
+  const auto folder = tests::fresh_folder("judge_bad");
   data::write_png(folder / "a.png", at::zeros({3, 64, 64}));
   const std::string image = (folder / "a.png").string(), output = (folder / "o.jsonl").string();
   const auto refused = [](const std::vector<std::string>& arguments) {

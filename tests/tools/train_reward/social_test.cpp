@@ -13,6 +13,7 @@
 #include "data/world/scene.hpp"
 #include "rewards/registry/registry.hpp"
 #include "tests/support/bad_input.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tools/train_reward/command.hpp"
 #include "tools/world/command.hpp"
 
@@ -34,8 +35,7 @@ void draw_pictures(const fs::path& folder) {
 }
 
 TEST(SocialCommands, FromPicturesToAReward) {
-  const fs::path folder = fs::path(testing::TempDir()) / ("social" + std::to_string(getpid()));
-  fs::remove_all(folder);
+  const fs::path folder = tests::fresh_folder();
   draw_pictures(folder / "pictures");
   const std::string pictures = (folder / "pictures").string(), world = (folder / "log").string();
   ASSERT_EQ(tools::kWorld.run({"social-log", "--images", pictures, "--out", world, "--survey_pairs",

@@ -14,18 +14,13 @@
 #include "data/images/image_io.hpp"
 #include "data/world/edit_sample.hpp"
 #include "data/world/oracle.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
 
-std::filesystem::path fresh_folder(const std::string& name) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / ("laurel_world_" + name);
-  std::filesystem::remove_all(folder);
-  return folder;
-}
-
 TEST(WorldCommand, DrawsScenesThatTheOracleReadsFromTheFiles) {
-  const auto folder = fresh_folder("draw");
+  const auto folder = tests::fresh_folder("draw");
   ASSERT_EQ(tools::kWorld.run({"--out", folder.string(), "--count", "5", "--split", "unseen"}), 0);
   for (int index = 0; index < 5; ++index) {
     const auto stem = folder / ("00000" + std::to_string(index));
@@ -39,7 +34,7 @@ TEST(WorldCommand, DrawsScenesThatTheOracleReadsFromTheFiles) {
 }
 
 TEST(WorldCommand, RefusesAFolderThatHoldsPicturesAlready) {
-  const auto folder = fresh_folder("twice");
+  const auto folder = tests::fresh_folder("twice");
   tools::kWorld.run({"--out", folder.string(), "--count", "1"});
   EXPECT_THROW(tools::kWorld.run({"--out", folder.string(), "--count", "1"}), data::BadInput);
   EXPECT_THROW(tools::kWorld.run({}), data::BadInput);
@@ -47,7 +42,7 @@ TEST(WorldCommand, RefusesAFolderThatHoldsPicturesAlready) {
 }
 
 TEST(WorldEdits, WritesTriplesWhoseFilesEarnTheScoresOfTheirLines) {
-  const auto folder = fresh_folder("edits");
+  const auto folder = tests::fresh_folder("edits");
   ASSERT_EQ(tools::kWorld.run({"edits", "--out", folder.string(), "--count", "30"}), 0);
   int64_t lines = 0;
   data::for_each_line(folder / "metadata.jsonl", [&](const std::string& text, const std::string&) {
@@ -80,7 +75,7 @@ TEST(WorldEdits, WritesTriplesWhoseFilesEarnTheScoresOfTheirLines) {
 }
 
 TEST(WorldEdits, RefusesWhatItCannotPairOrWouldOverwrite) {
-  const auto folder = fresh_folder("edits_bad");
+  const auto folder = tests::fresh_folder("edits_bad");
   const std::string out = folder.string();
   tools::kWorld.run({"edits", "--out", out, "--count", "2", "--flat"});
   EXPECT_NE(refusal([&] {

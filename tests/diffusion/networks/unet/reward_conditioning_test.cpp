@@ -12,6 +12,7 @@
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "tests/support/edit_task.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 
@@ -89,7 +90,7 @@ TEST(RewardBranch, SurvivesTheDisk) {
     UNet unet = diffusion::unet_of(tests::tiny_editor(branch).network);
     unet.config.reward.axes = {"instruction_following", "beauty", "generation_quality"};
     tests::unsilence(unet);
-    const auto folder = tests::fresh_run("unet");
+    const auto folder = tests::fresh_folder("unet");
     diffusion::save_unet(folder, unet, at::kFloat);
     const UNet read = diffusion::load_unet(folder);
     EXPECT_EQ(read.config.reward.axes, unet.config.reward.axes);
@@ -105,7 +106,7 @@ TEST(RewardBranch, SurvivesTheDisk) {
 TEST(RewardBranch, ThePublishedOneIsKnownByItsTensors) {
   UNet unet = diffusion::unet_of(tests::tiny_editor(tests::published_branch()).network);
   tests::unsilence(unet);
-  const auto folder = tests::fresh_run("unet");
+  const auto folder = tests::fresh_folder("unet");
   diffusion::save_unet(folder, unet, at::kFloat);
   diffusion::UNetConfig silent = unet.config;  // as its authors' code writes it
   silent.reward = {};

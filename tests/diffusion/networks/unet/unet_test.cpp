@@ -18,6 +18,7 @@
 #include "data/weights/safetensors.hpp"
 #include "diffusion/lora/adapters.hpp"
 #include "diffusion/networks/unet/forward.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/tiny_pipeline.hpp"
 
@@ -32,14 +33,6 @@ const fs::path kGolden = golden::folder();
 // Largest difference over the largest value.
 double relative_error(const at::Tensor& found, const at::Tensor& expected) {
   return (found - expected).abs().max().item<double>() / expected.abs().max().item<double>();
-}
-
-fs::path fresh_folder(const std::string& name) {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_unet_" + test + "_" + name);
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
 }
 
 UNet tiny_unet() {
@@ -177,7 +170,7 @@ TEST(UNet, InferenceWritesOverItsOwnValuesOnly) {
 
 TEST(UNet, SavedAndLoadedIsTheSameNetwork) {
   UNet unet = tiny_unet();
-  const fs::path folder = fresh_folder("saved");
+  const fs::path folder = tests::fresh_folder("saved");
   diffusion::save_unet(folder, unet, at::kFloat);
   UNet loaded = diffusion::load_unet(folder);
   std::map<std::string, at::Tensor> tensors;
@@ -192,7 +185,7 @@ TEST(UNet, SavedAndLoadedIsTheSameNetwork) {
 
 TEST(UNet, HalfPrecisionFileOfTheVariantNameIsRead) {
   UNet unet = tiny_unet();
-  const fs::path folder = fresh_folder("fp16");
+  const fs::path folder = tests::fresh_folder("fp16");
   diffusion::save_unet(folder, unet, at::kHalf);
   fs::rename(folder / "diffusion_pytorch_model.safetensors",
              folder / "diffusion_pytorch_model.fp16.safetensors");
@@ -278,7 +271,7 @@ TEST(UNet, AddedConditionsAreAskedForOfTheRightShape) {
       EXPECT_THROW(diffusion::unet_forward(unet, x, t, context, other), c10::Error);
     }
   }
-  const fs::path folder = fresh_folder("saved");
+  const fs::path folder = tests::fresh_folder("saved");
   diffusion::save_unet(folder, unet, at::kFloat);
   EXPECT_TRUE(
       at::equal(diffusion::unet_forward(diffusion::load_unet(folder), x, t, context, good), out));
@@ -313,7 +306,7 @@ TEST(TimestepEmbedding, ByHand) {
 // What load_unet says to a config.json with one key changed.
 std::string refusal(const std::string& key, const nlohmann::json& value) {
   UNet unet = tiny_unet();
-  const fs::path folder = fresh_folder("refusal");
+  const fs::path folder = tests::fresh_folder("refusal");
   diffusion::save_unet(folder, unet, at::kFloat);
   auto object = data::read_json(folder / "config.json");
   object[key] = value;
@@ -370,7 +363,7 @@ TEST(LoadUNet, SaysWhatAFolderHoldsInstead) {
     }
     return "";
   };
-  const fs::path folder = fresh_folder("holds");
+  const fs::path folder = tests::fresh_folder("holds");
   EXPECT_NE(message(folder / "absent").find("no such file"), std::string::npos);
   diffusion::write_unet_config(folder / "config.json", tests::tiny_unet_config());
   EXPECT_NE(message(folder).find("incomplete"), std::string::npos);

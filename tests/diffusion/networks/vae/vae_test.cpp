@@ -13,6 +13,7 @@
 #include "data/weights/safetensors.hpp"
 #include "diffusion/networks/vae/build.hpp"
 #include "diffusion/networks/vae/tiling.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/gradient_check.hpp"
 
@@ -26,14 +27,6 @@ const fs::path kGolden = golden::folder();
 // Largest difference over the largest value.
 double relative_error(const at::Tensor& found, const at::Tensor& expected) {
   return (found - expected).abs().max().item<double>() / expected.abs().max().item<double>();
-}
-
-fs::path fresh_folder() {
-  const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-  const fs::path folder = fs::path(testing::TempDir()) / ("laurel_vae_" + test);
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
 }
 
 Vae tiny_vae() {
@@ -190,7 +183,7 @@ TEST(Vae, GradientOfDecodingIsTheDifferenceQuotients) {
 
 TEST(Vae, SavedAndLoadedIsTheSame) {
   Vae vae = tiny_vae();
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   diffusion::save_vae(folder, vae, at::kFloat);
   const Vae again = diffusion::load_vae(folder);
   const at::Tensor images = random_images({2, 3, 8, 8});
@@ -211,7 +204,8 @@ TEST(Vae, SavedAndLoadedIsTheSame) {
 
 // Folders that were made with diffusers before 0.15, Stable Diffusion 1.5's among them.
 TEST(Vae, ReadsTheEarlierNamesOfTheAttention) {
-  const fs::path folder = fresh_folder(), file = folder / "diffusion_pytorch_model.safetensors";
+  const fs::path folder = tests::fresh_folder(),
+                 file = folder / "diffusion_pytorch_model.safetensors";
   Vae vae = tiny_vae();
   diffusion::save_vae(folder, vae, at::kFloat);
   data::Weights weights = data::read_safetensors(file), earlier;
@@ -287,7 +281,7 @@ TEST(Vae, RefusesImagesThatDoNotHalve) {
 
 TEST(Vae, NamesWhatIsWrongWithAFolder) {
   Vae vae = tiny_vae();
-  const fs::path folder = fresh_folder();
+  const fs::path folder = tests::fresh_folder();
   EXPECT_NE(complaint([&] { diffusion::load_vae(folder); }).find("config.json"), std::string::npos);
   diffusion::save_vae(folder, vae, at::kFloat);
   const std::string config = data::read_file(folder / "config.json");
