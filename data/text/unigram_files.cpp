@@ -24,7 +24,7 @@ constexpr int64_t kExtraTokens = 100;    // of T5
 constexpr size_t kMostPieces = 1 << 22;  // more would be no vocabulary
 
 // One field of a protobuf message.
-struct Field {
+struct WireField {
   uint64_t number = 0;
   uint64_t value = 0;        // of a varint or of 32 or 64 bits
   std::string_view bytes{};  // of a length-delimited one
@@ -35,10 +35,10 @@ class Message {
  public:
   Message(std::string_view bytes, const std::string& source) : rest_(bytes), source_(source) {}
 
-  std::optional<Field> next() {
+  std::optional<WireField> next() {
     if (rest_.empty()) return std::nullopt;
     const uint64_t key = varint();
-    Field field{.number = key >> 3};
+    WireField field{.number = key >> 3};
     switch (key & 7) {
       case 0:
         field.value = varint();

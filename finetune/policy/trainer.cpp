@@ -25,7 +25,7 @@ struct EpochData {
   at::Tensor kl;              // [P, T] nats, of all
 };
 
-struct Run {
+struct PolicyRun {
   const FinetuneConfig& config;
   TrainingRun session;
   SamplingPlan chain;
@@ -36,16 +36,16 @@ struct Run {
   int64_t lost_in_a_row = 0;
 };
 
-const ProcessGroup& ranks_of(const Run& run) { return run.session.options.ranks; }
+const ProcessGroup& ranks_of(const PolicyRun& run) { return run.session.options.ranks; }
 
-Denoiser policy_of(const Run& run,
+Denoiser policy_of(const PolicyRun& run,
                    const diffusion::Network& unet,
                    const std::vector<TrainingPrompt>& prompts) {
   return policy_on(run.session.task, unet, prompts, run.config.sample_guidance_scale,
                    ranks_of(run));
 }
 
-EpochData draw_epoch(Run& run,
+EpochData draw_epoch(PolicyRun& run,
                      const EpochPlan& plan,
                      const diffusion::Network& unet,
                      bool is_reference) {
@@ -64,7 +64,7 @@ EpochData draw_epoch(Run& run,
 }
 
 // What the starting model draws, before anything is trained.
-void draw_offline(Run& run) {
+void draw_offline(PolicyRun& run) {
   auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(run.config.seed) + 1);
   for (int64_t i = 0; i < run.config.offline_epochs; ++i) {
     const EpochPlan plan = plan_epoch(run.session.task.prompts, run.config, i, generator);
@@ -73,7 +73,7 @@ void draw_offline(Run& run) {
   }
 }
 
-EpochData epoch_data(Run& run) {
+EpochData epoch_data(PolicyRun& run) {
   const int64_t images = run.config.prompts_per_epoch * run.config.images_per_prompt;
   if (!run.config.offline) {
     const EpochPlan plan =
@@ -94,7 +94,7 @@ EpochData epoch_data(Run& run) {
 }
 
 // False when the images are not finite: the parameters are put back to where they were good.
-bool check_epoch(Run& run, const EpochData& data) {
+bool check_epoch(PolicyRun& run, const EpochData& data) {
   const bool finite = data.trajectories.latents.isfinite().all().item<bool>();
   if (!any_rank(ranks_of(run), !finite)) {
     save_snapshot(run.session);
@@ -112,7 +112,9 @@ bool check_epoch(Run& run, const EpochData& data) {
   return false;
 }
 
-MetricValues reward_figures(const Run& run, const EpochData& data, const at::Tensor& combined) {
+MetricValues reward_figures(const PolicyRun& run,
+                            const EpochData& data,
+                            const at::Tensor& combined) {
   MetricValues figures{
       {"reward_mean", combined.masked_select(combined.isfinite()).mean().item<double>()},
       {"reward_std", rewards::spread_within_prompts(combined, data.plan.draw.prompt_ids)}};
@@ -130,7 +132,7 @@ MetricValues reward_figures(const Run& run, const EpochData& data, const at::Ten
 }
 
 // What the ranks exchanged since `before`, where there are several.
-MetricValues exchange_figures(const Run& run, const CommunicationStats& before) {
+MetricValues exchange_figures(const PolicyRun& run, const CommunicationStats& before) {
   if (ranks_of(run).count == 1) return {};
   const CommunicationStats after = communication_stats(ranks_of(run));
   return {{"seconds/exchange", after.seconds - before.seconds},
@@ -138,7 +140,7 @@ MetricValues exchange_figures(const Run& run, const CommunicationStats& before) 
 }
 
 // The rewards as one, [P]; the first time, beta and the rewards' scales are chosen.
-at::Tensor combine_epoch(Run& run, const EpochData& data) {
+at::Tensor combine_epoch(PolicyRun& run, const EpochData& data) {
   const auto& prompt_ids = data.plan.draw.prompt_ids;
   const rewards::CombineOptions combine = combine_options(run.session.task.rewards, run.config);
   auto& progress = run.session.progress;
@@ -157,7 +159,7 @@ at::Tensor combine_epoch(Run& run, const EpochData& data) {
   return combined;
 }
 
-void train_epoch(Run& run) {
+void train_epoch(PolicyRun& run) {
   const double started = data::now();
   const CommunicationStats before_exchange = communication_stats(ranks_of(run));
   const EpochData data = epoch_data(run);
@@ -236,13 +238,13 @@ RunHooks hooks_of(const TrainingTask& task,
           .caption = caption};
 }
 
-Run make_run(const TrainingTask& task,
-             const FinetuneConfig& config,
-             const RunOptions& options,
-             const Reporter& reporter) {
+PolicyRun make_run(const TrainingTask& task,
+                   const FinetuneConfig& config,
+                   const RunOptions& options,
+                   const Reporter& reporter) {
   const SamplingPlan chain =
       make_sampling_plan(config, task.pipeline->scheduler, task.latent_shape, task.device);
-  Run run{
+  PolicyRun run{
       .config = config,
       .session = make_training_run(task, config, options, reporter, hooks_of(task, config, chain),
                                    config.num_epochs * updates_per_epoch(config)),
@@ -258,7 +260,7 @@ RunResult run_finetune(const TrainingTask& task,
                        const FinetuneConfig& config,
                        const RunOptions& options,
                        const Reporter& reporter) {
-  Run run = make_run(task, config, options, reporter);
+  PolicyRun run = make_run(task, config, options, reporter);
   return run_training(run.session, config.num_epochs, [&] { train_epoch(run); });
 }
 

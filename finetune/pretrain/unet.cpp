@@ -20,7 +20,7 @@ using diffusion::UNet;
 
 constexpr int64_t kHeldOutSeed = 7;
 
-struct Run {
+struct UNetPretraining {
   const PretrainUNetOptions& options;
   const diffusion::Pipeline& pipeline;
   const LatentSet& train;
@@ -61,7 +61,7 @@ struct Window {
   int64_t steps = 0;
 };
 
-void update(Run& run, Window& window) {
+void update(UNetPretraining& run, Window& window) {
   const auto& options = run.options;
   train::Loop& loop = run.loop;
   const double lr =
@@ -79,12 +79,13 @@ void update(Run& run, Window& window) {
   ++window.steps;
 }
 
-Run start(const PretrainUNetOptions& options,
-          const diffusion::Pipeline& pipeline,
-          const LatentSet& train_set,
-          const LatentSet& held_out,
-          const std::vector<ExamSet>& exams) {
-  Run run{options, pipeline, train_set, held_out, exams, train::new_loop(options.loop), {}, {}, {}};
+UNetPretraining start(const PretrainUNetOptions& options,
+                      const diffusion::Pipeline& pipeline,
+                      const LatentSet& train_set,
+                      const LatentSet& held_out,
+                      const std::vector<ExamSet>& exams) {
+  UNetPretraining run{options, pipeline, train_set, held_out, exams, train::new_loop(options.loop),
+                      {},      {},       {}};
   run.schedule = diffusion::make_schedule(pipeline.scheduler);
   run.unet = options.init_unet.empty()
                  ? diffusion::make_unet(options.model, run.loop.state.generator)
@@ -99,7 +100,7 @@ Run start(const PretrainUNetOptions& options,
 }
 
 // On the same noise and timesteps every time, unweighted.
-double held_out_loss(const Run& run, const UNet& unet) {
+double held_out_loss(const UNetPretraining& run, const UNet& unet) {
   const at::NoGradGuard no_grad;
   auto generator = at::detail::createCPUGenerator(kHeldOutSeed);
   PretrainUNetOptions options = run.options;
@@ -113,7 +114,7 @@ double held_out_loss(const Run& run, const UNet& unet) {
   return sum / static_cast<double>(batches);
 }
 
-PretrainUNetResult validate(Run& run) {
+PretrainUNetResult validate(UNetPretraining& run) {
   PretrainUNetResult result{
       train::averaged(run.loop, run.unet), run.loop.step, train::minutes(run.loop), 0, {}};
   result.held_out_loss = held_out_loss(run, result.unet);
@@ -137,7 +138,7 @@ PretrainUNetResult validate(Run& run) {
   return result;
 }
 
-std::string exam_line(const Run& run, const PretrainUNetResult& result) {
+std::string exam_line(const UNetPretraining& run, const PretrainUNetResult& result) {
   char text[120];
   std::snprintf(text, sizeof text, "held-out loss %.4f", result.held_out_loss);
   std::string line = text;
@@ -150,7 +151,7 @@ std::string exam_line(const Run& run, const PretrainUNetResult& result) {
   return line;
 }
 
-std::string report(const Run& run, const Window& window) {
+std::string report(const UNetPretraining& run, const Window& window) {
   const auto steps = static_cast<double>(window.steps);
   const double rate = train::images_per_second(run.loop);
   train::record(run.loop, false,
@@ -196,7 +197,7 @@ PretrainUNetResult pretrain_unet(const PretrainUNetOptions& options,
                                  const std::function<void(const std::string&)>& print) {
   // The workers are the threads.
   const ThreadsPerOperation threads(options.num_workers > 1 ? 1 : at::get_num_threads());
-  Run run = start(options, pipeline, train, held_out, exams);
+  UNetPretraining run = start(options, pipeline, train, held_out, exams);
   Window window;
   train::run(run.loop, {.update = [&] { update(run, window); },
                         .validate = [&] { print(exam_line(run, validate(run))); },

@@ -19,7 +19,7 @@ using diffusion::Vae;
 
 constexpr int64_t kEvaluationBatch = 32;
 
-struct Run {
+struct VaePretraining {
   const PretrainVaeOptions& options;
   const ImageSource& source;
   train::Loop loop;
@@ -44,7 +44,7 @@ at::Tensor random_crops(const at::Tensor& images,
   return at::stack(crops);
 }
 
-at::Tensor draw_batch(Run& run, double done) {
+at::Tensor draw_batch(VaePretraining& run, double done) {
   const auto& options = run.options;
   at::Generator& generator = run.loop.state.generator;
   const at::Tensor images = run.source.draw(options.loop.train_batch_size, generator);
@@ -58,7 +58,9 @@ struct StepFigures {
 };
 
 // The batch's mean losses; their gradient is left in the parameters.
-StepFigures losses_and_gradient(Run& run, const at::Tensor& images, const at::Tensor& noise) {
+StepFigures losses_and_gradient(VaePretraining& run,
+                                const at::Tensor& images,
+                                const at::Tensor& noise) {
   const int64_t count = images.size(0);
   std::vector<StepFigures> parts(run.replicas.size());
   const auto mean_loss = [&](int64_t worker, const Vae& vae, int64_t begin, int64_t end) {
@@ -78,7 +80,7 @@ StepFigures losses_and_gradient(Run& run, const at::Tensor& images, const at::Te
   return sum;
 }
 
-void optimizer_step(Run& run, double lr) {
+void optimizer_step(VaePretraining& run, double lr) {
   train::TrainState& state = run.loop.state;
   const double weight_decay = run.options.loop.weight_decay;
   const train::AdamWOptions adamw{.weight_decay = weight_decay};
@@ -89,7 +91,7 @@ void optimizer_step(Run& run, double lr) {
   }
 }
 
-StepFigures update(Run& run) {
+StepFigures update(VaePretraining& run) {
   const auto& options = run.options;
   const double done = train::progress(run.loop);
   const at::Tensor images = draw_batch(run, done);
@@ -107,8 +109,8 @@ StepFigures update(Run& run) {
   return figures;
 }
 
-Run start(const PretrainVaeOptions& options, const ImageSource& source) {
-  Run run{options, source, train::new_loop(options.loop), {}, {}};
+VaePretraining start(const PretrainVaeOptions& options, const ImageSource& source) {
+  VaePretraining run{options, source, train::new_loop(options.loop), {}, {}};
   run.vae = diffusion::make_vae(options.model, run.loop.state.generator);
   run.loop.settings = {{"optimizer", options.optimizer},
                        {"num_workers", std::to_string(options.num_workers)},
@@ -128,7 +130,7 @@ struct Averaged {
   Vae vae;
   Reconstruction reconstruction;
 };
-Averaged averaged(Run& run) {
+Averaged averaged(VaePretraining& run) {
   Averaged result{.vae = train::averaged(run.loop, run.vae), .reconstruction = {}};
   result.reconstruction = reconstruct(result.vae, run.source.held_out);
   result.vae.config.scaling_factor = 1.0 / std::max(1e-6, result.reconstruction.latent_std);
@@ -137,7 +139,7 @@ Averaged averaged(Run& run) {
 }
 
 // -> a piece of the next line of progress
-std::string validate(Run& run) {
+std::string validate(VaePretraining& run) {
   const Averaged now = averaged(run);
   diffusion::save_vae(run.options.loop.output_dir / "snapshot", now.vae, at::kHalf);
   train::record(run.loop, true,
@@ -149,7 +151,7 @@ std::string validate(Run& run) {
   return text;
 }
 
-std::string report(const Run& run, const StepFigures& now) {
+std::string report(const VaePretraining& run, const StepFigures& now) {
   const double rate = train::images_per_second(run.loop);
   train::record(run.loop, false,
                 {{"loss", now.loss},
@@ -210,7 +212,7 @@ PretrainVaeResult pretrain_vae(const PretrainVaeOptions& options,
                                const std::function<void(const std::string&)>& print) {
   // The workers are the threads.
   const ThreadsPerOperation threads(options.num_workers > 1 ? 1 : at::get_num_threads());
-  Run run = start(options, source);
+  VaePretraining run = start(options, source);
   StepFigures now;
   std::string measured;
   train::run(run.loop, {.update = [&] { now = update(run); },

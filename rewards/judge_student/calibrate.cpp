@@ -11,7 +11,7 @@
 namespace rewards {
 namespace {
 
-constexpr double kEps = 1e-8;
+constexpr double kLeastProbability = 1e-8;
 
 // The value of a geometric grid with the smallest loss.
 double best_of_grid(double low, double high, const std::function<double(double)>& loss) {
@@ -40,7 +40,7 @@ void calibrate_axis(JudgeStudent& student,
                    bins = data.points.bins.select(1, k);
   student.temperature[k].fill_(best_of_grid(0.25, 4, [&](double value) {
     const at::Tensor q = (logits.select(2, k) / value).softmax(-1).mean(0);  // [N, 5]
-    const at::Tensor loss = -(bins * (q + kEps).log()).sum(-1);
+    const at::Tensor loss = -(bins * (q + kLeastProbability).log()).sum(-1);
     return ((loss * known).sum() / known.sum()).item<double>();
   }));
 }

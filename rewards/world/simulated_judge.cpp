@@ -24,8 +24,9 @@ using nlohmann::ordered_json;
 namespace rewards {
 namespace {
 
-constexpr double kSteepness = 8;  // log-odds for one unit of difference between two images
-constexpr double kTie = 1.4;      // Rao and Kupper's constant: how near images must be for a tie
+constexpr double kPreferenceSteepness =
+    8;                        // log-odds for one unit of difference between two images
+constexpr double kTie = 1.4;  // Rao and Kupper's constant: how near images must be for a tie
 
 // What a request shows and says.
 struct Message {
@@ -104,7 +105,8 @@ std::vector<double> level_probabilities(const WorldJudge& judge, const Asked& as
 // A, B, C: Rao and Kupper (1967).
 std::vector<double> pair_probabilities(const WorldJudge& judge, const Asked& asked) {
   const double noise = judge.noise / 4 * (noise_of(asked, 0) - noise_of(asked, 1));
-  const double z = kSteepness * (judged(asked, 0) - judged(asked, 1) + noise) + judge.position_bias;
+  const double z =
+      kPreferenceSteepness * (judged(asked, 0) - judged(asked, 1) + noise) + judge.position_bias;
   const double a = 1 / (1 + kTie * std::exp(-z)), b = 1 / (1 + kTie * std::exp(z));
   return {a, b, 1 - a - b};
 }

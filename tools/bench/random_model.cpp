@@ -13,7 +13,7 @@
 namespace bench {
 namespace {
 
-constexpr int64_t kTokens = 77, kVocabulary = 520;
+constexpr int64_t kVocabulary = 520;
 
 using nn::Activation;
 using nn::EncoderConfig;

@@ -11,6 +11,9 @@
 
 namespace bench {
 
+constexpr int64_t kTokens = 77;     // of a measured text
+constexpr int64_t kTimestep = 500;  // of a measured network call
+
 // The configs of a family's networks.
 struct ModelShape {
   diffusion::UNetConfig unet;

@@ -15,8 +15,6 @@
 namespace bench {
 namespace {
 
-constexpr int64_t kTokens = 77;
-constexpr int64_t kTimestep = 500;
 constexpr double kGuidance = 5.0, kSigma = 0.1;
 
 double megabytes(const at::Tensor& tensor) {

@@ -23,7 +23,6 @@ namespace bench {
 namespace {
 
 constexpr int64_t kTextBatch = 16, kFeatureBatch = 16, kVaeBatch = 8, kTrainBatch = 16;
-constexpr int64_t kTimestep = 500;
 constexpr int64_t kScoredSide = 512;  // side of the scored images, pixels
 
 at::Tensor noise(std::vector<int64_t> shape) {

@@ -59,8 +59,7 @@ void for_each_line(const fs::path& path,
 
 // Of a JSON number; the nearest where it is none.
 int64_t whole_number(const ordered_json& number) {
-  return number.is_number_integer() ? number.get<int64_t>()
-                                    : data::saturated(number.get<double>());
+  return number.is_number_integer() ? number.get<int64_t>() : data::saturated(number.get<double>());
 }
 
 // "Steps: 20, Seed: 3, Note: \"a, b\"" -> the parts between the commas outside quotes.

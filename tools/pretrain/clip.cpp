@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstdio>
 #include <iostream>
-#include <limits>
 #include <memory>
 #include <sstream>
 
@@ -23,7 +22,6 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
-constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 constexpr int64_t kExamSeed = 20211;  // seed of the held-out scenes, equal in all runs
 
 struct PretrainClipConfig {
@@ -70,8 +68,8 @@ void declare(Options& options, PretrainClipConfig& s) {
   options.group("data and output");
   options.text("output_dir", s.output_dir, "folder for the model, metrics and training state");
   options.text("data", s.data, "folder of captioned images; default: scenes of the built-in world");
-  options.integer("held_out", s.held_out, "images of the folder for the evaluation", 2, kMax);
-  options.integer("seed", s.train.loop.seed, "seed of weights, scenes and captions", 0, kMax);
+  options.integer("held_out", s.held_out, "images of the folder for the evaluation", 2, kNoLimit);
+  options.integer("seed", s.train.loop.seed, "seed of weights, scenes and captions", 0, kNoLimit);
   declare_model(options, s);
   declare_training(options, s);
 }

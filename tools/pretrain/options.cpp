@@ -1,25 +1,20 @@
 #include "tools/pretrain/options.hpp"
 
 #include <charconv>
-#include <limits>
 
 #include "data/base/error.hpp"
 
 namespace tools {
-namespace {
-
-constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-
-}  // namespace
+namespace {}  // namespace
 
 void declare_schedule(Options& options, train::LoopOptions& loop, Rarity refinements) {
-  options.integer("max_train_steps", loop.max_train_steps, "updates in total", 1, kMax);
+  options.integer("max_train_steps", loop.max_train_steps, "updates in total", 1, kNoLimit);
   options.number("max_train_minutes", loop.max_train_minutes,
                  "> 0: minutes instead of updates; the schedule follows the clock", 0, 1e6);
   options.integer("train_batch_size", loop.train_batch_size, "images per update", 1, 65536);
   options.number("learning_rate", loop.learning_rate, "learning rate after the warm-up", 0, 10);
   options.rare(refinements)
-      .integer("lr_warmup_steps", loop.lr_warmup_steps, "updates of linear warm-up", 0, kMax);
+      .integer("lr_warmup_steps", loop.lr_warmup_steps, "updates of linear warm-up", 0, kNoLimit);
   options.rare(refinements)
       .number("weight_decay", loop.weight_decay,
               "decoupled weight decay, times the learning rate per update", 0, 10);
@@ -32,11 +27,12 @@ void declare_schedule(Options& options, train::LoopOptions& loop, Rarity refinem
 
 void declare_progress(Options& options, train::LoopOptions& loop) {
   options.group("progress");
-  options.integer("logging_steps", loop.logging_steps, "updates between progress lines", 1, kMax);
+  options.integer("logging_steps", loop.logging_steps, "updates between progress lines", 1,
+                  kNoLimit);
   options.integer("validation_steps", loop.validation_steps, "updates between evaluations", 1,
-                  kMax);
+                  kNoLimit);
   options.integer("checkpointing_steps", loop.checkpointing_steps, "updates between checkpoints", 1,
-                  kMax);
+                  kNoLimit);
   options.text("resume_from_checkpoint", loop.resume_from_checkpoint,
                "`latest` (a new run when there is none), or a state.safetensors");
 }

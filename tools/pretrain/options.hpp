@@ -2,6 +2,8 @@
 
 // Options shared by the commands that pretrain a model or train a reward.
 
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,8 @@
 #include "tools/cli/options.hpp"
 
 namespace tools {
+
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();  // of a whole-number option
 
 // `refinements`: the rarity of warm-up, weight decay, gradient clipping and moving average.
 void declare_schedule(Options& options,

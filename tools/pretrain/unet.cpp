@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <iostream>
-#include <limits>
 #include <sstream>
 
 #include "data/base/error.hpp"
@@ -21,8 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using finetune::PretrainUNetOptions;
-
-constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 
 struct PretrainUnetConfig {
   PretrainUNetOptions train;
@@ -47,9 +44,9 @@ void declare_data(Options& options, PretrainUnetConfig& s) {
   options.text("tokenizer", s.tokenizer,
                "folder of its tokenizer; default: `tokenizer` beside the text encoder");
   options.integer("images", s.images, "scenes to draw before the training; of a folder, all images",
-                  1, kMax);
-  options.integer("held_out", s.held_out, "images for the held-out loss", 1, kMax);
-  options.integer("seed", s.train.loop.seed, "seed of weights, images and noise", 0, kMax);
+                  1, kNoLimit);
+  options.integer("held_out", s.held_out, "images for the held-out loss", 1, kNoLimit);
+  options.integer("seed", s.train.loop.seed, "seed of weights, images and noise", 0, kNoLimit);
   options.text(
       "init_unet", s.init_unet,
       "folder of a UNet to start from, in diffusers' layout; its shape replaces the model options");

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstdio>
 #include <iostream>
-#include <limits>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
@@ -25,7 +24,6 @@ namespace {
 
 using finetune::PretrainVaeOptions;
 
-constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 constexpr uint64_t kHeldOutSeed = 20240101;
 
 struct PretrainVaeConfig {
@@ -45,7 +43,7 @@ void declare_model(Options& options, PretrainVaeConfig& s) {
   options.integer("resolution", s.resolution, "side of the folder's images, pixels", 8, 4096);
   options.integer("held_out", s.held_out, "images for the evaluation; at most a tenth of a folder",
                   1, 1000000);
-  options.integer("seed", t.loop.seed, "seed of weights, images and noise", 0, kMax);
+  options.integer("seed", t.loop.seed, "seed of weights, images and noise", 0, kNoLimit);
   options.text("evaluate", s.evaluate,
                "evaluates the VAE of this folder on held-out images, without training");
   options.group("model");

@@ -9,7 +9,7 @@
 namespace diffusion {
 namespace {
 
-constexpr double kGroupNormEps = 1e-6, kLayerNormEps = 1e-12;  // the released code's
+constexpr double kGroupNormEps = 1e-6, kRewardNormEps = 1e-12;  // the released code's
 
 // Each axis as a timestep, nothing where it is not asked for. -> [B, K, embedding_dim]
 at::Tensor score_waves(const RewardBranchConfig& config,
@@ -23,16 +23,16 @@ at::Tensor score_waves(const RewardBranchConfig& config,
          valid.to(waves.scalar_type()).unsqueeze(2);
 }
 
-struct Inputs {
+struct RewardInputs {
   at::Tensor waves;  // [B, K embedding_dim]
   at::Tensor valid;  // [B, K] 0 or 1
   at::Tensor text;   // [B, text_dim]; zeros where there is none
 };
 
-Inputs inputs_of(const RewardBranchConfig& config,
-                 const RewardCondition& reward,
-                 int64_t batch,
-                 const at::TensorOptions& options) {
+RewardInputs inputs_of(const RewardBranchConfig& config,
+                       const RewardCondition& reward,
+                       int64_t batch,
+                       const at::TensorOptions& options) {
   const RewardCondition all = completed(config, reward, batch);
   const at::Tensor valid = data::to_device(all.valid, options.device());
   return {
@@ -141,7 +141,7 @@ at::Tensor reward_time(const RewardBranch& w,
                        const RewardBranchConfig& config,
                        const RewardCondition& reward,
                        int64_t batch) {
-  const Inputs in = inputs_of(config, reward, batch, w.time_1.weight.options());
+  const RewardInputs in = inputs_of(config, reward, batch, w.time_1.weight.options());
   if (config.layout == RewardLayout::kNative)
     return embedding_mlp(w.time_1, w.time_2, at::cat({in.waves, in.valid, in.text}, 1));
   return embedding_mlp(w.time_1, w.time_2, in.waves) + nn::linear(w.text_time, in.text);
@@ -153,7 +153,7 @@ at::Tensor reward_attention(const RewardBranch& w,
                             const at::Tensor& h,
                             int64_t groups) {
   if (config.layout != RewardLayout::kPublished) return h;
-  const Inputs in = inputs_of(config, reward, h.size(0), w.time_1.weight.options());
+  const RewardInputs in = inputs_of(config, reward, h.size(0), w.time_1.weight.options());
   const at::Tensor tokens = at::stack(
       {embedding_mlp(w.token_1, w.token_2, in.waves), nn::linear(w.text_token, in.text)}, 1);
   const at::Tensor normed = nn::group_norm(w.norm, h, groups, kGroupNormEps);
@@ -162,9 +162,9 @@ at::Tensor reward_attention(const RewardBranch& w,
   const at::Tensor mixed = nn::attention(nn::linear(w.q, query), nn::linear(w.k, tokens),
                                          nn::linear(w.v, tokens), kRewardHeads, {});
   const at::Tensor a =
-      nn::layer_norm(w.attention_norm, query + nn::linear(w.out, mixed), kLayerNormEps);
+      nn::layer_norm(w.attention_norm, query + nn::linear(w.out, mixed), kRewardNormEps);
   const at::Tensor b = nn::layer_norm(
-      w.output_norm, a + nn::linear(w.output, at::gelu(nn::linear(w.hidden, a))), kLayerNormEps);
+      w.output_norm, a + nn::linear(w.output, at::gelu(nn::linear(w.hidden, a))), kRewardNormEps);
   return h + nn::conv2d(w.proj_out, b.transpose(1, 2).reshape(h.sizes()), 1, 0);
 }
 

@@ -13,7 +13,7 @@ SamplerCall call_at(double timestep) {
   return call;
 }
 
-SamplerTable euler_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
+SamplerTable flow_euler_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
   const FlowTimes times = flow_match_times(schedule, options.steps);
   SamplerTable table;
   for (size_t i = 0; i < times.timesteps.size(); ++i) {
@@ -26,7 +26,7 @@ SamplerTable euler_table(const NoiseSchedule& schedule, const SamplerOptions& op
 
 // An Euler step, then again with the mean of the velocities at its two ends. The last step, to 0,
 // is Euler's.
-SamplerTable heun_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
+SamplerTable flow_heun_table(const NoiseSchedule& schedule, const SamplerOptions& options) {
   const FlowTimes times = flow_match_times(schedule, options.steps);
   SamplerTable table;
   for (size_t i = 0; i < times.timesteps.size(); ++i) {
@@ -53,11 +53,11 @@ const FlowForm kFlowEuler{
     .config_keys = {"shift", "use_dynamic_shifting", "base_shift", "max_shift",
                     "base_image_seq_len", "max_image_seq_len", "shift_terminal", "time_shift_type"},
     .takes_sigma_schedule = true,
-    .table = euler_table};
+    .table = flow_euler_table};
 
 const FlowForm kFlowHeun{.diffusers_class = "FlowMatchHeunDiscreteScheduler",
                          .config_keys = {"shift"},
                          .takes_sigma_schedule = true,
-                         .table = heun_table};
+                         .table = flow_heun_table};
 
 }  // namespace diffusion

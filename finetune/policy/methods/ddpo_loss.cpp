@@ -45,7 +45,7 @@ DdpoGradient ddpo_gradient(const at::Tensor& log_ratio,
 
 namespace {
 
-MethodGradient gradient_of(const MethodInput& input) {
+MethodGradient ddpo_objective(const MethodInput& input) {
   const auto result =
       ddpo_gradient(input.now.log_ratio, input.log_ratio_old, input.labels, input.clip_range);
   const int64_t entries = input.log_ratio_old.numel();
@@ -67,7 +67,7 @@ PolicyMethod ddpo_method(const DdpoConfig& config) {
               [config](const at::Tensor& rewards, const std::vector<int64_t>& prompt_ids) {
                 return prompt_advantages(rewards, prompt_ids, config.adv_clip_max);
               },
-          .objective = gradient_of};
+          .objective = ddpo_objective};
 }
 
 }  // namespace finetune

@@ -46,7 +46,7 @@ DpokGradient dpok_gradient(const StepTerms& now,
 
 namespace {
 
-MethodGradient gradient_of(const MethodInput& input) {
+MethodGradient dpok_objective(const MethodInput& input) {
   const auto result =
       dpok_gradient(input.now, input.log_ratio_old, input.labels, input.beta, input.clip_range);
   return {result.weights,
@@ -76,7 +76,7 @@ PolicyMethod dpok_method(const DpokConfig& config) {
           .clip_range_in_nats = [](double clip_range, const ChainSize&) { return clip_range; },
           .calibrate = calibrate,
           .labels = config.baseline ? rewards_less_prompt_mean : finite_rewards,
-          .objective = gradient_of};
+          .objective = dpok_objective};
 }
 
 }  // namespace finetune

@@ -10,7 +10,7 @@ namespace finetune {
 namespace {
 
 // One prompt's share of the loss: n trajectories.
-struct Group {
+struct PromptTerms {
   at::Tensor weights;  // [n, T] d loss / d u
   double loss = 0;
   int64_t pairs = 0;
@@ -24,16 +24,16 @@ at::Tensor differences(const at::Tensor& x) {
 }  // [n] -> [n, n]
 
 // u, u_old: [n, T] fp64, masked steps zero; rewards: [n] fp64, finite.
-Group group_loss(const at::Tensor& u,
-                 const at::Tensor& u_old,
-                 const at::Tensor& rewards,
-                 const PrdpOptions& options) {
+PromptTerms group_loss(const at::Tensor& u,
+                       const at::Tensor& u_old,
+                       const at::Tensor& rewards,
+                       const PrdpOptions& options) {
   const at::Tensor clipped =
       at::minimum(at::maximum(u, u_old - options.clip_range), u_old + options.clip_range);  // eq. 9
   const at::Tensor reward_difference = differences(rewards);
   const at::Tensor counted =
       reward_difference.gt(0).to(at::kDouble);  // each unordered pair once, ties not at all
-  Group group;
+  PromptTerms group;
   group.pairs = counted.sum().item<int64_t>();
   if (group.pairs == 0) return group;
   const double pairs = static_cast<double>(group.pairs);
@@ -86,10 +86,10 @@ PrdpGradient prdp_gradient(const at::Tensor& log_ratio,
   for (const auto& members : rewards::prompt_groups(reward, prompt_ids)) {
     kept += static_cast<int64_t>(members.size());
     const at::Tensor rows = at::tensor(members, at::kLong);
-    const Group group = members.size() < 2
-                            ? Group{}
-                            : group_loss(u.index_select(0, rows), u_old.index_select(0, rows),
-                                         reward.index_select(0, rows), options);
+    const PromptTerms group = members.size() < 2
+                                  ? PromptTerms{}
+                                  : group_loss(u.index_select(0, rows), u_old.index_select(0, rows),
+                                               reward.index_select(0, rows), options);
     statistics.degenerate += group.pairs == 0;
     if (group.pairs == 0) continue;
     ++statistics.prompts;
@@ -142,7 +142,7 @@ MethodCalibration calibrate(const CalibrationInput& input, bool mean_units) {
                        input.clip_range, clip_range_to_mean_units(input.clip_range, dimensions))}};
 }
 
-MethodGradient gradient_of(const MethodInput& input) {
+MethodGradient prdp_objective(const MethodInput& input) {
   const auto [weights, statistics] =
       prdp_gradient(input.now.log_ratio, input.log_ratio_old, input.labels, input.prompt_ids,
                     {input.beta, input.clip_range}, input.step_mask);
@@ -170,7 +170,7 @@ PolicyMethod prdp_method(const PrdpConfig& config) {
       .calibrate =
           [config](const CalibrationInput& input) { return calibrate(input, config.mean_units); },
       .labels = [](const at::Tensor& rewards, const std::vector<int64_t>&) { return rewards; },
-      .objective = gradient_of};
+      .objective = prdp_objective};
 }
 
 }  // namespace finetune
