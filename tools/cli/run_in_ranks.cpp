@@ -6,6 +6,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/sha256.hpp"
+#include "finetune/policy/methods/policy_methods.hpp"
 #include "tools/cli/failure.hpp"
 #include "tools/cli/version.hpp"
 
@@ -62,10 +63,12 @@ int in_ranks(const std::string& configuration,
 void expect_alone(const std::string& command) {
   const finetune::Launch launch = finetune::read_launch(finetune::from_process);
   if (launch.count == 1) return;
+  std::string methods;
+  for (const auto& method : finetune::policy_methods()) methods += method.name + ", ";
   throw data::BadInput(command + ": expected one process, found " + std::to_string(launch.count) +
-                       " started by " + launch.by +
-                       "; only laurel finetune prdp, ddpo and laurel distill run in several "
-                       "processes: start this command alone");
+                       " started by " + launch.by + "; only laurel distill and the methods " +
+                       methods +
+                       "of laurel finetune run in several processes: start this command alone");
 }
 
 }  // namespace tools
