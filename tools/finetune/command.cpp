@@ -56,13 +56,13 @@ int finetune_command(const std::vector<std::string>& arguments) {
   if (!arguments.empty() && arguments[0] == "edit")
     return kFinetuneEdit.run({arguments.begin() + 1, arguments.end()});
   FinetuneCommand command;
-  std::vector<std::string> names, lines;
+  std::vector<std::string> names;
+  std::string summary = "Teaches the UNet to earn more reward";
   for (const auto& method : finetune::policy_methods()) {
     names.push_back(method.name);
-    lines.push_back(method.name + " (" + method.summary + ")");
+    if (!arguments.empty() && arguments[0] == method.name) summary += " by " + method.summary;
   }
-  Options options("finetune",
-                  "Teaches the UNet to earn more reward: " + data::joined(lines, ", ") + ".",
+  Options options("finetune", summary + ".",
                   data::joined(names, "|") + " (`finetune edit --help`: editing models)");
   declare_finetune(options, command);
   const auto parsed = options.parse(arguments);

@@ -20,8 +20,7 @@ void declare_run(Options& options,
   options.integer("seed", config.seed, "of everything that is drawn", 0);
   options.text(
       "resume_from_checkpoint", command.resume_from_checkpoint,
-      "`latest` (when there is none: a new run), `latest-good` (the newest undamaged), or a "
-      "checkpoint folder");
+      "`latest` (else a new run), `latest-good` (the newest undamaged), or a checkpoint folder");
   options.flag("dry_run", command.dry_run, "two real steps, then what the whole run will cost");
   declare_device(options, command.device, Rarity::kRare);
 }
