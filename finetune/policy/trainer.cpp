@@ -16,6 +16,7 @@ namespace finetune {
 namespace {
 
 constexpr int64_t kMostLostInARow = 3;
+constexpr double kFarFromTarget = 10;  // times target_kl
 
 struct EpochData {
   EpochPlan plan;
@@ -33,6 +34,7 @@ struct PolicyRun {
   std::vector<EpochData> offline{};  // drawn once
   double clip_range = 0;             // nats
   bool tested = false;               // log-probabilities can be replayed
+  bool warned_of_kl = false;
   int64_t lost_in_a_row = 0;
 };
 
@@ -159,6 +161,17 @@ at::Tensor combine_epoch(PolicyRun& run, const EpochData& data) {
   return combined;
 }
 
+// Says once that the model has moved much further from the start than was asked for.
+void warn_of_kl(PolicyRun& run, double kl) {
+  const double target = run.config.target_kl;
+  if (run.warned_of_kl || run.config.beta > 0 || !(kl > kFarFromTarget * target)) return;
+  run.warned_of_kl = true;
+  run.session.reporter.say(data::formatted(
+      "warning: a KL of %.4g nats is %.0f times target_kl (%.4g): lower --learning_rate, or raise "
+      "--target_kl if that is wanted",
+      kl, kl / target, target));
+}
+
 void train_epoch(PolicyRun& run) {
   const double started = data::now();
   const CommunicationStats before_exchange = communication_stats(ranks_of(run));
@@ -193,10 +206,12 @@ void train_epoch(PolicyRun& run) {
   const MetricValues exchange = exchange_figures(run, before_exchange);
   figures.insert(figures.end(), exchange.begin(), exchange.end());
   log_metrics(run.session, figures, false);
-  run.session.reporter.say(data::formatted(
-      "epoch %.0f: reward %.4f (spread %.3f), KL %.3f nats, %.1f s",
-      static_cast<double>(run.session.progress.epoch), figures[0].second, figures[1].second,
-      data.kl.mv(run.chain.mask).mean().item<double>(), data::now() - started));
+  const double kl = data.kl.mv(run.chain.mask).mean().item<double>();
+  run.session.reporter.say(
+      data::formatted("epoch %.0f: reward %.4f (spread %.3f), KL %.3f nats, %.1f s",
+                      static_cast<double>(run.session.progress.epoch), figures[0].second,
+                      figures[1].second, kl, data::now() - started));
+  warn_of_kl(run, kl);
 }
 
 // Draws and rates the evaluation's images, of the starting model or of the one in training.

@@ -4,6 +4,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -170,6 +171,26 @@ TEST(Trainer, EveryMethodRaisesTheReward) {
     config.learning_rate = 1e-3;
     EXPECT_GT(run(tiny_task(), config, tests::fresh_folder(method.name)).last.trained, 0.3)
         << method.name;
+  }
+}
+
+TEST(Trainer, WarnsOnceOfAKlFarAboveItsTarget) {
+  const auto task = tests::tiny_task();
+  for (const auto& [target, warnings] : {std::pair<double, int64_t>{1e-9, 1}, {1e9, 0}}) {
+    finetune::FinetuneConfig config = tests::tiny_config();
+    config.num_epochs = 3;
+    config.beta = 0;
+    config.target_kl = target;
+    std::vector<std::string> said;
+    finetune::run_finetune(task, config,
+                           tests::run_options(tests::fresh_folder(), "prdp", config.seed, ""),
+                           tests::reporter_into(&said));
+    EXPECT_EQ(std::count_if(said.begin(), said.end(),
+                            [](const std::string& line) {
+                              return line.starts_with("warning: a KL of ") &&
+                                     line.find("times target_kl") != std::string::npos;
+                            }),
+              warnings);
   }
 }
 
