@@ -4,14 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <map>
-#include <queue>
 #include <string_view>
 
 #include "data/base/error.hpp"
 #include "data/base/unicode.hpp"
 #include "data/base/utf8.hpp"
+#include "data/text/byte_pairs.hpp"
 
 namespace fs = std::filesystem;
 
@@ -189,59 +188,11 @@ void merge_at(std::vector<std::string>& symbols, size_t i) {
   symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(i) + 1);
 }
 
-// A word's symbols while pairs are merged: a list in which a merged symbol takes in its right one.
-struct SymbolList {
-  std::vector<std::string> symbol;  // empty: taken in
-  std::vector<size_t> previous, next;
-
-  explicit SymbolList(std::vector<std::string> symbols) : symbol(std::move(symbols)) {
-    for (size_t i = 0; i < symbol.size(); ++i) {
-      previous.push_back(i - 1);  // of the first: none, as for the last `next`
-      next.push_back(i + 1);
-    }
-  }
-  bool holds(size_t i) const { return i < symbol.size(); }
-  void merge(size_t left) {
-    const size_t right = next[left];
-    symbol[left] += symbol[right];
-    symbol[right].clear();
-    next[left] = next[right];
-    if (holds(next[left])) previous[next[left]] = left;
-  }
-};
-
-// Merges the pair of the lowest rank, the leftmost first, until none is known. A queue holds the
-// known pairs, so that long words cost n log n; a pair that changed meanwhile is passed over.
-std::vector<std::string> merged(const Tokenizer& tokenizer, const std::string& word) {
-  SymbolList list(symbols_of(word));
-  const auto rank_at = [&](size_t left) -> int64_t {
-    if (!list.holds(left) || list.symbol[left].empty() || !list.holds(list.next[left])) return -1;
-    const auto found = tokenizer.ranks.find(list.symbol[left] + " " + list.symbol[list.next[left]]);
-    return found == tokenizer.ranks.end() ? -1 : found->second;
-  };
-  using MergeCandidate = std::pair<int64_t, size_t>;  // rank, left symbol
-  std::priority_queue<MergeCandidate, std::vector<MergeCandidate>, std::greater<>> queue;
-  const auto offer = [&](size_t left) {
-    if (const int64_t rank = rank_at(left); rank >= 0) queue.emplace(rank, left);
-  };
-  for (size_t i = 0; i + 1 < list.symbol.size(); ++i) offer(i);
-  while (!queue.empty()) {
-    const auto [rank, left] = queue.top();
-    queue.pop();
-    if (rank_at(left) != rank) continue;
-    list.merge(left);
-    offer(list.previous[left]);
-    offer(left);
-  }
-  std::erase(list.symbol, "");
-  return list.symbol;
-}
-
 void append_words(const Tokenizer& tokenizer,
                   std::u32string_view clean,
                   std::vector<int64_t>& ids) {
   for (const auto& word : words_of(clean)) {
-    for (const auto& symbol : merged(tokenizer, word)) {
+    for (const auto& symbol : merge_pairs(symbols_of(word), tokenizer.ranks)) {
       const auto found = tokenizer.vocab.find(symbol);
       ids.push_back(found == tokenizer.vocab.end() ? tokenizer.eos
                                                    : found->second);  // unk_token is <|endoftext|>
