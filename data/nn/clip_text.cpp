@@ -11,6 +11,7 @@
 #include "data/base/json.hpp"
 #include "data/base/shape.hpp"
 #include "data/nn/clip_config.hpp"
+#include "data/weights/collect.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
 
@@ -117,13 +118,7 @@ ClipText load_clip_text(const std::filesystem::path& folder) {
 }
 
 void save_clip_text(const std::filesystem::path& folder, const ClipText& w, at::ScalarType dtype) {
-  data::Weights file;
-  file.metadata["format"] = "pt";
-  ClipText view = w;
-  for_each_tensor(view, "text_model", [&](const std::string& name, at::Tensor& tensor) {
-    file.tensors[name] = tensor.detach().to(dtype);
-  });
-  data::write_safetensors(folder / "model.safetensors", file);
+  data::write_safetensors(folder / "model.safetensors", data::collect(w, "text_model", dtype));
   data::write_file(folder / "config.json",
                    clip_text_config_json(w.config, dtype, w.text_projection.weight.defined()));
 }

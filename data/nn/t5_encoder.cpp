@@ -13,6 +13,7 @@
 #include "data/base/shape.hpp"
 #include "data/nn/clip_config.hpp"
 #include "data/nn/rms_norm.hpp"
+#include "data/weights/collect.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
 
@@ -189,13 +190,7 @@ T5Encoder load_t5_encoder(const fs::path& folder) {
 }
 
 void save_t5_encoder(const fs::path& folder, const T5Encoder& w, at::ScalarType dtype) {
-  data::Weights file;
-  file.metadata["format"] = "pt";
-  T5Encoder view = w;
-  for_each_tensor(view, "", [&](const std::string& name, at::Tensor& tensor) {
-    file.tensors[name] = tensor.detach().to(dtype);
-  });
-  data::write_safetensors(folder / "model.safetensors", file);
+  data::write_safetensors(folder / "model.safetensors", data::collect(w, "", dtype));
   data::write_file(folder / "config.json", t5_config_json(w.config, dtype));
 }
 

@@ -8,6 +8,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/nn/clip_config.hpp"
+#include "data/weights/collect.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
 #include "rewards/clip/open.hpp"
@@ -147,13 +148,7 @@ Clip take_clip(const data::Weights& weights, const ClipConfig& config) {
 }
 
 void save_clip(const fs::path& folder, const Clip& w, at::ScalarType dtype) {
-  data::Weights file;
-  file.metadata["format"] = "pt";
-  Clip view = w;
-  for_each_tensor(view, "", [&](const std::string& name, at::Tensor& tensor) {
-    file.tensors[name] = tensor.detach().to(dtype);
-  });
-  data::write_safetensors(folder / "model.safetensors", file);
+  data::write_safetensors(folder / "model.safetensors", data::collect(w, "", dtype));
   data::write_file(folder / "config.json", config_text(w, dtype));
   data::write_file(folder / "preprocessor_config.json", transform_text(w.transform));
 }

@@ -8,6 +8,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/sha256.hpp"
+#include "data/weights/collect.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
 
@@ -73,12 +74,8 @@ JudgeStudent load_student(const fs::path& folder) {
 }
 
 void save_student(const fs::path& folder, const JudgeStudent& w, at::ScalarType dtype) {
-  data::Weights file;
-  file.metadata = {{"format", "pt"}, {"laurel.kind", "lvlm"}};
-  JudgeStudent view = w;
-  for_each_tensor(view, "", [&](const std::string& name, at::Tensor& tensor) {
-    file.tensors[name] = tensor.detach().to(dtype);
-  });
+  data::Weights file = data::collect(w, "", dtype);
+  file.metadata["laurel.kind"] = "lvlm";
   data::write_safetensors(folder / "model.safetensors", file);
   const nlohmann::ordered_json config{{"kind", "lvlm"},
                                       {"axes", w.config.axes},

@@ -15,6 +15,7 @@
 #include "data/base/json.hpp"
 #include "data/images/captions.hpp"
 #include "data/images/image_io.hpp"
+#include "data/weights/collect.hpp"
 #include "data/weights/safetensors.hpp"
 #include "rewards/clip/embedder.hpp"
 #include "rewards/evaluation/agreement.hpp"
@@ -206,15 +207,13 @@ nlohmann::ordered_json evaluate(const std::string& title,
   return json;
 }
 
-void save(const fs::path& path, rewards::AestheticHead head, const AestheticCommand& config) {
-  data::Weights file;
-  rewards::for_each_tensor(head, "", [&](const std::string& name, at::Tensor& tensor) {
-    file.tensors[name] = tensor.detach().to(at::kHalf);
-  });
-  file.metadata = {{"format", "pt"},
-                   {"laurel.kind", "aesthetic"},
-                   {"laurel.form", config.form},
-                   {"laurel.synthetic", config.ratings.empty() ? "true" : "false"}};
+void save(const fs::path& path,
+          const rewards::AestheticHead& head,
+          const AestheticCommand& config) {
+  data::Weights file = data::collect(head, "", at::kHalf);
+  file.metadata["laurel.kind"] = "aesthetic";
+  file.metadata["laurel.form"] = config.form;
+  file.metadata["laurel.synthetic"] = config.ratings.empty() ? "true" : "false";
   data::write_safetensors(path, file);
 }
 

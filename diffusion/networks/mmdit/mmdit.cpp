@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "data/profile/meta_kernels.hpp"
+#include "data/weights/collect.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
 
@@ -134,13 +135,9 @@ MMDiT mmdit_from_weights(const data::Weights& weights, const MMDiTConfig& config
 }
 
 void save_mmdit(const fs::path& folder, MMDiT& mmdit, at::ScalarType dtype) {
-  data::Weights weights;
-  weights.metadata["format"] = "pt";
-  for_each_tensor(mmdit, "", [&](const std::string& name, at::Tensor& tensor) {
-    weights.tensors[name] = tensor.detach().to(dtype);
-  });
   write_mmdit_config(folder / "config.json", mmdit.config);
-  data::write_safetensors(folder / "diffusion_pytorch_model.safetensors", weights);
+  data::write_safetensors(folder / "diffusion_pytorch_model.safetensors",
+                          data::collect(mmdit, "", dtype));
 }
 
 MMDiT make_mmdit(const MMDiTConfig& config, at::Generator& generator) {

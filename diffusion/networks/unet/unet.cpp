@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "data/profile/meta_kernels.hpp"
+#include "data/weights/collect.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
 
@@ -168,13 +169,9 @@ UNet unet_from_weights(const data::Weights& weights, const UNetConfig& config) {
 }
 
 void save_unet(const fs::path& folder, UNet& unet, at::ScalarType dtype) {
-  data::Weights weights;
-  weights.metadata["format"] = "pt";
-  for_each_tensor(unet, "", [&](const std::string& name, at::Tensor& tensor) {
-    weights.tensors[name] = tensor.detach().to(dtype);
-  });
   write_unet_config(folder / "config.json", unet.config);
-  data::write_safetensors(folder / "diffusion_pytorch_model.safetensors", weights);
+  data::write_safetensors(folder / "diffusion_pytorch_model.safetensors",
+                          data::collect(unet, "", dtype));
 }
 
 UNet make_unet(const UNetConfig& config, at::Generator& generator) {

@@ -11,6 +11,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/weights/collect.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/naming/ldm_names.hpp"
@@ -302,14 +303,9 @@ Vae load_vae(const std::filesystem::path& folder) {
 }
 
 void save_vae(const std::filesystem::path& folder, const Vae& vae, at::ScalarType dtype) {
-  data::Weights file;
-  file.metadata["format"] = "pt";
-  Vae view = vae;
-  for_each_tensor(view, "", [&](const std::string& name, at::Tensor& tensor) {
-    file.tensors[name] = tensor.detach().to(dtype);
-  });
   if (!vae.config.identity)
-    data::write_safetensors(folder / (std::string(kWeightsStem) + ".safetensors"), file);
+    data::write_safetensors(folder / (std::string(kWeightsStem) + ".safetensors"),
+                            data::collect(vae, "", dtype));
   data::write_file(folder / kConfigFile, config_text(vae.config));
 }
 
