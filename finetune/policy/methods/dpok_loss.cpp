@@ -59,7 +59,7 @@ MethodCalibration calibrate(const CalibrationInput& input) {
       beta,
       {data::formatted("beta %.4g a nat: the reward spreads by %.4g within a prompt; the optimum "
                        "lies about %.3g nats from the start",
-                       beta, input.spread, input.spread * input.spread / (2 * beta * beta))}};
+                       beta, input.spread, kl_for_beta(input.spread, beta))}};
 }
 
 at::Tensor finite_rewards(const at::Tensor& rewards, const std::vector<int64_t>&) {

@@ -11,6 +11,8 @@ double beta_for_kl(double spread, double target_kl) {
   return spread / std::sqrt(2.0 * target_kl);
 }
 
+double kl_for_beta(double spread, double beta) { return spread * spread / (2 * beta * beta); }
+
 double beta_of(const CalibrationInput& input) {
   return input.beta > 0 ? input.beta : beta_for_kl(input.spread, input.target_kl);
 }

@@ -82,6 +82,7 @@ struct PolicyMethod {
 // beta) / Z has KL = Var(r) / (2 beta^2) to second order in 1 / beta (exactly, where r is
 // Gaussian): beta = spread / sqrt(2 KL).
 double beta_for_kl(double spread, double target_kl);
+double kl_for_beta(double spread, double beta);  // its inverse: the KL of that optimum
 // The configured beta, or that of target_kl.
 double beta_of(const CalibrationInput& input);
 

@@ -137,7 +137,7 @@ MethodCalibration calibrate(const CalibrationInput& input, bool mean_units) {
       {data::formatted("beta %.4g a nat (%.4g in the paper's mean units): the reward spreads by "
                        "%.4g within a prompt; the optimum lies about %.3g nats from the start",
                        beta, beta_to_mean_units(beta, steps, dimensions), input.spread,
-                       input.spread * input.spread / (2 * beta * beta)),
+                       kl_for_beta(input.spread, beta)),
        data::formatted("clip range %.4g nats a step (%.4g in the paper's mean units)",
                        input.clip_range, clip_range_to_mean_units(input.clip_range, dimensions))}};
 }

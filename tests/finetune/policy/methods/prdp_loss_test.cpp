@@ -229,6 +229,8 @@ TEST(BetaForKl, IsExactForAGaussianReward) {
   const double s = 0.8, a = 1.7, beta = finetune::beta_for_kl(a * s, 6.0);
   const double shift = s * s * a / beta;
   EXPECT_NEAR(shift * shift / (2 * s * s), 6.0, 1e-12);
+  EXPECT_NEAR(finetune::kl_for_beta(a * s, beta), 6.0, 1e-12);
+  EXPECT_DOUBLE_EQ(finetune::kl_for_beta(2.0, 0.5), 8.0);  // 4 / (2 * 0.25)
   EXPECT_THROW(finetune::beta_for_kl(1, 0), c10::Error);
 }
 
