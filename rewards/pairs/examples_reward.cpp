@@ -1,12 +1,10 @@
 #include "rewards/pairs/examples_reward.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 
 #include "rewards/loader/loader.hpp"
-#include "rewards/pairs/files.hpp"
 #include "rewards/pairs/reward.hpp"
 
 namespace rewards {
@@ -33,11 +31,7 @@ namespace {
 
 Reward make(const RewardSpec& spec, RewardLoader& loader) {
   const Examples examples = load_examples(spec.argument);
-  const RoomClip opened = clip_of(spec, loader);
-  {
-    const at::NoGradGuard no_grad;
-    check_same_clip(examples.fingerprint, opened.clip->images(clip_test_image()), spec.argument);
-  }
+  const RoomClip opened = clip_of(spec, loader, examples.fingerprint);
   Reward reward = examples_reward(opened.clip, examples);
   reward.info.name = spec.name;
   reward.info.model = opened.description;

@@ -35,6 +35,13 @@ RoomClip clip_of(const RewardSpec& spec, RewardLoader& loader) {
   return {opened.clip, opened.description};
 }
 
+RoomClip clip_of(const RewardSpec& spec, RewardLoader& loader, const at::Tensor& fingerprint) {
+  const RoomClip opened = clip_of(spec, loader);
+  const at::NoGradGuard no_grad;
+  check_same_clip(fingerprint, opened.clip->images(clip_test_image()), spec.argument);
+  return opened;
+}
+
 Reward taste_reward(const std::shared_ptr<ClipEmbedder>& clip,
                     const Taste& taste,
                     const std::string& person,
@@ -64,11 +71,7 @@ namespace {
 
 Reward make(const RewardSpec& spec, RewardLoader& loader) {
   const Taste taste = load_taste(spec.argument);
-  const RoomClip opened = clip_of(spec, loader);
-  {
-    const at::NoGradGuard no_grad;
-    check_same_clip(taste.fingerprint, opened.clip->images(clip_test_image()), spec.argument);
-  }
+  const RoomClip opened = clip_of(spec, loader, taste.fingerprint);
   const auto person = spec.settings.find("person");
   Reward reward =
       taste_reward(opened.clip, taste, person == spec.settings.end() ? "" : person->second,

@@ -21,6 +21,8 @@ struct RoomClip {
   std::string description;  // "": the shared one
 };
 RoomClip clip_of(const RewardSpec& spec, RewardLoader& loader);
+// The same. Throws BadInput when it is not the CLIP whose fingerprint the reward's file holds.
+RoomClip clip_of(const RewardSpec& spec, RewardLoader& loader, const at::Tensor& fingerprint);
 
 // parts: the K rewards of `taste` in its order. Differentiable where all of them are.
 Reward taste_reward(const std::shared_ptr<ClipEmbedder>& clip,
