@@ -153,6 +153,16 @@ int connected_to(const data::HttpServer& server) {
   return place;
 }
 
+// Sends a byte every 5 ms until the server hangs up.
+void trickle(int place) {
+  char byte = 0;
+  while (recv(place, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN) {
+    sent(place, "a");
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  close(place);
+}
+
 // What a server of ours says to these bytes; "" when it only hangs up.
 std::string said_to(const data::HttpServer& server, const std::string& bytes) {
   const int place = connected_to(server);
@@ -219,12 +229,7 @@ TEST(HttpServer, HeadersThatTrickleAreDropped) {
   const auto started = std::chrono::steady_clock::now();
   const int place = connected_to(server);
   sent(place, "GET / HTTP/1.1\r\nX: ");
-  char byte = 0;
-  while (recv(place, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN) {
-    sent(place, "a");
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  close(place);
+  trickle(place);
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
   EXPECT_LT(spent.count(), 20);  // the 8,192 bytes of a line would take 40 s
   EXPECT_EQ(data::http_get(at_port(server.port())).body, "pong ");
@@ -246,12 +251,7 @@ TEST(HttpServer, ABodyThatTricklesIsDropped) {
   const auto started = std::chrono::steady_clock::now();
   const int place = connected_to(server);
   sent(place, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000\r\n\r\n");
-  char byte = 0;
-  while (recv(place, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN) {
-    sent(place, "a");
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  close(place);
+  trickle(place);
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
   EXPECT_LT(spent.count(), 20);  // the body alone would take 50 s
 }
