@@ -12,7 +12,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
-#include "data/base/text_encoding.hpp"
+#include "data/unicode/encoding.hpp"
 
 namespace fs = std::filesystem;
 

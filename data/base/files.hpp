@@ -16,7 +16,7 @@ constexpr uint64_t kLargestStream = uint64_t{64} << 20;
 // cannot be read.
 std::string read_file(const std::filesystem::path& path);
 
-// Calls `take` for each line that is not blank, as UTF-8 (data/base/text_encoding.hpp), with
+// Calls `take` for each line that is not blank, as UTF-8 (data/unicode/encoding.hpp), with
 // "path:number" for messages. Returns the number of lines. Throws as read_file does.
 int64_t for_each_line(
     const std::filesystem::path& path,

@@ -9,7 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json_fault.hpp"
-#include "data/base/text_encoding.hpp"
+#include "data/unicode/encoding.hpp"
 
 using nlohmann::json;
 using nlohmann::ordered_json;

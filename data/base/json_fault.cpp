@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "data/base/text_encoding.hpp"
+#include "data/unicode/encoding.hpp"
 
 using nlohmann::json;
 

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "data/base/error.hpp"
-#include "data/base/utf8.hpp"
+#include "data/unicode/utf8.hpp"
 
 namespace data {
 

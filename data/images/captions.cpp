@@ -9,9 +9,9 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/strings.hpp"
-#include "data/base/text_encoding.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/images/png_text.hpp"
+#include "data/unicode/encoding.hpp"
 
 namespace fs = std::filesystem;
 

@@ -10,13 +10,13 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/new_file.hpp"
 #include "data/base/shape.hpp"
 #include "data/images/completeness.hpp"
 #include "data/images/exif_orientation.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/jpeg_decode.hpp"
 #include "data/images/webp_decode.hpp"
+#include "data/storage/new_file.hpp"
 
 // stb_image allocates what a damaged file asks for; here at most what its largest picture needs.
 static void* limited_malloc(size_t bytes);

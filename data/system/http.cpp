@@ -10,12 +10,12 @@
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
-#include "data/base/utf8.hpp"
 #include "data/system/exchange_stream.hpp"
 #include "data/system/exchange_watch.hpp"
 #include "data/system/http_date.hpp"
 #include "data/system/httplib.hpp"
 #include "data/system/no_sigpipe.hpp"
+#include "data/unicode/utf8.hpp"
 
 namespace data {
 namespace {

@@ -8,9 +8,9 @@
 #include <string_view>
 
 #include "data/base/error.hpp"
-#include "data/base/unicode.hpp"
-#include "data/base/utf8.hpp"
 #include "data/text/byte_pairs.hpp"
+#include "data/unicode/characters.hpp"
+#include "data/unicode/utf8.hpp"
 
 namespace fs = std::filesystem;
 

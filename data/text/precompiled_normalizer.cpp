@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "data/base/error.hpp"
-#include "data/base/unicode.hpp"
+#include "data/unicode/characters.hpp"
 
 namespace data {
 namespace {

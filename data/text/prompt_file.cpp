@@ -8,9 +8,9 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/strings.hpp"
-#include "data/base/text_encoding.hpp"
-#include "data/base/utf8.hpp"
 #include "data/text/clip_tokenizer.hpp"
+#include "data/unicode/encoding.hpp"
+#include "data/unicode/utf8.hpp"
 
 using nlohmann::json;
 

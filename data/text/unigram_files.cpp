@@ -10,8 +10,8 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "data/base/utf8.hpp"
 #include "data/text/unigram_tokenizer.hpp"
+#include "data/unicode/utf8.hpp"
 
 using nlohmann::json;
 namespace fs = std::filesystem;

@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "data/base/error.hpp"
-#include "data/base/unicode.hpp"
-#include "data/base/utf8.hpp"
 #include "data/text/clip_tokenizer.hpp"
+#include "data/unicode/characters.hpp"
+#include "data/unicode/utf8.hpp"
 
 namespace data {
 namespace {

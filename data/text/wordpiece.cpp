@@ -7,7 +7,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/unicode.hpp"
+#include "data/unicode/characters.hpp"
 
 namespace data {
 namespace {

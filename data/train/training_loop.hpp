@@ -9,7 +9,7 @@
 #include <map>
 #include <string>
 
-#include "data/base/folder_lock.hpp"
+#include "data/storage/folder_lock.hpp"
 #include "data/train/metrics.hpp"
 #include "data/train/train_state.hpp"
 

@@ -9,7 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "data/base/mapped_file.hpp"
+#include "data/storage/mapped_file.hpp"
 
 using nlohmann::json;
 namespace fs = std::filesystem;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "data/base/error.hpp"
-#include "data/base/mapped_file.hpp"
 #include "data/base/shape.hpp"
+#include "data/storage/mapped_file.hpp"
 
 namespace data {
 namespace {

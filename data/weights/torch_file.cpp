@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data/base/error.hpp"
-#include "data/base/mapped_file.hpp"
+#include "data/storage/mapped_file.hpp"
 #include "data/weights/pickle.hpp"
 
 namespace data {

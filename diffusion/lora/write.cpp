@@ -9,8 +9,8 @@
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
-#include "data/base/sha256.hpp"
 #include "data/images/generation_parameters.hpp"
+#include "data/storage/sha256.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/families.hpp"
 

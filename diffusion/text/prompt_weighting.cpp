@@ -10,7 +10,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
-#include "data/base/unicode.hpp"
+#include "data/unicode/characters.hpp"
 
 using data::BadInput;
 

@@ -8,10 +8,10 @@
 #include <unordered_map>
 
 #include "data/base/error.hpp"
-#include "data/base/sha256.hpp"
 #include "data/device/transfer.hpp"
 #include "data/images/image_folder.hpp"
 #include "data/images/image_io.hpp"
+#include "data/storage/sha256.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/datasets/latents.hpp"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/base/files.hpp"
-#include "data/base/sha256.hpp"
+#include "data/storage/sha256.hpp"
 
 namespace finetune {
 namespace {

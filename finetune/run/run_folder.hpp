@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "data/base/folder_lock.hpp"
+#include "data/storage/folder_lock.hpp"
 #include "finetune/run/evaluate.hpp"
 
 namespace finetune {

@@ -6,7 +6,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
-#include "data/base/sha256.hpp"
+#include "data/storage/sha256.hpp"
 
 using data::BadInput;
 

@@ -9,7 +9,7 @@
 #include <map>
 
 #include "data/base/error.hpp"
-#include "data/base/utf8.hpp"
+#include "data/unicode/utf8.hpp"
 #include "rewards/loader/loader.hpp"
 
 namespace rewards {

@@ -12,8 +12,8 @@
 #include "data/base/base64.hpp"
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
-#include "data/base/utf8.hpp"
 #include "data/images/image_io.hpp"
+#include "data/unicode/utf8.hpp"
 #include "rewards/custom/score_tensor.hpp"
 #include "rewards/loader/loader.hpp"
 

@@ -13,9 +13,9 @@
 #include "data/base/base64.hpp"
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
-#include "data/base/utf8.hpp"
 #include "data/images/image_io.hpp"
 #include "data/system/line_answer.hpp"
+#include "data/unicode/utf8.hpp"
 #include "rewards/custom/score_tensor.hpp"
 #include "rewards/loader/loader.hpp"
 

@@ -10,7 +10,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "data/base/utf8.hpp"
+#include "data/unicode/utf8.hpp"
 
 namespace fs = std::filesystem;
 

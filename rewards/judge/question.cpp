@@ -8,8 +8,8 @@
 #include "data/base/base64.hpp"
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
-#include "data/base/sha256.hpp"
-#include "data/base/utf8.hpp"
+#include "data/storage/sha256.hpp"
+#include "data/unicode/utf8.hpp"
 #include "rewards/judge/answer_text.hpp"
 
 using nlohmann::json;

@@ -6,7 +6,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
-#include "data/base/utf8.hpp"
+#include "data/unicode/utf8.hpp"
 
 namespace rewards {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
-#include "data/base/sha256.hpp"
 #include "data/images/image_io.hpp"
+#include "data/storage/sha256.hpp"
 #include "data/world/edit_reading.hpp"
 #include "rewards/judge/edit_judge.hpp"
 

@@ -11,8 +11,8 @@
 #include "data/base/error.hpp"
 #include "data/images/image_io.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
-#include "tests/support/edit_task.hpp"
 #include "tests/support/fresh_folder.hpp"
+#include "tests/support/tiny/edit_task.hpp"
 
 namespace tests {
 

@@ -10,8 +10,8 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/strings.hpp"
-#include "data/base/text_encoding.hpp"
-#include "data/base/utf8.hpp"
+#include "data/unicode/encoding.hpp"
+#include "data/unicode/utf8.hpp"
 
 using data::BadInput;
 

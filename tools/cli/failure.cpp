@@ -7,8 +7,8 @@
 #include <stdexcept>
 
 #include "data/base/error.hpp"
-#include "data/base/utf8.hpp"
 #include "data/device/memory.hpp"
+#include "data/unicode/utf8.hpp"
 
 namespace tools {
 

@@ -9,8 +9,8 @@
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
-#include "data/base/utf8.hpp"
 #include "data/images/generation_parameters.hpp"
+#include "data/unicode/utf8.hpp"
 #include "diffusion/lora/apply.hpp"
 
 using data::BadInput;

@@ -5,7 +5,7 @@
 #include <iostream>
 
 #include "data/base/error.hpp"
-#include "data/base/sha256.hpp"
+#include "data/storage/sha256.hpp"
 #include "finetune/policy/methods/policy_methods.hpp"
 #include "tools/cli/failure.hpp"
 #include "tools/cli/version.hpp"

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "data/base/utf8.hpp"
+#include "data/unicode/utf8.hpp"
 
 namespace tools {
 namespace {

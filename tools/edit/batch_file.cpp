@@ -6,7 +6,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "data/base/text_encoding.hpp"
+#include "data/unicode/encoding.hpp"
 
 namespace tools {
 namespace {

@@ -12,11 +12,11 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/folder_lock.hpp"
 #include "data/base/json.hpp"
 #include "data/device/memory.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_io.hpp"
+#include "data/storage/folder_lock.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "rewards/combine/combine.hpp"
 #include "tools/cli/failure.hpp"

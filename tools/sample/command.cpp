@@ -12,12 +12,12 @@
 #include <random>
 #include <set>
 
-#include "data/base/digest_cache.hpp"
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/folder_lock.hpp"
 #include "data/base/shape.hpp"
 #include "data/device/memory.hpp"
+#include "data/storage/digest_cache.hpp"
+#include "data/storage/folder_lock.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/lora/apply.hpp"

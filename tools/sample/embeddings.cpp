@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "data/base/error.hpp"
-#include "data/base/unicode.hpp"
+#include "data/unicode/characters.hpp"
 #include "diffusion/pipeline/textual_inversion.hpp"
 
 namespace fs = std::filesystem;

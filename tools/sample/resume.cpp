@@ -7,8 +7,8 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/utf8.hpp"
 #include "data/images/captions.hpp"
+#include "data/unicode/utf8.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;

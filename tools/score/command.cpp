@@ -11,10 +11,10 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/folder_lock.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/images/png_text.hpp"
+#include "data/storage/folder_lock.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 #include "rewards/combine/statistics.hpp"
 #include "rewards/registry/registry.hpp"

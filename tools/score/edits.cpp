@@ -12,12 +12,12 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/folder_lock.hpp"
 #include "data/base/json.hpp"
 #include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "data/images/edit_dataset.hpp"
 #include "data/images/image_io.hpp"
+#include "data/storage/folder_lock.hpp"
 #include "rewards/combine/combine.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "rewards/judge/edit_judge.hpp"

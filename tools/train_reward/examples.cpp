@@ -10,9 +10,9 @@
 #include <nlohmann/json.hpp>
 
 #include "data/base/error.hpp"
-#include "data/base/folder_lock.hpp"
 #include "data/base/format.hpp"
 #include "data/images/image_files.hpp"
+#include "data/storage/folder_lock.hpp"
 #include "data/world/scene.hpp"
 #include "rewards/pairs/examples.hpp"
 #include "rewards/pairs/files.hpp"

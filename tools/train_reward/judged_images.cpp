@@ -7,8 +7,8 @@
 #include <map>
 #include <set>
 
-#include "data/base/sha256.hpp"
 #include "data/images/image_io.hpp"
+#include "data/storage/sha256.hpp"
 #include "tools/cli/progress.hpp"
 
 namespace fs = std::filesystem;

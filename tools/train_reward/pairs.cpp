@@ -10,9 +10,9 @@
 #include <nlohmann/json.hpp>
 
 #include "data/base/error.hpp"
-#include "data/base/folder_lock.hpp"
 #include "data/base/format.hpp"
 #include "data/base/strings.hpp"
+#include "data/storage/folder_lock.hpp"
 #include "rewards/pairs/files.hpp"
 #include "rewards/pairs/train_taste.hpp"
 #include "tools/cli/device.hpp"

@@ -4,7 +4,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/sha256.hpp"
+#include "data/storage/sha256.hpp"
 
 namespace {
 

@@ -7,8 +7,8 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/utf8.hpp"
 #include "data/images/image_files.hpp"
+#include "data/unicode/utf8.hpp"
 
 namespace fs = std::filesystem;
 

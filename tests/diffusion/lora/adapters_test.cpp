@@ -12,7 +12,7 @@
 #include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/read.hpp"
 #include "diffusion/lora/write.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace {
 

@@ -6,7 +6,7 @@
 
 #include <set>
 
-#include "tests/support/tiny_families.hpp"
+#include "tests/support/tiny/families.hpp"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "diffusion/pipeline/generate.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace {
 

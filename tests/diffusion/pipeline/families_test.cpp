@@ -1,5 +1,7 @@
 // SDXL, SD2 with v-prediction, LCM and InstructPix2Pix, whole: files, conditions, images.
 
+#include "tests/support/tiny/families.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -16,7 +18,6 @@
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_families.hpp"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
-#include "tests/support/edit_task.hpp"
+#include "tests/support/tiny/edit_task.hpp"
 
 namespace {
 

@@ -10,7 +10,7 @@
 
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
-#include "tests/support/edit_task.hpp"
+#include "tests/support/tiny/edit_task.hpp"
 
 namespace {
 

@@ -11,7 +11,7 @@
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/networks/unet/forward.hpp"
 #include "tests/support/fresh_folder.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include "diffusion/text/prompt_weighting.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace {
 

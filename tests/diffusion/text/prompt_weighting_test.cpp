@@ -14,7 +14,7 @@
 #include "diffusion/pipeline/pipeline.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace {
 

@@ -15,9 +15,9 @@
 #include "finetune/distill/estimate.hpp"
 #include "finetune/distill/step.hpp"
 #include "finetune/run/trained_parameters.hpp"
-#include "tests/support/distill_task.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
+#include "tests/support/tiny/distill_task.hpp"
 
 namespace {
 

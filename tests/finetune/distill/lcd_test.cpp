@@ -10,7 +10,7 @@
 #include "tests/support/golden.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace {
 

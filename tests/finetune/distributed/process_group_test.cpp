@@ -5,11 +5,11 @@
 
 #include "finetune/policy/trainer.hpp"
 #include "finetune/run/trained_parameters.hpp"
-#include "tests/support/distill_task.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/rank_processes.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_run.hpp"
+#include "tests/support/tiny/distill_task.hpp"
+#include "tests/support/tiny/run.hpp"
 #include "tools/cli/run_in_ranks.hpp"
 
 namespace {

@@ -7,7 +7,7 @@
 
 #include "finetune/policy/epoch.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_run.hpp"
+#include "tests/support/tiny/run.hpp"
 
 namespace {
 

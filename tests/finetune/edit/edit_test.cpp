@@ -7,9 +7,9 @@
 
 #include "diffusion/pipeline/generate.hpp"
 #include "finetune/run/guided_policy.hpp"
-#include "tests/support/edit_task.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
+#include "tests/support/tiny/edit_task.hpp"
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include "finetune/estimate/step_costs.hpp"
 #include "finetune/estimate/trial_run.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_run.hpp"
+#include "tests/support/tiny/run.hpp"
 
 namespace {
 

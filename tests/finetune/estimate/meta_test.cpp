@@ -16,7 +16,7 @@
 #include "finetune/distill/lcd.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
 #include "finetune/run/guided_policy.hpp"
-#include "tests/support/edit_task.hpp"
+#include "tests/support/tiny/edit_task.hpp"
 #include "tools/bench/random_model.hpp"
 
 namespace {

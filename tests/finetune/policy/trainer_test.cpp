@@ -17,7 +17,7 @@
 #include "finetune/run/reward_hacking.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_run.hpp"
+#include "tests/support/tiny/run.hpp"
 
 namespace {
 

@@ -12,7 +12,7 @@
 #include "data/base/error.hpp"
 #include "data/train/optimizers.hpp"
 #include "finetune/policy/methods/prdp_loss.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace {
 

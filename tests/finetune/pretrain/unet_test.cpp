@@ -10,7 +10,7 @@
 #include "diffusion/networks/unet/forward.hpp"
 #include "finetune/datasets/workers.hpp"
 #include "tests/support/fresh_folder.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include "data/base/files.hpp"
 #include "finetune/policy/trainer.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_run.hpp"
+#include "tests/support/tiny/run.hpp"
 
 namespace {
 

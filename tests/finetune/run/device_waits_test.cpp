@@ -16,7 +16,7 @@
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "finetune/distill/lcd.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
-#include "tests/support/edit_task.hpp"
+#include "tests/support/tiny/edit_task.hpp"
 
 namespace {
 

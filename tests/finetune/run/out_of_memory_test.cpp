@@ -7,9 +7,9 @@
 #include "finetune/distill/estimate.hpp"
 #include "finetune/estimate/memory.hpp"
 #include "finetune/policy/trainer.hpp"
-#include "tests/support/distill_task.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
+#include "tests/support/tiny/distill_task.hpp"
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include "data/base/format.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_run.hpp"
+#include "tests/support/tiny/run.hpp"
 
 namespace {
 

@@ -5,7 +5,7 @@
 
 #include "data/images/image_io.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
-#include "tests/support/edit_task.hpp"
+#include "tests/support/tiny/edit_task.hpp"
 
 namespace {
 

@@ -11,7 +11,7 @@
 #include "rewards/judge_student/files.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_student.hpp"
+#include "tests/support/tiny/student.hpp"
 
 namespace {
 

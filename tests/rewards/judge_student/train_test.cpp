@@ -12,8 +12,8 @@
 #include "rewards/judge_student/loss.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_clip.hpp"
-#include "tests/support/tiny_student.hpp"
+#include "tests/support/tiny/clip.hpp"
+#include "tests/support/tiny/student.hpp"
 
 namespace {
 

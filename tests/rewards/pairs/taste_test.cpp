@@ -14,7 +14,7 @@
 #include "rewards/registry/registry.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_clip.hpp"
+#include "tests/support/tiny/clip.hpp"
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_clip.hpp"
+#include "tests/support/tiny/clip.hpp"
 
 namespace {
 

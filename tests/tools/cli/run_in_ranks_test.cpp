@@ -17,7 +17,7 @@
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/rank_processes.hpp"
-#include "tests/support/tiny_run.hpp"
+#include "tests/support/tiny/run.hpp"
 
 namespace {
 

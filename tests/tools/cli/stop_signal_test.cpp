@@ -8,7 +8,7 @@
 #include "finetune/run/run_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/rank_processes.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace {
 

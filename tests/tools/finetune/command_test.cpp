@@ -12,7 +12,7 @@
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 #include "tools/finetune/policy_options.hpp"
 #include "tools/finetune/task.hpp"
 

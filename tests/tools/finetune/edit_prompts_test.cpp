@@ -14,10 +14,10 @@
 #include "data/weights/safetensors.hpp"
 #include "data/world/edit_sample.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
-#include "tests/support/edit_task.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
+#include "tests/support/tiny/edit_task.hpp"
 #include "tools/world/edits.hpp"
 
 namespace {

@@ -1,5 +1,7 @@
 // `laurel finetune prdp` on each family of model: a few steps, a LoRA or the whole UNet.
 
+#include "tests/support/tiny/families.hpp"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -11,7 +13,6 @@
 #include "diffusion/lora/apply.hpp"
 #include "diffusion/lora/read.hpp"
 #include "tests/support/fresh_folder.hpp"
-#include "tests/support/tiny_families.hpp"
 #include "tools/finetune/command.hpp"
 
 namespace {

@@ -13,7 +13,7 @@
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/tiny_families.hpp"
+#include "tests/support/tiny/families.hpp"
 #include "tools/sample/command.hpp"
 #include "tools/sample/jobs.hpp"
 

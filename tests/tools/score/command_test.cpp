@@ -12,9 +12,9 @@
 #include <sstream>
 
 #include "data/base/files.hpp"
-#include "data/base/folder_lock.hpp"
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
+#include "data/storage/folder_lock.hpp"
 #include "nlohmann/json.hpp"
 #include "tests/support/bad_input.hpp"
 #include "tests/support/paths.hpp"

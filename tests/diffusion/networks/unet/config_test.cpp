@@ -9,7 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "data/base/sha256.hpp"
+#include "data/storage/sha256.hpp"
 #include "diffusion/networks/unet/unet.hpp"
 #include "tests/support/paths.hpp"
 

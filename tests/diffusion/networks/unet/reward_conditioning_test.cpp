@@ -11,10 +11,10 @@
 #include "diffusion/networks/unet/forward.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "diffusion/pipeline/generate.hpp"
-#include "tests/support/edit_task.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
+#include "tests/support/tiny/edit_task.hpp"
 
 namespace {
 

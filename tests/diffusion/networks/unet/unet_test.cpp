@@ -20,7 +20,7 @@
 #include "diffusion/networks/unet/forward.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace {
 

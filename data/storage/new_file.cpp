@@ -1,4 +1,4 @@
-#include "data/base/new_file.hpp"
+#include "data/storage/new_file.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "data/base/folder_lock.hpp"
+#include "data/storage/folder_lock.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>

@@ -6,7 +6,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "finetune/distill/distill.hpp"
-#include "tests/support/tiny_run.hpp"
+#include "tests/support/tiny/run.hpp"
 
 namespace tests {
 

@@ -6,8 +6,8 @@
 
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/edit/edit.hpp"
-#include "tests/support/tiny_families.hpp"
-#include "tests/support/tiny_run.hpp"
+#include "tests/support/tiny/families.hpp"
+#include "tests/support/tiny/run.hpp"
 
 namespace tests {
 

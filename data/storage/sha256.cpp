@@ -1,4 +1,4 @@
-#include "data/base/sha256.hpp"
+#include "data/storage/sha256.hpp"
 
 #include <openssl/evp.h>
 

@@ -1,7 +1,7 @@
-"""Writes data/unicode_tables.inc: what the CLIP tokenizer needs to know about Unicode.
+"""Writes data/unicode/tables.inc: what the CLIP tokenizer needs to know about Unicode.
 
 Letters, numbers, white space and lower case are read from the `tokenizers` package (the reference for ids),
-canonical composition (NFC) from Python's unicodedata.  Run: python data/unicode_tables.py > data/unicode_tables.inc
+canonical composition (NFC) from Python's unicodedata.  Run: python data/unicode/tables.py > data/unicode/tables.inc
 """
 import unicodedata
 
@@ -44,7 +44,7 @@ def emit(name, type_name, rows):
 
 
 def main():
-    print("// Made by data/unicode_tables.py; not edited by hand. Unicode data of tokenizers and of")
+    print("// Made by data/unicode/tables.py; not edited by hand. Unicode data of tokenizers and of")
     print(f"// unicodedata {unicodedata.unidata_version}.")
     print("// clang-format off")
     for name, pattern in (("kLetters", r"\p{L}"), ("kNumbers", r"\p{N}"), ("kSpaces", r"\s")):

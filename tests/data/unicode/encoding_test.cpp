@@ -1,4 +1,4 @@
-#include "data/base/text_encoding.hpp"
+#include "data/unicode/encoding.hpp"
 
 #include <gtest/gtest.h>
 

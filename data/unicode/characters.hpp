@@ -3,8 +3,7 @@
 #include <string>
 #include <string_view>
 
-// The parts of Unicode that tokenizers need. unicode_tables.py writes the tables,
-// unicode_tables.inc.
+// The parts of Unicode that tokenizers need. tables.py writes tables.inc.
 
 namespace data {
 

@@ -1,11 +1,11 @@
-#include "data/base/text_encoding.hpp"
+#include "data/unicode/encoding.hpp"
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 
-#include "data/base/unicode.hpp"
-#include "data/base/utf8.hpp"
+#include "data/unicode/characters.hpp"
+#include "data/unicode/utf8.hpp"
 
 namespace data {
 namespace {

@@ -1,4 +1,4 @@
-#include "data/base/utf8.hpp"
+#include "data/unicode/utf8.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "data/base/digest_cache.hpp"
+#include "data/storage/digest_cache.hpp"
 
 #include <cstdlib>
 #include <fstream>
@@ -6,7 +6,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/sha256.hpp"
+#include "data/storage/sha256.hpp"
 
 namespace fs = std::filesystem;
 

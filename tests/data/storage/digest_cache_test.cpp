@@ -1,4 +1,4 @@
-#include "data/base/digest_cache.hpp"
+#include "data/storage/digest_cache.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/sha256.hpp"
+#include "data/storage/sha256.hpp"
 #include "tests/support/fresh_folder.hpp"
 
 namespace {

@@ -1,4 +1,4 @@
-#include "data/base/folder_lock.hpp"
+#include "data/storage/folder_lock.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data/base/files.hpp"
-#include "data/base/new_file.hpp"
+#include "data/storage/new_file.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 

@@ -2,7 +2,7 @@
 
 // tiny_pipeline() as each family has it: random weights of the real architecture at a small size.
 
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace tests {
 

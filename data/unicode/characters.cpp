@@ -1,4 +1,4 @@
-#include "data/base/unicode.hpp"
+#include "data/unicode/characters.hpp"
 
 #include <algorithm>
 #include <array>
@@ -26,7 +26,7 @@ struct Composition {
   char32_t first, second, whole;
 };
 
-#include "data/base/unicode_tables.inc"
+#include "data/unicode/tables.inc"
 
 constexpr char32_t kReplacement = 0xFFFD;
 // Hangul syllables are composed by arithmetic: Unicode Standard, section 3.12.

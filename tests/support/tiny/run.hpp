@@ -19,7 +19,7 @@
 #include "finetune/run/run_folder.hpp"
 #include "finetune/run/training_run.hpp"
 #include "tests/support/fresh_folder.hpp"
-#include "tests/support/tiny_pipeline.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 
 namespace tests {
 

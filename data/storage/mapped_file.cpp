@@ -1,4 +1,4 @@
-#include "data/base/mapped_file.hpp"
+#include "data/storage/mapped_file.hpp"
 
 #include <ATen/ATen.h>
 #include <fcntl.h>
