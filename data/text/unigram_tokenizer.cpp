@@ -21,20 +21,20 @@ size_t width_of(char first) {
 }
 
 // The best way to a place in a word: the piece that ends there.
-struct Step {
+struct BestPath {
   double score = 0;  // of all pieces up to there
   size_t from = 0;
   int64_t id = -1;  // -1: not reached
 };
 
-void offer(Step& step, const Step& other) {
+void offer(BestPath& step, const BestPath& other) {
   if (step.id < 0 || other.score > step.score) step = other;
 }
 
 // Viterbi's algorithm (1967) over the bytes of a word. Scores are summed in fp64, and of equal ones
 // the first stays, as in Hugging Face's tokenizers.
-std::vector<Step> best_steps(const UnigramTokenizer& tokenizer, const std::string& word) {
-  std::vector<Step> steps(word.size() + 1);
+std::vector<BestPath> best_steps(const UnigramTokenizer& tokenizer, const std::string& word) {
+  std::vector<BestPath> steps(word.size() + 1);
   for (size_t from = 0; from < word.size(); from += width_of(word[from])) {
     const double before = steps[from].score;
     const size_t character = width_of(word[from]);
@@ -59,7 +59,7 @@ std::vector<Step> best_steps(const UnigramTokenizer& tokenizer, const std::strin
 void add_word(const UnigramTokenizer& tokenizer,
               const std::string& word,
               std::vector<int64_t>& ids) {
-  const std::vector<Step> steps = best_steps(tokenizer, word);
+  const std::vector<BestPath> steps = best_steps(tokenizer, word);
   std::vector<int64_t> reversed;
   for (size_t end = word.size(); end > 0; end = steps[end].from) {
     const int64_t id = steps[end].id;

@@ -182,7 +182,7 @@ __int128 reach(const PickleTensor& tensor) {
 }
 
 // The tensors of an archive as they are collected.
-struct Collection {
+struct TensorCollection {
   const Archive& archive;
   const std::string& prefix;
   Weights weights{};
@@ -192,7 +192,7 @@ struct Collection {
   size_t letters = 0;  // of all their names
 };
 
-void add_tensor(Collection& all, const std::string& name, const PickleTensor& tensor) {
+void add_tensor(TensorCollection& all, const std::string& name, const PickleTensor& tensor) {
   const Archive& archive = all.archive;
   const auto member = archive.members.find(all.prefix + "data/" + tensor.storage.key);
   if (member == archive.members.end())
@@ -241,7 +241,7 @@ bool is_inner(const std::string& key) {
   return key == "_parameters" || key == "_buffers" || key == "_modules";
 }
 
-void collect(Collection& all, const std::string& name, const PickleRef& value) {
+void collect(TensorCollection& all, const std::string& name, const PickleRef& value) {
   constexpr size_t kDeepest = 16, kLongestKey = 1000, kMostTensors = 200'000;
   constexpr size_t kMostLetters = size_t{64} << 20;
   constexpr int64_t kMostVisits = 1'000'000;
@@ -281,7 +281,7 @@ Weights read_torch_file(const fs::path& path) {
     const PickleRef* inner = find(*dict, "state_dict");
     if (inner && std::holds_alternative<PickleDict>((*inner)->value)) root = *inner;
   }
-  Collection all{archive, prefix};
+  TensorCollection all{archive, prefix};
   collect(all, "", root);
   all.weights.source = archive.source;
   if (all.weights.tensors.empty()) {

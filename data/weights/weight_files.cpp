@@ -48,15 +48,15 @@ std::vector<fs::path> shards_of(const fs::path& index) {
   return paths;
 }
 
-struct Place {
+struct FoundFile {
   fs::path file;
   bool is_index = false;
 };
 
 // The first place that exists; an empty path when none does.
-Place find_place(const fs::path& folder, const std::string& stem) {
+FoundFile find_place(const fs::path& folder, const std::string& stem) {
   const std::string torch_stem = stem == "model" ? "pytorch_model" : stem;
-  std::vector<Place> places;
+  std::vector<FoundFile> places;
   // diffusers' names: a variant stands before the ending, in an index before ".json".
   const auto add = [&](const std::string& name, const std::string& ending,
                        const std::string& variant) {
@@ -145,12 +145,12 @@ bool is_safetensors(const fs::path& path) {
   return path.extension() == ".safetensors" && !torch;
 }
 
-Place existing_place(const fs::path& folder, const std::string& stem) {
+FoundFile existing_place(const fs::path& folder, const std::string& stem) {
   const std::string expected = folder.string() + ": expected " + stem +
                                ".safetensors (or .bin, a variant such as fp16, or shards)";
   if (!fs::is_directory(folder))
     throw BadInput(expected + ", but there is no such folder; check the path");
-  const Place place = find_place(folder, stem);
+  const FoundFile place = find_place(folder, stem);
   if (place.file.empty())
     throw BadInput(expected + ", found no weights; the download may be incomplete");
   return place;
@@ -159,7 +159,7 @@ Place existing_place(const fs::path& folder, const std::string& stem) {
 }  // namespace
 
 std::vector<fs::path> find_weights(const fs::path& folder, const std::string& stem) {
-  const Place place = existing_place(folder, stem);
+  const FoundFile place = existing_place(folder, stem);
   return place.is_index ? shards_of(place.file) : std::vector<fs::path>{place.file};
 }
 
@@ -175,7 +175,7 @@ Weights read_weights_file(const fs::path& path) {
 }
 
 Weights read_weights(const fs::path& folder, const std::string& stem) {
-  const Place place = existing_place(folder, stem);
+  const FoundFile place = existing_place(folder, stem);
   if (!place.is_index) return read_weights_file(place.file);
   Weights all;
   all.source = folder.string();

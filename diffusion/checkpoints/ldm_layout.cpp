@@ -116,7 +116,7 @@ bool is_under(const std::string& name, const std::string& prefix) {
 }
 
 // Adds the tensor or tensors that `place` stands for.
-void add(Weights& part, const Place& place, const at::Tensor& tensor) {
+void add(Weights& part, const LdmPlace& place, const at::Tensor& tensor) {
   const size_t packed = place.name.find(kPacked);
   if (packed != std::string::npos) {
     if (tensor.dim() == 0 || tensor.size(0) % 3 != 0)
@@ -151,8 +151,8 @@ LdmLayout ldm_layout(const Weights& file) {
   return layout;
 }
 
-std::optional<Place> place_of(const LdmLayout& layout, const std::string& original) {
-  Place place{kUnetPart, ""};
+std::optional<LdmPlace> place_of(const LdmLayout& layout, const std::string& original) {
+  LdmPlace place{kUnetPart, ""};
   if (original.starts_with(kUNet)) {
     place.name = unet_name(original.substr(kUNet.size()), layout.unet_layers);
   } else if (is_under(original, layout.vae)) {
@@ -164,7 +164,7 @@ std::optional<Place> place_of(const LdmLayout& layout, const std::string& origin
         place = {encoder.part, text_name(layout, encoder, original.substr(layout.text[i].size()))};
     }
   }
-  return place.name.empty() ? std::nullopt : std::optional<Place>(place);
+  return place.name.empty() ? std::nullopt : std::optional<LdmPlace>(place);
 }
 
 Weights take_part(const Weights& file, const LdmLayout& layout, const std::string& part) {
@@ -187,7 +187,7 @@ int64_t pooled_width(const Weights& file, const LdmLayout& layout) {
   return found != file.tensors.end() && found->second.dim() == 2 ? found->second.size(1) : 0;
 }
 
-at::Tensor put_back(const at::Tensor& old, const Place& place, const Weights& part) {
+at::Tensor put_back(const at::Tensor& old, const LdmPlace& place, const Weights& part) {
   std::vector<at::Tensor> values;
   const auto find = [&](const std::string& name) {
     const auto found = part.tensors.find(name);

@@ -31,12 +31,12 @@ LdmLayout ldm_layout(const data::Weights& file);
 
 // A tensor's place: the part, and its name there. The packed projection of OpenCLIP's attention has
 // the place "...self_attn.in_proj_weight" and stands for three tensors.
-struct Place {
+struct LdmPlace {
   std::string part;  // kUnetPart, ...
   std::string name;
 };
 // Nothing for what no part needs: averages, buffers, an optimiser's state.
-std::optional<Place> place_of(const LdmLayout& layout, const std::string& original);
+std::optional<LdmPlace> place_of(const LdmLayout& layout, const std::string& original);
 
 // The tensors of a part in diffusers' names and shapes, views of the file's. Throws BadInput when
 // the UNet has tensors without a place.
@@ -49,6 +49,6 @@ int64_t pooled_width(const data::Weights& file, const LdmLayout& layout);
 
 // `old`, a tensor of the file with the place `place`, with the values that `part` now has for it;
 // undefined when `part` has none. Its shape is that of `old`.
-at::Tensor put_back(const at::Tensor& old, const Place& place, const data::Weights& part);
+at::Tensor put_back(const at::Tensor& old, const LdmPlace& place, const data::Weights& part);
 
 }  // namespace diffusion

@@ -191,15 +191,15 @@ void add_diversity(Step& step, double lcd_norm) {
 }
 
 // The student's and the target's images and the real ones, of the rated rows.
-Examples examples_of(const Step& step, const LcdPrediction& prediction) {
+LatentExamples examples_of(const Step& step, const LcdPrediction& prediction) {
   const int64_t rows = count(step.drawn.rated);
   const auto some = [&](const at::Tensor& x) { return x.detach().narrow(0, 0, rows); };
   const at::Tensor hidden = some(step.drawn.batch.conditions.text.hidden);
-  Examples examples{at::cat({some(prediction.predicted), some(prediction.target),
-                             some(step.drawn.batch.latents)}),
-                    at::cat({hidden, hidden, hidden}),
-                    {},
-                    {step.ranks(), {}, 3 * step.drawn.rated.total}};
+  LatentExamples examples{at::cat({some(prediction.predicted), some(prediction.target),
+                                   some(step.drawn.batch.latents)}),
+                          at::cat({hidden, hidden, hidden}),
+                          {},
+                          {step.ranks(), {}, 3 * step.drawn.rated.total}};
   for (int64_t copy = 0; copy < 3; ++copy) {
     const auto prompts = rated_prompts(step);
     examples.prompts.insert(examples.prompts.end(), prompts.begin(), prompts.end());
@@ -365,7 +365,7 @@ bool follows_reward(const Distillation& run) {
   return !run.proxy || run.proxy->updates >= run.config.latent_reward_warmup;
 }
 
-RatedExamples rate_examples(const Distillation& run, const Examples& examples) {
+RatedExamples rate_examples(const Distillation& run, const LatentExamples& examples) {
   std::vector<at::Tensor> values;
   for (int64_t start = 0; start < examples.latents.size(0); start += run.config.reward_chunk) {
     const int64_t rows = std::min(run.config.reward_chunk, examples.latents.size(0) - start);

@@ -56,7 +56,7 @@ struct DrawnBatch {
 DrawnBatch draw_batch(const Distillation& run, at::Generator& generator);
 
 // Images that the latent reward may learn from, and their prompts.
-struct Examples {
+struct LatentExamples {
   at::Tensor latents;  // [E, C, h, w]
   at::Tensor hidden;   // [E, L, D]
   std::vector<TrainingPrompt> prompts;
@@ -71,7 +71,8 @@ struct TermReport {
   MetricValues figures;  // loss, reward/..., gradient/lcd, gradient/reward, saturated
   std::string fault;     // what was not finite in a student's output; no gradient was left then
   double share = 0;      // norm of the reward's gradient over LCD's at beta = 1
-  Examples examples;     // with a latent reward: the student's, the target's and the real latents
+  LatentExamples
+      examples;  // with a latent reward: the student's, the target's and the real latents
 };
 // Leaves this rank's part of the gradient of all terms in the student's parameters: the whole
 // batch's is the sum over the ranks. The figures are those of the whole batch. `beta`: of the
@@ -84,7 +85,7 @@ TermReport accumulate_terms(const Distillation& run,
 
 // The latent reward has learnt enough to be followed; without one: always.
 bool follows_reward(const Distillation& run);
-RatedExamples rate_examples(const Distillation& run, const Examples& examples);
+RatedExamples rate_examples(const Distillation& run, const LatentExamples& examples);
 // One update of the latent reward by what the trained rewards say of these images. To be called
 // after the student's step: what it learns here, the student meets on other images.
 MetricValues update_proxy(Distillation& run, const RatedExamples& examples);

@@ -66,7 +66,7 @@ StepMetrics update(Pretraining& run, const ClipSource& source) {
   train::Loop& loop = run.loop;
   StepMetrics metrics{.learning_rate = learning_rate(loop)};
   const int64_t count = run.options.loop.train_batch_size;
-  const CaptionedImages batch = source.draw(count, loop.state.generator);
+  const ContrastiveBatch batch = source.draw(count, loop.state.generator);
   train::zero_grad(loop.state.params);
   const at::Tensor image = image_features(run.clip, batch.images);
   const at::Tensor text = text_features(run.clip, trimmed_ids(run.tokenizer, batch.captions));
@@ -154,11 +154,11 @@ at::Tensor clip_loss(const at::Tensor& image,
 
 Retrieval retrieval_top1(const Clip& clip,
                          const data::Tokenizer& tokenizer,
-                         const std::vector<CaptionedImages>& groups) {
+                         const std::vector<ContrastiveBatch>& groups) {
   const at::NoGradGuard no_grad;
   TORCH_CHECK(!groups.empty(), "retrieval_top1: expected at least one group");
   Retrieval sum;
-  for (const CaptionedImages& group : groups) {
+  for (const ContrastiveBatch& group : groups) {
     const at::Tensor image = image_features(clip, group.images);
     const at::Tensor scores =
         image.matmul(text_features(clip, trimmed_ids(tokenizer, group.captions)).t());

@@ -36,7 +36,7 @@ struct Retrieval {
 };
 Retrieval retrieval_top1(const Clip& clip,
                          const data::Tokenizer& tokenizer,
-                         const std::vector<CaptionedImages>& groups);
+                         const std::vector<ContrastiveBatch>& groups);
 
 struct TrainClipOptions {
   train::LoopOptions loop{.train_batch_size = 256,
@@ -54,7 +54,7 @@ struct TrainClipOptions {
 // Named groups whose retrieval is reported during the training: "seen", "unseen".
 struct EvaluationSet {
   std::string name;
-  std::vector<CaptionedImages> groups;
+  std::vector<ContrastiveBatch> groups;
 };
 
 struct TrainClipResult {

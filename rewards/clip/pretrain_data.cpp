@@ -73,9 +73,9 @@ Scene variant_of(const Scene& original, world::Split split, world::RandomStream&
   return original;
 }
 
-CaptionedImages collect(const std::vector<Told>& all) {
+ContrastiveBatch collect(const std::vector<Told>& all) {
   const auto count = static_cast<int64_t>(all.size());
-  CaptionedImages batch{
+  ContrastiveBatch batch{
       .images = {}, .captions = {}, .also_true = at::zeros({count, count}, at::kBool)};
   std::vector<at::Tensor> images;
   bool* also_true = batch.also_true.mutable_data_ptr<bool>();
@@ -93,11 +93,11 @@ const std::string& caption_of(const CaptionedSet& set, const at::Tensor& rows, i
   return set.captions.at(static_cast<size_t>(rows[i].item<int64_t>()));
 }
 
-CaptionedImages picked(const CaptionedSet& set, const at::Tensor& rows) {
+ContrastiveBatch picked(const CaptionedSet& set, const at::Tensor& rows) {
   const int64_t count = rows.size(0);
-  CaptionedImages batch{.images = set.images(rows),
-                        .captions = {},
-                        .also_true = at::zeros({count, count}, at::kBool)};
+  ContrastiveBatch batch{.images = set.images(rows),
+                         .captions = {},
+                         .also_true = at::zeros({count, count}, at::kBool)};
   for (int64_t i = 0; i < count; ++i) batch.captions.push_back(caption_of(set, rows, i));
   bool* also_true = batch.also_true.mutable_data_ptr<bool>();
   for (size_t i = 0; i < batch.captions.size(); ++i) {
@@ -109,10 +109,10 @@ CaptionedImages picked(const CaptionedSet& set, const at::Tensor& rows) {
 
 }  // namespace
 
-CaptionedImages draw_scenes(int64_t count,
-                            double variants,
-                            world::Split split,
-                            at::Generator& generator) {
+ContrastiveBatch draw_scenes(int64_t count,
+                             double variants,
+                             world::Split split,
+                             at::Generator& generator) {
   TORCH_CHECK(count > 0 && variants >= 0 && variants <= 0.75,
               "draw_scenes: expected count > 0 and variants in [0, 0.75]");
   const int64_t originals =
@@ -151,10 +151,10 @@ ClipSource captioned_source(const std::string& name,
   return source;
 }
 
-std::vector<CaptionedImages> groups_of(const CaptionedSet& set,
-                                       const at::Tensor& rows,
-                                       int64_t size) {
-  std::vector<CaptionedImages> groups;
+std::vector<ContrastiveBatch> groups_of(const CaptionedSet& set,
+                                        const at::Tensor& rows,
+                                        int64_t size) {
+  std::vector<ContrastiveBatch> groups;
   std::vector<int64_t> group;
   std::set<std::string> known;
   for (int64_t i = 0; i < rows.size(0); ++i) {
@@ -168,11 +168,11 @@ std::vector<CaptionedImages> groups_of(const CaptionedSet& set,
   return groups;
 }
 
-std::vector<CaptionedImages> retrieval_groups(int64_t groups,
-                                              int64_t size,
-                                              world::Split split,
-                                              at::Generator& generator) {
-  std::vector<CaptionedImages> result;
+std::vector<ContrastiveBatch> retrieval_groups(int64_t groups,
+                                               int64_t size,
+                                               world::Split split,
+                                               at::Generator& generator) {
+  std::vector<ContrastiveBatch> result;
   while (static_cast<int64_t>(result.size()) < groups) {
     std::vector<Told> all;
     while (static_cast<int64_t>(all.size()) < size) {

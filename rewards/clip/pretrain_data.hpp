@@ -13,7 +13,7 @@
 
 namespace rewards {
 
-struct CaptionedImages {
+struct ContrastiveBatch {
   at::Tensor images;                  // [B, 3, H, W] fp32 in [0, 1]
   std::vector<std::string> captions;  // B
   // [B, B] bool: caption j (column) also describes image i (row), i != j. Such a pair is neither
@@ -24,15 +24,15 @@ struct CaptionedImages {
 struct ClipSource {
   std::string name;                // for the model card
   std::vector<std::string> texts;  // for training the tokenizer
-  std::function<CaptionedImages(int64_t count, at::Generator& generator)> draw;
+  std::function<ContrastiveBatch(int64_t count, at::Generator& generator)> draw;
 };
 
 // Scenes of a split, each with a caption. A fraction `variants` ([0, 0.75]) are hard negatives:
 // copies of another scene of the batch, mirrored, recoloured, reshaped or rearranged.
-CaptionedImages draw_scenes(int64_t count,
-                            double variants,
-                            world::Split split,
-                            at::Generator& generator);
+ContrastiveBatch draw_scenes(int64_t count,
+                             double variants,
+                             world::Split split,
+                             at::Generator& generator);
 
 ClipSource scene_source(double variants);
 
@@ -49,14 +49,14 @@ ClipSource captioned_source(const std::string& name,
                             const at::Tensor& rows);
 
 // `rows` cut into groups of at most `size` pairs with distinct captions, in order.
-std::vector<CaptionedImages> groups_of(const CaptionedSet& set,
-                                       const at::Tensor& rows,
-                                       int64_t size);
+std::vector<ContrastiveBatch> groups_of(const CaptionedSet& set,
+                                        const at::Tensor& rows,
+                                        int64_t size);
 
 // `groups` groups of `size` scenes; each caption describes only its own image in the group.
-std::vector<CaptionedImages> retrieval_groups(int64_t groups,
-                                              int64_t size,
-                                              world::Split split,
-                                              at::Generator& generator);
+std::vector<ContrastiveBatch> retrieval_groups(int64_t groups,
+                                               int64_t size,
+                                               world::Split split,
+                                               at::Generator& generator);
 
 }  // namespace rewards

@@ -41,14 +41,14 @@ std::string question(int64_t id, const at::Tensor& image, const std::string& pro
   return data::to_text(line);
 }
 
-struct Answer {
+struct ProgramAnswer {
   bool understood = false;
   double score = kMissing;
   std::string fault;
 };
 
 // A reply to our question. A score that is no number (NaN, or null) is missing, as after "error".
-Answer read_score(const nlohmann::json& reply, const std::string& line) {
+ProgramAnswer read_score(const nlohmann::json& reply, const std::string& line) {
   const auto score = reply.find("score");
   if (score != reply.end() && score->is_number())
     return {.understood = true, .score = score->get<double>(), .fault = ""};
@@ -58,8 +58,8 @@ Answer read_score(const nlohmann::json& reply, const std::string& line) {
                    data::shortened(line, 80) + "'"};
 }
 
-Answer ask(Pool& pool, size_t place, const at::Tensor& image, const std::string& prompt) {
-  Answer answer;
+ProgramAnswer ask(Pool& pool, size_t place, const at::Tensor& image, const std::string& prompt) {
+  ProgramAnswer answer;
   for (int attempt = 0; attempt < 2 && !answer.understood; ++attempt) {
     auto& program = pool.programs[place];
     if (!program) program = std::make_unique<data::LineSubprocess>(pool.command);
@@ -90,7 +90,7 @@ void work(Pool& pool,
   for (int64_t i = next++; i < batch.images.size(0); i = next++) {
     const auto row = static_cast<size_t>(i);
     const std::string prompt = batch.prompts.empty() ? "" : batch.prompts[row];
-    const Answer answer = ask(pool, place, batch.images[i], prompt);
+    const ProgramAnswer answer = ask(pool, place, batch.images[i], prompt);
     scores[row] = answer.score;
     failures = answer.understood ? 0 : failures + 1;
     if (failures == kMostFailures) {

@@ -14,7 +14,7 @@ namespace {
 constexpr double kFirst = 1, kSecond = 0, kTie = 0.5;  // probability that A is better
 constexpr size_t kMostQualifiers = 4;
 
-struct Side {
+struct NamedSide {
   double value = kTie;
   size_t end = 0;  // behind its words
 };
@@ -26,30 +26,30 @@ bool is_picture(const AnswerWords& words, size_t at) {
 }
 
 // "A", "image B", "the second one", "picture 1".
-std::optional<Side> side_at(const AnswerWords& words, size_t at) {
+std::optional<NamedSide> side_at(const AnswerWords& words, size_t at) {
   if (is_one_of(words, at, {"the"})) ++at;
   const bool picture = is_picture(words, at) && !is_one_of(words, at, {"one"});
   if (picture) ++at;
   if (at >= words.size()) return std::nullopt;
   if (words[at].text == "A" || (picture && is_one_of(words, at, {"1", "one", "a"})))
-    return Side{kFirst, at + 1};
+    return NamedSide{kFirst, at + 1};
   if (words[at].text == "B" || (picture && is_one_of(words, at, {"2", "two", "b"})))
-    return Side{kSecond, at + 1};
+    return NamedSide{kSecond, at + 1};
   if (picture || !is_one_of(words, at, {"first", "second"})) return std::nullopt;
-  return Side{words[at].lower == "first" ? kFirst : kSecond,
-              is_picture(words, at + 1) ? at + 2 : at + 1};
+  return NamedSide{words[at].lower == "first" ? kFirst : kSecond,
+                   is_picture(words, at + 1) ? at + 2 : at + 1};
 }
 
 // A side, C, "tie"; a small letter too where `small`.
-std::optional<Side> verdict_at(const AnswerWords& words, size_t at, bool small) {
+std::optional<NamedSide> verdict_at(const AnswerWords& words, size_t at, bool small) {
   if (const auto side = side_at(words, at)) return side;
   if (at >= words.size()) return std::nullopt;
   if (small && is_one_of(words, at, {"a", "b"}))
-    return Side{words[at].lower == "a" ? kFirst : kSecond, at + 1};
-  if (words[at].text == "C" || (small && words[at].lower == "c")) return Side{kTie, at + 1};
+    return NamedSide{words[at].lower == "a" ? kFirst : kSecond, at + 1};
+  if (words[at].text == "C" || (small && words[at].lower == "c")) return NamedSide{kTie, at + 1};
   if (is_one_of(words, at, {"a"})) ++at;
   if (is_one_of(words, at, {"tie", "tied", "draw", "equal", "equally", "both", "neither", "none"}))
-    return Side{kTie, at + 1};
+    return NamedSide{kTie, at + 1};
   return std::nullopt;
 }
 
@@ -91,7 +91,7 @@ Label label_at(const AnswerWords& words, size_t at) {
   return {.known = is_one_of(words, at, {"worse", "worst", "loser", "inferior"}), .reversed = true};
 }
 
-std::optional<Side> labelled_verdict(const AnswerWords& words, size_t at, const Label& label) {
+std::optional<NamedSide> labelled_verdict(const AnswerWords& words, size_t at, const Label& label) {
   size_t next = at + 1;
   for (size_t qualifiers = 0; qualifiers <= kMostQualifiers; ++qualifiers, ++next) {
     const bool colon = is_sign(words, next, ":=>-");
@@ -127,7 +127,7 @@ void add_labelled(const AnswerWords& words, std::vector<Candidate>& all) {
 // --- \boxed{B}, [[B]], [[A>B]]
 
 // "A > B", "B < A", "A = B".
-std::optional<Side> comparison_at(const AnswerWords& words, size_t at) {
+std::optional<NamedSide> comparison_at(const AnswerWords& words, size_t at) {
   const auto left = side_at(words, at);
   if (!left || !is_sign(words, left->end, "<>=")) return std::nullopt;
   size_t next = left->end;
@@ -135,7 +135,7 @@ std::optional<Side> comparison_at(const AnswerWords& words, size_t at) {
   while (is_sign(words, next, sign)) ++next;
   const auto right = side_at(words, next);
   if (!right || right->value == left->value) return std::nullopt;
-  return Side{sign == "=" ? kTie : sign == ">" ? left->value : right->value, right->end};
+  return NamedSide{sign == "=" ? kTie : sign == ">" ? left->value : right->value, right->end};
 }
 
 void add_boxed(const AnswerWords& words, std::vector<Candidate>& all) {
@@ -172,7 +172,7 @@ int comparative_at(const AnswerWords& words, size_t at) {
 
 void add_relation(const AnswerWords& words,
                   size_t at,
-                  const Side& side,
+                  const NamedSide& side,
                   std::vector<Candidate>& all) {
   if (is_negated(words, at) || (at > 0 && is_one_of(words, at - 1, {"than"}))) return;
   int better = 0;
@@ -225,7 +225,7 @@ void add_ties(const AnswerWords& words, std::vector<Candidate>& all) {
 // --- Lines that are a verdict alone, or begin with one.
 
 // "B. It is sharp."; not the first of a list "A: .. B: ..".
-std::optional<Side> leading_in(const AnswerWords& words, size_t first) {
+std::optional<NamedSide> leading_in(const AnswerWords& words, size_t first) {
   const auto side = verdict_at(words, first, false);
   if (!side || !ends_well(words, side->end)) return std::nullopt;
   if (!is_sign(words, side->end, ".:;,-()!") && !is_one_of(words, side->end, {"because", "since"}))

@@ -5,13 +5,13 @@ namespace {
 
 constexpr size_t kLongestGroup = 24;  // words in brackets
 
-struct Phrase {
+struct ScalePhrase {
   size_t end = 0;  // behind it
   double highest = 0;
 };
 
 // "1-5", "0..5", "1 to 5", "1 (bad) through 5 (good)", "between 1 and 5".
-std::optional<Phrase> range_at(const AnswerWords& words, size_t at) {
+std::optional<ScalePhrase> range_at(const AnswerWords& words, size_t at) {
   if (!is_number(words, at) || (words[at].number != 0 && words[at].number != 1)) return {};
   size_t next = group_end(words, at + 1);
   if (is_sign(words, next, ".") && is_sign(words, next + 1, ".")) {
@@ -23,24 +23,24 @@ std::optional<Phrase> range_at(const AnswerWords& words, size_t at) {
     return {};
   }
   if (!is_number(words, next) || words[next].number < 3) return {};
-  return Phrase{group_end(words, next + 1), words[next].number};
+  return ScalePhrase{group_end(words, next + 1), words[next].number};
 }
 
 // "out of 5", "/5", "max 5" without a number before it.
-std::optional<Phrase> ceiling_at(const AnswerWords& words, size_t at) {
+std::optional<ScalePhrase> ceiling_at(const AnswerWords& words, size_t at) {
   if (at > 0 && is_number(words, at - 1)) return {};
   const size_t next = is_one_of(words, at, {"out"}) && is_one_of(words, at + 1, {"of"})     ? at + 2
                       : is_sign(words, at, "/") || is_one_of(words, at, {"max", "maximum"}) ? at + 1
                                                                                             : at;
   if (next == at || !is_number(words, next)) return {};
-  return Phrase{next + 1, words[next].number};
+  return ScalePhrase{next + 1, words[next].number};
 }
 
 // "5-point scale".
-std::optional<Phrase> steps_at(const AnswerWords& words, size_t at) {
+std::optional<ScalePhrase> steps_at(const AnswerWords& words, size_t at) {
   if (!is_number(words, at) || !is_sign(words, at + 1, "-")) return {};
   if (!is_one_of(words, at + 2, {"point", "points", "level", "star"})) return {};
-  return Phrase{at + 3, words[at].number};
+  return ScalePhrase{at + 3, words[at].number};
 }
 
 }  // namespace

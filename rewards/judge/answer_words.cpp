@@ -9,32 +9,33 @@
 namespace rewards {
 namespace {
 
-struct Tag {
+struct ThoughtMarks {
   std::string_view begin, end;  // in lower case
 };
 
 // How models mark their thoughts: DeepSeek, Qwen and others; Claude-like; Kimi; Magistral; gpt-oss;
 // MedGemma; Seed.
-constexpr Tag kThoughts[] = {{"<think>", "</think>"},
-                             {"<thinking>", "</thinking>"},
-                             {"<thought>", "</thought>"},
-                             {"<thoughts>", "</thoughts>"},
-                             {"<reasoning>", "</reasoning>"},
-                             {"<reason>", "</reason>"},
-                             {"<reflection>", "</reflection>"},
-                             {"<analysis>", "</analysis>"},
-                             {"<scratchpad>", "</scratchpad>"},
-                             {"<seed:think>", "</seed:think>"},
-                             {"<|begin_of_thought|>", "<|end_of_thought|>"},
-                             {"<|start_thinking|>", "<|end_thinking|>"},
-                             {"<|channel|>analysis<|message|>", "<|channel|>final<|message|>"},
-                             {"<unused94>", "<unused95>"},
-                             {"\xe2\x97\x81think\xe2\x96\xb7", "\xe2\x97\x81/think\xe2\x96\xb7"},
-                             {"[think]", "[/think]"}};
+constexpr ThoughtMarks kThoughts[] = {
+    {"<think>", "</think>"},
+    {"<thinking>", "</thinking>"},
+    {"<thought>", "</thought>"},
+    {"<thoughts>", "</thoughts>"},
+    {"<reasoning>", "</reasoning>"},
+    {"<reason>", "</reason>"},
+    {"<reflection>", "</reflection>"},
+    {"<analysis>", "</analysis>"},
+    {"<scratchpad>", "</scratchpad>"},
+    {"<seed:think>", "</seed:think>"},
+    {"<|begin_of_thought|>", "<|end_of_thought|>"},
+    {"<|start_thinking|>", "<|end_thinking|>"},
+    {"<|channel|>analysis<|message|>", "<|channel|>final<|message|>"},
+    {"<unused94>", "<unused95>"},
+    {"\xe2\x97\x81think\xe2\x96\xb7", "\xe2\x97\x81/think\xe2\x96\xb7"},
+    {"[think]", "[/think]"}};
 
-constexpr Tag kAnswers[] = {{"<answer>", "</answer>"},
-                            {"<|begin_of_box|>", "<|end_of_box|>"},
-                            {"<|begin_of_solution|>", "<|end_of_solution|>"}};
+constexpr ThoughtMarks kAnswers[] = {{"<answer>", "</answer>"},
+                                     {"<|begin_of_box|>", "<|end_of_box|>"},
+                                     {"<|begin_of_solution|>", "<|end_of_solution|>"}};
 
 std::string in_lower_case(std::string_view text) {
   std::string lower(text);
@@ -44,7 +45,7 @@ std::string in_lower_case(std::string_view text) {
 }
 
 // `text` without the stretches between the tag's two forms; nested ones count as one.
-std::string without(const Tag& tag, const std::string& text) {
+std::string without(const ThoughtMarks& tag, const std::string& text) {
   const std::string lower = in_lower_case(text);
   std::string rest;
   int64_t depth = 0;
@@ -186,7 +187,7 @@ bool is_spoken(const AnswerWord& word) {
 
 std::string without_thoughts(std::string_view text) {
   std::string rest(text);
-  for (const Tag& tag : kThoughts) rest = without(tag, rest);
+  for (const ThoughtMarks& tag : kThoughts) rest = without(tag, rest);
   return rest;
 }
 
@@ -212,7 +213,7 @@ std::vector<AnswerWord> answer_words(std::string_view text) {
 
 std::string_view marked_answer(std::string_view text) {
   const std::string lower = in_lower_case(text);
-  for (const Tag& tag : kAnswers) {
+  for (const ThoughtMarks& tag : kAnswers) {
     const size_t begin = lower.rfind(tag.begin);
     if (begin == std::string::npos) continue;
     const std::string_view inner = text.substr(begin + tag.begin.size());

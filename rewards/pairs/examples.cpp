@@ -40,13 +40,13 @@ at::Tensor on_axes(const Whitening& w, const at::Tensor& embeddings) {  // [B, D
   return (embeddings - w.centre).mm(w.axes.t());
 }
 
-struct Moments {
+struct AxisMoments {
   at::Tensor mean, variance;  // [D]
 };
 
 // y: [N, D]. The variance is that of y with `shrinkage` more values of variance 1, that of all
 // pictures on a whitened axis.
-Moments moments(const at::Tensor& y, double shrinkage) {
+AxisMoments moments(const at::Tensor& y, double shrinkage) {
   const auto count = static_cast<double>(y.size(0));
   const at::Tensor mean = y.mean(0);
   return {mean, (count * (y - mean).square().mean(0) + shrinkage) / (count + shrinkage)};
@@ -61,8 +61,8 @@ Examples selected(const Whitening& w,
                   const at::Tensor& likes,
                   const at::Tensor& others,
                   const ExampleOptions& options) {
-  const Moments like = moments(likes, options.shrinkage),
-                other = moments(others, options.shrinkage);
+  const AxisMoments like = moments(likes, options.shrinkage),
+                    other = moments(others, options.shrinkage);
   const at::Tensor worth =
       (like.mean - other.mean).abs() - (like.variance.sqrt() + other.variance.sqrt());
   const int64_t count = std::min(options.axes, worth.size(0));

@@ -87,14 +87,14 @@ EditScorer make_scorer(const ScoreEditsConfig& config,
   return scorer;
 }
 
-struct EditScores {
+struct EditRating {
   std::map<std::string, double> scores, raw;
   std::string feedback;
 };
 
 // An edit's line with its scores; paths of images are relative to the output's folder.
 std::string rated_line(const data::EditTriple& edit,
-                       const EditScores& rated,
+                       const EditRating& rated,
                        const fs::path& output) {
   const auto name = [&](const fs::path& image) {
     const fs::path whole = fs::absolute(image);
@@ -113,7 +113,7 @@ std::string rated_line(const data::EditTriple& edit,
 }
 
 // Throws BadInput when the judge has no answer for it.
-void ask_judge(const EditScorer& scorer, const data::EditTriple& edit, EditScores& rated) {
+void ask_judge(const EditScorer& scorer, const data::EditTriple& edit, EditRating& rated) {
   const auto png = [](const fs::path& image) { return data::encode_png(data::read_image(image)); };
   const auto verdict = scorer.judge({png(edit.source), png(edit.edited), edit.instruction});
   if (!verdict.problem.empty()) throw BadInput(edit.where + ": the judge: " + verdict.problem);
@@ -121,8 +121,8 @@ void ask_judge(const EditScorer& scorer, const data::EditTriple& edit, EditScore
   rated.feedback = data::joined(verdict.feedback, "; ");
 }
 
-EditScores rate(const EditScorer& scorer, const data::EditTriple& edit) {
-  EditScores rated;
+EditRating rate(const EditScorer& scorer, const data::EditTriple& edit) {
+  EditRating rated;
   if (!scorer.rewards.empty()) {
     const rewards::RewardBatch batch{
         .images = data::read_image(edit.edited).unsqueeze(0).to(scorer.device),

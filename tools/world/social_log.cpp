@@ -61,14 +61,14 @@ void declare(Options& options, SocialLogConfig& s) {
   options.integer("survey_voters", s.survey_voters, "new people per pair", 1, 10000);
 }
 
-struct Pictures {
+struct RatedPictures {
   rewards::SocialLog log;  // prompts and images
   at::Tensor appeals;      // [N, 3]
 };
 
-Pictures look_at(const std::string& folder, const fs::path& out) {
+RatedPictures look_at(const std::string& folder, const fs::path& out) {
   const at::NoGradGuard no_grad;
-  Pictures pictures;
+  RatedPictures pictures;
   const auto files = data::list_images(folder);
   const auto prompts = prompts_of_images(files, {});
   std::map<std::string, int64_t> rows;
@@ -137,7 +137,7 @@ int social_log_command(const std::vector<std::string>& arguments) {
   const fs::path out = s.out;
   if (fs::exists(out / "log.jsonl"))
     throw BadInput("--out " + s.out + ": expected a new folder, found log.jsonl; name another");
-  const Pictures pictures = look_at(s.images, out);
+  const RatedPictures pictures = look_at(s.images, out);
   auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(s.seed));
   const auto log =
       rewards::simulate_community(pictures.log, pictures.appeals, s.community, generator);

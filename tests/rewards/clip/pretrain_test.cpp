@@ -16,7 +16,7 @@
 namespace {
 
 namespace fs = std::filesystem;
-using rewards::CaptionedImages;
+using rewards::ContrastiveBatch;
 
 at::Tensor unit(const at::Tensor& x) { return x / x.norm(2, {-1}, true); }
 
@@ -54,7 +54,7 @@ TEST(ClipLoss, GradientIsThatOfDifferences) {
 
 TEST(DrawScenes, MarksCaptionsThatAreTrueOfOtherImages) {
   auto generator = at::detail::createCPUGenerator(2);
-  const CaptionedImages batch = rewards::draw_scenes(48, 0.5, world::Split::kSeen, generator);
+  const ContrastiveBatch batch = rewards::draw_scenes(48, 0.5, world::Split::kSeen, generator);
   EXPECT_EQ(batch.images.sizes(), (at::IntArrayRef{48, 3, 64, 64}));
   EXPECT_FALSE(batch.also_true.diagonal().any().item<bool>());
   for (int64_t i = 0; i < 48; ++i) {
@@ -130,9 +130,9 @@ struct Tiny {
   Tiny(const std::string& name, const std::string& optimizer) {
     source.draw = [](int64_t count, at::Generator& generator) {
       const std::vector<std::string> words{"red", "blue", "green", "black"};
-      CaptionedImages batch{at::rand({count, 3, 8, 8}, generator, at::kFloat),
-                            {},
-                            at::zeros({count, count}, at::kBool)};
+      ContrastiveBatch batch{at::rand({count, 3, 8, 8}, generator, at::kFloat),
+                             {},
+                             at::zeros({count, count}, at::kBool)};
       for (int64_t i = 0; i < count; ++i) {
         batch.captions.push_back(words[static_cast<size_t>(i) % 4]);
         batch.images[i] *= 0.1;
