@@ -82,19 +82,18 @@ fs::path write_temporary(const fs::path& path, const std::function<void(const Ap
   return temporary;
 }
 
-// A rename is on the disk when its folder is. Not every file system flushes folders.
-void flush_folder(const fs::path& path) {
-  const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  const Descriptor folder(parent, O_RDONLY | O_DIRECTORY);
-  if (folder.get() >= 0) ::fsync(folder.get());
-}
-
 [[noreturn]] void too_large(const fs::path& path, uint64_t most) {
   throw BadInput(path.string() + ": expected a file of at most " + std::to_string(most >> 20) +
                  " MiB, found more; check the path");
 }
 
 }  // namespace
+
+void flush_folder_of(const fs::path& path) {
+  const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  const Descriptor folder(parent, O_RDONLY | O_DIRECTORY);
+  if (folder.get() >= 0) ::fsync(folder.get());
+}
 
 std::string read_file(const fs::path& path) {
   std::error_code error;
@@ -124,7 +123,7 @@ void write_file_in_pieces(const fs::path& path, const std::function<void(const A
     ::unlink(temporary.c_str());
     cannot_write(path, error);
   }
-  flush_folder(path);
+  flush_folder_of(path);
 }
 
 int64_t for_each_line(

@@ -33,6 +33,10 @@ using Append = std::function<void(const void* bytes, size_t count)>;
 void write_file_in_pieces(const std::filesystem::path& path,
                           const std::function<void(const Append&)>& fill);
 
+// Flushes the folder of `path`: a rename is on the disk when its folder is. Does nothing on a file
+// system that flushes no folders.
+void flush_folder_of(const std::filesystem::path& path);
+
 // Appends one line and a newline in a single write and flushes it to the kernel. For metrics and
 // logs.
 void append_line(const std::filesystem::path& path, std::string_view line);

@@ -1,5 +1,7 @@
 #include "data/base/strings.hpp"
 
+#include <algorithm>
+
 namespace data {
 
 std::string trimmed(std::string_view text) {
@@ -7,6 +9,19 @@ std::string trimmed(std::string_view text) {
   const size_t begin = text.find_first_not_of(kSpace);
   if (begin == std::string_view::npos) return "";
   return std::string(text.substr(begin, text.find_last_not_of(kSpace) - begin + 1));
+}
+
+std::map<std::string, std::string> values_by_key(std::string_view text) {
+  constexpr std::string_view kSign = " = ";
+  std::map<std::string, std::string> values;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const size_t sign = line.find(kSign);
+    if (sign == line.npos) continue;
+    values[std::string(line.substr(0, sign))] = line.substr(sign + kSign.size());
+  }
+  return values;
 }
 
 }  // namespace data

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -22,5 +23,9 @@ std::string joined(const Words& words, std::string_view between) {
   }
   return text;
 }
+
+// The lines "key = value" of a written configuration, by key; other lines are passed over, and of
+// equal keys the last one counts.
+std::map<std::string, std::string> values_by_key(std::string_view text);
 
 }  // namespace data

@@ -1,12 +1,12 @@
 #include "data/text/prompt_file.hpp"
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "data/text/clip_tokenizer.hpp"
 #include "data/unicode/encoding.hpp"
@@ -23,16 +23,12 @@ constexpr double kMaxGuidance = 1000;
 
 template <class T>
 T parsed(const std::string& text, const std::string& where, T low, T high) {
-  T value{};
-  const auto end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, value);
-  if (result.ec != std::errc() || result.ptr != end || !(value >= low && value <= high)) {
-    std::ostringstream range;
-    range << "[" << low << ", " << high << "]";
-    throw BadInput(where + ": expected a " + (std::is_integral_v<T> ? "whole " : "") +
-                   "number in " + range.str() + ", found '" + text + "'");
-  }
-  return value;
+  const auto value = number_of<T>(text);
+  if (value && *value >= low && *value <= high) return *value;
+  std::ostringstream range;
+  range << "[" << low << ", " << high << "]";
+  throw BadInput(where + ": expected a " + (std::is_integral_v<T> ? "whole " : "") + "number in " +
+                 range.str() + ", found '" + text + "'");
 }
 
 // The keys of a JSON line; `short_name` is kohya's letter.

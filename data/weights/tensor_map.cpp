@@ -3,10 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <charconv>
 #include <vector>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/shape.hpp"
 #include "data/storage/mapped_file.hpp"
 
@@ -37,10 +37,9 @@ int64_t count_numbered(const Weights& weights, const std::string& prefix) {
   int64_t count = 0;
   for (auto found = weights.tensors.lower_bound(prefix);
        found != weights.tensors.end() && found->first.starts_with(prefix); ++found) {
-    int64_t number = 0;
-    const char* const first = found->first.data() + prefix.size();
-    const char* const end = found->first.data() + found->first.size();
-    if (std::from_chars(first, end, number).ec == std::errc()) count = std::max(count, number + 1);
+    const auto number =
+        leading_number<int64_t>(std::string_view(found->first).substr(prefix.size()));
+    if (number) count = std::max(count, *number + 1);
   }
   return count;
 }

@@ -3,12 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <optional>
 #include <string_view>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "data/unicode/characters.hpp"
 
@@ -32,12 +32,10 @@ size_t find_word(std::string_view text, std::string_view word, size_t from) {
   return at;
 }
 
-std::optional<double> number_of(std::string_view text) {
-  double value = 0;
+std::optional<double> weight_of(std::string_view text) {
   if (text.starts_with('+')) text.remove_prefix(1);
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return {};
-  return std::isfinite(value) ? std::optional(value) : std::nullopt;
+  const auto value = data::number_of<double>(text);
+  return value && std::isfinite(*value) ? value : std::nullopt;
 }
 
 [[noreturn]] void refuse(const std::string& prompt, const std::string& what) {
@@ -72,7 +70,7 @@ void check_supported(const std::string& prompt) {
         refuse(prompt, "[a|b] (alternation) is not supported; write \\[ for a bracket");
       if (inner.last_colon == prompt.npos) continue;
       const std::string when = data::trimmed(prompt.substr(inner.last_colon, i - inner.last_colon));
-      if (number_of(when)) {
+      if (weight_of(when)) {
         refuse(prompt, "[a:b:" + when + "] (prompt editing) is not supported; (a:" + when +
                            ") is a weight");
       }
@@ -135,7 +133,7 @@ size_t read_piece(Reading& reading, std::string_view text, size_t at) {
       reading.add(text.substr(at, length));
       return length;
     }
-    const auto weight = number_of(number);
+    const auto weight = weight_of(number);
     if (!weight) {
       refuse(reading.prompt,
              "weight '" + std::string(number) + "': expected a number such as 1.2, found none");

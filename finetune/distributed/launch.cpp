@@ -1,9 +1,9 @@
 #include "finetune/distributed/launch.hpp"
 
-#include <charconv>
 #include <cstdlib>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 
 namespace finetune {
 namespace {
@@ -16,10 +16,8 @@ constexpr int64_t kFirstSlurmPort = 20000, kSlurmPorts = 10000;
 
 int64_t number(const Environment& environment, const char* name, int64_t low, int64_t high) {
   const std::string text = environment(name);
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc() && end == text.data() + text.size() && value >= low && value <= high)
-    return value;
+  const auto value = data::number_of<int64_t>(text);
+  if (value && *value >= low && *value <= high) return *value;
   throw BadInput(std::string(name) + ": expected a whole number from " + std::to_string(low) +
                  " to " + std::to_string(high) + " in the environment, found '" + text +
                  "'; start the processes with torchrun, srun or mpirun, or unset it");

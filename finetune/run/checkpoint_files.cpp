@@ -1,7 +1,6 @@
 #include "finetune/run/checkpoint_files.hpp"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -29,18 +28,6 @@ std::vector<std::string> names_in(const fs::path& folder) {
   std::sort(names.begin(), names.end());
   if (fs::exists(folder / kState)) names.emplace_back(kState);
   return names;
-}
-
-// A rename is on the disk when its folder is.
-void flush(const fs::path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;
-  ::fsync(descriptor);
-  ::close(descriptor);
-}
-
-fs::path parent_of(const fs::path& path) {
-  return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
 bool exchange(const fs::path& a, const fs::path& b) {
@@ -72,13 +59,13 @@ std::string damage_of(const fs::path& checkpoint) {
 
 void put_in_place(const fs::path& from, const fs::path& to) {
   if (fs::exists(to) && exchange(from, to)) {
-    flush(parent_of(to));
+    data::flush_folder_of(to);
     fs::remove_all(from);
     return;
   }
   fs::remove_all(to);  // where the file system cannot exchange two names
   fs::rename(from, to);
-  flush(parent_of(to));
+  data::flush_folder_of(to);
 }
 
 void remove_checkpoint(const fs::path& checkpoint) {

@@ -5,14 +5,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
-#include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/numbers.hpp"
+#include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_io.hpp"
 #include "data/train/metrics.hpp"
@@ -40,16 +39,6 @@ int64_t step_of(const fs::path& checkpoint) {
   const std::string digits = name.substr(std::min(name.size(), std::string(kCheckpoint).size()));
   const auto step = data::number_of<int64_t>(digits);
   return name.starts_with(kCheckpoint) && step && *step >= 0 ? *step : -1;
-}
-
-std::map<std::string, std::string> keys_of(const std::string& config) {
-  std::map<std::string, std::string> keys;
-  std::istringstream lines(config);
-  for (std::string line; std::getline(lines, line);) {
-    const size_t equals = line.find(" = ");
-    if (equals != std::string::npos) keys[line.substr(0, equals)] = line.substr(equals + 3);
-  }
-  return keys;
 }
 
 data::GenerationParameters parameters_of(const EvalItem& item,
@@ -198,7 +187,7 @@ void check_same_config(const std::string& now,
                        const std::string& then,
                        const std::vector<std::string>& free,
                        const std::string& where) {
-  const auto current = keys_of(now), stored = keys_of(then);
+  const auto current = data::values_by_key(now), stored = data::values_by_key(then);
   for (const auto& [key, value] : stored) {
     if (std::find(free.begin(), free.end(), key) != free.end()) continue;
     const auto found = current.find(key);

@@ -3,12 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <sstream>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/shape.hpp"
 
 using data::BadInput;
@@ -19,12 +19,9 @@ namespace {
 constexpr double kOpen = std::numeric_limits<double>::infinity();
 
 double parse_number(const std::string& text, const std::string& where) {
-  double value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stop != end || !std::isfinite(value))
-    throw BadInput(where + ": expected a number, found '" + text + "'");
-  return value;
+  const auto value = data::number_of<double>(text);
+  if (value && std::isfinite(*value)) return *value;
+  throw BadInput(where + ": expected a number, found '" + text + "'");
 }
 
 int64_t column_of(const std::string& name,

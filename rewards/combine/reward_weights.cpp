@@ -1,10 +1,10 @@
 #include "rewards/combine/reward_weights.hpp"
 
-#include <charconv>
 #include <cmath>
 #include <sstream>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 
 using data::BadInput;
 
@@ -12,13 +12,9 @@ namespace rewards {
 namespace {
 
 double parse_weight(const std::string& text, const std::string& where) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value) ||
-      value == 0) {
-    throw BadInput(where + ": expected a number other than 0 as the weight, found '" + text + "'");
-  }
-  return value;
+  const auto value = data::number_of<double>(text);
+  if (value && std::isfinite(*value) && *value != 0) return *value;
+  throw BadInput(where + ": expected a number other than 0 as the weight, found '" + text + "'");
 }
 
 }  // namespace

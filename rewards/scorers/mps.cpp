@@ -2,11 +2,11 @@
 
 #include <ATen/ATen.h>
 
-#include <charconv>
 #include <cmath>
 #include <limits>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/weight_files.hpp"
 #include "rewards/clip/files.hpp"
@@ -103,13 +103,11 @@ void move_to(Mps& w, at::Device device) {
 double threshold_of(const RewardSpec& spec) {
   const auto found = spec.settings.find("threshold");
   if (found == spec.settings.end()) return Mps{}.threshold;
-  double value = -1;
-  const std::string& text = found->second;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !(value >= 0 && value < 1))
-    throw data::BadInput("reward " + spec.name +
-                         ": threshold: expected a number from 0 to below 1, found '" + text + "'");
-  return value;
+  const auto value = data::number_of<double>(found->second);
+  if (value && *value >= 0 && *value < 1) return *value;
+  throw data::BadInput("reward " + spec.name +
+                       ": threshold: expected a number from 0 to below 1, found '" + found->second +
+                       "'");
 }
 
 }  // namespace

@@ -5,10 +5,10 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
-#include <charconv>
 #include <cstdlib>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/shared_library.hpp"
 #include "data/device/device.hpp"
 
@@ -163,10 +163,8 @@ std::string describe_gpu_trouble(const GpuFacts& facts) {
 
 std::optional<int64_t> named_gpu(const std::string& device) {
   if (device == "auto" || device == "cuda") return std::nullopt;
-  const std::string number = device.starts_with("cuda:") ? device.substr(5) : "";
-  int64_t index = -1;
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), index);
-  if (error == std::errc() && end == number.data() + number.size() && index >= 0) return index;
+  const auto index = data::number_of<int64_t>(device.starts_with("cuda:") ? device.substr(5) : "");
+  if (index && *index >= 0) return index;
   throw BadInput("--device: expected one of auto, cpu, cuda, cuda:<number>, found '" + device +
                  "'");
 }

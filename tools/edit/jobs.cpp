@@ -3,12 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <optional>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_files.hpp"
@@ -36,18 +36,10 @@ std::vector<std::string> split(const std::string& text, char between) {
 }
 
 template <class T>
-std::optional<T> number_of(const std::string& text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return {};
-  return value;
-}
-
-template <class T>
 T number_in(const EditLine& line, const std::string& key, T otherwise, T low, T high) {
   const auto found = line.settings.find(key);
   if (found == line.settings.end()) return otherwise;
-  const auto value = number_of<T>(found->second);
+  const auto value = data::number_of<T>(found->second);
   if (value && *value >= low && *value <= high) return *value;
   throw BadInput(line.where + ": " + key + ": expected a number from " + std::to_string(low) +
                  " to " + std::to_string(high) + ", found '" + found->second + "'");
@@ -58,7 +50,7 @@ double score_of(const std::string& text,
                 const std::string& where,
                 const Warn& warn) {
   if (text == "-" || text == "none") return std::nan("");
-  const auto value = number_of<double>(text);
+  const auto value = data::number_of<double>(text);
   if (!value || !std::isfinite(*value))
     throw BadInput(where + ": expected a number or -, found '" + text + "'");
   const double kept = std::clamp(*value, axes.lowest, axes.highest);

@@ -1,10 +1,10 @@
 #include "tools/finetune/policy_options.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <sstream>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "data/device/memory.hpp"
 #include "rewards/combine/aggregate.hpp"
@@ -75,21 +75,10 @@ void declare_epoch(Options& options, FinetuneCommand& command) {
                          1, 1000000);
 }
 
-// The lines `key = value` of a configuration.
-std::map<std::string, std::string> entries_of(const std::string& configuration) {
-  std::map<std::string, std::string> entries;
-  std::istringstream lines(configuration);
-  for (std::string line; std::getline(lines, line);) {
-    const size_t equals = line.find(" = ");
-    entries[line.substr(0, equals)] = line.substr(equals + 3);
-  }
-  return entries;
-}
-
 void declare_method(Options& options, DeclareMethod declare, FinetuneCommand& command) {
-  const auto before = entries_of(options.resolved());
+  const auto before = data::values_by_key(options.resolved());
   DeclaredMethod method{.own = {}, .make = declare(options)};
-  for (const auto& [key, value] : entries_of(options.resolved())) {
+  for (const auto& [key, value] : data::values_by_key(options.resolved())) {
     if (before.count(key) == 0) method.own[key] = value;
   }
   command.methods.push_back(std::move(method));
@@ -116,14 +105,13 @@ std::vector<int64_t> numbers_of(const std::string& text) {
   std::vector<int64_t> numbers;
   std::istringstream words(text);
   for (std::string word; std::getline(words, word, ',');) {
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (error != std::errc() || end != word.data() + word.size()) {
+    const auto value = data::number_of<int64_t>(word);
+    if (!value) {
       throw data::BadInput(
           "skip_steps: expected auto, none or whole numbers separated by commas, found '" + text +
           "'");
     }
-    numbers.push_back(value);
+    numbers.push_back(*value);
   }
   return numbers;
 }
@@ -145,7 +133,7 @@ const DeclaredMethod& chosen_method(const FinetuneCommand& command,
 void refuse_options(const DeclaredMethod& other,
                     const std::string& chosen,
                     const Options& options) {
-  const auto values = entries_of(options.resolved());
+  const auto values = data::values_by_key(options.resolved());
   for (const auto& [key, value] : other.own) {
     if (options.given(key) && values.at(key) != value)
       throw data::BadInput(key + " is an option of " + other.make().name + ", not of " + chosen +

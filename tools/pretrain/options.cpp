@@ -1,8 +1,7 @@
 #include "tools/pretrain/options.hpp"
 
-#include <charconv>
-
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 
 namespace tools {
 namespace {}  // namespace
@@ -46,12 +45,10 @@ void require_folder(const std::string& command, const std::string& key, const st
 std::vector<int64_t> whole_numbers(const std::vector<std::string>& words, const std::string& key) {
   std::vector<int64_t> numbers;
   for (const auto& word : words) {
-    int64_t value = 0;
-    const auto [end, fault] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (fault != std::errc() || end != word.data() + word.size() || value < 1) {
+    const auto value = data::number_of<int64_t>(word);
+    if (!value || *value < 1)
       throw data::BadInput(key + ": expected whole numbers >= 1, found '" + word + "'");
-    }
-    numbers.push_back(value);
+    numbers.push_back(*value);
   }
   return numbers;
 }

@@ -3,11 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <optional>
 
 #include "data/base/error.hpp"
+#include "data/base/numbers.hpp"
 #include "data/base/shape.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_io.hpp"
@@ -19,10 +19,8 @@ namespace tools {
 namespace {
 
 std::optional<int64_t> whole(const std::string& text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 0) return {};
-  return value;
+  const auto value = data::number_of<int64_t>(text);
+  return value && *value >= 0 ? value : std::nullopt;
 }
 
 }  // namespace

@@ -1,12 +1,11 @@
 #include "tools/sample/resume.hpp"
 
 #include <filesystem>
-#include <map>
 #include <set>
-#include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/strings.hpp"
 #include "data/images/captions.hpp"
 #include "data/unicode/utf8.hpp"
 
@@ -17,16 +16,6 @@ namespace tools {
 namespace {
 
 const std::set<std::string> kFreeKeys = {"resume", "device", "max_memory", "vae_slicing"};
-
-std::map<std::string, std::string> values_of(const std::string& settings) {
-  std::map<std::string, std::string> values;
-  std::istringstream lines(settings);
-  for (std::string line; std::getline(lines, line);) {
-    const size_t sign = line.find(" = ");
-    if (sign != std::string::npos) values[line.substr(0, sign)] = line.substr(sign + 3);
-  }
-  return values;
-}
 
 bool is_finished(const fs::path& image, const SampleJob& job) {
   if (!fs::exists(image)) return false;
@@ -59,8 +48,8 @@ std::vector<bool> finished_jobs(const std::string& folder,
 void check_same_settings(const std::string& folder, const std::string& settings) {
   const fs::path file = fs::path(folder) / "config.toml";
   if (!fs::exists(file)) return;
-  const auto before = values_of(data::read_file(file));
-  for (const auto& [key, value] : values_of(settings)) {
+  const auto before = data::values_by_key(data::read_file(file));
+  for (const auto& [key, value] : data::values_by_key(settings)) {
     const auto found = before.find(key);
     if (kFreeKeys.contains(key) || found == before.end() || found->second == value) continue;
     throw BadInput("--resume: " + key + ": expected " + data::shortened(found->second, 60) +
