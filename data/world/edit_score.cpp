@@ -13,25 +13,25 @@
 namespace world {
 namespace {
 
-using Pixel = std::array<float, 3>;
+using PixelColour = std::array<float, 3>;
 
 constexpr float kAlike = 0.15f;     // distance in RGB below which two clean colours look alike
 constexpr double kSoftOutline = 1;  // pixels on both sides of an outline that are not counted
 constexpr double kMaxScore = 5;
 
-float distance(const Pixel& one, const Pixel& other) {
+float distance(const PixelColour& one, const PixelColour& other) {
   const float r = one[0] - other[0], g = one[1] - other[1], b = one[2] - other[2];
   return std::sqrt(r * r + g * g + b * b);
 }
 
-float distance(const Pixel& pixel, const Ramp& ramp) {
+float distance(const PixelColour& pixel, const Ramp& ramp) {
   float along = 0, length = 0;
   for (size_t c = 0; c < 3; ++c) {
     along += (pixel[c] - ramp.from[c]) * (ramp.to[c] - ramp.from[c]);
     length += (ramp.to[c] - ramp.from[c]) * (ramp.to[c] - ramp.from[c]);
   }
   const float share = length > 0 ? std::clamp(along / length, 0.0f, 1.0f) : 0;
-  Pixel nearest = ramp.from;
+  PixelColour nearest = ramp.from;
   for (size_t c = 0; c < 3; ++c) nearest[c] += share * (ramp.to[c] - ramp.from[c]);
   return distance(pixel, nearest);
 }
@@ -44,7 +44,9 @@ class Pixels {
         data_(rows_.const_data_ptr<float>()),
         plane_(static_cast<size_t>(rows_.size(1) * rows_.size(2))) {}
   size_t count() const { return plane_; }
-  Pixel operator[](size_t i) const { return {data_[i], data_[i + plane_], data_[i + 2 * plane_]}; }
+  PixelColour operator[](size_t i) const {
+    return {data_[i], data_[i + plane_], data_[i + 2 * plane_]};
+  }
 
  private:
   at::Tensor rows_;
@@ -58,9 +60,9 @@ struct PixelCheck {
 };
 
 PixelCheck judge(const EditView& view,
-                 const Pixel& pixel,
-                 const Pixel& wanted,
-                 const Pixel& before) {
+                 const PixelColour& pixel,
+                 const PixelColour& wanted,
+                 const PixelColour& before) {
   const bool kept = distance(wanted, before) <= kAlike;
   const float old = distance(pixel, before);
   const float away = kept ? std::min(old, distance(pixel, wanted)) : distance(pixel, wanted);
@@ -146,7 +148,7 @@ std::vector<int8_t> owners(const SceneEdit& edit, const std::vector<Object>& kep
   return owner;
 }
 
-Pixel pixel_of(const Rgb& rgb, double light) {
+PixelColour pixel_of(const Rgb& rgb, double light) {
   return {static_cast<float>(light * rgb.r), static_cast<float>(light * rgb.g),
           static_cast<float>(light * rgb.b)};
 }

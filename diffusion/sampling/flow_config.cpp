@@ -12,9 +12,9 @@ using nlohmann::json;
 namespace diffusion {
 namespace {
 
-using Key = OptionalKey<FlowConfig>;
+using FlowKey = OptionalKey<FlowConfig>;
 
-constexpr Key kKeys[] = {
+constexpr FlowKey kKeys[] = {
     optional_key<FlowConfig, &FlowConfig::shift>("shift"),
     optional_key<FlowConfig, &FlowConfig::shift>("flow_shift"),
     optional_key<FlowConfig, &FlowConfig::use_dynamic_shifting>("use_dynamic_shifting"),
@@ -25,7 +25,7 @@ constexpr Key kKeys[] = {
     optional_key<FlowConfig, &FlowConfig::shift_terminal>("shift_terminal"),
     optional_key<FlowConfig, &FlowConfig::time_shift_type>("time_shift_type")};
 
-bool has_key(const FlowForm& form, const Key& key) {
+bool has_key(const FlowForm& form, const FlowKey& key) {
   return std::any_of(form.config_keys.begin(), form.config_keys.end(),
                      [&](const char* name) { return std::strcmp(name, key.name) == 0; });
 }
@@ -52,7 +52,7 @@ FlowConfig flow_config_from_json(const json& object,
                                  const FlowForm& form,
                                  const std::string& source) {
   FlowConfig config;
-  for (const Key& key : kKeys) {
+  for (const FlowKey& key : kKeys) {
     if (has_key(form, key)) key.read(object, key.name, config, source);
   }
   check_ranges(config, source);
@@ -67,7 +67,7 @@ FlowConfig flow_config_from_json(const json& object,
 }
 
 void add_flow_config(json& object, const FlowConfig& config, const FlowForm& form) {
-  for (const Key& key : kKeys) {
+  for (const FlowKey& key : kKeys) {
     if (has_key(form, key)) key.write(object, key.name, config);
   }
   if (object.contains("shift_terminal") && config.shift_terminal == 0)

@@ -169,14 +169,14 @@ std::vector<Sweep> sweep_of(const ImageEditConfig& config,
 }
 
 // The output paths of the edits.
-struct Numbering {
+struct EditNumbering {
   const ImageEditConfig& config;
   int64_t first = 0;
 };
 
 void add_edits(EditPlan& plan,
                const EditJob& base,
-               const Numbering& numbering,
+               const EditNumbering& numbering,
                int64_t index,
                const RewardBranchConfig& axes) {
   const ImageEditConfig& config = numbering.config;
@@ -270,7 +270,7 @@ EditPlan plan_edits(const ImageEditConfig& config,
   sweep_of(config, axes, base.request);  // throws for a bad axis before any image
   base.seed = config.seed < 0 ? random_seed : static_cast<uint64_t>(config.seed);
   const bool counts_on = !config.resume && config.batch.empty();
-  const Numbering numbering{config, counts_on ? next_number(config.output_dir) : 0};
+  const EditNumbering numbering{config, counts_on ? next_number(config.output_dir) : 0};
   int64_t index = 0;
   if (config.batch.empty()) {
     for (const auto& image : data::list_images(config.image)) {

@@ -139,7 +139,8 @@ std::unique_ptr<ScoreLog> open_log(const std::string& output, const std::string&
   return log;
 }
 
-using Rows = std::vector<ScoreLog::Row>;  // one an image; raw is empty where it was not scored
+using ScoredRows =
+    std::vector<ScoreLog::Row>;  // one an image; raw is empty where it was not scored
 
 // The row of an earlier run; null: none, or with another prompt.
 const ScoreLog::Row* logged(const ScoreLog* log, const ScoreJob& job) {
@@ -149,11 +150,11 @@ const ScoreLog::Row* logged(const ScoreLog* log, const ScoreJob& job) {
   return row->prompt == prompt ? row : nullptr;
 }
 
-Rows score_missing(const std::vector<ScoreJob>& jobs,
-                   const Rewards& rewards,
-                   const ScoringOptions& options,
-                   ScoreLog* log) {
-  Rows rows(jobs.size());
+ScoredRows score_missing(const std::vector<ScoreJob>& jobs,
+                         const Rewards& rewards,
+                         const ScoringOptions& options,
+                         ScoreLog* log) {
+  ScoredRows rows(jobs.size());
   std::vector<ScoreJob> missing;
   for (const auto& job : jobs) {
     if (const auto* row = logged(log, job))
@@ -181,7 +182,9 @@ Rows score_missing(const std::vector<ScoreJob>& jobs,
   return rows;
 }
 
-ScoredFiles collect_rows(const std::vector<fs::path>& paths, const Rows& rows, size_t rewards) {
+ScoredFiles collect_rows(const std::vector<fs::path>& paths,
+                         const ScoredRows& rows,
+                         size_t rewards) {
   ScoredFiles scored;
   std::vector<double> values;
   for (size_t i = 0; i < paths.size(); ++i) {
@@ -279,12 +282,12 @@ int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
   const auto lock =
       config.output.empty() ? data::FolderLock() : data::FolderLock::of_file(config.output);
   const auto log = open_log(config.output, identity(rewards, sources));
-  const Rows rows = score_missing(jobs_of(paths, config.prompts), rewards,
-                                  {.batch_size = config.batch_size,
-                                   .decode_threads = config.decode_threads,
-                                   .need_prompt = need_prompt,
-                                   .device = placement.device},
-                                  log.get());
+  const ScoredRows rows = score_missing(jobs_of(paths, config.prompts), rewards,
+                                        {.batch_size = config.batch_size,
+                                         .decode_threads = config.decode_threads,
+                                         .need_prompt = need_prompt,
+                                         .device = placement.device},
+                                        log.get());
   const ScoredFiles images = collect_rows(paths, rows, rewards.size());
   if (!config.baseline.empty())
     combine.baseline = read_baseline(config.baseline, images.files, names_of(rewards));

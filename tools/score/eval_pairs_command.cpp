@@ -35,8 +35,8 @@ struct EvalPairsConfig {
   DeviceConfig device;
 };
 
-using Key = std::pair<std::string, std::string>;  // prompt, file
-using PairScores = std::map<Key, std::vector<double>>;
+using ImageKey = std::pair<std::string, std::string>;  // prompt, file
+using PairScores = std::map<ImageKey, std::vector<double>>;
 
 // The pairs in a file or folder, and how many it lacks an image of, which are named.
 struct ReadPairs {

@@ -20,7 +20,7 @@ constexpr int64_t kBatchesInWaiting = 4, kPixelsInWaiting = int64_t{1} << 27;
 // Pixels scored at once, unless it is one image: they become floats, of which rewards make more.
 constexpr int64_t kPixelsAtOnce = int64_t{1} << 26;
 
-using Size = std::pair<int64_t, int64_t>;
+using PixelSize = std::pair<int64_t, int64_t>;
 
 // Gathers images of one size into batches.
 struct BatchScorer {
@@ -32,7 +32,7 @@ struct BatchScorer {
     size_t job = 0;
     at::Tensor pixels;  // [H, W, 3] uint8
   };
-  std::map<Size, std::vector<Waiting>> waiting{};
+  std::map<PixelSize, std::vector<Waiting>> waiting{};
   int64_t count = 0, waiting_pixels = 0;  // of them
 
   void score(std::vector<Waiting> batch) {
@@ -55,7 +55,7 @@ struct BatchScorer {
     }
   }
   void add(size_t job, const at::Tensor& pixels) {
-    const Size size{pixels.size(0), pixels.size(1)};
+    const PixelSize size{pixels.size(0), pixels.size(1)};
     const int64_t one = size.first * size.second;
     const int64_t most = std::clamp<int64_t>(kPixelsAtOnce / one, 1, options.batch_size);
     auto& of_size = waiting[size];

@@ -76,9 +76,9 @@ std::string padded(const std::string& text, size_t width, bool right) {
   return right ? space + text : text + space;
 }
 
-using Row = std::vector<std::string>;
+using TableRow = std::vector<std::string>;
 
-std::string aligned(const std::vector<Row>& rows) {
+std::string aligned(const std::vector<TableRow>& rows) {
   std::vector<size_t> widths(rows[0].size(), 0);
   for (const auto& row : rows) {
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], columns_wide(row[i]));
@@ -140,7 +140,7 @@ void sort_by(ScoreReport& report, const std::string& key) {
 std::string table_text(const ScoreReport& report) {
   if (report.images.empty()) return "";
   const auto columns = columns_of(report);
-  std::vector<Row> rows{{"file"}, {""}};
+  std::vector<TableRow> rows{{"file"}, {""}};
   for (const auto& column : columns) {
     rows[0].push_back(column.title);
     rows[1].push_back(column.unit);

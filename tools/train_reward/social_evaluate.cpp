@@ -28,10 +28,10 @@ namespace {
 
 constexpr int64_t kResamples = 1000;
 
-using Key = std::pair<std::string, std::string>;  // prompt, image
+using ImageKey = std::pair<std::string, std::string>;  // prompt, image
 
 struct Survey {
-  std::vector<Key> a, b;
+  std::vector<ImageKey> a, b;
   std::vector<int64_t> group;  // number of the prompt
   at::Tensor votes_a, votes_b;
 };
@@ -65,13 +65,13 @@ Survey read_survey(const fs::path& path) {
   return survey;
 }
 
-using ImageScores = std::map<Key, double>;
+using ImageScores = std::map<ImageKey, double>;
 
 // Whether `scores` agrees with the majority, pair by pair. -> [N]
 at::Tensor rights(const Survey& survey, const ImageScores& scores) {
   std::vector<double> a, b;
   for (size_t i = 0; i < survey.a.size(); ++i) {
-    const auto of = [&](const Key& key) {
+    const auto of = [&](const ImageKey& key) {
       const auto found = scores.find(key);
       return found == scores.end() ? 0.0 : found->second;
     };
@@ -86,7 +86,7 @@ ImageScores scored(const rewards::Reward& reward, const Survey& survey, const fs
   const at::NoGradGuard no_grad;
   ImageScores scores;
   for (const auto* side : {&survey.a, &survey.b}) {
-    for (const Key& key : *side) {
+    for (const ImageKey& key : *side) {
       if (scores.count(key)) continue;
       const auto image = data::read_image(folder / key.second).unsqueeze(0);
       scores[key] = reward.score({image, {key.first}}).item<double>();
@@ -104,8 +104,8 @@ void add_log(const fs::path& folder,
   const auto curated = rewards::curate(log, options);
   ImageScores popularity, rate;
   for (size_t i = 0; i < log.images.size(); ++i) {
-    const Key key{log.prompts[static_cast<size_t>(log.images[i].prompt)],
-                  log.images[i].file.lexically_relative(folder).string()};
+    const ImageKey key{log.prompts[static_cast<size_t>(log.images[i].prompt)],
+                       log.images[i].file.lexically_relative(folder).string()};
     popularity[key] = static_cast<double>(curated.images[i].popularity);
     rate[key] = curated.images[i].rate;
   }
