@@ -14,7 +14,7 @@
 namespace finetune {
 namespace {
 
-using MetricValues = std::vector<std::pair<std::string, double>>;
+using NamedFigures = std::vector<std::pair<std::string, double>>;
 
 std::vector<int64_t> permutation(int64_t count, at::Generator& generator) {
   const at::Tensor order = at::randperm(count, generator);
@@ -25,15 +25,18 @@ std::vector<int64_t> permutation(int64_t count, at::Generator& generator) {
 struct Known {
   std::vector<int64_t> prompt_ids;
   at::Tensor log_ratio;            // [P, T] fp64, as drawn
+  at::Tensor labels;               // [P] fp64, of PolicyMethod::labels
   std::map<int64_t, int64_t> own;  // of this rank's rows: their place in its trajectories
 };
-Known known_of(const UpdateInput& input) {
+Known known_of(const UpdateInput& input, const PolicyMethod& method) {
   const RowShard& share = input.share;
   const at::Tensor ids =
       all_gather_rows(share, at::tensor(input.trajectories.prompt_ids, at::kLong)).contiguous();
   Known known{{ids.data_ptr<int64_t>(), ids.data_ptr<int64_t>() + ids.numel()},
               all_gather_rows(share, input.trajectories.log_ratio),
+              {},
               {}};
+  known.labels = method.labels(input.rewards, known.prompt_ids);
   for (size_t i = 0; i < share.rows.size(); ++i) known.own[share.rows[i]] = static_cast<int64_t>(i);
   return known;
 }
@@ -68,11 +71,15 @@ struct StepChoice {
   std::vector<int64_t> steps;
   double factor = 1;
 };
-StepChoice choose_steps(const SamplingPlan& chain, double fraction, at::Generator& generator) {
+std::vector<int64_t> unmasked_steps(const SamplingPlan& chain) {
   std::vector<int64_t> active;
   for (int64_t k = 0; k < chain.mask.size(0); ++k) {
     if (chain.mask[k].item<double>() != 0) active.push_back(k);
   }
+  return active;
+}
+StepChoice choose_steps(const SamplingPlan& chain, double fraction, at::Generator& generator) {
+  const std::vector<int64_t> active = unmasked_steps(chain);
   const auto total = static_cast<int64_t>(active.size());
   const auto count = static_cast<int64_t>(std::ceil(fraction * static_cast<double>(total) - 1e-9));
   if (count >= total) return {active, 1.0};
@@ -88,7 +95,7 @@ StepChoice choose_steps(const SamplingPlan& chain, double fraction, at::Generato
 struct Rows {
   at::Tensor index;  // [R] int64: their rows in the epoch
   std::vector<int64_t> prompt_ids;
-  at::Tensor old, rewards;   // [R, T] log-ratios as drawn, [R]
+  at::Tensor old, labels;    // [R, T] log-ratios as drawn, [R]
   RowShard share;            // this rank's, as places in 0 .. R - 1
   std::vector<int64_t> own;  // the same, as rows of its trajectories
 };
@@ -97,7 +104,7 @@ Rows rows_of(const UpdateInput& input, const Known& known, const std::vector<int
   Rows rows{index,
             {},
             known.log_ratio.index_select(0, index),
-            input.rewards.index_select(0, index),
+            known.labels.index_select(0, index),
             {input.share.ranks, {}, index.size(0)},
             {}};
   for (size_t i = 0; i < list.size(); ++i) {
@@ -115,8 +122,8 @@ at::Tensor own_of(const Rows& rows, const at::Tensor& all) {
   return all.index_select(0, at::tensor(rows.share.rows, at::kLong));
 }
 
-MetricValues named_figures(const PolicyMethod& method, const at::Tensor& values) {
-  MetricValues figures;
+NamedFigures named_figures(const PolicyMethod& method, const at::Tensor& values) {
+  NamedFigures figures;
   for (size_t i = 0; i < method.figures.size(); ++i)
     figures.emplace_back(method.figures[i], values[static_cast<int64_t>(i)].item<double>());
   return figures;
@@ -124,7 +131,7 @@ MetricValues named_figures(const PolicyMethod& method, const at::Tensor& values)
 
 // Leaves the gradient of a loss that couples these trajectories in the parameters. `at_snapshot`:
 // the policy is the one that drew.
-MetricValues add_coupled_gradient(const UpdateInput& input,
+NamedFigures add_coupled_gradient(const UpdateInput& input,
                                   const FinetuneConfig& config,
                                   const Rows& rows,
                                   const StepChoice& choice,
@@ -139,11 +146,12 @@ MetricValues add_coupled_gradient(const UpdateInput& input,
   const MethodGradient result =
       method.objective({.now = {now, {}},
                         .log_ratio_old = rows.old,
-                        .labels = method.labels(rows.rewards, rows.prompt_ids),
+                        .labels = rows.labels,
                         .prompt_ids = rows.prompt_ids,
                         .step_mask = input.chain.mask,
                         .beta = input.beta,
-                        .clip_range = input.clip_range});
+                        .clip_range = input.clip_range,
+                        .chain = {active_steps(input.chain), latent_dimensions(input.chain)}});
   if (result.weights.log_ratio.defined()) {
     const at::Tensor weights =
         data::to_device(own_of(rows, result.weights.log_ratio * choice.factor), input.chain.device);
@@ -159,15 +167,14 @@ MetricValues add_coupled_gradient(const UpdateInput& input,
 }
 
 // The same of a loss that is the mean over trajectories and steps: one pass.
-MetricValues add_separable_gradient(const UpdateInput& input,
+NamedFigures add_separable_gradient(const UpdateInput& input,
                                     const FinetuneConfig& config,
                                     const Rows& rows,
                                     const StepChoice& choice,
                                     const train::Params& params) {
   const PolicyMethod& method = config.method;
   const at::Device device = input.chain.device;
-  const at::Tensor labels =
-      data::to_device(own_of(rows, method.labels(rows.rewards, rows.prompt_ids)), device);
+  const at::Tensor labels = data::to_device(own_of(rows, rows.labels), device);
   const at::Tensor old = data::to_device(own_of(rows, rows.old), device);
   const double entries =
       static_cast<double>(rows.index.numel()) * static_cast<double>(choice.steps.size());
@@ -181,14 +188,15 @@ MetricValues add_separable_gradient(const UpdateInput& input,
       [&](int64_t start, int64_t step, const StepTerms& now) {
         const int64_t count = now.log_ratio.size(0);
         const auto narrow = [&](const at::Tensor& x) { return x.narrow(0, start, count); };
-        const auto result =
-            method.objective({.now = {column(now.log_ratio), column(now.kl)},
-                              .log_ratio_old = narrow(old).select(1, step).unsqueeze(1),
-                              .labels = narrow(labels),
-                              .prompt_ids = {},
-                              .step_mask = {},
-                              .beta = input.beta,
-                              .clip_range = input.clip_range});
+        const auto result = method.objective(
+            {.now = {column(now.log_ratio), column(now.kl)},
+             .log_ratio_old = narrow(old).select(1, step).unsqueeze(1),
+             .labels = narrow(labels),
+             .prompt_ids = {},
+             .step_mask = {},
+             .beta = input.beta,
+             .clip_range = input.clip_range,
+             .chain = {active_steps(input.chain), latent_dimensions(input.chain)}});
         figures.add_(result.figures, 1 / entries);
         return StepWeights{share(result.weights.log_ratio), share(result.weights.kl)};
       });
@@ -198,9 +206,21 @@ MetricValues add_separable_gradient(const UpdateInput& input,
   return named_figures(method, figures);
 }
 
+// Leaves the gradient of the method's loss on these rows in the parameters.
+NamedFigures add_gradient(const UpdateInput& input,
+                          const FinetuneConfig& config,
+                          const Rows& rows,
+                          const StepChoice& choice,
+                          bool at_snapshot,
+                          const train::Params& params) {
+  return config.method.couples_trajectories
+             ? add_coupled_gradient(input, config, rows, choice, at_snapshot, params)
+             : add_separable_gradient(input, config, rows, choice, params);
+}
+
 void add_to(std::map<std::string, double>& sums,
             std::vector<std::string>& names,
-            const MetricValues& figures) {
+            const NamedFigures& figures) {
   for (const auto& [name, value] : figures) {
     if (sums.emplace(name, 0).second) names.push_back(name);
     sums[name] += value;
@@ -221,7 +241,7 @@ UpdateReport update(const UpdateInput& input,
   UpdateReport report;
   std::map<std::string, double> sums;
   std::vector<std::string> names;
-  const Known known = known_of(input);
+  const Known known = known_of(input, config.method);
   const train::Params& params = optimizer.state.params;
   bool at_snapshot = true;  // the log-ratios stored with the trajectories are the policy's own
   for (int64_t pass = 0; pass < config.num_inner_epochs; ++pass) {
@@ -229,10 +249,7 @@ UpdateReport update(const UpdateInput& input,
       const Rows rows = rows_of(input, known, list);
       const StepChoice choice =
           choose_steps(input.chain, config.timestep_fraction, optimizer.state.generator);
-      MetricValues figures =
-          config.method.couples_trajectories
-              ? add_coupled_gradient(input, config, rows, choice, at_snapshot, params)
-              : add_separable_gradient(input, config, rows, choice, params);
+      NamedFigures figures = add_gradient(input, config, rows, choice, at_snapshot, params);
       const StepResult step = take_step(optimizer);
       progress();
       if (!step.fault.empty()) {
@@ -250,6 +267,25 @@ UpdateReport update(const UpdateInput& input,
         name, sums[name] / static_cast<double>(std::max<int64_t>(1, report.steps)));
   }
   return report;
+}
+
+at::Tensor first_gradient(const UpdateInput& input,
+                          const FinetuneConfig& config,
+                          const train::Params& params) {
+  train::zero_grad(params);
+  const Known known = known_of(input, config.method);
+  std::vector<int64_t> all(known.prompt_ids.size());
+  std::iota(all.begin(), all.end(), 0);
+  add_gradient(input, config, rows_of(input, known, all), {unmasked_steps(input.chain), 1},
+               /*at_snapshot=*/true, params);
+  std::vector<at::Tensor> parts;
+  for (const auto& param : params) {
+    const at::Tensor& gradient = param.value.grad();
+    const at::Tensor whole = gradient.defined() ? gradient : at::zeros_like(param.value.detach());
+    parts.push_back(data::to_host(whole).to(at::kDouble).flatten());
+  }
+  train::zero_grad(params);
+  return at::cat(parts);
 }
 
 }  // namespace finetune

@@ -42,4 +42,11 @@ UpdateReport update(const UpdateInput& input,
                     Optimizer& optimizer,
                     const std::function<void()>& progress);
 
+// The gradient of the loss on all trajectories and steps, as the first update of a pass has it: of
+// every parameter, in their order, as one vector.  -> [D] fp64 on the CPU. The parameters and
+// their own gradients stay as they are, but for gradients that are dropped.
+at::Tensor first_gradient(const UpdateInput& input,
+                          const FinetuneConfig& config,
+                          const train::Params& params);
+
 }  // namespace finetune

@@ -5,6 +5,7 @@
 #include "data/base/strings.hpp"
 #include "finetune/estimate/forecast.hpp"
 #include "finetune/estimate/memory.hpp"
+#include "finetune/policy/gradient_cosines.hpp"
 #include "finetune/policy/methods/policy_methods.hpp"
 #include "finetune/policy/trainer.hpp"
 #include "tools/cli/run_console.hpp"
@@ -15,6 +16,13 @@
 
 namespace tools {
 namespace {
+
+// Of all methods, each with the options that it was given.
+void print_cosines(const FinetuneCommand& command, const finetune::TrainingTask& task) {
+  std::vector<finetune::PolicyMethod> methods;
+  for (const auto& method : command.methods) methods.push_back(method.make());
+  std::cout << finetune::cosines_text(finetune::gradient_cosines(task, command.config, methods));
+}
 
 // One process of the run, or all of it.
 int finetune_in(const finetune::ProcessGroup& ranks,
@@ -40,6 +48,10 @@ int finetune_in(const finetune::ProcessGroup& ranks,
       std::cout << finetune::forecast_text(finetune::forecast(task, command.config));
     return 0;
   }
+  if (command.compare_gradients) {
+    if (ranks.rank == 0) print_cosines(command, task);
+    return 0;
+  }
   finetune::RunOptions run;
   run.folder = command.output_dir;
   run.resume_from = command.resume_from_checkpoint;
@@ -52,9 +64,14 @@ int finetune_in(const finetune::ProcessGroup& ranks,
   return exit_code_of(result);
 }
 
+const CommandList& subcommands() {
+  static const CommandList list = {&kFinetuneEdit};
+  return list;
+}
+
 int finetune_command(const std::vector<std::string>& arguments) {
-  if (!arguments.empty() && arguments[0] == "edit")
-    return kFinetuneEdit.run({arguments.begin() + 1, arguments.end()});
+  if (!arguments.empty() && find_command(subcommands(), arguments[0]))
+    return run_command(subcommands(), "laurel finetune", arguments);
   FinetuneCommand command;
   std::vector<std::string> names;
   std::string summary = "Teaches the UNet to earn more reward";
@@ -64,6 +81,7 @@ int finetune_command(const std::vector<std::string>& arguments) {
   }
   Options options("finetune", summary + ".",
                   data::joined(names, "|") + " (`finetune edit --help`: editing models)");
+  options.positional_choices(names);
   declare_finetune(options, command);
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;
@@ -76,6 +94,6 @@ int finetune_command(const std::vector<std::string>& arguments) {
 }  // namespace
 
 const Command kFinetune{"finetune", "teach the UNet to earn more reward, or to edit images",
-                        finetune_command};
+                        finetune_command, subcommands};
 
 }  // namespace tools

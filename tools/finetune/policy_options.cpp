@@ -94,6 +94,8 @@ void declare_objective(Options& options, FinetuneCommand& command) {
   options.number("clip_range", config.clip_range, "nats a step", 1e-12, kHuge);
   options.alias("train_clip_range", "clip_range");
   for (const DeclareMethod declare : method_options()) declare_method(options, declare, command);
+  options.rare().flag("compare_gradients", command.compare_gradients,
+                      "print the cosines between all methods' gradients on one epoch's images");
   options.rare().number("timestep_fraction", config.timestep_fraction,
                         "share of the steps with a gradient", 1e-6, 1);
   options.alias("train_timestep_fraction", "timestep_fraction");

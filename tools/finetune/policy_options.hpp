@@ -23,6 +23,7 @@ struct FinetuneCommand : TrainingCommand {
   std::vector<DeclaredMethod> methods;
   std::string skip_steps = "auto";  // "none", "8,9"
   std::string max_memory;           // "12GB"; empty: no limit
+  bool compare_gradients = false;   // print gradient_cosines of all methods, train nothing
 };
 
 void declare_finetune(Options& options, FinetuneCommand& command);

@@ -23,6 +23,11 @@ struct StepWeights {
   at::Tensor log_ratio, kl;
 };
 
+struct ChainSize {
+  int64_t steps = 1;       // in the objective
+  int64_t dimensions = 1;  // C H W of a latent
+};
+
 // R trajectories, S of their steps, on one device. Prompts and the mask are told to methods that
 // couple trajectories.
 struct MethodInput {
@@ -33,16 +38,13 @@ struct MethodInput {
   at::Tensor step_mask;             // [S] of 0 and 1, 1 where the step is in the objective
   double beta = 1;                  // > 0: reward a nat of KL costs
   double clip_range = 1;            // > 0: nats a step
+  ChainSize chain{};
 };
 struct MethodGradient {
   StepWeights weights;  // [R, S] fp64
   at::Tensor figures;   // [F] fp64, of PolicyMethod::figures
 };
 
-struct ChainSize {
-  int64_t steps = 1;       // in the objective
-  int64_t dimensions = 1;  // C H W of a latent
-};
 struct CalibrationInput {
   double spread = 0;      // of the combined reward within prompts
   double beta = 0;        // as configured; 0: from target_kl
@@ -71,8 +73,8 @@ struct PolicyMethod {
   // The configured clip range in nats.
   std::function<double(double clip_range, const ChainSize& chain)> clip_range_in_nats;
   std::function<MethodCalibration(const CalibrationInput& input)> calibrate;
-  // What the objective learns from: of the combined rewards, where one that is not finite leaves
-  // its trajectory out.  [R] fp64 -> [R] fp64
+  // What the objective learns from: of an epoch's combined rewards, where one that is not finite
+  // leaves its trajectory out.  [P] fp64 -> [P] fp64
   std::function<at::Tensor(const at::Tensor& rewards, const std::vector<int64_t>& prompt_ids)>
       labels;
   std::function<MethodGradient(const MethodInput& input)> objective;

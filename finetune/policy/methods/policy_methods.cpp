@@ -2,18 +2,24 @@
 
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
+#include "finetune/policy/methods/d3po_loss.hpp"
 #include "finetune/policy/methods/ddpo_loss.hpp"
 #include "finetune/policy/methods/dpok_loss.hpp"
+#include "finetune/policy/methods/grpo_loss.hpp"
 #include "finetune/policy/methods/prdp_loss.hpp"
 
 namespace finetune {
 
 const std::vector<PolicyMethod>& policy_methods() {
+  // clang-format off
   static const std::vector<PolicyMethod> methods = {
       prdp_method(),
       ddpo_method(),
       dpok_method(),
+      grpo_method(),
+      d3po_method(),
   };
+  // clang-format on
   return methods;
 }
 

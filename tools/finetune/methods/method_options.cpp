@@ -4,7 +4,9 @@
 #define LAUREL_METHODS(row) \
   row(declare_prdp) \
   row(declare_ddpo) \
-  row(declare_dpok)
+  row(declare_dpok) \
+  row(declare_grpo) \
+  row(declare_d3po)
 // clang-format on
 
 namespace tools {

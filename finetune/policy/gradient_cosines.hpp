@@ -1,0 +1,34 @@
+#pragma once
+
+// How alike the methods' gradients are on the same images. At the starting model, with rewards that
+// are centred within a prompt, each method's expected direction is a covariance of a rising
+// function of the reward with the score of the policy: the cosines are positive, and a sign or a
+// scale that is wrong in one method shows.
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "finetune/policy/config.hpp"
+#include "finetune/run/training_task.hpp"
+
+namespace finetune {
+
+struct GradientCosines {
+  std::vector<std::string> methods;  // M
+  at::Tensor cosines;                // [M, M] fp64; nan beside a gradient that is 0
+  at::Tensor norms;                  // [M] fp64, of d loss / d parameters
+};
+
+// Draws the images of the run's first epoch and computes each method's gradient of all of them, at
+// the starting model. `config` tells everything but the method. Throws BadInput as run_finetune
+// does.
+GradientCosines gradient_cosines(const TrainingTask& task,
+                                 const FinetuneConfig& config,
+                                 const std::vector<PolicyMethod>& methods);
+
+// A line of names, then a line for each method.
+std::string cosines_text(const GradientCosines& result);
+
+}  // namespace finetune
