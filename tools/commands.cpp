@@ -9,6 +9,9 @@
 #include "tools/finetune/distill_command.hpp"
 #include "tools/gallery/command.hpp"
 #include "tools/pretrain/command.hpp"
+#include "tools/reference/completion_command.hpp"
+#include "tools/reference/man_command.hpp"
+#include "tools/reference/schema_command.hpp"
 #include "tools/sample/command.hpp"
 #include "tools/score/bon_curve_command.hpp"
 #include "tools/score/command.hpp"
@@ -40,6 +43,9 @@ const CommandList& all_commands() {
       &kInspect,
       &kDoctor,
       &kBench,
+      &kSchema,
+      &kCompletion,
+      &kMan,
   };
   // clang-format on
   return commands;

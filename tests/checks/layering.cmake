@@ -71,6 +71,7 @@ set(may_tools_checkpoints "tools/cli")
 set(may_tools_doctor "tools/cli")
 set(may_tools_bench "tools/cli")
 set(may_tools_gallery "tools/cli")
+set(may_tools_reference "tools|tools/cli")
 
 get_filename_component(SOURCE_DIR ${SOURCE_DIR} ABSOLUTE)
 set(faults "")

@@ -7,13 +7,17 @@
 
 namespace tools {
 
+struct Command;
+using CommandList = std::vector<const Command*>;
+
 struct Command {
   const char* name;
   const char* summary;  // one line of the help above it
   // Returns the exit code. Throws data::BadInput for bad input.
   int (*run)(const std::vector<std::string>& arguments);
+  const CommandList& (*subcommands)() = nullptr;
+  bool has_options = true;  // false: it only chooses among its subcommands
 };
-using CommandList = std::vector<const Command*>;
 
 // The command of this name; null when there is none.
 const Command* find_command(const CommandList& list, const std::string& name);

@@ -5,10 +5,9 @@
 #include <algorithm>
 #include <cxxopts.hpp>
 #include <iostream>
-#include <sstream>
+#include <nlohmann/json.hpp>
 
 #include "data/base/error.hpp"
-#include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "tools/cli/config_file.hpp"
 
@@ -20,39 +19,6 @@ namespace {
 std::string canonical(std::string key) {
   std::replace(key.begin(), key.end(), '-', '_');
   return key;
-}
-
-template <class T>
-T parse_number(const std::string& text, const std::string& where, const char* expected) {
-  const auto value = data::number_of<T>(text);
-  if (!value) throw BadInput(where + ": expected " + expected + ", found '" + text + "'");
-  return *value;
-}
-
-template <class T>
-void check_range(T value, T min, T max, const std::string& where, const std::string& range) {
-  if (!(value >= min && value <= max)) {
-    std::ostringstream found;
-    found << value;
-    throw BadInput(where + ": expected a value in " + range + ", found " + found.str());
-  }
-}
-
-template <class T>
-std::string range_text(T min, T max) {
-  std::ostringstream out;
-  out << "[";
-  if (min == std::numeric_limits<T>::lowest())
-    out << "-inf";
-  else
-    out << min;
-  out << ", ";
-  if (max == std::numeric_limits<T>::max() || max == std::numeric_limits<T>::infinity())
-    out << "inf";
-  else
-    out << max;
-  out << "]";
-  return out.str();
 }
 
 constexpr size_t kHelpColumn = 32, kHelpWidth = 120;
@@ -91,77 +57,12 @@ Options::Option& Options::add(const std::string& key, ValueType type, const std:
   return options_.back();
 }
 
-void Options::integer(
-    const std::string& key, int64_t& target, const std::string& help, int64_t min, int64_t max) {
-  Option& option = add(key, ValueType::kInteger, help);
-  const std::string range = range_text(min, max);
-  option.set = [&target, min, max, range](const auto& values, const std::string& where) {
-    const auto value = parse_number<int64_t>(values.back(), where, "a whole number");
-    check_range(value, min, max, where, range);
-    target = value;
-  };
-  option.toml = [&target] { return std::to_string(target); };
-}
-
-void Options::number(
-    const std::string& key, double& target, const std::string& help, double min, double max) {
-  Option& option = add(key, ValueType::kNumber, help);
-  const std::string range = range_text(min, max);
-  option.set = [&target, min, max, range](const auto& values, const std::string& where) {
-    const auto value = parse_number<double>(values.back(), where, "a number");
-    check_range(value, min, max, where, range);
-    target = value;
-  };
-  option.toml = [&target] { return toml_number(target); };
-}
-
-void Options::text(const std::string& key, std::string& target, const std::string& help) {
-  Option& option = add(key, ValueType::kText, help);
-  option.set = [&target](const auto& values, const std::string&) { target = values.back(); };
-  option.toml = [&target] { return toml_text(target); };
-}
-
-void Options::choice(const std::string& key,
-                     std::string& target,
-                     const std::vector<std::string>& allowed,
-                     const std::string& help) {
-  Option& option = add(key, ValueType::kText, help + " (" + data::joined(allowed, " | ") + ")");
-  option.set = [&target, allowed](const auto& values, const std::string& where) {
-    if (std::find(allowed.begin(), allowed.end(), values.back()) == allowed.end()) {
-      const std::string near = data::nearest(values.back(), allowed);
-      throw BadInput(where + ": expected one of " + data::joined(allowed, ", ") + ", found '" +
-                     values.back() + "'" + (near.empty() ? "" : "; did you mean " + near + "?"));
-    }
-    target = values.back();
-  };
-  option.toml = [&target] { return toml_text(target); };
-}
-
-void Options::flag(const std::string& key, bool& target, const std::string& help) {
-  Option& option = add(key, ValueType::kFlag, help);
-  option.set = [&target](const auto& values, const std::string& where) {
-    const std::string& value = values.back();
-    if (value != "true" && value != "false")
-      throw BadInput(where + ": expected true or false, found '" + value + "'");
-    target = value == "true";
-  };
-  option.toml = [&target] { return target ? "true" : "false"; };
-}
-
-void Options::list(const std::string& key,
-                   std::vector<std::string>& target,
-                   const std::string& help) {
-  Option& option = add(key, ValueType::kList, help);
-  option.set = [&target](const auto& values, const std::string&) { target = values; };
-  option.toml = [&target] {
-    std::vector<std::string> words;
-    for (const auto& value : target) words.push_back(toml_text(value));
-    return "[" + data::joined(words, ", ") + "]";
-  };
-}
-
 void Options::short_name(const std::string& key, char letter) {
   require(key, "short_name").letter = letter;
+}
+
+void Options::positional_choices(const std::vector<std::string>& words) {
+  positional_choices_ = words;
 }
 
 void Options::alias(const std::string& other, const std::string& key) {
@@ -294,10 +195,11 @@ std::vector<std::string> Options::read_flags(const std::vector<std::string>& arg
 Options::Parsed Options::parse(const std::vector<std::string>& arguments) {
   const auto end = std::find(arguments.begin(), arguments.end(), "--");
   const auto help_asked = std::find_if(arguments.begin(), end, [](const std::string& argument) {
-    return argument == "--help" || argument == "--help-all";
+    return argument == "--help" || argument == "--help-all" || argument == "--help-json";
   });
   if (help_asked != end) {
-    std::cout << help(*help_asked == "--help-all");
+    std::cout << (*help_asked == "--help-json" ? schema().dump(1) + "\n"
+                                               : help(*help_asked == "--help-all"));
     return {.proceed = false, .positional = {}};
   }
   return {.proceed = true, .positional = read_flags(joined_values(arguments))};

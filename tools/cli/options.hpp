@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,13 +46,15 @@ class Options {
 
   // A single-letter form of a declared key: short_name("steps", 's').
   void short_name(const std::string& key, char letter);
+  // The words that the first positional argument may be, where they are few.
+  void positional_choices(const std::vector<std::string>& words);
   // Another name of a declared key, used by other tools: alias("network_dim", "rank").
   void alias(const std::string& other, const std::string& key);
 
-  // Reads `--config FILE` (TOML), then the flags. Returns the positional arguments. --help and
-  // --help-all print help and set `proceed` to false. Throws BadInput, with the file and line or
-  // the flag, for an unknown key (with the nearest valid one), a wrong type and a value out of
-  // range.
+  // Reads `--config FILE` (TOML), then the flags. Returns the positional arguments. --help,
+  // --help-all and --help-json (the schema) print and set `proceed` to false. Throws BadInput, with
+  // the file and line or the flag, for an unknown key (with the nearest valid one), a wrong type
+  // and a value out of range.
   struct Parsed {
     bool proceed = true;
     std::vector<std::string> positional;
@@ -66,6 +69,11 @@ class Options {
 
   std::string help(bool all = false) const;
 
+  // The JSON schema (draft 2020-12) of a configuration file: of each key its type, range, default
+  // and help. Beside the standard's words stand `x-group`, `x-rare`, `x-letter` and `x-aliases` of
+  // a key, `x-command`, `x-positional` and `x-positional-choices` of the command.
+  nlohmann::json schema() const;
+
  private:
   enum class ValueType { kInteger, kNumber, kText, kFlag, kList };
   struct Option {
@@ -75,9 +83,11 @@ class Options {
     char letter = 0;
     bool given = false;
     std::function<void(const std::vector<std::string>& values, const std::string& where)> set{};
-    std::function<std::string()> toml{};  // the current value, as TOML
+    std::function<nlohmann::json()> schema{};  // type, range, and the current value as "default"
+    std::string toml() const;                  // the current value
   };
   std::string command_, summary_, positional_help_, group_;
+  std::vector<std::string> positional_choices_;
   Rarity next_rarity_ = Rarity::kUsual;
   std::vector<Option> options_;
   std::vector<std::pair<std::string, std::string>> aliases_;  // other spelling, key

@@ -28,6 +28,6 @@ int pretrain_command(const std::vector<std::string>& arguments) {
 }  // namespace
 
 const Command kPretrain{"pretrain", "train a VAE, CLIP or UNet from random weights",
-                        pretrain_command};
+                        pretrain_command, models, /*has_options=*/false};
 
 }  // namespace tools

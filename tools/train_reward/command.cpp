@@ -30,6 +30,6 @@ int train_reward_command(const std::vector<std::string>& arguments) {
 }  // namespace
 
 const Command kTrainReward{"train-reward", "fit a reward to ratings, a community's log or a judge",
-                           train_reward_command};
+                           train_reward_command, rewards_to_train, /*has_options=*/false};
 
 }  // namespace tools

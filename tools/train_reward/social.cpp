@@ -75,8 +75,9 @@ void declare(Options& options, SocialCommand& s) {
   options.integer("epochs", s.epochs, "passes over the pairs", 1, 100000);
   options.integer("train_batch_size", s.train.loop.train_batch_size, "pairs of an update", 1,
                   65536);
-  options.number("learning_rate", s.train.loop.learning_rate, "", 0, 1);
-  options.choice("lr_scheduler", s.train.lr_scheduler, {"constant", "linear", "cosine"}, "");
+  options.number("learning_rate", s.train.loop.learning_rate, "AdamW's", 0, 1);
+  options.choice("lr_scheduler", s.train.lr_scheduler, {"constant", "linear", "cosine"},
+                 "how the learning rate falls");
   options.rare().integer("lr_warmup_steps", s.train.loop.lr_warmup_steps, "updates", 0, 1000000000);
   options.rare().number("weight_decay", s.train.loop.weight_decay, "of AdamW", 0, 10);
   options.rare().number("max_grad_norm", s.train.loop.max_grad_norm, "gradients are clipped to it",

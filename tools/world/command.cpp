@@ -120,6 +120,6 @@ int world_command(const std::vector<std::string>& arguments) {
 }  // namespace
 
 const Command kWorld{"world", "draw captioned scenes of the built-in world; check its oracle",
-                     world_command};
+                     world_command, subcommands};
 
 }  // namespace tools
