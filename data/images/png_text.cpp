@@ -100,7 +100,8 @@ std::string text_chunk(const std::string& keyword, const std::string& text) {
   TORCH_CHECK(!keyword.empty() && keyword.size() < 80,
               "with_png_text: keyword must have 1 to 79 bytes: ", keyword);
   const std::string zero(1, '\0');
-  if (const auto latin1 = to_latin1(text)) return chunk_bytes("tEXt", keyword + zero + *latin1);
+  const auto latin1 = to_latin1(text);
+  if (latin1 && !keyword.starts_with("XML:")) return chunk_bytes("tEXt", keyword + zero + *latin1);
   // Keyword, compression flag and method, language tag, translated keyword (both empty).
   return chunk_bytes("iTXt", keyword + zero + std::string(4, '\0') + text);
 }

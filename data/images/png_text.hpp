@@ -18,7 +18,8 @@ void check_png_pixels(std::string_view png, const std::string& source);
 
 // The PNG's bytes with these chunks set, ahead of the pixels; a chunk of the same keyword is
 // replaced, the rest stays as it is, with what follows the PNG's end. A text that fits Latin-1
-// becomes tEXt, any other iTXt (PNG specification 1.2, section 4.2.3), as Pillow does. Throws
+// becomes tEXt, any other iTXt (PNG specification 1.2, section 4.2.3), as Pillow does; XML is iTXt.
+// Throws
 // BadInput, naming `source`, when the bytes are not a PNG.
 std::string with_png_text(std::string_view png, const PngText& text, const std::string& source);
 

@@ -12,6 +12,7 @@
 #include "data/base/json.hpp"
 #include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
+#include "data/images/digital_source.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_io.hpp"
 #include "data/train/metrics.hpp"
@@ -215,7 +216,9 @@ void write_samples(const fs::path& folder,
       scores[evaluation.names[m]] = score;
       parameters.extra.push_back({evaluation.names[m] + " Score", data::short_number(score)});
     }
-    data::write_png(folder / file, image, {{"parameters", data::parameters_text(parameters)}});
+    data::PngText chunks = data::generated_mark();
+    chunks["parameters"] = data::parameters_text(parameters);
+    data::write_png(folder / file, image, chunks);
     lines += data::to_text(nlohmann::ordered_json{{"file", file},
                                                   {"prompt", item.prompt},
                                                   {"seed", item.seed},

@@ -15,6 +15,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/shape.hpp"
+#include "data/images/digital_source.hpp"
 #include "data/images/image_io.hpp"
 #include "data/unicode/utf8.hpp"
 #include "data/weights/weight_files.hpp"
@@ -131,6 +132,8 @@ Report inspect_image(const fs::path& path) {
   report.details.push_back(
       {"size", std::to_string(image.size(2)) + " x " + std::to_string(image.size(1)) + " px"});
   const std::string bytes = data::read_file(path);
+  const std::string source = data::digital_source_type(bytes);
+  if (!source.empty()) report.details.push_back({"digital source", source});
   if (data::is_png(bytes)) report.metadata = data::png_text_of(bytes, path.string());
   return report;
 }
@@ -205,7 +208,7 @@ Report inspect(const fs::path& path, const InspectConfig& config) {
     return report;
   }
   const std::string extension = path.extension().string();
-  if (extension == ".png" || extension == ".jpg" || extension == ".jpeg")
+  if (extension == ".png" || extension == ".jpg" || extension == ".jpeg" || extension == ".webp")
     return inspect_image(path);
   return inspect_weights(path, config);
 }

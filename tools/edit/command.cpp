@@ -14,6 +14,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/device/memory.hpp"
+#include "data/images/digital_source.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "data/images/image_io.hpp"
 #include "data/storage/folder_lock.hpp"
@@ -219,10 +220,11 @@ void write_edit(EditRun& run, const LoadedEdit& edit, const at::Tensor& images, 
   const EditJob& job = *edit.job;
   const BestCandidate best = best_candidate(run.rewards, images, caption_of(job));
   const data::GenerationParameters p = parameters_of(run, edit, best);
-  const data::PngText text{{"parameters", data::parameters_text(p)}};
+  data::PngText text{{"parameters", data::parameters_text(p)}};
   if (!job.set.empty())
     data::write_png(fs::path(run.config.output_dir) / "samples" / "source" / job.output.filename(),
                     edit.source, text);
+  if (!run.config.no_provenance) text.merge(data::edited_mark());
   data::write_png(job.output, images[best.index], text);
   write_result(run, job, p, best, seconds);
   ++run.written;

@@ -38,7 +38,7 @@ struct ImageEditConfig {
   std::string reward, caption;
   RewardSourceConfig sources;
   DeviceConfig device;
-  bool gallery = false, resume = false, vae_tiling = false;
+  bool gallery = false, resume = false, vae_tiling = false, no_provenance = false;
 };
 void declare_edit(Options& options, ImageEditConfig& config);
 

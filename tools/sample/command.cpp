@@ -227,6 +227,7 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
   WriterOptions options{.output_dir = config.output_dir,
                         .first_number = config.resume ? 0 : next_number(config.output_dir),
                         .best_of = config.best_of,
+                        .mark = !config.no_provenance,
                         .finished = run.finished};
   if (!config.reward.empty()) {
     options.rewards = rewards::make_rewards(config.reward, reward_sources(config.sources, device));

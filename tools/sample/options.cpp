@@ -71,6 +71,8 @@ void declare_rest(Options& options, SampleConfig& c) {
   options.short_name("output_dir", 'o');
   options.rare().flag("resume", c.resume,
                       "continue an ended run: make only the images that are missing");
+  options.rare().flag("no_provenance", c.no_provenance,
+                      "do not mark the images as made by a model (IPTC's digital source type)");
   options.rare().text(
       "latents", c.latents,
       "safetensors file with initial noise [images, C, h, w], as diffusers' latents=");

@@ -6,6 +6,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
+#include "data/images/digital_source.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/safetensors.hpp"
 #include "tools/sample/best_of.hpp"
@@ -51,7 +52,8 @@ void SampleWriter::write(size_t job) {
     scores.push_back({options_.rewards[m].reward.info.name + " Score", data::short_number(score)});
   }
   parameters.extra.insert(parameters.extra.begin(), scores.begin(), scores.end());
-  const data::PngText text{{"parameters", data::parameters_text(parameters)}};
+  data::PngText text{{"parameters", data::parameters_text(parameters)}};
+  if (options_.mark) text.merge(data::generated_mark());
   const auto path = [&] {
     const int64_t number = options_.first_number + static_cast<int64_t>(job);
     return fs::path(options_.output_dir) / image_name(number, kept.seed);
