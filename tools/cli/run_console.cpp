@@ -39,6 +39,7 @@ finetune::Reporter Console::reporter() {
 std::function<bool()> stop_on_signal() {
   std::signal(SIGINT, on_stop);
   std::signal(SIGTERM, on_stop);
+  std::signal(SIGUSR1, on_stop);  // Slurm announces the end of a job by it
   if (std::signal(SIGHUP, on_stop) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
   return [] { return stop_signal.load() != 0; };

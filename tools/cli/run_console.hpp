@@ -22,9 +22,10 @@ class Console {
   int64_t done_ = 0;
 };
 
-// Installs handlers: Ctrl-C, SIGTERM and SIGHUP make a run save and stop after its current round. A
-// second Ctrl-C or SIGTERM ends the program at once; SIGHUP stays ignored under nohup. A pipe whose
-// reader is gone (`| tee`, which Ctrl-C ends) no longer ends the program before it has saved.
+// Installs handlers: Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 make a run save and stop after its current
+// round. The second of the same kind ends the program at once, but for SIGHUP, which stays ignored
+// under nohup. A pipe whose reader is gone (`| tee`, which Ctrl-C ends) no longer ends the program
+// before it has saved.
 std::function<bool()> stop_on_signal();
 
 // 128 + the signal that stopped the run before its last round, as a shell counts: 130 after Ctrl-C.

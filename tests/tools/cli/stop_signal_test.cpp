@@ -51,7 +51,7 @@ class StopSignal : public testing::Test {
 };
 
 TEST_F(StopSignal, SavesAndExitsWith128AndTheSignal) {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     fs::remove_all(run_);
     const pid_t process = start("100000");
     wait_for_epochs(2);
