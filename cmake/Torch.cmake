@@ -36,5 +36,5 @@ target_compile_definitions(laurel_torch INTERFACE $<$<NOT:$<CONFIG:Release>>:NDE
 target_link_libraries(laurel_torch INTERFACE "${LAUREL_TORCH}/lib/libtorch_cpu.so"
                                              "${LAUREL_TORCH}/lib/libc10.so")
 # --disable-new-dtags: an RPATH, unlike a RUNPATH, also serves the libraries that libtorch_cpu needs.
-target_link_options(laurel_torch INTERFACE "-Wl,-rpath,${LAUREL_TORCH}/lib" "-Wl,--disable-new-dtags"
+target_link_options(laurel_torch INTERFACE "-Wl,--disable-new-dtags"
                     "-Wl,-rpath-link,${LAUREL_TORCH}/../nvidia/cu13/lib")

@@ -81,6 +81,7 @@ void declare_device(Options& options, DeviceConfig& config, Rarity precision) {
   options.text("device", config.device, "device to compute on: auto, cpu, cuda, cuda:<number>");
   options.rare(precision).choice("precision", config.precision, {"fp32", "bf16", "fp16", "auto"},
                                  "precision of matrix products; auto: bf16 where it is faster");
+  options.alias("mixed_precision", "precision");
 }
 
 Placement open_device(const DeviceConfig& config, int64_t local_rank) {
