@@ -40,4 +40,11 @@ add_library(laurel_utf8proc INTERFACE)
 target_include_directories(laurel_utf8proc SYSTEM INTERFACE "${UTF8PROC_INCLUDE}")
 target_link_libraries(laurel_utf8proc INTERFACE "${UTF8PROC}")
 
+# The studio's store.
+find_path(SQLITE_INCLUDE sqlite3.h REQUIRED)
+find_library(SQLITE sqlite3 REQUIRED)
+add_library(laurel_sqlite INTERFACE)
+target_include_directories(laurel_sqlite SYSTEM INTERFACE "${SQLITE_INCLUDE}")
+target_link_libraries(laurel_sqlite INTERFACE "${SQLITE}")
+
 find_package(Threads REQUIRED)
