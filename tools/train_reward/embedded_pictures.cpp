@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <optional>
 
 #include "data/base/error.hpp"
 #include "rewards/loader/loader.hpp"
@@ -30,7 +31,8 @@ rewards::WeightedReward embedding_row(const std::shared_ptr<rewards::ClipEmbedde
 EmbeddedPictures embed_pictures(std::vector<ScoreJob> jobs,
                                 const std::shared_ptr<rewards::ClipEmbedder>& clip,
                                 const std::vector<rewards::WeightedReward>& rewards,
-                                const ScoringOptions& options) {
+                                const ScoringOptions& options,
+                                bool silent) {
   const auto count = static_cast<int64_t>(jobs.size());
   EmbeddedPictures pictures{
       .embeddings = at::zeros({count, clip->width()}, at::kDouble),
@@ -40,11 +42,13 @@ EmbeddedPictures embed_pictures(std::vector<ScoreJob> jobs,
   std::vector<at::Tensor> rows;
   std::vector<rewards::WeightedReward> all{embedding_row(clip, rows)};
   all.insert(all.end(), rewards.begin(), rewards.end());
-  Progress progress("Embedding", count, "img");
+  std::optional<Progress> progress;
+  if (!silent) progress.emplace("Embedding", count, "img");
   const auto leave_out = [&](const std::string& fault) {
-    progress.print("laurel: " + fault);
     pictures.faults.push_back(fault);
-    progress.advance();
+    if (!progress) return;
+    progress->print("laurel: " + fault);
+    progress->advance();
   };
   const auto keep = [&](const ScoreJob& job, const std::vector<double>& raw) {
     for (size_t k = 1; k < raw.size(); ++k) {
@@ -54,7 +58,7 @@ EmbeddedPictures embed_pictures(std::vector<ScoreJob> jobs,
     }
     pictures.embeddings[static_cast<int64_t>(job.row)].copy_(rows[static_cast<size_t>(raw[0])]);
     pictures.read[job.row] = true;
-    progress.advance();
+    if (progress) progress->advance();
   };
   score_files(std::move(jobs), all, options,
               {.scored = keep,

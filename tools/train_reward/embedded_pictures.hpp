@@ -23,11 +23,12 @@ struct EmbeddedPictures {
   std::vector<std::string> faults;  // a line for each picture that is left out, naming it
 };
 // jobs: N, each row once. A picture that cannot be read, and one with a score that is missing, is
-// left out.
+// left out. silent: nothing is printed.
 EmbeddedPictures embed_pictures(std::vector<ScoreJob> jobs,
                                 const std::shared_ptr<rewards::ClipEmbedder>& clip,
                                 const std::vector<rewards::WeightedReward>& rewards,
-                                const ScoringOptions& options);
+                                const ScoringOptions& options,
+                                bool silent = false);
 
 // The CLIP under a head: `embedder` (PATH;act=..;tokenizer=.., any layout that laurel opens), else
 // that of `sources`. Throws BadInput when there is none.

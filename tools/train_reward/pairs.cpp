@@ -22,6 +22,7 @@
 #include "tools/cli/reward_options.hpp"
 #include "tools/train_reward/pairs_data.hpp"
 #include "tools/train_reward/reward_folder.hpp"
+#include "tools/train_reward/rewards_at_hand.hpp"
 
 using data::BadInput;
 using nlohmann::ordered_json;
@@ -53,25 +54,6 @@ void declare(Options& options, PairsCommand& config) {
   declare_reward_sources(options, config.sources, Rarity::kRare);
   options.rare().integer("batch_size", config.batch_size, "images at once", 1, 4096);
   declare_device(options, config.device);
-}
-
-// The differentiable rewards of the registry whose weights are at hand.
-std::vector<rewards::WeightedReward> rewards_at_hand(const rewards::RewardSources& sources,
-                                                     bool prompts) {
-  std::vector<rewards::WeightedReward> found;
-  for (const auto* entry : rewards::reward_entries()) {
-    if (!entry->info.differentiable || (entry->info.needs_prompt && !prompts)) continue;
-    if (entry->weights) {
-      const auto place = sources.weights.find(entry->weights->flag);
-      if (place == sources.weights.end() || !fs::exists(place->second)) continue;
-    }
-    try {
-      found.push_back({rewards::make_reward(entry->info.name, sources), 1});
-    } catch (const BadInput& error) {  // weights for another CLIP than --clip
-      std::cerr << "laurel: without " << entry->info.name << ": " << error.what() << "\n";
-    }
-  }
-  return found;
 }
 
 std::vector<rewards::WeightedReward> rewards_named(const PairsCommand& config,
