@@ -10,20 +10,11 @@ import sys
 import tempfile
 import time
 
+from expect import UNNAMED, check, equal
 from webdriver import Browser, installed
 
 HERE = pathlib.Path(__file__).parent
 ITEMS, SETS = 24, 5
-
-
-def check(holds, what):
-    if not holds:
-        raise AssertionError(what)
-    print("ok   " + what, flush=True)
-
-
-def equal(found, expected, what):
-    check(found == expected, what if found == expected else f"{what}: expected {expected!r}, found {found!r}")
 
 
 def make_page(binary, folder):
@@ -151,9 +142,7 @@ def test_looks(browser, folder):
     browser.run("document.activeElement.blur(); return 1")
     browser.press("t")
     equal(browser.run(paper), light, "and light again on t")
-    unnamed = browser.run("[...document.querySelectorAll('button, input, select')].filter((node) => !node.textContent.trim() && !node.getAttribute('aria-label')"
-                          " && !node.labels?.length && node.offsetParent).map((node) => node.outerHTML.slice(0, 80))")
-    equal(unnamed, [], "every control has a name")
+    equal(browser.run(UNNAMED), [], "every control has a name")
     browser.open(folder / "two.html")
     browser.wait("document.readyState === 'complete'")
     equal(browser.run("[runs.length, sets.length]"), [2, 2 * SETS], "two runs in one page")

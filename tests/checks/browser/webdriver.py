@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-KEYS = {"left": "\ue012", "up": "\ue013", "right": "\ue014", "down": "\ue015", "enter": "\ue007", "escape": "\ue00c", "space": " ", "tab": "\ue004"}
+KEYS = {"left": "\ue012", "up": "\ue013", "right": "\ue014", "down": "\ue015", "enter": "\ue007", "escape": "\ue00c", "space": " ", "tab": "\ue004", "backspace": "\ue003", "shift": "\ue008"}
 
 
 def installed():
@@ -65,8 +65,14 @@ class Browser:
         except urllib.error.HTTPError as error:
             raise RuntimeError(json.load(error)["value"]["message"].split("\n")[0]) from None
 
+    def go(self, url):
+        self.call("POST", self.session + "/url", {"url": url})
+
     def open(self, page, fragment=""):
-        self.call("POST", self.session + "/url", {"url": pathlib.Path(page).resolve().as_uri() + fragment})
+        self.go(pathlib.Path(page).resolve().as_uri() + fragment)
+
+    def reload(self):
+        self.call("POST", self.session + "/refresh", {})
 
     def run(self, script, *arguments):
         """The value of a JavaScript expression or of `return ...` statements."""

@@ -1,35 +1,7 @@
-"use strict";
-// The data of the page, what is shown of it, and small helpers. All text goes in by textContent: nothing is parsed as HTML.
+// The data of the page, and what is shown of it.
 
 const data = JSON.parse(document.getElementById("gallery-data").textContent);
 const { runs, sets, items, prompts, images, rewards } = data;
-const motion = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-
-const $ = (id) => document.getElementById(id);
-
-function el(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  assign(node, attributes);
-  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
-  return node;
-}
-
-function svg(tag, attributes = {}, ...children) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  assign(node, attributes);
-  node.append(...children.filter(Boolean));
-  return node;
-}
-
-function assign(node, attributes) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value === true) node.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
-  }
-}
-
-const icon = (name) => svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: "#i-" + name }));
 
 // ---- look-ups ----------------------------------------------------------------------------------------------------
 
@@ -64,28 +36,6 @@ function decimalsFor(values) {
 }
 
 const decimals = Object.fromEntries(rewards.map((name) => [name, decimalsFor(data.scores[name])]));
-
-function number(value, places) {
-  if (value === null || value === undefined) return "–";
-  if (!Number.isFinite(value)) return String(value);
-  return value.toFixed(places).replace("-", "−").replace(/^−(0\.?0*)$/, "$1");
-}
-const signed = (value, places) => (value === null ? "–" : (value > 0 ? "+" : "") + number(value, places));
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-const plural = (count, word) => count.toLocaleString("en") + " " + word + (count === 1 ? "" : "s");
-
-// "Nice" values between low and high for an axis, about `count` of them.
-function ticks(low, high, count) {
-  if (!(high > low)) return [low];
-  const rough = (high - low) / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((value) => value >= rough);
-  const values = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) values.push(k * step);
-  return values;
-}
-const tickText = (value) => (Math.abs(value) >= 1e5 ? value.toExponential(1) : String(+value.toPrecision(6))).replace("-", "−");
 
 // ---- pictures ----------------------------------------------------------------------------------------------------
 
@@ -175,18 +125,4 @@ function pickRecords() {
     return { run: runs[set.run].name, set: set.name, step: set.step, file: pathOf(image), prompt: promptOf(item),
              seed: items.seed[item], split: items.split[item] || null, rewards: Object.fromEntries(scores) };
   });
-}
-
-function download(name, text) {
-  const link = el("a", { href: URL.createObjectURL(new Blob([text], { type: "application/json" })), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
-let toastTimer = 0;
-function toast(text) {
-  $("toast").textContent = text;
-  $("toast").classList.add("on");
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => $("toast").classList.remove("on"), 1400);
 }

@@ -48,7 +48,7 @@ function wireControls() {
   $("more").addEventListener("click", () => { const open = $("toolbar").classList.toggle("open"); $("more").setAttribute("aria-expanded", String(open)); });
   $("export").addEventListener("click", () => download("picks.json", JSON.stringify({ laurel: data.laurel, page: data.title, picks: pickRecords() }, null, 1) + "\n"));
   $("tabs").addEventListener("click", (event) => { if (event.target.dataset.view) showView(event.target.dataset.view); });
-  $("help-open").addEventListener("click", openHelp);
+  $("help-open").addEventListener("click", () => openHelp(kKeys));
   $("theme").addEventListener("click", nextTheme);
 }
 
@@ -101,28 +101,8 @@ function showView(name) {
   showStatus();
 }
 
-const kThemes = ["", "light", "dark"];
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  $("theme").setAttribute("aria-label", "Theme: " + (theme || "as the system"));
-  try { localStorage.setItem("laurel-theme", theme); } catch { /* no storage: the theme lasts as long as the page */ }
-  if (state.view === "scatter") drawScatter();
-}
-function nextTheme() {
-  const now = document.documentElement.dataset.theme || "";
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  setTheme(now === "" ? (dark ? "light" : "dark") : kThemes[(kThemes.indexOf(now) + 1) % 3]);
-  toast($("theme").getAttribute("aria-label"));
-}
-
 const kKeys = [["← → ↑ ↓", "move between images"], ["Enter", "open, and Esc to close"], ["Space", "flip between base and tuned"], ["[  ]", "an earlier, a later training step"],
   ["p", "pick the image that is shown"], ["v", "next layout"], ["+  −", "larger, smaller"], ["/", "search the prompts"], ["1 2 3 4", "images, curves, scatter, settings"], ["t", "light or dark"], ["?", "this help"]];
-function openHelp() {
-  $("help").replaceChildren(el("div", { class: "detail-bar" }, el("h2", { id: "help-title" }, "Keyboard"), el("span", { class: "grow" }),
-    el("button", { class: "quiet square", "aria-label": "Close", onclick: () => $("help").close() }, icon("close"))),
-    el("dl", { class: "keys" }, ...kKeys.flatMap(([keys, text]) => [el("dt", {}, ...keys.split(" ").filter(Boolean).map((key) => el("kbd", {}, key))), el("dd", {}, text)])));
-  $("help").showModal();
-}
 $("help").addEventListener("click", (event) => { if (event.target === $("help")) $("help").close(); });
 
 // ---- keys ------------------------------------------------------------------------------------------------------------
@@ -136,7 +116,7 @@ function flip() {
 
 const inGrid = () => state.view === "images" && !detail.open;
 const actions = {
-  "/": () => { showView("images"); $("query").focus(); $("query").select(); }, "?": openHelp, t: nextTheme, " ": flip,
+  "/": () => { showView("images"); $("query").focus(); $("query").select(); }, "?": () => openHelp(kKeys), t: nextTheme, " ": flip,
   "[": () => moveTime(-1), "]": () => moveTime(1),
   p: () => togglePick(detail.open ? shownInDetail() : shownImage(state.order[state.cursor] ?? -1)),
   v: () => { const modes = ["pair", "slider", "single"]; if (bothSets) update({ mode: modes[(modes.indexOf(state.mode) + 1) % 3], flip: false }); },
@@ -214,8 +194,9 @@ onUpdate(() => {
 
 fillControls();
 wireControls();
-try { document.documentElement.dataset.theme = localStorage.getItem("laurel-theme") ?? ""; } catch { /* no storage */ }
 addEventListener("hashchange", () => showView(location.hash.slice(1)));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (state.view === "scatter") drawScatter(); });
+for (const [target, name] of [[matchMedia("(prefers-color-scheme: dark)"), "change"], [document, "laurel-theme"]]) {
+  target.addEventListener(name, () => { if (state.view === "scatter") drawScatter(); });
+}
 update({ start: true });
 showView($("tab-" + location.hash.slice(1)) ? location.hash.slice(1) : "images");
