@@ -1,17 +1,13 @@
 #pragma once
 
 #include "finetune/distill/lcd.hpp"
-#include "finetune/run/training_config.hpp"
+#include "finetune/run/reward_gradient.hpp"
 
 namespace finetune {
 
-// What the reward is computed on: the whole decoded image, a random window of half its side, or the
-// image of half the size.
-enum class RewardView { kWhole, kCrop, kHalf };
-
 // What a distillation is told. Names and defaults are those of diffusers' train_lcm_distill scripts
 // where they have one. Guidance is w = scale - 1.
-struct DistillConfig : TrainingConfig {
+struct DistillConfig : RewardGradientConfig {
   int64_t max_train_steps = 1000;
   int64_t train_batch_size = 16;    // latents of an optimiser step
   double caption_mix = 0;           // share of them whose caption has tokens of another's: the
@@ -30,11 +26,8 @@ struct DistillConfig : TrainingConfig {
   double reward_share = 0.2;      // norm of the reward's gradient over the distillation's, both at
                                   // the student's output, over the first steps
   int64_t reward_batch_size = 0;  // latents of a step that are decoded and rated; 0: all
-  int64_t reward_chunk = 16;      // of them at once: memory, not mathematics
-  RewardView reward_view = RewardView::kWhole;
-  bool two_pass = false;  // the reward's graph before the VAE's: one more decode, less memory
-  double on_policy = 0;   // share of the steps whose reward is that of the last step of a chain of
-                          // the student's own, instead of one step from a noised training image
+  double on_policy = 0;  // share of the steps whose reward is that of the last step of a chain of
+                         // the student's own, instead of one step from a noised training image
   int64_t on_policy_steps = 4;  // longest such chain
 
   // A reward on latents, trained on the way to order images as the trained rewards do, in their

@@ -229,7 +229,8 @@ RunResult run_distill(const TrainingTask& task,
                       const DistillConfig& config,
                       const RunOptions& options,
                       const Reporter& reporter) {
-  if (!config.latent_reward) check_differentiable(task);
+  if (!config.latent_reward)
+    check_differentiable(task, "add --latent_reward, which learns it on latents");
   std::optional<Distillation> distillation;
   TrainingRun run = make_training_run(task, config, options, reporter,
                                       hooks_of(task, config, distillation), config.max_train_steps);

@@ -9,7 +9,6 @@
 #include "finetune/datasets/latents.hpp"
 #include "finetune/distill/config.hpp"
 #include "finetune/distill/latent_reward.hpp"
-#include "finetune/distill/reward_gradient.hpp"
 #include "finetune/distributed/row_shard.hpp"
 #include "finetune/run/training_run.hpp"
 

@@ -12,14 +12,18 @@ const Command* find_command(const CommandList& list, const std::string& name) {
   return found == list.end() ? nullptr : *found;
 }
 
+std::vector<std::string> names_of(const CommandList& list) {
+  std::vector<std::string> names;
+  for (const Command* command : list) names.emplace_back(command->name);
+  return names;
+}
+
 int run_command(const CommandList& list,
                 const std::string& parent,
                 const std::vector<std::string>& arguments) {
   if (const Command* command = find_command(list, arguments[0]))
     return command->run({arguments.begin() + 1, arguments.end()});
-  std::vector<std::string> names;
-  for (const Command* command : list) names.push_back(command->name);
-  const std::string near = data::nearest(arguments[0], names);
+  const std::string near = data::nearest(arguments[0], names_of(list));
   throw data::BadInput(parent + ": unknown command '" + arguments[0] + "'" +
                        (near.empty() ? "" : "; did you mean " + near + "?") + " (`" + parent +
                        " --help` lists all)");

@@ -10,6 +10,7 @@
 #include "finetune/policy/trainer.hpp"
 #include "tools/cli/run_console.hpp"
 #include "tools/cli/run_in_ranks.hpp"
+#include "tools/finetune/draft_command.hpp"
 #include "tools/finetune/edit_command.hpp"
 #include "tools/finetune/policy_options.hpp"
 #include "tools/finetune/task.hpp"
@@ -65,7 +66,11 @@ int finetune_in(const finetune::ProcessGroup& ranks,
 }
 
 const CommandList& subcommands() {
-  static const CommandList list = {&kFinetuneEdit};
+  static const CommandList list = [] {
+    CommandList all = draft_commands();
+    all.push_back(&kFinetuneEdit);
+    return all;
+  }();
   return list;
 }
 
@@ -80,7 +85,8 @@ int finetune_command(const std::vector<std::string>& arguments) {
     if (!arguments.empty() && arguments[0] == method.name) summary += " by " + method.summary;
   }
   Options options("finetune", summary + ".",
-                  data::joined(names, "|") + " (`finetune edit --help`: editing models)");
+                  data::joined(names, "|") + " (also " +
+                      data::joined(names_of(subcommands()), ", ") + "; each has its own --help)");
   options.positional_choices(names);
   declare_finetune(options, command);
   const auto parsed = options.parse(arguments);

@@ -3,6 +3,7 @@
 #include "data/base/error.hpp"
 #include "data/device/memory.hpp"
 #include "data/images/generation_parameters.hpp"
+#include "tools/finetune/reward_view.hpp"
 
 namespace tools {
 namespace {
@@ -61,8 +62,7 @@ void declare_reward(Options& options, DistillCommand& command) {
                   0, 65536);
   options.rare().integer("reward_chunk", config.reward_chunk, "decoded at once: memory alone", 1,
                          65536);
-  options.rare().choice("reward_view", command.reward_view, {"whole", "crop", "half"},
-                        "decode the latent whole, a window of it, or at half size");
+  declare_reward_view(options, command.reward_view);
   options.rare().flag("two_pass", config.two_pass,
                       "reward's graph before the VAE's: memory, one decode");
   options.number("on_policy", config.on_policy,
@@ -115,9 +115,7 @@ void resolve_distill(DistillCommand& command) {
   config.train_full = command.train == "full";
   config.w = command.guidance_scale - 1;
   config.loss = command.loss_type == "l2" ? finetune::LcdLoss::kL2 : finetune::LcdLoss::kHuber;
-  config.reward_view = command.reward_view == "crop"   ? finetune::RewardView::kCrop
-                       : command.reward_view == "half" ? finetune::RewardView::kHalf
-                                                       : finetune::RewardView::kWhole;
+  config.reward_view = reward_view_of(command.reward_view);
   config.time_cond_proj_dim = command.guidance_width >= 0 ? command.guidance_width
                               : config.train_full         ? kGuidanceWidth
                                                           : 0;

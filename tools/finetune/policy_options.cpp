@@ -126,7 +126,7 @@ const DeclaredMethod& chosen_method(const FinetuneCommand& command,
     if (words.size() == 1 && words[0] == names.back()) return method;
   }
   throw data::BadInput("laurel finetune: expected " + data::joined(names, ", ") +
-                       " or edit, found " +
+                       ", or a training of its own (`laurel finetune --help`), found " +
                        (words.empty() ? "nothing" : "'" + data::joined(words, " ") + "'") +
                        "; write `laurel finetune " + names[0] + "`");
 }

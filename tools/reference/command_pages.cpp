@@ -38,10 +38,7 @@ void add_pages(const CommandList& commands,
     CommandPage page{.words = parent, .summary = command->summary, .subcommands = {}, .schema = {}};
     page.words.emplace_back(command->name);
     page.schema = schema_of(*command);
-    if (command->subcommands) {
-      for (const Command* inner : command->subcommands())
-        page.subcommands.emplace_back(inner->name);
-    }
+    if (command->subcommands) page.subcommands = names_of(command->subcommands());
     if (page.schema.contains("x-positional-choices")) {
       for (const auto& word : page.schema["x-positional-choices"]) page.subcommands.push_back(word);
     }

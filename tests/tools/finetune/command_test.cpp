@@ -126,7 +126,7 @@ TEST(FinetuneCommand, BadInputIsOneLineAndExitsWithTwo) {
     EXPECT_FALSE(fs::exists(place / "out")) << arguments;
   }
   EXPECT_EQ(WEXITSTATUS(shell(std::string(tests::program()) + " finetune prpd", log)), 2);
-  EXPECT_NE(data::read_file(log).find("or edit, found 'prpd'"), std::string::npos);
+  EXPECT_NE(data::read_file(log).find("--help`), found 'prpd'"), std::string::npos);
 }
 
 TEST(LoadPrompts, KeepsSomeBackForValidation) {

@@ -1,11 +1,22 @@
 #pragma once
 
-// The reward's part in a distillation: how it changes with a latent.
+// How the reward changes with a latent, for methods that follow a differentiable reward.
 
-#include "finetune/distill/config.hpp"
+#include "finetune/run/training_config.hpp"
 #include "finetune/run/training_task.hpp"
 
 namespace finetune {
+
+// What the reward is computed on: the whole decoded image, a random window of half its side, or the
+// image of half the size.
+enum class RewardView { kWhole, kCrop, kHalf };
+
+// A training that follows a reward's gradient.
+struct RewardGradientConfig : TrainingConfig {
+  int64_t reward_chunk = 16;  // latents decoded and rated at once: memory, not mathematics
+  RewardView reward_view = RewardView::kWhole;
+  bool two_pass = false;  // the reward's graph before the VAE's: one more decode, less memory
+};
 
 struct RewardGradient {
   at::Tensor gradient;   // [B, C, h, w] of -mean over the batch of R
@@ -24,12 +35,13 @@ at::Tensor weighted_reward(const at::Tensor& raw,
 // dropped where it leads further out, so that a saturated value neither sticks nor runs away.
 // latents: [B, C, h, w], unit variance.
 RewardGradient reward_gradient(const TrainingTask& task,
-                               const DistillConfig& config,
+                               const RewardGradientConfig& config,
                                const at::Tensor& latents,
                                const std::vector<TrainingPrompt>& prompts,
                                at::Generator& generator);
 
-// Throws BadInput when a trained reward says that it is not differentiable.
-void check_differentiable(const TrainingTask& task);
+// Throws BadInput when a trained reward says that it is not differentiable. `advice`: "add
+// --latent_reward, which learns it on latents".
+void check_differentiable(const TrainingTask& task, const std::string& advice);
 
 }  // namespace finetune

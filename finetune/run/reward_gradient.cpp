@@ -1,4 +1,4 @@
-#include "finetune/distill/reward_gradient.hpp"
+#include "finetune/run/reward_gradient.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -17,7 +17,7 @@ struct CropCorner {
   int64_t top = 0, left = 0;
 };
 
-CropCorner draw_corner(const DistillConfig& config,
+CropCorner draw_corner(const RewardGradientConfig& config,
                        const at::Tensor& latents,
                        at::Generator& generator) {
   if (config.reward_view != RewardView::kCrop) return {};
@@ -39,7 +39,7 @@ at::Tensor seen(RewardView view, const at::Tensor& latents, const CropCorner& co
 // Gradient of -sum of R over the images, without what leads out of [0, 1]. image: [B, 3, H, W] as
 // decoded
 at::Tensor image_gradient(const TrainingTask& task,
-                          const DistillConfig& config,
+                          const RewardGradientConfig& config,
                           const at::Tensor& image,
                           const std::vector<TrainingPrompt>& prompts,
                           RewardGradient& sums) {
@@ -72,7 +72,7 @@ at::Tensor weighted_reward(const at::Tensor& raw,
 }
 
 RewardGradient reward_gradient(const TrainingTask& task,
-                               const DistillConfig& config,
+                               const RewardGradientConfig& config,
                                const at::Tensor& latents,
                                const std::vector<TrainingPrompt>& prompts,
                                at::Generator& generator) {
@@ -105,12 +105,12 @@ RewardGradient reward_gradient(const TrainingTask& task,
   return result;
 }
 
-void check_differentiable(const TrainingTask& task) {
+void check_differentiable(const TrainingTask& task, const std::string& advice) {
   for (const auto& [reward, weight] : task.rewards) {
     if (reward.info.differentiable) continue;
     throw data::BadInput("reward: " + reward.info.name +
-                         ": expected a differentiable reward, found one that is not; add "
-                         "--latent_reward, which learns it on latents, or choose another");
+                         ": expected a differentiable reward, found one that is not; " + advice +
+                         ", or choose another");
   }
 }
 
