@@ -39,7 +39,7 @@ struct Outcome {
   int code = 0;
   std::string out, err;
 };
-inline Outcome run(int (*command)(const std::vector<std::string>&),
+inline Outcome run(const std::function<int(const std::vector<std::string>&)>& command,
                    const std::vector<std::string>& arguments) {
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();

@@ -24,9 +24,13 @@ struct Toy {
   finetune::Denoiser reference = [](const at::Tensor& x, double, const std::vector<int64_t>&) {
     return 0.25 * x;
   };
-  finetune::DraftBatch batch{.prompts = {"a", "b", "c"},
-                             .draw = {.prompt_ids = {0, 1, 2}, .seeds = {11, 12, 13}}};
+  finetune::DraftBatch batch{
+      .prompts = {"a", "b", "c"},
+      .draw = {.prompt_ids = {0, 1, 2}, .seeds = {11, 12, 13}, .noise_seeds = {}}};
   at::Generator generator = at::detail::createCPUGenerator(1);
+
+  // No value of an image is outside [0, 1], where the reward's gradient is not autograd's.
+  Toy() { task.pipeline->vae.config.scaling_factor = 100; }
 
   DraftConfig config() const {
     DraftConfig settings;

@@ -24,7 +24,7 @@ const fs::path kGolden = fs::path(tests::source_dir()) / "tests" / "golden";
 const std::string kLoras = (kGolden / "lora").string();
 
 // The stdout of a command; its notes on stderr are discarded.
-std::string quietly(int (*command)(const std::vector<std::string>&),
+std::string quietly(const std::function<int(const std::vector<std::string>&)>& command,
                     const std::vector<std::string>& arguments) {
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();

@@ -73,8 +73,8 @@ TEST(CommandPages, HoldEveryCommandOnce) {
     for (const auto& [key, property] : page.schema.at("properties").items()) {
       if (tools::is_alias(property)) continue;
       EXPECT_FALSE(property.at("description").get<std::string>().empty()) << key;
-      if (property.contains("minimum") && property.at("default") != 0)
-        EXPECT_GE(property.at("default"), property.at("minimum")) << page.words[0] << " " << key;
+      if (!property.contains("minimum") || property.at("default") == 0) continue;
+      EXPECT_GE(property.at("default"), property.at("minimum")) << page.words[0] << " " << key;
     }
   }
   for (const char* name : {"sample", "finetune", "prdp", "judge-server", "unet", "pairs"}) {

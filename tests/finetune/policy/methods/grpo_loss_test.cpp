@@ -51,8 +51,12 @@ TEST(GrpoMethod, WithoutKlItIsDdpo) {
                    labels = normal({6}, generator);
   const auto method = finetune::grpo_method();
   EXPECT_FALSE(method.weighs_kl);
-  const auto mine = method.objective(
-      {.now = {now, {}}, .log_ratio_old = old, .labels = labels, .clip_range = 0.2});
+  const auto mine = method.objective({.now = {now, {}},
+                                      .log_ratio_old = old,
+                                      .labels = labels,
+                                      .prompt_ids = {},
+                                      .step_mask = {},
+                                      .clip_range = 0.2});
   const auto theirs = finetune::ddpo_gradient(now, old, labels, 0.2);
   EXPECT_TRUE(at::equal(mine.weights.log_ratio, theirs.weights));
   EXPECT_FALSE(mine.weights.kl.defined());
@@ -68,6 +72,8 @@ TEST(GrpoMethod, TheKlCostsItsCoefficient) {
   const auto result = method.objective({.now = {zero, doubles({0.5, 0.25}).view({2, 1})},
                                         .log_ratio_old = zero,
                                         .labels = doubles({1, -1}),
+                                        .prompt_ids = {},
+                                        .step_mask = {},
                                         .clip_range = 0.2});
   EXPECT_TRUE(at::equal(result.weights.log_ratio, doubles({-1, 1}).view({2, 1})));
   EXPECT_TRUE(at::equal(result.weights.kl, at::full({2, 1}, 4, at::kDouble)));
@@ -85,6 +91,8 @@ TEST(GrpoMethod, AtTheStartItIsPrdpTimesAConstant) {
                               .objective({.now = {zero, {}},
                                           .log_ratio_old = zero,
                                           .labels = method.labels(rewards, prompts),
+                                          .prompt_ids = {},
+                                          .step_mask = {},
                                           .clip_range = 0.2})
                               .weights.log_ratio;
   const at::Tensor prdp =
