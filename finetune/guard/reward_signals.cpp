@@ -1,0 +1,95 @@
+// What the rewards say: the paired test since the start, and the leading signal of the training
+// images.
+
+#include <algorithm>
+#include <cmath>
+
+#include "data/base/format.hpp"
+#include "finetune/guard/signal.hpp"
+
+namespace guard {
+namespace {
+
+constexpr double kNoticed = 0.5;       // of the tolerance: a proven fall above it is a warning
+constexpr int64_t kFewestPrompts = 8;  // below it a fall that is not proven stops nothing
+
+// Held-out rewards that fell by more than twice the tolerance.
+int64_t far_down(const Evidence& evidence) {
+  const auto& changes = evidence.held_out.by_reward;
+  return std::count_if(changes.begin(), changes.end(),
+                       [&](double one) { return one < -2 * evidence.options.tolerance; });
+}
+
+std::string fall_words(const Evidence& evidence, bool proven, bool large) {
+  const PairedChange& change = evidence.held_out;
+  std::string words =
+      data::formatted("the held-out rewards moved by %+.2f deviations", change.mean);
+  if (std::isfinite(change.error))
+    words += data::formatted(" (standard error %.2f, %.0f prompts%s)", change.error,
+                             static_cast<double>(change.prompts), proven ? ", a proven fall" : "");
+  if (large)
+    words += data::formatted(
+        ", %.0f of %.0f of them by less than %.2f", static_cast<double>(far_down(evidence)),
+        static_cast<double>(change.by_reward.size()), -2 * evidence.options.tolerance);
+  if (evidence.trained.prompts == 0) return words;
+  return words + data::formatted(", the trained ones by %+.2f", evidence.trained.mean);
+}
+
+Finding judge_held_out(const Evidence& evidence) {
+  const PairedChange& change = evidence.held_out;
+  Finding finding;
+  if (std::isfinite(evidence.trained.mean))
+    finding.figures.emplace_back("trained", evidence.trained.mean);
+  if (change.prompts == 0) return finding;
+  finding.figures.emplace_back("fall", -change.mean);
+  finding.figures.emplace_back("se", change.error);
+  finding.figures.emplace_back("bound", change.bound);
+  for (size_t h = 0; h < change.by_reward.size(); ++h)
+    finding.figures.emplace_back("held_out/" + evidence.options.held_out[h], change.by_reward[h]);
+  const double tolerance = evidence.options.tolerance;
+  const bool proven = change.bound < 0, beyond = change.mean < -tolerance,
+             large = change.prompts >= kFewestPrompts &&
+                     2 * far_down(evidence) >= static_cast<int64_t>(change.by_reward.size());
+  const bool noticed = proven && change.mean < -kNoticed * tolerance;
+  if (!noticed && !beyond && !large) return finding;
+  finding.state = (proven && beyond) || large ? State::kStop : State::kWarn;
+  finding.kind = evidence.trained.mean > 0 ? "gamed" : "collapsed";
+  finding.words = fall_words(evidence, proven, large);
+  if (proven && !beyond)
+    finding.words += data::formatted("; that is within the tolerance of %.2f", tolerance);
+  return finding;
+}
+
+Finding judge_leading(const Evidence& evidence) {
+  Finding finding;
+  for (size_t h = 0; h < evidence.leading.size(); ++h)
+    finding.figures.emplace_back("cov/" + evidence.options.held_out[h], evidence.leading[h].value);
+  if (!most_fall(evidence.leading)) return finding;
+  const bool falls = evidence.held_out.mean < 0;
+  finding.state = falls && evidence.may_brake ? State::kBrake : State::kWarn;
+  finding.kind = "about to be gamed";
+  std::string names;
+  for (size_t h = 0; h < evidence.leading.size(); ++h) {
+    if (!evidence.leading[h].falls()) continue;
+    names += (names.empty() ? "" : ", ") + evidence.options.held_out[h] +
+             data::formatted(" (%.2f)", evidence.leading[h].value);
+  }
+  finding.words =
+      "on the training images the trained reward rises where held-out rewards fall, by their "
+      "correlation within prompts: " +
+      names;
+  return finding;
+}
+
+}  // namespace
+
+bool most_fall(const std::vector<PooledCorrelation>& leading) {
+  const auto falls = std::count_if(leading.begin(), leading.end(),
+                                   [](const PooledCorrelation& one) { return one.falls(); });
+  return 2 * falls > static_cast<int64_t>(leading.size());
+}
+
+const Signal kHeldOutSignal{"held-out rewards", judge_held_out};
+const Signal kLeadingSignal{"leading signal", judge_leading};
+
+}  // namespace guard
