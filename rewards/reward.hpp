@@ -34,6 +34,8 @@ struct Reward {
   RewardInfo info;
   std::function<at::Tensor(const RewardBatch& batch)>
       score;  // -> [B] fp32, raw units, higher is better
+  // Variance among the members, where the reward is an ensemble; empty: it is none. -> [B] fp32
+  std::function<at::Tensor(const RewardBatch& batch)> disagreement{};
 };
 
 // A reward and its weight among several that are combined.

@@ -260,10 +260,16 @@ Reward expression_reward(const std::string& name,
 }
 
 const FamilyEntry kExpressionFamily{
-    .name = "expression", .make = [](const RewardSpec& spec, RewardLoader& loader) {
-      const Expression expression = parse_expression(spec.argument, "reward " + spec.name);
-      return expression_reward(spec.name, expression,
-                               loader.make_parts(spec.name, expression.names));
-    }};
+    .name = "expression",
+    .parts =
+        [](const RewardSpec& spec) {
+          return parse_expression(spec.argument, "reward " + spec.name).names;
+        },
+    .make =
+        [](const RewardSpec& spec, RewardLoader& loader) {
+          const Expression expression = parse_expression(spec.argument, "reward " + spec.name);
+          return expression_reward(spec.name, expression,
+                                   loader.make_parts(spec.name, expression.names));
+        }};
 
 }  // namespace rewards

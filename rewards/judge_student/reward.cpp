@@ -14,14 +14,20 @@ Reward judge_student_reward(const std::shared_ptr<ClipEmbedder>& clip,
   for_each_tensor(here, "", [&](const std::string&, at::Tensor& tensor) {
     tensor = tensor.to(clip->device());
   });
-  const auto score = [clip, here](const RewardBatch& batch) {
+  const auto scores = [clip, here](const RewardBatch& batch) {
     TORCH_CHECK(static_cast<int64_t>(batch.prompts.size()) == batch.images.size(0),
                 "lvlm: expected a prompt for each of ", batch.images.size(0), " images, got ",
                 batch.prompts.size());
     const at::Tensor images = clip->images(batch.images), texts = clip->texts(batch.prompts);
-    return student_scores(here, images, texts).score.to(batch.images.device());
+    return student_scores(here, images, texts);
   };
-  return {.info = kJudgeStudentEntry.info, .score = score};
+  const auto score = [scores](const RewardBatch& batch) {
+    return scores(batch).score.to(batch.images.device());
+  };
+  const auto disagreement = [scores](const RewardBatch& batch) {
+    return scores(batch).epistemic.mean(1).to(batch.images.device());
+  };
+  return {.info = kJudgeStudentEntry.info, .score = score, .disagreement = disagreement};
 }
 
 Reward judge_student_reward(const std::shared_ptr<ClipEmbedder>& clip,
@@ -66,6 +72,7 @@ const RewardEntry kJudgeStudentEntry{
              .differentiable = true,
              .description = "what a vision-language judge would say, by its student"},
     .weights = kWeights,
+    .reads_clip = true,
     .make = make};
 
 }  // namespace rewards

@@ -25,6 +25,8 @@ struct WeightsOption {
 struct RewardEntry {
   RewardInfo info;
   std::optional<WeightsOption> weights{};
+  bool reads_clip = false;  // the shared CLIP, RewardSources::clip
+  bool is_gold = false;     // knows the truth: judges runs afterwards, and never guards them
   const char* name_in_formulas = "";  // a shorter name, in --define NAME=FORMULA only
   Reward (*make)(RewardLoader& loader) = nullptr;
 };
@@ -32,10 +34,14 @@ struct RewardEntry {
 // What --define NAME=... makes a reward of: NAME=SCHEME:ARGUMENT;KEY=VALUE.
 struct FamilyEntry {
   const char* name;
-  const char* description = "";         // one line of `laurel score --list`; "": not listed
-  std::vector<std::string> schemes{};   // before the colon; none: a text without a colon
-  bool scheme_is_argument = false;      // the argument keeps its scheme (an address)
-  std::vector<std::string> settings{};  // the keys it takes; none: ';' is part of the argument
+  const char* description = "";        // one line of `laurel score --list`; "": not listed
+  std::vector<std::string> schemes{};  // before the colon; none: a text without a colon
+  bool scheme_is_argument = false;     // the argument keeps its scheme (an address)
+  // The keys it takes, where the argument is a path of weights; none: ';' is part of the argument.
+  std::vector<std::string> settings{};
+  bool reads_clip = false;  // the shared CLIP, where there is no ;clip=PATH
+  // The rewards that it consists of; null: none.
+  std::vector<std::string> (*parts)(const RewardSpec& spec) = nullptr;
   Reward (*make)(const RewardSpec& spec, RewardLoader& loader) = nullptr;
 };
 

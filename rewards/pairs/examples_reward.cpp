@@ -45,6 +45,7 @@ const FamilyEntry kExamplesFamily{
     .description = "likeness to pictures by `train-reward examples`, its folder; ;clip=PATH",
     .schemes = {"examples"},
     .settings = {"clip", "act", "antialias", "tokenizer"},
+    .reads_clip = true,
     .make = make};
 
 }  // namespace rewards

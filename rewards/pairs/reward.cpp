@@ -88,6 +88,8 @@ const FamilyEntry kPairsFamily{
     .description = "a taste by `train-reward pairs`, its folder; ;person=NAME, ;clip=PATH",
     .schemes = {"pairs"},
     .settings = {"person", "clip", "act", "antialias", "tokenizer"},
+    .reads_clip = true,
+    .parts = [](const RewardSpec& spec) { return load_taste(spec.argument).rewards; },
     .make = make};
 
 }  // namespace rewards

@@ -1,5 +1,7 @@
 #include "rewards/registry/registry.hpp"
 
+#include <algorithm>
+
 #include "data/base/error.hpp"
 #include "rewards/custom/expression.hpp"
 #include "rewards/custom/http_reward.hpp"
@@ -22,6 +24,10 @@ using data::BadInput;
 
 namespace rewards {
 namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kDeepestFormula = 64;
 
 const RewardEntry* entry_named(const std::string& name) {
   for (const auto* entry : reward_entries()) {
@@ -54,12 +60,17 @@ Reward make(const std::string& name, RewardLoader& loader) {
   refuse(name, loader);
 }
 
+const RewardEntry* entry_in_formulas(const std::string& name) {
+  for (const auto* entry : reward_entries()) {
+    if (entry->name_in_formulas == name) return entry;
+  }
+  return nullptr;
+}
+
 // A reward that a formula names, also by its shorter name.
 Reward make_part(const std::string& name, RewardLoader& loader) {
-  for (const auto* entry : reward_entries()) {
-    if (entry->name_in_formulas == name && !loader.spec(name)) return entry->make(loader);
-  }
-  return make(name, loader);
+  const RewardEntry* entry = entry_in_formulas(name);
+  return entry && !loader.spec(name) ? entry->make(loader) : make(name, loader);
 }
 
 RewardLoader loader_of(const RewardSources& sources) {
@@ -73,6 +84,47 @@ std::vector<WeightedReward> make_all(const std::vector<RewardWeight>& names, Rew
   std::vector<WeightedReward> rewards;
   for (const auto& [name, weight] : names) rewards.push_back({make(name, loader), weight});
   return rewards;
+}
+
+void add_part(const std::string& name, RewardLoader& loader, int depth, RewardOrigin& origin);
+
+void add_entry(const RewardEntry& entry, const RewardSources& sources, RewardOrigin& origin) {
+  origin.is_gold = origin.is_gold || entry.is_gold;
+  if (entry.reads_clip) origin.weights.push_back(sources.clip);
+  if (!entry.weights) return;
+  const auto found = sources.weights.find(entry.weights->flag);
+  if (found != sources.weights.end()) origin.weights.push_back(found->second);
+}
+
+void add_spec(const RewardSpec& spec, RewardLoader& loader, int depth, RewardOrigin& origin) {
+  const FamilyEntry& family = *spec.family;
+  if (family.settings.empty()) {
+    origin.is_known = origin.is_known && family.parts;
+  } else {
+    origin.weights.emplace_back(spec.argument);
+  }
+  const auto clip = spec.settings.find("clip");
+  if (clip != spec.settings.end())
+    origin.weights.emplace_back(clip->second);
+  else if (family.reads_clip)
+    origin.weights.push_back(loader.sources().clip);
+  if (!family.parts) return;
+  for (const auto& part : family.parts(spec)) add_part(part, loader, depth + 1, origin);
+}
+
+void add_part(const std::string& name, RewardLoader& loader, int depth, RewardOrigin& origin) {
+  if (depth > kDeepestFormula)
+    throw BadInput("reward " + name + ": its formula leads back to itself");
+  if (loader.sources().given.count(name) > 0)
+    origin.is_known = false;
+  else if (const RewardSpec* spec = loader.spec(name))
+    add_spec(*spec, loader, depth, origin);
+  else if (const RewardEntry* entry = entry_named(name))
+    add_entry(*entry, loader.sources(), origin);
+  else if (const RewardEntry* by_short_name = depth > 0 ? entry_in_formulas(name) : nullptr)
+    add_entry(*by_short_name, loader.sources(), origin);
+  else
+    refuse(name, loader);
 }
 
 }  // namespace
@@ -126,6 +178,23 @@ RewardSets make_reward_sets(const std::vector<RewardWeight>& trained,
   }
   RewardLoader loader = loader_of(sources);
   return {make_all(trained, loader), make_all(evaluated, loader)};
+}
+
+RewardOrigin origin_of(const std::string& name, const RewardSources& sources) {
+  RewardLoader loader = loader_of(sources);
+  RewardOrigin origin;
+  add_part(name, loader, 0, origin);
+  return origin;
+}
+
+bool share_weights(const RewardOrigin& a, const RewardOrigin& b) {
+  const auto same = [](const fs::path& one, const fs::path& other) {
+    return fs::weakly_canonical(one) == fs::weakly_canonical(other);
+  };
+  return std::any_of(a.weights.begin(), a.weights.end(), [&](const fs::path& one) {
+    return std::any_of(b.weights.begin(), b.weights.end(),
+                       [&](const fs::path& other) { return same(one, other); });
+  });
 }
 
 }  // namespace rewards

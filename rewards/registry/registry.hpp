@@ -2,6 +2,7 @@
 
 // Every reward by its name.
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -35,5 +36,17 @@ struct RewardSets {
 RewardSets make_reward_sets(const std::vector<RewardWeight>& trained,
                             const std::vector<RewardWeight>& evaluated,
                             const RewardSources& sources);
+
+// What a reward reads, without loading it.
+struct RewardOrigin {
+  std::vector<std::filesystem::path> weights;  // files and folders; none: a function of pixels
+  bool is_known = true;  // false: a program, a server, or a reward that the caller made
+  bool is_gold = false;  // knows the truth
+};
+// Throws BadInput as make_reward, for a formula that cannot be read.
+RewardOrigin origin_of(const std::string& name, const RewardSources& sources);
+
+// Whether two rewards read a file in common.
+bool share_weights(const RewardOrigin& a, const RewardOrigin& b);
 
 }  // namespace rewards

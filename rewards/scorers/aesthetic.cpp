@@ -183,6 +183,7 @@ const RewardEntry kAestheticEntry{
              .differentiable = true,
              .description = "mean rating predicted from the CLIP embedding (LAION's form)"},
     .weights = kWeights,
+    .reads_clip = true,
     .make = [](RewardLoader& loader) {
       const auto& head = loader.weights(kWeights);
       return aesthetic_reward(loader.clip(), head);
@@ -193,6 +194,7 @@ const FamilyEntry kAestheticFamily{
     .description = "LAION's aesthetic head v1 or v2, a file; ;clip=PATH names the CLIP under it",
     .schemes = {"aesthetic"},
     .settings = {"clip", "act", "antialias", "tokenizer"},
+    .reads_clip = true,
     .make = make_defined};
 
 }  // namespace rewards

@@ -29,6 +29,7 @@ const RewardEntry kClipScoreEntry{
              .needs_prompt = true,
              .differentiable = true,
              .description = "how well CLIP finds the prompt in the image (Hessel et al. 2021)"},
+    .reads_clip = true,
     .name_in_formulas = "clip",
     .make = [](RewardLoader& loader) { return clip_score_reward(loader.clip()); }};
 

@@ -58,14 +58,17 @@ Reward oracle_part_reward(OraclePart part) {
 
 Reward oracle_reward() { return oracle_part_reward(OraclePart::kAll); }
 
-const RewardEntry kOracleEntry{.info = info_of(OraclePart::kAll), .make = [](RewardLoader&) {
-                                 return oracle_part_reward(OraclePart::kAll);
-                               }};
+const RewardEntry kOracleEntry{
+    .info = info_of(OraclePart::kAll), .is_gold = true, .make = [](RewardLoader&) {
+      return oracle_part_reward(OraclePart::kAll);
+    }};
 const RewardEntry kOracleObjectsEntry{
-    .info = info_of(OraclePart::kObjects),
-    .make = [](RewardLoader&) { return oracle_part_reward(OraclePart::kObjects); }};
+    .info = info_of(OraclePart::kObjects), .is_gold = true, .make = [](RewardLoader&) {
+      return oracle_part_reward(OraclePart::kObjects);
+    }};
 const RewardEntry kOracleLayoutEntry{
-    .info = info_of(OraclePart::kLayout),
-    .make = [](RewardLoader&) { return oracle_part_reward(OraclePart::kLayout); }};
+    .info = info_of(OraclePart::kLayout), .is_gold = true, .make = [](RewardLoader&) {
+      return oracle_part_reward(OraclePart::kLayout);
+    }};
 
 }  // namespace rewards

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "data/base/error.hpp"
@@ -217,6 +218,62 @@ TEST(Registry, SaysWhatIsMissing) {
   EXPECT_NE(message_of("clip_score", {}).find("--clip"), std::string::npos);
   EXPECT_NE(message_of("aesthetic", {}).find("train-reward"), std::string::npos);
   EXPECT_NE(message_of("clip_score", {.clip = "/nowhere"}).find("/nowhere"), std::string::npos);
+}
+
+rewards::RewardSources named_sources() {
+  return {.clip = "c",
+          .weights = {{"aesthetic", "a.safetensors"}, {"social", "s"}},
+          .definitions = {"mix=clip + 0.1*social", "pick=pickscore:/p/file.bin",
+                          "laion=aesthetic:head.pth;clip=/p/../p/file.bin",
+                          "far=http://127.0.0.1:1/score", "bright=2*brightness", "loop=loop + 1"}};
+}
+
+TEST(Origins, NameTheFilesThatARewardReads) {
+  const auto sources = named_sources();
+  using Paths = std::vector<std::filesystem::path>;
+  EXPECT_EQ(rewards::origin_of("aesthetic", sources).weights, (Paths{"c", "a.safetensors"}));
+  EXPECT_EQ(rewards::origin_of("social", sources).weights, Paths{"s"});
+  EXPECT_EQ(rewards::origin_of("mix", sources).weights, (Paths{"c", "s"}));
+  EXPECT_EQ(rewards::origin_of("bright", sources).weights, Paths{});
+  EXPECT_TRUE(rewards::origin_of("bright", sources).is_known);
+  EXPECT_FALSE(rewards::origin_of("far", sources).is_known);
+  EXPECT_TRUE(rewards::origin_of("oracle_layout", sources).is_gold);
+  EXPECT_FALSE(rewards::origin_of("clip_score", sources).is_gold);
+}
+
+TEST(Origins, AreSharedWhereAFileIs) {
+  const auto sources = named_sources();
+  const auto share = [&](const std::string& a, const std::string& b) {
+    return rewards::share_weights(rewards::origin_of(a, sources), rewards::origin_of(b, sources));
+  };
+  EXPECT_TRUE(share("aesthetic", "clip_score"));
+  EXPECT_TRUE(share("mix", "social"));
+  EXPECT_TRUE(share("pick", "laion"));  // the same file by another path
+  EXPECT_FALSE(share("aesthetic", "social"));
+  EXPECT_FALSE(share("far", "far"));  // unknown
+}
+
+TEST(Origins, OfWhatIsNoRewardAreRefused) {
+  EXPECT_NE(refusal([] { rewards::origin_of("aestetic", named_sources()); }).find("did you mean"),
+            std::string::npos);
+  EXPECT_NE(refusal([] { rewards::origin_of("loop", named_sources()); }).find("back to itself"),
+            std::string::npos);
+}
+
+// The embedded student of a judge has four members.
+TEST(JudgeStudentReward, SaysHowFarItsMembersDisagree) {
+  const std::filesystem::path models = std::filesystem::path(tests::source_dir()) / "models";
+  const rewards::RewardSources sources{.clip = models / "tiny-world" / "clip",
+                                       .weights = {{"lvlm", models / "rewards" / "lvlm"}}};
+  const auto reward = rewards::make_reward("lvlm", sources);
+  auto generator = at::detail::createCPUGenerator(1);
+  const rewards::RewardBatch batch{at::rand({2, 3, 64, 64}, generator),
+                                   {"a red circle", "a blue square"}};
+  const at::NoGradGuard no_gradient;
+  const at::Tensor variance = reward.disagreement(batch);
+  ASSERT_EQ(variance.sizes(), (std::vector<int64_t>{2}));
+  EXPECT_GT(variance.min().item<float>(), 0);
+  EXPECT_FALSE(rewards::brightness_reward().disagreement);
 }
 
 }  // namespace
