@@ -76,11 +76,10 @@ def run(options):
             started = time.time()
             settings = ARMS[arm] | options.settings
             others = [name for name in REWARDS if name not in settings.get("reward", "aesthetic,clip_score")]
-            command = ["distill", "--config", RECIPE, *flags(settings), "--eval_rewards", ",".join(others), "--seed", seed,
+            command = ["distill", "--config", RECIPE, *flags(settings), "--eval_rewards", ",".join(others), "--seed", seed, "--guard", "off",
                        "--latents", options.output / f"latents-{seed}.safetensors", "-o", folder]
             print(f"{arm} seed {seed}", flush=True)
             call(options, *command, "--resume_from_checkpoint", "latest")
-            shutil.rmtree(folder / "best", ignore_errors=True)
             for checkpoint in folder.glob("checkpoint-*"):
                 shutil.rmtree(checkpoint)
             (folder / "done").write_text(f"{time.time() - started:.0f} s\n")

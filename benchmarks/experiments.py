@@ -52,6 +52,7 @@ COMMON = {
     "eval_images": 2,
     "checkpointing_steps": 10,  # to go on after an interruption: removed from a finished run
     "checkpoints_total_limit": 1,
+    "guard": "off",  # every arm runs to its end
     "device": "cpu",
 }
 
@@ -202,8 +203,8 @@ def last_line(log):
 
 
 def remove_checkpoints(folder):
-    """Leaves unet/, the trained weights; best/ is the same, for there is one evaluation."""
-    for path in [*folder.glob("checkpoint-*"), folder / "best"]:
+    """Leaves unet/, the trained weights."""
+    for path in folder.glob("checkpoint-*"):
         shutil.rmtree(path, ignore_errors=True)
 
 

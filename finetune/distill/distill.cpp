@@ -141,7 +141,8 @@ RunHooks hooks_of(const TrainingTask& task,
           },
       .base_caption = {name, "DDIM", config.teacher_steps, config.w + 1},
       .caption = {name, eval_sampler(config)->label, config.eval_steps, student_scale(config)},
-      .base_name = "the teacher"};
+      .base_name = "the teacher",
+      .base_is_start = false};
   if (learns_latent_reward(task, config)) {
     hooks.save_more = [&](const std::filesystem::path& folder) {
       save_latent_reward(folder, *distillation->proxy);

@@ -88,6 +88,7 @@ TrainingTask with_examples(TrainingTask task, const EditData& data, const EditCo
   task.seen = first(data.train);
   task.unseen = first(data.held_out);
   task.rewards.clear();
+  task.guard_rewards = edit_score_names(task);
   return task;
 }
 

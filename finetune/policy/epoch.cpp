@@ -64,6 +64,8 @@ at::Tensor rate(const TrainingTask& task,
                 const ProcessGroup& ranks) {
   const at::NoGradGuard no_gradient;
   const at::Tensor latents = final_latents(trajectories);
+  std::vector<rewards::WeightedReward> all = task.rewards;
+  for (auto& held_out : guard_rewards_of(task)) all.push_back(std::move(held_out));
   std::vector<at::Tensor> parts;
   for (int64_t start = 0; start < latents.size(0); start += batch) {
     const int64_t count = std::min(batch, latents.size(0) - start);
@@ -74,7 +76,7 @@ at::Tensor rate(const TrainingTask& task,
     }
     const at::Tensor images =
         decode(task, data::to_device(latents.narrow(0, start, count), task.device));
-    parts.push_back(score_images(task.rewards, images, prompts, ranks));
+    parts.push_back(score_images(all, images, prompts, ranks));
   }
   return at::cat(parts);
 }

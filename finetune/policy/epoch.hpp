@@ -30,7 +30,8 @@ RowShard share_of(const ProcessGroup& ranks, const FinetuneConfig& config);
 // The plan's images of this share; all of its prompts.
 EpochPlan part_of(const EpochPlan& plan, const RowShard& share);
 
-// Decodes and rates trajectories' final latents, `batch` at a time. -> [P, M] fp64 raw
+// Decodes and rates trajectories' final latents, `batch` at a time: by the trained rewards, then by
+// the guard's. -> [P, M + H] fp64 raw
 at::Tensor rate(const TrainingTask& task,
                 const EpochPlan& plan,
                 const Trajectories& trajectories,

@@ -8,6 +8,7 @@
 #include "finetune/policy/calibration.hpp"
 #include "finetune/policy/epoch.hpp"
 #include "finetune/policy/update.hpp"
+#include "finetune/run/guarding.hpp"
 #include "finetune/run/reward_combination.hpp"
 #include "rewards/combine/epoch_combiner.hpp"
 #include "rewards/combine/prompt_groups.hpp"
@@ -17,12 +18,14 @@ namespace {
 
 constexpr int64_t kMostLostInARow = 3;
 constexpr double kFarFromTarget = 10;  // times target_kl
+constexpr double kKlBudget = 3;        // of the guard, times target_kl
 
 struct EpochData {
   EpochPlan plan;
   RowShard share;             // of the P images
   Trajectories trajectories;  // of this rank's
   at::Tensor rewards;         // [P, M] raw, of all
+  at::Tensor held_out;        // [P, H] raw, by the guard's rewards
   at::Tensor kl;              // [P, T] nats, of all
 };
 
@@ -59,8 +62,12 @@ EpochData draw_epoch(PolicyRun& run,
       is_reference ? Denoiser() : policy_of(run, run.reference, plan.prompts);
   data.trajectories = rollout(policy_of(run, unet, plan.prompts), reference, own.draw, run.chain,
                               run.config.sample_batch_size);
-  data.rewards = all_gather_rows(data.share, rate(run.session.task, own, data.trajectories,
-                                                  run.config.sample_batch_size, ranks_of(run)));
+  const at::Tensor scores = all_gather_rows(
+      data.share,
+      rate(run.session.task, own, data.trajectories, run.config.sample_batch_size, ranks_of(run)));
+  const auto trained = static_cast<int64_t>(run.session.task.rewards.size());
+  data.rewards = scores.narrow(1, 0, trained).contiguous();
+  data.held_out = scores.slice(1, trained);
   data.kl = all_gather_rows(data.share, data.trajectories.kl);
   return data;
 }
@@ -206,6 +213,7 @@ void train_epoch(PolicyRun& run) {
   const MetricValues exchange = exchange_figures(run, before_exchange);
   figures.insert(figures.end(), exchange.begin(), exchange.end());
   log_metrics(run.session, figures, false);
+  show_epoch(run.session, combined, data.held_out, data.plan.draw.prompt_ids);
   const double kl = data.kl.mv(run.chain.mask).mean().item<double>();
   run.session.reporter.say(
       data::formatted("epoch %.0f: reward %.4f (spread %.3f), KL %.3f nats, %.1f s",
@@ -250,7 +258,9 @@ RunHooks hooks_of(const TrainingTask& task,
           .draw_base = draw(true),
           .draw_now = draw(false),
           .base_caption = caption,
-          .caption = caption};
+          .caption = caption,
+          .kl_budget = config.beta > 0 ? 0 : kKlBudget * config.target_kl,
+          .shows_epochs = true};
 }
 
 PolicyRun make_run(const TrainingTask& task,

@@ -11,6 +11,7 @@
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/checkpoints/save_in_source_format.hpp"
 #include "diffusion/lora/write.hpp"
+#include "finetune/guard/records.hpp"
 #include "finetune/run/checkpoint_files.hpp"
 #include "finetune/run/training_run.hpp"
 
@@ -25,7 +26,10 @@ const std::vector<std::string> kFreeKeys = {"output_dir",
                                             "num_epochs",
                                             "max_train_steps",
                                             "eval_every",
-                                            "stop_after_hacking",
+                                            "guard",
+                                            "guard_tolerance",
+                                            "guard_kl",
+                                            "guard_control",
                                             "checkpointing_steps",
                                             "checkpoints_total_limit",
                                             "dry_run",
@@ -38,6 +42,8 @@ const std::vector<std::string> kFreeKeys = {"output_dir",
                                             "rank_timeout",
                                             "shard_optimizer",
                                             "device"};
+
+constexpr const char* kGuardFile = "guard.safetensors";
 
 std::string exact(double value) {  // reads back to the same bits
   char buffer[32];
@@ -73,10 +79,6 @@ std::map<std::string, std::string> notes_of(const TrainingTask& task,
                                            {"epoch", std::to_string(progress.epoch)},
                                            {"queries", std::to_string(progress.queries)},
                                            {"beta", exact(progress.beta)},
-                                           {"best_step", std::to_string(progress.watch.best_step)},
-                                           {"best_trained", exact(progress.watch.best.trained)},
-                                           {"best_held_out", exact(progress.watch.best.held_out)},
-                                           {"in_a_row", std::to_string(progress.watch.in_a_row)},
                                            {"started", exact(progress.started)}};
   for (size_t m = 0; m < task.rewards.size(); ++m) {
     notes["spread." + std::to_string(m)] =
@@ -133,6 +135,7 @@ fs::path save_checkpoint(TrainingRun& run) {
   fs::remove_all(temporary);
   optimizer.state.metadata = notes_of(run.task, optimizer, run.progress);
   train::save_state(temporary / "state.safetensors", optimizer.state);
+  guard::save_guard(temporary / kGuardFile, run.progress.watch);
   if (run.hooks.save_more) run.hooks.save_more(temporary);
   export_model(temporary, run);
   write_digests(temporary);
@@ -162,9 +165,8 @@ void load_checkpoint(const fs::path& checkpoint, TrainingRun& run) {
   progress.queries = whole(notes, "queries");
   progress.beta = number(notes, "beta");
   progress.started = number(notes, "started");
-  progress.watch.best = {number(notes, "best_trained"), number(notes, "best_held_out")};
-  progress.watch.best_step = whole(notes, "best_step");
-  progress.watch.in_a_row = whole(notes, "in_a_row");
+  if (run.config.guard != "off")
+    progress.watch = guard::load_guard(checkpoint / kGuardFile, task.guard_rewards.size());
   progress.spreads = at::ones({static_cast<int64_t>(task.rewards.size())}, at::kDouble);
   for (size_t m = 0; m < task.rewards.size(); ++m) {
     progress.spreads[static_cast<int64_t>(m)] = number(notes, "spread." + std::to_string(m));

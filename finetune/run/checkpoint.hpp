@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "finetune/run/reward_hacking.hpp"
+#include "finetune/guard/guard.hpp"
 #include "rewards/combine/epoch_combiner.hpp"
 
 namespace finetune {
@@ -17,7 +17,7 @@ struct RunProgress {
   at::Tensor
       spreads;  // [M] fp64, of each trained reward within prompts at the start; undefined before
   rewards::CombineState combine;  // what the combination of rewards has learnt
-  RewardHackingMonitor watch;
+  guard::GuardState watch;
   double started = 0;  // seconds since 1970
 };
 

@@ -53,6 +53,19 @@ at::Tensor put_together(const RowShard& share, const std::vector<at::Tensor>& ba
   return all_gather_rows(share, batches.empty() ? at::Tensor() : at::cat(batches));
 }
 
+// Mean over the trained rewards that have members. -> [B] fp64 on the CPU; undefined without any
+at::Tensor disagreement_of(const TrainingTask& task,
+                           const at::Tensor& images,
+                           const std::vector<TrainingPrompt>& prompts) {
+  std::vector<at::Tensor> columns;
+  for (const auto& [reward, weight] : task.rewards) {
+    if (reward.disagreement)
+      columns.push_back(
+          reward.disagreement(reward_batch(images, prompts)).to(at::kCPU, at::kDouble));
+  }
+  return columns.empty() ? at::Tensor() : at::stack(columns, 1).mean(1);
+}
+
 at::Tensor combined(const TrainingTask& task,
                     const EvalSet& set,
                     const Evaluation& evaluation,
@@ -92,7 +105,7 @@ Evaluation evaluate(const TrainingTask& task,
                     int64_t batch,
                     const ProcessGroup& ranks) {
   const at::NoGradGuard no_gradient;
-  std::vector<at::Tensor> scores, kl, features, pictures;
+  std::vector<at::Tensor> scores, kl, features, pictures, disagreements;
   const RowShard share = contiguous_shard(ranks, static_cast<int64_t>(set.items.size()));
   const int64_t first = share.rows.empty() ? 0 : share.rows[0],
                 end = first + static_cast<int64_t>(share.rows.size());
@@ -106,12 +119,20 @@ Evaluation evaluate(const TrainingTask& task,
     scores.push_back(at::cat({score_images(task.rewards, images, prompts, ranks),
                               score_images(task.eval_rewards, images, prompts, ranks)},
                              1));
+    const at::Tensor disagreement = disagreement_of(task, images, prompts);
+    if (disagreement.defined()) disagreements.push_back(disagreement);
     kl.push_back(drawn.kl);
     features.push_back((task.embed ? task.embed(images) : images.flatten(1)).cpu());
     pictures.push_back(images.cpu());
   }
-  return {put_together(share, scores),   put_together(share, kl),       mask,
-          put_together(share, features), put_together(share, pictures), reward_names(task)};
+  Evaluation result{
+      put_together(share, scores),   put_together(share, kl),       mask,
+      put_together(share, features), put_together(share, pictures), reward_names(task)};
+  const bool has_members =
+      std::any_of(task.rewards.begin(), task.rewards.end(),
+                  [](const rewards::WeightedReward& one) { return bool(one.reward.disagreement); });
+  if (has_members) result.disagreement = put_together(share, disagreements);
+  return result;
 }
 
 double diversity(const at::Tensor& features, const std::vector<int64_t>& prompt_ids) {
@@ -173,23 +194,6 @@ std::vector<std::pair<std::string, double>> evaluation_figures(
     figures.emplace_back("kl_step/" + std::to_string(k), by_step[k].item<double>());
   }
   return figures;
-}
-
-EvalGain standing(const TrainingTask& task,
-                  const EvalSet& set,
-                  const Evaluation& now,
-                  const Evaluation& base) {
-  const at::Tensor scale = base.rewards.std(0, /*unbiased=*/false).clamp_min(1e-12);
-  const at::Tensor gain = (now.rewards - base.rewards) / scale;  // [I, M]
-  const auto trained = static_cast<int64_t>(task.rewards.size()), held_out = gain.size(1) - trained;
-  EvalGain result{.trained = finite_mean(gain.narrow(1, 0, trained)), .held_out = 0};
-  if (held_out > 0) {
-    result.held_out = finite_mean(gain.narrow(1, trained, held_out));
-  } else {
-    const at::Tensor rows = at::tensor(items_of(set, "unseen"), at::kLong);
-    result.held_out = finite_mean(gain.index_select(0, rows).narrow(1, 0, trained));
-  }
-  return result;
 }
 
 }  // namespace finetune

@@ -36,6 +36,8 @@ struct Evaluation {
   at::Tensor features;  // [I, D]
   at::Tensor images;    // [I, 3, H, W] fp32 [0, 1]
   std::vector<std::string> names{};  // M, of the columns of `rewards`
+  // [I] fp64, the variance among the members of the trained rewards; undefined where none has any
+  at::Tensor disagreement{};
 };
 // Those of the task's rewards, the trained ones first.
 std::vector<std::string> reward_names(const TrainingTask& task);
@@ -63,16 +65,5 @@ std::vector<std::pair<std::string, double>> evaluation_figures(
     const Evaluation& now,
     const Evaluation& base,
     const rewards::CombineOptions& combine);
-
-// How far the trained rewards, and the held-out ones, stand above the base: the mean over rewards
-// and images of the difference over the base's standard deviation. Without held-out rewards: the
-// trained ones on unseen prompts.
-struct EvalGain {
-  double trained = 0, held_out = 0;
-};
-EvalGain standing(const TrainingTask& task,
-                  const EvalSet& set,
-                  const Evaluation& now,
-                  const Evaluation& base);
 
 }  // namespace finetune

@@ -84,7 +84,7 @@ void remove_half_written(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     const bool ours = name.starts_with(kCheckpoint) || name.starts_with("run.json.") ||
-                      name.starts_with("config.toml.");
+                      name.starts_with("config.toml.") || name == "accepted.tmp";
     if (ours && name.ends_with(".tmp")) stale.push_back(entry.path());
   }
   for (const auto& path : stale) fs::remove_all(path);

@@ -103,7 +103,6 @@ void take_one(LoopState& state) {
 
 RunResult run_steps(TrainingRun& run, const StepLoop& loop) {
   LoopState state{.run = run, .loop = loop};
-  run.progress.watch.best = {-1e300, -1e300};  // the first evaluation is the first best
   return run_training(run, loop.max_train_steps, [&] { take_one(state); });
 }
 

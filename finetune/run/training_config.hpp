@@ -42,8 +42,13 @@ struct TrainingConfig {
   int64_t eval_prompts = 8;  // of each split
   int64_t eval_images = 2;   // of each prompt
   int64_t eval_seed = 1000000;
-  int64_t stop_after_hacking =
-      0;  // evaluations in a row with the trained reward up and the held-out down; 0: go on
+
+  // auto: on where there are held-out rewards, else warn. on: brakes and stops a run. warn: says
+  // so.
+  std::string guard = "auto";
+  double guard_tolerance = 0.25;  // a fall of the held-out rewards that is borne, in deviations
+  double guard_kl = 0;            // nats a trajectory; 0: three times target_kl, without one 100
+  std::string guard_control;      // a run without reward that a distillation is compared with
 
   int64_t checkpointing_steps =
       20;  // optimiser steps; written at the end of a round; 0: only at the end

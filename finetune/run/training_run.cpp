@@ -6,6 +6,7 @@
 #include "data/base/format.hpp"
 #include "data/device/memory.hpp"
 #include "data/train/metrics.hpp"
+#include "finetune/run/guarding.hpp"
 #include "finetune/run/reward_combination.hpp"
 #include "finetune/run/trained_parameters.hpp"
 
@@ -29,27 +30,26 @@ MetricValues figures_of(const TrainingRun& run, const Evaluation& evaluation) {
                             combine_options(run.task.rewards, run.config));
 }
 
-// True when the run should stop.
-bool judge(TrainingRun& run, const Evaluation& now) {
-  const EvalGain here = standing(run.task, run.eval_set, now, run.base);
-  const HackingState verdict = observe(run.progress.watch, here, run.optimizer.step);
-  run.result.last = here;
-  run.result.evaluated = true;
+// The trained rewards' mean change from the start, in deviations there.
+double trained_change(const TrainingRun& run, const Evaluation& now) {
+  const auto trained = static_cast<int64_t>(run.task.rewards.size());
+  std::vector<int64_t> ids;
+  for (const auto& item : run.eval_set.items) ids.push_back(item.prompt_id);
+  const at::Tensor start = run.base.rewards.narrow(1, 0, trained);
+  return guard::paired_change(now.rewards.narrow(1, 0, trained), start,
+                              guard::change_scales(start, ids), ids, 0.5)
+      .mean;
+}
+
+void say_evaluation(TrainingRun& run, const Evaluation& now) {
+  if (run.task.rewards.empty()) return;
+  run.result.trained = trained_change(run, now);
   std::string told =
-      data::formatted("evaluation: trained rewards %+.3f, held-out %+.3f standard deviations from ",
-                      here.trained, here.held_out) +
+      data::formatted("evaluation: trained rewards %+.3f deviations from ", *run.result.trained) +
       run.hooks.base_name;
   if (now.mask.size(0) > 0)
     told += data::formatted(", KL %.2f nats", now.kl.mv(now.mask).mean().item<double>());
   run.reporter.say(told);
-  if (verdict.best && writes(run)) export_model(run.options.folder / "best", run);
-  if (!verdict.hacking) return false;
-  run.reporter.say(
-      "warning: the trained reward rises while the held-out rewards fall: it is being gamed; best/ "
-      "keeps step " +
-      std::to_string(run.progress.watch.best_step));
-  return run.config.stop_after_hacking > 0 &&
-         run.progress.watch.in_a_row >= run.config.stop_after_hacking;
 }
 
 // While it lives, the parameters are their moving average, where there is one.
@@ -66,6 +66,7 @@ Evaluation draw_averaged(TrainingRun& run) {
   return run.hooks.draw_now(run);
 }
 
+// True when the run should stop.
 bool evaluate_now(TrainingRun& run) {
   const Evaluation now = draw_averaged(run);
   const bool finite =
@@ -78,9 +79,13 @@ bool evaluate_now(TrainingRun& run) {
     return evaluate_now(run);
   }
   run.evaluated = true;
-  log_metrics(run, figures_of(run, now), true);
+  const auto verdict = judged(run, now);
+  MetricValues figures = figures_of(run, now);
+  if (verdict) figures.insert(figures.end(), verdict->figures.begin(), verdict->figures.end());
+  log_metrics(run, figures, true);
   write_set(run, "step-" + std::to_string(run.optimizer.step), now, run.hooks.caption);
-  return judge(run, now);
+  say_evaluation(run, now);
+  return verdict && follow(run, *verdict);
 }
 
 void evaluate_base(TrainingRun& run, bool resumed) {
@@ -92,6 +97,7 @@ void evaluate_base(TrainingRun& run, bool resumed) {
     log_metrics(run, figures_of(run, run.base), true);
     write_set(run, "base", run.base, run.hooks.base_caption);
   }
+  begin_guard(run, run.base, resumed);
   run.base.images = at::Tensor();
 }
 
@@ -122,7 +128,8 @@ void open_folder(TrainingRun& run, bool resumed) {
   const auto& options = run.options;
   run.lock =
       open_run(options.folder, options.record, run.task.config_text, !options.resume_from.empty());
-  data::truncate_metrics(options.folder / "metrics.jsonl", resumed ? run.optimizer.step : -1);
+  for (const char* lines : {"metrics.jsonl", "guard.jsonl"})
+    data::truncate_metrics(options.folder / lines, resumed ? run.optimizer.step : -1);
   run.events = data::start_events(options.folder, data::now());
 }
 
@@ -131,6 +138,7 @@ bool open(TrainingRun& run) {
   const ProcessGroup& ranks = run.options.ranks;
   const auto checkpoint = agreed_checkpoint(run);
   if (checkpoint) load_checkpoint(*checkpoint, run);
+  set_braked_rate(run);
   if (ranks.count > 1)
     check_equal_on_ranks(ranks, "model: sum of the weights' bits", sum_of_bits(run.unet),
                          "the ranks read different files: copy the model of rank 0");
@@ -191,8 +199,9 @@ void take_round(TrainingRun& run, const std::function<void()>& round) {
 bool after_round(TrainingRun& run, bool evaluates) {
   const TrainingConfig& config = run.config;
   std::string& stopped = run.result.stopped;
-  const bool due = config.eval_every > 0 && run.progress.epoch % config.eval_every == 0;
-  if (due && evaluates && evaluate_now(run)) stopped = "the reward is being gamed";
+  const bool asked = std::exchange(run.asked_evaluation, false);
+  const bool due = asked || (config.eval_every > 0 && run.progress.epoch % config.eval_every == 0);
+  if (due && evaluates && evaluate_now(run)) stopped = "the guard: " + run.result.verdict->kind;
   if (any_rank(run.options.ranks, run.options.stop_requested())) stopped = "asked to";
   return !stopped.empty();
 }
@@ -214,6 +223,18 @@ void take_rounds(TrainingRun& run, int64_t rounds, const std::function<void()>& 
   }
   if (!run.evaluated && evaluates && run.result.stopped != "asked to") evaluate_now(run);
   save(run);
+}
+
+// What the run leaves where the guard rejects its end.
+void leave_accepted(TrainingRun& run) {
+  const int64_t step = run.progress.watch.accepted_step;
+  if (restore_accepted(run)) {
+    run.reporter.say("guard: the run leaves the model of step " + std::to_string(step) +
+                     (step == 0 ? ", the start: nothing after it was accepted"
+                                : ", the last that was accepted"));
+  } else {
+    run.reporter.say("guard: no accepted model is kept: the run leaves its last one");
+  }
 }
 
 // "; saved after epoch 3 in <folder>: go on with ..."; "": there is nothing to save here. Moments
@@ -250,6 +271,7 @@ TrainingRun make_training_run(const TrainingTask& task,
                               const Reporter& reporter,
                               const RunHooks& hooks,
                               int64_t updates) {
+  check_guard(task, config);
   TrainingRun run{.task = task,
                   .config = config,
                   .options = options,
@@ -291,6 +313,7 @@ void restore_snapshot(TrainingRun& run, const std::string& where) {
 
 RunResult run_training(TrainingRun& run, int64_t rounds, const std::function<void()>& round) {
   RunResult& result = run.result;
+  prepare_guard(run, rounds);
   try {
     take_rounds(run, rounds, round);
   } catch (const RankFailed& lost) {
@@ -299,13 +322,10 @@ RunResult run_training(TrainingRun& run, int64_t rounds, const std::function<voi
     if (!data::is_out_of_memory(error)) throw;
     end_for_memory(run, error);
   }
+  if (is_rejected(result)) leave_accepted(run);
   if (writes(run)) export_model(run.options.folder, run);
   result.epochs = run.progress.epoch;
   result.steps = run.optimizer.step;
-  if (!run.eval_set.items.empty()) {
-    result.best_step = run.progress.watch.best_step;
-    result.best = run.progress.watch.best;
-  }
   return result;
 }
 

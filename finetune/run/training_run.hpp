@@ -1,7 +1,7 @@
 #pragma once
 
 // A training run around its rounds: the folder, checkpoints, metrics, evaluation against the base,
-// the watch for a reward that is gamed, and the way back from values that are not finite.
+// the guard against a reward that is gamed, and the way back from values that are not finite.
 
 #include <filesystem>
 #include <functional>
@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "finetune/distributed/process_group.hpp"
+#include "finetune/guard/guard.hpp"
 #include "finetune/run/checkpoint.hpp"
+#include "finetune/run/evaluate.hpp"
 #include "finetune/run/optimizer.hpp"
 #include "finetune/run/run_folder.hpp"
 #include "finetune/run/training_config.hpp"
@@ -34,10 +36,10 @@ struct RunOptions {
 struct RunResult {
   int64_t epochs = 0, steps = 0;
   int64_t skipped_steps = 0, lost_epochs = 0;  // for values that were not finite
-  int64_t best_step = 0;                       // of the best held-out standing; 0: the start
-  bool evaluated = false;                      // `last` and `best` say something
-  EvalGain last, best;
-  std::string stopped;  // why, when before the last round
+  std::optional<double> trained{};  // how far the last evaluation stands above the base, deviations
+  std::optional<guard::Verdict> verdict{};  // on the last evaluation, where the run is guarded
+  bool guard_acts = false;                  // it brakes and stops
+  std::string stopped;                      // why, when before the last round
 };
 
 struct TrainingRun;
@@ -53,6 +55,11 @@ struct RunHooks {
   std::function<Evaluation(const TrainingRun&run)> draw_base{}, draw_now{};
   SampleCaption base_caption{}, caption{};
   std::string base_name = "the start";  // in what is said
+  // Rewards are compared with the base. Otherwise, as with a student's teacher, with the first
+  // evaluation.
+  bool base_is_start = true;
+  double kl_budget = 0;       // of the guard, nats a trajectory; 0: its own
+  bool shows_epochs = false;  // calls show_epoch: the guard may ask for evaluations
   // Where there is more to keep in a checkpoint than the optimizer; else empty.
   std::function<void(const std::filesystem::path&folder)> save_more{}, load_more{};
   // Writes the model in a form of its own; empty: the ordinary one.
@@ -75,11 +82,13 @@ struct TrainingRun {
   data::FolderLock lock{};        // of the folder, held by the rank that writes
   bool kept_since_round = false;  // `good` is of the round that is going on
   bool evaluated = false;         // since the last update
+  guard::GuardOptions guarded{};  // what the run is judged by
+  bool asked_evaluation = false;  // by the guard, after this round
   RunResult result{};
 };
 
 // `updates`: optimiser steps of the whole run, for the learning rate's schedule. Throws BadInput as
-// attach_lora.
+// attach_lora, and where the guard has nothing to go by.
 TrainingRun make_training_run(const TrainingTask& task,
                               const TrainingConfig& config,
                               const RunOptions& options,
@@ -98,9 +107,10 @@ void restore_snapshot(TrainingRun& run, const std::string& where);
 
 // Opens the folder (throws BadInput as open_run and load_checkpoint, and when the ranks do not see
 // the same checkpoint and weights), evaluates the base, then rounds until `rounds` are done, the
-// reward is gamed or a stop is asked for; evaluates, saves. Where a rank is lost, the rounds done
-// are saved by one that is left, and RankFailed says where; where memory runs out, they are saved
-// and BadInput says where, and what to lower.
+// guard stops the run or a stop is asked for; evaluates, saves. The run's folder gets the model as
+// it is, or the one that was accepted last where the guard rejects the last evaluation. Where a
+// rank is lost, the rounds done are saved by one that is left, and RankFailed says where; where
+// memory runs out, they are saved and BadInput says where, and what to lower.
 RunResult run_training(TrainingRun& run, int64_t rounds, const std::function<void()>& round);
 
 }  // namespace finetune

@@ -132,6 +132,16 @@ rewards::RewardBatch reward_batch(const at::Tensor& images,
   return batch;
 }
 
+std::vector<rewards::WeightedReward> guard_rewards_of(const TrainingTask& task) {
+  std::vector<rewards::WeightedReward> held_out;
+  for (const auto& name : task.guard_rewards) {
+    for (const auto& one : task.eval_rewards) {
+      if (one.reward.info.name == name) held_out.push_back(one);
+    }
+  }
+  return held_out;
+}
+
 at::Tensor score_images(const std::vector<rewards::WeightedReward>& rewards,
                         const at::Tensor& images,
                         const std::vector<TrainingPrompt>& prompts,

@@ -48,6 +48,7 @@ struct TrainingTask {
   std::vector<TrainingPrompt> seen, unseen;           // evaluated: from among them, and not
   std::vector<rewards::WeightedReward> rewards;       // trained
   std::vector<rewards::WeightedReward> eval_rewards;  // evaluated only: held-out and gold
+  std::vector<std::string> guard_rewards{};  // names of those evaluated by which the guard judges
 
   std::string model;        // where the model came from, for records
   std::string config_text;  // the resolved configuration, `key = value` a line
@@ -95,6 +96,9 @@ at::Tensor score_images(const std::vector<rewards::WeightedReward>& rewards,
                         const at::Tensor& images,
                         const std::vector<TrainingPrompt>& prompts,
                         const ProcessGroup& ranks = {});
+
+// Those of the evaluated rewards by which the guard judges, in order.
+std::vector<rewards::WeightedReward> guard_rewards_of(const TrainingTask& task);
 
 // How a run tells about itself.
 struct Reporter {

@@ -2,7 +2,11 @@
 
 #include <atomic>
 #include <csignal>
+#include <filesystem>
 #include <iostream>
+
+#include "data/base/format.hpp"
+#include "finetune/run/guarding.hpp"
 
 namespace tools {
 namespace {
@@ -47,7 +51,23 @@ std::function<bool()> stop_on_signal() {
 
 int exit_code_of(const finetune::RunResult& result) {
   const int signal = stop_signal.load();
-  return signal != 0 && !result.stopped.empty() ? 128 + signal : 0;
+  if (signal != 0 && !result.stopped.empty()) return 128 + signal;
+  return finetune::is_rejected(result) ? kRejected : 0;
+}
+
+void print_verdict(const finetune::RunResult& result, const std::string& folder) {
+  if (!result.verdict) return;
+  const guard::Verdict& verdict = *result.verdict;
+  std::cout << "verdict         " << guard::name_of(verdict.state)
+            << (verdict.kind.empty() ? "" : " (" + verdict.kind + ")") << ": " << verdict.reason
+            << "\naccepted        ";
+  if (verdict.accepted_step < 0)
+    std::cout << "nothing\n";
+  else if (verdict.accepted_step == 0)
+    std::cout << "the start alone\n";
+  else
+    std::cout << "step " << verdict.accepted_step << ", in "
+              << (std::filesystem::path(folder) / "accepted").string() << "\n";
 }
 
 void print_result(const finetune::RunResult& result,
@@ -59,12 +79,10 @@ void print_result(const finetune::RunResult& result,
             << (result.skipped_steps ? ", " + std::to_string(result.skipped_steps) + " skipped"
                                      : "")
             << (result.stopped.empty() ? "" : ", stopped: " + result.stopped) << ")\n";
-  if (result.evaluated) {
-    std::cout << "trained reward  " << result.last.trained << " standard deviations above the "
-              << base << "\n"
-              << "held-out        " << result.last.held_out << " (best " << result.best.held_out
-              << " at step " << result.best_step << ")\n";
-  }
+  if (result.trained)
+    std::cout << "trained reward  " << data::formatted("%+.3f", *result.trained)
+              << " deviations from the " << base << "\n";
+  print_verdict(result, folder);
   std::cout << "run             " << folder << "\n";
 }
 

@@ -28,11 +28,17 @@ class Console {
 // before it has saved.
 std::function<bool()> stop_on_signal();
 
+// The exit code of a run whose last model the guard rejects.
+constexpr int kRejected = 3;
+
 // 128 + the signal that stopped the run before its last round, as a shell counts: 130 after Ctrl-C.
-// 0 for a run that no signal stopped.
+// kRejected where the guard rejects the run's end; else 0.
 int exit_code_of(const finetune::RunResult& result);
 
-// round: "epochs"; base: what the standing is measured from, "start".
+// "verdict  fine: nothing was flagged ...", and which step was accepted, where the run is guarded.
+void print_verdict(const finetune::RunResult& result, const std::string& folder);
+
+// round: "epochs"; base: what the trained rewards are measured from, "start".
 void print_result(const finetune::RunResult& result,
                   const std::string& round,
                   const std::string& base,

@@ -104,6 +104,9 @@ void declare_distill(Options& options, DistillCommand& command) {
   declare_training(options, command, command.config);
   declare_records(options, command, command.config, "steps",
                   {.validation_prompts = Rarity::kRare, .eval_rewards = Rarity::kRare});
+  declare_guard_rewards(options, command);
+  options.rare().text("guard_control", command.config.guard_control,
+                      "a run without reward to compare with; none: the first evaluation");
   declare_evaluation(options, command);
   declare_ranks(options, command, command.config);
 }

@@ -102,6 +102,8 @@ int draft_command(const finetune::DraftMethod& method, const std::vector<std::st
   declare_objective(options, command);
   declare_training(options, command, command.config);
   declare_records(options, command, command.config, "steps");
+  declare_guard_rewards(options, command);
+  declare_guard_kl(options, command.config);
   declare_ranks(options, command, command.config);
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;

@@ -221,6 +221,7 @@ int finetune_edit_command(const std::vector<std::string>& arguments) {
   command.config.adam_weight_decay = 1e-2;
   command.config.ema_decay = 0.999;
   command.config.eval_every = 1000;
+  command.config.guard = "warn";  // no reward is trained: what falls is not gamed
   command.config.eval_images = 1;
   command.config.checkpointing_steps = 500;
   Options options("finetune edit",
@@ -255,6 +256,7 @@ int finetune_edit_command(const std::vector<std::string>& arguments) {
   std::cout << "steps   " << result.steps
             << (result.stopped.empty() ? "" : " (stopped: " + result.stopped + ")") << "\n"
             << "model   " << (fs::path(command.output_dir) / "model").string() << "\n";
+  print_verdict(result, command.output_dir);
   return exit_code_of(result);
 }
 

@@ -159,6 +159,8 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
   options.integer("train_batch_size", command.config.train_batch_size,
                   "trajectories at once: memory alone", 1, 65536);
   declare_records(options, command, command.config, "epochs");
+  declare_guard_rewards(options, command);
+  declare_guard_kl(options, command.config);
   declare_ranks(options, command, command.config);
 }
 

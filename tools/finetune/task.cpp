@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -19,6 +20,7 @@
 #include "tools/cli/models.hpp"
 #include "tools/edit/jobs.hpp"
 #include "tools/finetune/edit_prompts.hpp"
+#include "tools/finetune/guard_rewards.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;
@@ -65,12 +67,19 @@ std::vector<rewards::RewardWeight> eval_rewards(const TrainingCommand& command, 
 
 void add_rewards(const TrainingCommand& command,
                  const finetune::TrainingConfig& config,
-                 const rewards::RewardSources& sources,
+                 const rewards::RewardSources& plain_sources,
                  finetune::TrainingTask& task) {
   const bool edits = !command.edits.empty();
-  rewards::RewardSets sets =
-      rewards::make_reward_sets(command.trained_rewards, eval_rewards(command, task.synthetic),
-                                edits ? with_exact_scores(sources) : sources);
+  const rewards::RewardSources sources = edits ? with_exact_scores(plain_sources) : plain_sources;
+  auto evaluated = eval_rewards(command, task.synthetic);
+  task.guard_rewards =
+      choose_guard_rewards(command, config.guard, evaluated, sources, task.synthetic);
+  for (const auto& name : task.guard_rewards) {
+    const bool there = std::any_of(evaluated.begin(), evaluated.end(),
+                                   [&](const auto& one) { return one.name == name; });
+    if (!there) evaluated.push_back({name, 1});
+  }
+  rewards::RewardSets sets = rewards::make_reward_sets(command.trained_rewards, evaluated, sources);
   if (edits) {
     for (const auto* prompts : {&task.prompts, &task.unseen}) {
       check_exact_scores(sets.trained, *prompts);

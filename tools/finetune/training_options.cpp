@@ -89,13 +89,26 @@ void declare_records(Options& options,
   options.rare().integer("eval_seed", config.eval_seed, "first seed", 0);
   options.rare(rarity.eval_rewards)
       .text("eval_rewards", command.eval_rewards,
-            "held-out rewards; auto: the oracle of the built-in world");
-  options.rare().integer("stop_after_hacking", config.stop_after_hacking,
-                         "evaluations with the reward up and the held-out down; 0: go on", 0);
+            "rewards that are reported only; auto: the oracle of the built-in world");
+  options.choice("guard", config.guard, {"auto", "on", "warn", "off"},
+                 "against a gamed reward: on brakes and stops; auto: on with held-out rewards");
+  options.rare().number("guard_tolerance", config.guard_tolerance,
+                        "fall of the held-out rewards that is borne, in deviations", 0, kHuge);
   options.integer("checkpointing_steps", config.checkpointing_steps,
                   "optimiser steps; 0: at the end", 0);
   options.rare().integer("checkpoints_total_limit", config.checkpoints_total_limit,
                          "newest that are kept; 0: all", 0);
+}
+
+void declare_guard_rewards(Options& options, TrainingCommand& command) {
+  options.rare().text("guard_rewards", command.guard_rewards,
+                      "held-out rewards to judge by; auto: with other weights than the trained");
+}
+
+void declare_guard_kl(Options& options, finetune::TrainingConfig& config) {
+  options.rare().number("guard_kl", config.guard_kl,
+                        "nats a trajectory that are borne; 0: 3 x target_kl, without one 100", 0,
+                        kHuge);
 }
 
 void declare_ranks(Options& options, TrainingCommand& command, finetune::TrainingConfig& config) {

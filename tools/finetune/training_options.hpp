@@ -31,6 +31,7 @@ struct TrainingCommand {
   std::string reward = "aesthetic=1,clip_score=0.1";
   std::vector<rewards::RewardWeight> trained_rewards;  // `reward`, parsed
   std::string eval_rewards = "auto";
+  std::string guard_rewards = "auto";  // by which the guard judges; see choose_guard_rewards
   std::string train = "lora";
   std::string save_as = "auto";  // what a full training writes: auto | unet | whole
   std::string resume_from_checkpoint;
@@ -61,6 +62,10 @@ void declare_records(Options& options,
                      finetune::TrainingConfig& config,
                      const std::string& round,  // "epochs": what eval_every counts
                      const RecordRarity& rarity = {});
+// Of commands that train on rewards.
+void declare_guard_rewards(Options& options, TrainingCommand& command);
+// Of commands whose images are drawn by a chain with noise.
+void declare_guard_kl(Options& options, finetune::TrainingConfig& config);
 void declare_ranks(Options& options, TrainingCommand& command, finetune::TrainingConfig& config);
 
 }  // namespace tools

@@ -293,4 +293,28 @@ TEST(LastStepState, SetsOutWhereLcmSamplingDoes) {
   }
 }
 
+// What the student loses against its teacher, the control loses too.
+TEST(Distill, IsJudgedBesideAControlWithoutReward) {
+  TrainingTask task = tests::distill_task();
+  DistillConfig config = tests::distill_config();
+  const fs::path control = tests::fresh_folder("control"), folder = tests::fresh_folder("judged");
+  TrainingTask plain = task;
+  plain.rewards.clear();
+  run(plain, config, control);
+  task.guard_rewards = {"greenness"};
+  config.guard_control = control.string();
+  const auto result = run(task, config, folder);
+  ASSERT_TRUE(result.verdict);
+  const auto figures = metrics(folder, true).back();
+  double expected = 0;  // the control's own lead in greenness, not the teacher's
+  for (const char* split : {"seen/greenness", "unseen/greenness"})
+    expected += metrics(control, true).back()[split].get<double>() - figures[split].get<double>();
+  EXPECT_EQ(figures["guard/fall"].get<double>() > 0, expected > 0);
+  config.eval_images = 1;
+  EXPECT_NE(refusal([&] {
+              run(task, config, tests::fresh_folder("other"));
+            }).find("guard_control: " + control.string()),
+            std::string::npos);
+}
+
 }  // namespace

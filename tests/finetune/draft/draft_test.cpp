@@ -42,7 +42,7 @@ TEST(Draft, EveryMethodRaisesTheReward) {
     DraftConfig config = small_config(method);
     config.max_train_steps = 12;
     config.eval_every = 0;
-    EXPECT_GT(run(method, config, tests::fresh_folder(method.name)).last.trained, 0.2)
+    EXPECT_GT(run(method, config, tests::fresh_folder(method.name)).trained.value(), 0.2)
         << method.name;
   }
 }

@@ -14,7 +14,6 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
-#include "finetune/run/reward_hacking.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny/run.hpp"
@@ -61,7 +60,7 @@ TEST(Trainer, RaisesTheRewardAndLeavesACompleteFolder) {
   const auto result = run(tiny_task(), config, folder, "", &said);
   EXPECT_EQ(result.epochs, 12);
   EXPECT_EQ(result.steps, 12);
-  EXPECT_GT(result.last.trained, 0.3);
+  EXPECT_GT(result.trained.value(), 0.3);
   const auto evaluations = metrics(folder, true);
   ASSERT_EQ(evaluations.size(), 7u);
   EXPECT_GT(evaluations.back()["seen/redness"].get<double>(),
@@ -155,7 +154,7 @@ TEST(Trainer, LearnsFromImagesOfTheStart) {
   config.images_per_prompt = 24;
   config.num_epochs = 8;
   const fs::path folder = tests::fresh_folder("offline");
-  EXPECT_GT(run(tiny_task(), config, folder).last.trained, 0.1);
+  EXPECT_GT(run(tiny_task(), config, folder).trained.value(), 0.1);
   EXPECT_EQ(metrics(folder, false).back()["queries"].get<int64_t>(), 2 * 48);
 }
 
@@ -169,7 +168,7 @@ TEST(Trainer, EveryMethodRaisesTheReward) {
     config.num_epochs = 8;
     config.target_kl = 1e5;
     config.learning_rate = 1e-3;
-    EXPECT_GT(run(tiny_task(), config, tests::fresh_folder(method.name)).last.trained, 0.3)
+    EXPECT_GT(run(tiny_task(), config, tests::fresh_folder(method.name)).trained.value(), 0.3)
         << method.name;
   }
 }
@@ -307,19 +306,6 @@ TEST(Checkpoints, TheOldestGoFirst) {
   ASSERT_EQ(left.size(), 2u);
   EXPECT_EQ(left[0].filename(), "checkpoint-9");
   EXPECT_EQ(finetune::find_checkpoint(folder, "latest")->filename(), "checkpoint-10");
-}
-
-TEST(RewardHackingMonitor, SeesTheTrainedRewardRiseWhileTheHeldOutFalls) {
-  finetune::RewardHackingMonitor watch;
-  EXPECT_TRUE(finetune::observe(watch, {.trained = 0.5, .held_out = 0.4}, 10).best);
-  EXPECT_FALSE(finetune::observe(watch, {.trained = 0.8, .held_out = 0.35}, 20)
-                   .hacking);  // inside the margin
-  EXPECT_TRUE(finetune::observe(watch, {.trained = 1.2, .held_out = 0.1}, 30).hacking);
-  EXPECT_EQ(watch.in_a_row, 1);
-  EXPECT_EQ(watch.best_step, 10);
-  EXPECT_FALSE(
-      finetune::observe(watch, {.trained = 0.3, .held_out = 0.1}, 40).hacking);  // both fell
-  EXPECT_EQ(watch.in_a_row, 0);
 }
 
 TEST(Diversity, IsZeroForCopiesAndOneForOrthogonalImages) {
