@@ -111,6 +111,8 @@ void read_run_files(GalleryRun& run) {
   if (fs::exists(run.path / "metrics.jsonl")) {
     run.metrics = read_metrics(run.path / "metrics.jsonl", run.warnings);
   }
+  if (fs::exists(run.path / "guard.jsonl"))
+    run.verdicts = read_verdicts(run.path / "guard.jsonl", run.warnings);
 }
 
 std::string name_of(const fs::path& path) {

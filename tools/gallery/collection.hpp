@@ -34,6 +34,7 @@ struct GalleryRun {
   std::string config;          // contents of config.toml, or empty
   bool synthetic = false;
   std::vector<Series> metrics;
+  std::vector<std::string> verdicts{};  // of the guard, as JSON
   std::vector<std::string> warnings;
 };
 

@@ -38,12 +38,15 @@ ordered_json or_null(const std::optional<T>& value) {
 ordered_json runs_json(const Collection& all) {
   auto runs = ordered_json::array();
   for (const auto& run : all.runs) {
+    auto verdicts = ordered_json::array();
+    for (const auto& verdict : run.verdicts) verdicts.push_back(data::parse_ordered_json(verdict));
     runs.push_back(
         {{"name", run.name},
          {"path", run.path.generic_string()},
          {"synthetic", run.synthetic},
          {"info", run.info.empty() ? ordered_json(nullptr) : data::parse_ordered_json(run.info)},
          {"config", run.config.empty() ? ordered_json(nullptr) : ordered_json(run.config)},
+         {"guard", verdicts},
          {"warnings", run.warnings}});
   }
   return runs;

@@ -144,6 +144,13 @@ std::vector<Series> read_metrics(const fs::path& path, std::vector<std::string>&
   return all;
 }
 
+std::vector<std::string> read_verdicts(const fs::path& path, std::vector<std::string>& warnings) {
+  std::vector<std::string> verdicts;
+  for_each_line(path, warnings,
+                [&](const ordered_json& object) { verdicts.push_back(data::to_text(object)); });
+  return verdicts;
+}
+
 RunInfo read_run_info(const fs::path& path) {
   const auto object = data::parse_ordered_json(data::read_file(path));
   if (!object.is_object()) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// Reads the small files of a run folder: scores.jsonl, metrics.jsonl, run.json; and the text in a
-// PNG.
+// Reads the small files of a run folder: scores.jsonl, metrics.jsonl, guard.jsonl, run.json; and
+// the text in a PNG.
 
 #include <cstdint>
 #include <filesystem>
@@ -42,6 +42,10 @@ struct Series {
 // as above.
 std::vector<Series> read_metrics(const std::filesystem::path& path,
                                  std::vector<std::string>& warnings);
+
+// The guard's verdicts, each line of guard.jsonl as JSON. Errors as above.
+std::vector<std::string> read_verdicts(const std::filesystem::path& path,
+                                       std::vector<std::string>& warnings);
 
 struct RunInfo {
   std::string json;  // the whole object

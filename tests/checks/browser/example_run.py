@@ -120,6 +120,11 @@ def main():
     for step in steps:
         write_set(run, step, 1 - math.exp(-2.2 * step / steps[-1]), scenes, options)
     write_metrics(run, steps, rng)
+    verdicts = [{"step": step, "state": "stop" if step == steps[-1] else "fine", "kind": "gamed" if step == steps[-1] else "",
+                 "reason": "the held-out rewards moved by -0.61 deviations" if step == steps[-1] else "nothing was flagged", "accepted": min(step, steps[-2]),
+                 "signals": {}, "worst": [{"image": "0003", "change": -1.5}, {"image": "0001", "change": -0.5}] if step == steps[-1] else []}
+                for step in steps[1:]]
+    (run / "guard.jsonl").write_text("".join(json.dumps(verdict) + "\n" for verdict in verdicts))
     (run / "run.json").write_text(json.dumps({"laurel": "0.1.0", "kind": "prdp", "model": "models/tiny-world", "reward": "aesthetic=1", "seed": options.random_seed,
                                               "started": "2026-01-05T09:30:00Z", "device": "cpu", "synthetic": True}) + "\n")
     (run / "config.toml").write_text(f'model = "models/tiny-world"\nreward = "aesthetic=1"\nprompts_per_epoch = 16\nimages_per_prompt = 4\n'

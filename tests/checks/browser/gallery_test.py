@@ -37,6 +37,16 @@ def test_loads(browser, folder):
     equal(browser.errors(), [], "no error in the console")
 
 
+def test_guard(browser):
+    equal(browser.run("[...document.querySelectorAll('#guard ol button')].map((node) => node.textContent)"), ["10 fine", "20 fine", "30 fine", "40 stop"], "the guard's verdict at each evaluation")
+    check("stop (gamed): the held-out rewards moved by -0.61 deviations. The last accepted step is 30." in browser.run("document.getElementById('guard').textContent"), "its reason and what it accepted")
+    check("stayed within the noise" not in browser.run("document.getElementById('lede').textContent"), "nothing else on the page judges")
+    equal(browser.run("document.querySelectorAll('#guard .worst img').length"), 2, "the images that lost most")
+    browser.run("document.querySelector('#guard ol button').click(); return 1")
+    equal(browser.run("[sets[state.b].step, document.querySelector('#guard .shown').textContent]"), [10, "10 fine"], "a verdict leads to its set")
+    browser.run("document.querySelectorAll('#guard ol button')[3].click(); return 1")
+
+
 def test_filters(browser):
     browser.press("/")
     browser.type("#query", "bold")
@@ -163,6 +173,7 @@ def main():
         with Browser(1440, 900, downloads=downloads) as browser:
             browser.dark(False)
             test_loads(browser, folder)
+            test_guard(browser)
             test_filters(browser)
             test_keyboard(browser)
             test_slider(browser)

@@ -88,6 +88,21 @@ TEST_F(Gallery, RunsSetsAndItemsAreFound) {
   EXPECT_DOUBLE_EQ(all.images[5].record.rewards.at("aesthetic"), 4.5);
 }
 
+TEST_F(Gallery, VerdictsOfTheGuardAreOnThePage) {
+  make_run("run");
+  const std::string line =
+      R"({"step":10,"state":"stop","kind":"gamed","reason":"fell","accepted":null,"worst":[]})";
+  data::write_file(folder_ / "run/guard.jsonl", line + "\n" + line.substr(0, 20));
+  const auto all = gallery::collect({at("run")});
+  ASSERT_EQ(all.runs[0].verdicts.size(), 1u);
+  EXPECT_EQ(all.runs[0].verdicts[0], line);
+  EXPECT_EQ(all.runs[0].warnings.size(), 1u);  // the line that is cut off
+  const auto page = gallery::page_data(all, gallery::make_pictures(all, {}), {});
+  EXPECT_NE(page.find("\"guard\":[" + line + "]"), std::string::npos);
+  data::write_file(folder_ / "run/guard.jsonl", "[]\n");
+  EXPECT_THROW(gallery::collect({at("run")}), data::BadInput);
+}
+
 TEST_F(Gallery, FoldersAtAnyDepthAreReadWhereAskedFor) {
   draw("pile/a/b/c/deep.png");
   draw("pile/a/flat.png");

@@ -76,7 +76,8 @@ function ledeText() {
   const others = rewards.filter((name) => !isTrained(name)).map((name) => compared(name, "")).filter(Boolean).map(clear);
   const count = (sign) => others.filter((value) => value === sign).length;
   const parts = [[count(1), "rose"], [count(-1), "fell"], [count(0), "stayed within the noise"]].filter(([many]) => many);
-  const rest = parts.length === 1 && others.length > 1 ? `All ${others.length} other rewards ${parts[0][1]}.`
+  const judged = verdictOn(state.b);  // one judgement: the guard's
+  const rest = judged ? "" : parts.length === 1 && others.length > 1 ? `All ${others.length} other rewards ${parts[0][1]}.`
     : others.length ? `Of ${plural(others.length, "other reward")}, ${parts.map(([many, word]) => `${many} ${word}`).join(", ")}.` : "";
   const name = setName(state.b);
   return told.length ? `${name[0].toUpperCase() + name.slice(1)} against ${setName(state.a)}: ${told.join("; ")}. ${rest}` : "";
