@@ -18,6 +18,12 @@ extern "C" __attribute__((visibility("default"))) int mkl_serv_intel_cpu_true() 
 
 namespace {
 
+// The last bits of MKL's products depend on where the matrices lie in memory, unless this is set
+// before the first of them: a resumed run would not equal the uninterrupted one. Measured on an AMD
+// EPYC, one thread, seconds of the processor: a finetuning of the whole UNet 1.98 with it and 2.04
+// without, 16 images 1.51 and 1.53. A value of the user's own stays.
+void make_products_reproducible() { ::setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0); }
+
 void print_help() {
   std::cout << "laurel <command> [options]\n"
                "Samples images from latent-diffusion checkpoints, scores them with rewards, and "
@@ -60,6 +66,7 @@ int after_output(int code) {
 int main(int argc, char** argv) {
   const tools::SafeOutput output;
   data::keep_freed_memory();
+  make_products_reproducible();
   try {
     return after_output(run_profiled({argv + 1, argv + argc}));
   } catch (const std::exception& error) {
