@@ -19,11 +19,15 @@ namespace fs = std::filesystem;
 namespace data {
 namespace {
 
+int opened(const fs::path& path, int flags) {
+  return ::open(path.c_str(), flags | O_CLOEXEC, 0644);
+}
+
 // An open file descriptor that closes itself.
 class Descriptor {
  public:
-  Descriptor(const fs::path& path, int flags)
-      : value_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
+  explicit Descriptor(int value) : value_(value) {}
+  Descriptor(const fs::path& path, int flags) : Descriptor(opened(path, flags)) {}
   ~Descriptor() {
     if (value_ >= 0) ::close(value_);
   }
@@ -66,20 +70,30 @@ fs::path temporary_name(const fs::path& path) {
   return path.string() + "." + std::to_string(::getpid()) + "-" + std::to_string(count++) + ".tmp";
 }
 
-// A whole new file beside `path`, on the disk. Returns its name.
-fs::path write_temporary(const fs::path& path, const std::function<void(const Append&)>& fill) {
-  make_parent(path);
-  const fs::path temporary = temporary_name(path);
-  try {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    if (file.get() < 0) cannot_write(path, errno);
-    fill([&](const void* bytes, size_t count) { write_all(file.get(), bytes, count, path); });
-    if (::fsync(file.get()) != 0) cannot_write(path, errno);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  return temporary;
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// A new file without a name, of which nothing is left when its process is killed; negative where
+// the file system has none, or a name cannot be given to it later.
+int open_unnamed(const fs::path& folder) {
+  static const bool can_be_named = ::access("/proc/self/fd", X_OK) == 0;
+  return can_be_named ? opened(folder, O_WRONLY | O_TMPFILE) : -1;
+}
+
+// Fills a new file beside `path` and flushes it to the disk; then it has the name `temporary`.
+void write_temporary(const fs::path& path,
+                     const fs::path& temporary,
+                     const std::function<void(const Append&)>& fill) {
+  const int unnamed = open_unnamed(folder_of(path));
+  const Descriptor file(unnamed >= 0 ? unnamed : opened(temporary, O_WRONLY | O_CREAT | O_TRUNC));
+  if (file.get() < 0) cannot_write(path, errno);
+  fill([&](const void* bytes, size_t count) { write_all(file.get(), bytes, count, path); });
+  if (::fsync(file.get()) != 0) cannot_write(path, errno);
+  const std::string open_file = "/proc/self/fd/" + std::to_string(file.get());
+  if (unnamed >= 0 &&
+      ::linkat(AT_FDCWD, open_file.c_str(), AT_FDCWD, temporary.c_str(), AT_SYMLINK_FOLLOW) != 0)
+    cannot_write(path, errno);
 }
 
 [[noreturn]] void too_large(const fs::path& path, uint64_t most) {
@@ -90,8 +104,7 @@ fs::path write_temporary(const fs::path& path, const std::function<void(const Ap
 }  // namespace
 
 void flush_folder_of(const fs::path& path) {
-  const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  const Descriptor folder(parent, O_RDONLY | O_DIRECTORY);
+  const Descriptor folder(folder_of(path), O_RDONLY | O_DIRECTORY);
   if (folder.get() >= 0) ::fsync(folder.get());
 }
 
@@ -117,11 +130,14 @@ std::string read_file(const fs::path& path) {
 }
 
 void write_file_in_pieces(const fs::path& path, const std::function<void(const Append&)>& fill) {
-  const fs::path temporary = write_temporary(path, fill);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int error = errno;
+  make_parent(path);
+  const fs::path temporary = temporary_name(path);
+  try {
+    write_temporary(path, temporary, fill);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) cannot_write(path, errno);
+  } catch (...) {
     ::unlink(temporary.c_str());
-    cannot_write(path, error);
+    throw;
   }
   flush_folder_of(path);
 }

@@ -1,13 +1,20 @@
 #include "data/base/files.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "data/base/splitmix.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace {
+
+namespace fs = std::filesystem;
 
 TEST(ForEachLine, NumbersThemAndPassesOverBlankOnes) {
   const auto path = std::filesystem::path(testing::TempDir()) / "laurel_lines.txt";
@@ -39,6 +46,31 @@ TEST(ReadFile, RefusesWhatHasNoEndAndWhatIsTooLarge) {
   EXPECT_EQ(refusal([&] { data::read_file(path); }),
             path.string() + ": expected a file of at most 2048 MiB, found more; check the path");
   std::filesystem::remove(path);
+}
+
+TEST(WriteFile, LeavesNothingOfAProcessThatIsKilled) {
+  const fs::path folder = tests::fresh_folder();
+  const int unnamed = ::open(folder.c_str(), O_WRONLY | O_TMPFILE, 0600);
+  if (unnamed < 0) GTEST_SKIP() << "SKIPPED: this file system has no files without a name";
+  ::close(unnamed);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    data::write_file_in_pieces(folder / "weights", [](const data::Append& append) {
+      append("half", 4);
+      ::kill(::getpid(), SIGKILL);
+    });
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_TRUE(fs::is_empty(folder));
+  data::write_file(folder / "weights", "whole");
+  EXPECT_EQ(data::read_file(folder / "weights"), "whole");
+  EXPECT_THROW(data::write_file_in_pieces(folder / "weights",
+                                          [](const data::Append&) { throw data::BadInput("x"); }),
+               data::BadInput);
+  EXPECT_EQ(data::read_file(folder / "weights"), "whole");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 1);
 }
 
 // The first numbers of the stream of seed 0, as published with the generator.
