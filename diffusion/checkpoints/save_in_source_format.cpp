@@ -7,6 +7,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/shape.hpp"
+#include "data/storage/replace_folder.hpp"
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/ldm_layout.hpp"
@@ -156,7 +157,14 @@ void save_folder(const fs::path& source,
   });
   for (const auto& [name, values] : parts)
     save_part(source / name, temporary / name, weights_stem(name), values, dtype);
-  fs::rename(temporary, whole);
+  data::replace_folder(temporary, whole);
+}
+
+void check_form(const fs::path& source, const fs::path& target) {
+  if (!fs::is_directory(source) && target.extension() != ".safetensors")
+    throw BadInput(target.string() +
+                   ": expected a name that ends in .safetensors; a single file is "
+                   "written in that form");
 }
 
 }  // namespace
@@ -174,20 +182,17 @@ const char* weights_stem(const std::string& part) {
   return part == kUnetPart || part == kVaePart ? "diffusion_pytorch_model" : "model";
 }
 
-void check_target(const fs::path& source, const fs::path& target) {
+void check_new_target(const fs::path& source, const fs::path& target) {
   if (fs::exists(target))
     throw BadInput(target.string() + ": is there already; name another or remove it");
-  if (!fs::is_directory(source) && target.extension() != ".safetensors")
-    throw BadInput(target.string() +
-                   ": expected a name that ends in .safetensors; a single file is "
-                   "written in that form");
+  check_form(source, target);
 }
 
 void save_in_source_format(const fs::path& source,
                            const fs::path& target,
                            const PartWeights& parts,
                            std::optional<at::ScalarType> dtype) {
-  check_target(source, target);
+  check_form(source, target);
   if (fs::is_directory(source))
     save_folder(source, target, parts, dtype);
   else

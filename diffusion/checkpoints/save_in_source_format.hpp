@@ -25,13 +25,14 @@ data::Weights tensors_of(const Network& network);
 // single file (original names) stays one, a .safetensors whatever it was; a diffusers folder stays
 // a folder, with the same files, shards and configs. With `dtype` the tensors of these parts get
 // it; without, they keep theirs, and every tensor that has not changed, known or not, and the
-// metadata keep their bytes. Written under a temporary name and renamed. Throws BadInput where
-// check_target does, and when a part has tensors that the source has no place for.
+// metadata keep their bytes. Written under a temporary name; then it takes the place of what was at
+// `target`. Throws BadInput when the target is no .safetensors for a single file, and when a part
+// has tensors that the source has no place for.
 void save_in_source_format(const std::filesystem::path& source,
                            const std::filesystem::path& target,
                            const PartWeights& parts,
                            std::optional<at::ScalarType> dtype = {});
 // Throws BadInput when the target is there already, or is no .safetensors for a single file.
-void check_target(const std::filesystem::path& source, const std::filesystem::path& target);
+void check_new_target(const std::filesystem::path& source, const std::filesystem::path& target);
 
 }  // namespace diffusion

@@ -6,6 +6,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
+#include "data/storage/replace_folder.hpp"
 #include "data/train/metrics.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
@@ -139,7 +140,7 @@ fs::path save_checkpoint(TrainingRun& run) {
   if (run.hooks.save_more) run.hooks.save_more(temporary);
   export_model(temporary, run);
   write_digests(temporary);
-  put_in_place(temporary, path);
+  data::replace_folder(temporary, path);
   prune_checkpoints(run.options.folder, run.config.checkpoints_total_limit);
   return path;
 }

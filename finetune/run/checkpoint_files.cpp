@@ -1,9 +1,6 @@
 #include "finetune/run/checkpoint_files.hpp"
 
-#include <fcntl.h>
-
 #include <algorithm>
-#include <cstdio>
 #include <sstream>
 #include <vector>
 
@@ -30,10 +27,6 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
-bool exchange(const fs::path& a, const fs::path& b) {
-  return ::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
-}
-
 }  // namespace
 
 void write_digests(const fs::path& folder) {
@@ -55,17 +48,6 @@ std::string damage_of(const fs::path& checkpoint) {
       return name + ": its SHA-256 is not the one in " + kDigests;
   }
   return name == kState ? "" : std::string(kDigests) + " is cut off";
-}
-
-void put_in_place(const fs::path& from, const fs::path& to) {
-  if (fs::exists(to) && exchange(from, to)) {
-    data::flush_folder_of(to);
-    fs::remove_all(from);
-    return;
-  }
-  fs::remove_all(to);  // where the file system cannot exchange two names
-  fs::rename(from, to);
-  data::flush_folder_of(to);
 }
 
 void remove_checkpoint(const fs::path& checkpoint) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// A checkpoint as a folder of files: put in place whole, removed whole, checked by digests.
+// A checkpoint as a folder of files: checked by digests, removed whole.
 
 #include <filesystem>
 #include <string>
@@ -13,10 +13,6 @@ void write_digests(const std::filesystem::path& folder);
 // What is wrong with the checkpoint: "state.safetensors: its SHA-256 is not the one in SHA256SUMS".
 // "": nothing, or it was written without digests (before 0.2.0). Reads every file.
 std::string damage_of(const std::filesystem::path& checkpoint);
-
-// Renames the folder `from` to `to`, on one disk. A folder that is at `to` is replaced in one step:
-// a kill at any moment leaves a whole one.
-void put_in_place(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // A kill on the way leaves no part of it under its name (open_run removes the rest).
 void remove_checkpoint(const std::filesystem::path& checkpoint);

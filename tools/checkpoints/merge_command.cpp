@@ -142,7 +142,7 @@ void extract(const MergeConfig& config) {
 
 void merge_into_checkpoint(const MergeConfig& config) {
   auto checkpoint = read(config.model);
-  diffusion::check_target(checkpoint.source, config.output);
+  diffusion::check_new_target(checkpoint.source, config.output);
   if (!config.with.empty()) {
     const auto other = read(config.with);
     std::optional<diffusion::CheckpointParts> minus;

@@ -69,8 +69,7 @@ TEST(SaveLike, APackedProjectionAndATransposedOneGoBack) {
   const std::string key = "text_model.encoder.layers.1.self_attn.k_proj.bias";
   add_to(parts["text_encoder_2"].tensors.at(key), 2);
   add_to(parts["text_encoder_2"].tensors.at("text_projection.weight"), 0.5);
-  fs::remove(target);
-  diffusion::save_in_source_format(source, target, parts);
+  diffusion::save_in_source_format(source, target, parts);  // in the place of the first
   after = data::read_safetensors(target);
   const std::string packed =
       "conditioner.embedders.1.model.transformer.resblocks.1.attn.in_proj_bias";
@@ -105,7 +104,9 @@ TEST(SaveLike, AFolderKeepsItsFilesShardsAndConfigs) {
   data::write_file(source / "README.md", "mine\n");
   auto unet = diffusion::unet_of(diffusion::load_pipeline(source).network);
   add_to(unet.conv_out.bias, 1);
+  data::write_file(target / "of an earlier export", "x");
   diffusion::save_in_source_format(source, target, {{"unet", diffusion::tensors_of(unet)}});
+  EXPECT_FALSE(fs::exists(target / "of an earlier export"));
   for (const char* file : {"README.md", "model_index.json", "unet/config.json", "vae/config.json",
                            "unet/diffusion_pytorch_model.safetensors.index.json",
                            "vae/diffusion_pytorch_model.safetensors", "tokenizer/merges.txt"})

@@ -165,10 +165,9 @@ TEST(CheckpointParts, AreWrittenAsAWholeFolder) {
   EXPECT_LE(difference(read, parts), 5e-3);
   EXPECT_EQ(read.parts.at("vae").tensors.begin()->second.scalar_type(), at::kHalf);
   diffusion::load_pipeline(folder);
-  EXPECT_NE(refusal([&] {
-              diffusion::save_in_source_format(parts.source, folder, {});
-            }).find("there already"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal([&] { diffusion::check_new_target(parts.source, folder); }).find("there already"),
+      std::string::npos);
 }
 
 // A single file and the folder that was made of it are one checkpoint: half of each is the whole.
