@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <stdexcept>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
@@ -99,6 +100,51 @@ TEST(Loop, GoesOnWithTheSameSettingsAlone) {
   EXPECT_THROW(train_on("adamw"), data::BadInput);
   const std::string metrics = data::read_file(options.output_dir / "metrics.jsonl");
   EXPECT_EQ(std::count(metrics.begin(), metrics.end(), '\n'), 4);  // steps 2, 4, 6, 8
+}
+
+// The lines of metrics, as their steps.
+std::string steps_of(const fs::path& metrics) {
+  std::string steps;
+  data::for_each_line(metrics, [&](const std::string& line, const std::string&) {
+    steps += line.substr(0, line.find(',')) + "}";
+  });
+  return steps;
+}
+
+// A run that ends at the report of step `end`; 0: not. Its last line comes after the last state.
+void train_until(const train::LoopOptions& options, int64_t end) {
+  train::Loop loop = train::new_loop(options);
+  Number number;
+  train::take_weights(loop, number);
+  train::run(loop, {[&] { count_up(loop); }, [] {},
+                    [&] {
+                      if (loop.step == end) throw std::runtime_error("ended");
+                      train::record(loop, false, {});
+                    }});
+  train::record(loop, true, {});
+}
+
+TEST(Loop, AResumedRunHasEachLineOfMetricsOnce) {
+  for (const int64_t end : {2, 4, 6, 0}) {
+    auto options = options_at("lines");
+    if (end > 0) {
+      EXPECT_THROW(train_until(options, end), std::runtime_error);
+    } else {
+      train_until(options, end);
+    }
+    options.resume_from_checkpoint = "latest";
+    train_until(options, 0);
+    EXPECT_EQ(steps_of(options.output_dir / "metrics.jsonl"),
+              R"({"step":2}{"step":4}{"step":6}{"step":6})")
+        << end;
+  }
+  // Lines of a run that ended before its first state.
+  auto options = options_at("stateless");
+  data::append_line(options.output_dir / "metrics.jsonl", R"({"step":1,"loss":2})");
+  options.resume_from_checkpoint = "latest";
+  train_until(options, 0);
+  EXPECT_EQ(steps_of(options.output_dir / "metrics.jsonl"),
+            R"({"step":2}{"step":4}{"step":6}{"step":6})");
 }
 
 TEST(Loop, SkipsAGradientThatIsNotFinite) {
