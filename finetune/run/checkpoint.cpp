@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "data/base/error.hpp"
+#include "data/base/format.hpp"
 #include "data/base/numbers.hpp"
 #include "data/storage/replace_folder.hpp"
 #include "data/train/metrics.hpp"
@@ -72,6 +73,27 @@ rewards::CombineState restored_combination(const std::map<std::string, std::stri
   return state;
 }
 
+// "sum.000.loss", numbered to keep their order.
+void note_sums(std::map<std::string, std::string>& notes, const MetricSums& sums) {
+  notes["sum_steps"] = std::to_string(sums.steps);
+  for (size_t i = 0; i < sums.values.size(); ++i) {
+    const auto& [name, value] = sums.values[i];
+    notes[data::formatted("sum.%03zu.", i) + name] = exact(value);
+  }
+}
+
+MetricSums restored_sums(const std::map<std::string, std::string>& notes) {
+  constexpr size_t kPrefix = std::string_view("sum.000.").size();
+  MetricSums sums;
+  if (!notes.contains("sum_steps")) return sums;  // a checkpoint of 0.2
+  sums.steps = whole(notes, "sum_steps");
+  for (const auto& [name, value] : notes) {
+    if (name.starts_with("sum.") && name.size() > kPrefix)
+      sums.values.emplace_back(name.substr(kPrefix), number(notes, name));
+  }
+  return sums;
+}
+
 std::map<std::string, std::string> notes_of(const TrainingTask& task,
                                             const Optimizer& optimizer,
                                             const RunProgress& progress) {
@@ -88,6 +110,8 @@ std::map<std::string, std::string> notes_of(const TrainingTask& task,
   }
   for (const auto& [name, value] : rewards::numbers_of(progress.combine))
     notes["combine." + name] = exact(value);
+  note_sums(notes, progress.sums);
+  notes["evaluated"] = progress.evaluated ? "1" : "0";
   return notes;
 }
 
@@ -172,6 +196,8 @@ void load_checkpoint(const fs::path& checkpoint, TrainingRun& run) {
   for (size_t m = 0; m < task.rewards.size(); ++m) {
     progress.spreads[static_cast<int64_t>(m)] = number(notes, "spread." + std::to_string(m));
   }
+  progress.sums = restored_sums(notes);
+  progress.evaluated = notes.contains("evaluated") && notes.at("evaluated") == "1";
   progress.combine = restored_combination(notes, static_cast<int64_t>(task.rewards.size()));
   if (run.hooks.load_more) run.hooks.load_more(checkpoint);
 }

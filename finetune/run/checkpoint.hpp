@@ -3,11 +3,20 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "finetune/guard/guard.hpp"
 #include "rewards/combine/epoch_combiner.hpp"
 
 namespace finetune {
+
+// Figures since the last line of metrics.
+struct MetricSums {
+  std::vector<std::pair<std::string, double>> values{};  // in the order in which they first came
+  int64_t steps = 0;
+};
 
 // Where a run stands, beside the optimizer.
 struct RunProgress {
@@ -18,7 +27,9 @@ struct RunProgress {
       spreads;  // [M] fp64, of each trained reward within prompts at the start; undefined before
   rewards::CombineState combine;  // what the combination of rewards has learnt
   guard::GuardState watch;
-  double started = 0;  // seconds since 1970
+  MetricSums sums;         // of runs whose rounds are steps
+  bool evaluated = false;  // since the last update
+  double started = 0;      // seconds since 1970
 };
 
 struct TrainingRun;

@@ -1,7 +1,7 @@
 #include "finetune/run/step_loop.hpp"
 
+#include <algorithm>
 #include <stdexcept>
-#include <vector>
 
 #include "data/base/format.hpp"
 #include "data/train/metrics.hpp"
@@ -13,40 +13,35 @@ namespace {
 constexpr int64_t kMostLost = 3;
 constexpr int64_t kKeepGoodEvery = 20;  // steps: a copy of all that is trained
 
-// Figures since the last line of metrics.
-struct MetricSums {
-  std::vector<std::string> names{};  // in the order in which they first came
-  std::map<std::string, double> values{};
-  int64_t steps = 0;
-  double lr = 0;  // of the last step
-  double since = data::now();
-};
-
 struct LoopState {
   TrainingRun& run;
   const StepLoop& loop;
-  MetricSums sums{};
-  int64_t lost = 0;  // steps, since the parameters were last kept
+  double lr = 0;               // of the last step
+  int64_t timed = 0;           // steps
+  double since = data::now();  // those began
+  int64_t lost = 0;            // steps, since the parameters were last kept
 };
 
 void add(MetricSums& sums, const MetricValues& figures) {
   for (const auto& [name, value] : figures) {
-    if (sums.values.emplace(name, 0).second) sums.names.push_back(name);
-    sums.values[name] += value;
+    auto& values = sums.values;
+    auto place = std::find_if(values.begin(), values.end(),
+                              [&](const auto& sum) { return sum.first == name; });
+    if (place == values.end()) place = values.insert(place, {name, 0});
+    place->second += value;
   }
 }
 
 void report(LoopState& state) {
-  MetricSums& sums = state.sums;
-  const auto steps = static_cast<double>(sums.steps);
-  const double seconds = (data::now() - sums.since) / steps;
+  MetricSums& sums = state.run.progress.sums;
+  const double seconds = (data::now() - state.since) / static_cast<double>(state.timed);
   MetricValues figures;
   std::map<std::string, double> means;
-  for (const auto& name : sums.names) {
-    means[name] = sums.values[name] / steps;
+  for (const auto& [name, sum] : sums.values) {
+    means[name] = sum / static_cast<double>(sums.steps);
     figures.emplace_back(name, means[name]);
   }
-  figures.emplace_back("lr", sums.lr);
+  figures.emplace_back("lr", state.lr);
   if (state.loop.state) {
     const MetricValues now = state.loop.state();
     figures.insert(figures.end(), now.begin(), now.end());
@@ -59,6 +54,8 @@ void report(LoopState& state) {
                          (state.loop.words ? state.loop.words(means) : "") +
                          data::formatted(", %.3f s a step", seconds));
   sums = {};
+  state.timed = 0;
+  state.since = data::now();
 }
 
 void lose_step(LoopState& state, const std::string& what) {
@@ -90,11 +87,13 @@ void take_one(LoopState& state) {
     ++run.result.skipped_steps;
     return;
   }
-  add(state.sums, batch.figures);
-  add(state.sums, after);
-  add(state.sums, {{"grad_norm", step.grad_norm}});
-  state.sums.lr = step.learning_rate;
-  ++state.sums.steps;
+  MetricSums& sums = run.progress.sums;
+  add(sums, batch.figures);
+  add(sums, after);
+  add(sums, {{"grad_norm", step.grad_norm}});
+  ++sums.steps;
+  state.lr = step.learning_rate;
+  ++state.timed;
   run.reporter.progress("steps", done, loop.max_train_steps);
   if (done % loop.report_every == 0 || done == loop.max_train_steps) report(state);
 }

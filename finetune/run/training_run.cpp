@@ -78,7 +78,7 @@ bool evaluate_now(TrainingRun& run) {
     ++run.result.lost_epochs;
     return evaluate_now(run);
   }
-  run.evaluated = true;
+  run.progress.evaluated = true;
   const auto verdict = judged(run, now);
   MetricValues figures = figures_of(run, now);
   if (verdict) figures.insert(figures.end(), verdict->figures.begin(), verdict->figures.end());
@@ -192,7 +192,7 @@ void take_round(TrainingRun& run, const std::function<void()>& round) {
     if (data::is_out_of_memory(error)) rollback(run, start);
     throw;
   }
-  run.evaluated = false;
+  run.progress.evaluated = false;
 }
 
 // True when the run should stop.
@@ -221,7 +221,7 @@ void take_rounds(TrainingRun& run, int64_t rounds, const std::function<void()>& 
       saved_at = run.optimizer.step;
     }
   }
-  if (!run.evaluated && evaluates && run.result.stopped != "asked to") evaluate_now(run);
+  if (!run.progress.evaluated && evaluates && run.result.stopped != "asked to") evaluate_now(run);
   save(run);
 }
 

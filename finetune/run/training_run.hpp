@@ -81,7 +81,6 @@ struct TrainingRun {
   std::filesystem::path events{};
   data::FolderLock lock{};        // of the folder, held by the rank that writes
   bool kept_since_round = false;  // `good` is of the round that is going on
-  bool evaluated = false;         // since the last update
   guard::GuardOptions guarded{};  // what the run is judged by
   bool asked_evaluation = false;  // by the guard, after this round
   RunResult result{};

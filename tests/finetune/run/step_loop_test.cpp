@@ -28,8 +28,10 @@ struct Loop {
   int64_t drawn = 0;  // batches
   at::Tensor start;   // the first parameter before the run
 
-  explicit Loop(int64_t steps)
-      : options(tests::run_options(tests::fresh_folder("loop"), "prdp", 0, "")),
+  explicit Loop(int64_t steps,
+                const std::filesystem::path& folder = tests::fresh_folder("loop"),
+                const std::string& resume = "")
+      : options(tests::run_options(folder, "prdp", 0, resume)),
         run((config.eval_prompts = 0,
              config.checkpointing_steps = 0,
              config.learning_rate = kRate,
@@ -77,6 +79,23 @@ TEST(StepLoop, LogsTheMeansBetweenTwoLines) {
   }
   ASSERT_FALSE(test.said.empty());
   EXPECT_TRUE(test.said[0].starts_with("step 2: loss 1.50000!3.0, ")) << test.said[0];
+}
+
+// The second half begins between two lines.
+TEST(StepLoop, ALineOfAResumedRunHoldsTheMeansOfBothHalves) {
+  const auto folder = tests::fresh_folder("halves");
+  for (const std::string& resume : {"", "latest"}) {
+    Loop test(4, folder, resume);
+    test.loop.report_every = 3;
+    test.drawn = resume.empty() ? 0 : 2;
+    test.options.stop_requested = [&] { return resume.empty() && test.drawn == 2; };
+    run_steps(test.run, test.loop);
+  }
+  const auto lines = tests::metrics(folder, false);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0]["loss"].get<double>(), 2);  // of 1, 2, 3
+  EXPECT_EQ(lines[0]["step"].get<int>(), 3);
+  EXPECT_EQ(lines[1]["loss"].get<double>(), 4);
 }
 
 TEST(StepLoop, ALossThatIsNotFiniteGoesBackToTheCopyAndIsCounted) {
