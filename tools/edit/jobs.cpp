@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <optional>
 
 #include "data/base/error.hpp"
@@ -96,6 +97,8 @@ fs::path inner_path(const std::string& text, const std::string& where) {
       !path.has_filename() || text.find('\0') != text.npos)
     throw BadInput(where + ": expected the name of a file within --output_dir, found '" + text +
                    "'");
+  if (!data::is_image_name(path))  // results.jsonl is the run's own
+    throw BadInput(where + ": expected the name of an image, as edited.png, found '" + text + "'");
   return path;
 }
 
@@ -201,6 +204,21 @@ void add_edits(EditPlan& plan,
   }
 }
 
+// Adds a line's jobs to the plan. `taken`: the outputs of the lines before, and which line has
+// them. Throws BadInput, and adds none, where one is taken.
+void add_line(EditPlan& plan, const EditPlan& line, std::map<fs::path, std::string>& taken) {
+  for (const auto& job : line.jobs) {
+    const auto found = taken.find(job.output);
+    if (found != taken.end())
+      throw BadInput(job.where + ": output: expected a file of its own, found " +
+                     job.output.string() + ", which " + found->second + " writes");
+  }
+  for (const auto& job : line.jobs) {
+    taken.emplace(job.output, job.where);
+    plan.jobs.push_back(job);
+  }
+}
+
 }  // namespace
 
 std::vector<double> parse_request(const std::string& text,
@@ -279,10 +297,13 @@ EditPlan plan_edits(const ImageEditConfig& config,
     }
     return plan;
   }
+  std::map<fs::path, std::string> taken;
   for (const auto& line : read_edit_lines(config.batch)) {
     try {
       if (!line.fault.empty()) throw BadInput(line.fault);
-      add_edits(plan, job_of_line(line, base, config, axes, warn), numbering, index, axes);
+      EditPlan of_line;
+      add_edits(of_line, job_of_line(line, base, config, axes, warn), numbering, index, axes);
+      add_line(plan, of_line, taken);
     } catch (const BadInput& error) {
       plan.faults.push_back(error.what());
     }

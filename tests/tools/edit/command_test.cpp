@@ -89,6 +89,23 @@ TEST(EditCommand, ABatchWritesWithinItsFolderAlone) {
   EXPECT_TRUE(fs::exists(in.folder / "out/sub/y.png"));
 }
 
+// No line of a batch writes over what another line, or the run itself, writes.
+TEST(EditCommand, EveryLineOfABatchHasAnOutputOfItsOwn) {
+  const Place in = place("own");
+  std::string lines;
+  for (const char* name : {R"("id": "a")", R"("output": "./a.png")", R"("output": "results.jsonl")",
+                           R"("output": "b.png")"})
+    lines += R"({"image": "a.png", "instruction": "x", )" + std::string(name) + "}\n";
+  data::write_file(in.folder / "jobs.jsonl", lines);
+  const auto done = edit(in, {"--batch", in.at("jobs.jsonl")});
+  EXPECT_EQ(done.code, 2);
+  for (const char* fault : {"jobs.jsonl:2: output: expected a file of its own, found ",
+                            "jobs.jsonl:3: output: expected the name of an image, as edited.png",
+                            "2 of 4 edits failed"})
+    EXPECT_NE(done.err.find(fault), std::string::npos) << fault << done.err;
+  EXPECT_TRUE(fs::exists(in.folder / "out/a.png") && fs::exists(in.folder / "out/b.png"));
+}
+
 TEST(EditCommand, DoesTheGoodLinesOfABatchAndNamesTheOthers) {
   const Place in = place("batch");
   data::write_file(
