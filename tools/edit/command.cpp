@@ -9,6 +9,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <set>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
@@ -25,6 +26,7 @@
 #include "tools/cli/progress.hpp"
 #include "tools/cli/version.hpp"
 #include "tools/edit/jobs.hpp"
+#include "tools/edit/recorded_edits.hpp"
 #include "tools/gallery/page.hpp"
 #include "tools/sample/best_of.hpp"
 #include "tools/sample/conditions.hpp"
@@ -38,6 +40,8 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
+constexpr const char* kPage = "gallery.html";
+
 struct EditRun {
   ImageEditConfig config;
   diffusion::Pipeline pipeline;
@@ -45,6 +49,7 @@ struct EditRun {
   std::vector<rewards::WeightedReward> rewards;
   EditPlan plan;
   int64_t micro_batch = 1;
+  std::set<std::string> recorded;  // outputs that kEditResults tells of already
   size_t written = 0, passed = 0;
 };
 
@@ -213,7 +218,7 @@ void write_result(const EditRun& run,
                                     {"scores", scores},
                                     {"seconds", seconds}};
   if (run.config.output.empty())
-    data::append_line(fs::path(run.config.output_dir) / "results.jsonl", data::to_text(line));
+    data::append_line(fs::path(run.config.output_dir) / kEditResults, data::to_text(line));
 }
 
 void write_edit(EditRun& run, const LoadedEdit& edit, const at::Tensor& images, double seconds) {
@@ -281,6 +286,12 @@ void fit_memory(EditRun& run, at::Device device) {
   run.micro_batch = fit.batch_size;
 }
 
+// Whether a resumed run may pass over the job: its image is there, and told of.
+bool is_done(const EditRun& run, const EditJob& job) {
+  return run.config.resume && fs::exists(job.output) &&
+         (!run.config.output.empty() || run.recorded.contains(job.output.string()));
+}
+
 // Runs all jobs. A job whose images cannot be read is recorded as a fault and skipped.
 void run_jobs(EditRun& run) {
   const auto most =
@@ -293,7 +304,7 @@ void run_jobs(EditRun& run) {
     chunk.clear();
   };
   for (const auto& job : run.plan.jobs) {
-    if (run.config.resume && fs::exists(job.output)) {
+    if (is_done(run, job)) {
       ++run.passed;
       progress.advance();
       continue;
@@ -317,14 +328,15 @@ void write_gallery(const EditRun& run) {
   gallery::drop_unreadable(all, pictures);
   gallery::write_page(
       all, pictures,
-      {.output = folder / "gallery.html", .title = "Edits", .version = kVersion, .created = ""});
-  std::cout << "gallery: " << (folder / "gallery.html").string() << "\n";
+      {.output = folder / kPage, .title = "Edits", .version = kVersion, .created = ""});
+  std::cout << "gallery: " << (folder / kPage).string() << "\n";
 }
 
 int finish(const EditRun& run) {
   const ImageEditConfig& config = run.config;
   const bool page = config.gallery || !config.sweep.empty();
-  if (page && run.written > 0) write_gallery(run);
+  const bool old = run.written == 0 && fs::exists(fs::path(config.output_dir) / kPage);
+  if (page && !old && run.written + run.passed > 0) write_gallery(run);
   std::cout << run.written << (run.written == 1 ? " edit in " : " edits in ")
             << (config.output.empty() ? config.output_dir : config.output);
   if (run.passed > 0) std::cout << ", " << run.passed << " skipped: the files exist";
@@ -359,6 +371,7 @@ int edit_command(const std::vector<std::string>& arguments) {
         rewards::make_rewards(config.reward, reward_sources(config.sources, placement.device));
   const data::FolderLock lock =
       config.output.empty() ? data::FolderLock(config.output_dir) : data::FolderLock();
+  if (config.resume && config.output.empty()) run.recorded = recorded_edits(config.output_dir);
   run.plan = plan_edits(
       config, diffusion::reward_config(run.pipeline.network), std::random_device{}() & 0x7FFFFFFF,
       [](const std::string& text) { std::cerr << "laurel: warning: " << text << "\n"; });

@@ -76,7 +76,7 @@ void declare_rest(Options& options, ImageEditConfig& c) {
   options.short_name("output_dir", 'o');
   options.flag("gallery", c.gallery,
                "write gallery.html, an offline page of images before and after");
-  options.flag("resume", c.resume, "skip edits whose file exists");
+  options.flag("resume", c.resume, "skip edits that are done: their file and line exist");
   options.rare().flag("no_provenance", c.no_provenance,
                       "do not mark the images as made by a model (IPTC's digital source type)");
 }

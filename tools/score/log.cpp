@@ -7,6 +7,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/storage/cut_line.hpp"
 
 namespace fs = std::filesystem;
 
@@ -29,12 +30,8 @@ ScoreLog::ScoreLog(fs::path path, const std::string& rewards) : path_(std::move(
     data::append_line(path_, first);
     return;
   }
-  std::string text = data::read_file(path_);
-  const size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
-  if (whole < text.size()) {  // killed inside a line
-    text.resize(whole);
-    data::write_file(path_, text);
-  }
+  data::drop_cut_line(path_);
+  const std::string text = data::read_file(path_);
   if (text.empty()) {
     data::append_line(path_, first);
     return;

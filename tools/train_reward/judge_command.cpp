@@ -21,6 +21,7 @@
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/images/pixel_budget.hpp"
+#include "data/storage/cut_line.hpp"
 #include "data/storage/folder_lock.hpp"
 #include "data/storage/sha256.hpp"
 #include "rewards/judge/client.hpp"
@@ -197,14 +198,6 @@ std::set<std::string> ids_in(const fs::path& output) {
   return ids;
 }
 
-// Drops a line that a killed run left incomplete.
-void mend(const fs::path& output) {
-  if (!fs::exists(output)) return;
-  const std::string text = data::read_file(output);
-  const size_t end = text.find_last_of('\n') + 1;
-  if (end != text.size()) data::write_file(output, text.substr(0, end));
-}
-
 void work(JudgeRun& run,
           const std::vector<JudgeItem>& items,
           std::atomic<size_t>& next,
@@ -334,8 +327,8 @@ int run_judge(const JudgeCommand& s,
   const JudgeServer server = open_server(s);
   const std::string model = s.model.empty() ? first_model(server) : s.model;
   const auto output_lock = data::FolderLock::of_file(s.output);
-  mend(s.output);
-  mend(s.cache);
+  data::drop_cut_line(s.output);
+  data::drop_cut_line(s.cache);
   rewards::JudgeCache cache(s.cache);
   Progress progress("Judging", static_cast<int64_t>(items.size()),
                     s.mode == "pair" ? "order" : "img");

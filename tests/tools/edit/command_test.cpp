@@ -135,6 +135,36 @@ TEST(EditCommand, DoesTheGoodLinesOfABatchAndNamesTheOthers) {
   EXPECT_NE(again.out.find("2 skipped: the files exist"), std::string::npos) << again.out;
 }
 
+// Ended between an image and its line, or within the line, or before the page.
+TEST(EditCommand, AResumedRunWritesTheMissingLineAndThePage) {
+  const Place in = place("ended");
+  const auto run = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"-i", in.at("a.png"), "-e", "x", "-n", "3", "--seed", "4", "-b", "1",
+                             "--gallery"});
+    EXPECT_EQ(edit(in, more).code, 0);
+  };
+  const auto records = [&] {
+    std::string text;
+    data::for_each_line(in.folder / "out/results.jsonl",
+                        [&](const std::string& line, const std::string& where) {
+                          auto record = data::parse_json_object(line, where);
+                          record.erase("seconds");
+                          text += data::to_text(record) + "\n";
+                        });
+    return text;
+  };
+  run({});
+  const std::string whole = records(), lines = data::read_file(in.folder / "out/results.jsonl");
+  const size_t last = lines.rfind('\n', lines.size() - 2) + 1;
+  for (const size_t kept : {last, last + 20, lines.size()}) {
+    data::write_file(in.folder / "out/results.jsonl", lines.substr(0, kept));
+    fs::remove(in.folder / "out/gallery.html");
+    run({"--resume"});
+    EXPECT_EQ(records(), whole) << kept;
+    EXPECT_TRUE(fs::exists(in.folder / "out/gallery.html")) << kept;
+  }
+}
+
 TEST(EditCommand, ReadsATable) {
   const Place in = place("table");
   data::write_file(in.folder / "jobs.csv",
