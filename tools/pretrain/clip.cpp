@@ -176,6 +176,7 @@ int pretrain_clip_command(const std::vector<std::string>& arguments) {
         "laurel pretrain clip: num_attention_heads: expected a divisor of width, found " +
         std::to_string(s.heads));
   s.train.loop.output_dir = s.output_dir;
+  train::check_output(s.train.loop);
   const ClipCorpus material = s.data.empty() ? scenes(s) : folder(s);
   const data::Tokenizer tokenizer =
       data::train_bpe(material.source.texts, s.vocab_size, s.text_length);

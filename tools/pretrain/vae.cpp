@@ -206,6 +206,7 @@ int train(PretrainVaeConfig& s, const Options& options) {
                          " (" + std::to_string(s.widths.size()) + " levels), found " +
                          std::to_string(pixels));
   }
+  train::check_output(s.train.loop);
   const auto source = s.folder.empty() ? world_source(s.held_out) : folder_source(s);
   data::write_file(s.train.loop.output_dir / "config.toml", options.resolved());
   const auto result = finetune::pretrain_vae(s.train, source, [](const std::string& line) {

@@ -207,6 +207,7 @@ int train_social_command(const std::vector<std::string>& arguments) {
   const auto batch =
       std::min(s.train.loop.train_batch_size, static_cast<int64_t>(set.training.size()));
   s.train.loop.max_train_steps = s.epochs * (static_cast<int64_t>(set.training.size()) / batch);
+  train::check_output(s.train.loop);
   data::write_file(output / "config.toml", options.resolved());
   const auto result =
       rewards::train_social(s.train, clip, tokenizer, set,

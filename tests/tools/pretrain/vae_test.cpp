@@ -62,6 +62,14 @@ TEST(PretrainVaeCommand, TrainsByTheRecipeAndMeasuresTheResult) {
             0);
 }
 
+TEST(PretrainVaeCommand, ARefusedRunLeavesTheOthersFilesAlone) {
+  const fs::path folder = tests::fresh_folder();
+  data::write_file(folder / "state.safetensors", "of another run");
+  data::write_file(folder / "config.toml", "of another run");
+  EXPECT_NE(complaint(tiny(folder), {}).find("training state"), std::string::npos);
+  EXPECT_EQ(data::read_file(folder / "config.toml"), "of another run");
+}
+
 TEST(PretrainVaeCommand, TrainsOnAFolder) {
   const fs::path folder = tests::fresh_folder();
   EXPECT_NE(
