@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "data/base/error.hpp"
+#include "data/base/files.hpp"
 #include "data/images/captions.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
@@ -33,10 +34,8 @@ std::vector<ListedImage> images_of(const fs::path& folder) {
   return images;
 }
 
-// Throws BadInput for one that cannot be read, and for one that is missing where it is `required`
-// or a list names the image.
+// Throws BadInput for one that is missing where it is `required` or a list names the image.
 std::string caption_of(const ListedImage& image, const Caption& caption, bool required) {
-  if (!caption.fault.empty()) throw BadInput(caption.fault);
   if (!caption.text.empty() || (!required && image.where.empty())) return caption.text;
   if (image.where.empty())
     throw BadInput(image.file.string() + ": expected a caption, found none; put it into " +
@@ -45,17 +44,33 @@ std::string caption_of(const ListedImage& image, const Caption& caption, bool re
   throw BadInput(image.where + R"(: expected {"file_name": "..", "text": ".."}, found no text)");
 }
 
-// Decodes all images, when they fit.
-void fill_cache(ImageFolder& folder, int64_t cache_bytes) {
+// Decodes all images, when they fit, else reads their headers. Those that cannot be read become
+// faults.
+void keep_readable(ImageFolder& folder, int64_t cache_bytes) {
   const auto count = static_cast<int64_t>(folder.files.size());
   const int64_t side = folder.resolution;
-  if (count * 3 * side * side > cache_bytes) return;
-  at::Tensor cache = at::empty({count, 3, side, side}, at::kByte);
-  for (int64_t i = 0; i < count; ++i) {
-    const at::Tensor image = read_image(folder.files[static_cast<size_t>(i)]);
-    cache[i].copy_(to_uint8(middle_square(image, side)));
+  const bool fits = count * 3 * side * side <= cache_bytes;
+  if (fits) folder.cache = at::empty({count, 3, side, side}, at::kByte);
+  std::vector<fs::path> files;
+  std::vector<std::string> captions;
+  for (size_t i = 0; i < folder.files.size(); ++i) {
+    const fs::path& file = folder.files[i];
+    try {
+      if (fits)
+        folder.cache[static_cast<int64_t>(files.size())].copy_(
+            to_uint8(middle_square(read_image(file), side)));
+      else
+        image_size(read_file(file), file.string());
+    } catch (const BadInput& fault) {
+      folder.faults.emplace_back(fault.what());
+      continue;
+    }
+    files.push_back(file);
+    captions.push_back(folder.captions[i]);
   }
-  folder.cache = cache;
+  folder.files = std::move(files);
+  folder.captions = std::move(captions);
+  if (fits) folder.cache = folder.cache.narrow(0, 0, static_cast<int64_t>(folder.files.size()));
 }
 
 }  // namespace
@@ -81,12 +96,18 @@ ImageFolder open_image_folder(const fs::path& folder, const ImageFolderOptions& 
   Captions captions;
   for (const auto& image : images_of(folder)) {
     const Caption caption = captions.of(image.file);
+    if (!caption.fault.empty()) {
+      result.faults.push_back(caption.fault);
+      continue;
+    }
     result.files.push_back(image.file);
     result.captions.push_back(caption_of(image, caption, options.require_captions));
   }
+  keep_readable(result, options.cache_bytes);
   if (result.files.empty())
-    throw BadInput(folder.string() + ": expected images, found none; check the path");
-  fill_cache(result, options.cache_bytes);
+    throw BadInput(result.faults.empty()
+                       ? folder.string() + ": expected images, found none; check the path"
+                       : result.faults.front());
   return result;
 }
 
@@ -95,7 +116,8 @@ ImageFolder open_images(std::vector<fs::path> files, int64_t resolution, int64_t
   result.resolution = resolution;
   result.captions.resize(files.size());
   result.files = std::move(files);
-  fill_cache(result, cache_bytes);
+  keep_readable(result, cache_bytes);
+  if (!result.faults.empty()) throw BadInput(result.faults.front());
   return result;
 }
 

@@ -17,6 +17,7 @@ struct ImageFolder {
   std::vector<std::filesystem::path> files;
   std::vector<std::string> captions;  // of each file; empty where it has none
   at::Tensor cache;                   // [N, 3, R, R] uint8; undefined where it would not fit
+  std::vector<std::string> faults;    // a line for each image that was left out
 };
 
 struct ImageFolderOptions {
@@ -26,13 +27,14 @@ struct ImageFolderOptions {
                         << 30;  // decoded once and kept when all fit, else decoded at each use
 };
 
-// Lists the folder and, when they fit, decodes its images. Throws BadInput when there is no image,
-// a caption is unreadable, or missing though required, or a line of metadata.jsonl is no JSON,
-// holds no text or names a file that is not there.
+// Lists the folder and, when they fit, decodes its images; else it reads their headers. An image
+// that cannot be read, or whose caption cannot, is left out. Throws BadInput when none is left, a
+// caption is missing though required, or a line of metadata.jsonl is no JSON, holds no text or
+// names a file that is not there.
 ImageFolder open_image_folder(const std::filesystem::path& folder,
                               const ImageFolderOptions& options);
 
-// The same for a list of files, without captions.
+// The same for a list of files, without captions. Throws BadInput for an image that cannot be read.
 ImageFolder open_images(std::vector<std::filesystem::path> files,
                         int64_t resolution,
                         int64_t cache_bytes = int64_t{2} << 30);

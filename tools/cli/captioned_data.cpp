@@ -4,9 +4,12 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
+#include <iostream>
 
 #include "data/base/error.hpp"
+#include "data/unicode/utf8.hpp"
 #include "data/world/scene.hpp"
+#include "tools/cli/failure.hpp"
 
 namespace tools {
 
@@ -44,6 +47,18 @@ CaptionedData folder_data(const data::ImageFolder& images,
           0,
           std::to_string(count) + " images of " + folder};
 }
+
+data::ImageFolder open_training_images(const std::filesystem::path& folder,
+                                       const data::ImageFolderOptions& options) {
+  data::ImageFolder images = data::open_image_folder(folder, options);
+  for (const auto& fault : images.faults) std::cerr << "laurel: " << data::printable(fault) << "\n";
+  if (!images.faults.empty())
+    std::cerr << "laurel: " << images.faults.size() << " of "
+              << images.faults.size() + images.files.size() << " images left out, see above\n";
+  return images;
+}
+
+int exit_code_of(const data::ImageFolder& images) { return images.faults.empty() ? 0 : kBadInput; }
 
 finetune::EncodedImages encoded_images(const diffusion::Vae& vae,
                                        const std::string& vae_name,

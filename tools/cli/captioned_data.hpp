@@ -27,6 +27,14 @@ CaptionedData folder_data(const data::ImageFolder& images,
                           int64_t held_out_count,
                           bool held_out);
 
+// Opens the folder, and names on standard error the images that are left out. Throws as
+// data::open_image_folder.
+data::ImageFolder open_training_images(const std::filesystem::path& folder,
+                                       const data::ImageFolderOptions& options);
+// The exit code of a command that has done its work on them: that of bad input where some were left
+// out.
+int exit_code_of(const data::ImageFolder& images);
+
 // Encodes the images and writes them to the file `keep`, or reads them from it when it exists; an
 // empty path stores nothing. Throws BadInput when the file has other images. `vae_name` identifies
 // the autoencoder in the file.

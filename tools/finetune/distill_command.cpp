@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 // model's own resolution, for a command that names none.
 data::ImageFolder open_data(DistillCommand& command, int64_t native) {
   if (command.data.empty() || command.data == "world") return {};
-  data::ImageFolder images = data::open_image_folder(
+  data::ImageFolder images = open_training_images(
       command.data, {.resolution = command.resolution > 0 ? command.resolution : native,
                      .require_captions = true});
   command.captions = images.captions;
@@ -91,7 +91,7 @@ int distill_in(const finetune::ProcessGroup& ranks,
     if (ranks.rank == 0)
       std::cout << finetune::forecast_text(
           finetune::forecast_distill(task, encoded, command.config));
-    return 0;
+    return exit_code_of(images);
   }
   finetune::RunOptions run;
   run.folder = command.output_dir;
@@ -102,7 +102,8 @@ int distill_in(const finetune::ProcessGroup& ranks,
   run.ranks = ranks;
   const auto result = finetune::run_distill(task, encoded, command.config, run, reporter);
   if (ranks.rank == 0) print_result(result, "steps", "teacher", command.output_dir);
-  return exit_code_of(result);
+  const int code = exit_code_of(result);
+  return code == 0 ? exit_code_of(images) : code;
 }
 
 int distill_command(const std::vector<std::string>& arguments) {

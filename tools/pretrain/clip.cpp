@@ -14,6 +14,7 @@
 #include "data/images/image_folder.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "rewards/clip/pretrain.hpp"
+#include "tools/cli/captioned_data.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/pretrain/options.hpp"
 
@@ -110,9 +111,15 @@ ClipCorpus scenes(const PretrainClipConfig& s) {
   return material;
 }
 
-ClipCorpus folder(const PretrainClipConfig& s) {
-  const auto opened = std::make_shared<data::ImageFolder>(data::open_image_folder(
+using Images = std::shared_ptr<const data::ImageFolder>;
+
+Images open_folder(const PretrainClipConfig& s) {
+  if (s.data.empty()) return std::make_shared<data::ImageFolder>();
+  return std::make_shared<data::ImageFolder>(open_training_images(
       s.data, {.resolution = s.train.model.vision.image_size, .require_captions = true}));
+}
+
+ClipCorpus folder(const PretrainClipConfig& s, const Images& opened) {
   const rewards::CaptionedSet set{opened->captions, [opened](const at::Tensor& rows) {
                                     return data::folder_images(*opened, rows);
                                   }};
@@ -177,7 +184,8 @@ int pretrain_clip_command(const std::vector<std::string>& arguments) {
         std::to_string(s.heads));
   s.train.loop.output_dir = s.output_dir;
   train::check_output(s.train.loop);
-  const ClipCorpus material = s.data.empty() ? scenes(s) : folder(s);
+  const Images images = open_folder(s);
+  const ClipCorpus material = s.data.empty() ? scenes(s) : folder(s, images);
   const data::Tokenizer tokenizer =
       data::train_bpe(material.source.texts, s.vocab_size, s.text_length);
   data::save_tokenizer(s.train.loop.output_dir / "tokenizer", tokenizer);
@@ -194,7 +202,7 @@ int pretrain_clip_command(const std::vector<std::string>& arguments) {
               << percent(result.retrieval[i].image_to_text) << ", text to image "
               << percent(result.retrieval[i].text_to_image) << "\n";
   }
-  return 0;
+  return exit_code_of(*images);
 }
 
 }  // namespace

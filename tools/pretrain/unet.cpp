@@ -155,12 +155,11 @@ std::string model_card(const PretrainUnetConfig& s, const finetune::PretrainUNet
   return card.str();
 }
 
-finetune::PretrainUNetResult train(const PretrainUnetConfig& s, const diffusion::Pipeline& parts) {
+// `images`: of the folder, where there is one.
+finetune::PretrainUNetResult train(const PretrainUnetConfig& s,
+                                   const diffusion::Pipeline& parts,
+                                   const data::ImageFolder& images) {
   const bool scenes = s.folder.empty();
-  data::ImageFolder images;
-  if (!scenes)
-    images =
-        data::open_image_folder(s.folder, {.resolution = s.resolution, .require_captions = true});
   const auto source = [&](bool held_out) {
     return scenes ? world_data(held_out ? s.held_out : s.images, s.train.loop.seed, held_out)
                   : folder_data(images, s.folder, s.held_out, held_out);
@@ -187,13 +186,16 @@ int pretrain_unet_command(const std::vector<std::string>& arguments) {
   diffusion::Pipeline pipeline = diffusion::load_parts({s.vae, s.text_encoder, s.tokenizer});
   resolve_model(s, pipeline);
   data::write_file(s.train.loop.output_dir / "config.toml", options.resolved());
-  const auto result = train(s, pipeline);
+  data::ImageFolder images;
+  if (!s.folder.empty())
+    images = open_training_images(s.folder, {.resolution = s.resolution, .require_captions = true});
+  const auto result = train(s, pipeline, images);
   pipeline.network = result.unet;
   const fs::path checkpoint = s.train.loop.output_dir / "checkpoint";
   diffusion::save_pipeline(checkpoint, pipeline, at::kHalf);
   data::write_file(checkpoint / "README.md", model_card(s, result));
   say("written: " + checkpoint.string());
-  return 0;
+  return exit_code_of(images);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "data/world/scene.hpp"
 #include "diffusion/networks/vae/build.hpp"
 #include "finetune/pretrain/vae.hpp"
+#include "tools/cli/captioned_data.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/pretrain/options.hpp"
 
@@ -102,8 +103,12 @@ finetune::ImageSource world_source(int64_t held_out) {
   return {"the built-in world of scenes", draw, held_out_scenes(held_out).images};
 }
 
-finetune::ImageSource folder_source(const PretrainVaeConfig& s) {
-  const auto folder = data::open_image_folder(s.folder, {.resolution = s.resolution});
+data::ImageFolder open_folder(const PretrainVaeConfig& s) {
+  if (s.folder.empty()) return {};
+  return open_training_images(s.folder, {.resolution = s.resolution});
+}
+
+finetune::ImageSource folder_source(const PretrainVaeConfig& s, const data::ImageFolder& folder) {
   const auto count = static_cast<int64_t>(folder.files.size());
   if (count < 2)
     throw data::BadInput(s.folder + ": expected at least 2 images (one is held out), found 1");
@@ -151,9 +156,10 @@ void print_psnr(const finetune::Reconstruction& result, int64_t count) {
 int evaluate(const PretrainVaeConfig& s) {
   const auto vae = diffusion::load_vae(s.evaluate);
   if (!s.folder.empty()) {
-    const at::Tensor images = folder_source(s).held_out;
+    const data::ImageFolder folder = open_folder(s);
+    const at::Tensor images = folder_source(s, folder).held_out;
     print_psnr(finetune::reconstruct(vae, images), images.size(0));
-    return 0;
+    return exit_code_of(folder);
   }
   const SceneSet set = held_out_scenes(s.held_out);
   const auto result = finetune::reconstruct(vae, set.images);
@@ -207,7 +213,8 @@ int train(PretrainVaeConfig& s, const Options& options) {
                          std::to_string(pixels));
   }
   train::check_output(s.train.loop);
-  const auto source = s.folder.empty() ? world_source(s.held_out) : folder_source(s);
+  const data::ImageFolder folder = open_folder(s);
+  const auto source = s.folder.empty() ? world_source(s.held_out) : folder_source(s, folder);
   data::write_file(s.train.loop.output_dir / "config.toml", options.resolved());
   const auto result = finetune::pretrain_vae(s.train, source, [](const std::string& line) {
     std::cout << line << std::endl;  // flushed for readers that follow a log
@@ -218,7 +225,7 @@ int train(PretrainVaeConfig& s, const Options& options) {
                                (s.train.loop.output_dir / "vae").c_str(),
                                static_cast<long long>(result.steps), result.minutes, result.psnr,
                                static_cast<long long>(source.held_out.size(0)));
-  return 0;
+  return exit_code_of(folder);
 }
 
 int pretrain_vae_command(const std::vector<std::string>& arguments) {

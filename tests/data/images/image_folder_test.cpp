@@ -10,6 +10,7 @@
 #include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
 #include "tests/support/fresh_folder.hpp"
+#include "tests/support/refusal.hpp"
 
 namespace {
 
@@ -89,6 +90,38 @@ TEST(ImageFolder, SplitsIntoTwoPartsWithoutOverlap) {
   EXPECT_TRUE(at::equal(split.held_out, data::split_folder(10, 3).held_out));
   EXPECT_EQ(data::split_folder(4, 100).train.size(0), 1);
   EXPECT_THROW(data::split_folder(1, 1), c10::Error);
+}
+
+// One bad picture costs one picture.
+TEST(ImageFolder, LeavesOutAndNamesWhatCannotBeRead) {
+  const fs::path folder = tests::fresh_folder();
+  for (const char* name : {"a", "cut", "d", "e", "f"}) {
+    write_grey(folder / (std::string(name) + ".png"), 0.5);
+    data::write_file(folder / (std::string(name) + ".txt"), name);
+  }
+  const std::string png = data::read_file(folder / "a.png");
+  data::write_file(folder / "b.heic", std::string("\0\0\0\x18"
+                                                  "ftypheic",
+                                                  12));
+  data::write_file(folder / "b.txt", "b");
+  data::write_file(folder / "cut.png", png.substr(0, png.size() / 2));
+  data::write_file(folder / "d.txt", "caf\xe9");
+  for (const int64_t bytes : {int64_t{1} << 20, int64_t{10}}) {
+    const auto set = data::open_image_folder(
+        folder, {.resolution = 8, .require_captions = true, .cache_bytes = bytes});
+    const bool decodes = bytes > 10;  // at opening
+    EXPECT_EQ(set.cache.defined(), decodes);
+    EXPECT_EQ(set.captions, decodes ? (std::vector<std::string>{"a", "e", "f"})
+                                    : (std::vector<std::string>{"a", "cut", "e", "f"}));
+    ASSERT_EQ(set.files.size(), set.captions.size());
+    ASSERT_EQ(set.faults.size(), decodes ? 3u : 2u);
+    EXPECT_NE(set.faults[0].find("d.txt"), std::string::npos) << set.faults[0];
+    EXPECT_NE(set.faults[1].find("b.heic"), std::string::npos) << set.faults[1];
+    EXPECT_NE(set.faults[1].find("HEIC"), std::string::npos) << set.faults[1];
+    const at::Tensor image = data::folder_images(set, at::tensor({2}, at::kLong));
+    EXPECT_NEAR(image.mean().item<double>(), 0.5, 1e-2);
+  }
+  EXPECT_NE(refusal([&] { data::open_images({folder / "a.png", folder / "b.heic"}, 8); }), "");
 }
 
 TEST(ImageFolder, NamesWhatIsWrong) {

@@ -70,6 +70,28 @@ TEST(DistillCommand, AFolderIsReadAtTheModelsOwnResolution) {
   EXPECT_EQ(kept.tensors.at("mean").sizes().slice(1), (std::vector<int64_t>{4, 8, 8}));
 }
 
+TEST(DistillCommand, APictureThatCannotBeReadIsNamedAndLeftOut) {
+  const fs::path place = tests::fresh_folder("heic");
+  for (const char* name : {"a.png", "b.png", "c.heic"}) {
+    data::write_png(place / "images" / name, at::rand({3, 64, 64}));
+    data::write_file((place / "images" / name).replace_extension(".txt"), "a red circle\n");
+  }
+  data::write_file(place / "images/c.heic", std::string("\0\0\0\x18"
+                                                        "ftypheic",
+                                                        12));
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(tools::kDistill.run({"--data", (place / "images").string(), "--eval_prompts", "0",
+                                 "--max_train_steps", "1", "--train_batch_size", "2",
+                                 "--output_dir", (place / "run").string()}),
+            2);
+  testing::internal::GetCapturedStdout();
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("c.heic: not a readable image"), std::string::npos) << said;
+  EXPECT_NE(said.find("1 of 3 images left out"), std::string::npos) << said;
+  EXPECT_TRUE(fs::exists(place / "run/checkpoint-1"));
+}
+
 TEST(GuidanceWarning, OfAModelThatSaysNothingIsNone) {
   EXPECT_EQ(finetune::guidance_warning("/nowhere", 99), "");
   const fs::path folder = tests::fresh_folder("fixed");
