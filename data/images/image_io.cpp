@@ -13,6 +13,7 @@
 #include "data/base/shape.hpp"
 #include "data/images/completeness.hpp"
 #include "data/images/exif_orientation.hpp"
+#include "data/images/from_pixels.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/jpeg_decode.hpp"
 #include "data/images/webp_decode.hpp"
@@ -168,7 +169,7 @@ at::Tensor decode_pixels(std::string_view bytes, const std::string& source) {
 }
 
 at::Tensor decode_image(std::string_view bytes, const std::string& source) {
-  return from_uint8(decode_pixels(bytes, source).permute({2, 0, 1}).contiguous());
+  return from_pixels(decode_pixels(bytes, source));
 }
 
 at::Tensor read_image(const fs::path& path) { return decode_image(read_file(path), path.string()); }

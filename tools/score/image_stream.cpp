@@ -1,8 +1,10 @@
 #include "tools/score/image_stream.hpp"
 
 #include <ATen/ATen.h>
+#include <malloc.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
@@ -11,7 +13,17 @@
 namespace tools {
 namespace {
 
-constexpr int64_t kMostPixels = int64_t{1} << 27;  // of images that are not handed out yet
+constexpr int64_t kMostPixels = int64_t{1} << 27;  // of images that are not scored yet
+
+constexpr int64_t kManyPixels = int64_t{1} << 24;  // of one image, hundreds of megabytes on its way
+
+// Gives the pages of freed blocks back, which data::keep_freed_memory keeps: the blocks of a few
+// large images would otherwise lie side by side.
+void return_freed_memory() {
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
+}
 
 }  // namespace
 
@@ -89,12 +101,15 @@ void ImageStream::decode() {
 }
 
 std::optional<StreamedImage> ImageStream::next() {
+  if (in_hand_ > kManyPixels) return_freed_memory();  // before the next of them is decoded
   std::unique_lock lock(guard_);
+  pixels_ -= std::exchange(in_hand_, 0);
+  taken_.notify_all();
   if (handed_out_ == files_.size()) return {};
   decoded_.wait(lock, [&] { return ready_.contains(handed_out_); });
   auto found = ready_.extract(handed_out_);
   ++handed_out_;
-  pixels_ -= found.mapped().size;
+  in_hand_ = found.mapped().size;
   taken_.notify_all();
   return std::move(found.mapped());
 }

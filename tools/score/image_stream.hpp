@@ -33,8 +33,9 @@ struct StreamedImage {
 };
 
 // Decodes files in threads of its own while others are scored, and returns them in order. At most
-// `ahead` images, and 2^27 pixels unless it is one image, are decoded or wait, so that memory does
-// not grow with the number of files.
+// `ahead` images, and 2^27 pixels unless it is one image, are decoded or wait; the image handed out
+// last counts among the pixels until the next is asked for. So memory does not grow with the number
+// of files.
 class ImageStream {
  public:
   ImageStream(std::vector<std::filesystem::path> files, int64_t threads, int64_t ahead);
@@ -56,7 +57,8 @@ class ImageStream {
   std::condition_variable decoded_, taken_;
   std::map<size_t, StreamedImage> ready_;
   size_t started_ = 0, admitted_ = 0, handed_out_ = 0;
-  int64_t pixels_ = 0;  // decoded or being decoded, not handed out
+  int64_t pixels_ = 0;   // being decoded, waiting, or of the image handed out last
+  int64_t in_hand_ = 0;  // of that one
   bool stopped_ = false;
   std::vector<std::thread> threads_;
 };

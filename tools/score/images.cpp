@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <map>
 
-#include "data/images/image_io.hpp"
+#include "data/images/from_pixels.hpp"
 #include "rewards/combine/combine.hpp"
 #include "tools/score/image_stream.hpp"
 
@@ -35,6 +35,12 @@ struct BatchScorer {
   std::map<PixelSize, std::vector<Waiting>> waiting{};
   int64_t count = 0, waiting_pixels = 0;  // of them
 
+  // The images as floats, [B, 3, H, W]; a single one is not copied on the way.
+  at::Tensor floats(std::vector<at::Tensor> stored) const {
+    const at::Tensor bytes = stored.size() == 1 ? stored[0].unsqueeze(0) : at::stack(stored);
+    stored.clear();
+    return data::from_pixels(bytes.to(options.device));
+  }
   void score(std::vector<Waiting> batch) {
     count -= static_cast<int64_t>(batch.size());
     std::vector<at::Tensor> stored;
@@ -44,9 +50,7 @@ struct BatchScorer {
       stored.push_back(std::move(image.pixels));
       prompts.push_back(*jobs[image.job].prompt);
     }
-    const at::Tensor bytes = at::stack(stored).to(options.device);  // [B, H, W, 3]
-    stored.clear();
-    const at::Tensor images = data::from_uint8(bytes.permute({0, 3, 1, 2}).contiguous());
+    const at::Tensor images = floats(std::move(stored));
     const at::Tensor raw = rewards::score_all(rewards, {images, prompts}).to(at::kCPU, at::kDouble);
     for (size_t i = 0; i < batch.size(); ++i) {
       const at::Tensor row = raw[static_cast<int64_t>(i)].contiguous();
@@ -54,12 +58,12 @@ struct BatchScorer {
                    {row.const_data_ptr<double>(), row.const_data_ptr<double>() + row.numel()});
     }
   }
-  void add(size_t job, const at::Tensor& pixels) {
+  void add(size_t job, at::Tensor pixels) {
     const PixelSize size{pixels.size(0), pixels.size(1)};
     const int64_t one = size.first * size.second;
     const int64_t most = std::clamp<int64_t>(kPixelsAtOnce / one, 1, options.batch_size);
     auto& of_size = waiting[size];
-    of_size.push_back({job, pixels});
+    of_size.push_back({job, std::move(pixels)});
     ++count;
     waiting_pixels += one;
     if (static_cast<int64_t>(of_size.size()) == most) {
@@ -115,7 +119,7 @@ void score_files(std::vector<ScoreJob> jobs,
                                   "--prompts"
                             : job.prompt_fault);
     else
-      scorer.add(streamed->index, streamed->image.pixels);
+      scorer.add(streamed->index, std::move(streamed->image.pixels));
   }
   while (!scorer.waiting.empty()) scorer.flush_largest();
 }
