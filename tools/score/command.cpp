@@ -209,6 +209,9 @@ at::Tensor read_baseline(const fs::path& path,
   std::map<std::string, std::vector<double>> earlier;
   for (const auto& row : read_scores(path)) {
     auto& values = earlier[fs::path(row.file).filename().string()];
+    if (!values.empty())
+      throw BadInput(path.string() + ": expected every file name once, found two files " +
+                     fs::path(row.file).filename().string() + "; score one folder at a time");
     for (const auto& name : names) {
       const auto found = row.rewards.find(name);
       if (found == row.rewards.end())

@@ -186,6 +186,13 @@ TEST_F(Score, NormalisersCapsAndAggregates) {
                 .exit_code,
             0);
   EXPECT_NEAR(totals("--normalise none --baseline @/base.jsonl")[5], 0, 1e-6);  // a delta reward
+  const std::string scores = data::read_file(folder_ / "base.jsonl");
+  data::write_file(folder_ / "twice.jsonl", scores + scores);  // as of two folders
+  const auto twice = run(base + "--baseline @/twice.jsonl");
+  EXPECT_EQ(twice.exit_code, 2);
+  EXPECT_NE(twice.complaint.find("expected every file name once, found two files"),
+            std::string::npos)
+      << twice.complaint;
 }
 
 TEST_F(Score, RankOrdersEachPrompt) {
