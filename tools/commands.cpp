@@ -17,6 +17,7 @@
 #include "tools/score/command.hpp"
 #include "tools/score/eval_pairs_command.hpp"
 #include "tools/score/rank_command.hpp"
+#include "tools/studio/command.hpp"
 #include "tools/train_reward/command.hpp"
 #include "tools/train_reward/judge_command.hpp"
 #include "tools/world/command.hpp"
@@ -40,6 +41,8 @@ const CommandList& all_commands() {
       &kMerge,
       &kWorld,
       &kGallery,
+      &kVote,
+      &kStudio,
       &kInspect,
       &kDoctor,
       &kBench,

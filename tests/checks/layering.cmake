@@ -74,6 +74,8 @@ set(may_tools_checkpoints "tools/cli")
 set(may_tools_doctor "tools/cli")
 set(may_tools_bench "tools/cli")
 set(may_tools_gallery "tools/cli")
+set(may_tools_studio "tools/cli|tools/gallery|tools/score|tools/studio/store|tools/train_reward")
+set(may_tools_studio_store "tools/gallery")
 set(may_tools_reference "tools|tools/cli")
 
 get_filename_component(SOURCE_DIR ${SOURCE_DIR} ABSOLUTE)

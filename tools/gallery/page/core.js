@@ -26,15 +26,6 @@ function setName(set) {
 
 // ---- numbers -----------------------------------------------------------------------------------------------------
 
-// As many decimals as show a change of a hundredth of the spread.
-function decimalsFor(values) {
-  const known = values.filter((value) => value !== null && Number.isFinite(value)).sort((a, b) => a - b);
-  if (!known.length) return 2;
-  const spread = known[Math.floor(0.95 * (known.length - 1))] - known[Math.floor(0.05 * (known.length - 1))];
-  if (!(spread > 0)) return known[0] === Math.round(known[0]) ? 0 : 3;
-  return Math.max(0, Math.min(5, 2 - Math.round(Math.log10(spread))));
-}
-
 const decimals = Object.fromEntries(rewards.map((name) => [name, decimalsFor(data.scores[name])]));
 
 // ---- pictures ----------------------------------------------------------------------------------------------------

@@ -33,6 +33,15 @@ function number(value, places) {
   if (!Number.isFinite(value)) return String(value);
   return value.toFixed(places).replace("-", "−").replace(/^−(0\.?0*)$/, "$1");
 }
+// As many decimals as show a change of a hundredth of the spread.
+function decimalsFor(values) {
+  const known = values.filter((value) => value !== null && Number.isFinite(value)).sort((a, b) => a - b);
+  if (!known.length) return 2;
+  const spread = known[Math.floor(0.95 * (known.length - 1))] - known[Math.floor(0.05 * (known.length - 1))];
+  if (!(spread > 0)) return known[0] === Math.round(known[0]) ? 0 : 3;
+  return Math.max(0, Math.min(5, 2 - Math.round(Math.log10(spread))));
+}
+
 const signed = (value, places) => (value === null ? "–" : (value > 0 ? "+" : "") + number(value, places));
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""The studio in headless Chromium: vote, learn, train, pause, resume, prove. studio_test.py LAUREL_BINARY [FOLDER]
+
+With FOLDER, pictures of each view are left there. Exit code 77: Chromium is not installed."""
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from expect import UNNAMED, check, equal
+from studio_server import Studio, make_run
+from vote_test import COUNT, answered, enter
+from webdriver import Browser, installed
+
+SETTINGS = """
+prompts = "world"
+prompts_per_epoch = 1
+images_per_prompt = 2
+sample_num_steps = 3
+eval_every = 1
+eval_prompts = 2
+eval_images = 1
+checkpointing_steps = 1
+learning_rate = 0.001
+rank = 4
+"""
+# The brighter picture, as a person who likes light would choose.
+LIGHTER = """return (() => {
+  const light = ["left", "right"].map((side) => {
+    const image = document.getElementById(side + "-image"), canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 16;
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0, 16, 16);
+    return context.getImageData(0, 0, 16, 16).data.reduce((sum, value) => sum + value, 0);
+  });
+  return light[0] > light[1] ? "left" : "right";
+})()"""
+JOB = "jobNamed(work.open)"
+
+
+class Pictures:
+    def __init__(self, browser, folder):
+        self.browser, self.folder = browser, folder
+
+    def take(self, name):
+        if self.folder:
+            self.browser.run("document.getElementById('toast').classList.remove('on'); return 1")
+            self.browser.screenshot(self.folder / name)
+
+
+def vote(browser, count):
+    done = browser.run(COUNT)
+    for k in range(done + 1, done + count + 1):
+        browser.press(browser.run(LIGHTER))
+        answered(browser, k)
+
+
+def test_taste(browser, pictures):
+    vote(browser, 140 if pictures.folder else 60)
+    browser.click("#tab-taste")
+    for _ in range(60):
+        browser.click("#tab-taste")
+        if browser.run("Boolean(document.getElementById('verdict'))"):
+            break
+        browser.wait("new Promise((done) => setTimeout(() => done(true), 500))")
+    verdict = browser.run("document.getElementById('verdict').textContent")
+    check(verdict.endswith("."), "the taste is put in words: " + verdict)
+    check(browser.run("document.querySelectorAll('circle.learnt').length") >= 2, "and its curve is drawn")
+    check("aesthetic" in browser.run("document.querySelector('.shares').textContent"), "beside every other reward")
+    pictures.take("studio-taste.png")
+    browser.run("[...document.querySelectorAll('#view-taste button')].find((node) => node.textContent.startsWith('Make a reward')).click(); return 1")
+    browser.wait(f"work.open !== null && {JOB} && {JOB}.state === 'ended'", 120)
+    check(True, "a reward is made of the answers")
+
+
+def test_training(browser, pictures):
+    browser.wait("!document.getElementById('train-form').hidden")
+    browser.run("document.getElementById('epochs').value = 200; document.querySelector('#train-form [value=finetune]').click(); return 1")
+    browser.wait(f"{JOB}.kind === 'finetune' && {JOB}.state === 'running'", 60)
+    check("'" not in browser.run("document.getElementById('run-verdict').textContent"), "a training runs")
+    browser.wait(f"(work.evaluations ?? []).length >= {6 if pictures.folder else 2}", 400)
+    check(browser.run("document.querySelectorAll('.panel svg').length") >= 2, "its curves are live")
+    check(browser.run("document.querySelector('.panel .readout').textContent") != "", "and tell their values")
+    check(browser.run("document.querySelectorAll('.strip-table tbody img').length") >= 4, "its pictures are at fixed prompts and seeds")
+    pictures.take("studio-train.png")
+    browser.run("[...document.querySelectorAll('#job-head button')].find((node) => node.textContent === 'Pause').click(); return 1")
+    browser.wait(f"{JOB}.state === 'paused'", 120)
+    check(True, "it is paused")
+    epochs = browser.run("document.getElementById('run-verdict').textContent")
+    browser.wait("[...document.querySelectorAll('#job-head button')].some((node) => node.textContent === 'Resume')")
+    browser.run("[...document.querySelectorAll('#job-head button')].find((node) => node.textContent === 'Resume').click(); return 1")
+    browser.wait(f"{JOB}.state === 'running' && document.getElementById('run-verdict').textContent.split('.')[0] !== {epochs.split('.')[0]!r}", 120)
+    check(True, "and goes on")
+    browser.run("[...document.querySelectorAll('#job-head button')].find((node) => node.textContent === 'Stop').click(); return 1")
+    browser.wait(f"{JOB}.state === 'stopped'", 120)
+    check(True, "and stops")
+
+
+def test_proof(browser, pictures):
+    browser.click("#tab-proof")
+    browser.wait("[...document.querySelectorAll('#view-proof button')].some((node) => node.textContent === 'Start')")
+    browser.run("[...document.querySelectorAll('#view-proof button')].find((node) => node.textContent === 'Start').click(); return 1")
+    browser.wait("!document.getElementById('view-vote').hidden && !busy && studio.proof !== null && document.getElementById('left-image').complete")
+    equal(browser.run("document.getElementById('proving').textContent"), "Blind proof", "base and trained are compared blindly")
+    pictures.take("studio-proof-vote.png")
+    for _ in range(20):
+        before = browser.run("[studio.queue.length, studio.counts.answered]")
+        if before[0] == 0 or browser.run("viewShown()") != "vote":
+            break
+        browser.press(browser.run(LIGHTER))
+        browser.wait(f"studio.counts.answered > {before[1]}")
+        browser.wait("!busy || viewShown() !== 'vote'")
+    browser.wait("viewShown() === 'proof' && document.querySelector('#view-proof .scale')")
+    verdict = browser.run("document.querySelector('#view-proof .lede').textContent")
+    check("95 % interval" in verdict, "the proof is put in words: " + verdict)
+    pictures.take("studio-proof.png")
+
+
+def test_refuses(browser):
+    for body in ('{kind: "sh -c id"}', '{kind: "finetune", method: "prdp; id"}', '{kind: "finetune", epochs: -1}', '{kind: "finetune", taste: 12345}'):
+        equal(browser.run(f"return ask('start', {body}).then(() => 'started', (error) => error.status)"), 400, f"{body} is refused")
+
+
+def main():
+    if not installed():
+        print("SKIPPED: chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
+        return 77
+    binary = pathlib.Path(sys.argv[1]).resolve()
+    kept = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        (folder / "finetune.toml").write_text(SETTINGS)
+        arguments = ["studio", make_run(folder / "run", 12), "--store", folder / "taste.laurel", "--seed", "3", "--finetune-config", folder / "finetune.toml"]
+        with Browser(1280, 900) as browser, Studio(binary, arguments, folder / "log") as studio:
+            browser.dark(False)
+            pictures = Pictures(browser, kept)
+            enter(browser, studio.url, "Ada")
+            test_taste(browser, pictures)
+            test_training(browser, pictures)
+            test_refuses(browser)
+            test_proof(browser, pictures)
+            equal(browser.run(UNNAMED), [], "every control has a name")
+            for width in (1280, 390):
+                browser.resize(width, 844)
+                for tab in ("vote", "taste", "train", "proof"):
+                    browser.click("#tab-" + tab)
+                    equal(browser.run("document.documentElement.scrollWidth <= innerWidth"), True, f"{tab} fits {width} pixels")
+            errors = [error for error in browser.errors() if "status of 400" not in error]
+            equal(errors, [], "no error in the console")
+    print("the studio works")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
