@@ -37,6 +37,9 @@ bool is_not_finite(std::string_view part) {
   return stop == word.c_str() + word.size() && !std::isfinite(value);
 }
 
+// nlohmann's parser takes a NUL for the end, and passes over what follows.
+bool is_refused(std::string_view text) { return text.find('\0') != text.npos || is_too_deep(text); }
+
 void refuse_depth(std::string_view text, const std::string& where) {
   if (is_too_deep(text))
     throw BadInput(where + ": values inside values, more than " + std::to_string(kDeepestJson) +
@@ -70,12 +73,12 @@ bool is_too_deep(std::string_view text) {
 }
 
 json parse_json(std::string_view text) {
-  if (is_too_deep(text)) return json(json::value_t::discarded);
+  if (is_refused(text)) return json(json::value_t::discarded);
   return json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
 ordered_json parse_ordered_json(std::string_view text) {
-  if (is_too_deep(text)) return ordered_json(ordered_json::value_t::discarded);
+  if (is_refused(text)) return ordered_json(ordered_json::value_t::discarded);
   return ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 

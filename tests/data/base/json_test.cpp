@@ -96,7 +96,17 @@ TEST(Json, EveryValueComesBackFromItsText) {
 }
 
 TEST(Json, WhatIsNoJsonIsDiscarded) {
-  for (const char* text : {"", "{", "[1,]", "{'a': 1}", "1 2", "NaN", "\"caf\xE9\""}) {
+  const std::vector<std::string> texts{
+      "",
+      "{",
+      "[1,]",
+      "{'a': 1}",
+      "1 2",
+      "NaN",
+      "\"caf\xE9\"",
+      std::string("{\"a\": 1}\0{\"b\": 2}",
+                  17)};  // zeros behind the text, as after a loss of power
+  for (const std::string& text : texts) {
     EXPECT_TRUE(data::parse_json(text).is_discarded()) << text;
     EXPECT_TRUE(data::parse_ordered_json(text).is_discarded()) << text;
     EXPECT_EQ(complaint([&] { data::parse_json_object(text, "file:3"); }),
