@@ -154,6 +154,8 @@ at::Tensor pixels_of(const at::Tensor& image, const char* what) {
 
 ImageSize image_size(std::string_view bytes, const std::string& source) {
   const ImageSize size = kind_of(bytes).size(bytes, source);
+  if (size.width <= 0 || size.height <= 0)
+    unreadable(source, "its header gives it no size; the file is damaged, copy it again");
   if (size.width <= kMaxSide && size.height <= kMaxSide && size.pixels() <= kMaxPixels) return size;
   throw BadInput(source + ": image too large: expected at most " + std::to_string(kMaxSide) +
                  " pixels a side and 2^27 in all, found " + std::to_string(size.width) + " x " +

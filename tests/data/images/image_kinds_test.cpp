@@ -110,6 +110,12 @@ TEST(ImageKinds, OnesThatMeanHarmAreRefused) {
               data::decode_pixels("\x53\x80\xF6\x34" + std::string(252, '\0'), "a.png");
             }).find("a.png: not a readable image"),
             std::string::npos);
+  // A width below zero.
+  std::string bmp = golden_bytes("plain.bmp");
+  bmp.replace(18, 4, "\x28\xFF\xFF\xFF");
+  EXPECT_NE(refusal([&] { data::image_size(bmp, "a.bmp"); }).find("its header gives it no size"),
+            std::string::npos);
+  EXPECT_THROW(data::decode_pixels(bmp, "a.bmp"), data::BadInput);
   // Eight by eight pixels whose data inflate to 64 MB.
   std::string png = data::encode_png(at::zeros({3, 2500, 3000}));
   png[19] = 8, png[23] = 8, png[18] = 0, png[22] = 0;  // the header's width and height
