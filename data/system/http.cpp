@@ -45,6 +45,8 @@ std::string header_fault(const HttpHeaders& headers) {
 }
 
 constexpr const char* kTooLarge = "the answer is larger than is taken";
+constexpr const char* kNotHttp =
+    "the answer is not HTTP, or the connection broke before it was whole";
 
 HttpReply failed(const std::string& why) {
   return {.status = 0, .body = "", .headers = {}, .error = why};
@@ -57,7 +59,7 @@ std::string reason(httplib::Error error, const HttpOptions& options) {
     case httplib::Error::ConnectionTimeout:
       return "no connection within " + seconds_text(options.connect_seconds);
     case httplib::Error::Read:
-      return "the answer is not HTTP, or the connection broke before it was whole";
+      return kNotHttp;
     case httplib::Error::Write:
       return "the connection broke while the request was sent";
     case httplib::Error::SSLConnection:
@@ -123,6 +125,7 @@ HttpReply exchange(const Url& url, httplib::Request request, const HttpOptions& 
   if (late) return failed("no answer within " + seconds_text(options.seconds));
   if (client.too_large()) return failed(kTooLarge);
   if (!sent) return failed(reason(error, options));
+  if (response.status < 100) return failed(kNotHttp);  // "HTTP/1.1 000"
   reply.status = response.status;
   reply.headers = lower_case(response.headers);
   return reply;

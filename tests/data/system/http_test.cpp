@@ -109,6 +109,7 @@ TEST(Http, AnAnswerMustBeHttp) {
             std::string::npos);
   EXPECT_NE(reply_to("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", "").error.find("broke"),
             std::string::npos);
+  EXPECT_NE(reply_to("HTTP/1.1 000 OK\r\n\r\n", "").error.find("not HTTP"), std::string::npos);
 }
 
 TEST(Http, RedirectsAreNotFollowed) {
