@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <limits>
 #include <map>
 
 #include "data/base/error.hpp"
@@ -65,6 +66,7 @@ const std::map<std::string, Function>& functions() {
 // a single line is still walked by recursion.
 constexpr size_t kLongestText = 10000;
 constexpr int kMostNodes = 1000, kDeepest = 200;
+constexpr double kLargest = std::numeric_limits<float>::max();  // the rewards' type
 
 // By recursive descent: sum <- product <- sign <- power <- atom.
 struct Parser {
@@ -160,6 +162,7 @@ struct Parser {
     const auto [end, error] =
         std::from_chars(text.data() + at, text.data() + text.size(), result.number);
     if (error != std::errc()) refuse("a number");
+    if (result.number > kLargest) refuse("a number of at most 3.4e38");
     at = static_cast<size_t>(end - text.data());
     return std::make_shared<ExpressionNode>(result);
   }

@@ -43,6 +43,7 @@ TEST(Expression, FaultsAreSaidWithTheirPlace) {
       {"a +", "place 4: expected a number"},
       {"(a", "expected ')'"},
       {"a b", "expected an operator or the end, found 'b'"},
+      {"a + 1e39", "place 5: expected a number of at most 3.4e38, found '1e39'"},
       {"median(a, 2)", "expected one of the functions abs"},
       {"min(a)", "min with 2 or more arguments"},
       {"clamp(a, 1)", "clamp with 3 arguments"},
