@@ -12,10 +12,14 @@ namespace {
 using data::BadInput;
 using Roles = std::map<std::string, at::Tensor>;
 
+constexpr double kMostValues = 1 << 28;  // of a layer's weight
+
 template <class... Parts>
 struct Overload : Parts... {
   using Parts::operator()...;
 };
+template <class... Parts>
+Overload(Parts...) -> Overload<Parts...>;  // clang 14 needs it
 
 at::Tensor optional(const Roles& roles, const std::string& role) {
   const auto found = roles.find(role);
@@ -46,6 +50,27 @@ void check_dims(const at::Tensor& tensor, const std::string& role, const std::st
                  data::shape_text(tensor.sizes()));
 }
 
+void check_matrix(const at::Tensor& tensor, const std::string& role, const std::string& where) {
+  if (tensor.dim() == 2) return;
+  throw BadInput(where + ": '" + role + "': expected a matrix, found " +
+                 data::shape_text(tensor.sizes()));
+}
+
+// A Tucker core and its two factors: [r, s, k, k], [r, out], [s, in].
+void check_core(const at::Tensor& core,
+                const at::Tensor& a,
+                const at::Tensor& b,
+                const std::string& role,
+                const std::string& where) {
+  check_matrix(a, role + "'s first factor", where);
+  check_matrix(b, role + "'s second factor", where);
+  if (core.dim() != 4)
+    throw BadInput(where + ": '" + role + "': expected 4 axes, found " +
+                   data::shape_text(core.sizes()));
+  check_rank(core.size(0), a.size(0), role + " and its first factor", where);
+  check_rank(core.size(1), b.size(0), role + " and its second factor", where);
+}
+
 at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   return a.flatten(1).mm(b.flatten(1));
 }
@@ -61,9 +86,13 @@ LowRank low_rank(const Roles& roles, const std::string& where) {
   check_dims(pair.up, "up", where);
   if (const at::Tensor mid = optional(roles, "mid"); mid.defined()) {
     // up [out, r, 1, 1], mid [r, r, k, k], down [r, in, 1, 1]: mid and down make one.
-    check_dims(mid, "mid", where);
-    check_rank(mid.size(0), pair.up.size(1), "mid and up", where);
-    check_rank(mid.size(1), pair.down.size(0), "mid and down", where);
+    check_core(mid, pair.up.flatten(1).t(), pair.down.flatten(1), "mid", where);
+    const double values = static_cast<double>(mid.numel() / mid.size(1)) *
+                          static_cast<double>(pair.down.numel() / pair.down.size(0));
+    if (values > kMostValues)
+      throw BadInput(where +
+                     ": 'mid': with 'down' it makes more values than a layer has; the file "
+                     "is damaged");
     pair.down = at::einsum("mnkl,nj->mjkl", {mid, pair.down.flatten(1)});
   }
   check_rank(pair.up.size(1), pair.down.size(0), "down and up", where);
@@ -88,9 +117,16 @@ Hadamard hadamard(const Roles& roles, const std::string& where) {
   for (const at::Tensor* tensor : {&w.w1_a, &w.w1_b, &w.w2_a, &w.w2_b})
     check_dims(*tensor, "hada_w", where);
   const int64_t axis = w.t1.defined() ? 0 : 1;
-  check_rank(w.w1_a.size(axis), w.w1_b.size(0), "hada_w1_a and hada_w1_b", where);
-  check_rank(w.w2_a.size(axis), w.w2_b.size(0), "hada_w2_a and hada_w2_b", where);
-  if (w.w1_a.size(1 - axis) != w.w2_a.size(1 - axis) || w.w1_b.size(1) != w.w2_b.size(1))
+  if (w.t1.defined()) {
+    check_core(w.t1, w.w1_a, w.w1_b, "hada_t1", where);
+    check_core(w.t2, w.w2_a, w.w2_b, "hada_t2", where);
+  } else {
+    check_rank(w.w1_a.flatten(1).size(1), w.w1_b.size(0), "hada_w1_a and hada_w1_b", where);
+    check_rank(w.w2_a.flatten(1).size(1), w.w2_b.size(0), "hada_w2_a and hada_w2_b", where);
+  }
+  const bool same_core = !w.t1.defined() || w.t1.sizes().slice(2).equals(w.t2.sizes().slice(2));
+  if (w.w1_a.size(1 - axis) != w.w2_a.size(1 - axis) ||
+      w.w1_b.sizes().slice(1) != w.w2_b.sizes().slice(1) || !same_core)
     throw BadInput(where + ": the two factors of LoHa are of different sizes; the file is damaged");
   return w;
 }
@@ -99,17 +135,25 @@ Kronecker kronecker(const Roles& roles, const std::string& where) {
   Kronecker w;
   w.w1 = optional(roles, "lokr_w1");
   w.w2 = optional(roles, "lokr_w2");
+  if (w.w1.defined()) check_matrix(w.w1, "lokr_w1", where);
+  if (w.w2.defined()) check_dims(w.w2, "lokr_w2", where);
   if (!w.w1.defined()) {
     w.w1_a = required(roles, "lokr_w1_a", where);
     w.w1_b = required(roles, "lokr_w1_b", where);
+    check_matrix(w.w1_a, "lokr_w1_a", where);
+    check_matrix(w.w1_b, "lokr_w1_b", where);
     check_rank(w.w1_a.size(1), w.w1_b.size(0), "lokr_w1_a and lokr_w1_b", where);
   }
   if (!w.w2.defined()) {
     w.w2_a = required(roles, "lokr_w2_a", where);
     w.w2_b = required(roles, "lokr_w2_b", where);
     w.t2 = optional(roles, "lokr_t2");
-    check_rank(w.w2_a.size(w.t2.defined() ? 0 : 1), w.w2_b.size(0), "lokr_w2_a and lokr_w2_b",
-               where);
+    check_matrix(w.w2_a, "lokr_w2_a", where);
+    check_dims(w.w2_b, "lokr_w2_b", where);
+    if (w.t2.defined())
+      check_core(w.t2, w.w2_a, w.w2_b, "lokr_t2", where);
+    else
+      check_rank(w.w2_a.size(1), w.w2_b.size(0), "lokr_w2_a and lokr_w2_b", where);
   }
   return w;
 }
@@ -124,6 +168,14 @@ at::Tensor second_factor(const Kronecker& w) {
   std::vector<int64_t> shape = w.w2_b.sizes().vec();
   shape[0] = w.w2_a.size(0);
   return product(w.w2_a, w.w2_b).view(shape);
+}
+// Its shape, without the product: a small file may name a large one.
+std::vector<int64_t> second_shape(const Kronecker& w) {
+  if (w.w2.defined()) return w.w2.sizes().vec();
+  if (w.t2.defined()) return {w.w2_a.size(1), w.w2_b.size(1), w.t2.size(2), w.t2.size(3)};
+  std::vector<int64_t> shape = w.w2_b.sizes().vec();
+  shape[0] = w.w2_a.size(0);
+  return shape;
 }
 
 void check_values(Roles& roles, const std::string& where) {
@@ -210,8 +262,7 @@ std::vector<int64_t> change_shape(const LoraChange& change) {
             return std::vector<int64_t>{w.w1_a.size(1), w.w1_b.size(1), w.t1.size(2), w.t1.size(3)};
           },
           [](const Kronecker& w) {
-            const at::Tensor two = second_factor(w);
-            std::vector<int64_t> shape = two.sizes().vec();
+            std::vector<int64_t> shape = second_shape(w);
             shape[0] *= w.w1.defined() ? w.w1.size(0) : w.w1_a.size(0);
             shape[1] *= w.w1.defined() ? w.w1.size(1) : w.w1_b.size(1);
             return shape;

@@ -140,4 +140,31 @@ TEST(LoraChange, WrongTensorsAreNamed) {
   expect({{"lokr_w1", up}}, "'lokr_w2_a' is missing");
 }
 
+TEST(LoraChange, FactorsOfOtherFormsAreNamed) {
+  const at::Tensor down = at::ones({2, 3}), up = at::ones({4, 2});
+  const auto expect = [](const Roles& roles, const std::string& part) {
+    const std::string line = refusal([&] { make_change(roles, {}, "f: unet.x"); });
+    EXPECT_NE(line.find(part), std::string::npos) << line;
+  };
+  expect({{"lokr_w1", at::ones({3})}, {"lokr_w2", up}}, "'lokr_w1': expected a matrix, found [3]");
+  expect({{"lokr_w1", up}, {"lokr_w2", at::ones({3})}}, "'lokr_w2': expected 2 or 4 axes");
+  expect({{"lokr_w1", up}, {"lokr_w2_a", at::ones({4})}, {"lokr_w2_b", down}},
+         "'lokr_w2_a': expected a matrix, found [4]");
+  expect({{"lokr_w1_a", at::ones({4})}, {"lokr_w1_b", down}, {"lokr_w2", up}},
+         "'lokr_w1_a': expected a matrix, found [4]");
+  expect({{"lokr_w1", up}, {"lokr_w2_a", up}, {"lokr_w2_b", down}, {"lokr_t2", up}},
+         "'lokr_t2': expected 4 axes");
+  expect({{"down", down}, {"up", up}, {"mid", at::ones({2, 2})}}, "'mid': expected 4 axes");
+  expect({{"hada_w1_a", up},
+          {"hada_w1_b", at::ones({2, 3, 2, 2})},
+          {"hada_w2_a", up},
+          {"hada_w2_b", at::ones({2, 3, 3, 3})}},
+         "of different sizes");
+  // Some kilobytes that would make more than a gigabyte.
+  expect({{"down", at::ones({1, 20000, 1, 1})},
+          {"up", at::ones({1, 20000, 1, 1})},
+          {"mid", at::ones({20000, 1, 1, 1})}},
+         "more values than a layer has");
+}
+
 }  // namespace
