@@ -48,7 +48,8 @@ std::string text_of(const json& line,
 
 fs::path image_of(const fs::path& folder, const std::string& name, const std::string& where) {
   const fs::path file = listed_file(folder, name);
-  if (fs::is_regular_file(file)) return file;
+  std::error_code error;  // of a name that no file can have
+  if (fs::is_regular_file(file, error)) return file;
   throw BadInput(where + ": expected an image, found no file " + file.string());
 }
 

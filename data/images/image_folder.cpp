@@ -26,8 +26,9 @@ std::vector<ListedImage> images_of(const fs::path& folder) {
   } else {
     for (const auto& file : list_images(folder.string())) images.push_back({file, {}, ""});
   }
+  std::error_code error;  // of a name that no file can have
   for (const auto& image : images) {
-    if (!fs::is_regular_file(image.file))
+    if (!fs::is_regular_file(image.file, error))
       throw BadInput(image.where + ": file_name: expected an image of the folder, found no file " +
                      image.file.string());
   }

@@ -38,9 +38,10 @@ std::vector<fs::path> shards_of(const fs::path& index) {
   std::set<std::string> names;
   for (const auto& [tensor, file] : read_index(index)) names.insert(file);
   std::vector<fs::path> paths;
+  std::error_code error;  // of a name that no file can have
   for (const auto& name : names) {
     paths.push_back(index.parent_path() / name);
-    if (!fs::exists(paths.back()))
+    if (!fs::exists(paths.back(), error))
       throw BadInput(paths.back().string() + ": no such file, although " +
                      index.filename().string() +
                      " names it; the download may be incomplete, fetch this shard");

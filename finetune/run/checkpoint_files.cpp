@@ -40,10 +40,11 @@ std::string damage_of(const fs::path& checkpoint) {
   if (!fs::exists(checkpoint / kDigests)) return "";
   std::istringstream lines(data::read_file(checkpoint / kDigests));
   std::string name;
+  std::error_code error;  // of a name that no file can have
   for (std::string line; std::getline(lines, line);) {
     name = line.size() > kDigestLength + 2 ? line.substr(kDigestLength + 2) : "";
     if (name.empty()) break;
-    if (!fs::is_regular_file(checkpoint / name)) return name + " is missing";
+    if (!fs::is_regular_file(checkpoint / name, error)) return name + " is missing";
     if (data::sha256_of_file(checkpoint / name) != line.substr(0, kDigestLength))
       return name + ": its SHA-256 is not the one in " + kDigests;
   }

@@ -65,6 +65,9 @@ TEST(EditTriples, RefusesALineByItsNumber) {
   EXPECT_NE(refused(R"({"file_name": "c.png", "edited_file_name": "b.png", "edit_prompt": "x"})")
                 .find(":2: expected an image, found no file"),
             std::string::npos);
+  EXPECT_NE(refused(R"({"file_name": ")" + std::string(300, 'c') + R"(", "edit_prompt": "x"})")
+                .find(":2: expected an image, found no file"),
+            std::string::npos);
   EXPECT_EQ(refused(R"({"file_name": "a.png", "edit_prompt": "x"})"),
             ":2: expected the edited image under edited_file_name or edited_image, found neither");
   EXPECT_EQ(refused(R"({"file_name": "a.png", "edited_file_name": "b.png", "edit_prompt": "x",)"

@@ -141,6 +141,9 @@ TEST(ImageFolder, NamesWhatIsWrong) {
   EXPECT_NE(with_metadata("{\"file_name\": \"a.png\"}").find(":1: expected"), std::string::npos);
   EXPECT_NE(with_metadata("{\"file_name\": \"b.png\", \"text\": \"x\"}").find("no file"),
             std::string::npos);
+  EXPECT_NE(with_metadata("{\"file_name\": \"" + std::string(300, 'b') + "\", \"text\": \"x\"}")
+                .find("no file"),
+            std::string::npos);
   EXPECT_NE(with_metadata("not json").find("no JSON: column"), std::string::npos);
   fs::remove(folder / "metadata.jsonl");
   data::write_file(folder / "a.png", "not an image");

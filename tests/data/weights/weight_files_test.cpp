@@ -106,6 +106,8 @@ TEST_F(WeightFiles, BrokenSetsAreRefused) {
   EXPECT_NE(complaint("u").find("stands in another shard"), std::string::npos);
   write_index("u.safetensors.index.json", R"({"a": "../first.safetensors"})");
   EXPECT_NE(complaint("u").find("expected a file's name"), std::string::npos);
+  write_index("u.safetensors.index.json", R"({"a": ")" + std::string(300, 'a') + R"("})");
+  EXPECT_NE(complaint("u").find("no such file, although"), std::string::npos);
   write_index("u.safetensors.index.json", "3");
   EXPECT_NE(complaint("u").find("weight_map"), std::string::npos);
 }

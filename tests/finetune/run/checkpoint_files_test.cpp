@@ -42,6 +42,9 @@ TEST(CheckpointFiles, SayWhatIsDamaged) {
   EXPECT_EQ(finetune::damage_of(folder), "unet/weights: its SHA-256 is not the one in SHA256SUMS");
   fs::remove(folder / "unet" / "weights");
   EXPECT_EQ(finetune::damage_of(folder), "unet/weights is missing");
+  const std::string long_name(300, 'a');
+  data::write_file(folder / "SHA256SUMS", std::string(kAbc) + "  " + long_name + "\n");
+  EXPECT_EQ(finetune::damage_of(folder), long_name + " is missing");
   fs::remove(folder / "SHA256SUMS");
   EXPECT_EQ(finetune::damage_of(folder), "");  // of a version without digests
 }
