@@ -34,12 +34,13 @@ bool has_prefix(const Weights& weights, const std::string& prefix) {
 }
 
 int64_t count_numbered(const Weights& weights, const std::string& prefix) {
+  constexpr int64_t kMost = 10'000;  // a larger number in a name is no layer's
   int64_t count = 0;
   for (auto found = weights.tensors.lower_bound(prefix);
        found != weights.tensors.end() && found->first.starts_with(prefix); ++found) {
     const auto number =
         leading_number<int64_t>(std::string_view(found->first).substr(prefix.size()));
-    if (number) count = std::max(count, *number + 1);
+    if (number && *number < kMost) count = std::max(count, *number + 1);
   }
   return count;
 }

@@ -96,7 +96,8 @@ ModelKind vae(const Weights& weights) {
   const int64_t levels =
       data::count_numbered(weights, diffusers ? "decoder.up_blocks." : "decoder.up.");
   add(kind, "levels", levels);
-  if (levels > 0) add(kind, "pixels per latent, a side", int64_t{1} << (levels - 1));
+  if (levels > 0 && levels <= 32)
+    add(kind, "pixels per latent, a side", int64_t{1} << (levels - 1));
   return kind;
 }
 

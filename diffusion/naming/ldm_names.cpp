@@ -17,10 +17,10 @@ std::string with_start(const std::string& text, const Renames& renames) {
   return "";
 }
 
-// Takes "12." off the front of `text`; false when there is no number.
+// Takes "12." off the front of `text`; false when there is no number, or a negative one.
 bool take_number(std::string& text, int64_t& number) {
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (fault != std::errc() || *end != '.') return false;
+  if (fault != std::errc() || *end != '.' || number < 0) return false;
   text.erase(0, static_cast<size_t>(end - text.data()) + 1);
   return true;
 }

@@ -200,6 +200,9 @@ TEST(CountNumbered, OneMoreThanTheLargest) {
   weights.tensors["layers.x"] = at::ones({1});
   EXPECT_EQ(data::count_numbered(weights, "layers."), 12);
   EXPECT_EQ(data::count_numbered(weights, "blocks."), 0);
+  weights.tensors["layers.10000.x"] = weights.tensors["layers.9223372036854775807.x"] =
+      weights.tensors["layers.-3.x"] = at::ones({1});
+  EXPECT_EQ(data::count_numbered(weights, "layers."), 12);
 }
 
 }  // namespace
