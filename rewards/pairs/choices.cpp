@@ -20,7 +20,8 @@ namespace rewards {
 namespace {
 
 constexpr size_t kMostChoices = 4'000'000;
-constexpr size_t kLongestRanking = 256;  // images
+constexpr size_t kLongestRanking = 256;           // images
+constexpr size_t kMostLetters = size_t{1} << 28;  // of a ranking's texts, in all of its pairs
 constexpr double kLargestWeight = 1e6;
 constexpr size_t kLongestName = 200;  // bytes of a person's
 
@@ -121,6 +122,11 @@ void add_ranked(const ChoiceLine& line,
     line.refuse(std::string(files_key) + ": " + std::to_string(files.size()) + " images, " +
                 std::to_string(worth.size()) + " ranks (2 to 256 of each)");
   const std::string prompt = line.text("prompt");
+  size_t letters = prompt.size() * files.size() / 2;
+  for (const auto& file : files) letters += file.native().size();
+  if (letters * (files.size() - 1) > kMostLetters)
+    line.refuse(std::string(files_key) + ": texts too long for a ranking of " +
+                std::to_string(files.size()) + " images");
   for (size_t i = 0; i < files.size(); ++i) {
     for (size_t j = i + 1; j < files.size(); ++j)
       add(line, {prompt, files[i], files[j], answer_of(worth[i], worth[j])}, choices);

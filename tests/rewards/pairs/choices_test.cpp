@@ -130,6 +130,16 @@ TEST_F(Choices, RefusesWhatIsNoChoiceByFileAndLine) {
   EXPECT_NE(line_2("{\"prompt\":\"h\",\"image_path\":[\"1\"],\"rank\":[0]}")
                 .find("c.jsonl:2: image_path: 1 images, 1 ranks (2 to 256 of each)"),
             std::string::npos);
+  // A line of 20 kB whose pairs would hold 650 MB.
+  std::string files = "\"1\"", ranks = "1";
+  for (int i = 1; i < 256; ++i) {
+    files += ",\"1\"";
+    ranks += ",1";
+  }
+  const std::string ranking = ",\"generations\":[" + files + "],\"ranking\":[" + ranks + "]}\n";
+  EXPECT_NE(line_2("{\"prompt\":\"" + std::string(20'000, 'h') + "\"" + ranking)
+                .find("c.jsonl:2: generations: texts too long for a ranking of 256 images"),
+            std::string::npos);
   EXPECT_NE(line_2("[").find("c.jsonl:2"), std::string::npos);
 }
 
