@@ -80,7 +80,9 @@ TEST(MethodOptions, AnUnknownMethodIsRefusedWithAllNames) {
            {{"prpd"}, "'prpd'"}, {{}, "nothing"}, {{"prdp", "ddpo"}, "'prdp ddpo'"}}) {
     const std::string message = refusal([&] { parsed(arguments); });
     EXPECT_TRUE(has(message, "laurel finetune: expected prdp, ddpo")) << message;
-    EXPECT_TRUE(has(message, " or a training of its own (`laurel finetune --help`), found " + found)) << message;
+    EXPECT_TRUE(
+        has(message, " or a training of its own (`laurel finetune --help`), found " + found))
+        << message;
   }
 }
 
