@@ -59,7 +59,8 @@ TEST(Identify, TheOtherParts) {
       kind_of({{"decoder.conv_in.weight", {64, 4, 3, 3}}, {"decoder.up_blocks.3.x", {1}}});
   EXPECT_EQ(vae.kind, "VAE (AutoencoderKL), diffusers' names");
   EXPECT_EQ(detail(vae, "pixels per latent, a side"), "8");
-  const auto deep = kind_of({{"decoder.up_blocks.99.x", {1}}});  // 2^99 is no number of pixels
+  const auto deep = kind_of({{"decoder.conv_in.weight", {64, 4, 3, 3}},
+                             {"decoder.up_blocks.99.x", {1}}});  // 2^99 is no number of pixels
   EXPECT_EQ(detail(deep, "levels"), "100");
   EXPECT_EQ(detail(deep, "pixels per latent, a side"), "absent");
   const auto text = kind_of({{"text_model.embeddings.token_embedding.weight", {49408, 768}},
