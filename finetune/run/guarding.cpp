@@ -8,10 +8,10 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/strings.hpp"
+#include "data/storage/replace_folder.hpp"
 #include "data/weights/safetensors.hpp"
 #include "finetune/guard/image_statistics.hpp"
 #include "finetune/guard/records.hpp"
-#include "finetune/run/checkpoint_files.hpp"
 #include "finetune/run/guard_control.hpp"
 
 namespace finetune {
@@ -77,7 +77,7 @@ void write_accepted(TrainingRun& run, int64_t step, bool is_start) {
   fs::remove_all(temporary);
   if (!is_start) export_model(temporary, run);
   if (guard_acts(run)) write_parameters(temporary / kParameters, run, step);
-  put_in_place(temporary, folder);
+  data::replace_folder(temporary, folder);
 }
 
 void brake(TrainingRun& run) {
