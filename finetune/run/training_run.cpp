@@ -9,6 +9,7 @@
 #include "finetune/run/guarding.hpp"
 #include "finetune/run/reward_combination.hpp"
 #include "finetune/run/trained_parameters.hpp"
+#include "finetune/run/written_model.hpp"
 
 namespace finetune {
 namespace {
@@ -324,6 +325,8 @@ RunResult run_training(TrainingRun& run, int64_t rounds, const std::function<voi
   }
   if (is_rejected(result)) leave_accepted(run);
   if (writes(run)) export_model(run.options.folder, run);
+  if (writes(run)) write_model_card(run);
+  check_written_lora(run);
   result.epochs = run.progress.epoch;
   result.steps = run.optimizer.step;
   return result;
