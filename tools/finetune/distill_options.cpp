@@ -103,7 +103,7 @@ void declare_distill(Options& options, DistillCommand& command) {
   declare_reward(options, command);
   declare_training(options, command, command.config);
   declare_records(options, command, command.config, "steps",
-                  {.validation_prompts = Rarity::kRare, .eval_rewards = Rarity::kRare});
+                  {.validation_prompts = Rarity::kRare, .eval_images = Rarity::kRare});
   declare_guard_rewards(options, command);
   options.rare().text("guard_control", command.config.guard_control,
                       "a run without reward to compare with; none: the first evaluation");

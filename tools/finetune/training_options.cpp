@@ -87,11 +87,10 @@ void declare_records(Options& options,
       .integer("eval_images", config.eval_images, "images of each", 1, 65536);
   options.alias("num_validation_images", "eval_images");
   options.rare().integer("eval_seed", config.eval_seed, "first seed", 0);
-  options.rare(rarity.eval_rewards)
-      .text("eval_rewards", command.eval_rewards,
-            "rewards that are reported only; auto: the oracle of the built-in world");
+  options.rare().text("eval_rewards", command.eval_rewards,
+                      "rewards that are reported only; auto: the oracle of the built-in world");
   options.choice("guard", config.guard, {"auto", "on", "warn", "off"},
-                 "against a gamed reward: on brakes and stops; auto: on with held-out rewards");
+                 "stops a gamed run; auto: given held-out rewards");
   options.rare().number("guard_tolerance", config.guard_tolerance,
                         "fall of the held-out rewards that is borne, in deviations", 0, kHuge);
   options.integer("checkpointing_steps", config.checkpointing_steps,

@@ -54,8 +54,7 @@ void declare_training(Options& options,
                       finetune::TrainingConfig& config,
                       Rarity schedule = Rarity::kRare);
 struct RecordRarity {
-  Rarity validation_prompts = Rarity::kUsual, eval_images = Rarity::kUsual,
-         eval_rewards = Rarity::kUsual;
+  Rarity validation_prompts = Rarity::kUsual, eval_images = Rarity::kUsual;
 };
 void declare_records(Options& options,
                      TrainingCommand& command,
