@@ -51,6 +51,20 @@ void add_pace(const fs::path& metrics, ordered_json& view) {
                                 static_cast<double>(ended.rbegin()->first - from->first);
 }
 
+// The guard's last verdict: its state and reason.
+void add_verdict(const fs::path& verdicts, ordered_json& view) {
+  std::error_code error;
+  if (!fs::exists(verdicts, error)) return;
+  try {
+    data::for_each_line(verdicts, [&](const std::string& text, const std::string&) {
+      const auto line = data::parse_json(text);
+      if (!line.is_object() || !line.contains("state") || !line.contains("reason")) return;
+      view["guard"] = {{"state", line["state"]}, {"reason", line["reason"]}};
+    });
+  } catch (const data::BadInput&) {  // it is being written
+  }
+}
+
 size_t evaluations_in(const fs::path& run) {
   std::error_code error;
   size_t count = 0;
@@ -90,6 +104,7 @@ ordered_json run_view(const fs::path& run, size_t known, Pictures& pictures) {
     for (const auto& series : gallery::read_metrics(metrics, warnings))
       view["series"].push_back(series_json(series));
     add_pace(metrics, view);
+    add_verdict(run / "guard.jsonl", view);
   }
   if (evaluations_in(run) <= known) return view;
   try {

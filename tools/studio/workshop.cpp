@@ -16,6 +16,7 @@ namespace {
 constexpr std::chrono::milliseconds kTick{100};
 constexpr size_t kTailBytes = 6000, kTailLines = 14;
 constexpr const char* kLog = "log.txt";
+constexpr int kStoppedByGuard = 3;  // the exit code of a training (docs/guard.md)
 
 // The last line that is not empty.
 std::string last_line(const std::string& text) {
@@ -130,6 +131,8 @@ void Workshop::settle(int exit_code) {
   if (exit_code == 0) {
     add_job_event(store_, job.id, kEnded);
     finished_(job);
+  } else if (exit_code == kStoppedByGuard) {
+    add_job_event(store_, job.id, kStopped, "the guard stopped it: its reward was gamed");
   } else if (!end_as_.empty()) {
     add_job_event(store_, job.id, end_as_);
   } else {

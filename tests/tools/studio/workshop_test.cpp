@@ -73,6 +73,12 @@ TEST_F(WorkshopTest, AFailureIsSaidInTheJobsLastLine) {
   EXPECT_TRUE(finished.empty());
 }
 
+TEST_F(WorkshopTest, AJobThatTheGuardStopsHasNotFailed) {
+  const auto on = workshop("exit 3\n");
+  start(*on, "taste");
+  EXPECT_EQ(in_state(studio::kStopped).note, "the guard stopped it: its reward was gamed");
+}
+
 TEST_F(WorkshopTest, OneJobRunsAtATimeAndEndsWhenAsked) {
   const auto on = workshop("trap 'echo saved; exit 143' TERM\nwhile :; do sleep 0.02; done\n");
   const int64_t job = start(*on, "taste");

@@ -40,7 +40,7 @@ function drawJobHead(job) {
 function drawRun({ run, request, state }) {
   const total = request.epochs, done = run.epochs ?? 0;
   const left = state === "running" && run.seconds_per_epoch ? ` About ${duration((total - done) * run.seconds_per_epoch)} left.` : "";
-  $("run-verdict").textContent = [`Epoch ${done} of ${total}.${left}`, movement(run.series)].filter(Boolean).join(" ");
+  $("run-verdict").textContent = [`Epoch ${done} of ${total}.${left}`, movement(run.series), run.guard ? `The guard says ${run.guard.state}: ${run.guard.reason}.` : ""].filter(Boolean).join(" ");
   const points = JSON.stringify(run.series.map((series) => series.steps.length));
   if (points !== shownRun.points) {
     shownRun.points = points;
