@@ -20,22 +20,25 @@ std::string mirrored(const std::string& answer) {
   return answer == "left" ? "right" : answer == "right" ? "left" : answer;
 }
 
-// Takes an answer into account; answers come in their order.
-void count(const ShownPair& pair, const std::string& answer, Asked& asked) {
+// Adds an answer to the counts, or takes the last one off them: by is 1 or -1.
+void count(const ShownPair& pair, const std::string& answer, int64_t by, Asked& asked) {
   VoteCounts& counts = asked.counts;
-  asked.answers[pair.id] = answer;
-  ++counts.answered;
-  counts.decided += answer == "left" || answer == "right";
-  counts.ties += answer == "tie";
-  counts.both_bad += answer == "both_bad";
-  counts.skipped += answer == "skip";
-  counts.held_out += pair.purpose == kHeldOut;
+  counts.answered += by;
+  counts.decided += by * (answer == "left" || answer == "right");
+  counts.ties += by * (answer == "tie");
+  counts.both_bad += by * (answer == "both_bad");
+  counts.skipped += by * (answer == "skip");
+  counts.held_out += by * (pair.purpose == kHeldOut);
+  if (by > 0)
+    asked.answers[pair.id] = answer;
+  else
+    asked.answers.erase(pair.id);
   if (!pair.repeats) return;
-  ++counts.repeated;
+  counts.repeated += by;
   const auto before = asked.answers.find(*pair.repeats);
   if (before == asked.answers.end() || answer == "skip" || before->second == "skip") return;
-  ++counts.again;
-  counts.same_again += before->second == mirrored(answer);
+  counts.again += by;
+  counts.same_again += by * (before->second == mirrored(answer));
 }
 
 void let_repeat(const ShownPair& pair, const std::string& answer, Asked& asked) {
@@ -66,7 +69,7 @@ Asked& Ballot::asked_of(int64_t person) {
   }
   for (const auto& vote : standing_votes(store_, person)) {
     if (is_proof(vote.pair) != proof_) continue;
-    count(vote.pair, vote.answer, asked);
+    count(vote.pair, vote.answer, 1, asked);
     if (known(vote.pair)) let_repeat(vote.pair, vote.answer, asked);
   }
   return asked;
@@ -90,7 +93,7 @@ bool Ballot::vote(int64_t person, int64_t pair, const std::string& answer, int64
                                   [&](const ShownPair& shown) { return shown.id == pair; });
   if (place == asked.queue.end()) return false;
   if (!record_vote(store_, pair, answer, milliseconds)) return false;
-  count(*place, answer, asked);
+  count(*place, answer, 1, asked);
   let_repeat(*place, answer, asked);
   asked.queue.erase(place);
   return true;
@@ -100,11 +103,8 @@ bool Ballot::undo(int64_t person) {
   Asked& asked = asked_of(person);
   const auto pair = undo_vote(store_, person, proof_);
   if (!pair) return false;
-  asked.counts = {};
-  asked.answers.clear();
-  for (const auto& vote : standing_votes(store_, person)) {
-    if (is_proof(vote.pair) == proof_) count(vote.pair, vote.answer, asked);
-  }
+  const std::string answer = asked.answers[pair->id];
+  count(*pair, answer, -1, asked);
   std::erase_if(asked.to_repeat, [&](const ShownPair& shown) { return shown.id == pair->id; });
   if (pool_.number_of.contains(pair->left) && pool_.number_of.contains(pair->right))
     asked.queue.push_front(*pair);
