@@ -84,7 +84,7 @@ TEST(StepLoop, LogsTheMeansBetweenTwoLines) {
 // The second half begins between two lines.
 TEST(StepLoop, ALineOfAResumedRunHoldsTheMeansOfBothHalves) {
   const auto folder = tests::fresh_folder("halves");
-  for (const char* resume : {"", "latest"}) {
+  for (const std::string resume : {"", "latest"}) {
     Loop test(4, folder, resume);
     test.loop.report_every = 3;
     test.drawn = resume.empty() ? 0 : 2;
