@@ -25,12 +25,26 @@ std::vector<int64_t> prompt_numbers(const Pool& pool) {
   return prompts;
 }
 
+// Rows less the mean of their group. Pictures are compared inside a group alone, where scores may
+// differ far less than between groups: the standard deviation that features are divided by is then
+// that of what is compared. values: [N, F] -> [N, F]
+at::Tensor within_groups(const at::Tensor& values, const Pool& pool) {
+  at::Tensor result = values - values.mean(0);
+  for (const auto& group : pool.groups) {
+    const std::vector<int64_t> places(group.begin(), group.end());
+    const at::Tensor rows = at::tensor(places, at::kLong);
+    const at::Tensor own = values.index_select(0, rows);
+    result.index_copy_(0, rows, own - own.mean(0));
+  }
+  return result;
+}
+
 rewards::TasteData taste_data(const std::vector<rewards::TasteAnswer>& answers,
                               const std::vector<Person>& people,
                               const Pool& pool,
                               const Features& features) {
-  rewards::TasteData data{.embeddings = features.embeddings,
-                          .scores = features.scores,
+  rewards::TasteData data{.embeddings = within_groups(features.embeddings, pool),
+                          .scores = within_groups(features.scores, pool),
                           .images = {},
                           .prompts = prompt_numbers(pool),
                           .answers = answers,

@@ -99,6 +99,27 @@ TEST_F(HeadTest, WorthIsTheFormulaAndVanishesForPicturesThatAreAlike) {
   EXPECT_GT(worth[1], 0);
 }
 
+TEST_F(HeadTest, LearnsFromAScoreThatDiffersLittleInsideAPrompt) {
+  std::vector<int64_t> ids;
+  for (size_t i = 0; i < 40; ++i) {
+    pool.images[i].prompt = "prompt " + std::to_string(i / 10);
+    ids.push_back(pool.images[i].id);
+  }
+  pool = studio::make_pool(pool.images, ids);
+  const at::Tensor numbers = at::arange(40, at::kDouble);
+  features.scores = (1000 * numbers.div(10).floor() + numbers).unsqueeze(1);
+  std::vector<StandingVote> all;
+  for (int64_t i = 0; i < 80; ++i) {
+    const int64_t group = i % 4, a = (i * 3) % 10, b = (i * 7 + 1) % 10;
+    if (a != b) all.push_back(vote(10 * group + a, 10 * group + b, a > b ? "left" : "right"));
+  }
+  const auto answers = studio::taste_answers(all, studio::kLearn, people, pool, features);
+  const auto head = studio::fit_head(answers, people, pool, features);
+  for (int64_t group = 0; group < 4; ++group)
+    EXPECT_GT(rewards::pearson(head.utility[0].narrow(0, 10 * group, 10), numbers.narrow(0, 0, 10)),
+              0.9);
+}
+
 TEST_F(HeadTest, TheCovarianceShrinksWithAnswers) {
   const auto few = studio::taste_answers(votes(40), studio::kLearn, {people[0]}, pool, features);
   auto many = few;

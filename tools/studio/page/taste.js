@@ -35,7 +35,8 @@ function curveCard(report) {
     root.append(svg("line", { class: value === 0.5 ? "rule half" : "rule", x1: left, x2: width - right, y1: y(value), y2: y(value) }));
     root.append(chartText(left - 8, y(value) + 4, percent(value), "end"));
   }
-  for (const point of points) root.append(chartText(x(point.answers), height - 8, String(point.answers), "middle"));
+  const isClear = (point) => point === points.at(-1) || x(points.at(-1).answers) - x(point.answers) > 28;
+  for (const point of points.filter(isClear)) root.append(chartText(x(point.answers), height - 8, String(point.answers), "middle"));
   const best = report.predictors.slice(1).sort((a, b) => b.value - a.value)[0];
   if (best && best.value !== null) root.append(svg("line", { class: "best", x1: left, x2: width - right, y1: y(best.value), y2: y(best.value) }), chartText(left + 6, y(best.value) - 5, best.name, "start", "best"));
   if (report.consistency.value !== null) root.append(svg("line", { class: "ceiling", x1: left, x2: width - right, y1: y(report.consistency.value), y2: y(report.consistency.value) }), chartText(width - right, y(report.consistency.value) - 5, "you, asked again", "end", "ceiling"));
