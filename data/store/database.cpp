@@ -53,7 +53,7 @@ const char* advice_about(int code) {
   throw std::runtime_error(file + ": SQLite: " + message);
 }
 
-void check(int code, sqlite3* handle) {
+void expect_ok(int code, sqlite3* handle) {
   if (code != SQLITE_OK) fail(handle);
 }
 
@@ -90,23 +90,23 @@ void Statement::restart(size_t parameters) {
 }
 
 void Statement::bind_at(int place, int64_t value) {
-  check(sqlite3_bind_int64(statement_.get(), place, value), handle_of(statement_.get()));
+  expect_ok(sqlite3_bind_int64(statement_.get(), place, value), handle_of(statement_.get()));
 }
 
 void Statement::bind_at(int place, double value) {
-  check(sqlite3_bind_double(statement_.get(), place, value), handle_of(statement_.get()));
+  expect_ok(sqlite3_bind_double(statement_.get(), place, value), handle_of(statement_.get()));
 }
 
 void Statement::bind_at(int place, std::string_view value) {
   const char* bytes = value.data() ? value.data() : "";
-  check(sqlite3_bind_text64(statement_.get(), place, bytes, value.size(), SQLITE_TRANSIENT,
-                            SQLITE_UTF8),
-        handle_of(statement_.get()));
+  expect_ok(sqlite3_bind_text64(statement_.get(), place, bytes, value.size(), SQLITE_TRANSIENT,
+                                SQLITE_UTF8),
+            handle_of(statement_.get()));
 }
 
 void Statement::bind_at(int place, const std::optional<int64_t>& value) {
   if (value) return bind_at(place, *value);
-  check(sqlite3_bind_null(statement_.get(), place), handle_of(statement_.get()));
+  expect_ok(sqlite3_bind_null(statement_.get(), place), handle_of(statement_.get()));
 }
 
 bool Statement::next() {
@@ -156,7 +156,7 @@ Database::Database(const fs::path& file, Access access) : file_(file) {
   sqlite3* opened = nullptr;
   const int code = sqlite3_open_v2(file.c_str(), &opened, flags | SQLITE_OPEN_NOMUTEX, nullptr);
   handle_.reset(opened);
-  check(code, opened);
+  expect_ok(code, opened);
   sqlite3_extended_result_codes(opened, 1);
   sqlite3_busy_timeout(opened, kPatienceMs);
   sqlite3_limit(opened, SQLITE_LIMIT_LENGTH, kLongestText);
@@ -169,14 +169,14 @@ Database::Database(const fs::path& file, Access access) : file_(file) {
 
 Statement Database::prepare(const std::string& sql) {
   sqlite3_stmt* statement = nullptr;
-  check(sqlite3_prepare_v2(handle_.get(), sql.c_str(), static_cast<int>(sql.size()) + 1, &statement,
-                           nullptr),
-        handle_.get());
+  expect_ok(sqlite3_prepare_v2(handle_.get(), sql.c_str(), static_cast<int>(sql.size()) + 1,
+                               &statement, nullptr),
+            handle_.get());
   return Statement(statement);
 }
 
 void Database::run(const std::string& sql) {
-  check(sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr), handle_.get());
+  expect_ok(sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr), handle_.get());
 }
 
 int64_t Database::number(const std::string& sql) {

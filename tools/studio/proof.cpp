@@ -20,8 +20,8 @@ struct Proof::Compared {
 
 namespace {
 
-constexpr double kQuantile = 1.96;       // of Wilson's 95 %
-constexpr int64_t kMostToPromise = 400;  // answers; beyond that no number is given
+constexpr double kQuantileOfProof = 1.96;  // of Wilson's 95 %
+constexpr int64_t kMostMoreVotes = 400;    // answers; beyond that no number is given
 
 // Places of the base's and of the last evaluation's set.
 std::pair<size_t, size_t> compared_sets(const gallery::Collection& all,
@@ -147,9 +147,10 @@ std::string proof_verdict(int64_t tuned, int64_t base, int64_t even) {
   if (share.low > 0.5) return "The trained model is preferred: " + figures + ".";
   if (share.high < 0.5) return "The base is preferred: the trained model has " + figures + ".";
   const double edge = std::abs(share.value - 0.5);
-  const double needed = kQuantile * kQuantile / 4 / (edge * edge);  // then Wilson's excludes a half
+  const double needed =
+      kQuantileOfProof * kQuantileOfProof / 4 / (edge * edge);  // then Wilson's excludes a half
   const std::string undecided = "Not yet decided: the trained model has " + figures + ".";
-  if (edge == 0 || needed - all > kMostToPromise) return undecided;
+  if (edge == 0 || needed - all > kMostMoreVotes) return undecided;
   return undecided + data::formatted(" If it stays so, about %.0f answers more decide.",
                                      std::max(1.0, std::ceil(needed - all)));
 }
