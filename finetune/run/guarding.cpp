@@ -132,13 +132,16 @@ void prepare_guard(TrainingRun& run, int64_t rounds) {
       config.eval_every > 0 ? (rounds + config.eval_every - 1) / config.eval_every : 1;
   if (run.hooks.shows_epochs) options.evaluations += guard::kEarlyEvaluations;
   if (is_guarded(run) && !config.guard_control.empty()) check_control(run, rounds);
+}
+
+void say_guard(const TrainingRun& run) {
   if (!is_guarded(run)) return;
-  if (!options.held_out.empty())
-    run.reporter.say("guard: judges by " + data::joined(options.held_out, ", "));
-  else
-    run.reporter.say(
-        "guard: no held-out reward: it judges KL, diversity and the images alone, and only warns; "
-        "name one with --guard_rewards");
+  const auto& held_out = run.guarded.held_out;
+  run.reporter.say("guard: " +
+                   (held_out.empty()
+                        ? "no held-out reward: it judges KL, diversity and the images alone, and "
+                          "only warns; name one with --guard_rewards"
+                        : "judges by " + data::joined(held_out, ", ")));
 }
 
 void begin_guard(TrainingRun& run, const Evaluation& base, bool resumed) {

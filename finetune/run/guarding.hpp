@@ -18,6 +18,8 @@ void check_guard(const TrainingTask& task, const TrainingConfig& config);
 // What a run of so many rounds is judged by. Throws BadInput where the control run lacks an
 // evaluation of this one.
 void prepare_guard(TrainingRun& run, int64_t rounds);
+// What it judges by.
+void say_guard(const TrainingRun& run);
 
 // The start of a run is accepted: its evaluation is what later ones are compared with.
 void begin_guard(TrainingRun& run, const Evaluation& base, bool resumed);

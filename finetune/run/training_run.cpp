@@ -210,6 +210,7 @@ bool after_round(TrainingRun& run, bool evaluates) {
 void take_rounds(TrainingRun& run, int64_t rounds, const std::function<void()>& round) {
   const TrainingConfig& config = run.config;
   const bool resumed = open(run), evaluates = !run.eval_set.items.empty();
+  say_guard(run);
   if (evaluates) evaluate_base(run, resumed);
   int64_t saved_at = run.optimizer.step;
   bool stop = false;
