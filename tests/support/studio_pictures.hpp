@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "data/images/image_io.hpp"
-#include "tools/studio/pool.hpp"
 #include "tools/studio/store/images.hpp"
 #include "tools/studio/store/schema.hpp"
+#include "tools/studio/voting/pool.hpp"
 
 namespace tests {
 

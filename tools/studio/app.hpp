@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "tools/studio/guard.hpp"
-#include "tools/studio/pictures.hpp"
-#include "tools/studio/proof.hpp"
-#include "tools/studio/session.hpp"
-#include "tools/studio/workshop.hpp"
+#include "tools/studio/server/guard.hpp"
+#include "tools/studio/server/pictures.hpp"
+#include "tools/studio/voting/proof.hpp"
+#include "tools/studio/voting/session.hpp"
+#include "tools/studio/work/workshop.hpp"
 
 namespace studio {
 

@@ -10,10 +10,10 @@
 #include "data/unicode/utf8.hpp"
 #include "tools/cli/failure.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/studio/exchange.hpp"
 #include "tools/studio/serving.hpp"
 #include "tools/studio/store/check.hpp"
 #include "tools/studio/store/schema.hpp"
+#include "tools/studio/voting/exchange.hpp"
 
 namespace fs = std::filesystem;
 

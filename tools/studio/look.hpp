@@ -7,7 +7,7 @@
 #include "tools/cli/device.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/reward_options.hpp"
-#include "tools/studio/learner.hpp"
+#include "tools/studio/voting/learner.hpp"
 
 namespace studio {
 

@@ -12,7 +12,7 @@
 #include "tools/cli/progress.hpp"
 #include "tools/cli/run_console.hpp"
 #include "tools/studio/app.hpp"
-#include "tools/studio/network.hpp"
+#include "tools/studio/server/network.hpp"
 
 namespace fs = std::filesystem;
 

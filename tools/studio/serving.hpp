@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "tools/studio/job_kinds.hpp"
 #include "tools/studio/look.hpp"
+#include "tools/studio/work/job_kinds.hpp"
 
 namespace studio {
 

@@ -5,9 +5,9 @@
 
 #include "data/base/error.hpp"
 #include "tools/cli/version.hpp"
-#include "tools/studio/exchange.hpp"
-#include "tools/studio/report_json.hpp"
-#include "tools/studio/run_view.hpp"
+#include "tools/studio/voting/exchange.hpp"
+#include "tools/studio/voting/report_json.hpp"
+#include "tools/studio/work/run_view.hpp"
 
 using nlohmann::ordered_json;
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "tools/studio/app.hpp"
-#include "tools/studio/route.hpp"
+#include "tools/studio/server/route.hpp"
 
 namespace studio {
 

@@ -5,8 +5,8 @@
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "finetune/policy/methods/policy_methods.hpp"
-#include "tools/studio/run_view.hpp"
 #include "tools/studio/voting_api.hpp"
+#include "tools/studio/work/run_view.hpp"
 
 using nlohmann::ordered_json;
 

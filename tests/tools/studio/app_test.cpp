@@ -14,7 +14,7 @@
 #include "data/images/image_io.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/studio_pictures.hpp"
-#include "tools/studio/network.hpp"
+#include "tools/studio/server/network.hpp"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "data/store/database.hpp"
+#include "data/database/connection.hpp"
 
 namespace studio {
 

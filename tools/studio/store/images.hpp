@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "data/store/database.hpp"
+#include "data/database/connection.hpp"
 #include "tools/gallery/collection.hpp"
 
 namespace studio {

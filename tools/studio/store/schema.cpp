@@ -2,7 +2,7 @@
 
 #include <ctime>
 
-#include "data/store/schema.hpp"
+#include "data/database/schema.hpp"
 
 namespace studio {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <filesystem>
 
+#include "data/database/connection.hpp"
 #include "data/storage/folder_lock.hpp"
-#include "data/store/database.hpp"
 
 namespace studio {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "data/store/database.hpp"
+#include "data/database/connection.hpp"
 
 namespace studio {
 
