@@ -70,7 +70,7 @@ std::string guarded(Decoder& decoder, const Act& act) {
   return decoder.fault;
 }
 
-[[noreturn]] void unreadable(const std::string& source, const std::string& fault) {
+[[noreturn]] void unreadable_jpeg(const std::string& source, const std::string& fault) {
   throw BadInput(source + ": not a readable image: a JPEG that is cut off or damaged (" + fault +
                  "); copy it again");
 }
@@ -100,8 +100,8 @@ ImageSize jpeg_size(std::string_view bytes, const std::string& source) {
     short_of_data = !decoder.info.arith_code &&
                     static_cast<int64_t>(bytes.size()) * kMostPixelsAByte < size.pixels();
   });
-  if (!fault.empty()) unreadable(source, fault);
-  if (short_of_data) unreadable(source, "too short for its size");
+  if (!fault.empty()) unreadable_jpeg(source, fault);
+  if (short_of_data) unreadable_jpeg(source, "too short for its size");
   return size;
 }
 
@@ -124,7 +124,7 @@ at::Tensor decode_jpeg(std::string_view bytes, const std::string& source) {
     }
     jpeg_finish_decompress(&decoder.info);
   });
-  if (!fault.empty()) unreadable(source, fault);
+  if (!fault.empty()) unreadable_jpeg(source, fault);
   return pixels;
 }
 

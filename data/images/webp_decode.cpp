@@ -16,19 +16,19 @@ namespace {
                  ": not a readable image: a WebP that is cut off or damaged; copy it again");
 }
 
-const uint8_t* start(std::string_view bytes) {
+const uint8_t* webp_bytes(std::string_view bytes) {
   return reinterpret_cast<const uint8_t*>(bytes.data());
 }
 
 WebPBitstreamFeatures features(std::string_view bytes, const std::string& source) {
   WebPBitstreamFeatures found;
-  if (WebPGetFeatures(start(bytes), bytes.size(), &found) != VP8_STATUS_OK) unreadable(source);
+  if (WebPGetFeatures(webp_bytes(bytes), bytes.size(), &found) != VP8_STATUS_OK) unreadable(source);
   return found;
 }
 
 // -> [H, W, 3] uint8
 at::Tensor first_of_animation(std::string_view bytes, const std::string& source) {
-  const WebPData data{start(bytes), bytes.size()};
+  const WebPData data{webp_bytes(bytes), bytes.size()};
   WebPAnimDecoderOptions options;
   WebPAnimDecoderOptionsInit(&options);  // RGBA, one thread
   const std::unique_ptr<WebPAnimDecoder, void (*)(WebPAnimDecoder*)> decoder(
@@ -59,8 +59,8 @@ at::Tensor decode_webp(std::string_view bytes, const std::string& source) {
   const WebPBitstreamFeatures found = features(bytes, source);
   if (found.has_animation) return first_of_animation(bytes, source);
   at::Tensor pixels = at::empty({found.height, found.width, 3}, at::kByte);
-  if (!WebPDecodeRGBInto(start(bytes), bytes.size(), pixels.data_ptr<uint8_t>(), pixels.nbytes(),
-                         3 * found.width))
+  if (!WebPDecodeRGBInto(webp_bytes(bytes), bytes.size(), pixels.data_ptr<uint8_t>(),
+                         pixels.nbytes(), 3 * found.width))
     unreadable(source);
   return pixels;
 }

@@ -19,7 +19,7 @@ extern char** environ;
 namespace data {
 namespace {
 
-constexpr size_t kLongestLine = size_t{16} << 20;  // bytes
+constexpr size_t kLongestProgramLine = size_t{16} << 20;  // bytes
 
 struct Pipe {
   int read = -1, write = -1;
@@ -112,7 +112,7 @@ std::optional<std::string> LineSubprocess::read_line(Deadline deadline) {
       return line;
     }
     searched = pending_.size();
-    if (searched > kLongestLine || !wait_for(output_, POLLIN, deadline)) return {};
+    if (searched > kLongestProgramLine || !wait_for(output_, POLLIN, deadline)) return {};
     char bytes[65536];
     const ssize_t count = read(output_, bytes, sizeof bytes);
     if (count == 0 || (count < 0 && errno != EINTR)) return {};

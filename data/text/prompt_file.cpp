@@ -17,7 +17,7 @@ using nlohmann::json;
 namespace data {
 namespace {
 
-constexpr int64_t kMaxSide = 8192;
+constexpr int64_t kLargestSide = 8192;
 constexpr int64_t kMaxSteps = 1000;
 constexpr double kMaxGuidance = 1000;
 
@@ -46,10 +46,10 @@ void set_field(PromptLine& line, char field, const std::string& value, const std
       line.negative_prompt = value;
       break;
     case 'w':
-      line.width = parsed<int64_t>(value, where, 1, kMaxSide);
+      line.width = parsed<int64_t>(value, where, 1, kLargestSide);
       break;
     case 'h':
-      line.height = parsed<int64_t>(value, where, 1, kMaxSide);
+      line.height = parsed<int64_t>(value, where, 1, kLargestSide);
       break;
     case 'd':
       line.seed = static_cast<uint64_t>(parsed<int64_t>(value, where, 0, INT64_MAX));

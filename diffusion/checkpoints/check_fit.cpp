@@ -12,7 +12,7 @@ namespace diffusion {
 namespace {
 
 // Throws BadInput "<source>: <what> ...".
-[[noreturn]] void refuse(const std::string& source, const std::string& what) {
+[[noreturn]] void refuse_fit(const std::string& source, const std::string& what) {
   throw BadInput(source + ": " + what + "; they are of different checkpoints");
 }
 
@@ -22,10 +22,11 @@ void check_text_width(const Pipeline& pipeline, const std::string& source) {
     text_width += encoder.network.token_embedding.size(1);
   const int64_t expected = traits(pipeline.network).context_width;
   if (expected == text_width) return;
-  refuse(source, "the unet's cross_attention_dim is " + std::to_string(expected) +
-                     ", the hidden_size of the text " +
-                     (pipeline.text_encoders.size() > 1 ? "encoders together is " : "encoder is ") +
-                     std::to_string(text_width));
+  refuse_fit(source,
+             "the unet's cross_attention_dim is " + std::to_string(expected) +
+                 ", the hidden_size of the text " +
+                 (pipeline.text_encoders.size() > 1 ? "encoders together is " : "encoder is ") +
+                 std::to_string(text_width));
 }
 
 void check_vocabulary(const data::Tokenizer& tokenizer,
@@ -35,17 +36,18 @@ void check_vocabulary(const data::Tokenizer& tokenizer,
   for (const auto& token : tokenizer.added) ids = std::max(ids, token.id + token.count);
   const int64_t rows = encoder.token_embedding.size(0);
   if (ids <= rows) return;
-  refuse(source, "the tokenizer's words take " + std::to_string(ids) +
-                     " ids, the text encoder's vocab_size is " + std::to_string(rows));
+  refuse_fit(source, "the tokenizer's words take " + std::to_string(ids) +
+                         " ids, the text encoder's vocab_size is " + std::to_string(rows));
 }
 
 void check_channels(const Pipeline& pipeline, const std::string& source) {
   const NetworkTraits unet = traits(pipeline.network);
   const int64_t latent = pipeline.vae.config.latent_channels;
   if (unet.out_channels == latent && (unet.in_channels == latent || unet.edits_images)) return;
-  refuse(source, "the unet's in_channels and out_channels are " + std::to_string(unet.in_channels) +
-                     " and " + std::to_string(unet.out_channels) + ", the vae's latent_channels " +
-                     std::to_string(latent));
+  refuse_fit(source, "the unet's in_channels and out_channels are " +
+                         std::to_string(unet.in_channels) + " and " +
+                         std::to_string(unet.out_channels) + ", the vae's latent_channels " +
+                         std::to_string(latent));
 }
 
 // SDXL's second encoder and what the UNet reads of it.
@@ -59,13 +61,14 @@ void check_second_encoder(const Pipeline& pipeline, const std::string& source) {
   check_vocabulary(second.tokenizer, second.network, source);
   const int64_t pooled = projection.weight.size(0);
   if (pooled != read) {
-    refuse(source, "the unet reads " + std::to_string(read) +
-                       " pooled values of the text, text_encoder_2 projects to " +
-                       std::to_string(pooled));
+    refuse_fit(source, "the unet reads " + std::to_string(read) +
+                           " pooled values of the text, text_encoder_2 projects to " +
+                           std::to_string(pooled));
   }
   if (first.tokenizer.max_length != second.tokenizer.max_length) {
-    refuse(source, "tokenizer and tokenizer_2 make " + std::to_string(first.tokenizer.max_length) +
-                       " and " + std::to_string(second.tokenizer.max_length) + " ids of a prompt");
+    refuse_fit(source, "tokenizer and tokenizer_2 make " +
+                           std::to_string(first.tokenizer.max_length) + " and " +
+                           std::to_string(second.tokenizer.max_length) + " ids of a prompt");
   }
 }
 

@@ -28,7 +28,7 @@ int64_t size_of(const Weights& part, const std::string& name, int64_t axis) {
   return found->second.size(axis);
 }
 
-std::string numbered(const std::string& before, int64_t number, const std::string& after) {
+std::string numbered_key(const std::string& before, int64_t number, const std::string& after) {
   return before + std::to_string(number) + after;
 }
 
@@ -55,7 +55,8 @@ void read_levels(const Weights& part, UNetConfig& config) {
   config.down_attention.clear();
   config.up_attention.clear();
   for (int64_t i = 0; i < levels; ++i) {
-    const std::string block = numbered("down_blocks.", i, "."), up = numbered("up_blocks.", i, ".");
+    const std::string block = numbered_key("down_blocks.", i, "."),
+                      up = numbered_key("up_blocks.", i, ".");
     config.block_out_channels.push_back(size_of(part, block + "resnets.0.conv1.weight", 0));
     config.layers_per_block.push_back(data::count_numbered(part, block + "resnets."));
     config.down_attention.push_back(has_prefix(part, block + "attentions."));
@@ -121,7 +122,7 @@ VaeConfig vae_config_of(const Weights& part, const ModelFamily& family, const Ld
   config.block_out_channels.clear();
   for (int64_t i = 0; i < levels; ++i) {
     config.block_out_channels.push_back(
-        size_of(part, numbered("encoder.down_blocks.", i, ".resnets.0.conv1.weight"), 0));
+        size_of(part, numbered_key("encoder.down_blocks.", i, ".resnets.0.conv1.weight"), 0));
   }
   config.layers_per_block = data::count_numbered(part, "encoder.down_blocks.0.resnets.");
   config.in_channels = size_of(part, "encoder.conv_in.weight", 1);

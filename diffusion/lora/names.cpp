@@ -130,7 +130,7 @@ constexpr std::string_view kCheckpointStarts[] = {
     "time_embedding.",        "conv_in.",           "text_model.",
     "add_embedding.",         "encoder.",           "decoder."};
 
-[[noreturn]] void refuse(const std::string& name, const std::string& source) {
+[[noreturn]] void refuse_name(const std::string& name, const std::string& source) {
   for (const auto& foreign : kForeignStarts) {
     if (!name.starts_with(foreign.sign)) continue;
     throw BadInput(source + ": a LoRA of " + foreign.title + " (tensor " + name +
@@ -216,19 +216,19 @@ std::string diffusers_module(const std::string& module, int64_t layers_per_block
 LoraName parse_lora_name(const std::string& name, const std::string& source) {
   const auto ending = std::find_if(std::begin(kEndings), std::end(kEndings),
                                    [&](const Ending& known) { return name.ends_with(known.text); });
-  if (ending == std::end(kEndings)) refuse(name, source);
+  if (ending == std::end(kEndings)) refuse_name(name, source);
   for (const auto& foreign : kForeignStarts) {
-    if (name.starts_with(foreign.sign)) refuse(name, source);
+    if (name.starts_with(foreign.sign)) refuse_name(name, source);
   }
   const auto prefix =
       std::find_if(std::begin(kPrefixes), std::end(kPrefixes),
                    [&](const Prefix& known) { return name.starts_with(known.text); });
-  if (name.size() < prefix->text.size() + ending->text.size()) refuse(name, source);
+  if (name.size() < prefix->text.size() + ending->text.size()) refuse_name(name, source);
   std::string module =
       name.substr(prefix->text.size(), name.size() - prefix->text.size() - ending->text.size());
   if (prefix->flat) module = dotted_module(module);
   const std::string part = *prefix->part ? prefix->part : part_of_module(module);
-  if (part.empty() || module.empty()) refuse(name, source);
+  if (part.empty() || module.empty()) refuse_name(name, source);
   return {part, modern_module(module, part != kUnetPart), ending->role};
 }
 

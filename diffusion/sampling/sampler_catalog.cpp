@@ -78,7 +78,7 @@ std::string nearest_name(const std::string& name) {
   return found == plain_ones.end() ? "" : known[static_cast<size_t>(found - plain_ones.begin())];
 }
 
-[[noreturn]] void refuse(const std::string& name, const std::string& where) {
+[[noreturn]] void refuse_sampler(const std::string& name, const std::string& where) {
   const std::string near = nearest_name(name);
   throw data::BadInput(where + ": expected one of " + sampler_flags() +
                        " (those with sigmas also with _karras, _exponential or _beta) or a "
@@ -132,7 +132,7 @@ SamplerChoice sampler_from_name(const std::string& name, const std::string& wher
   choice.sampler = sampler_of_plain(text);
   if (choice.sampler == nullptr ||
       (choice.sigma_schedule != nullptr && !choice.sampler->takes_sigma_schedule))
-    refuse(name, where);
+    refuse_sampler(name, where);
   return choice;
 }
 

@@ -38,14 +38,14 @@ std::optional<double> weight_of(std::string_view text) {
   return value && std::isfinite(*value) ? value : std::nullopt;
 }
 
-[[noreturn]] void refuse(const std::string& prompt, const std::string& what) {
+[[noreturn]] void refuse_prompt(const std::string& prompt, const std::string& what) {
   throw BadInput("prompt '" + prompt + "': " + what);
 }
 
 // Forms that change the prompt during sampling, or sample several.
 void check_supported(const std::string& prompt) {
   if (find_word(prompt, "AND", 0) != prompt.npos)
-    refuse(prompt, "AND (composed prompts) is not supported; write one prompt, or 'and'");
+    refuse_prompt(prompt, "AND (composed prompts) is not supported; write one prompt, or 'and'");
   struct Open {
     char bracket;
     size_t last_colon;  // behind it; npos: none yet
@@ -67,12 +67,12 @@ void check_supported(const std::string& prompt) {
       open.pop_back();
       if (inner.bracket != '[' || c != ']') continue;
       if (inner.bar)
-        refuse(prompt, "[a|b] (alternation) is not supported; write \\[ for a bracket");
+        refuse_prompt(prompt, "[a|b] (alternation) is not supported; write \\[ for a bracket");
       if (inner.last_colon == prompt.npos) continue;
       const std::string when = data::trimmed(prompt.substr(inner.last_colon, i - inner.last_colon));
       if (weight_of(when)) {
-        refuse(prompt, "[a:b:" + when + "] (prompt editing) is not supported; (a:" + when +
-                           ") is a weight");
+        refuse_prompt(prompt, "[a:b:" + when + "] (prompt editing) is not supported; (a:" + when +
+                                  ") is a weight");
       }
     }
   }
@@ -135,8 +135,8 @@ size_t read_piece(Reading& reading, std::string_view text, size_t at) {
     }
     const auto weight = weight_of(number);
     if (!weight) {
-      refuse(reading.prompt,
-             "weight '" + std::string(number) + "': expected a number such as 1.2, found none");
+      refuse_prompt(reading.prompt, "weight '" + std::string(number) +
+                                        "': expected a number such as 1.2, found none");
     }
     reading.multiply(reading.round, *weight);
     return length;

@@ -13,7 +13,7 @@ namespace finetune {
 namespace {
 
 constexpr int64_t kWidth = 48, kProjection = 64, kGroups = 8;
-constexpr const char* kFile = "latent_reward.safetensors";
+constexpr const char* kLatentRewardFile = "latent_reward.safetensors";
 
 // -> [B, 4 W]
 at::Tensor tower(const LatentScorer& w, const at::Tensor& latents) {
@@ -146,12 +146,12 @@ void save_latent_reward(const std::filesystem::path& folder, LatentReward& rewar
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, reward.spread).ptr;
   reward.state.metadata = {{"spread", std::string(buffer, end)},
                            {"updates", std::to_string(reward.updates)}};
-  train::save_state(folder / kFile, reward.state);
+  train::save_state(folder / kLatentRewardFile, reward.state);
 }
 
 void load_latent_reward(const std::filesystem::path& folder, LatentReward& reward) {
-  train::load_state(folder / kFile, reward.state);
-  const std::string where = (folder / kFile).string();
+  train::load_state(folder / kLatentRewardFile, reward.state);
+  const std::string where = (folder / kLatentRewardFile).string();
   reward.spread = data::noted_number<double>(reward.state.metadata, "spread", where);
   reward.updates = data::noted_number<int64_t>(reward.state.metadata, "updates", where);
 }

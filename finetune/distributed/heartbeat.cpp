@@ -14,7 +14,7 @@ constexpr const char *kVerdict = "verdict", *kFailed = "failed";
 
 std::string key_of(int64_t rank) { return "sign/" + std::to_string(rank); }
 
-double now() {
+double beat_time() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
@@ -39,8 +39,8 @@ RankFailure unpacked(const std::string& text) {
 HeartbeatMonitor::HeartbeatMonitor(SharedStore store, HeartbeatOptions signs)
     : store_(std::move(store)),
       signs_(std::move(signs)),
-      seen_(static_cast<size_t>(signs_.count), Seen{{}, {}, now(), now()}),
-      looked_at_(now()),
+      seen_(static_cast<size_t>(signs_.count), Seen{{}, {}, beat_time(), beat_time()}),
+      looked_at_(beat_time()),
       thread_([this] { run(); }) {}
 
 HeartbeatMonitor::~HeartbeatMonitor() { stop(); }
@@ -56,9 +56,9 @@ void HeartbeatMonitor::stop() {
 
 std::optional<RankFailure> HeartbeatMonitor::loss() const {
   const std::lock_guard lock(mutex_);
-  if (loss_ || signs_.rank == 0 || now() - looked_at_ <= signs_.silence) return loss_;
+  if (loss_ || signs_.rank == 0 || beat_time() - looked_at_ <= signs_.silence) return loss_;
   return RankFailure{0, name_of(0) + " was lost: no sign of life for " +
-                            seconds_text(now() - looked_at_) +
+                            seconds_text(beat_time() - looked_at_) +
                             "; it was stopped, or its machine is gone"};
 }
 
@@ -116,7 +116,7 @@ bool HeartbeatMonitor::step() {
     settle({0, name_of(0) + " was lost: the store that it keeps does not answer"});
   }
   const std::lock_guard lock(mutex_);
-  looked_at_ = now();
+  looked_at_ = beat_time();
   return true;
 }
 
@@ -148,8 +148,9 @@ std::optional<RankFailure> HeartbeatMonitor::silence_of(int64_t rank, const std:
   words >> life >> work >> hurry;
   hurry_seen_ = hurry_seen_ || hurry == "1" || hurried_;
   Seen& seen = seen_[static_cast<size_t>(rank)];
-  const double time = now(), patience = hurry_seen_ ? std::min(kSilenceAfterBreak, signs_.silence)
-                                                    : signs_.silence;
+  const double time = beat_time(), patience = hurry_seen_
+                                                  ? std::min(kSilenceAfterBreak, signs_.silence)
+                                                  : signs_.silence;
   if (life != seen.life) seen.life_at = time;
   if (work != seen.work) seen.work_at = time;
   seen.life = life;

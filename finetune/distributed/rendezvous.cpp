@@ -19,7 +19,7 @@ constexpr auto kLinger = Milliseconds(500);
 constexpr double kLonger = 20;  // seconds: rank 0 has the first word
 constexpr const char* kMeeting = "meeting";
 
-std::string seconds_text(double seconds) { return std::to_string(std::lround(seconds)) + " s"; }
+std::string waited_text(double seconds) { return std::to_string(std::lround(seconds)) + " s"; }
 
 // "node7, process 4711"
 std::string place_of_this() {
@@ -57,7 +57,7 @@ std::string complaint(c10d::Store& store,
   }
   if (!missing.empty()) {
     return "rendezvous: expected " + std::to_string(launch.count) + " ranks at " + launch.host +
-           ":" + std::to_string(launch.port) + " within " + seconds_text(limits.meeting) +
+           ":" + std::to_string(launch.port) + " within " + waited_text(limits.meeting) +
            ", missing:" + missing +
            "; look at their logs, or give them longer with --rendezvous_timeout";
   }
@@ -113,7 +113,7 @@ StorePointer open_store(const Launch& launch, double seconds) {
     }
     throw BadInput("rendezvous: " + rank_name(launch.rank, launch.count) + " expected " +
                    (launch.at_agent ? "torchrun's agent" : "rank 0") + " at " + place +
-                   ", found nobody within " + seconds_text(seconds) +
+                   ", found nobody within " + waited_text(seconds) +
                    "; check MASTER_ADDR, MASTER_PORT and the firewall, and that rank 0 started");
   }
 }
@@ -141,7 +141,7 @@ void check_in(c10d::Store& store,
     store.wait({kMeeting}, milliseconds(limits.meeting + kLonger));
   } catch (const std::exception&) {
     throw BadInput("rendezvous: " + rank_name(launch.rank, launch.count) +
-                   " expected word from rank 0 within " + seconds_text(limits.meeting) +
+                   " expected word from rank 0 within " + waited_text(limits.meeting) +
                    ", found none; look at the log of rank 0");
   }
   const std::string found = text_of(store.get(kMeeting));

@@ -18,7 +18,7 @@
 namespace finetune {
 namespace {
 
-constexpr int64_t kReportEvery = 10;  // steps between lines of metrics
+constexpr int64_t kDraftReportEvery = 10;  // steps between lines of metrics
 
 // Of the image in row `row` of step `step`.
 uint64_t image_seed(int64_t seed, int64_t step, int64_t row) {
@@ -127,7 +127,7 @@ BatchResult accumulate(TrainingRun& run,
   return result;
 }
 
-std::string reward_words(const std::map<std::string, double>& means) {
+std::string step_words(const std::map<std::string, double>& means) {
   return data::formatted(", reward %.4f", means.at("reward_mean"));
 }
 
@@ -145,12 +145,12 @@ RunResult run_draft(const TrainingTask& task,
       make_training_run(task, config, options, reporter, hooks_of(task, method, config, chain),
                         config.max_train_steps);
   return run_steps(run, {.max_train_steps = config.max_train_steps,
-                         .report_every = kReportEvery,
+                         .report_every = kDraftReportEvery,
                          .accumulate = [&] { return accumulate(run, config, chain, share); },
                          .state = [&]() -> MetricValues {
                            return {{"queries", static_cast<double>(run.progress.queries)}};
                          },
-                         .words = reward_words});
+                         .words = step_words});
 }
 
 DraftForecast forecast_draft(const TrainingTask& task, const DraftConfig& config) {

@@ -13,7 +13,7 @@ namespace guard {
 namespace {
 
 constexpr int kResamples = 400;
-constexpr size_t kFewestPrompts = 3;
+constexpr size_t kFewestMoments = 3;
 
 double correlation(const PromptMoments& sums) {
   const double scale = std::sqrt(sums.xx * sums.yy);
@@ -70,7 +70,7 @@ PooledCorrelation pooled_correlation(const std::vector<PromptMoments>& prompts, 
   PooledCorrelation result{.value = correlation(sums),
                            .error = std::numeric_limits<double>::quiet_NaN(),
                            .bound = std::numeric_limits<double>::quiet_NaN()};
-  if (prompts.size() < kFewestPrompts) return result;
+  if (prompts.size() < kFewestMoments) return result;
   result.error = bootstrap_error(prompts);
   result.bound =
       result.value +

@@ -15,7 +15,7 @@ namespace rewards {
 namespace {
 
 constexpr double kUnusable = std::numeric_limits<double>::quiet_NaN();
-constexpr size_t kMostQualifiers = 6;  // words between a label and its number
+constexpr size_t kMostScoreQualifiers = 6;  // words between a label and its number
 constexpr int kDeepestObject = 4;
 
 // --- Numbers and what stands behind them.
@@ -65,7 +65,7 @@ std::optional<Found> score_at(const AnswerWords& words, size_t at, const Scale& 
 }
 
 // Whether the sentence does not go on with what is counted, as in "4 circles".
-bool ends_well(const AnswerWords& words, size_t at) {
+bool score_ends_well(const AnswerWords& words, size_t at) {
   if (is_line_end(words, at) || words[at].kind == WordKind::kSign) return true;
   const bool beyond_ascii = static_cast<unsigned char>(words[at].text[0]) >= 0x80;
   return beyond_ascii ||
@@ -109,7 +109,7 @@ std::optional<Stated> number_of_label(const AnswerWords& words, size_t at) {
   bool connected = named_number(words, next).has_value();
   const bool of = is_one_of(words, next, {"of"});
   if (of) return Stated{next + 1, true};
-  for (size_t qualifiers = 0; !connected && qualifiers <= kMostQualifiers; ++qualifiers) {
+  for (size_t qualifiers = 0; !connected && qualifiers <= kMostScoreQualifiers; ++qualifiers) {
     if (is_line_end(words, next)) return std::nullopt;
     if (is_sign(words, next, ":=>-") || is_one_of(words, next, {"is"})) {
       connected = true;
@@ -133,7 +133,7 @@ void add_labelled(const AnswerWords& words, const Scale& scale, std::vector<Cand
     const auto stated = number_of_label(words, at);
     if (!stated) continue;
     const auto found = score_at(words, stated->number, scale);
-    if (!found || !ends_well(words, found->end)) continue;
+    if (!found || !score_ends_well(words, found->end)) continue;
     const Strength strength = stated->of              ? Strength::kHint
                               : says_final(words, at) ? Strength::kFinal
                                                       : Strength::kStatement;
@@ -158,7 +158,7 @@ void add_hints(const AnswerWords& words, const Scale& scale, std::vector<Candida
   for (size_t at = 0; at < words.size(); ++at) {
     if (is_number(words, at)) {
       const auto found = score_at(words, at, scale);
-      if (found && found->of_highest && ends_well(words, found->end))
+      if (found && found->of_highest && score_ends_well(words, found->end))
         all.push_back({found->value, Strength::kHint, at});
     }
     if (!is_one_of(words, at, {"rate", "rated", "give", "say", "assign", "choose", "score"}))
@@ -169,7 +169,7 @@ void add_hints(const AnswerWords& words, const Scale& scale, std::vector<Candida
       ++next;
     const auto found = next > at + 1 || is_one_of(words, at, {"say"}) ? score_at(words, next, scale)
                                                                       : std::nullopt;
-    const bool counted = found && is_number(words, next) && ends_well(words, found->end);
+    const bool counted = found && is_number(words, next) && score_ends_well(words, found->end);
     if (counted) all.push_back({found->value, Strength::kHint, at});
   }
 }

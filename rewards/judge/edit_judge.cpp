@@ -27,7 +27,8 @@ namespace rewards {
 namespace {
 
 constexpr double kHighest = 5;
-constexpr double kLongestWait = 60, kPatience = 3600;  // seconds: of its own, as the server asks
+constexpr double kLongestEditWait = 60,
+                 kPatience = 3600;  // seconds: of its own, as the server asks
 constexpr const char* kProgram = "program:";
 
 const std::vector<EditAxis>& usual_axes() {
@@ -112,7 +113,7 @@ AxisVerdict ask_server(Server& server, const ordered_json& question) {
       server.told_to_wait = true;
     }
     std::this_thread::sleep_for(std::chrono::duration<double>(chosen));
-    wait = std::min(2 * wait, kLongestWait);
+    wait = std::min(2 * wait, kLongestEditWait);
   }
 }
 

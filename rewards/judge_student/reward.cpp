@@ -46,14 +46,14 @@ std::filesystem::path student_clip_folder(const std::filesystem::path& student) 
 
 namespace {
 
-constexpr WeightsOption kWeights{
+constexpr WeightsOption kStudentWeights{
     .flag = "lvlm",
     .help = "student of a judge, for that CLIP",
     .embedded = "rewards/lvlm",
     .missing = "a student trained by `laurel train-reward lvlm`; name its folder (--lvlm FOLDER)"};
 
 Reward make(RewardLoader& loader) {
-  const auto& folder = loader.weights(kWeights);
+  const auto& folder = loader.weights(kStudentWeights);
   const auto& sources = loader.sources();
   const auto own = student_clip_folder(folder);
   if (!std::filesystem::exists(own))
@@ -71,7 +71,7 @@ const RewardEntry kJudgeStudentEntry{
              .needs_prompt = true,
              .differentiable = true,
              .description = "what a vision-language judge would say, by its student"},
-    .weights = kWeights,
+    .weights = kStudentWeights,
     .reads_clip = true,
     .make = make};
 

@@ -29,7 +29,7 @@ Reward examples_reward(const std::shared_ptr<ClipEmbedder>& clip, const Examples
 
 namespace {
 
-Reward make(const RewardSpec& spec, RewardLoader& loader) {
+Reward make_examples_reward(const RewardSpec& spec, RewardLoader& loader) {
   const Examples examples = load_examples(spec.argument);
   const RoomClip opened = clip_of(spec, loader, examples.fingerprint);
   Reward reward = examples_reward(opened.clip, examples);
@@ -46,6 +46,6 @@ const FamilyEntry kExamplesFamily{
     .schemes = {"examples"},
     .settings = {"clip", "act", "antialias", "tokenizer"},
     .reads_clip = true,
-    .make = make};
+    .make = make_examples_reward};
 
 }  // namespace rewards

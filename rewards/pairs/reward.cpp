@@ -69,7 +69,7 @@ Reward taste_reward(const std::shared_ptr<ClipEmbedder>& clip,
 
 namespace {
 
-Reward make(const RewardSpec& spec, RewardLoader& loader) {
+Reward make_pairs_reward(const RewardSpec& spec, RewardLoader& loader) {
   const Taste taste = load_taste(spec.argument);
   const RoomClip opened = clip_of(spec, loader, taste.fingerprint);
   const auto person = spec.settings.find("person");
@@ -90,6 +90,6 @@ const FamilyEntry kPairsFamily{
     .settings = {"person", "clip", "act", "antialias", "tokenizer"},
     .reads_clip = true,
     .parts = [](const RewardSpec& spec) { return load_taste(spec.argument).rewards; },
-    .make = make};
+    .make = make_pairs_reward};
 
 }  // namespace rewards

@@ -12,7 +12,7 @@
 namespace rewards {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 constexpr double kToleranceOfChoice = 1e-5;  // of the fits that choose the ridges
 // The feature of the level that likes are measured from. It is large so that the ridge, which is
 // there for the taste, leaves the level alone.
@@ -116,7 +116,7 @@ TasteFeatures taste_features(const at::Tensor& embeddings, const at::Tensor& sco
   const at::Tensor deviations = scores - features.score_mean;
   const at::Tensor sd = deviations.square().mean(0).sqrt();
   const at::Tensor varies = sd.gt(1e-9 * (features.score_mean.abs() + 1e-9));
-  features.score_scale = sd.masked_fill(varies.logical_not(), kInfinity);
+  features.score_scale = sd.masked_fill(varies.logical_not(), kUnbounded);
   features.values = at::cat({centred / features.embedding_scale, deviations / features.score_scale,
                              at::zeros({embeddings.size(0), 1}, embeddings.options())},
                             1);

@@ -16,8 +16,9 @@ namespace rewards {
 namespace {
 
 constexpr double kVisionEps = 1e-6, kTextEps = 1e-12;
-constexpr double kMean = 0.16717362830052426, kDeviation = 1.0333394966054072;  // of the score
-constexpr double kMasked = -10000;                                              // BERT's
+constexpr double kRewardMean = 0.16717362830052426,
+                 kDeviation = 1.0333394966054072;  // of the score
+constexpr double kMasked = -10000;                 // BERT's
 constexpr int64_t kLength = 35, kHeadWidth = 64;
 
 BlipAttention take_attention(const data::Weights& weights,
@@ -177,7 +178,7 @@ at::Tensor blip_score(const Blip& w,
     const at::Tensor inner = at::gelu(nn::linear(block.intermediate, x));
     x = nn::layer_norm(block.norm, x + nn::linear(block.output, inner), kTextEps);
   }
-  return (aesthetic_forward(w.head, x.select(1, 0)) - kMean) / kDeviation;
+  return (aesthetic_forward(w.head, x.select(1, 0)) - kRewardMean) / kDeviation;
 }
 
 Reward image_reward(const RewardSpec& spec, at::Device device) {

@@ -37,7 +37,7 @@ class TextRows {
   std::map<std::string, int64_t> rows_;
 };
 
-const std::string& text_of(const json& line, const char* key, const std::string& where) {
+const std::string& entry_text(const json& line, const char* key, const std::string& where) {
   const auto found = line.find(key);
   if (found == line.end() || !found->is_string() || found->get_ref<const std::string&>().empty())
     throw BadInput(where + ": " + key + ": expected a text, found " +
@@ -68,7 +68,7 @@ double time_of(const json& line, const std::string& where) {
 }
 
 SocialAction action_of(const json& line, const std::string& where) {
-  const std::string& name = text_of(line, "action", where);
+  const std::string& name = entry_text(line, "action", where);
   const auto found = std::find(kActions.begin(), kActions.end(), name);
   if (found == kActions.end())
     throw BadInput(where + ": action: expected view, like or reuse, found '" + name + "'");
@@ -93,13 +93,13 @@ SocialLog read_social_log(const fs::path& path) {
   bool acted = false;
   const auto take = [&](const std::string& text, const std::string& where) {
     const json line = data::parse_json_object(text, where);
-    const int64_t prompt = prompts.of(text_of(line, "prompt", where));
-    const std::string& file = text_of(line, "image", where);
+    const int64_t prompt = prompts.of(entry_text(line, "prompt", where));
+    const std::string& file = entry_text(line, "image", where);
     const auto [image, fresh] =
         images.emplace(std::pair(file, prompt), static_cast<int64_t>(log.images.size()));
     if (fresh) log.images.push_back({path.parent_path() / file, prompt});
     log.events.push_back({.time = time_of(line, where),
-                          .user = users.of(text_of(line, "user", where)),
+                          .user = users.of(entry_text(line, "user", where)),
                           .image = image->second,
                           .action = action_of(line, where),
                           .position = position_of(line, where)});

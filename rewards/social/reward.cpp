@@ -11,7 +11,7 @@ Reward social_reward(const std::shared_ptr<ClipEmbedder>& clip) {
 
 namespace {
 
-constexpr WeightsOption kWeights{
+constexpr WeightsOption kSocialWeights{
     .flag = "social",
     .help = "social reward, a CLIP folder",
     .embedded = "rewards/social",
@@ -27,9 +27,10 @@ const RewardEntry kSocialEntry{
              .needs_prompt = true,
              .differentiable = true,
              .description = "what a community would like for the prompt (Social Reward's form)"},
-    .weights = kWeights,
+    .weights = kSocialWeights,
     .make = [](RewardLoader& loader) {
-      return social_reward(load_clip_embedder(loader.weights(kWeights), loader.sources().device));
+      return social_reward(
+          load_clip_embedder(loader.weights(kSocialWeights), loader.sources().device));
     }};
 
 }  // namespace rewards

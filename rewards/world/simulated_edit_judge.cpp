@@ -18,7 +18,7 @@ using data::BadInput;
 namespace rewards {
 namespace {
 
-constexpr double kHighest = 5;
+constexpr double kHighestMark = 5;
 
 at::Tensor picture(const AskedEdit& asked, size_t which) {
   return data::decode_image(asked.images.at(which), "image " + std::to_string(which + 1));
@@ -28,7 +28,8 @@ at::Tensor picture(const AskedEdit& asked, size_t which) {
 AxisVerdict verdict_on(const AskedEdit& asked) {
   if (asked.instruction.empty()) {
     const double quality = world_judgement("quality", picture(asked, 0), "");
-    return {.score = kHighest * quality, .flaw = quality < 0.6 ? "the image is unclean" : "None"};
+    return {.score = kHighestMark * quality,
+            .flaw = quality < 0.6 ? "the image is unclean" : "None"};
   }
   const auto scores =
       world::read_edit_scores(picture(asked, 0), picture(asked, 1), asked.instruction);
@@ -66,7 +67,7 @@ std::string edit_answer(const WorldJudge& judge, const AskedEdit& asked, const s
   std::string drawn = seed + asked.axis + asked.instruction;
   for (const auto& image : asked.images) drawn += data::sha256(image);
   const double score = verdict.score + judge.noise * normal_of(drawn);
-  const double rounded = std::round(10 * std::clamp(score, 0.0, kHighest)) / 10;
+  const double rounded = std::round(10 * std::clamp(score, 0.0, kHighestMark)) / 10;
   return data::to_text(nlohmann::ordered_json{{"score", rounded}, {"flaw", verdict.flaw}});
 }
 

@@ -26,7 +26,7 @@ using diffusion::RewardBranchConfig;
 namespace tools {
 namespace {
 
-std::vector<std::string> split(const std::string& text, char between) {
+std::vector<std::string> split_at(const std::string& text, char between) {
   std::vector<std::string> parts;
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find(between, begin), text.size());
@@ -232,7 +232,7 @@ std::vector<double> parse_request(const std::string& text,
                    ": the model has no reward conditioning; omit it, or train a model with laurel "
                    "finetune edit");
   if (text == "auto") return std::vector<double>(axes.axes.size(), axes.highest);
-  const auto parts = split(text, ',');
+  const auto parts = split_at(text, ',');
   std::vector<double> request(axes.axes.size(), std::nan(""));
   const bool named = text.find('=') != std::string::npos;
   if (!named && parts.size() != axes.axes.size()) {

@@ -65,7 +65,7 @@ int finetune_in(const finetune::ProcessGroup& ranks,
   return exit_code_of(result);
 }
 
-const CommandList& subcommands() {
+const CommandList& finetune_subcommands() {
   static const CommandList list = [] {
     CommandList all = draft_commands();
     all.push_back(&kFinetuneEdit);
@@ -75,8 +75,8 @@ const CommandList& subcommands() {
 }
 
 int finetune_command(const std::vector<std::string>& arguments) {
-  if (!arguments.empty() && find_command(subcommands(), arguments[0]))
-    return run_command(subcommands(), "laurel finetune", arguments);
+  if (!arguments.empty() && find_command(finetune_subcommands(), arguments[0]))
+    return run_command(finetune_subcommands(), "laurel finetune", arguments);
   FinetuneCommand command;
   std::vector<std::string> names;
   std::string summary = "Teaches the UNet to earn more reward";
@@ -86,7 +86,8 @@ int finetune_command(const std::vector<std::string>& arguments) {
   }
   Options options("finetune", summary + ".",
                   data::joined(names, "|") + " (also " +
-                      data::joined(names_of(subcommands()), ", ") + "; each has its own --help)");
+                      data::joined(names_of(finetune_subcommands()), ", ") +
+                      "; each has its own --help)");
   options.positional_choices(names);
   declare_finetune(options, command);
   const auto parsed = options.parse(arguments);
@@ -100,6 +101,6 @@ int finetune_command(const std::vector<std::string>& arguments) {
 }  // namespace
 
 const Command kFinetune{"finetune", "teach the UNet to earn more reward, or to edit images",
-                        finetune_command, subcommands};
+                        finetune_command, finetune_subcommands};
 
 }  // namespace tools

@@ -8,7 +8,6 @@
 namespace tools {
 namespace {
 
-constexpr double kHuge = 1e300;
 constexpr int64_t kGuidanceWidth = 256;  // LCM's time_cond_proj_dim
 
 void declare_data(Options& options, DistillCommand& command) {

@@ -15,8 +15,6 @@
 namespace tools {
 namespace {
 
-constexpr double kHuge = 1e300;
-
 struct DraftCommand : TrainingCommand {
   finetune::DraftConfig config;
   std::string reward_view = "whole";

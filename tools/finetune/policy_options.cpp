@@ -15,8 +15,6 @@
 namespace tools {
 namespace {
 
-constexpr double kHuge = 1e300;
-
 void declare_combination(Options& options, FinetuneCommand& command) {
   auto& config = command.config;
   options.choice("normalise_rewards", config.normalise_rewards,

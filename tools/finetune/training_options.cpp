@@ -1,11 +1,7 @@
 #include "tools/finetune/training_options.hpp"
 
 namespace tools {
-namespace {
-
-constexpr double kHuge = 1e300;
-
-}  // namespace
+namespace {}  // namespace
 
 void declare_run(Options& options,
                  TrainingCommand& command,

@@ -14,6 +14,8 @@
 
 namespace tools {
 
+constexpr double kHuge = 1e300;  // of an option's range: no limit
+
 struct TrainingCommand {
   ModelConfig checkpoint;
   std::string output_dir;             // empty: runs/<method>

@@ -132,7 +132,7 @@ ClipCorpus folder(const PretrainClipConfig& s, const Images& opened) {
   return material;
 }
 
-std::string percent(double fraction) {
+std::string percent_text(double fraction) {
   char text[16];
   std::snprintf(text, sizeof text, "%.1f %%", 100 * fraction);
   return text;
@@ -160,8 +160,8 @@ std::string model_card(const PretrainClipConfig& s,
        << exams[0].groups.size()
        << " groups:\n\n| pairs | image to text | text to image |\n|---|---|---|\n";
   for (size_t i = 0; i < exams.size(); ++i) {
-    card << "| " << exams[i].name << " | " << percent(result.retrieval[i].image_to_text) << " | "
-         << percent(result.retrieval[i].text_to_image) << " |\n";
+    card << "| " << exams[i].name << " | " << percent_text(result.retrieval[i].image_to_text)
+         << " | " << percent_text(result.retrieval[i].text_to_image) << " |\n";
   }
   card << "\n"
        << result.steps << " updates in " << std::llround(result.minutes)
@@ -199,8 +199,8 @@ int pretrain_clip_command(const std::vector<std::string>& arguments) {
                    model_card(s, material.source.name, result, exams, options.resolved()));
   for (size_t i = 0; i < result.retrieval.size(); ++i) {
     std::cout << "top-1 of " << s.exam_size << ", " << exams[i].name << ": image to text "
-              << percent(result.retrieval[i].image_to_text) << ", text to image "
-              << percent(result.retrieval[i].text_to_image) << "\n";
+              << percent_text(result.retrieval[i].image_to_text) << ", text to image "
+              << percent_text(result.retrieval[i].text_to_image) << "\n";
   }
   return exit_code_of(*images);
 }

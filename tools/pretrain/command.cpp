@@ -10,17 +10,18 @@
 namespace tools {
 namespace {
 
-const CommandList& models() {
+const CommandList& pretrained_models() {
   static const CommandList list = {&kPretrainVae, &kPretrainClip, &kPretrainUnet};
   return list;
 }
 
 int pretrain_command(const std::vector<std::string>& arguments) {
-  if (!asks_for_help(arguments)) return run_command(models(), "laurel pretrain", arguments);
+  if (!asks_for_help(arguments))
+    return run_command(pretrained_models(), "laurel pretrain", arguments);
   std::cout << "laurel pretrain <model> [options]\n"
                "Trains a model from random weights, on the built-in world of scenes or on a folder "
                "of captioned images.\n\n"
-            << command_lines(models(), 7)
+            << command_lines(pretrained_models(), 7)
             << "\n`laurel pretrain <model> --help` lists its options.\n";
   return arguments.empty() ? kBadInput : 0;
 }
@@ -28,6 +29,6 @@ int pretrain_command(const std::vector<std::string>& arguments) {
 }  // namespace
 
 const Command kPretrain{"pretrain", "train a VAE, CLIP or UNet from random weights",
-                        pretrain_command, models, /*has_options=*/false};
+                        pretrain_command, pretrained_models, /*has_options=*/false};
 
 }  // namespace tools

@@ -123,10 +123,10 @@ std::vector<JudgeItem> pair_items(const std::vector<std::string>& prompts, const
   return items;
 }
 
-constexpr int64_t kPixelsAtOnce = int64_t{1} << 26;  // by all threads, unless it is one picture
+constexpr int64_t kJudgedPixels = int64_t{1} << 26;  // by all threads, unless it is one picture
 
 std::string picture(const fs::path& file, int64_t max_side) {
-  static data::PixelBudget budget(kPixelsAtOnce);
+  static data::PixelBudget budget(kJudgedPixels);
   const std::string bytes = data::read_file(file);
   const data::PixelLease lease(budget, data::image_size(bytes, file.string()).pixels());
   at::Tensor image = data::decode_image(bytes, file.string());

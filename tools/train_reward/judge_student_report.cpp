@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
-constexpr int64_t kResamples = 1000;
+constexpr int64_t kReportResamples = 1000;
 constexpr size_t kProbed = 64;  // images used by the probes
 
 nlohmann::ordered_json to_json(const rewards::AxisEvaluation& result) {
@@ -120,7 +120,8 @@ nlohmann::ordered_json evaluate_students(const std::string& title,
   for (const auto& [name, student, clip] : all) {
     auto generator = at::detail::createCPUGenerator(0);
     const auto data = clip.get() == &base ? embedded_by_base : embedded(judged, *clip);
-    for (const auto& result : rewards::evaluate_student(student, data, kResamples, generator)) {
+    for (const auto& result :
+         rewards::evaluate_student(student, data, kReportResamples, generator)) {
       if (result.points < 2 && result.pairs == 0) continue;  // not judged here
       report[name][result.axis] = to_json(result);
       print_row(name, result);

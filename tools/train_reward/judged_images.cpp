@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
-constexpr int64_t kPiece = 128;                     // images embedded at once
+constexpr int64_t kImagePiece = 128;                // images embedded at once
 constexpr int64_t kPiecePixels = int64_t{1} << 26;  // and their pixels, unless it is one image
 
 // Numbers images and prompts in order of appearance.
@@ -99,7 +99,7 @@ at::Tensor embedded_files(const std::vector<fs::path>& files, rewards::ClipEmbed
   for (const auto& file : files) {
     const at::Tensor picture = data::read_image(file);
     const bool other = !pending.empty() && pending.front().sizes() != picture.sizes();
-    const int64_t most = std::clamp<int64_t>(kPiecePixels / picture[0].numel(), 1, kPiece);
+    const int64_t most = std::clamp<int64_t>(kPiecePixels / picture[0].numel(), 1, kImagePiece);
     if (other || static_cast<int64_t>(pending.size()) >= most) flush();
     pending.push_back(picture);
     progress.advance();

@@ -26,7 +26,7 @@ using data::BadInput;
 namespace tools {
 namespace {
 
-constexpr int64_t kResamples = 1000;
+constexpr int64_t kSocialResamples = 1000;
 
 using ImageKey = std::pair<std::string, std::string>;  // prompt, image
 
@@ -160,9 +160,9 @@ nlohmann::ordered_json evaluate_social(const fs::path& folder,
   for (const auto& [name, scores] : all) {
     auto generator = at::detail::createCPUGenerator(0);
     const at::Tensor right = rights(survey, scores).masked_select(decided);
-    const auto share = rewards::grouped_mean(right, groups, kResamples, generator);
-    const auto more =
-        rewards::grouped_mean(social.masked_select(decided) - right, groups, kResamples, generator);
+    const auto share = rewards::grouped_mean(right, groups, kSocialResamples, generator);
+    const auto more = rewards::grouped_mean(social.masked_select(decided) - right, groups,
+                                            kSocialResamples, generator);
     report[name] = {{"right", to_json(share)}, {"social_minus", to_json(more)}};
     std::cout << data::formatted("  %-13s %.3f (%.3f to %.3f)   %+.3f (%+.3f to %+.3f)\n",
                                  name.c_str(), share.value, share.low, share.high, more.value,

@@ -85,15 +85,15 @@ void draw(const WorldConfig& config) {
 }
 
 // `laurel world` itself draws captioned scenes.
-const CommandList& subcommands() {
+const CommandList& world_subcommands() {
   static const CommandList list = {&kWorldSocialLog, &kWorldJudgeServer, &kWorldEdits,
                                    &kWorldEditScores};
   return list;
 }
 
 int world_command(const std::vector<std::string>& arguments) {
-  if (!arguments.empty() && find_command(subcommands(), arguments[0]))
-    return run_command(subcommands(), "laurel world", arguments);
+  if (!arguments.empty() && find_command(world_subcommands(), arguments[0]))
+    return run_command(world_subcommands(), "laurel world", arguments);
   WorldConfig config;
   Options options("world",
                   "Draws captioned scenes of the built-in (synthetic) world, or checks its oracle.",
@@ -120,6 +120,6 @@ int world_command(const std::vector<std::string>& arguments) {
 }  // namespace
 
 const Command kWorld{"world", "draw captioned scenes of the built-in world; check its oracle",
-                     world_command, subcommands};
+                     world_command, world_subcommands};
 
 }  // namespace tools

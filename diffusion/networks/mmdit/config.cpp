@@ -73,7 +73,7 @@ void read_lists(const json& object, MMDiTConfig& config, const std::string& sour
   config.qk_norm = !norm.is_null();
 }
 
-void check_keys(const json& object, const std::string& source) {
+void check_mmdit_keys(const json& object, const std::string& source) {
   for (const auto& [key, value] : object.items()) {
     const auto is_key = [&name = key](const NumberKey& one) { return name == one.name; };
     if (key.starts_with("_") || value.is_null() || key == "dual_attention_layers" ||
@@ -100,7 +100,7 @@ MMDiTConfig read_mmdit_config(const fs::path& file) {
   const json object = data::read_json_object(file);
   check_class(object, source);
   data::check_config_numbers(object, source);
-  check_keys(object, source);
+  check_mmdit_keys(object, source);
   MMDiTConfig config;
   for (const NumberKey& key : kNumbers) read_number(object, key, config, source);
   if (object.value("out_channels", json()).is_null() && object.contains("out_channels"))

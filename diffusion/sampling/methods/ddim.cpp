@@ -21,7 +21,7 @@ SamplerTable ddim_table(const NoiseSchedule& schedule, const SamplerOptions& opt
 
 bool draws(const SamplerOptions& options) { return options.eta > 0 || options.sigma_min > 0; }
 
-void set_defaults(SchedulerConfig& config) { config.set_alpha_to_one = true; }
+void set_ddim_defaults(SchedulerConfig& config) { config.set_alpha_to_one = true; }
 
 const FlowForm kFlow{.takes_sigma_schedule = true, .table = ddim_table};
 
@@ -32,7 +32,7 @@ extern const Sampler kDdim{.flag = "ddim",
                            .diffusers_class = "DDIMScheduler",
                            .has_eta = true,
                            .stochastic = draws,
-                           .class_defaults = set_defaults,
+                           .class_defaults = set_ddim_defaults,
                            .table = ddim_table,
                            .flow = &kFlow};
 

@@ -94,7 +94,7 @@ SamplerTable pndm_table(const NoiseSchedule& schedule, const SamplerOptions& opt
   return pndm.table;
 }
 
-void set_defaults(SchedulerConfig& config) { config.skip_prk_steps = false; }
+void set_pndm_defaults(SchedulerConfig& config) { config.skip_prk_steps = false; }
 
 }  // namespace
 
@@ -103,7 +103,7 @@ extern const Sampler kPndm{.flag = "pndm",
                            .diffusers_class = "PNDMScheduler",
                            .config_keys = {"skip_prk_steps"},
                            .stochastic = draws_never,
-                           .class_defaults = set_defaults,
+                           .class_defaults = set_pndm_defaults,
                            .table = pndm_table};
 
 }  // namespace diffusion

@@ -106,7 +106,7 @@ SamplerTable unipc_table(const NoiseSchedule& schedule, const SamplerOptions& op
   return table;
 }
 
-const FlowForm kFlow{
+const FlowForm kUnipcFlow{
     .diffusers_class = "UniPCMultistepScheduler",
     .config_keys = {"flow_shift", "use_dynamic_shifting", "time_shift_type", "shift_terminal"},
     .starts_from_one = true,
@@ -123,6 +123,6 @@ extern const Sampler kUniPc{.flag = "unipc",
                             .integer_timesteps = true,
                             .stochastic = draws_never,
                             .table = unipc_table,
-                            .flow = &kFlow};
+                            .flow = &kUnipcFlow};
 
 }  // namespace diffusion
