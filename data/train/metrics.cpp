@@ -86,6 +86,16 @@ void truncate_metrics(const fs::path& jsonl, int64_t step) {
   write_file(jsonl, kept);
 }
 
+uintmax_t metrics_bytes(const fs::path& jsonl) {
+  std::error_code none;
+  const uintmax_t bytes = fs::file_size(jsonl, none);
+  return none ? 0 : bytes;
+}
+
+void cut_metrics(const fs::path& jsonl, uintmax_t bytes) {
+  if (metrics_bytes(jsonl) > bytes) fs::resize_file(jsonl, bytes);
+}
+
 uint32_t crc32c(std::string_view bytes) {
   static constexpr auto kTable = crc_table();
   uint32_t crc = 0xffffffffu;

@@ -30,6 +30,11 @@ void append_metrics(const std::filesystem::path& jsonl, const Metrics& metrics);
 // effect without a file.
 void truncate_metrics(const std::filesystem::path& jsonl, int64_t step);
 
+// The length of the file, which a state notes; 0: there is none. A run that goes on from the state
+// cuts the lines that came after it, and writes them again.
+uintmax_t metrics_bytes(const std::filesystem::path& jsonl);
+void cut_metrics(const std::filesystem::path& jsonl, uintmax_t bytes);
+
 // Creates <folder>/events.out.tfevents.<time>.laurel with its version record. Returns its path.
 std::filesystem::path start_events(const std::filesystem::path& folder, double time);
 // Appends one scalar per value, tagged by its name.

@@ -45,22 +45,12 @@ void check_same_settings(const fs::path& path, const Loop& loop) {
   }
 }
 
-uintmax_t metrics_bytes(const Loop& loop) {
-  std::error_code none;
-  const uintmax_t bytes = fs::file_size(metrics_path(loop.options), none);
-  return none ? 0 : bytes;
-}
-
-// Drops the lines of metrics that came after the state: the continued run writes them again.
-void drop_later_metrics(const Loop& loop, uintmax_t kept_bytes) {
-  if (metrics_bytes(loop) > kept_bytes) fs::resize_file(metrics_path(loop.options), kept_bytes);
-}
-
 void save(Loop& loop) {
   loop.state.metadata = settings_of(loop);
   loop.state.metadata["step"] = std::to_string(loop.step);
   loop.state.metadata["minutes"] = std::to_string(minutes(loop));
-  loop.state.metadata["metrics_bytes"] = std::to_string(metrics_bytes(loop));
+  loop.state.metadata["metrics_bytes"] =
+      std::to_string(data::metrics_bytes(metrics_path(loop.options)));
   save_state(state_path(loop.options), loop.state);
 }
 
@@ -86,14 +76,16 @@ Loop new_loop(const LoopOptions& options) {
 void resume(Loop& loop) {
   const std::string& from = loop.options.resume_from_checkpoint;
   const fs::path path = from == "latest" ? state_path(loop.options) : fs::path(from);
-  if (from == "latest" && !fs::exists(path)) return drop_later_metrics(loop, 0);  // a new run
+  if (from == "latest" && !fs::exists(path))
+    return data::cut_metrics(metrics_path(loop.options), 0);  // a new run
   load_state(path, loop.state);
   check_same_settings(path, loop);
   loop.step = data::noted_number<int64_t>(loop.state.metadata, "step", path.string());
   loop.earlier_minutes = data::noted_number<double>(loop.state.metadata, "minutes", path.string());
   const auto& notes = loop.state.metadata;
   if (path == state_path(loop.options) && notes.contains("metrics_bytes"))
-    drop_later_metrics(loop, data::noted_number<uint64_t>(notes, "metrics_bytes", path.string()));
+    data::cut_metrics(metrics_path(loop.options),
+                      data::noted_number<uint64_t>(notes, "metrics_bytes", path.string()));
   data::truncate_metrics(metrics_path(loop.options), loop.step);
 }
 

@@ -159,6 +159,9 @@ fs::path save_checkpoint(TrainingRun& run) {
   const fs::path temporary = path.string() + ".tmp";
   fs::remove_all(temporary);
   optimizer.state.metadata = notes_of(run.task, optimizer, run.progress);
+  for (const std::string lines : kLineFiles)
+    optimizer.state.metadata["bytes." + lines] =
+        std::to_string(data::metrics_bytes(run.options.folder / lines));
   train::save_state(temporary / "state.safetensors", optimizer.state);
   guard::save_guard(temporary / kGuardFile, run.progress.watch);
   if (run.hooks.save_more) run.hooks.save_more(temporary);
@@ -195,6 +198,11 @@ void load_checkpoint(const fs::path& checkpoint, TrainingRun& run) {
   progress.spreads = at::ones({static_cast<int64_t>(task.rewards.size())}, at::kDouble);
   for (size_t m = 0; m < task.rewards.size(); ++m) {
     progress.spreads[static_cast<int64_t>(m)] = number(notes, "spread." + std::to_string(m));
+  }
+  for (const std::string lines : kLineFiles) {
+    const std::string key = "bytes." + lines;
+    if (notes.contains(key) && fs::equivalent(checkpoint / "..", run.options.folder))
+      progress.line_bytes[lines] = data::noted_number<uint64_t>(notes, key, file.string());
   }
   progress.sums = restored_sums(notes);
   progress.evaluated = notes.contains("evaluated") && notes.at("evaluated") == "1";

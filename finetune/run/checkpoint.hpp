@@ -2,7 +2,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +14,9 @@
 #include "rewards/combine/epoch_combiner.hpp"
 
 namespace finetune {
+
+// In the run's folder; every line has a step.
+constexpr std::array<const char*, 2> kLineFiles{"metrics.jsonl", "guard.jsonl"};
 
 // Figures since the last line of metrics.
 struct MetricSums {
@@ -30,6 +36,8 @@ struct RunProgress {
   MetricSums sums;         // of runs whose rounds are steps
   bool evaluated = false;  // since the last update
   double started = 0;      // seconds since 1970
+  // The lengths of the folder's files of lines (kLineFiles) when this was saved there; else empty.
+  std::map<std::string, uint64_t> line_bytes;
 };
 
 struct TrainingRun;

@@ -129,8 +129,12 @@ void open_folder(TrainingRun& run, bool resumed) {
   const auto& options = run.options;
   run.lock =
       open_run(options.folder, options.record, run.task.config_text, !options.resume_from.empty());
-  for (const char* lines : {"metrics.jsonl", "guard.jsonl"})
+  for (const char* lines : kLineFiles) {
+    const auto bytes = run.progress.line_bytes.find(lines);
+    if (bytes != run.progress.line_bytes.end())
+      data::cut_metrics(options.folder / lines, bytes->second);
     data::truncate_metrics(options.folder / lines, resumed ? run.optimizer.step : -1);
+  }
   run.events = data::start_events(options.folder, data::now());
 }
 

@@ -96,8 +96,9 @@ void expect_resumed_equals_whole(const std::string& method, bool full) {
   auto a = metrics(whole, true), b = metrics(parts, true);
   ASSERT_EQ(a.size(), b.size());
   EXPECT_EQ(a.back()["seen/redness"].get<double>(), b.back()["seen/redness"].get<double>());
-  // A run that is complete stays as it is.
+  // A run that is complete stays as it is; what came after its checkpoint goes.
   const std::string lines = data::read_file(parts / "metrics.jsonl");
+  data::append_line(parts / "metrics.jsonl", R"({"step":16,"evaluation":true})");
   run(tiny_task(), config, parts, "latest");
   EXPECT_EQ(data::read_file(parts / "metrics.jsonl"), lines);
   // From an older checkpoint, what came after it is written again, once.
