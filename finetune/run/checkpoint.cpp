@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "data/base/error.hpp"
@@ -94,6 +95,36 @@ MetricSums restored_sums(const std::map<std::string, std::string>& notes) {
   return sums;
 }
 
+// What the last evaluation said, where nothing was trained since.
+void note_evaluation(std::map<std::string, std::string>& notes, const TrainingRun& run) {
+  const RunResult& result = run.result;
+  if (!run.progress.evaluated || !result.trained) return;
+  notes["evaluated.trained"] = exact(*result.trained);
+  if (!result.verdict) return;
+  notes["verdict.state"] = std::to_string(static_cast<int>(result.verdict->state));
+  notes["verdict.step"] = std::to_string(result.verdict->step);
+  notes["verdict.accepted_step"] = std::to_string(result.verdict->accepted_step);
+  notes["verdict.kind"] = result.verdict->kind;
+  notes["verdict.reason"] = result.verdict->reason;
+}
+
+// Back from the notes; without them, or where the guard has not judged it, nothing was evaluated.
+void restore_evaluation(TrainingRun& run, const std::map<std::string, std::string>& notes) {
+  const bool judged = notes.contains("verdict.state");
+  run.progress.evaluated =
+      notes.contains("evaluated.trained") && (judged || run.config.guard == "off");
+  if (!run.progress.evaluated) return;
+  run.result.trained = number(notes, "evaluated.trained");
+  if (!judged || run.config.guard == "off") return;
+  const int64_t state = std::clamp<int64_t>(whole(notes, "verdict.state"), 0,
+                                            static_cast<int64_t>(guard::State::kStop));
+  run.result.verdict = guard::Verdict{.step = whole(notes, "verdict.step"),
+                                      .state = static_cast<guard::State>(state),
+                                      .kind = notes.at("verdict.kind"),
+                                      .reason = notes.at("verdict.reason"),
+                                      .accepted_step = whole(notes, "verdict.accepted_step")};
+}
+
 std::map<std::string, std::string> notes_of(const TrainingTask& task,
                                             const Optimizer& optimizer,
                                             const RunProgress& progress) {
@@ -111,7 +142,6 @@ std::map<std::string, std::string> notes_of(const TrainingTask& task,
   for (const auto& [name, value] : rewards::numbers_of(progress.combine))
     notes["combine." + name] = exact(value);
   note_sums(notes, progress.sums);
-  notes["evaluated"] = progress.evaluated ? "1" : "0";
   return notes;
 }
 
@@ -159,6 +189,7 @@ fs::path save_checkpoint(TrainingRun& run) {
   const fs::path temporary = path.string() + ".tmp";
   fs::remove_all(temporary);
   optimizer.state.metadata = notes_of(run.task, optimizer, run.progress);
+  note_evaluation(optimizer.state.metadata, run);
   for (const std::string lines : kLineFiles)
     optimizer.state.metadata["bytes." + lines] =
         std::to_string(data::metrics_bytes(run.options.folder / lines));
@@ -205,7 +236,7 @@ void load_checkpoint(const fs::path& checkpoint, TrainingRun& run) {
       progress.line_bytes[lines] = data::noted_number<uint64_t>(notes, key, file.string());
   }
   progress.sums = restored_sums(notes);
-  progress.evaluated = notes.contains("evaluated") && notes.at("evaluated") == "1";
+  restore_evaluation(run, notes);
   progress.combine = restored_combination(notes, static_cast<int64_t>(task.rewards.size()));
   if (run.hooks.load_more) run.hooks.load_more(checkpoint);
 }

@@ -217,7 +217,9 @@ void take_rounds(TrainingRun& run, int64_t rounds, const std::function<void()>& 
   say_guard(run);
   if (evaluates) evaluate_base(run, resumed);
   int64_t saved_at = run.optimizer.step;
-  bool stop = false;
+  run.result.guard_acts = guard_acts(run);
+  bool stop = is_rejected(run.result);  // by the verdict in the checkpoint
+  if (stop) run.result.stopped = "the guard: " + run.result.verdict->kind;
   while (run.progress.epoch < rounds && !stop) {
     take_round(run, round);
     stop = after_round(run, evaluates);

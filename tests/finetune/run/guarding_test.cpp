@@ -96,6 +96,24 @@ TEST(Guarding, StopsAGamedRunAndLeavesTheAcceptedModel) {
   }
 }
 
+TEST(Guarding, AStoppedRunStaysStoppedWhenItIsResumedUnlessItIsToWarn) {
+  const fs::path folder = tests::fresh_folder("stays");
+  const auto first = run(task_with(-5), config_with("on"), folder);
+  const std::string lines = data::read_file(folder / "guard.jsonl"),
+                    model = data::read_file(folder / "pytorch_lora_weights.safetensors");
+  fs::remove(folder / "pytorch_lora_weights.safetensors");
+  const auto again = run(task_with(-5), config_with("on"), folder, nullptr, "latest");
+  EXPECT_EQ(again.stopped, "the guard: gamed");
+  EXPECT_EQ(again.epochs, 2);
+  EXPECT_TRUE(finetune::is_rejected(again));
+  EXPECT_EQ(again.trained, first.trained);
+  EXPECT_EQ(again.verdict->reason, first.verdict->reason);
+  EXPECT_EQ(again.verdict->accepted_step, first.verdict->accepted_step);
+  EXPECT_EQ(data::read_file(folder / "guard.jsonl"), lines);
+  EXPECT_EQ(data::read_file(folder / "pytorch_lora_weights.safetensors"), model);
+  EXPECT_EQ(run(task_with(-5), config_with("warn"), folder, nullptr, "latest").epochs, 4);
+}
+
 TEST(Guarding, LeavesTheLastAcceptedModelRatherThanTheStart) {
   const fs::path folder = tests::fresh_folder("later");
   TrainingTask task = task_with(0);
