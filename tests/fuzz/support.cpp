@@ -15,8 +15,13 @@ namespace fs = std::filesystem;
 namespace fuzz {
 namespace {
 
+fs::path temporary_folder() {
+  const char* const own = std::getenv("TEST_TMPDIR");  // of a test
+  return own == nullptr ? fs::temp_directory_path() : fs::path(own);
+}
+
 struct Folder {
-  fs::path path = fs::temp_directory_path() / ("laurel_fuzz_" + std::to_string(::getpid()));
+  fs::path path = temporary_folder() / ("laurel_fuzz_" + std::to_string(::getpid()));
   Folder() { fs::create_directories(path); }
   ~Folder() {
     std::error_code ignored;

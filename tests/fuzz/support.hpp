@@ -18,7 +18,7 @@ void require(bool holds, const char* what);
 // Runs one of several parsers of a target; its BadInput does not keep the next from the input.
 void attempt(const std::function<void()>& parse);
 
-// A folder of this process, removed at its end, in TMPDIR.
+// A folder of this process, removed at its end, in TEST_TMPDIR or TMPDIR.
 const std::filesystem::path& scratch();
 // A file in it with these bytes; a file of that name is replaced.
 std::filesystem::path file_of(const std::string& name, std::string_view bytes);
