@@ -61,7 +61,8 @@ TEST(WorldEdits, WritesTriplesWhoseFilesEarnTheScoresOfTheirLines) {
   EXPECT_EQ(lines, 30);
   data::for_each_line(folder / "well_scored.jsonl",
                       [](const std::string& text, const std::string&) {
-                        for (const auto& score : data::parse_json(text)["scores"])
+                        const auto line = data::parse_json(text);
+                        for (const auto& score : line["scores"])
                           EXPECT_GE(score.get<double>(), 4.5);
                       });
   const std::string images = (folder / "edited").string();
