@@ -98,8 +98,9 @@ MetricSums restored_sums(const std::map<std::string, std::string>& notes) {
 // What the last evaluation said, where nothing was trained since.
 void note_evaluation(std::map<std::string, std::string>& notes, const TrainingRun& run) {
   const RunResult& result = run.result;
-  if (!run.progress.evaluated || !result.trained) return;
-  notes["evaluated.trained"] = exact(*result.trained);
+  if (!run.progress.evaluated) return;
+  notes["evaluated"] = "1";
+  if (result.trained) notes["evaluated.trained"] = exact(*result.trained);
   if (!result.verdict) return;
   notes["verdict.state"] = std::to_string(static_cast<int>(result.verdict->state));
   notes["verdict.step"] = std::to_string(result.verdict->step);
@@ -111,10 +112,11 @@ void note_evaluation(std::map<std::string, std::string>& notes, const TrainingRu
 // Back from the notes; without them, or where the guard has not judged it, nothing was evaluated.
 void restore_evaluation(TrainingRun& run, const std::map<std::string, std::string>& notes) {
   const bool judged = notes.contains("verdict.state");
+  const auto evaluated = notes.find("evaluated");
   run.progress.evaluated =
-      notes.contains("evaluated.trained") && (judged || run.config.guard == "off");
+      evaluated != notes.end() && evaluated->second == "1" && (judged || run.config.guard == "off");
   if (!run.progress.evaluated) return;
-  run.result.trained = number(notes, "evaluated.trained");
+  if (notes.contains("evaluated.trained")) run.result.trained = number(notes, "evaluated.trained");
   if (!judged || run.config.guard == "off") return;
   const int64_t state = std::clamp<int64_t>(whole(notes, "verdict.state"), 0,
                                             static_cast<int64_t>(guard::State::kStop));

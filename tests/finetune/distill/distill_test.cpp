@@ -77,6 +77,19 @@ TEST(Distill, SoDoesOneWithALatentReward) {
   expect_resumes_bit_for_bit(task, config);
 }
 
+TEST(Distill, AFinishedRunWithoutARewardIsNotJudgedAgain) {
+  TrainingTask task = tests::distill_task();
+  task.rewards.clear();
+  const fs::path folder = tests::fresh_folder();
+  run(task, tests::distill_config(), folder);
+  const std::string judged = data::read_file(folder / "guard.jsonl"),
+                    logged = data::read_file(folder / "metrics.jsonl");
+  EXPECT_FALSE(judged.empty());
+  run(task, tests::distill_config(), folder, "latest");
+  EXPECT_EQ(data::read_file(folder / "guard.jsonl"), judged);
+  EXPECT_EQ(data::read_file(folder / "metrics.jsonl"), logged);
+}
+
 TEST(Distill, TheRewardPullsTheStudentAndTheFolderIsComplete) {
   DistillConfig config = tests::distill_config();
   config.max_train_steps = 30;
