@@ -46,7 +46,21 @@ bool read_kept(EncodedEdits& set, const std::filesystem::path& file, const std::
   set.source = kept.tensors.at("source");
   set.mean = kept.tensors.at("mean");
   set.std = kept.tensors.at("std");
+  if (const auto left_out = kept.tensors.find("left_out"); left_out != kept.tensors.end()) {
+    const at::Tensor& places = left_out->second;
+    set.left_out.assign(places.data_ptr<int64_t>(), places.data_ptr<int64_t>() + places.numel());
+  }
   return true;
+}
+
+void write_kept(const EncodedEdits& set,
+                const std::filesystem::path& file,
+                const std::string& origin) {
+  data::Weights kept;
+  kept.metadata["origin"] = origin;
+  kept.tensors = {{"source", set.source}, {"mean", set.mean}, {"std", set.std}};
+  if (!set.left_out.empty()) kept.tensors["left_out"] = at::tensor(set.left_out, at::kLong);
+  data::write_safetensors(file, kept);
 }
 
 void encode_images(EncodedEdits& set,
@@ -60,8 +74,15 @@ void encode_images(EncodedEdits& set,
   const auto step = static_cast<size_t>(options.batch_size);
   for (size_t done = 0; done < triples.size(); done += step) {
     std::vector<at::Tensor> images;
-    for (size_t i = done; i < std::min(triples.size(), done + step); ++i)
-      images.push_back(edit_images(triples[i], options.resolution));
+    for (size_t i = done; i < std::min(triples.size(), done + step); ++i) {
+      try {
+        images.push_back(edit_images(triples[i], options.resolution));
+      } catch (const data::BadInput& fault) {
+        print(std::string("left out: ") + fault.what());
+        set.left_out.push_back(static_cast<int64_t>(i));
+      }
+    }
+    if (images.empty()) continue;
     const at::Tensor both = at::stack(images, 1).to(device);  // [2, b, 3, R, R]
     sources.push_back(
         diffusion::vae_encode(pipeline.vae, both[0] * 2 - 1).mean.to(at::kCPU, at::kHalf));
@@ -69,6 +90,9 @@ void encode_images(EncodedEdits& set,
     if (sources.size() % 50 == 0)
       print("edits encoded: " + std::to_string(std::min(triples.size(), done + step)));
   }
+  if (sources.empty())
+    throw data::BadInput("data: expected edits whose two images can be read, found none in " +
+                         std::to_string(triples.size()) + "; see the lines above");
   set.source = at::cat(sources);
   const at::Tensor gaussian = at::cat(targets);
   set.mean = gaussian.select(1, 0).contiguous();
@@ -128,6 +152,19 @@ at::Tensor edit_images(const data::EditTriple& triple, int64_t resolution) {
       {data::middle_square(source, resolution), data::middle_square(edited, resolution)});
 }
 
+std::vector<data::EditTriple> without(const std::vector<data::EditTriple>& triples,
+                                      const std::vector<int64_t>& left_out) {
+  std::vector<data::EditTriple> kept;
+  auto skipped = left_out.begin();  // in order
+  for (size_t i = 0; i < triples.size(); ++i) {
+    if (skipped != left_out.end() && *skipped == static_cast<int64_t>(i))
+      ++skipped;
+    else
+      kept.push_back(triples[i]);
+  }
+  return kept;
+}
+
 at::Tensor score_table(const std::vector<data::EditTriple>& triples,
                        const diffusion::RewardBranchConfig& config) {
   const size_t axes = config.axes.size();
@@ -152,19 +189,20 @@ EncodedEdits encode_edits(const diffusion::Pipeline& pipeline,
                           const EditEncoding& options,
                           const std::function<void(const std::string&)>& print) {
   EncodedEdits set;
-  set.scores = score_table(triples, diffusion::reward_config(pipeline.network));
-  for (const auto& triple : triples) {
+  const at::Tensor scores = score_table(triples, diffusion::reward_config(pipeline.network));
+  const std::string origin = origin_of(pipeline, triples, options.resolution);
+  if (!read_kept(set, options.keep, origin)) {
+    encode_images(set, pipeline, triples, options, print);
+    if (!options.keep.empty()) write_kept(set, options.keep, origin);
+  }
+  const std::vector<data::EditTriple> used = without(triples, set.left_out);
+  for (const auto& triple : used) {
     set.instructions.push_back(triple.instruction);
     set.feedback.push_back(triple.feedback);
   }
-  const std::string origin = origin_of(pipeline, triples, options.resolution);
-  if (read_kept(set, options.keep, origin)) return set;
-  encode_images(set, pipeline, triples, options, print);
-  if (options.keep.empty()) return set;
-  data::Weights file;
-  file.metadata["origin"] = origin;
-  file.tensors = {{"source", set.source}, {"mean", set.mean}, {"std", set.std}};
-  data::write_safetensors(options.keep, file);
+  set.scores = scores;
+  if (!set.left_out.empty())
+    set.scores = score_table(used, diffusion::reward_config(pipeline.network));
   return set;
 }
 

@@ -22,6 +22,7 @@ struct EncodedEdits {
   at::Tensor mean, std;  // [N, C, h, w] fp16: the edited image's Gaussian, unit variance
   at::Tensor scores;     // [N, K] fp32; NaN: not scored
   std::vector<std::string> instructions, feedback;  // N; feedback "": none
+  std::vector<int64_t> left_out{};  // places in the list of edits whose images could not be used
   int64_t size() const { return source.size(0); }
 };
 
@@ -33,13 +34,17 @@ struct EditEncoding {
   int64_t batch_size = 64;
   std::filesystem::path keep = {};  // file of the latents; "": nowhere
 };
-// Reads and encodes the images, or takes their latents from the file where they are kept. Throws
-// BadInput when the two images of an edit differ in size, when the file holds other latents, and as
-// score_table.
+// Reads and encodes the images, or takes their latents from the file where they are kept. Names and
+// leaves out the edits with an image that cannot be read, and those whose images differ in size.
+// Throws BadInput when none is left, when the file holds other latents, and as score_table.
 EncodedEdits encode_edits(const diffusion::Pipeline& pipeline,
                           const std::vector<data::EditTriple>& triples,
                           const EditEncoding& options,
                           const std::function<void(const std::string&)>& print);
+
+// The edits without those at the places `left_out`, which are in order.
+std::vector<data::EditTriple> without(const std::vector<data::EditTriple>& triples,
+                                      const std::vector<int64_t>& left_out);
 
 // Scores in the order of the config's axes, NaN where an axis is not scored. -> [N, K] fp32
 // Throws BadInput with the line for an unknown axis and a score outside the range.

@@ -16,6 +16,7 @@
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "finetune/edit/edit.hpp"
 #include "rewards/registry/registry.hpp"
+#include "tools/cli/failure.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/run_console.hpp"
 #include "tools/cli/run_in_ranks.hpp"
@@ -189,16 +190,20 @@ void add_examples(finetune::EditData& data,
 finetune::EditData encode(const EditTrainingCommand& command,
                           const Pipeline& pipeline,
                           const std::function<void(const std::string&)>& say) {
-  const Triples triples = read_triples(command, diffusion::reward_config(pipeline.network));
+  Triples triples = read_triples(command, diffusion::reward_config(pipeline.network));
   finetune::EditEncoding options{.resolution = command.resolution, .keep = command.latents};
   finetune::EditData data;
   data.train = finetune::encode_edits(pipeline, triples.train, options, say);
   options.keep.clear();
   data.held_out = finetune::encode_edits(pipeline, triples.held_out, options, say);
+  triples.train = finetune::without(triples.train, data.train.left_out);
+  triples.held_out = finetune::without(triples.held_out, data.held_out.left_out);
   data.texts = finetune::edit_texts(pipeline, data.train);
   add_examples(data, triples, command);
   say("edits: " + std::to_string(data.train.size()) + " to train on, " +
       std::to_string(data.held_out.size()) + " held out");
+  const size_t left_out = data.train.left_out.size() + data.held_out.left_out.size();
+  if (left_out > 0) say(std::to_string(left_out) + " edits left out, see above");
   return data;
 }
 
@@ -257,7 +262,9 @@ int finetune_edit_command(const std::vector<std::string>& arguments) {
             << (result.stopped.empty() ? "" : " (stopped: " + result.stopped + ")") << "\n"
             << "model   " << (fs::path(command.output_dir) / "model").string() << "\n";
   print_verdict(result, command.output_dir);
-  return exit_code_of(result);
+  const bool all_used = data.train.left_out.empty() && data.held_out.left_out.empty();
+  const int code = exit_code_of(result);
+  return code == 0 && !all_used ? kBadInput : code;
 }
 
 }  // namespace

@@ -362,6 +362,21 @@ TEST(FinetuneEdit, TrainsAnEditorOfAnOrdinaryModelAndEdits) {
   EXPECT_FALSE(fs::exists(in.at("dry")));
   EXPECT_NE(train({"--axes", "beauty"}).err.find("unknown axis 'detail_preserving'"),
             std::string::npos);
+
+  // An edit with a picture that cannot be read is named and left out, from kept latents too.
+  data::write_file(in.folder / "data/t3.png", "no picture");
+  for (int time = 0; time < 2; ++time) {
+    const auto partly = train(
+        {"-o", in.at("partly" + std::to_string(time)), "--latents", in.at("latents.safetensors")});
+    EXPECT_EQ(partly.code, 2) << partly.err;
+    EXPECT_NE(partly.err.find("1 edits left out"), std::string::npos) << partly.err;
+    EXPECT_EQ(partly.err.find("t3.png") != std::string::npos, time == 0) << partly.err;
+    EXPECT_TRUE(fs::exists(in.folder / ("partly" + std::to_string(time)) / "model"));
+  }
+  for (int i = 0; i < 12; ++i)
+    data::write_file(in.folder / ("data/t" + std::to_string(i) + ".png"), "no picture");
+  EXPECT_NE(train({"-o", in.at("none")}).err.find("expected edits whose two images can be read"),
+            std::string::npos);
 }
 
 }  // namespace
