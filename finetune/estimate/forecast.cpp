@@ -102,9 +102,11 @@ Forecast forecast(const TrainingTask& task, const FinetuneConfig& config) {
   const double steps = static_cast<double>(chain.steps.size()),
                active = static_cast<double>(active_steps(chain));
   const double passes = static_cast<double>(config.num_inner_epochs);
-  // Policy and reference each see an epoch's images once; where the method couples trajectories,
-  // every update but the first recomputes its share; all have a gradient.
-  const double draws = (config.offline ? drawn_epochs : 2 * epochs) * images * steps;
+  // The policy sees an epoch's images once. Where the method needs it, the starting model scores
+  // them, but for the first epoch, which it draws. Where the method couples trajectories, every
+  // update but the first recomputes its share; all have a gradient.
+  const double scored = config.method.compares_with_start ? epochs - 1 : 0;
+  const double draws = (config.offline ? drawn_epochs : epochs + scored) * images * steps;
   const double recomputed =
       !config.method.couples_trajectories
           ? 0

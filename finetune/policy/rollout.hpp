@@ -47,7 +47,8 @@ struct Trajectories {
 };
 
 // Draws trajectories from `policy`, `batch` at a time. An empty `reference` says that the policy is
-// the reference.
+// the reference: the starting model, or for methods that do not compare with it the policy as it
+// draws.
 Trajectories rollout(const Denoiser& policy,
                      const Denoiser& reference,
                      const SampleRequests& draw,

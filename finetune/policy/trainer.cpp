@@ -58,8 +58,9 @@ EpochData draw_epoch(PolicyRun& run,
   data.plan = plan;
   data.share = share_of(ranks_of(run), run.config);
   const EpochPlan own = part_of(plan, data.share);
-  const Denoiser reference =
-      is_reference ? Denoiser() : policy_of(run, run.reference, plan.prompts);
+  const Denoiser reference = is_reference || !run.config.method.compares_with_start
+                                 ? Denoiser()
+                                 : policy_of(run, run.reference, plan.prompts);
   data.trajectories = rollout(policy_of(run, unet, plan.prompts), reference, own.draw, run.chain,
                               run.config.sample_batch_size);
   const at::Tensor scores = all_gather_rows(
@@ -121,6 +122,11 @@ bool check_epoch(PolicyRun& run, const EpochData& data) {
   return false;
 }
 
+// Of a trajectory, from the start; 0 where the starting model did not score the steps.
+double kl_of(const PolicyRun& run, const EpochData& data) {
+  return data.kl.mv(run.chain.mask).mean().item<double>();
+}
+
 MetricValues reward_figures(const PolicyRun& run,
                             const EpochData& data,
                             const at::Tensor& combined) {
@@ -135,7 +141,7 @@ MetricValues reward_figures(const PolicyRun& run,
   for (const auto& [name, value] : rewards::numbers_of(run.session.progress.combine)) {
     if (name.starts_with("multiplier.")) figures.emplace_back(name, value);
   }
-  figures.emplace_back("kl_nats", data.kl.mv(run.chain.mask).mean().item<double>());
+  if (run.config.method.compares_with_start) figures.emplace_back("kl_nats", kl_of(run, data));
   figures.emplace_back("queries", static_cast<double>(run.session.progress.queries));
   return figures;
 }
@@ -214,11 +220,13 @@ void train_epoch(PolicyRun& run) {
   figures.insert(figures.end(), exchange.begin(), exchange.end());
   log_metrics(run.session, figures, false);
   show_epoch(run.session, combined, data.held_out, data.plan.draw.prompt_ids);
-  const double kl = data.kl.mv(run.chain.mask).mean().item<double>();
+  const double kl = kl_of(run, data);
   run.session.reporter.say(
-      data::formatted("epoch %.0f: reward %.4f (spread %.3f), KL %.3f nats, %.1f s",
+      data::formatted("epoch %.0f: reward %.4f (spread %.3f), ",
                       static_cast<double>(run.session.progress.epoch), figures[0].second,
-                      figures[1].second, kl, data::now() - started));
+                      figures[1].second) +
+      (run.config.method.compares_with_start ? data::formatted("KL %.3f nats, ", kl) : "") +
+      data::formatted("%.1f s", data::now() - started));
   warn_of_kl(run, kl);
 }
 

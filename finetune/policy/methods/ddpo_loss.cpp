@@ -57,6 +57,7 @@ MethodGradient ddpo_objective(const MethodInput& input) {
 PolicyMethod ddpo_method(const DdpoConfig& config) {
   return {.name = "ddpo",
           .summary = "denoising diffusion policy optimisation, the control",
+          .compares_with_start = false,
           .figures = {"loss", "clipfrac"},
           .clip_range_in_nats = [](double clip_range, const ChainSize&) { return clip_range; },
           .calibrate =

@@ -69,6 +69,7 @@ PolicyMethod grpo_method(const GrpoConfig& config) {
   return {.name = "grpo",
           .summary = "clipped ratio, rewards relative to the prompt's images, KL if asked",
           .weighs_kl = config.kl_coefficient > 0,
+          .compares_with_start = config.kl_coefficient > 0,
           .figures = {"loss", "clipfrac", "kl_loss"},
           .clip_range_in_nats = [](double clip_range, const ChainSize&) { return clip_range; },
           .calibrate = [config](const CalibrationInput& input) { return calibrate(input, config); },

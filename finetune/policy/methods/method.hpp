@@ -68,6 +68,10 @@ struct PolicyMethod {
   // (S = 1), on the network's device; weights and figures are those of the sum over its entries.
   bool couples_trajectories = false;
   bool weighs_kl = false;  // `now.kl` is computed; only of methods that do not couple trajectories
+  // True: the starting model scores every step that is drawn, and log-ratios are relative to it.
+  // False: only their changes count. They are relative to the policy that drew, which costs no
+  // further pass of a network; the KL from the start is then known at evaluations alone.
+  bool compares_with_start = true;
   std::vector<std::string> figures;  // names in the metrics
 
   // The configured clip range in nats.

@@ -13,7 +13,9 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/profile/flops.hpp"
 #include "data/weights/safetensors.hpp"
+#include "finetune/estimate/forecast.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny/run.hpp"
@@ -75,6 +77,31 @@ TEST(Trainer, RaisesTheRewardAndLeavesACompleteFolder) {
     EXPECT_TRUE(fs::exists(folder / name)) << name;
   }
   EXPECT_TRUE(said_so(said, "in the paper's mean units"));
+}
+
+// The reference's pass is what a method that compares with the start pays more.
+TEST(Trainer, TheStartScoresAnEpochOnlyForMethodsThatCompareWithIt) {
+  const auto flops = [&](const char* method, const fs::path& folder) {
+    FinetuneConfig config = tiny_config(method);
+    config.num_epochs = 3;
+    const double all =
+        static_cast<double>(data::count_flops([&] { run(tiny_task(), config, folder); }));
+    return std::pair{all, finetune::forecast(tiny_task(), config)};
+  };
+  const fs::path with = tests::fresh_folder("prdp"), without = tests::fresh_folder("ddpo");
+  const auto [prdp, prdp_forecast] = flops("prdp", with);
+  const auto [ddpo, ddpo_forecast] = flops("ddpo", without);
+  const FinetuneConfig config = tiny_config();
+  // The first epoch is drawn by the starting model itself.
+  const double pass = 2.0 *
+                      static_cast<double>(config.prompts_per_epoch * config.images_per_prompt *
+                                          config.sample_num_steps) *
+                      ddpo_forecast.flop_per_step;
+  EXPECT_NEAR((prdp - ddpo) / pass, 1, 1e-3);
+  EXPECT_NEAR((prdp_forecast.flop - ddpo_forecast.flop) / pass, 1, 1e-3);
+  EXPECT_TRUE(metrics(with, false).back().contains("kl_nats"));
+  EXPECT_FALSE(metrics(without, false).back().contains("kl_nats"));
+  EXPECT_GT(metrics(without, true).back()["seen/kl_nats"].get<double>(), 0);
 }
 
 void expect_resumed_equals_whole(const std::string& method, bool full) {
