@@ -7,6 +7,7 @@
 #include <map>
 #include <tuple>
 
+#include "rewards/combine/prompt_groups.hpp"
 #include "rewards/evaluation/wilson.hpp"
 
 namespace rewards {
@@ -18,6 +19,19 @@ constexpr double kToleranceOfChoice = 1e-5;  // of the fits that choose the ridg
 // there for the taste, leaves the level alone.
 constexpr double kLevel = 100;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+// The mean square of each column's distance from its prompt's mean, over the prompts with at least
+// two rows; without one, from the mean of all.  x: [I, F]; prompts: I -> [F]
+at::Tensor variances_within(const at::Tensor& x, const std::vector<int64_t>& prompts) {
+  std::vector<at::Tensor> distances;
+  for (const auto& members : rows_of_groups(prompts)) {
+    if (members.size() < 2) continue;
+    const at::Tensor rows = x.index_select(0, at::tensor(members, at::kLong));
+    distances.push_back(rows - rows.mean(0));
+  }
+  if (distances.empty()) distances.push_back(x - x.mean(0));
+  return at::cat(distances).square().mean(0);
+}
 
 at::Tensor rows_where(const std::vector<ChoiceImages>& images,
                       const std::function<bool(const ChoiceImages&)>& condition) {
@@ -107,14 +121,16 @@ Taste taste_of(const DavidsonFit& fit, const TasteData& data, const TasteFeature
 
 }  // namespace
 
-TasteFeatures taste_features(const at::Tensor& embeddings, const at::Tensor& scores) {
+TasteFeatures taste_features(const at::Tensor& embeddings,
+                             const at::Tensor& scores,
+                             const std::vector<int64_t>& prompts) {
   TasteFeatures features{.values = {}, .embedding_mean = embeddings.mean(0)};
   const at::Tensor centred = embeddings - features.embedding_mean;
-  const double scale = std::sqrt(centred.square().sum(1).mean().item<double>());
+  const double scale = std::sqrt(variances_within(embeddings, prompts).sum().item<double>());
   features.embedding_scale = scale > 0 ? scale : 1;
   features.score_mean = scores.mean(0);
   const at::Tensor deviations = scores - features.score_mean;
-  const at::Tensor sd = deviations.square().mean(0).sqrt();
+  const at::Tensor sd = variances_within(scores, prompts).sqrt();
   const at::Tensor varies = sd.gt(1e-9 * (features.score_mean.abs() + 1e-9));
   features.score_scale = sd.masked_fill(varies.logical_not(), kUnbounded);
   features.values = at::cat({centred / features.embedding_scale, deviations / features.score_scale,
@@ -181,7 +197,7 @@ Ridges choose_ridges(const Comparisons& data,
 TrainedTaste train_taste(const TasteData& data,
                          int64_t folds,
                          const std::function<void()>& report) {
-  const TasteFeatures features = taste_features(data.embeddings, data.scores);
+  const TasteFeatures features = taste_features(data.embeddings, data.scores, data.prompts);
   const Comparisons comparisons = comparisons_of(data, features);
   const auto images = images_of(data);
   const int64_t count = *std::max_element(data.images.begin(), data.images.end()) + 1;

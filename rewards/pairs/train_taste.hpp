@@ -15,8 +15,10 @@
 namespace rewards {
 
 // The features of the fit: the embeddings, centred and divided by one number, such that their
-// variances sum to 1; each reward's scores, standardised; and a level that likes are measured from.
-// A ridge then weighs the embedding as much as each reward.
+// variances within prompts sum to 1; each reward's scores, centred and divided by their deviation
+// within prompts; and a level that likes are measured from. A ridge then weighs the embedding as
+// much as each reward. Pairs lie within prompts: what prompts differ by says nothing about a
+// choice.
 struct TasteFeatures {
   at::Tensor values;           // [I, D + K + 1] fp64; the last column is 0
   at::Tensor embedding_mean;   // [D]
@@ -24,7 +26,11 @@ struct TasteFeatures {
   at::Tensor score_mean{};     // [K]
   at::Tensor score_scale{};    // [K]; infinite for scores that do not vary
 };
-TasteFeatures taste_features(const at::Tensor& embeddings, const at::Tensor& scores);
+//   embeddings: [I, D]; scores: [I, K]; prompts: I, equal for images of one prompt. Without a
+//   prompt of several images, deviations are those of all images.
+TasteFeatures taste_features(const at::Tensor& embeddings,
+                             const at::Tensor& scores,
+                             const std::vector<int64_t>& prompts);
 
 // The rows of the fit, one for each answer.
 Comparisons comparisons_of(const TasteData& data, const TasteFeatures& features);

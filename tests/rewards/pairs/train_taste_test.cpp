@@ -46,7 +46,7 @@ Drawn drawn_choices(int64_t pairs, double own, uint64_t seed = 1) {
 TEST(TrainTaste, FeaturesHaveUnitVariance) {
   const auto data = drawn_choices(30, 0).data;
   const at::Tensor scores = at::cat({data.scores, at::full({60, 1}, 4.0, at::kDouble)}, 1);
-  const auto features = rewards::taste_features(data.embeddings, scores);
+  const auto features = rewards::taste_features(data.embeddings, scores, data.prompts);
   EXPECT_EQ(features.values.size(1), 6 + 2 + 1);
   const at::Tensor variance = features.values.square().mean(0);
   EXPECT_NEAR(variance.slice(0, 0, 6).sum().item<double>(), 1, 1e-9);
@@ -55,10 +55,25 @@ TEST(TrainTaste, FeaturesHaveUnitVariance) {
   EXPECT_LT(features.values.mean(0).abs().max().item<double>(), 1e-9);
 }
 
+TEST(TrainTaste, FeaturesAreScaledByWhatDiffersWithinAPrompt) {
+  // Two prompts far apart; inside each, the images are 0.1 to either side along the first axis.
+  const at::Tensor embeddings =
+      at::tensor({0.1, 5.0, -0.1, 5.0, 0.1, -5.0, -0.1, -5.0}, at::kDouble).view({4, 2});
+  const at::Tensor scores = at::tensor({102.0, 98.0, 2.0, -2.0}, at::kDouble).unsqueeze(1);
+  const auto features = rewards::taste_features(embeddings, scores, {0, 0, 1, 1});
+  EXPECT_NEAR(features.embedding_scale, 0.1, 1e-12);
+  EXPECT_NEAR(features.score_scale.item<double>(), 2, 1e-12);
+  const at::Tensor difference = features.values[0] - features.values[1];
+  EXPECT_TRUE(at::allclose(difference, at::tensor({2.0, 0.0, 2.0, 0.0}, at::kDouble)));
+  // Each image of a prompt of its own: deviations are those of all.
+  EXPECT_NEAR(rewards::taste_features(embeddings, scores, {0, 1, 2, 3}).embedding_scale,
+              std::sqrt(25.01), 1e-12);
+}
+
 TEST(TrainTaste, LikesAreMeasuredFromALevel) {
   auto data = drawn_choices(2, 0).data;
   data.answers = {{0, 1, kTied}, {2, -1, kWonB, 0, 3}};
-  const auto features = rewards::taste_features(data.embeddings, data.scores);
+  const auto features = rewards::taste_features(data.embeddings, data.scores, data.prompts);
   const auto rows = rewards::comparisons_of(data, features);
   EXPECT_TRUE(at::allclose(rows.differences[0], features.values[0] - features.values[1]));
   EXPECT_TRUE(at::equal(rows.differences[1].slice(0, 0, 7), features.values[2].slice(0, 0, 7)));

@@ -109,7 +109,7 @@ Head fit_head(const std::vector<rewards::TasteAnswer>& answers,
               const Pool& pool,
               const Features& features) {
   const rewards::TasteData data = taste_data(answers, people, pool, features);
-  const auto standard = rewards::taste_features(data.embeddings, data.scores);
+  const auto standard = rewards::taste_features(data.embeddings, data.scores, data.prompts);
   const auto rows = rewards::comparisons_of(data, standard);
   const auto images = rewards::images_of(data);
   const auto folds =
