@@ -4,9 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
-
-#include "data/base/error.hpp"
 
 namespace train {
 
@@ -61,23 +58,6 @@ void adamw_step(const Params& params, AdamWState& state, const AdamWOptions& opt
   if (values.empty()) return;
   at::_fused_adamw_(values, grads, exp_avg, exp_avg_sq, {}, steps, lr, options.beta1, options.beta2,
                     options.weight_decay, options.eps, /*amsgrad=*/false, /*maximize=*/false);
-}
-
-LrSchedule lr_schedule_by_name(const std::string& name) {
-  if (name == "constant") return LrSchedule::kConstant;
-  if (name == "cosine") return LrSchedule::kCosine;
-  if (name == "linear") return LrSchedule::kLinear;
-  throw data::BadInput("lr_scheduler: expected constant, cosine or linear, found '" + name + "'");
-}
-
-double cosine_decay(double done) { return 0.5 * (1.0 + std::cos(std::numbers::pi * done)); }
-
-double lr_factor(LrSchedule schedule, int64_t step, int64_t warmup, int64_t total) {
-  if (step < warmup) return static_cast<double>(step + 1) / static_cast<double>(warmup);
-  if (schedule == LrSchedule::kConstant) return 1.0;
-  const double span = static_cast<double>(std::max<int64_t>(1, total - warmup));
-  const double done = std::clamp(static_cast<double>(step - warmup) / span, 0.0, 1.0);
-  return schedule == LrSchedule::kLinear ? 1.0 - done : cosine_decay(done);
 }
 
 Ema make_ema(const Params& params, double decay) {

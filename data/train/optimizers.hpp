@@ -55,18 +55,6 @@ AdamWState make_adamw(const Params& params);
 // One update with learning rate `lr`, in place. Parameters without a gradient do not change.
 void adamw_step(const Params& params, AdamWState& state, const AdamWOptions& options, double lr);
 
-enum class LrSchedule {
-  kConstant,
-  kCosine,
-  kLinear
-};  // after the warm-up; cosine and linear reach 0 at `total`
-LrSchedule lr_schedule_by_name(
-    const std::string& name);  // "constant", "cosine", "linear"; else BadInput
-// Half a cosine from 1 to 0. `done`: 0 .. 1
-double cosine_decay(double done);
-// The factor on the learning rate at update `step`, counted from 0.
-double lr_factor(LrSchedule schedule, int64_t step, int64_t warmup, int64_t total);
-
 // Exponential moving average of parameters: shadow += (1 - decay) (value - shadow), with diffusers'
 // ramp decay_n = min(decay, (1 + n) / (10 + n)) at update n, or without it.
 struct Ema {

@@ -39,7 +39,7 @@ Optimizer make_optimizer(const TrainingConfig& config,
   optimizer.adamw = {config.adam_beta1, config.adam_beta2, config.adam_epsilon,
                      config.adam_weight_decay};
   optimizer.learning_rate = config.learning_rate;
-  optimizer.schedule = train::lr_schedule_by_name(config.lr_scheduler);
+  optimizer.schedule = train::lr_schedule(config.lr_scheduler);
   optimizer.warmup = config.lr_warmup_steps;
   optimizer.total_steps = total_steps;
   optimizer.max_grad_norm = config.max_grad_norm;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/train/lr_schedule.hpp"
 #include "data/train/train_state.hpp"
 #include "finetune/distributed/zero_optimizer.hpp"
 #include "finetune/run/training_config.hpp"
@@ -16,7 +17,7 @@ struct Optimizer {
   train::TrainState state;  // its generator orders prompts and steps
   train::AdamWOptions adamw;
   double learning_rate = 0;
-  train::LrSchedule schedule = train::LrSchedule::kConstant;
+  train::LrSchedule schedule = train::lr_schedule("constant");
   int64_t warmup = 0, total_steps = 1;
   double max_grad_norm = 1;
   int64_t step = 0;  // optimiser steps done

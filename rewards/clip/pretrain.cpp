@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "data/base/shape.hpp"
+#include "data/train/lr_schedule.hpp"
 #include "data/train/muon.hpp"
 #include "rewards/clip/files.hpp"
 #include "rewards/clip/training_steps.hpp"

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "data/train/epoch_order.hpp"
+#include "data/train/lr_schedule.hpp"
 #include "rewards/clip/pretrain.hpp"
 #include "rewards/judge_student/loss.hpp"
 

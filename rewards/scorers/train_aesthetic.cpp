@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "data/base/shape.hpp"
+#include "data/train/lr_schedule.hpp"
 #include "data/train/optimizers.hpp"
 
 namespace rewards {
@@ -92,7 +93,7 @@ TrainedAesthetic train_aesthetic(const at::Tensor& embeddings,
                         .validation_error = std::numeric_limits<double>::infinity()};
   for (int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
     const double factor =
-        train::lr_factor(train::LrSchedule::kCosine, epoch - 1, 0, options.epochs);
+        train::lr_factor(train::lr_schedule("cosine"), epoch - 1, 0, options.epochs);
     const double error =
         train_epoch(fit, training, options, factor * options.learning_rate, generator);
     const double held_error = error_of(fit.head, validation);

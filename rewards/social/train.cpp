@@ -9,6 +9,7 @@
 
 #include "data/base/shape.hpp"
 #include "data/train/epoch_order.hpp"
+#include "data/train/lr_schedule.hpp"
 #include "rewards/clip/pretrain.hpp"
 #include "rewards/clip/training_steps.hpp"
 
@@ -73,8 +74,7 @@ std::vector<Triplet> batch_of(const SocialTraining& run) {
 
 double learning_rate(const SocialTraining& run) {
   const double done = train::progress(run.loop), rate = train::warm_rate(run.loop);
-  if (run.options.lr_scheduler == "cosine") return rate * train::cosine_decay(done);
-  return run.options.lr_scheduler == "linear" ? rate * (1 - done) : rate;
+  return rate * train::lr_schedule(run.options.lr_scheduler).factor(done);
 }
 
 StepMetrics update(SocialTraining& run) {

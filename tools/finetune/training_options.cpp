@@ -1,7 +1,8 @@
 #include "tools/finetune/training_options.hpp"
 
+#include "data/train/lr_schedule.hpp"
+
 namespace tools {
-namespace {}  // namespace
 
 void declare_run(Options& options,
                  TrainingCommand& command,
@@ -52,8 +53,8 @@ void declare_training(Options& options,
   options.rare().list("lora_targets", config.lora_targets, "ends of layer names");
   options.number("learning_rate", config.learning_rate, "AdamW's", 0, 100);
   options.alias("lr", "learning_rate");
-  options.rare(schedule).choice("lr_scheduler", config.lr_scheduler,
-                                {"constant", "cosine", "linear"}, "after the warm-up");
+  options.rare(schedule).choice("lr_scheduler", config.lr_scheduler, train::lr_schedule_names(),
+                                "after the warm-up");
   options.rare().integer("lr_warmup_steps", config.lr_warmup_steps, "optimiser steps", 0);
   options.rare().number("adam_beta1", config.adam_beta1, "AdamW's", 0, 0.999999);
   options.rare().number("adam_beta2", config.adam_beta2, "AdamW's", 0, 0.999999);

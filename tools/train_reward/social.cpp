@@ -17,6 +17,7 @@
 #include "data/images/image_folder.hpp"
 #include "data/storage/sha256.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
+#include "data/train/lr_schedule.hpp"
 #include "rewards/clip/embedder.hpp"
 #include "rewards/clip/files.hpp"
 #include "rewards/social/preference_pairs.hpp"
@@ -76,7 +77,7 @@ void declare(Options& options, SocialCommand& s) {
   options.integer("train_batch_size", s.train.loop.train_batch_size, "pairs of an update", 1,
                   65536);
   options.number("learning_rate", s.train.loop.learning_rate, "AdamW's", 0, 1);
-  options.choice("lr_scheduler", s.train.lr_scheduler, {"constant", "linear", "cosine"},
+  options.choice("lr_scheduler", s.train.lr_scheduler, train::lr_schedule_names(),
                  "how the learning rate falls");
   options.rare().integer("lr_warmup_steps", s.train.loop.lr_warmup_steps, "updates", 0, 1000000000);
   options.rare().number("weight_decay", s.train.loop.weight_decay, "of AdamW", 0, 10);

@@ -46,22 +46,6 @@ TEST(ClipGradNorm, ScalesToTheLimitAndReturnsTheNormBefore) {
   EXPECT_THROW(train::clip_grad_norm(params, 0.0), c10::Error);
 }
 
-TEST(LrFactor, WarmsUpAndFalls) {
-  using train::LrSchedule;
-  EXPECT_DOUBLE_EQ(train::lr_factor(LrSchedule::kConstant, 0, 4, 10), 0.25);
-  EXPECT_DOUBLE_EQ(train::lr_factor(LrSchedule::kConstant, 9, 4, 10), 1.0);
-  EXPECT_DOUBLE_EQ(train::lr_factor(LrSchedule::kLinear, 7, 4, 10), 0.5);
-  EXPECT_NEAR(train::lr_factor(LrSchedule::kCosine, 7, 4, 10), 0.5, 1e-12);
-  EXPECT_DOUBLE_EQ(train::lr_factor(LrSchedule::kLinear, 12, 4, 10), 0.0);
-  EXPECT_THROW(train::lr_schedule_by_name("cosin"), data::BadInput);
-}
-
-TEST(CosineDecay, ByHand) {
-  EXPECT_DOUBLE_EQ(train::cosine_decay(0), 1);
-  EXPECT_NEAR(train::cosine_decay(1.0 / 3), 0.75, 1e-15);
-  EXPECT_NEAR(train::cosine_decay(1), 0, 1e-15);
-}
-
 TEST(Ema, FollowsTheRampAndSwapsBothWays) {
   auto params = one_parameter(0.0, 0.0);
   auto ema = train::make_ema(params, 0.9);
