@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <iostream>
+
 #include "finetune/policy/trainer.hpp"
 #include "finetune/run/trained_parameters.hpp"
 #include "tests/support/fresh_folder.hpp"
@@ -65,6 +67,8 @@ void expect_near(const fs::path& a,
   ASSERT_EQ(first.size(), second.size());
   for (size_t i = 0; i < first.size(); ++i) {
     for (const auto& name : names) {
+      EXPECT_EQ(second[i].contains(name), first[i].contains(name)) << name;
+      if (!first[i].contains(name)) continue;
       const double expected = first[i][name].get<double>();
       EXPECT_NEAR(second[i][name].get<double>(), expected, relative * std::abs(expected) + 1e-7)
           << name << " of line " << i;
@@ -114,6 +118,57 @@ TEST(ProcessGroup, TheLossesOfManyProcessesAreThoseOfOne) {
       EXPECT_EQ(metrics(folder / "run", true).size(), metrics(alone, true).size());
     }
   }
+}
+
+// The held-out reward is the trained one turned round: it falls as the run learns.
+finetune::RunResult run_guarded(const ProcessGroup& ranks, const fs::path& folder) {
+  finetune::TrainingTask task = ranks_task();
+  rewards::Reward cyan = tests::channel_reward("cyan", 0, false);
+  cyan.score = [score = cyan.score](const rewards::RewardBatch& batch) { return -score(batch); };
+  task.eval_rewards = {{cyan, 1.0}};
+  task.guard_rewards = {"cyan"};
+  FinetuneConfig config = tests::tiny_config();
+  config.guard = "on";
+  config.target_kl = 1e5;
+  config.images_per_prompt = 8;
+  auto options = tests::run_options(folder, "prdp", config.seed, "");
+  options.ranks = ranks;
+  return finetune::run_finetune(task, config, options, {});
+}
+
+TEST(ProcessGroup, TheGuardJudgesAlikeOnAllRanks) {
+  if (tests::is_rank()) {
+    const int code = tools::in_ranks("", {60, 40}, [&](const ProcessGroup& ranks) {
+      const auto result = run_guarded(ranks, tests::rank_folder() / "run");
+      std::cout << "verdict " << (result.verdict ? guard::verdict_text(*result.verdict) : "none")
+                << std::endl;
+      return 0;
+    });
+    EXPECT_EQ(code, 0);
+    return;
+  }
+  const fs::path alone = tests::fresh_folder("alone"), folder = tests::fresh_folder("ranks");
+  run_guarded({}, alone);
+  expect_run(2, folder);
+  const auto here = metrics(alone, true), there = metrics(folder / "run", true);
+  ASSERT_EQ(here.size(), there.size());
+  ASSERT_GT(here.size(), 1u);
+  for (size_t i = 1; i < here.size(); ++i) {
+    EXPECT_EQ(here[i]["guard/state"], there[i]["guard/state"]) << i;
+    for (const char* figure : {"guard/fall", "guard/se", "guard/cov/cyan"}) {
+      if (!here[i].contains(figure)) continue;
+      const double expected = here[i][figure].get<double>();
+      EXPECT_NEAR(there[i][figure].get<double>(), expected, 1e-3 * std::abs(expected) + 1e-6)
+          << figure << " of " << i;
+    }
+  }
+  EXPECT_GT(here.back()["guard/fall"].get<double>(), 0);
+  // Both ranks say the same.
+  const std::string logs = logs_of(folder);
+  const size_t first = logs.find("verdict "), second = logs.rfind("verdict ");
+  ASSERT_NE(first, second);
+  EXPECT_EQ(logs.substr(first, logs.find('\n', first) - first),
+            logs.substr(second, logs.find('\n', second) - second));
 }
 
 // Bytes of sums an epoch: by hand, as docs/scaling.md has them.
