@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "data/images/image_io.hpp"
+#include "data/images/pixel_measures.hpp"
 
 namespace guard {
 namespace {
@@ -10,32 +11,7 @@ namespace {
 constexpr int kJpegQuality = 90;
 constexpr double kHalfStep = 0.5 / 255;
 
-// Rec. 709. -> [B, H, W]
-at::Tensor luma_of(const at::Tensor& images) {
-  return 0.2126 * images.select(1, 0) + 0.7152 * images.select(1, 1) + 0.0722 * images.select(1, 2);
-}
-
-at::Tensor luma(const at::Tensor& images) { return luma_of(images).mean({1, 2}); }
-
-at::Tensor contrast(const at::Tensor& images) {
-  return luma_of(images).flatten(1).std(1, /*unbiased=*/false);
-}
-
-// The largest channel less the smallest, as in HSV's chroma.
-at::Tensor saturation(const at::Tensor& images) {
-  return (images.amax(1) - images.amin(1)).mean({1, 2});
-}
-
-// Mean square of the four-neighbour Laplacian of the luma: fine detail and noise.
-at::Tensor laplacian(const at::Tensor& images) {
-  const at::Tensor x = luma_of(images);
-  if (x.size(1) < 3 || x.size(2) < 3) return at::zeros({x.size(0)}, x.options());
-  const auto part = [&](int64_t row, int64_t column) {
-    return x.slice(1, row, x.size(1) - 2 + row).slice(2, column, x.size(2) - 2 + column);
-  };
-  const at::Tensor sum = part(0, 1) + part(2, 1) + part(1, 0) + part(1, 2) - 4 * part(1, 1);
-  return sum.square().mean({1, 2});
-}
+at::Tensor mean_luma(const at::Tensor& images) { return data::luma(images).mean({1, 2}); }
 
 at::Tensor jpeg_kilobytes(const at::Tensor& images) {
   std::vector<double> sizes;
@@ -48,11 +24,11 @@ at::Tensor jpeg_kilobytes(const at::Tensor& images) {
 
 const std::vector<ImageStatistic>& image_statistics() {
   static const std::vector<ImageStatistic> rows{
-      {"luma", "brightness", luma},
-      {"contrast", "contrast", contrast},
-      {"saturation", "saturation", saturation},
+      {"luma", "brightness", mean_luma},
+      {"contrast", "contrast", data::contrast},
+      {"saturation", "saturation", data::saturation},
       {"clipped", "the share of pixels at 0 or 1", clipped_share},
-      {"laplacian", "fine detail", laplacian},
+      {"laplacian", "fine detail", data::laplacian_energy},
       {"jpeg_kb", "the size as a JPEG", jpeg_kilobytes},
   };
   return rows;

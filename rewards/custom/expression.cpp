@@ -65,6 +65,7 @@ const std::map<std::string, Function>& functions() {
 // Limits of a formula: its text, its nodes, and what stands inside another. A tree of kMostNodes in
 // a single line is still walked by recursion.
 constexpr size_t kLongestText = 10000;
+constexpr size_t kMostWords = 1000;
 constexpr int kMostNodes = 1000, kDeepest = 200;
 constexpr double kLargest = std::numeric_limits<float>::max();  // the rewards' type
 
@@ -171,6 +172,7 @@ struct Parser {
     while (at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) ||
                                 text[at] == '_' || text[at] == '.'))
       ++at;
+    if (text.compare(at, 2, ":\"") == 0) skip_words();
     const std::string word = text.substr(start, at - start);
     if (take('(')) return call(word, start);
     count();
@@ -179,6 +181,13 @@ struct Parser {
     result.fact = static_cast<int>(known - names.begin());
     if (known == names.end()) names.push_back(word);
     return std::make_shared<ExpressionNode>(result);
+  }
+  void skip_words() {
+    const size_t end = text.find('"', at + 2);
+    if (end == std::string::npos || end == at + 2) refuse("words between two quotation marks");
+    if (end - at - 2 > kMostWords)
+      refuse("at most " + std::to_string(kMostWords) + " bytes of words");
+    at = end + 1;
   }
   Node call(const std::string& word, size_t start) {
     std::vector<Node> children{sum()};
@@ -226,6 +235,28 @@ Expression parse_expression(const std::string& text, const std::string& where) {
     throw data::BadInput(where + ": '" + data::shortened(text, 200) +
                          "': expected the name of a reward in it");
   return expression;
+}
+
+FormulaPart formula_part(const std::string& name) {
+  const size_t colon = name.find(":\"");
+  if (colon == std::string::npos) return {name, std::nullopt};
+  return {name.substr(0, colon), name.substr(colon + 2, name.size() - colon - 3)};
+}
+
+Reward with_words(const Reward& reward, const std::string& words) {
+  if (!reward.info.needs_prompt)
+    throw data::BadInput("reward " + reward.info.name + ":\"" + data::shortened(words, 60) +
+                         "\": " + reward.info.name + " reads no prompt; leave the words out");
+  Reward result = reward;
+  result.info.name += ":\"" + words + "\"";
+  result.info.needs_prompt = false;
+  result.score = [score = reward.score, words](const RewardBatch& batch) {
+    RewardBatch told = batch;
+    told.prompts.assign(static_cast<size_t>(batch.images.size(0)), words);
+    return score(told);
+  };
+  result.disagreement = {};
+  return result;
 }
 
 at::Tensor evaluate(const Expression& expression, const std::vector<at::Tensor>& values) {

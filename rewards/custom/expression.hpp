@@ -1,13 +1,15 @@
 #pragma once
 
 // A formula of other rewards: "0.7*clip_score + min(colourfulness, 3) - 2*jpeg_kb/100".
-//   numbers; names; + - * / ^ (right to left), unary -, ( )
+//   numbers; names; name:"words", a reward that reads a prompt, told these words for every image;
+//   + - * / ^ (right to left), unary -, ( )
 //   min(a, b, ...) max(a, b, ...) clamp(x, low, high) abs sqrt exp log tanh sigmoid relu
 
 #include <ATen/core/Tensor.h>
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,16 @@ struct Expression {
 // unknown function, a wrong number of arguments, or a formula of more than 10,000 characters, 1,000
 // numbers, names and operations, or 200 brackets or powers inside one another.
 Expression parse_expression(const std::string& text, const std::string& where);
+
+// A part of a formula: a reward, and the words that it is told instead of each image's prompt.
+struct FormulaPart {
+  std::string reward;
+  std::optional<std::string> words;
+};
+// Of one of Expression::names.
+FormulaPart formula_part(const std::string& name);
+// The reward with the same words for every image. Throws BadInput where it reads no prompt.
+Reward with_words(const Reward& reward, const std::string& words);
 
 // values: one [B] for each of expression.names -> [B]; differentiable.
 at::Tensor evaluate(const Expression& expression, const std::vector<at::Tensor>& values);

@@ -22,11 +22,17 @@ bool contains(const std::vector<std::string>& all, const std::string& one) {
   return std::find(all.begin(), all.end(), one) != all.end();
 }
 
-// The family of "SCHEME:ARGUMENT", or of a text without a colon.
+// Of "SCHEME:ARGUMENT". A colon before a quotation mark is one of a formula, clip:"words".
+size_t scheme_end(const std::string& text) {
+  const size_t colon = text.find(':');
+  return text.compare(std::min(colon, text.size()), 2, ":\"") == 0 ? std::string::npos : colon;
+}
+
+// The family of "SCHEME:ARGUMENT", or of a text without a scheme.
 const FamilyEntry& family_of(const std::string& text,
                              const std::vector<const FamilyEntry*>& families,
                              const std::string& where) {
-  const size_t colon = text.find(':');
+  const size_t colon = scheme_end(text);
   const std::string scheme = text.substr(0, colon);
   std::vector<std::string> names;
   for (const auto* family : families) {

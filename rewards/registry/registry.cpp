@@ -6,6 +6,7 @@
 #include "rewards/custom/expression.hpp"
 #include "rewards/custom/http_reward.hpp"
 #include "rewards/custom/program_reward.hpp"
+#include "rewards/facts/image_facts.hpp"
 #include "rewards/judge_student/reward.hpp"
 #include "rewards/loader/loader.hpp"
 #include "rewards/pairs/examples_reward.hpp"
@@ -69,6 +70,8 @@ const RewardEntry* entry_in_formulas(const std::string& name) {
 
 // A reward that a formula names, also by its shorter name.
 Reward make_part(const std::string& name, RewardLoader& loader) {
+  const FormulaPart part = formula_part(name);
+  if (part.words) return with_words(make_part(part.reward, loader), *part.words);
   const RewardEntry* entry = entry_in_formulas(name);
   return entry && !loader.spec(name) ? entry->make(loader) : make(name, loader);
 }
@@ -115,6 +118,8 @@ void add_spec(const RewardSpec& spec, RewardLoader& loader, int depth, RewardOri
 void add_part(const std::string& name, RewardLoader& loader, int depth, RewardOrigin& origin) {
   if (depth > kDeepestFormula)
     throw BadInput("reward " + name + ": its formula leads back to itself");
+  const FormulaPart part = formula_part(name);
+  if (part.words) return add_part(part.reward, loader, depth + 1, origin);
   if (loader.sources().given.count(name) > 0)
     origin.is_known = false;
   else if (const RewardSpec* spec = loader.spec(name))
@@ -130,19 +135,23 @@ void add_part(const std::string& name, RewardLoader& loader, int depth, RewardOr
 }  // namespace
 
 const std::vector<const RewardEntry*>& reward_entries() {
-  static const std::vector<const RewardEntry*> rows = {
-      &kAestheticEntry,
-      &kClipScoreEntry,
-      &kSocialEntry,
-      &kJudgeStudentEntry,
-      &kOracleEntry,
-      &kOracleObjectsEntry,
-      &kOracleLayoutEntry,
-      &kBrightnessEntry,
-      &kColourfulnessEntry,
-      &kJpegCompressibilityEntry,
-      &kJpegIncompressibilityEntry,
-  };
+  static const std::vector<const RewardEntry*> rows = [] {
+    std::vector<const RewardEntry*> all = {
+        &kAestheticEntry,
+        &kClipScoreEntry,
+        &kSocialEntry,
+        &kJudgeStudentEntry,
+        &kOracleEntry,
+        &kOracleObjectsEntry,
+        &kOracleLayoutEntry,
+        &kBrightnessEntry,
+        &kColourfulnessEntry,
+        &kJpegCompressibilityEntry,
+        &kJpegIncompressibilityEntry,
+    };
+    for (const auto& fact : image_fact_entries()) all.push_back(&fact);
+    return all;
+  }();
   return rows;
 }
 

@@ -37,6 +37,38 @@ TEST(Expression, NamesAreFactsOnceEach) {
   EXPECT_EQ(expression.names, (std::vector<std::string>{"hpsv2.1", "clip_score"}));
 }
 
+TEST(Expression, WordsArePartOfAName) {
+  const auto expression =
+      rewards::parse_expression("clip:\"a (red) circle\" - 0.5*clip:\"photo\" + clip", "test");
+  EXPECT_EQ(expression.names,
+            (std::vector<std::string>{"clip:\"a (red) circle\"", "clip:\"photo\"", "clip"}));
+  EXPECT_EQ(rewards::formula_part(expression.names[0]).reward, "clip");
+  EXPECT_EQ(rewards::formula_part(expression.names[0]).words, "a (red) circle");
+  EXPECT_EQ(rewards::formula_part("clip").words, std::nullopt);
+}
+
+TEST(Expression, WordsReplaceThePrompt) {
+  rewards::RewardSources sources;
+  sources.given["length"] = {
+      .info = {.name = "length", .needs_prompt = true}, .score = [](const auto& batch) {
+        at::Tensor lengths = at::empty({batch.images.size(0)});
+        for (int64_t i = 0; i < lengths.size(0); ++i)
+          lengths[i] = static_cast<double>(batch.prompts.at(static_cast<size_t>(i)).size());
+        return lengths;
+      }};
+  sources.definitions = {"x=length:\"seven77\" - length", "y=length:\"a: b\"",
+                         "z=brightness:\"words\""};
+  const rewards::RewardBatch batch{.images = at::zeros({2, 3, 4, 4}), .prompts = {"one", "three"}};
+  EXPECT_TRUE(at::equal(rewards::make_reward("x", sources).score(batch),
+                        at::tensor({4.0, 2.0}, at::kFloat)));
+  const auto alone = rewards::make_reward("y", sources);
+  EXPECT_FALSE(alone.info.needs_prompt);
+  EXPECT_TRUE(at::equal(alone.score({.images = batch.images, .prompts = {}}),
+                        at::tensor({4.0, 4.0}, at::kFloat)));
+  EXPECT_NE(refusal([&] { rewards::make_reward("z", sources); }).find("brightness reads no prompt"),
+            std::string::npos);
+}
+
 TEST(Expression, FaultsAreSaidWithTheirPlace) {
   const std::vector<std::pair<const char*, const char*>> faults = {
       {"", "expected a number, a name or '('"},
@@ -47,6 +79,8 @@ TEST(Expression, FaultsAreSaidWithTheirPlace) {
       {"median(a, 2)", "expected one of the functions abs"},
       {"min(a)", "min with 2 or more arguments"},
       {"clamp(a, 1)", "clamp with 3 arguments"},
+      {"clip:\"red", "place 5: expected words between two quotation marks"},
+      {"clip:\"\"", "expected words between two quotation marks"},
       {"1 + 2", "expected the name of a reward"},
       {"a $ 2", "found '$ 2'"}};
   for (const auto& [text, expected] : faults) {
