@@ -14,6 +14,17 @@ const Aggregate kMean{
     .description = "the mean of the parts",
     .apply = [](const at::Tensor& parts, const AggregateOptions&) { return parts.mean(-1); }};
 
+// The mean of the two middle ones of an even number.
+at::Tensor median(const at::Tensor& parts, const AggregateOptions&) {
+  const at::Tensor sorted = std::get<0>(parts.sort(-1));
+  const int64_t count = parts.size(-1);
+  return (sorted.select(-1, (count - 1) / 2) + sorted.select(-1, count / 2)) / 2;
+}
+const Aggregate kMedian{
+    .name = "median",
+    .description = "the median of the parts: one that is gamed or broken changes it little",
+    .apply = median};
+
 const Aggregate kMin{
     .name = "min",
     .description = "the worst part (Coste et al., \"Reward model ensembles\", 2023, WCO)",
@@ -53,7 +64,7 @@ const Aggregate kSum{
     .apply = [](const at::Tensor& parts, const AggregateOptions&) { return parts.sum(-1); }};
 
 const std::vector<const Aggregate*>& aggregates() {
-  static const std::vector<const Aggregate*> rows = {&kSum,     &kMean,    &kMin,
+  static const std::vector<const Aggregate*> rows = {&kSum,     &kMean,    &kMedian,     &kMin,
                                                      &kSoftMin, &kMeanStd, &kUncertainty};
   return rows;
 }

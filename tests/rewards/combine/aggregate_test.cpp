@@ -23,6 +23,10 @@ TEST(Aggregate, EachKindByHand) {
   EXPECT_DOUBLE_EQ(first("sum"), 9);
   EXPECT_DOUBLE_EQ(first("mean"), 3);
   EXPECT_DOUBLE_EQ(first("min"), 1);
+  EXPECT_DOUBLE_EQ(first("median"), 2);
+  const at::Tensor four = rows({8, 1, 2, 100}, 4);
+  EXPECT_DOUBLE_EQ(
+      at_row(rewards::aggregate(four, {&rewards::aggregate_by_name("median"), 1, 1}), 0), 5);
   EXPECT_NEAR(first("soft_min", 1, 1e-3), 1, 2e-3);
   EXPECT_NEAR(first("soft_min", 1, 1e6), 3, 1e-5);
   EXPECT_NEAR(first("soft_min"), -std::log((std::exp(-1) + std::exp(-2) + std::exp(-6)) / 3),
@@ -30,7 +34,7 @@ TEST(Aggregate, EachKindByHand) {
   // deviations -2, -1, 3: the population's variance is 14 / 3
   EXPECT_NEAR(first("mean_std", 2), 3 - 2 * std::sqrt(14.0 / 3), 1e-12);
   EXPECT_NEAR(first("uncertainty", 0.5), 3 - 0.5 * 14 / 3, 1e-12);
-  for (const char* name : {"mean", "min", "soft_min", "mean_std", "uncertainty"})
+  for (const char* name : {"mean", "median", "min", "soft_min", "mean_std", "uncertainty"})
     EXPECT_NEAR(at_row(rewards::aggregate(x, {&rewards::aggregate_by_name(name), 1, 1}), 1), 4,
                 1e-12)
         << name;  // members that agree
