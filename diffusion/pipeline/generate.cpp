@@ -159,8 +159,14 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
     denoiser = masked_denoiser(denoiser, schedule, {small, start.latents});
   }
   if (options.strength >= 1) start.latents.reset();
+  SamplerOptions sampler = options.sampler;
+  if (options.guide) {
+    const BatchGuide guide = options.guide(batch);
+    if (guide.around) denoiser = guide.around(denoiser);
+    sampler.select = guide.select;
+  }
   const at::Tensor x0 =
-      sample_from(start, denoiser, initial.to(device), schedule, generators, options.sampler);
+      sample_from(start, denoiser, initial.to(device), schedule, generators, sampler);
   at::Tensor images = latents_to_images(pipeline.vae, x0.to(at::kFloat)).to(at::kFloat).cpu();
   if (change.defined()) images = change * images + (1 - change) * sources_of(batch);
   return {.first = 0, .initial = initial, .latents = x0.cpu(), .images = images};

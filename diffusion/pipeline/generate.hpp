@@ -26,6 +26,13 @@ struct ImageRequest {
   RewardRequest reward_low{};  // and the one that reward guidance leads away from
 };
 
+// What leads a micro-batch beside its conditions.
+struct BatchGuide {
+  // The denoiser to sample with, from the guided one. Empty: that one.
+  std::function<Denoiser(const Denoiser& denoiser)> around{};
+  std::function<at::Tensor(const SamplerCallState& state)> select{};  // of SamplerOptions
+};
+
 struct GenerateOptions {
   SamplerOptions sampler{};
   GuidanceOptions guidance{};
@@ -35,6 +42,9 @@ struct GenerateOptions {
   int64_t micro_batch = 8;        // images computed together, 1..
   int64_t clip_skip = 0;          // last layers of the text encoder left out
   bool prompt_weighting = false;  // prompts are read as A1111 does: see weighted_prompt
+  // Of the requests of a micro-batch, filled up. Empty: none. An image then depends on the others
+  // of its micro-batch as far as the guide lets it.
+  std::function<BatchGuide(const std::vector<ImageRequest>& batch)> guide{};
 };
 
 struct GeneratedBatch {

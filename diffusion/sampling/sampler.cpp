@@ -26,6 +26,13 @@ struct History {
   std::deque<at::Tensor> estimates;  // newest first
 };
 
+// The rows of all states so far.
+void keep_rows(History& history, const at::Tensor& rows) {
+  for (at::Tensor* state : {&history.start, &history.noise})
+    if (state->defined()) *state = state->index_select(0, rows);
+  for (at::Tensor& estimate : history.estimates) estimate = estimate.index_select(0, rows);
+}
+
 void add_estimates(const SamplerCall& call,
                    const at::Tensor& x,
                    const at::Tensor& output,
@@ -174,7 +181,19 @@ at::Tensor sample_from(const InitialImage& image,
   for (size_t i = first; i < table.calls.size(); ++i) {
     const SamplerCall& call = table.calls[i];
     const at::Tensor input = call.input_scale == 1 ? x : x * call.input_scale;
-    const at::Tensor output = denoiser(input, call.timestep).to(x.scalar_type());
+    at::Tensor output = denoiser(input, call.timestep).to(x.scalar_type());
+    if (options.select) {
+      const Predicted said = predict(schedule.config.prediction_type,
+                                     level_between(schedule, call.timestep), output, input);
+      const at::Tensor rows =
+          options.select({static_cast<int64_t>(i - first),
+                          static_cast<int64_t>(table.calls.size() - first), said.x0});
+      if (rows.defined()) {
+        x = x.index_select(0, rows);
+        output = output.index_select(0, rows);
+        keep_rows(history, rows);
+      }
+    }
     x = next_state(call, x, output, history, generators);
     while (history.estimates.size() > memory) history.estimates.pop_back();
     if (options.on_step) options.on_step(++done);

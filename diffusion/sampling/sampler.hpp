@@ -18,6 +18,12 @@ namespace diffusion {
 // -> [B, C, H, W].
 using Denoiser = std::function<at::Tensor(const at::Tensor& x, double timestep)>;
 
+// A call of the network, before the state that follows is made.
+struct SamplerCallState {
+  int64_t call = 0, calls = 1;  // 0 .. calls - 1 of the run
+  at::Tensor x0;                // [B, C, H, W] what the output says of it
+};
+
 struct SamplerOptions {
   const Sampler* sampler = &kDdim;
   int64_t steps = 20;    // 1..num_train_timesteps, of LCM and TCD 1..original_inference_steps
@@ -25,6 +31,9 @@ struct SamplerOptions {
   double sigma_min = 0;  // DDIM: floor of a step's sigma, see ddim_steps
   // Called after each call of the network with the number of calls done.
   std::function<void(int64_t done)> on_step{};
+  // Called after each call of the network: which rows go on, [B] int64; undefined: all as they are.
+  // Two copies of a row part with the next noise that is drawn, each from its own generator.
+  std::function<at::Tensor(const SamplerCallState& state)> select{};
 };
 
 // A network's output read as both x0 and epsilon, by `predict`.

@@ -188,6 +188,7 @@ diffusion::GenerateOptions options_of(const SampleRun& run, const SampleJob& job
 
 void run_group(const SampleRun& run,
                const std::vector<size_t>& group,
+               const GuideSetting& guide,
                Progress& progress,
                SampleWriter& writer) {
   const SampleJob& first = run.jobs[group[0]];
@@ -199,6 +200,7 @@ void run_group(const SampleRun& run,
   options.sampler.on_step = [&](int64_t) { progress.advance(); };
   diffusion::Pipeline pipeline = run.pipeline;  // the copy shares unchanged weights
   if (!first.loras.empty()) diffusion::apply_loras(pipeline, run.shelf->uses(first.loras));
+  if (!run.config.guide.guide.empty()) options.guide = make_guide(guide, pipeline);
   diffusion::generate(pipeline, requests, options, [&](const diffusion::GeneratedBatch& batch) {
     for (int64_t row = 0; row < batch.images.size(0); ++row) {
       const Wanted& one = plan.wanted[static_cast<size_t>(batch.first) + static_cast<size_t>(row)];
@@ -227,6 +229,7 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
   WriterOptions options{.output_dir = config.output_dir,
                         .first_number = config.resume ? 0 : next_number(config.output_dir),
                         .best_of = config.best_of,
+                        .joint = parse_guide(config.guide.guide).particles > 1,
                         .mark = !config.no_provenance,
                         .finished = run.finished};
   if (!config.reward.empty()) {
@@ -235,6 +238,7 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
   options.base.sampler = diffusion::sampler_label(run.choice);
   options.base.model =
       model_name(config.unet.empty() ? run.pipeline.source : fs::path(config.unet));
+  if (!config.guide.guide.empty()) options.base.extra.push_back({"Guide", config.guide.guide});
   if (config.eta > 0) options.base.extra.push_back({"Eta", data::short_number(config.eta)});
   if (config.clip_skip > 0)
     options.base.extra.push_back({"Clip skip", std::to_string(config.clip_skip + 1)});
@@ -265,13 +269,17 @@ void make_images(const SampleRun& run, const Placement& placement) {
   WriterOptions options = writer_options(run, placement.device);
   options.model_digest = std::async(std::launch::async, data::cached_sha256_of_file,
                                     weights_of(run), data::user_cache_folder());
+  const GuideSetting guide{parse_guide(run.config.guide.guide), run.config.guide, options.rewards,
+                           (fs::path(run.config.output_dir) / "guide.jsonl").string()};
+  if (!run.config.guide.guide.empty())
+    check_guide(guide, sampler_options(run, run.jobs.front().steps));
   SampleWriter writer(run.jobs, options);
   const auto groups = group_jobs(run.jobs);
   const auto start = std::chrono::steady_clock::now();
   {
     const PrecisionScope precision(placement);
     Progress progress("Sampling " + images_text(run.jobs.size()), total_calls(run, groups));
-    for (const auto& group : groups) run_group(run, group, progress, writer);
+    for (const auto& group : groups) run_group(run, group, guide, progress, writer);
   }
   if (!run.config.save_latents.empty()) writer.save_latents(run.config.save_latents);
   const double seconds =
@@ -302,7 +310,7 @@ void fit_memory(SampleRun& run, at::Device device) {
        .batch_size = micro_batch_of(config, run.jobs.size() * static_cast<size_t>(config.best_of)),
        .tile_size = config.vae_tile_size,
        .told = !config.max_memory.empty()});
-  config.batch_size = fit.batch_size;
+  config.batch_size = guided_batch(parse_guide(config.guide.guide), fit.batch_size);
   config.vae_tiling = fit.tiled;
 }
 
@@ -364,6 +372,7 @@ int sample_command(const std::vector<std::string>& arguments) {
   if (!parsed.proceed) return 0;
   config.prompt.insert(config.prompt.end(), parsed.positional.begin(), parsed.positional.end());
   check_sample(config);
+  resolve_guide(config);
   run.prompts = read_sample_prompts(config);  // throws for bad prompts before a model is loaded
   const Placement placement = open_device(config.device);
   open_run(run, options, placement.device);

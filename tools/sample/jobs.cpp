@@ -8,6 +8,8 @@
 #include <map>
 #include <tuple>
 
+#include "data/base/error.hpp"
+
 namespace fs = std::filesystem;
 
 namespace tools {
@@ -28,6 +30,19 @@ void resolve_family(SampleConfig& config,
 int64_t micro_batch_of(const SampleConfig& config, size_t requests) {
   if (config.batch_size > 0) return config.batch_size;
   return std::min<int64_t>(kMicroBatch, static_cast<int64_t>(requests));
+}
+
+void resolve_guide(SampleConfig& config) {
+  const Guide guide = parse_guide(config.guide.guide);
+  if (guide.particles == 1) return;
+  if (config.best_of > 1)
+    throw data::BadInput("--best_of: the best of the particles is written; leave it out");
+  config.best_of = guide.particles;
+  if (config.batch_size == 0) config.batch_size = guided_batch(guide, kMicroBatch);
+  if (config.batch_size % guide.particles != 0)
+    throw data::BadInput("--batch_size: expected a multiple of the " +
+                         std::to_string(guide.particles) + " particles of an image, found " +
+                         std::to_string(config.batch_size));
 }
 
 std::vector<SampleJob> plan_jobs(const std::vector<SamplePrompt>& prompts,

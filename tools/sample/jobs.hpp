@@ -33,6 +33,10 @@ void resolve_family(SampleConfig& config,
                     const at::Tensor& image,
                     const diffusion::Pipeline& pipeline);
 
+// Sets best_of and batch_size to what the particles of --guide need: they are candidates that
+// compete, side by side in a micro-batch. Throws BadInput when these were given otherwise.
+void resolve_guide(SampleConfig& config);
+
 // Default number of images computed together.
 constexpr int64_t kMicroBatch = 8;
 int64_t micro_batch_of(const SampleConfig& config, size_t requests);

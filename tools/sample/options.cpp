@@ -60,11 +60,12 @@ void declare_how(Options& options, SampleConfig& c) {
 }
 
 void declare_rest(Options& options, SampleConfig& c) {
-  options.group("Best of several");
+  options.group("Under a reward");
   options.integer("best_of", c.best_of, "candidates per image; the best by --reward is written", 1,
                   10'000);
   options.text("reward", c.reward,
                "reward names, with weights: aesthetic=1,clip_score=0.1 (raw units)");
+  declare_guide(options, c.guide);
   declare_reward_sources(options, c.sources, Rarity::kRare);
   options.group("Files");
   options.text("output_dir", c.output_dir, "folder of the images; numbering continues");

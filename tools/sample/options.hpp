@@ -11,6 +11,7 @@
 #include "tools/cli/options.hpp"
 #include "tools/cli/reward_options.hpp"
 #include "tools/sample/conditions.hpp"
+#include "tools/sample/guide.hpp"
 
 namespace tools {
 
@@ -41,7 +42,8 @@ struct SampleConfig {
   int64_t vae_tile_size = 0;          // pixels, 0: the VAE's own
   std::string latents, save_latents;  // safetensors files
   int64_t best_of = 1;                // candidates per image
-  std::string reward;                 // specification: "aesthetic=1,clip_score=0.5"
+  GuideConfig guide;
+  std::string reward;  // specification: "aesthetic=1,clip_score=0.5"
   std::string output_dir = "samples";
   bool resume = false;
   bool no_provenance = false;

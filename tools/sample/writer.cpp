@@ -31,7 +31,7 @@ void SampleWriter::write(size_t job) {
   for (const auto& [index, candidate] : waiting_[job]) images.push_back(candidate.image);
   const BestCandidate best = best_candidate(options_.rewards, at::stack(images), asked.prompt.text);
   KeptImage kept{.value = waiting_[job][best.index],
-                 .seed = asked.seed + static_cast<uint64_t>(best.index),
+                 .seed = asked.seed + static_cast<uint64_t>(options_.joint ? 0 : best.index),
                  .scores = best.scores};
   waiting_.erase(job);
 

@@ -18,6 +18,7 @@ struct WriterOptions {
   std::string output_dir;
   int64_t first_number = 0;  // number of the first job's file
   int64_t best_of = 1;
+  bool joint = false;            // the candidates interact: the seed is the first one's
   bool mark = true;              // write data::generated_mark()
   std::vector<bool> finished{};  // jobs that have their image, of which none is written
   std::vector<rewards::WeightedReward> rewards{};  // may be empty when best_of is 1

@@ -1,0 +1,110 @@
+#include "diffusion/sampling/value_guidance.hpp"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "diffusion/sampling/random_noise.hpp"
+#include "diffusion/sampling/sampler_catalog.hpp"
+
+namespace {
+
+using diffusion::Prediction;
+
+diffusion::NoiseSchedule schedule_of(Prediction prediction) {
+  diffusion::SchedulerConfig config;
+  config.prediction_type = prediction;
+  return diffusion::make_schedule(config);
+}
+
+at::Tensor network(const at::Tensor& x, double timestep) {
+  return 0.3 * x + 0.5 * at::sin(3 * x + timestep / 1000);
+}
+
+at::Tensor state() { return at::arange(2 * 4 * 3 * 3, at::kDouble).view({2, 4, 3, 3}).sin(); }
+
+diffusion::Predicted said_by(const diffusion::Denoiser& denoiser,
+                             const diffusion::NoiseSchedule& schedule,
+                             double timestep) {
+  return diffusion::predict(schedule.config.prediction_type,
+                            diffusion::level_between(schedule, timestep),
+                            denoiser(state(), timestep), state());
+}
+
+// The value is the sum: its slope is 1 everywhere, of length 6 in a row of 36.
+at::Tensor ones(const at::Tensor& x0) { return at::ones_like(x0); }
+
+TEST(ValueGuidance, MovesEpsilonByAShareOfItsLengthByHand) {
+  for (const Prediction prediction : {Prediction::kEpsilon, Prediction::kV, Prediction::kSample}) {
+    const auto schedule = schedule_of(prediction);
+    const double t = 300, share = 0.2;
+    const auto level = diffusion::level_between(schedule, t);
+    const auto plain = said_by(network, schedule, t),
+               led = said_by(diffusion::value_guided(network, schedule, ones, share), schedule, t);
+    const double damped = share * level.signal * level.signal;  // 1 / (1 + noise^2 / signal^2)
+    const at::Tensor lengths = plain.epsilon.flatten(1).norm(2, {1}, true).view({2, 1, 1, 1});
+    EXPECT_TRUE(at::allclose(led.epsilon, plain.epsilon - damped * lengths / 6, 1e-9, 1e-9));
+    // So x0 moves up the slope, and x stays what the two make.
+    EXPECT_TRUE((led.x0 > plain.x0).all().item<bool>());
+    EXPECT_TRUE(
+        at::allclose(level.signal * led.x0 + level.noise * led.epsilon, state(), 1e-9, 1e-9));
+  }
+}
+
+TEST(ValueGuidance, ARowWithoutAUsableSlopeStaysAsItIs) {
+  const auto schedule = schedule_of(Prediction::kEpsilon);
+  const auto slope = [](const at::Tensor& x0) {
+    at::Tensor all = at::zeros_like(x0);
+    all[1].fill_(std::numeric_limits<double>::quiet_NaN());
+    return all;
+  };
+  const at::Tensor plain = network(state(), 500),
+                   led = diffusion::value_guided(network, schedule, slope, 0.5)(state(), 500);
+  EXPECT_TRUE(at::allclose(led, plain, 1e-9, 1e-9));
+}
+
+// Chains whose rows are exchanged on the way equal the chain of the row that went on, until fresh
+// noise parts them.
+TEST(Select, TheRowsThatGoOnAreThoseOfTheirOwnChain) {
+  const auto schedule = schedule_of(Prediction::kEpsilon);
+  for (const diffusion::Sampler* sampler : diffusion::samplers()) {
+    diffusion::SamplerOptions options{.sampler = sampler, .steps = 6};
+    if (diffusion::draws_noise(options)) continue;
+    const auto run =
+        [&](const std::function<at::Tensor(const diffusion::SamplerCallState&)>& select) {
+          auto generators = diffusion::image_generators({11, 12});
+          const at::Tensor noise = diffusion::draw_noise(generators, {4, 3, 3}, at::kCPU);
+          options.select = select;
+          return diffusion::sample(network, noise, schedule, generators, options);
+        };
+    const at::Tensor apart = run({});
+    int64_t seen = 0;
+    const at::Tensor copied = run([&](const diffusion::SamplerCallState& state) {
+      EXPECT_EQ(state.call, seen++);
+      EXPECT_EQ(state.x0.sizes(), at::IntArrayRef({2, 4, 3, 3}));
+      return state.call == 3 ? at::tensor({1, 1}, at::kLong) : at::Tensor();
+    });
+    EXPECT_TRUE(at::equal(copied[0], apart[1])) << sampler->flag;
+    EXPECT_TRUE(at::equal(copied[1], apart[1])) << sampler->flag;
+    const at::Tensor same = run([](const diffusion::SamplerCallState&) {
+      return at::tensor({0, 1}, at::kLong);
+    });
+    EXPECT_TRUE(at::equal(same, apart)) << sampler->flag;
+  }
+}
+
+TEST(Select, CopiesPartWithTheNextNoise) {
+  const auto schedule = schedule_of(Prediction::kEpsilon);
+  const diffusion::SamplerOptions options{
+      .sampler = &diffusion::kDdim, .steps = 6, .eta = 1, .select = [](const auto& state) {
+        return state.call == 2 ? at::tensor({1, 1}, at::kLong) : at::Tensor();
+      }};
+  auto generators = diffusion::image_generators({11, 12});
+  const at::Tensor noise = diffusion::draw_noise(generators, {4, 3, 3}, at::kCPU);
+  const at::Tensor ends = diffusion::sample(network, noise, schedule, generators, options);
+  EXPECT_GT((ends[0] - ends[1]).abs().max().item<double>(), 1e-3);
+}
+
+}  // namespace
