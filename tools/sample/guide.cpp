@@ -161,10 +161,11 @@ at::Tensor compete(Contest& contest, const diffusion::SamplerCallState& state) {
 }
 
 void write_records(const Contest& contest) {
-  std::set<uint64_t> written;  // a filled-up micro-batch repeats its last request
-  for (const auto& record : contest.records) {
-    if (written.insert(record["seed"].get<uint64_t>()).second)
-      data::append_line(contest.setting.log, data::to_text(record));
+  const auto each = static_cast<size_t>(contest.setting.guide.particles);
+  for (size_t image = 0; image < contest.records.size(); ++image) {
+    const ImageRequest *first = &contest.batch[image * each], *second = first + 1;
+    if (first->seed != second->seed)  // else copies that fill a micro-batch up
+      data::append_line(contest.setting.log, data::to_text(contest.records[image]));
   }
 }
 

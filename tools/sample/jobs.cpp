@@ -29,7 +29,8 @@ void resolve_family(SampleConfig& config,
 
 int64_t micro_batch_of(const SampleConfig& config, size_t requests) {
   if (config.batch_size > 0) return config.batch_size;
-  return std::min<int64_t>(kMicroBatch, static_cast<int64_t>(requests));
+  const int64_t most = std::min<int64_t>(kMicroBatch, static_cast<int64_t>(requests));
+  return guided_batch(parse_guide(config.guide.guide), most);
 }
 
 void resolve_guide(SampleConfig& config) {
@@ -38,7 +39,6 @@ void resolve_guide(SampleConfig& config) {
   if (config.best_of > 1)
     throw data::BadInput("--best_of: the best of the particles is written; leave it out");
   config.best_of = guide.particles;
-  if (config.batch_size == 0) config.batch_size = guided_batch(guide, kMicroBatch);
   if (config.batch_size % guide.particles != 0)
     throw data::BadInput("--batch_size: expected a multiple of the " +
                          std::to_string(guide.particles) + " particles of an image, found " +

@@ -33,8 +33,8 @@ void resolve_family(SampleConfig& config,
                     const at::Tensor& image,
                     const diffusion::Pipeline& pipeline);
 
-// Sets best_of and batch_size to what the particles of --guide need: they are candidates that
-// compete, side by side in a micro-batch. Throws BadInput when these were given otherwise.
+// Sets best_of to the particles of --guide: they are candidates that compete, side by side in a
+// micro-batch. Throws BadInput when best_of was given, or a batch_size that they do not fill.
 void resolve_guide(SampleConfig& config);
 
 // Default number of images computed together.
