@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "data/base/config_numbers.hpp"
 #include "data/base/error.hpp"
@@ -74,6 +75,22 @@ at::Tensor self_attention(const T5Layer& w,
   return linear(w.o, out.transpose(1, 2).reshape({x.size(0), x.size(1), -1}));
 }
 
+// The layer with its matrices in `type`: themselves where they are.
+T5Layer in_type(T5Layer w, at::ScalarType type) {
+  for (Linear* layer : {&w.q, &w.k, &w.v, &w.o, &w.wi_0, &w.wi_1, &w.wo})
+    layer->weight = layer->weight.to(type);
+  return w;
+}
+
+// A matrix of at most two bytes a value as it is stored, after data::take's checks; else in fp32.
+at::Tensor take_as_stored(const data::Weights& weights,
+                          const std::string& name,
+                          std::initializer_list<int64_t> shape) {
+  const at::Tensor wide = data::take(weights, name, shape);
+  const at::Tensor& own = weights.tensors.at(name);
+  return own.itemsize() < wide.itemsize() ? own : wide;
+}
+
 at::Tensor layer_forward(const T5Layer& w,
                          const T5Config& config,
                          at::Tensor x,
@@ -131,7 +148,8 @@ at::Tensor t5_encoder_forward(const T5Encoder& w, const at::Tensor& ids) {
                               .unsqueeze(0)
                               .contiguous();
   at::Tensor x = at::embedding(w.token_embedding, ids);
-  for (const auto& layer : w.layers) x = layer_forward(layer, w.config, x, bias);
+  for (const auto& layer : w.layers)
+    x = layer_forward(in_type(layer, x.scalar_type()), w.config, x, bias);
   return rms_norm(w.final_layer_norm, x, w.config.layer_norm_epsilon);
 }
 
@@ -145,12 +163,37 @@ T5Encoder take_t5_encoder(const data::Weights& weights, const T5Config& config) 
   walk(
       w,
       [&](const std::string& name, Linear& layer, int64_t out, int64_t in) {
-        layer.weight = data::take(weights, name + ".weight", {out, in});
+        layer.weight = take_as_stored(weights, name + ".weight", {out, in});
       },
       [&](const std::string& name, Norm& norm) {
         norm.weight = data::take(weights, name + ".weight", {config.d_model});
       });
   return w;
+}
+
+T5Config t5_config_of(const data::Weights& weights) {
+  const auto sizes = [&](const std::string& name) {
+    const auto found = weights.tensors.find(name);
+    if (found != weights.tensors.end() && found->second.dim() == 2 && found->second.numel() > 0)
+      return std::pair{found->second.size(0), found->second.size(1)};
+    throw data::BadInput(
+        weights.source + ": tensor " + name + ": expected two axes, as in T5's encoder, found " +
+        (found == weights.tensors.end() ? "no such tensor"
+                                        : data::shape_text(found->second.sizes())));
+  };
+  T5Config config;
+  const std::string first = "encoder.block.0.layer.";
+  std::tie(config.vocab_size, config.d_model) =
+      sizes(data::has(weights, kEmbedding) ? kEmbedding : kTiedEmbedding);
+  std::tie(config.relative_attention_num_buckets, config.num_heads) = sizes(kBias);
+  config.d_kv = sizes(first + "0.SelfAttention.q.weight").first / config.num_heads;
+  config.d_ff = sizes(first + "1.DenseReluDense.wi_0.weight").first;
+  config.num_layers = data::count_numbered(weights, "encoder.block.");
+  if (config.num_layers > static_cast<int64_t>(weights.tensors.size()))
+    throw data::BadInput(weights.source + ": encoder.block.*: expected all blocks up to " +
+                         std::to_string(config.num_layers - 1) + ", found fewer tensors");
+  check_config(config, weights.source);
+  return config;
 }
 
 T5Encoder make_t5_encoder(const T5Config& config, at::Generator& generator) {

@@ -44,15 +44,19 @@ struct T5Encoder {
 };
 
 // Rows of the text. Padding is attended to, as in Stable Diffusion 3 and FLUX. Computes in the
-// dtype of the weights; throws BadInput for fp16, in which T5's activations overflow. ids: [B, L]
-// int64 -> [B, L, d_model]
+// dtype of the embedding, in which a layer's matrices are for the time that it runs; throws
+// BadInput for fp16, in which T5's activations overflow. ids: [B, L] int64 -> [B, L, d_model]
 at::Tensor t5_encoder_forward(const T5Encoder& w, const at::Tensor& ids);
 
 // The bucket of each distance from a query (row) to a key (column). -> [length, length] int64
 at::Tensor relative_position_buckets(const T5Config& config, int64_t length);
 
+// The sizes that the tensors show, which is all but the epsilon and the distance of the buckets.
+// Throws BadInput naming a tensor that is missing or of another form.
+T5Config t5_config_of(const data::Weights& weights);
 // From a checkpoint of transformers' names: an encoder alone or a whole T5, whose decoder is not
-// read. Throws BadInput as data::take.
+// read. Matrices of fewer bits than fp32 stay as they are stored, so that they need no memory
+// beside the mapped file; all else is fp32. Throws BadInput as data::take.
 T5Encoder take_t5_encoder(const data::Weights& weights, const T5Config& config);
 // Random weights: normal, with the standard deviations of transformers.
 T5Encoder make_t5_encoder(const T5Config& config, at::Generator& generator);

@@ -126,6 +126,39 @@ TEST(T5Encoder, TheEmbeddingMayHaveItsOtherName) {
             std::string::npos);
 }
 
+TEST(T5Encoder, HalfMatricesStayAsStoredAndComputeInFp32) {
+  T5Encoder w = tiny_t5();
+  data::Weights half;
+  for_each_tensor(w, "", [&](const std::string& name, at::Tensor& t) {
+    half.tensors[name] = t.to(at::kHalf);
+    t = half.tensors[name].to(at::kFloat);
+  });
+  const T5Encoder stored = nn::take_t5_encoder(half, w.config);
+  EXPECT_EQ(stored.layers[1].wo.weight.scalar_type(), at::kHalf);
+  EXPECT_EQ(stored.token_embedding.scalar_type(), at::kFloat);
+  EXPECT_EQ(stored.layers[0].mlp_norm.weight.scalar_type(), at::kFloat);
+  const at::Tensor ids = ids_of({1, 2, 3, 0});
+  EXPECT_TRUE(at::equal(nn::t5_encoder_forward(stored, ids), nn::t5_encoder_forward(w, ids)));
+}
+
+TEST(T5Config, IsShownByTheTensors) {
+  T5Encoder w = tiny_t5();
+  data::Weights weights;
+  for_each_tensor(w, "",
+                  [&](const std::string& name, at::Tensor& t) { weights.tensors[name] = t; });
+  const T5Config found = nn::t5_config_of(weights);
+  EXPECT_EQ(nn::t5_config_json(found, at::kFloat), nn::t5_config_json(w.config, at::kFloat));
+  weights.tensors["encoder.block.1000000000.x"] = at::ones({1});
+  EXPECT_NE(refusal([&] { nn::t5_config_of(weights); }).find("found fewer tensors"),
+            std::string::npos);
+  weights.tensors.erase("encoder.block.1000000000.x");
+  weights.tensors["encoder.block.0.layer.1.DenseReluDense.wi_0.weight"] = at::ones({3});
+  EXPECT_NE(refusal([&] { nn::t5_config_of(weights); }).find("wi_0.weight: expected two axes"),
+            std::string::npos);
+  weights.tensors.erase("shared.weight");
+  EXPECT_NE(refusal([&] { nn::t5_config_of(weights); }).find("no such tensor"), std::string::npos);
+}
+
 TEST(T5Encoder, HalfPrecisionIsRefused) {
   T5Encoder w = tiny_t5();
   for_each_tensor(w, "", [](const std::string&, at::Tensor& t) { t = t.to(at::kHalf); });
