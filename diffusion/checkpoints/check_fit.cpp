@@ -5,6 +5,9 @@
 #include <algorithm>
 
 #include "data/base/error.hpp"
+#include "diffusion/naming/part_names.hpp"
+#include "diffusion/networks/network_files.hpp"
+#include "diffusion/pipeline/t5_text.hpp"
 
 using data::BadInput;
 
@@ -42,29 +45,38 @@ void check_vocabulary(const data::Tokenizer& tokenizer,
 
 void check_channels(const Pipeline& pipeline, const std::string& source) {
   const NetworkTraits unet = traits(pipeline.network);
+  const std::string name = kind_of(pipeline.network).part;
   const int64_t latent = pipeline.vae.config.latent_channels;
   if (unet.out_channels == latent && (unet.in_channels == latent || unet.edits_images)) return;
-  refuse_fit(source, "the unet's in_channels and out_channels are " +
+  refuse_fit(source, "the " + name + "'s in_channels and out_channels are " +
                          std::to_string(unet.in_channels) + " and " +
                          std::to_string(unet.out_channels) + ", the vae's latent_channels " +
                          std::to_string(latent));
 }
 
-// SDXL's second encoder and what the UNet reads of it.
-void check_second_encoder(const Pipeline& pipeline, const std::string& source) {
-  const int64_t read = traits(pipeline.network).pooled_width;
+void check_vocabulary(const data::UnigramTokenizer& tokenizer,
+                      const nn::T5Encoder& encoder,
+                      const std::string& source) {
+  int64_t ids = 0;
+  for (const auto& [text, piece] : tokenizer.pieces) ids = std::max(ids, piece.id + 1);
+  for (const auto& [text, id] : tokenizer.special) ids = std::max(ids, id + 1);
+  const int64_t rows = encoder.token_embedding.size(0);
+  if (ids <= rows) return;
+  refuse_fit(source, "the words of tokenizer_3 take " + std::to_string(ids) +
+                         " ids, the vocab_size of text_encoder_3 is " + std::to_string(rows));
+}
+
+void check_projection(const TextEncoder& encoder,
+                      const std::string& part,
+                      const std::string& source) {
+  if (encoder.network.text_projection.weight.defined()) return;
+  throw BadInput(source + ": " + part + ": expected text_projection.weight, found none; " +
+                 "expected a CLIPTextModelWithProjection");
+}
+
+// As many ids of a prompt by both tokenizers.
+void check_lengths(const Pipeline& pipeline, const std::string& source) {
   const TextEncoder &first = pipeline.text_encoders[0], &second = pipeline.text_encoders[1];
-  const nn::Linear& projection = second.network.text_projection;
-  if (!projection.weight.defined())
-    throw BadInput(source + ": text_encoder_2: expected text_projection.weight, found none; " +
-                   "expected a CLIPTextModelWithProjection");
-  check_vocabulary(second.tokenizer, second.network, source);
-  const int64_t pooled = projection.weight.size(0);
-  if (pooled != read) {
-    refuse_fit(source, "the unet reads " + std::to_string(read) +
-                           " pooled values of the text, text_encoder_2 projects to " +
-                           std::to_string(pooled));
-  }
   if (first.tokenizer.max_length != second.tokenizer.max_length) {
     refuse_fit(source, "tokenizer and tokenizer_2 make " +
                            std::to_string(first.tokenizer.max_length) + " and " +
@@ -72,9 +84,64 @@ void check_second_encoder(const Pipeline& pipeline, const std::string& source) {
   }
 }
 
-// The UNet has what the class in model_index.json says.
+// SDXL's second encoder and what the UNet reads of it.
+void check_second_encoder(const Pipeline& pipeline, const std::string& source) {
+  const int64_t read = traits(pipeline.network).pooled_width;
+  const TextEncoder& second = pipeline.text_encoders[1];
+  check_projection(second, kText2Part, source);
+  check_vocabulary(second.tokenizer, second.network, source);
+  const int64_t pooled = second.network.text_projection.weight.size(0);
+  if (pooled != read) {
+    refuse_fit(source, "the unet reads " + std::to_string(read) +
+                           " pooled values of the text, text_encoder_2 projects to " +
+                           std::to_string(pooled));
+  }
+  check_lengths(pipeline, source);
+}
+
+// Stable Diffusion 3's text: both CLIPs project, their rows and T5's fit the network.
+void check_joint_text(const Pipeline& pipeline, const std::string& source) {
+  const NetworkTraits network = traits(pipeline.network);
+  int64_t width = 0, pooled = 0;
+  for (size_t i = 0; i < pipeline.text_encoders.size(); ++i) {
+    const TextEncoder& encoder = pipeline.text_encoders[i];
+    check_projection(encoder, kTextParts[i], source);
+    check_vocabulary(encoder.tokenizer, encoder.network, source);
+    width += encoder.network.token_embedding.size(1);
+    pooled += encoder.network.text_projection.weight.size(0);
+  }
+  const auto fits = [&](bool good, const std::string& own, int64_t expected,
+                        const std::string& what, int64_t found) {
+    if (good) return;
+    refuse_fit(source, "the transformer's " + own + " is " + std::to_string(expected) + ", " +
+                           what + " " + std::to_string(found));
+  };
+  fits(width <= network.context_width, "joint_attention_dim", network.context_width,
+       "the hidden_size of both CLIP encoders together", width);
+  fits(pooled == network.pooled_width, "pooled_projection_dim", network.pooled_width,
+       "text_encoder and text_encoder_2 project to", pooled);
+  const auto& t5 = pipeline.t5_text->encoder;
+  if (!t5) return;
+  fits(t5->network.config.d_model == network.context_width, "joint_attention_dim",
+       network.context_width, "the d_model of text_encoder_3", t5->network.config.d_model);
+  check_vocabulary(t5->tokenizer, t5->network, source);
+}
+
+// The network is of the architecture that the class has.
+void check_architecture(const ClassFamily& kind,
+                        const Pipeline& pipeline,
+                        const std::string& source) {
+  const NetworkKind& network = kind_of(pipeline.network);
+  if (network.part == std::string(kind.family.network_part)) return;
+  throw BadInput(source + ": a " + kind.pipeline.name + " has a " + kind.family.network_part +
+                 " (" + kind.family.network_class + "), found a " + network.class_name +
+                 "; model_index.json and the network are of different families");
+}
+
+// The network has what the class in model_index.json says.
 void check_family(const Pipeline& pipeline, const std::string& source) {
   const ClassFamily kind = class_family(pipeline.class_name, source);
+  check_architecture(kind, pipeline, source);
   const auto check = [&](bool expected, bool found, const std::string& what) {
     if (expected == found) return;
     throw BadInput(source + ": a " + kind.pipeline.name + " has a unet " +
@@ -107,6 +174,10 @@ void check_scheduler(const ModelFamily& family,
 void check_fit(const Pipeline& pipeline, const std::string& source) {
   check_channels(pipeline, source);
   check_family(pipeline, source);
+  if (pipeline.t5_text) {
+    check_joint_text(pipeline, source);
+    return check_lengths(pipeline, source);
+  }
   check_text_width(pipeline, source);
   check_vocabulary(pipeline.text_encoders[0].tokenizer, pipeline.text_encoders[0].network, source);
   if (pipeline.text_encoders.size() > 1) check_second_encoder(pipeline, source);

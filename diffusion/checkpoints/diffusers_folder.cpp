@@ -4,8 +4,8 @@
 #include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/checkpoints/families.hpp"
 #include "diffusion/checkpoints/model_index.hpp"
-#include "diffusion/naming/part_names.hpp"
 #include "diffusion/networks/vae/build.hpp"
+#include "diffusion/pipeline/t5_text.hpp"
 
 namespace fs = std::filesystem;
 
@@ -23,35 +23,41 @@ Pipeline load_parts(const PipelineParts& parts) {
   return pipeline;
 }
 
-Pipeline load_pipeline(const fs::path& folder) {
+Pipeline load_pipeline(const fs::path& folder, bool without_t5) {
   const ModelIndex index = read_model_index(folder);
   Pipeline pipeline = load_parts({.vae = folder / "vae",
                                   .text_encoder = folder / "text_encoder",
                                   .tokenizer = folder / "tokenizer"});
   pipeline.class_name = index.class_name;
   pipeline.force_zeros_for_empty_prompt = index.force_zeros_for_empty_prompt;
-  const auto& encoders = class_family(index.class_name, folder.string()).family.text_encoders;
+  const ModelFamily& family = class_family(index.class_name, folder.string()).family;
+  const auto& encoders = family.text_encoders;
   for (size_t i = 1; i < encoders.size(); ++i) {
     pipeline.text_encoders.push_back(
         {.network = nn::load_clip_text(folder / encoders[i].part),
          .tokenizer = data::load_tokenizer(folder / encoders[i].tokenizer)});
   }
+  if (const auto& t5 = family.t5_encoder) {
+    pipeline.t5_text.emplace();
+    if (index.has_t5 && !without_t5)
+      pipeline.t5_text->encoder = load_t5_text(folder / t5->part, folder / t5->tokenizer);
+  }
   pipeline.scheduler = read_scheduler_config(folder / "scheduler");
-  pipeline.network = load_unet(folder / "unet");
+  pipeline.network = load_network(folder / family.network_part);
   pipeline.source = folder;
   check_fit(pipeline, folder.string());
   return pipeline;
 }
 
-void save_network(const fs::path& folder, const Network& network, at::ScalarType dtype) {
-  UNet unet = unet_of(network);
-  save_unet(folder / kUnetPart, unet, dtype);
-}
-
 void save_pipeline(const fs::path& folder, const Pipeline& pipeline, at::ScalarType dtype) {
   save_network(folder, pipeline.network, dtype);
   save_vae(folder / "vae", pipeline.vae, dtype);
-  const auto& encoders = class_family(pipeline.class_name, folder.string()).family.text_encoders;
+  const ModelFamily& family = class_family(pipeline.class_name, folder.string()).family;
+  const auto& encoders = family.text_encoders;
+  const bool has_t5 = pipeline.t5_text && pipeline.t5_text->encoder;
+  if (has_t5)
+    save_t5_text(folder / family.t5_encoder->part, folder / family.t5_encoder->tokenizer,
+                 *pipeline.t5_text->encoder, dtype);
   for (size_t i = 0; i < pipeline.text_encoders.size(); ++i) {
     nn::save_clip_text(folder / encoders.at(i).part, pipeline.text_encoders[i].network, dtype);
     data::save_tokenizer(folder / encoders.at(i).tokenizer, pipeline.text_encoders[i].tokenizer);
@@ -62,7 +68,8 @@ void save_pipeline(const fs::path& folder, const Pipeline& pipeline, at::ScalarT
                     {.class_name = pipeline.class_name,
                      .scheduler = pipeline.scheduler.class_name,
                      .text_encoder = projects ? "CLIPTextModelWithProjection" : "CLIPTextModel",
-                     .force_zeros_for_empty_prompt = pipeline.force_zeros_for_empty_prompt});
+                     .force_zeros_for_empty_prompt = pipeline.force_zeros_for_empty_prompt,
+                     .has_t5 = has_t5});
 }
 
 }  // namespace diffusion

@@ -18,6 +18,11 @@ std::vector<PipelineClass> sd_classes() {
           {.name = "LatentConsistencyModelImg2ImgPipeline", .embeds_guidance = true}};
 }
 
+// Parts that Stable Diffusion 1 and 2 have beside SDXL's.
+std::vector<const char*> safety_parts() {
+  return {"feature_extractor", "image_encoder", "safety_checker"};
+}
+
 ModelFamily sd1() {
   return {.name = "Stable Diffusion 1",
           .prefixes = {"cond_stage_model.transformer."},
@@ -26,6 +31,7 @@ ModelFamily sd1() {
           .text_encoders = {{.part = kTextPart,
                              .tokenizer = "tokenizer",
                              .prefix = "cond_stage_model.transformer."}},
+          .absent_parts = safety_parts(),
           .scheduler_class = "PNDMScheduler",
           .unet_heads = 8,
           .text_layer =
@@ -46,6 +52,7 @@ ModelFamily sd2() {
                              .prefix = "cond_stage_model.model.",
                              .open_clip = true,
                              .drops_last_layer = true}},
+          .absent_parts = safety_parts(),
           .both_predictions = true,
           .v_sample_size = 96,
           .text_layer = "the last but one of OpenCLIP-H, then the final norm",
@@ -81,6 +88,48 @@ ModelFamily sdxl() {
           .architecture = "stable-diffusion-xl-v1-base/lora"};
 }
 
+// Also 3.5: their networks differ in what config.json says alone.
+ModelFamily sd3() {
+  return {.name = "Stable Diffusion 3",
+          .prefixes = {"model.diffusion_model.joint_blocks.", "joint_blocks."},
+          .context_width = 4096,
+          .says_velocity = true,
+          .classes = {{.name = "StableDiffusion3Pipeline"},
+                      {.name = "StableDiffusion3Img2ImgPipeline"},
+                      {.name = "StableDiffusion3InpaintPipeline"}},
+          .network_part = kTransformerPart,
+          .network_class = "SD3Transformer2DModel",
+          .text_encoders = {{.part = kTextPart,
+                             .tokenizer = "tokenizer",
+                             .prefix = "text_encoders.clip_l.transformer.",
+                             .class_name = "CLIPTextModelWithProjection",
+                             .projects_identity = true,
+                             .stem = "clip_l"},
+                            {.part = kText2Part,
+                             .tokenizer = "tokenizer_2",
+                             .prefix = "text_encoders.clip_g.transformer.",
+                             .class_name = "CLIPTextModelWithProjection",
+                             .gelu = true,
+                             .stem = "clip_g"}},
+          .t5_encoder = FamilyEncoder{.part = kText3Part,
+                                      .tokenizer = "tokenizer_3",
+                                      .prefix = "text_encoders.t5xxl.transformer.",
+                                      .class_name = "T5EncoderModel",
+                                      .stem = "t5xxl"},
+          .scheduler_class = "FlowMatchEulerDiscreteScheduler",
+          .flow_shift = 3,
+          .sample_size = 128,
+          .vae_sample_size = 1024,
+          .scaling_factor = 1.5305,
+          .shift_factor = 0.0609,
+          .vae_overflows = true,
+          .text_layer =
+              "the last but one of both CLIPs, without the final norm (clip_skip counts from "
+              "there); then T5's rows",
+          .kohya_version = "sd3",
+          .architecture = "stable-diffusion-3/lora"};
+}
+
 ModelFamily sdxl_refiner() {
   return {.name = "SDXL refiner",
           .supported = false,
@@ -93,7 +142,7 @@ ModelFamily sdxl_refiner() {
 }  // namespace
 
 const std::vector<ModelFamily>& model_families() {
-  static const std::vector<ModelFamily> families = {sdxl(), sdxl_refiner(), sd2(), sd1()};
+  static const std::vector<ModelFamily> families = {sdxl(), sdxl_refiner(), sd2(), sd1(), sd3()};
   return families;
 }
 
@@ -102,6 +151,7 @@ const ModelFamily& family_of_network(int64_t context_width,
                                      bool linear_projection) {
   const ModelFamily* result = nullptr;
   for (const auto& family : model_families()) {
+    if (family.network_part != std::string(kUnetPart)) continue;
     // Networks with pooled text all have linear projections.
     const bool fits = family.reads_pooled_text == reads_pooled_text &&
                       (reads_pooled_text || family.linear_projection == linear_projection);

@@ -3,19 +3,23 @@
 // The families of models: one row each, with what tells its files apart and what they do not hold.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace diffusion {
 
-// A text encoder of a family.
+// A text encoder of a family: a CLIP, or as its t5_encoder T5.
 struct FamilyEncoder {
   const char* part;       // diffusers' folder: kTextPart
   const char* tokenizer;  // diffusers' folder: "tokenizer"
   const char* prefix;     // of its tensors in a single file: "cond_stage_model.transformer."
   const char* class_name = "CLIPTextModel";  // transformers', where the checkpoint names none
   bool open_clip = false;                    // a single file has OpenCLIP's names; GELU by erf
-  bool drops_last_layer = false;  // it is read before its last layer, which diffusers leaves out
+  bool drops_last_layer = false;   // it is read before its last layer, which diffusers leaves out
+  bool gelu = false;               // GELU by erf, under transformers' names
+  bool projects_identity = false;  // a single file's pooled text is not projected
+  const char* stem = "";           // of its own file beside one that lacks it: "clip_l"
 };
 
 // A pipeline of diffusers (model_index.json's _class_name).
@@ -40,15 +44,20 @@ struct ModelFamily {
   // Its parts.
   const char* network_part = "unet";
   const char* network_class = "UNet2DConditionModel";
-  std::vector<FamilyEncoder> text_encoders{};
+  std::vector<FamilyEncoder> text_encoders{};  // CLIPs
+  std::optional<FamilyEncoder> t5_encoder{};   // which a checkpoint may lack
+  // Further parts of its pipeline's class in diffusers, which model_index.json says are absent.
+  std::vector<const char*> absent_parts{"feature_extractor", "image_encoder"};
 
   // What the tensors of a single file do not tell.
   const char* scheduler_class = nullptr;  // diffusers'; nullptr: DDIM
+  double flow_shift = 0;                  // of a scheduler of flow matching; 0: it has another
   int64_t sample_size = 64;               // latent side that it was trained at
   int64_t vae_sample_size = 512;          // pixels of a side
   double scaling_factor = 0.18215;        // of the VAE
-  bool vae_overflows = false;             // its VAE may overflow in fp16
-  int64_t unet_heads = 0;                 // of every level; 0: the width by 64
+  double shift_factor = 0;
+  bool vae_overflows = false;  // its VAE may overflow in fp16
+  int64_t unet_heads = 0;      // of every level; 0: the width by 64
   // Both kinds of prediction exist under the same names. v_sample_size: of the one that predicts v,
   // whose attention overflows in fp16.
   bool both_predictions = false;
@@ -63,7 +72,7 @@ struct ModelFamily {
 // In the order in which `prefixes` are looked for.
 const std::vector<ModelFamily>& model_families();
 
-// The first supported family of such a network, or an unsupported one whose context_width it has.
+// The first supported family of such a UNet, or an unsupported one whose context_width it has.
 const ModelFamily& family_of_network(int64_t context_width,
                                      bool reads_pooled_text,
                                      bool linear_projection);

@@ -135,12 +135,17 @@ constexpr LoraNames kLoraNames[] = {
     {".lora.down.weight", "LoRA, diffusers' older names"},
     {".hada_w1_b", "LoHa (LyCORIS)"}};
 
+constexpr const char* kTransformer = "transformer";
+
 // "lora_unet_down_blocks_0_..." or "unet.down_blocks.0...": which model it changes.
 std::string part_of(const std::string& name) {
   if (name.starts_with("lora_te2") || name.starts_with("text_encoder_2."))
     return "second text encoder";
   if (name.starts_with("lora_te") || name.starts_with("text_encoder.")) return "text encoder";
-  return "UNet";
+  const bool transformer = name.starts_with("transformer.") ||
+                           name.starts_with("lora_transformer_") ||
+                           name.find("joint_blocks") != std::string::npos;
+  return transformer ? kTransformer : "UNet";
 }
 
 std::string alpha_text(const Weights& weights, const std::string& module) {
@@ -170,7 +175,8 @@ void add_layer(AdapterLayers& layers,
   layers.parts.insert(part_of(module));
   const std::string alpha = alpha_text(weights, module);
   if (!alpha.empty()) layers.alphas.insert(alpha);
-  if (module.ends_with("attn2_to_k") || module.ends_with("attn2.to_k")) layers.context = inputs;
+  const bool reads_text = module.ends_with("attn2_to_k") || module.ends_with("attn2.to_k");
+  if (reads_text && part_of(module) != kTransformer) layers.context = inputs;
 }
 
 ModelKind adapter_kind(const std::string& title, const AdapterLayers& layers) {
@@ -179,6 +185,8 @@ ModelKind adapter_kind(const std::string& title, const AdapterLayers& layers) {
     const ModelFamily* family = family_of_width(layers.context);
     kind.details.push_back({"made for", family ? family->name : "Stable Diffusion's form"});
   }
+  if (layers.parts.contains(kTransformer))
+    kind.details.push_back({"made for", "a transformer, such as Stable Diffusion 3"});
   kind.details.push_back({"rank", data::joined(layers.ranks, ", ")});
   kind.details.push_back({"alpha", layers.alphas.empty() ? "not in the file: equal to the rank"
                                                          : data::joined(layers.alphas, ", ")});
@@ -234,14 +242,58 @@ std::optional<ModelKind> adapter(const Weights& weights) {
   return std::nullopt;
 }
 
+// The form that the transformer of Stable Diffusion 3 has. base: what its names start with.
+ModelKind joint_transformer(const Weights& weights, const std::string& base, bool diffusers) {
+  const std::string blocks = base + (diffusers ? "transformer_blocks." : "joint_blocks.");
+  const std::string image = diffusers ? "attn." : "x_block.attn.";
+  ModelKind kind;
+  kind.kind = std::string(diffusers ? "transformer" : "checkpoint") + " of Stable Diffusion 3" +
+              (diffusers ? ", diffusers' names" : ", original names");
+  add(kind, "layers", data::count_numbered(weights, blocks));
+  const std::string patches = base + (diffusers ? "pos_embed.proj" : "x_embedder.proj");
+  add(kind, "input channels", size_of(weights, patches, ".weight", 1));
+  add(kind, "width", size_of(weights, patches, ".weight", 0));
+  add(kind, "text width", size_of(weights, base + "context_embedder", ".weight", 1));
+  const bool normalised =
+      data::has(weights, blocks + "0." + image + (diffusers ? "norm_q" : "ln_q") + ".weight");
+  const bool dual =
+      data::has_prefix(weights, blocks + "0." + (diffusers ? "" : "x_block.") + "attn2.");
+  kind.details.push_back({"form", dual         ? "3.5 medium"
+                                  : normalised ? "3.5 large or large turbo"
+                                               : "3 medium"});
+  if (diffusers) return kind;
+  std::string holds = "transformer";
+  for (const auto& [prefix, part] :
+       {std::pair{"first_stage_model.", "VAE"}, std::pair{"text_encoders.clip_l.", "CLIP-L"},
+        std::pair{"text_encoders.clip_g.", "CLIP-G"}, std::pair{"text_encoders.t5xxl.", "T5"}}) {
+    if (data::has_prefix(weights, prefix)) holds += std::string(", ") + part;
+  }
+  kind.details.push_back({"holds", holds});
+  return kind;
+}
+
+std::optional<ModelKind> t5_encoder(const Weights& weights) {
+  const std::string first = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias";
+  if (!data::has_prefix(weights, first)) return std::nullopt;
+  ModelKind kind{.kind = "T5 encoder", .details = {}};
+  add(kind, "text width", size_of(weights, "encoder.final_layer_norm", ".weight", 0));
+  add(kind, "text layers", data::count_numbered(weights, "encoder.block."));
+  return kind;
+}
+
 std::optional<ModelKind> transformer(const Weights& weights) {
+  for (const std::string base : {"model.diffusion_model.", ""}) {
+    if (data::has_prefix(weights, base + "joint_blocks."))
+      return joint_transformer(weights, base, false);
+  }
+  if (data::has(weights, "pos_embed.pos_embed") &&
+      data::has(weights, "transformer_blocks.0.attn.add_q_proj.weight"))
+    return joint_transformer(weights, "", true);
   const auto any = [&](const std::string& start) {
     return data::has_prefix(weights, start) ||
            data::has_prefix(weights, "model.diffusion_model." + start) ||
            data::has_prefix(weights, "transformer." + start);
   };
-  if (any("joint_blocks."))
-    return ModelKind{"Stable Diffusion 3 transformer: laurel does not read it", {}};
   if (any("double_blocks.")) return ModelKind{"Flux transformer: laurel does not read it", {}};
   if (any("transformer_blocks."))
     return ModelKind{"diffusion transformer: laurel does not read it", {}};
@@ -278,6 +330,7 @@ ModelKind identify(const Weights& weights) {
   if (const auto kind = training_state(weights)) return *kind;
   if (const auto kind = adapter(weights)) return *kind;
   if (const auto kind = transformer(weights)) return *kind;
+  if (const auto kind = t5_encoder(weights)) return *kind;
   if (data::has_prefix(weights, "model.diffusion_model.input_blocks."))
     return unet(weights, "model.diffusion_model.", false);
   if (data::has_prefix(weights, "down_blocks.") && data::has_prefix(weights, "time_embedding."))

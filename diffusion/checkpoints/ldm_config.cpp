@@ -132,6 +132,7 @@ VaeConfig vae_config_of(const Weights& part, const ModelFamily& family, const Ld
   config.use_post_quant_conv = data::has(part, "post_quant_conv.weight");
   config.mid_block_add_attention = has_prefix(part, "encoder.mid_block.attentions.");
   config.scaling_factor = scaling_factor_of(family, hints);
+  config.shift_factor = family.shift_factor;
   if (hints.vae_groups > 0) config.norm_num_groups = hints.vae_groups;
   config.sample_size = family.vae_sample_size;
   return config;
@@ -171,6 +172,15 @@ SchedulerConfig scheduler_config_of(const UNetConfig& unet,
     config.rescale_betas_zero_snr = true;
     config.timestep_spacing = Spacing::kTrailing;
   }
+  return config;
+}
+
+SchedulerConfig flow_scheduler_of(const ModelFamily& family) {
+  SchedulerConfig config;
+  config.class_name = family.scheduler_class;
+  config.sampler = sampler_of_class(family.scheduler_class);
+  config.prediction_type = Prediction::kFlow;
+  config.flow = FlowConfig{.shift = family.flow_shift};
   return config;
 }
 

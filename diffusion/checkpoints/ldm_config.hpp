@@ -39,5 +39,6 @@ nn::ClipTextConfig text_config_of(const data::Weights& part, bool open_clip, int
 SchedulerConfig scheduler_config_of(const UNetConfig& unet,
                                     const ModelFamily& family,
                                     const LdmHints& hints);
+SchedulerConfig flow_scheduler_of(const ModelFamily& family);
 
 }  // namespace diffusion

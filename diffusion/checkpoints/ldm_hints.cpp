@@ -71,6 +71,8 @@ void read_sidecar_json(const fs::path& path, LdmHints& hints) {
   read(object, "unet", "attention_head_dim", hints.unet_heads, source);
   read(object, "unet", "norm_num_groups", hints.unet_groups, source);
   read(object, "unet", "sample_size", hints.sample_size, source);
+  read(object, "transformer", "attention_head_dim", hints.unet_head_channels, source);
+  read(object, "transformer", "sample_size", hints.sample_size, source);
   read(object, "vae", "norm_num_groups", hints.vae_groups, source);
   read(object, "vae", "scaling_factor", hints.scaling_factor, source);
   for (const char* part : {kTextPart, kText2Part})

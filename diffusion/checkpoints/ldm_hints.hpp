@@ -25,9 +25,9 @@ struct LdmHints {
   std::map<std::string, int64_t> text_heads{};  // by part: kTextPart, kText2Part
 };
 
-// In order of precedence: <stem>.json beside the file (sections "unet", "vae", "text_encoder",
-// "text_encoder_2", "scheduler" with the keys of diffusers' configs; others are ignored, as other
-// programs keep theirs there), <stem>.yaml (the original code's configuration, as
+// In order of precedence: <stem>.json beside the file (sections "unet", "transformer", "vae",
+// "text_encoder", "text_encoder_2", "scheduler" with the keys of diffusers' configs; others are
+// ignored, as other programs keep theirs there), <stem>.yaml (the original code's configuration, as
 // AUTOMATIC1111 reads it), the tensors v_pred and ztsnr, the metadata modelspec.prediction_type and
 // kohya's ss_v_parameterization. Throws BadInput naming file and key when a value there is
 // impossible.

@@ -9,6 +9,7 @@
 #include "data/base/numbers.hpp"
 #include "diffusion/checkpoints/identify.hpp"
 #include "diffusion/naming/ldm_names.hpp"
+#include "diffusion/naming/mmdit_names.hpp"
 
 namespace diffusion {
 namespace {
@@ -18,6 +19,8 @@ using data::has_prefix;
 using data::Weights;
 
 const std::string kUNet = "model.diffusion_model.";
+const std::string kBlocks = "joint_blocks.";
+const std::string kProjection = "text_projection.weight";
 const std::string kPacked = ".in_proj_";
 const char* const kHeads[] = {".q_proj.", ".k_proj.", ".v_proj."};  // packed in this order
 constexpr int64_t kOpenClipHLayers = 24;
@@ -57,12 +60,16 @@ const ModelFamily& family_of(const Weights& file) {
 
 [[noreturn]] void refuse(const Weights& file, const std::string& what_to_do) {
   throw BadInput(file.source +
-                 ": expected a whole checkpoint of Stable Diffusion 1, 2 or XL, found " +
+                 ": expected a whole checkpoint of Stable Diffusion 1, 2, XL or 3, found " +
                  identify(file).kind + what_to_do);
 }
 
+bool has_transformer(const Weights& file) {
+  return has_prefix(file, kUNet + kBlocks) || has_prefix(file, kBlocks);
+}
+
 void check_is_checkpoint(const Weights& file) {
-  if (!has_prefix(file, kUNet + "input_blocks.")) {
+  if (!has_prefix(file, kUNet + "input_blocks.") && !has_transformer(file)) {
     const std::string kind = identify(file).kind;
     if (kind.starts_with("LoRA") || kind.starts_with("LoHa") || kind.starts_with("LoKr"))
       refuse(file, "; give it to --lora beside a model");
@@ -100,7 +107,10 @@ std::string clip_name(const std::string& name) {
 std::string text_name(const LdmLayout& layout,
                       const FamilyEncoder& encoder,
                       const std::string& name) {
-  if (!encoder.open_clip) return clip_name(name);
+  if (!encoder.open_clip) {
+    const bool projects = encoder.class_name == std::string("CLIPTextModelWithProjection");
+    return projects && name == kProjection ? name : clip_name(name);
+  }
   const std::string known = open_clip_name(name);
   if (!encoder.drops_last_layer) return known;
   // An encoder without its last layer has no pooled text.
@@ -115,24 +125,51 @@ bool is_under(const std::string& name, const std::string& prefix) {
   return !prefix.empty() && name.starts_with(prefix);
 }
 
+// The place of a text encoder's tensor that diffusers calls `name`.
+LdmPlace text_place(const FamilyEncoder& encoder, const std::string& name) {
+  LdmPlace place{.part = encoder.part, .name = name};
+  place.transposed = encoder.open_clip && name == kProjection;
+  const size_t packed = name.find(kPacked);
+  if (packed == std::string::npos) return place;
+  for (const char* head : kHeads)
+    place.packed.push_back(name.substr(0, packed) + head + name.substr(packed + kPacked.size()));
+  return place;
+}
+
+LdmPlace transformer_place(const LdmLayout& layout, const std::string& name) {
+  const MMDiTRows rows = mmdit_rows(name, layout.joint_blocks);
+  LdmPlace place{.part = layout.family->network_part, .name = ""};
+  if (!rows.names.empty()) place.name = rows.names.front();
+  if (rows.names.size() > 1) place.packed = rows.names;
+  place.swapped_halves = rows.swapped_halves;
+  return place;
+}
+
+// [shift; scale] -> [scale; shift], or back
+at::Tensor with_swapped_halves(const at::Tensor& rows) { return rows.roll(rows.size(0) / 2, 0); }
+
 // Adds the tensor or tensors that `place` stands for.
 void add(Weights& part, const LdmPlace& place, const at::Tensor& tensor) {
-  const size_t packed = place.name.find(kPacked);
-  if (packed != std::string::npos) {
-    if (tensor.dim() == 0 || tensor.size(0) % 3 != 0)
-      throw BadInput(part.source + ": " + place.name +
-                     ": expected queries, keys and values of one size");
-    const auto parts = tensor.chunk(3);  // [3 D, ...] -> 3 x [D, ...]
-    const std::string end = place.name.substr(packed + kPacked.size());
-    for (size_t i = 0; i < 3; ++i)
-      part.tensors[place.name.substr(0, packed) + kHeads[i] + end] = parts[i];
+  const auto rows = static_cast<int64_t>(std::max<size_t>(place.packed.size(), 1));
+  if (tensor.dim() == 0
+          ? rows > 1 || place.swapped_halves
+          : tensor.size(0) % rows != 0 || (place.swapped_halves && tensor.size(0) % 2 != 0))
+    throw BadInput(part.source + ": " + place.name + ": expected " +
+                   (place.swapped_halves ? "shift and scale" : "queries, keys and values") +
+                   " of one size");
+  if (!place.packed.empty()) {
+    const auto parts = tensor.chunk(rows);  // [3 D, ...] -> 3 x [D, ...]
+    for (size_t i = 0; i < parts.size(); ++i) part.tensors[place.packed[i]] = parts[i];
     return;
   }
-  const bool transposed = place.name == "text_projection.weight" && tensor.dim() == 2;
+  const bool transposed = place.transposed && tensor.dim() == 2;
   // The VAE's attention had 1x1 convolutions.
   const bool convolution = place.part == kVaePart && tensor.dim() > 2 &&
                            place.name.find(".attentions.") != std::string::npos;
-  part.tensors[place.name] = transposed ? tensor.t() : convolution ? tensor.flatten(1) : tensor;
+  part.tensors[place.name] = transposed             ? tensor.t()
+                             : convolution          ? tensor.flatten(1)
+                             : place.swapped_halves ? with_swapped_halves(tensor)
+                                                    : tensor;
 }
 
 }  // namespace
@@ -141,27 +178,39 @@ LdmLayout ldm_layout(const Weights& file) {
   check_is_checkpoint(file);
   LdmLayout layout;
   layout.family = &family_of(file);
-  layout.unet_layers = layers_a_level(file);
+  if (has_transformer(file)) {
+    layout.network = first_prefix(file, {kUNet});
+    layout.joint_blocks = data::count_numbered(file, layout.network + kBlocks);
+  } else {
+    layout.unet_layers = layers_a_level(file);
+  }
   layout.vae = first_prefix(file, {"first_stage_model.", "vae."});
   layout.vae_levels = data::count_numbered(file, layout.vae + "decoder.up.");
   for (const auto& encoder : layout.family->text_encoders) {
     layout.text.push_back(first_prefix(file, {encoder.prefix}));
     if (encoder.drops_last_layer) layout.text_layers = used_text_layers(file, layout.text.back());
   }
+  if (const auto& t5 = layout.family->t5_encoder) layout.t5 = first_prefix(file, {t5->prefix});
   return layout;
 }
 
 std::optional<LdmPlace> place_of(const LdmLayout& layout, const std::string& original) {
-  LdmPlace place{kUnetPart, ""};
-  if (original.starts_with(kUNet)) {
+  LdmPlace place{.part = kUnetPart, .name = ""};
+  if (is_under(original, layout.vae)) {
+    place = {.part = kVaePart,
+             .name = vae_name(original.substr(layout.vae.size()), layout.vae_levels)};
+  } else if (is_under(original, layout.t5)) {
+    place = {.part = layout.family->t5_encoder->part, .name = original.substr(layout.t5.size())};
+  } else if (original.starts_with(kUNet) && layout.joint_blocks == 0) {
     place.name = unet_name(original.substr(kUNet.size()), layout.unet_layers);
-  } else if (is_under(original, layout.vae)) {
-    place = {kVaePart, vae_name(original.substr(layout.vae.size()), layout.vae_levels)};
+  } else if (layout.joint_blocks > 0 && original.starts_with(layout.network)) {
+    place = transformer_place(layout, original.substr(layout.network.size()));
   } else {
     for (size_t i = 0; i < layout.text.size(); ++i) {
       const auto& encoder = layout.family->text_encoders[i];
       if (is_under(original, layout.text[i]))
-        place = {encoder.part, text_name(layout, encoder, original.substr(layout.text[i].size()))};
+        place =
+            text_place(encoder, text_name(layout, encoder, original.substr(layout.text[i].size())));
     }
   }
   return place.name.empty() ? std::nullopt : std::optional<LdmPlace>(place);
@@ -173,12 +222,24 @@ Weights take_part(const Weights& file, const LdmLayout& layout, const std::strin
   for (const auto& [original, tensor] : file.tensors) {
     const auto place = place_of(layout, original);
     if (place && place->part == part) add(taken, *place, tensor);
-    if (!place && part == kUnetPart && original.starts_with(kUNet))
-      throw BadInput(file.source + ": tensor " + original + " is no part of the UNet of " +
-                     layout.family->name + " that laurel knows; this kind of model is " +
-                     "not supported");
+    const bool of_network = part == layout.family->network_part && original.starts_with(kUNet);
+    if (!place && of_network)
+      throw BadInput(file.source + ": tensor " + original + " is no part of the " +
+                     (part == kUnetPart ? "UNet" : part) + " of " + layout.family->name +
+                     " that laurel knows; this kind of model is " + "not supported");
   }
   return taken;
+}
+
+bool holds_part(const LdmLayout& layout, const std::string& part) {
+  if (part == kVaePart) return !layout.vae.empty();
+  if (layout.family->t5_encoder && part == layout.family->t5_encoder->part)
+    return !layout.t5.empty();
+  const auto& encoders = layout.family->text_encoders;
+  for (size_t i = 0; i < encoders.size(); ++i) {
+    if (part == encoders[i].part) return !layout.text[i].empty();
+  }
+  return part == layout.family->network_part;
 }
 
 int64_t pooled_width(const Weights& file, const LdmLayout& layout) {
@@ -193,19 +254,16 @@ at::Tensor put_back(const at::Tensor& old, const LdmPlace& place, const Weights&
     const auto found = part.tensors.find(name);
     if (found != part.tensors.end()) values.push_back(found->second.detach());
   };
-  const size_t packed = place.name.find(kPacked);
-  if (packed == std::string::npos) {
-    find(place.name);
-  } else {
-    for (const char* head : kHeads)
-      find(place.name.substr(0, packed) + head + place.name.substr(packed + kPacked.size()));
-  }
+  if (place.packed.empty()) find(place.name);
+  for (const auto& name : place.packed) find(name);
   if (values.empty()) return {};
-  TORCH_CHECK(packed == std::string::npos || values.size() == 3, "put_back: ", place.name,
-              ": expected queries, keys and values");
+  TORCH_CHECK(place.packed.empty() || values.size() == place.packed.size(),
+              "put_back: ", place.name, ": expected queries, keys and values");
   const at::Tensor value = values.size() == 1 ? values[0] : at::cat(values);
-  const bool transposed = place.name == "text_projection.weight";
-  return (transposed ? value.t() : value).to(old.device()).reshape(old.sizes());
+  const at::Tensor own = place.transposed       ? value.t()
+                         : place.swapped_halves ? with_swapped_halves(value)
+                                                : value;
+  return own.to(old.device()).reshape(old.sizes());
 }
 
 }  // namespace diffusion

@@ -16,8 +16,8 @@ namespace diffusion {
 namespace {
 
 const char* kExpected =
-    "expected a diffusers folder of Stable Diffusion 1, 2 or XL (model_index.json, unet/, vae/, "
-    "text_encoder/, tokenizer/, scheduler/)";
+    "expected a diffusers folder of Stable Diffusion 1, 2, XL or 3 (model_index.json, unet/ or "
+    "transformer/, vae/, text_encoder/, tokenizer/, scheduler/)";
 
 // What was found at a path that is no diffusers folder, and what to do.
 std::string what_it_is(const fs::path& path) {
@@ -41,10 +41,13 @@ std::string what_it_is(const fs::path& path) {
   return "found a folder without model_index.json; the download may be incomplete";
 }
 
-void check_parts(const fs::path& folder, const ClassFamily& kind) {
+void check_parts(const fs::path& folder, const ClassFamily& kind, bool has_t5) {
   std::vector<std::string> parts = {kind.family.network_part, "vae", "scheduler"};
-  for (const auto& encoder : kind.family.text_encoders)
+  const auto add_encoder = [&](const FamilyEncoder& encoder) {
     parts.insert(parts.end(), {encoder.part, encoder.tokenizer});
+  };
+  for (const auto& encoder : kind.family.text_encoders) add_encoder(encoder);
+  if (has_t5) add_encoder(*kind.family.t5_encoder);
   for (const auto& part : parts) {
     if (fs::is_directory(folder / part)) continue;
     throw BadInput((folder / part).string() + ": expected a part of " + kind.pipeline.name +
@@ -82,7 +85,9 @@ ModelIndex read_model_index(const fs::path& folder) {
       kind.family.reads_pooled_text && flag("force_zeros_for_empty_prompt");
   index.scheduler = part_class("scheduler", index.scheduler);
   index.text_encoder = part_class("text_encoder", index.text_encoder);
-  check_parts(folder, kind);
+  const auto& t5 = kind.family.t5_encoder;
+  index.has_t5 = t5 && !part_class(t5->part, "").empty();
+  check_parts(folder, kind, index.has_t5);
   return index;
 }
 
@@ -92,8 +97,6 @@ void write_model_index(const fs::path& folder, const ModelIndex& index) {
   json object = {
       {"_class_name", index.class_name},
       {"_diffusers_version", "0.42.1"},
-      {"feature_extractor", absent},
-      {"image_encoder", absent},
       {"scheduler", {"diffusers", index.scheduler}},
       {family.network_part, {"diffusers", family.network_class}},
       {"vae", {"diffusers", "AutoencoderKL"}},
@@ -103,12 +106,14 @@ void write_model_index(const fs::path& folder, const ModelIndex& index) {
     object[encoder.tokenizer] = {"transformers", "CLIPTokenizer"};
   }
   object[family.text_encoders[0].part] = {"transformers", index.text_encoder};
-  if (family.reads_pooled_text) {
-    object["force_zeros_for_empty_prompt"] = index.force_zeros_for_empty_prompt;
-  } else {
-    object["safety_checker"] = absent;
-    object["requires_safety_checker"] = false;
+  if (const auto& t5 = family.t5_encoder) {
+    object[t5->part] = index.has_t5 ? json{"transformers", t5->class_name} : absent;
+    object[t5->tokenizer] = index.has_t5 ? json{"transformers", "T5TokenizerFast"} : absent;
   }
+  for (const char* part : family.absent_parts) object[part] = absent;
+  if (object.contains("safety_checker")) object["requires_safety_checker"] = false;
+  if (family.reads_pooled_text)
+    object["force_zeros_for_empty_prompt"] = index.force_zeros_for_empty_prompt;
   data::write_file(folder / "model_index.json", data::to_text(object, 2) + "\n");
 }
 

@@ -12,6 +12,7 @@ struct ModelIndex {
   std::string scheduler = "DDIMScheduler";
   std::string text_encoder = "CLIPTextModel";  // or CLIPTextModelWithProjection
   bool force_zeros_for_empty_prompt = false;   // SDXL's alone
+  bool has_t5 = false;                         // Stable Diffusion 3's text_encoder_3
 };
 
 // Throws BadInput when the path is no such folder, saying what it is instead and what was expected;

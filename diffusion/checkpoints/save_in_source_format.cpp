@@ -179,7 +179,8 @@ Weights tensors_of(const Network& network) {
 }
 
 const char* weights_stem(const std::string& part) {
-  return part == kUnetPart || part == kVaePart ? "diffusion_pytorch_model" : "model";
+  const bool diffusers = part == kUnetPart || part == kTransformerPart || part == kVaePart;
+  return diffusers ? "diffusion_pytorch_model" : "model";
 }
 
 void check_new_target(const fs::path& source, const fs::path& target) {

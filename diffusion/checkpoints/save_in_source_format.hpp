@@ -13,7 +13,7 @@
 
 namespace diffusion {
 
-// Tensors in diffusers' names, by diffusers' folder: kUnetPart, kVaePart, kTextPart, kText2Part.
+// Tensors in diffusers' names, by diffusers' folder: one of kParts.
 using PartWeights = std::map<std::string, data::Weights>;
 
 // How the weights' file in such a folder is called, without its ending.

@@ -13,9 +13,12 @@
 #include "diffusion/checkpoints/ldm_config.hpp"
 #include "diffusion/checkpoints/ldm_hints.hpp"
 #include "diffusion/checkpoints/ldm_layout.hpp"
+#include "diffusion/checkpoints/mmdit_shapes.hpp"
+#include "diffusion/checkpoints/text_beside.hpp"
 #include "diffusion/naming/ldm_names.hpp"
 #include "diffusion/networks/unet/forward.hpp"
 #include "diffusion/networks/vae/build.hpp"
+#include "diffusion/pipeline/t5_text.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -36,10 +39,14 @@ void check_parts(const Source& source, const SingleFileOptions& options) {
   };
   if (source.layout.vae.empty() && options.vae.empty())
     missing("VAE (first_stage_model.*)", "name one with --vae");
-  for (size_t i = 0; i < source.layout.text.size(); ++i) {
-    if (source.layout.text[i].empty())
-      missing("text encoder (" + std::string(source.layout.family->text_encoders[i].prefix) + "*)",
-              "take one that is whole");
+  const fs::path file = source.file.source;
+  for (const FamilyEncoder& encoder : source.layout.family->text_encoders) {
+    if (holds_part(source.layout, encoder.part) || !text_beside(file, encoder).empty()) continue;
+    missing("text encoder (" + std::string(encoder.prefix) + "*)",
+            *encoder.stem == '\0'
+                ? "take one that is whole"
+                : "put " + std::string(encoder.stem) + ".safetensors or the folder " +
+                      encoder.part + " beside it");
   }
 }
 
@@ -77,13 +84,54 @@ data::Tokenizer tokenizer_of(const Source& source,
 }
 
 nn::ClipText text_encoder_of(const Source& source, const FamilyEncoder& encoder) {
-  const data::Weights weights = take_part(source.file, source.layout, encoder.part);
+  const bool own = holds_part(source.layout, encoder.part);
+  const fs::path beside = own ? fs::path() : text_beside(source.file.source, encoder);
+  if (fs::is_directory(beside)) return nn::load_clip_text(beside);
+  const data::Weights weights =
+      own ? take_part(source.file, source.layout, encoder.part) : data::read_weights_file(beside);
   const auto heads = source.hints.text_heads.find(encoder.part);
-  const nn::ClipTextConfig config = text_config_of(
-      weights, encoder.open_clip, heads == source.hints.text_heads.end() ? 0 : heads->second);
+  const nn::ClipTextConfig config =
+      text_config_of(weights, encoder.open_clip || encoder.gelu,
+                     heads == source.hints.text_heads.end() ? 0 : heads->second);
   nn::ClipText text = nn::take_clip_text(weights, config);
-  text.text_projection = nn::take_text_projection(weights, config);
+  text.text_projection = encoder.projects_identity
+                             ? nn::Linear{at::eye(config.encoder.hidden_size), {}, {}}
+                             : nn::take_text_projection(weights, config);
   return text;
+}
+
+std::shared_ptr<const T5TextEncoder> t5_of(const Source& source, const FamilyEncoder& encoder) {
+  const bool own = holds_part(source.layout, encoder.part);
+  const fs::path file = source.file.source;
+  const fs::path beside = own ? fs::path() : text_beside(file, encoder);
+  if (!own && beside.empty()) return nullptr;
+  const fs::path tokenizer = file.parent_path() / encoder.tokenizer;
+  if (!fs::is_directory(tokenizer))
+    throw BadInput(tokenizer.string() + ": expected the tokenizer of T5 (" +
+                   (own ? file : beside).string() +
+                   "), spiece.model or tokenizer.json, found nothing there; fetch it, or leave T5 "
+                   "out with --no_t5");
+  if (fs::is_directory(beside)) return load_t5_text(beside, tokenizer);
+  const data::Weights weights =
+      own ? take_part(source.file, source.layout, encoder.part) : data::read_weights_file(beside);
+  check_not_quantised(weights);
+  auto t5 = std::make_shared<T5TextEncoder>();
+  t5->tokenizer = data::load_unigram_tokenizer(tokenizer);
+  t5->tokenizer_files = tokenizer;
+  t5->network = nn::take_t5_encoder(weights, nn::t5_config_of(weights));
+  return t5;
+}
+
+void load_t5(const Source& source, const SingleFileOptions& options, SingleFile& loaded) {
+  const auto& encoder = source.layout.family->t5_encoder;
+  if (!encoder) return;
+  loaded.pipeline.t5_text.emplace();
+  if (options.without_t5) return;
+  loaded.pipeline.t5_text->encoder = t5_of(source, *encoder);
+  if (!loaded.pipeline.t5_text->encoder)
+    loaded.notes.push_back("no T5 in the file, nor " + std::string(encoder->stem) +
+                           "*.safetensors or " + encoder->part +
+                           " beside it: zeros in its rows' place, as diffusers");
 }
 
 // The text encoders and their tokenizers, which know the end token.
@@ -94,7 +142,7 @@ void load_text(const Source& source, const SingleFileOptions& options, Pipeline&
     encoder.network.config.eos_token_id = encoder.tokenizer.eos;
     pipeline.text_encoders.push_back(encoder);
   }
-  pipeline.force_zeros_for_empty_prompt = pipeline.text_encoders.size() > 1;
+  pipeline.force_zeros_for_empty_prompt = source.layout.family->reads_pooled_text;
 }
 
 // The class of diffusers' pipeline.
@@ -149,6 +197,18 @@ void read_unet(Source& source, SingleFile& loaded) {
   pipeline.class_name = class_of(family, unet.config);
 }
 
+void read_transformer(const Source& source, const SingleFileOptions& options, Pipeline& pipeline) {
+  const ModelFamily& family = *source.layout.family;
+  const std::string velocity = prediction_name(Prediction::kFlow);
+  if (!options.prediction_type.empty() && options.prediction_type != velocity)
+    throw BadInput("--prediction_type: expected " + velocity + " of " + family.name + ", found " +
+                   options.prediction_type + "; leave it out");
+  const data::Weights weights = take_part(source.file, source.layout, family.network_part);
+  pipeline.network = mmdit_from_weights(weights, mmdit_config_of(weights, family, source.hints));
+  pipeline.scheduler = flow_scheduler_of(family);
+  pipeline.class_name = family.classes.front().name;
+}
+
 void note_averages(const data::Weights& file, std::vector<std::string>& notes) {
   const auto averages = std::count_if(file.tensors.begin(), file.tensors.end(), [](auto& entry) {
     return entry.first.starts_with("model_ema.");
@@ -162,6 +222,7 @@ void note_averages(const data::Weights& file, std::vector<std::string>& notes) {
 Source open_source(const fs::path& path, const SingleFileOptions& options) {
   Source source{.file = data::read_weights_file(path), .layout = {}, .hints = {}};
   source.layout = ldm_layout(source.file);
+  if (source.layout.joint_blocks > 0) check_not_quantised(source.file);
   check_parts(source, options);
   source.hints = read_hints(source.file);
   if (!options.prediction_type.empty()) {
@@ -174,7 +235,8 @@ Source open_source(const fs::path& path, const SingleFileOptions& options) {
 Vae vae_of(const Source& source, const SingleFileOptions& options) {
   const ModelFamily& family = *source.layout.family;
   if (!options.vae.empty())
-    return load_vae_alone(options.vae, scaling_factor_of(family, source.hints));
+    return load_vae_alone(options.vae, scaling_factor_of(family, source.hints),
+                          family.shift_factor);
   const data::Weights weights = take_part(source.file, source.layout, kVaePart);
   return vae_from_weights(weights, vae_config_of(weights, family, source.hints));
 }
@@ -187,15 +249,19 @@ SingleFile load_single_file(const fs::path& path, const SingleFileOptions& optio
   Pipeline& pipeline = loaded.pipeline;
   note_averages(source.file, loaded.notes);
   load_text(source, options, pipeline);
+  load_t5(source, options, loaded);
   pipeline.vae = vae_of(source, options);
-  read_unet(source, loaded);
+  if (source.layout.joint_blocks > 0)
+    read_transformer(source, options, pipeline);
+  else
+    read_unet(source, loaded);
   pipeline.source = path;
   pipeline.cache = make_prompt_cache();
   check_fit(pipeline, path.string());
   return loaded;
 }
 
-Vae load_vae_alone(const fs::path& path, double scaling_factor) {
+Vae load_vae_alone(const fs::path& path, double scaling_factor, double shift_factor) {
   if (fs::is_directory(path)) return load_vae(path);
   const data::Weights file = data::read_weights_file(path);
   const std::string start =
@@ -215,7 +281,9 @@ Vae load_vae_alone(const fs::path& path, double scaling_factor) {
   layout.vae = "first_stage_model.";
   layout.vae_levels = data::count_numbered(whole, "first_stage_model.decoder.up.");
   const data::Weights weights = original ? take_part(whole, layout, kVaePart) : whole;
-  return vae_from_weights(weights, vae_config_of(weights, *layout.family, hints));
+  VaeConfig config = vae_config_of(weights, *layout.family, hints);
+  config.shift_factor = shift_factor;
+  return vae_from_weights(weights, config);
 }
 
 }  // namespace diffusion

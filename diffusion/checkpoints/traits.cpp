@@ -8,6 +8,7 @@
 #include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"
+#include "diffusion/checkpoints/mmdit_shapes.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 
 using nlohmann::json;
@@ -66,37 +67,86 @@ std::string unet_text(const UNetConfig& config) {
 
 std::string yes_no(bool value) { return value ? "yes" : "no"; }
 
+// Of a family that may have T5.
+std::string t5_note(bool there) {
+  return there ? "read" : "none: zeros in its rows' place, as diffusers";
+}
+
+// The family that model_index.json's class says; nullptr: laurel knows no such class.
+const ModelFamily* family_of_class(const std::string& class_name) {
+  for (const auto& family : model_families()) {
+    for (const auto& one : family.classes) {
+      if (one.name == class_name) return &family;
+    }
+  }
+  return nullptr;
+}
+
+// The parts that a single file of the family may lack.
+std::vector<std::string> missing_of_file(const LdmLayout& layout) {
+  std::vector<std::string> missing;
+  if (!holds_part(layout, kVaePart)) missing.push_back("VAE (name one with --vae)");
+  for (const auto& encoder : layout.family->text_encoders) {
+    if (!holds_part(layout, encoder.part)) missing.push_back(encoder.part);
+  }
+  return missing;
+}
+
+ModelTraits traits_of_transformer_file(const data::Weights& file, const LdmLayout& layout) {
+  const ModelFamily& family = *layout.family;
+  const LdmHints hints = read_hints(file);
+  const data::Weights part = take_part(file, layout, family.network_part);
+  return {.family = family.name,
+          .prediction = prediction_name(Prediction::kFlow) + " (the family's rule)",
+          .scaling_factor = scaling_factor_of(family, hints),
+          .shift_factor = family.shift_factor,
+          .upcast_vae = family.vae_overflows,
+          .transformer = mmdit_text(mmdit_config_of(part, family, hints)),
+          .text_layer = family.text_layer,
+          .t5 = t5_note(!layout.t5.empty()),
+          .missing = missing_of_file(layout)};
+}
+
+// What a folder's transformer/config.json says.
+std::string transformer_text(const fs::path& folder, const ModelFamily& family) {
+  const fs::path config = folder / family.network_part / "config.json";
+  return fs::exists(config) ? mmdit_text(read_mmdit_config(config)) : "";
+}
+
+bool has_part(const fs::path& folder, const std::optional<FamilyEncoder>& encoder) {
+  return encoder && fs::is_directory(folder / encoder->part);
+}
+
 }  // namespace
 
 ModelTraits traits_of_single_file(const data::Weights& file) {
   const LdmLayout layout = ldm_layout(file);
+  if (layout.joint_blocks > 0) return traits_of_transformer_file(file, layout);
   const LdmHints hints = read_hints(file);
   const data::Weights unet = take_part(file, layout, kUnetPart);
   const ModelFamily& family = *layout.family;
   const UNetConfig config = unet_config_of(unet, family, hints, pooled_width(file, layout));
-  ModelTraits traits{.family = family.name,
-                     .prediction = prediction_of(family, hints),
-                     .zero_terminal_snr = hints.zero_terminal_snr,
-                     .scaling_factor = scaling_factor_of(family, hints),
-                     .upcast_attention = config.upcast_attention,
-                     .upcast_vae = family.vae_overflows,
-                     .embeds_guidance = config.time_cond_proj_dim > 0,
-                     .edits_images = config.in_channels == 2 * config.out_channels,
-                     .unet = unet_text(config),
-                     .text_layer = family.text_layer,
-                     .missing = {}};
-  if (layout.vae.empty()) traits.missing.push_back("VAE (name one with --vae)");
-  for (size_t i = 0; i < layout.text.size(); ++i) {
-    if (layout.text[i].empty()) traits.missing.push_back(family.text_encoders[i].part);
-  }
-  return traits;
+  return {.family = family.name,
+          .prediction = prediction_of(family, hints),
+          .zero_terminal_snr = hints.zero_terminal_snr,
+          .scaling_factor = scaling_factor_of(family, hints),
+          .upcast_attention = config.upcast_attention,
+          .upcast_vae = family.vae_overflows,
+          .embeds_guidance = config.time_cond_proj_dim > 0,
+          .edits_images = config.in_channels == 2 * config.out_channels,
+          .unet = unet_text(config),
+          .text_layer = family.text_layer,
+          .missing = missing_of_file(layout)};
 }
 
 ModelTraits traits_of_folder(const fs::path& folder) {
   const json unet = config_of(folder / "unet/config.json"),
              vae = config_of(folder / "vae/config.json"),
              scheduler = config_of(folder / "scheduler/scheduler_config.json");
-  const ModelFamily& family = family_of_folder(unet);
+  const json index = config_of(folder / "model_index.json");
+  const ModelFamily* named = family_of_class(value_of<std::string>(index, "_class_name", ""));
+  const bool transformer = named && named->network_part == std::string(kTransformerPart);
+  const ModelFamily& family = transformer ? *named : family_of_folder(unet);
   const int64_t out = value_of<int64_t>(unet, "out_channels", 4);
   ModelTraits traits;
   traits.family = family.name;
@@ -106,6 +156,9 @@ ModelTraits traits_of_folder(const fs::path& folder) {
                             prediction_name(flow ? Prediction::kFlow : Prediction::kEpsilon));
   traits.zero_terminal_snr = value_of(scheduler, "rescale_betas_zero_snr", false);
   traits.scaling_factor = value_of(vae, "scaling_factor", 0.18215);
+  traits.shift_factor = value_of(vae, "shift_factor", 0.0);
+  if (transformer) traits.transformer = transformer_text(folder, family);
+  if (family.t5_encoder) traits.t5 = t5_note(has_part(folder, family.t5_encoder));
   traits.upcast_attention = value_of(unet, "upcast_attention", false);
   traits.upcast_vae = value_of(vae, "force_upcast", family.vae_overflows);
   traits.embeds_guidance = value_of<int64_t>(unet, "time_cond_proj_dim", 0) > 0;
@@ -120,8 +173,12 @@ std::vector<Detail> details_of(const ModelTraits& traits) {
   details.push_back({"zero terminal SNR", yes_no(traits.zero_terminal_snr)});
   if (traits.scaling_factor > 0)
     details.push_back({"VAE scaling factor", data::short_number(traits.scaling_factor)});
+  if (traits.shift_factor != 0)
+    details.push_back({"VAE shift factor", data::short_number(traits.shift_factor)});
   if (!traits.unet.empty()) details.push_back({"UNet", traits.unet});
+  if (!traits.transformer.empty()) details.push_back({"transformer", traits.transformer});
   if (!traits.text_layer.empty()) details.push_back({"text layer", traits.text_layer});
+  if (!traits.t5.empty()) details.push_back({"T5", traits.t5});
   if (traits.upcast_attention)
     details.push_back(
         {"upcast attention",

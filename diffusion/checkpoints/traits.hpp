@@ -13,17 +13,20 @@
 namespace diffusion {
 
 struct ModelTraits {
-  std::string family;      // "SDXL"
-  std::string prediction;  // "v_prediction", and where that is from
+  std::string family{};      // "SDXL"
+  std::string prediction{};  // "v_prediction", and where that is from
   bool zero_terminal_snr = false;
   double scaling_factor = 0;      // of the VAE; 0: not known
+  double shift_factor = 0;        // of the VAE
   bool upcast_attention = false;  // Stable Diffusion 2.1's overflows in fp16
   bool upcast_vae = false;        // SDXL's first VAE overflows in fp16
   bool embeds_guidance = false;   // an LCM
   bool edits_images = false;      // InstructPix2Pix
-  std::string unet;               // of a single file: what its shapes show
-  std::string text_layer;         // which layer of the text encoder is read
-  std::vector<std::string> missing;
+  std::string unet{};             // of a single file: what its shapes show
+  std::string transformer{};      // of Stable Diffusion 3: what its shapes or config show
+  std::string text_layer{};       // which layer of the text encoder is read
+  std::string t5{};               // whether it has T5
+  std::vector<std::string> missing{};
 };
 
 // Throws BadInput when `file` is no checkpoint of a known family.

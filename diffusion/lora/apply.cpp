@@ -6,6 +6,7 @@
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "diffusion/lora/adapters.hpp"
+#include "diffusion/networks/network_files.hpp"
 
 namespace diffusion {
 namespace {
@@ -67,9 +68,9 @@ Plan plan_of(const LoraTarget& target, const std::vector<LoraUse>& uses) {
   Plan plan;
   for (const auto& use : uses) {
     for (const auto& [part, modules] : use.lora->parts) {
-      // A bare UNet takes the UNet's part alone.
-      if (part != kUnetPart && !target.parts.contains(kTextPart)) continue;
-      const double weight = part == kUnetPart ? use.unet_weight : use.text_weight;
+      // A bare network takes the network's part alone.
+      if (!is_network_part(part) && !target.parts.contains(kTextPart)) continue;
+      const double weight = is_network_part(part) ? use.unet_weight : use.text_weight;
       for (const auto& [module, change] : modules) {
         at::Tensor* site = site_of(*use.lora, part, module, target);
         if (weight != 0) plan[site].push_back({&change, weight});
@@ -93,8 +94,9 @@ void add_encoder(LoraTarget& target, const char* part, nn::ClipText& text) {
 LoraTarget lora_target(Network& network) {
   LoraTarget target;
   target.family = family_text(traits(network).context_width);
-  target.layers_per_block = unet_of(network).config.layers_per_block.at(0);
-  auto& sites = target.parts[kUnetPart];
+  if (const UNet* unet = std::get_if<UNet>(&network))
+    target.layers_per_block = unet->config.layers_per_block.at(0);
+  auto& sites = target.parts[kind_of(network).part];
   for_each_lora_site(network, [&](const LoraSite& site) { sites[site.name] = &site.weight; });
   return target;
 }

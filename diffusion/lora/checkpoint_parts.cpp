@@ -54,12 +54,14 @@ Weights todays_names(const std::string& part, const Weights& file) {
 
 CheckpointParts parts_of_folder(const fs::path& source) {
   CheckpointParts checkpoint{source, {}};
+  const bool has_unet = !fs::is_directory(source / kTransformerPart);
   for (const char* part : kParts) {
-    const bool needed = part == std::string(kUnetPart);
+    const bool needed = has_unet && part == std::string(kUnetPart);
     if (needed || fs::is_directory(source / part))
       checkpoint.parts[part] =
           todays_names(part, data::read_weights(source / part, weights_stem(part)));
   }
+  if (!has_unet) return checkpoint;
   const UNetConfig config = read_unet_config(source / kUnetPart / "config.json");
   checkpoint.layers_per_block = config.layers_per_block.at(0);
   return checkpoint;
@@ -87,7 +89,10 @@ LoraTarget lora_target(CheckpointParts& checkpoint) {
   target.source = checkpoint.source.string();
   target.layers_per_block = checkpoint.layers_per_block;
   for (auto& [part, weights] : checkpoint.parts) {
-    if (part == kVaePart) continue;
+    if (part == kVaePart || part == kText3Part) continue;
+    const auto context = weights.tensors.find("context_embedder.weight");
+    if (part == kTransformerPart && context != weights.tensors.end() && context->second.dim() == 2)
+      target.family = family_text(context->second.size(1));
     for (auto& [name, tensor] : weights.tensors) {
       const bool layer = name.ends_with(".weight") && tensor.dim() >= 2 &&
                          tensor.is_floating_point() &&

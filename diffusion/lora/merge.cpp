@@ -27,7 +27,7 @@ Shares shares_of(const std::vector<LoraUse>& uses, int64_t layers_per_block) {
   Shares shares;
   for (const auto& use : uses) {
     for (const auto& [part, modules] : use.lora->parts) {
-      const double weight = part == kUnetPart ? use.unet_weight : use.text_weight;
+      const double weight = is_network_part(part) ? use.unet_weight : use.text_weight;
       for (const auto& [module, change] : modules) {
         const std::string name =
             part == kUnetPart ? diffusers_module(module, layers_per_block) : module;

@@ -7,6 +7,7 @@
 
 #include "data/base/error.hpp"
 #include "diffusion/naming/ldm_names.hpp"
+#include "diffusion/naming/mmdit_names.hpp"
 
 namespace diffusion {
 namespace {
@@ -15,15 +16,17 @@ using data::BadInput;
 
 // Parts of module names that hold an underscore themselves.
 constexpr std::string_view kWords[] = {
-    "down_blocks",    "up_blocks",    "mid_block",       "transformer_blocks",
-    "time_embedding", "cond_proj",    "add_embedding",   "time_emb_proj",
-    "linear_1",       "linear_2",     "conv_in",         "conv_out",
-    "conv_shortcut",  "proj_in",      "proj_out",        "to_q",
-    "to_k",           "to_v",         "to_out",          "input_blocks",
-    "in_layers",      "middle_block", "output_blocks",   "emb_layers",
-    "out_layers",     "label_emb",    "skip_connection", "time_embed",
-    "text_model",     "self_attn",    "q_proj",          "k_proj",
-    "v_proj",         "out_proj",     "text_projection"};
+    "down_blocks", "up_blocks", "mid_block", "transformer_blocks", "time_embedding", "cond_proj",
+    "add_embedding", "time_emb_proj", "linear_1", "linear_2", "conv_in", "conv_out",
+    "conv_shortcut", "proj_in", "proj_out", "to_q", "to_k", "to_v", "to_out", "input_blocks",
+    "in_layers", "middle_block", "output_blocks", "emb_layers", "out_layers", "label_emb",
+    "skip_connection", "time_embed", "text_model", "self_attn", "q_proj", "k_proj", "v_proj",
+    "out_proj", "text_projection",
+    // Of Stable Diffusion 3's transformer.
+    "joint_blocks", "x_block", "context_block", "adaLN_modulation", "x_embedder", "t_embedder",
+    "y_embedder", "context_embedder", "final_layer", "add_q_proj", "add_k_proj", "add_v_proj",
+    "to_add_out", "ff_context", "norm1_context", "time_text_embed", "text_embedder", "pos_embed",
+    "norm_out", "timestep_embedder"};
 
 struct Prefix {
   std::string_view text;
@@ -43,6 +46,8 @@ constexpr Prefix kPrefixes[] = {
     {"unet.", kUnetPart, false},
     {"text_encoder.", kTextPart, false},
     {"text_encoder_2.", kText2Part, false},
+    {"lora_transformer_", kTransformerPart, true},
+    {"transformer.", kTransformerPart, false},
     {"model.diffusion_model.", kUnetPart, false},
     {"diffusion_model.", kUnetPart, false},
     {"base_model.model.", "", false},
@@ -113,12 +118,11 @@ constexpr Foreign kForeignEndings[] = {
 constexpr Foreign kForeignStarts[] = {
     {"lora_unet_double_blocks", "Flux"},
     {"lora_unet_single_blocks", "Flux"},
-    {"lora_unet_joint_blocks", "Stable Diffusion 3"},
     {"lora_unet_blocks_", "a video or diffusion transformer"},
-    {"transformer.", "a diffusion transformer (Flux, Stable Diffusion 3)"},
-    {"lora_transformer_", "a diffusion transformer (Flux, Stable Diffusion 3)"},
+    {"transformer.single_transformer_blocks", "Flux"},
+    {"lora_transformer_single_transformer_blocks", "Flux"},
     {"diffusion_model.double_blocks", "Flux"},
-    {"diffusion_model.joint_blocks", "Stable Diffusion 3"},
+    {"diffusion_model.single_blocks", "Flux"},
     {"lora_te3_", "Stable Diffusion 3's T5 text encoder"},
     {"lora_prior_", "Stable Cascade"},
     {"lora_controlnet", "ControlNet"},
@@ -134,7 +138,7 @@ constexpr std::string_view kCheckpointStarts[] = {
   for (const auto& foreign : kForeignStarts) {
     if (!name.starts_with(foreign.sign)) continue;
     throw BadInput(source + ": a LoRA of " + foreign.title + " (tensor " + name +
-                   "); laurel reads those of Stable Diffusion 1, 2 and SDXL");
+                   "); laurel reads those of Stable Diffusion 1, 2, 3 and SDXL");
   }
   for (const auto& foreign : kForeignEndings) {
     if (!name.ends_with(foreign.sign)) continue;
@@ -180,10 +184,19 @@ const char* part_of_module(const std::string& module) {
   const bool unet = is_original_module(module) ||
                     std::any_of(std::begin(starts), std::end(starts),
                                 [&](std::string_view start) { return module.starts_with(start); });
-  return unet ? kUnetPart : "";
+  if (unet) return kUnetPart;
+  const std::string_view blocks[] = {"transformer_blocks.", "joint_blocks."};
+  const bool transformer =
+      std::any_of(std::begin(blocks), std::end(blocks),
+                  [&](std::string_view start) { return module.starts_with(start); });
+  return transformer ? kTransformerPart : "";
 }
 
 }  // namespace
+
+bool is_network_part(const std::string& part) {
+  return part == kUnetPart || part == kTransformerPart;
+}
 
 std::string dotted_module(const std::string& flat) {
   std::string result;
@@ -227,9 +240,11 @@ LoraName parse_lora_name(const std::string& name, const std::string& source) {
   std::string module =
       name.substr(prefix->text.size(), name.size() - prefix->text.size() - ending->text.size());
   if (prefix->flat) module = dotted_module(module);
-  const std::string part = *prefix->part ? prefix->part : part_of_module(module);
+  std::string part = *prefix->part ? prefix->part : part_of_module(module);
+  // kohya and ComfyUI call every network a UNet.
+  if (part == kUnetPart && !mmdit_rows(module, 0).names.empty()) part = kTransformerPart;
   if (part.empty() || module.empty()) refuse_name(name, source);
-  return {part, modern_module(module, part != kUnetPart), ending->role};
+  return {part, modern_module(module, !is_network_part(part)), ending->role};
 }
 
 }  // namespace diffusion

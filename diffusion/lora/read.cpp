@@ -11,6 +11,7 @@
 #include "data/base/shape.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/families.hpp"
+#include "diffusion/lora/fused.hpp"
 
 namespace diffusion {
 namespace {
@@ -52,13 +53,14 @@ std::map<std::string, PartSettings> settings_of(const data::Weights& file) {
   const auto found = file.metadata.find("lora_adapter_metadata");
   if (found != file.metadata.end()) {
     const json object = data::parse_json_object(found->second, file.source + ": its metadata");
-    for (const char* part : {kUnetPart, kTextPart, kText2Part})
+    for (const char* part : {kUnetPart, kTransformerPart, kTextPart, kText2Part})
       settings[part] = part_settings(object, std::string(part) + ".");
   }
   const fs::path beside = fs::path(file.source).parent_path() / "adapter_config.json";
   if (fs::path(file.source).stem() == "adapter_model" && fs::exists(beside)) {
     const PartSettings all = part_settings(data::read_json_object(beside), "");
-    for (const char* part : {kUnetPart, kTextPart, kText2Part}) settings[part] = all;
+    for (const char* part : {kUnetPart, kTransformerPart, kTextPart, kText2Part})
+      settings[part] = all;
   }
   return settings;
 }
@@ -152,7 +154,15 @@ LoraWeights read_lora(const fs::path& path) {
       const std::string where = file.source + ": " + part + "." + module;
       const LoraChange change = make_change(roles, alpha, where);
       if (!alpha && !roles.contains("alpha") && change_rank(change) > 0) ++lora.without_alpha;
-      lora.parts[part].emplace(module, change);
+      if (part != kTransformerPart) {
+        lora.parts[part].emplace(module, change);
+        continue;
+      }
+      for (const auto& [layer, own] : diffusers_changes(module, change, where)) {
+        if (!lora.parts[part].emplace(layer, own).second)
+          throw BadInput(where + ": another tensor names the same layer, " + layer +
+                         "; the file mixes two adapters");
+      }
     }
   }
   return lora;
@@ -178,6 +188,9 @@ std::string lora_family(const LoraWeights& lora) {
     }
   }
   for (const auto& family : model_families()) {
+    if (family.network_part == std::string(kTransformerPart) &&
+        lora.parts.contains(kTransformerPart))
+      return family.name;
     const auto& encoders = family.text_encoders;
     if (encoders.size() > 1 && lora.parts.contains(encoders.back().part)) return family.name;
   }

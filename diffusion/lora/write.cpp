@@ -13,6 +13,7 @@
 #include "data/storage/sha256.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/families.hpp"
+#include "diffusion/networks/network_files.hpp"
 
 namespace diffusion {
 namespace {
@@ -22,12 +23,13 @@ using data::BadInput;
 
 // A file's name of a module, without the ends of its tensors.
 std::string written_name(const std::string& part, const std::string& module, LoraFormat format) {
-  const bool text = part != kUnetPart;
+  const bool text = !is_network_part(part);
   const std::string full = (text && module != "text_projection" ? "text_model." : "") + module;
   if (format == LoraFormat::kPeft) return part + "." + full;
   std::string flat = full;
   std::replace(flat.begin(), flat.end(), '.', '_');
-  return (!text ? "lora_unet_" : part == kText2Part ? "lora_te2_" : "lora_te_") + flat;
+  // OneTrainer's names of a transformer's layers: kohya's fused ones have no place for their pairs.
+  return (!text ? "lora_" + part + "_" : part == kText2Part ? "lora_te2_" : "lora_te_") + flat;
 }
 
 const LowRank& low_rank_of(const LoraWeights& lora,
@@ -131,12 +133,13 @@ void add_pair(data::Weights& file,
 
 LoraWeights adapters_of(Network& network) {
   LoraWeights lora;
-  lora.source = "the UNet";
+  lora.source = "the network";
+  const std::string part = kind_of(network).part;
   for_each_lora_site(network, [&](const LoraSite& site) {
     if (!site.lora.down.defined()) return;
-    lora.parts[kUnetPart][site.name] = {LowRank{site.lora.down, site.lora.up}, site.lora.scale};
+    lora.parts[part][site.name] = {LowRank{site.lora.down, site.lora.up}, site.lora.scale};
   });
-  TORCH_CHECK(!lora.parts.empty(), "adapters_of: the UNet carries no adapter");
+  TORCH_CHECK(!lora.parts.empty(), "adapters_of: the network carries no adapter");
   return lora;
 }
 

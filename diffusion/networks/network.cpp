@@ -29,6 +29,7 @@ NetworkTraits traits_of(const MMDiT& mmdit) {
           .out_channels = config.out_channels,
           .sample_size = config.sample_size,
           .patch_size = config.patch_size,
+          .most_patches = config.pos_embed_max_size,
           .context_width = config.joint_attention_dim,
           .pooled_width = config.pooled_projection_dim};
 }

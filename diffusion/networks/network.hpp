@@ -21,6 +21,7 @@ struct NetworkTraits {
   int64_t in_channels = 0, out_channels = 0;  // of latents
   int64_t sample_size = 0;                    // latent side that it was trained at
   int64_t patch_size = 1;                     // latents of a side that it reads as one
+  int64_t most_patches = 0;                   // of a side; 0: any number
   int64_t context_width = 0;                  // of the text's rows
   int64_t pooled_width = 0;     // of the pooled text that it reads beside them; 0: none
   bool reads_time_ids = false;  // image sizes (SDXL)

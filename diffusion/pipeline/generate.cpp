@@ -185,14 +185,25 @@ void check_sources(const Pipeline& pipeline, const std::vector<ImageRequest>& re
 }  // namespace
 
 std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int64_t width) {
-  const int64_t factor = vae_factor(pipeline.vae.config);
+  const int64_t factor = vae_factor(pipeline.vae.config), unit = pixel_unit(pipeline);
   const int64_t native = native_size(pipeline);
   const int64_t rows = height == 0 ? native : height, columns = width == 0 ? native : width;
-  if (rows < factor || columns < factor || rows % factor != 0 || columns % factor != 0) {
-    throw data::BadInput("size: expected multiples of " + std::to_string(factor) +
-                         " pixels, found " + std::to_string(columns) + "x" + std::to_string(rows));
+  if (rows < unit || columns < unit || rows % unit != 0 || columns % unit != 0) {
+    throw data::BadInput("size: expected multiples of " + std::to_string(unit) + " pixels, found " +
+                         std::to_string(columns) + "x" + std::to_string(rows));
+  }
+  const int64_t most = traits(pipeline.network).most_patches * unit;
+  if (most > 0 && (rows > most || columns > most)) {
+    throw data::BadInput("size: expected at most " + std::to_string(most) +
+                         " pixels a side, which the network has positions for, found " +
+                         std::to_string(columns) + "x" + std::to_string(rows));
   }
   return {pipeline.vae.config.latent_channels, rows / factor, columns / factor};
+}
+
+int64_t image_tokens(const Pipeline& pipeline, const std::vector<int64_t>& latent_shape) {
+  const int64_t patch = traits(pipeline.network).patch_size;
+  return (latent_shape[1] / patch) * (latent_shape[2] / patch);
 }
 
 void generate(const Pipeline& pipeline,
@@ -203,7 +214,8 @@ void generate(const Pipeline& pipeline,
               options.micro_batch);
   check_sources(pipeline, requests);
   const at::NoGradGuard no_grad;
-  const NoiseSchedule schedule = make_schedule(pipeline.scheduler);
+  const auto shape = latent_shape(pipeline, options.height, options.width);
+  const NoiseSchedule schedule = make_schedule(pipeline.scheduler, image_tokens(pipeline, shape));
   const auto type = data::product_type(device_of(pipeline.network).type());
   Pipeline typed = pipeline;
   if (type != at::kFloat) typed.network = with_compute_dtype(pipeline.network, type);

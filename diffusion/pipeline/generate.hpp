@@ -38,7 +38,7 @@ struct GenerateOptions {
   GuidanceOptions guidance{};
   double strength = 1;            // below 1: an edit begins at its source, see sample_from
   SizeConditions sizes{};         // SDXL
-  int64_t height = 0, width = 0;  // pixels, multiples of the VAE's factor; 0: the model's own
+  int64_t height = 0, width = 0;  // pixels, multiples of pixel_unit(); 0: the model's own
   int64_t micro_batch = 8;        // images computed together, 1..
   int64_t clip_skip = 0;          // last layers of the text encoder left out
   bool prompt_weighting = false;  // prompts are read as A1111 does: see weighted_prompt
@@ -69,5 +69,7 @@ void generate(const Pipeline& pipeline,
 
 // {C, h, w} of the latents of such an image. Throws BadInput as above.
 std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int64_t width);
+// Patches of such latents: what a dynamic shift of flow matching follows (make_schedule).
+int64_t image_tokens(const Pipeline& pipeline, const std::vector<int64_t>& latent_shape);
 
 }  // namespace diffusion

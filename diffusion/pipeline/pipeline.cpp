@@ -9,6 +9,7 @@
 
 #include "data/base/error.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
+#include "diffusion/pipeline/t5_text.hpp"
 #include "diffusion/text/prompt_weighting.hpp"
 
 using data::BadInput;
@@ -81,6 +82,10 @@ TextCondition encode_one(const Pipeline& pipeline,
     const at::Tensor ids = data::encode(encoder.tokenizer, {prompt.text}).ids;
     outputs.push_back(nn::clip_text_forward(encoder.network, ids, options.clip_skip));
   }
+  if (pipeline.t5_text) {
+    const int64_t width = traits(pipeline.network).context_width;
+    return joint_text(outputs, t5_rows(*pipeline.t5_text, prompt.text, width), width);
+  }
   return combined(outputs, {});
 }
 
@@ -109,6 +114,10 @@ bool edits_images(const Pipeline& pipeline) { return traits(pipeline.network).ed
 bool embeds_guidance(const Network& network) { return traits(network).guidance_width > 0; }
 
 Prompt weighted_prompt(const Pipeline& pipeline, const std::string& text) {
+  if (pipeline.t5_text) {
+    throw BadInput("--prompt_weighting: " + pipeline.class_name +
+                   " reads T5's rows, which have no weights; leave it out");
+  }
   const std::vector<WeightedText> pieces = parse_weights(text);
   Prompt prompt(text);
   for (const auto& encoder : pipeline.text_encoders) {
@@ -168,6 +177,10 @@ TextCondition encode_negatives(const Pipeline& pipeline,
 
 int64_t native_size(const Pipeline& pipeline) {
   return traits(pipeline.network).sample_size * vae_factor(pipeline.vae.config);
+}
+
+int64_t pixel_unit(const Pipeline& pipeline) {
+  return traits(pipeline.network).patch_size * vae_factor(pipeline.vae.config);
 }
 
 }  // namespace diffusion

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,13 +28,22 @@ struct TextEncoder {
   data::Tokenizer tokenizer;
 };
 
+// The rows that T5 adds to a text in Stable Diffusion 3: see diffusion/pipeline/t5_text.hpp.
+struct T5TextEncoder;
+struct T5Text {
+  std::shared_ptr<const T5TextEncoder> encoder;  // none: zeros in the rows' place, as diffusers
+  int64_t max_sequence_length = 256;             // rows, 0..512
+};
+
 struct Pipeline {
   std::string class_name = "StableDiffusionPipeline";  // diffusers' name of the family
   Network network;
   Vae vae;
   // In the order of the family's row. One: the network reads its rows after the final norm. More
   // (SDXL): it reads the penultimate rows of all side by side, and the last one's pooled output.
+  // With t5_text: as joint_text.
   std::vector<TextEncoder> text_encoders;
+  std::optional<T5Text> t5_text;              // Stable Diffusion 3
   bool force_zeros_for_empty_prompt = false;  // SDXL: guidance starts from zeros, see below
   SchedulerConfig scheduler;
   std::filesystem::path source;  // the folder that it was read from
@@ -57,8 +67,8 @@ struct Prompt {
   // Empty: not yet, or without weighting.
   std::vector<std::vector<PromptChunk>> chunks{};
 };
-// Throws BadInput as parse_weights and chunks_of do, or when the tokenizers make different numbers
-// of chunks.
+// Throws BadInput as parse_weights and chunks_of do, when the tokenizers make different numbers of
+// chunks, or when the pipeline has t5_text, whose rows have no weights.
 Prompt weighted_prompt(const Pipeline& pipeline, const std::string& text);
 int64_t chunk_count(const Prompt& prompt);
 
@@ -82,5 +92,7 @@ TextCondition encode_negatives(const Pipeline& pipeline,
 
 // Pixels of a side that the network was trained at.
 int64_t native_size(const Pipeline& pipeline);
+// Pixels that a side of an image must be a multiple of.
+int64_t pixel_unit(const Pipeline& pipeline);
 
 }  // namespace diffusion

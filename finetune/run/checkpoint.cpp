@@ -158,8 +158,9 @@ void export_model(const fs::path& folder, TrainingRun& run) {
     run.hooks.export_full(run, folder);
   } else if (config.train_full && config.save_whole) {
     const bool file = fs::is_regular_file(task.model);
-    diffusion::save_in_source_format(task.model, folder / (file ? name + ".safetensors" : name),
-                                     {{diffusion::kUnetPart, diffusion::tensors_of(run.unet)}});
+    diffusion::save_in_source_format(
+        task.model, folder / (file ? name + ".safetensors" : name),
+        {{diffusion::kind_of(run.unet).part, diffusion::tensors_of(run.unet)}});
   } else if (config.train_full) {
     diffusion::save_network(folder, run.unet, at::kHalf);
   } else {

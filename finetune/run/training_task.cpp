@@ -7,6 +7,7 @@
 #include "data/images/image_folder.hpp"
 #include "data/images/image_io.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "diffusion/pipeline/generate.hpp"
 
 namespace finetune {
 namespace {
@@ -58,9 +59,10 @@ TrainingTask make_training_task(std::shared_ptr<diffusion::Pipeline> pipeline, i
   task.unet = task.pipeline->network;
   task.device = diffusion::device_of(task.unet);
   task.model = task.pipeline->source.string();
-  const int64_t side =
-      (pixels > 0 ? pixels : diffusion::native_size(*task.pipeline)) / vae_factor(task);
-  task.latent_shape = {task.pipeline->vae.config.latent_channels, side, side};
+  const int64_t factor = vae_factor(task);
+  const int64_t side = (pixels > 0 ? pixels : diffusion::native_size(*task.pipeline)) / factor;
+  // Throws for a side that the network does not divide into patches.
+  task.latent_shape = diffusion::latent_shape(*task.pipeline, side * factor, side * factor);
   return task;
 }
 

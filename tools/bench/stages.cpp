@@ -46,9 +46,9 @@ UNetInput unet_input(const diffusion::Pipeline& pipeline, int64_t batch, at::Dev
                   .t = at::full({batch}, kTimestep, at::kLong).to(device),
                   .context = text.hidden.to(device),
                   .added = {}};
+  if (text.pooled.defined()) input.added.text_embeds = text.pooled.to(device);
   if (!diffusion::is_xl(pipeline)) return input;
   const int64_t pixels = diffusion::native_size(pipeline);
-  input.added.text_embeds = text.pooled.to(device);
   input.added.time_ids =
       diffusion::time_ids({}, pixels, pixels).expand({batch, diffusion::kTimeIds}).to(device);
   return input;

@@ -63,6 +63,8 @@ void declare_model(Options& options, ModelConfig& config) {
                       "folder of a tokenizer that replaces the model's");
   options.rare().text("prediction_type", config.prediction_type,
                       "epsilon or v_prediction [derived from the model]");
+  options.rare().flag("no_t5", config.no_t5,
+                      "Stable Diffusion 3: leave T5 out, zeros in its rows' place: less memory");
   options.alias("pretrained_model_name_or_path", "model");
 }
 
@@ -74,13 +76,15 @@ diffusion::Pipeline open_model(const ModelConfig& config) {
         path, {.clip_tokenizer = fs::is_directory(clip) ? clip : fs::path(),
                .tokenizer = config.tokenizer,
                .vae = config.vae,
-               .prediction_type = config.prediction_type});
+               .prediction_type = config.prediction_type,
+               .without_t5 = config.no_t5});
     for (const auto& note : loaded.notes) std::cerr << "note: " << note << "\n";
     return loaded.pipeline;
   }
-  diffusion::Pipeline pipeline = diffusion::load_pipeline(path);
+  diffusion::Pipeline pipeline = diffusion::load_pipeline(path, config.no_t5);
   if (!config.vae.empty())
-    pipeline.vae = diffusion::load_vae_alone(config.vae, pipeline.vae.config.scaling_factor);
+    pipeline.vae = diffusion::load_vae_alone(config.vae, pipeline.vae.config.scaling_factor,
+                                             pipeline.vae.config.shift_factor);
   if (!config.tokenizer.empty())
     pipeline.text_encoders[0].tokenizer = data::load_tokenizer(config.tokenizer);
   if (!config.prediction_type.empty())

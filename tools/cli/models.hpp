@@ -27,8 +27,9 @@ struct ModelConfig {
   std::string vae;              // folder or file that replaces the model's VAE; "": the model's
   std::string tokenizer;        // folder that replaces the model's tokenizer
   std::string prediction_type;  // "": derived from the model
+  bool no_t5 = false;           // Stable Diffusion 3 without its third text encoder
 };
-// Declares --model, -m, --vae, --tokenizer and --prediction_type.
+// Declares --model, -m, --vae, --tokenizer, --prediction_type and --no_t5.
 void declare_model(Options& options, ModelConfig& config);
 // Opens a folder or a single file. Prints notes about it on stderr.
 diffusion::Pipeline open_model(const ModelConfig& config);

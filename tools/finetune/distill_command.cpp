@@ -42,6 +42,17 @@ finetune::EncodedImages encode(const DistillCommand& command,
                         reporter.say);
 }
 
+// A student is taught on betas' levels; there is no loss here for flow matching's.
+void check_teacher(const diffusion::Pipeline& pipeline) {
+  if (!pipeline.scheduler.flow && !pipeline.t5_text) return;
+  throw data::BadInput(pipeline.source.string() +
+                       ": expected a teacher of Stable Diffusion 1, 2 or XL with a schedule of "
+                       "betas, found a " +
+                       pipeline.class_name + " with " + pipeline.scheduler.class_name +
+                       " of flow matching, which laurel does not distill; take a turbo release of "
+                       "the model, or tune it with laurel finetune");
+}
+
 // The student beside its teacher. Throws BadInput when the model is no teacher.
 // `compute`: the type of its matrix products.
 void add_teacher(finetune::TrainingTask& task,
@@ -73,6 +84,7 @@ int distill_in(const finetune::ProcessGroup& ranks,
   const Placement placement = open_device(command.device, ranks.local_rank);
   const PrecisionScope precision(placement);
   const diffusion::Pipeline pipeline = open_model(command.checkpoint);
+  check_teacher(pipeline);
   const data::ImageFolder images = open_data(command, diffusion::native_size(pipeline));
   finetune::TrainingTask task = make_task(command, command.config, placement, options.resolved());
   if (images.files.empty() && !task.synthetic) {

@@ -111,7 +111,8 @@ void make_editor(const EditTrainingCommand& command, Pipeline& pipeline) {
 
 Pipeline open_editor(EditTrainingCommand& command) {
   Pipeline pipeline = open_model(command.checkpoint);
-  if (diffusion::is_xl(pipeline) || diffusion::embeds_guidance(pipeline.network)) {
+  if (diffusion::is_xl(pipeline) || diffusion::embeds_guidance(pipeline.network) ||
+      pipeline.t5_text) {
     throw BadInput(pipeline.source.string() + ": expected a Stable Diffusion 1 or 2 model, found " +
                    pipeline.class_name + ", which laurel does not train to edit");
   }

@@ -20,7 +20,9 @@
 #include "data/storage/folder_lock.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/lora/apply.hpp"
+#include "diffusion/pipeline/t5_text.hpp"
 #include "diffusion/text/prompt_weighting.hpp"
 #include "finetune/distill/distilled_range.hpp"
 #include "tools/cli/failure.hpp"
@@ -43,7 +45,7 @@ namespace {
 diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
   diffusion::Pipeline pipeline = open_model(config.checkpoint);
   if (!config.unet.empty()) {
-    pipeline.network = diffusion::load_unet(config.unet);
+    pipeline.network = diffusion::load_network(config.unet);
     diffusion::check_fit(pipeline, config.unet);
   }
   pipeline.vae.use_slicing = config.vae_slicing;
@@ -116,7 +118,13 @@ void resolve_prompts(SampleRun& run) {
   const auto texts = unique_texts(run.prompts);
   for (const auto& warning :
        data::truncation_warnings(run.pipeline.text_encoders[0].tokenizer, texts))
-    std::cerr << "warning: " << warning << " (--prompt-weighting supports long prompts)\n";
+    std::cerr << "warning: " << warning
+              << (run.pipeline.t5_text ? "" : " (--prompt-weighting supports long prompts)")
+              << "\n";
+  if (run.pipeline.t5_text) {
+    for (const auto& warning : diffusion::t5_truncation_warnings(*run.pipeline.t5_text, texts))
+      std::cerr << "warning: " << warning << "\n";
+  }
   if (std::any_of(texts.begin(), texts.end(), diffusion::has_weights)) {
     std::cerr << "note: weights such as (word:1.2) are plain text; --prompt-weighting parses them "
                  "as A1111 does\n";
@@ -215,10 +223,13 @@ void run_group(const SampleRun& run,
 // The number of network calls, each a step of the progress bar. Throws BadInput for steps that do
 // not fit the schedule.
 int64_t total_calls(const SampleRun& run, const std::vector<std::vector<size_t>>& groups) {
-  const auto schedule = diffusion::make_schedule(run.pipeline.scheduler);
   int64_t total = 0;
   for (const auto& group : groups) {
-    const auto options = sampler_options(run, run.jobs[group[0]].steps);
+    const SampleJob& job = run.jobs[group[0]];
+    const auto shape = diffusion::latent_shape(run.pipeline, job.height, job.width);
+    const auto schedule = diffusion::make_schedule(run.pipeline.scheduler,
+                                                   diffusion::image_tokens(run.pipeline, shape));
+    const auto options = sampler_options(run, job.steps);
     total += plan_group(run, group).batches() * diffusion::network_calls(schedule, options);
   }
   return total;
@@ -249,6 +260,8 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
   if (!loras.empty()) options.base.extra.push_back({"Lora", loras});
   for (const auto& [name, value] : condition_parameters(config.conditions, run.pipeline))
     options.base.extra.push_back({name, value});
+  for (const auto& [name, value] : diffusion::t5_parameters(run.pipeline))
+    options.base.extra.push_back({name, value});
   options.base.extra.push_back({"laurel", kVersion});
   return options;
 }
@@ -257,12 +270,13 @@ std::string images_text(size_t count) {
   return std::to_string(count) + (count == 1 ? " image" : " images");
 }
 
-// The file whose hash identifies the model: the single file, or the UNet's.
+// The file whose hash identifies the model: the single file, or the network's.
 fs::path weights_of(const SampleRun& run) {
   const fs::path& source = run.pipeline.source;
   if (run.config.unet.empty() && fs::is_regular_file(source)) return source;
-  const fs::path unet = run.config.unet.empty() ? source / "unet" : fs::path(run.config.unet);
-  return data::find_weights(unet, "diffusion_pytorch_model").front();
+  const fs::path part = source / diffusion::kind_of(run.pipeline.network).part;
+  const fs::path network = run.config.unet.empty() ? part : fs::path(run.config.unet);
+  return data::find_weights(network, "diffusion_pytorch_model").front();
 }
 
 void make_images(const SampleRun& run, const Placement& placement) {
@@ -331,6 +345,8 @@ void open_run(SampleRun& run, const Options& options, at::Device device) {
   SampleConfig& config = run.config;
   run.pipeline = load_model(config, device);
   add_embeddings(config.embedding, unique_texts(run.prompts), run.pipeline);
+  if (options.given("max_sequence_length"))
+    diffusion::set_max_sequence_length(run.pipeline, config.max_sequence_length);
   run.choice =
       resolve_sampler(config.sampling_method, config.timestep_spacing, config.eta, run.pipeline);
   run.sizes = size_conditions(config.conditions, run.pipeline);

@@ -96,8 +96,8 @@ at::Tensor read_latents(const std::string& path, int64_t channels) {
 }
 
 int64_t fitted_side(int64_t pixels, const diffusion::Pipeline& pipeline) {
-  const int64_t factor = diffusion::vae_factor(pipeline.vae.config);
-  return std::max<int64_t>(pixels / factor, 1) * factor;
+  const int64_t unit = diffusion::pixel_unit(pipeline);
+  return std::max<int64_t>(pixels / unit, 1) * unit;
 }
 
 at::Tensor fitted_image(const at::Tensor& image, int64_t height, int64_t width) {

@@ -22,6 +22,10 @@ void resolve_family(SampleConfig& config,
     if (config.height == 0) config.height = fitted_side(image.size(1), pipeline);
     if (config.width == 0) config.width = fitted_side(image.size(2), pipeline);
   }
+  if (pipeline.t5_text) {  // as diffusers' StableDiffusion3Pipeline
+    if (!given.steps) config.steps = 28;
+    if (!given.cfg_scale) config.cfg_scale = 7;
+  }
   if (!diffusion::embeds_guidance(pipeline.network)) return;
   if (!given.steps) config.steps = 4;
   if (!given.cfg_scale) config.cfg_scale = 8.5;

@@ -1,5 +1,6 @@
 #include "tools/sample/options.hpp"
 
+#include "diffusion/pipeline/t5_text.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 
 namespace tools {
@@ -26,7 +27,8 @@ void declare_what(Options& options, SampleConfig& c) {
   options.text("lora_dir", c.lora_dir, "folder of LoRAs for <lora:name:0.8> in prompts");
   options.rare().list("embedding", c.embedding,
                       "textual inversion: FILE, NAME=FILE, or a folder of them; repeatable");
-  options.rare().text("unet", c.unet, "folder of a finetuned UNet that replaces the model's");
+  options.rare().text("unet", c.unet,
+                      "folder of a finetuned UNet or transformer that replaces the model's");
 }
 
 void declare_how(Options& options, SampleConfig& c) {
@@ -44,6 +46,9 @@ void declare_how(Options& options, SampleConfig& c) {
   options.rare().integer("clip_skip", c.clip_skip,
                          "omitted last layers of the text encoder: A1111's Clip skip minus 1", 0,
                          11);
+  options.rare().integer("max_sequence_length", c.max_sequence_length,
+                         "Stable Diffusion 3: T5's tokens of a prompt", 0,
+                         diffusion::kMostT5Tokens);
   options.flag("prompt_weighting", c.prompt_weighting,
                "parse (a:1.3) [a] BREAK and long prompts as A1111 does");
   options.integer("batch_size", c.batch_size,

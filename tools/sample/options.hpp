@@ -36,6 +36,7 @@ struct SampleConfig {
   int64_t height = 0, width = 0;  // pixels, 0: the model's own
   int64_t batch_size = 0;         // images computed together; 0: up to 8
   int64_t clip_skip = 0;
+  int64_t max_sequence_length = 256;  // T5's tokens
   bool prompt_weighting = false;
   bool vae_tiling = false, vae_slicing = false;
   std::string max_memory;             // "12GB"; "": no limit

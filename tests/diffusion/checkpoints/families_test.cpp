@@ -21,6 +21,8 @@ TEST(Families, AreToldByTheirNetworks) {
   EXPECT_STREQ(family_of_network(32, true, false).name, "SDXL");
   EXPECT_FALSE(family_of_network(1280, true, true).supported);
   EXPECT_TRUE(family_of_network(1280, false, true).supported);
+  // A transformer's family is none of a UNet's.
+  EXPECT_STREQ(family_of_network(4096, false, false).name, "Stable Diffusion 1");
 }
 
 TEST(Families, AreFoundByWidthAndName) {
@@ -29,6 +31,7 @@ TEST(Families, AreFoundByWidthAndName) {
   EXPECT_EQ(diffusion::family_of_width(777), nullptr);
   EXPECT_EQ(diffusion::family_of_name("SDXL"), diffusion::family_of_width(2048));
   EXPECT_EQ(diffusion::family_of_name("Flux"), nullptr);
+  EXPECT_EQ(diffusion::family_of_name("Stable Diffusion 3"), diffusion::family_of_width(4096));
 }
 
 TEST(Families, EveryRowIsComplete) {
@@ -49,6 +52,7 @@ TEST(Families, EveryRowIsComplete) {
       EXPECT_TRUE(diffusion::sampler_of_class(family.scheduler_class)) << family.scheduler_class;
     }
     EXPECT_EQ(family.both_predictions, family.v_sample_size > 0);
+    EXPECT_EQ(family.says_velocity, family.flow_shift > 0);
   }
 }
 

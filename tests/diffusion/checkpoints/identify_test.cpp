@@ -78,6 +78,34 @@ TEST(Identify, TheOtherParts) {
   EXPECT_EQ(kind_of({{"something", {1}}}).kind, "unknown");
 }
 
+TEST(Identify, StableDiffusion3AndItsT5) {
+  const std::string base = "model.diffusion_model.";
+  const auto file = kind_of({{base + "x_embedder.proj.weight", {1536, 16, 2, 2}},
+                             {base + "joint_blocks.23.x_block.attn.qkv.weight", {4608, 1536}},
+                             {base + "joint_blocks.0.x_block.attn.ln_q.weight", {64}},
+                             {"first_stage_model.x", {1}}});
+  EXPECT_EQ(file.kind, "checkpoint of Stable Diffusion 3, original names");
+  EXPECT_EQ(detail(file, "layers"), "24");
+  EXPECT_EQ(detail(file, "width"), "1536");
+  EXPECT_EQ(detail(file, "form"), "3.5 large or large turbo");
+  EXPECT_EQ(detail(file, "holds"), "transformer, VAE");
+  const auto part = kind_of({{"pos_embed.pos_embed", {1, 4, 8}},
+                             {"transformer_blocks.0.attn.add_q_proj.weight", {8, 8}},
+                             {"transformer_blocks.0.attn2.to_q.weight", {8, 8}}});
+  EXPECT_EQ(part.kind, "transformer of Stable Diffusion 3, diffusers' names");
+  EXPECT_EQ(detail(part, "form"), "3.5 medium");
+  const auto t5 =
+      kind_of({{"encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", {32, 64}},
+               {"encoder.final_layer_norm.weight", {4096}}});
+  EXPECT_EQ(t5.kind, "T5 encoder");
+  EXPECT_EQ(detail(t5, "text width"), "4096");
+  const auto lora =
+      kind_of({{"transformer.transformer_blocks.0.attn2.to_k.lora_A.weight", {4, 1536}},
+               {"transformer.transformer_blocks.0.attn2.to_k.lora_B.weight", {1536, 4}}});
+  EXPECT_EQ(detail(lora, "changes"), "transformer");
+  EXPECT_EQ(detail(lora, "made for"), "a transformer, such as Stable Diffusion 3");
+}
+
 TEST(Identify, LorasWithRankAlphaAndBase) {
   const auto kohya =
       kind_of({{"lora_unet_down_blocks_0_attn2_to_k.lora_down.weight", {16, 768}},

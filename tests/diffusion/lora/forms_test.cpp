@@ -59,6 +59,12 @@ TEST(LoraNames, OfEveryForm) {
               "encoder.layers.3.mlp.fc1", "hada_w1_a");
   expect_name("text_encoder_2.encoder.layers.0.mlp.fc2.lora_linear_layer.down.weight",
               "text_encoder_2", "encoder.layers.0.mlp.fc2", "down");
+  expect_name("transformer.transformer_blocks.0.attn.to_out.0.lora_A.weight", "transformer",
+              "transformer_blocks.0.attn.to_out.0", "down");
+  expect_name("lora_unet_joint_blocks_0_context_block_attn_qkv.alpha", "transformer",
+              "joint_blocks.0.context_block.attn.qkv", "alpha");
+  expect_name("lora_transformer_transformer_blocks_12_ff_context_net_0_proj.lora_up.weight",
+              "transformer", "transformer_blocks.12.ff_context.net.0.proj", "up");
 }
 
 TEST(LoraNames, OthersAreRefusedByName) {
@@ -68,7 +74,8 @@ TEST(LoraNames, OthersAreRefusedByName) {
     EXPECT_EQ(line.find("f: "), 0u) << line;
   };
   expect("lora_unet_double_blocks_0_img_attn_proj.lora_down.weight", "a LoRA of Flux");
-  expect("transformer.x.lora_A.weight", "diffusion transformer");
+  expect("transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight", "a LoRA of Flux");
+  expect("lora_te3_encoder_block_0_layer_0_SelfAttention_q.lora_up.weight", "T5");
   expect("lora_unet_mid_block_x.oft_blocks", "OFT");
   expect("lora_unet_mid_block_x.b1.weight", "GLoRA");
   expect("lora_unet_mid_block_x.diff_b", "biases");

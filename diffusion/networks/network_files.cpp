@@ -1,0 +1,51 @@
+#include "diffusion/networks/network_files.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "data/base/json.hpp"
+
+namespace fs = std::filesystem;
+
+namespace diffusion {
+namespace {
+
+void save_files(const fs::path& folder, UNet network, at::ScalarType dtype) {
+  save_unet(folder, network, dtype);
+}
+void save_files(const fs::path& folder, MMDiT network, at::ScalarType dtype) {
+  save_mmdit(folder, network, dtype);
+}
+
+}  // namespace
+
+const std::vector<NetworkKind>& network_kinds() {
+  static const std::vector<NetworkKind> kinds = {
+      {.part = "unet",
+       .class_name = "UNet2DConditionModel",
+       .load = [](const fs::path& folder) -> Network { return load_unet(folder); }},
+      {.part = "transformer",
+       .class_name = "SD3Transformer2DModel",
+       .load = [](const fs::path& folder) -> Network { return load_mmdit(folder); }}};
+  return kinds;
+}
+
+const NetworkKind& kind_of(const Network& network) { return network_kinds().at(network.index()); }
+
+Network load_network(const fs::path& folder) {
+  const fs::path config = folder / "config.json";
+  const auto& kinds = network_kinds();
+  if (fs::exists(config)) {
+    const auto name = data::read_json_object(config).value("_class_name", nlohmann::json());
+    for (const NetworkKind& kind : kinds) {
+      if (name == kind.class_name) return kind.load(folder);
+    }
+  }
+  return kinds.front().load(folder);
+}
+
+void save_network(const fs::path& folder, const Network& network, at::ScalarType dtype) {
+  const fs::path part = folder / kind_of(network).part;
+  std::visit([&](const auto& one) { save_files(part, one, dtype); }, network);
+}
+
+}  // namespace diffusion
