@@ -23,6 +23,7 @@ struct FinetuneConfig : TrainingConfig {
 
   int64_t sample_num_steps = 10;
   double sample_eta = 1.0;             // > 0: deterministic steps have no probability
+  std::string step_kind = "ddim";      // how noise enters a step: diffusion::step_kinds
   double sample_guidance_scale = 5.0;  // 1: no guidance; sampling and training use the same
   double sigma_min = 0.0;  // floor of a step's standard deviation, in sampling and scoring alike
   // Steps (from 0, the noisiest) that leave the objective. With skip_sharp_steps also those whose

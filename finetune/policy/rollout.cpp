@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "data/device/transfer.hpp"
 #include "diffusion/sampling/random_noise.hpp"
+#include "diffusion/sampling/step_kinds.hpp"
 
 namespace finetune {
 namespace {
@@ -70,8 +71,9 @@ SamplingPlan make_sampling_plan(const FinetuneConfig& config,
                                 const std::vector<int64_t>& latent_shape,
                                 at::Device device) {
   SamplingPlan chain;
-  chain.steps = diffusion::ddim_steps(diffusion::make_schedule(scheduler), config.sample_num_steps,
-                                      config.sample_eta, config.sigma_min);
+  chain.steps = diffusion::chain_steps(diffusion::make_schedule(scheduler), config.sample_num_steps,
+                                       diffusion::step_kind_of(config.step_kind, "step_kind"),
+                                       config.sample_eta, config.sigma_min);
   chain.prediction = scheduler.prediction_type;
   chain.latent_shape = latent_shape;
   chain.device = device;

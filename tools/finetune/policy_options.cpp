@@ -7,6 +7,7 @@
 #include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "data/device/memory.hpp"
+#include "diffusion/sampling/step_kinds.hpp"
 #include "rewards/combine/aggregate.hpp"
 #include "rewards/combine/normalisers.hpp"
 #include "rewards/combine/reward_weights.hpp"
@@ -46,7 +47,10 @@ void declare_sampling(Options& options, FinetuneCommand& command) {
   options.group("sampling (the same in training)");
   options.integer("sample_num_steps", config.sample_num_steps, "steps of the chain", 1, 1000);
   options.alias("steps", "sample_num_steps");
-  options.rare().number("sample_eta", config.sample_eta, "1: DDPM's noise", 0, 1);
+  options.rare().number("sample_eta", config.sample_eta,
+                        "amount of noise; ddim: 1 is DDPM's [by step_kind]", 0, 1);
+  options.rare().choice("step_kind", config.step_kind, diffusion::step_kind_names(),
+                        "noise of a step; all but ddim on flow matching");
   options.number("sample_guidance_scale", config.sample_guidance_scale, "1: no guidance", 0, 100);
   options.alias("guidance_scale", "sample_guidance_scale");
   options.alias("cfg_scale", "sample_guidance_scale");
@@ -189,6 +193,8 @@ void resolve_finetune(FinetuneCommand& command,
   config.skip_sharp_steps = command.skip_steps == "auto";
   const bool listed = command.skip_steps != "auto" && command.skip_steps != "none";
   config.skip_steps = listed ? numbers_of(command.skip_steps) : std::vector<int64_t>();
+  const auto& kind = diffusion::step_kind_of(config.step_kind, "step_kind");
+  if (kind.noise != nullptr && !options.given("sample_eta")) config.sample_eta = kind.amount;
   command.trained_rewards = rewards::parse_reward_weights(command.reward);
   const auto& normaliser =
       rewards::normaliser_by_name(config.normalise_rewards, rewards::Stage::kTraining);
