@@ -167,14 +167,6 @@ std::string report(const UNetPretraining& run, const Window& window) {
 
 }  // namespace
 
-at::Tensor min_snr_weights(const diffusion::NoiseSchedule& schedule,
-                           const at::Tensor& t,
-                           double gamma) {
-  if (gamma <= 0) return at::ones_like(t, at::kFloat);
-  const at::Tensor snr = diffusion::signal_to_noise_ratios(schedule).index_select(0, t);
-  return (snr.clamp_max(gamma) / snr).to(at::kFloat);
-}
-
 at::Tensor unet_loss(const UNet& unet,
                      const diffusion::NoiseSchedule& schedule,
                      const UNetBatch& batch,

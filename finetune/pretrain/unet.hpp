@@ -36,13 +36,6 @@ struct PretrainUNetOptions {
   ExamOptions exam;
 };
 
-// Weights of the squared error of the noise: min(SNR, gamma) / SNR with SNR = abar / (1 - abar),
-// which bounds the error of x0 that a step may cost (Hang et al. 2023, "Min-SNR", eq. 8 in its form
-// for noise prediction). gamma 0: ones. t: [B] int64 -> [B]
-at::Tensor min_snr_weights(const diffusion::NoiseSchedule& schedule,
-                           const at::Tensor& t,
-                           double gamma);
-
 struct UNetBatch {
   at::Tensor latents;  // [B, C, h, w] unit variance
   at::Tensor hidden;   // [B, L, D]

@@ -8,6 +8,7 @@
 
 #include "data/base/error.hpp"
 #include "diffusion/networks/unet/forward.hpp"
+#include "finetune/datasets/timesteps.hpp"
 #include "finetune/datasets/workers.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/tiny/pipeline.hpp"
