@@ -4,17 +4,16 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <utility>
 
 #include "data/base/format.hpp"
-#include "diffusion/lora/adapters.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "finetune/distill/distilled_range.hpp"
 #include "finetune/distill/step.hpp"
-#include "finetune/run/guided_policy.hpp"
+#include "finetune/run/sampler_drawer.hpp"
 #include "finetune/run/step_loop.hpp"
+#include "finetune/run/trained_parameters.hpp"
 
 namespace finetune {
 namespace {
@@ -23,23 +22,6 @@ constexpr int64_t kReportEvery = 10;  // steps between lines of metrics
 constexpr int64_t kStepsToChooseBeta = 8;
 constexpr size_t kSpreadPrompts = 8, kSpreadImages = 4;  // of the teacher's own spread
 constexpr int64_t kSpreadSteps = 25;
-
-// Images by an ordinary sampler. scale: guidance; 1: none, or none beside the student's own.
-DrawLatents sampler_drawer(const TrainingTask& task,
-                           const Denoiser& policy,
-                           const diffusion::SchedulerConfig& scheduler,
-                           const diffusion::SamplerOptions& options) {
-  const diffusion::NoiseSchedule schedule = diffusion::make_schedule(scheduler);
-  return [&task, policy, schedule, options](const SampleRequests& draw) {
-    auto generators = diffusion::image_generators(draw.seeds);
-    const at::Tensor noise = diffusion::draw_noise(generators, task.latent_shape, task.device);
-    const auto denoiser = [&](const at::Tensor& x, double timestep) {
-      return policy(x, static_cast<int64_t>(timestep), draw.prompt_ids);
-    };
-    const at::Tensor latents = diffusion::sample(denoiser, noise, schedule, generators, options);
-    return DrawnLatents{latents, at::zeros({latents.size(0), 0}, at::kDouble)};
-  };
-}
 
 // Draws the evaluation's images with `unet`, guided by `scale`.
 Evaluation evaluate_with(const TrainingRun& run,
@@ -197,20 +179,7 @@ diffusion::Network make_student(const diffusion::Network& teacher, int64_t time_
 
 diffusion::Network averaged_unet(const diffusion::Network& student, const Optimizer& optimizer) {
   const auto& shadow = optimizer.state.ema.shadow;
-  diffusion::Network average = student;
-  if (shadow.empty()) return average;
-  std::map<std::string, at::Tensor> by_name;
-  for (size_t i = 0; i < shadow.size(); ++i) by_name[optimizer.state.params[i].name] = shadow[i];
-  const auto replace = [&](const std::string& name, at::Tensor& tensor) {
-    const auto found = by_name.find(name);
-    if (found != by_name.end()) tensor = found->second;
-  };
-  for_each_tensor(average, "", replace);
-  diffusion::for_each_lora_site(average, [&](const diffusion::LoraSite& site) {
-    replace(site.name + ".lora_A.weight", site.lora.down);
-    replace(site.name + ".lora_B.weight", site.lora.up);
-  });
-  return average;
+  return shadow.empty() ? student : with_values(student, optimizer.state.params, shadow);
 }
 
 diffusion::SchedulerConfig student_scheduler(const diffusion::SchedulerConfig& teacher,
