@@ -8,32 +8,11 @@
 #include "data/base/strings.hpp"
 #include "data/device/memory.hpp"
 #include "diffusion/sampling/step_kinds.hpp"
-#include "rewards/combine/aggregate.hpp"
-#include "rewards/combine/normalisers.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "tools/finetune/methods/method_options.hpp"
 
 namespace tools {
 namespace {
-
-void declare_combination(Options& options, FinetuneCommand& command) {
-  auto& config = command.config;
-  options.choice("normalise_rewards", config.normalise_rewards,
-                 rewards::normaliser_names(rewards::Stage::kTraining),
-                 "one scale before weighting");
-  options.rare().choice("aggregate", config.aggregate, rewards::aggregate_names(),
-                        "of several rewards");
-  options.rare().number("soft_min_temperature", config.soft_min_temperature, "of soft_min", 1e-6,
-                        kHuge);
-  options.rare().number("aggregate_k", config.aggregate_k, "of mean_std and uncertainty", 0, kHuge);
-  options.rare().text("reward_statistics", config.reward_statistics,
-                      "of fixed: laurel score --save-statistics");
-  options.rare().text("caps", config.caps, "limits in raw units: imagereward=..2");
-  options.rare().text("constraints", config.constraints,
-                      "kept by Lagrange multipliers: clip_score>=25");
-  options.rare().number("constraint_rate", config.constraint_rate, "of the multipliers, an epoch",
-                        0, kHuge);
-}
 
 void declare_edits(Options& options, FinetuneCommand& command) {
   options.text("edits", command.edits, "models that edit, in place of prompts: folder or JSONL");
@@ -153,7 +132,7 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
                "chooses batch sizes, checkpointing, tiling so that the run fits: 12GB");
   declare_prompts(options, command);
   declare_edits(options, command);
-  declare_combination(options, command);
+  declare_combination(options, command.config);
   declare_sampling(options, command);
   declare_epoch(options, command);
   declare_objective(options, command);
@@ -196,12 +175,7 @@ void resolve_finetune(FinetuneCommand& command,
   const auto& kind = diffusion::step_kind_of(config.step_kind, "step_kind");
   if (kind.noise != nullptr && !options.given("sample_eta")) config.sample_eta = kind.amount;
   command.trained_rewards = rewards::parse_reward_weights(command.reward);
-  const auto& normaliser =
-      rewards::normaliser_by_name(config.normalise_rewards, rewards::Stage::kTraining);
-  if (normaliser.reads_statistics == config.reward_statistics.empty())
-    throw data::BadInput(
-        "reward_statistics: goes with normalise_rewards = fixed, a file of laurel score "
-        "--save-statistics; found only one of them");
+  check_combination(config);
   if (command.output_dir.empty()) command.output_dir = "runs/" + config.method.name;
   if (!command.max_memory.empty()) data::parse_bytes(command.max_memory, "max_memory");
   if (config.prompts_per_update > config.prompts_per_epoch) {

@@ -1,6 +1,9 @@
 #include "tools/finetune/training_options.hpp"
 
+#include "data/base/error.hpp"
 #include "data/train/lr_schedule.hpp"
+#include "rewards/combine/aggregate.hpp"
+#include "rewards/combine/normalisers.hpp"
 
 namespace tools {
 
@@ -33,6 +36,33 @@ void declare_prompts(Options& options, TrainingCommand& command) {
   options.short_name("reward", 'r');
   options.alias("rewards", "reward");
   declare_reward_sources(options, command.sources, Rarity::kRare, Rarity::kRare);
+}
+
+void declare_combination(Options& options, finetune::TrainingConfig& config) {
+  options.choice("normalise_rewards", config.normalise_rewards,
+                 rewards::normaliser_names(rewards::Stage::kTraining),
+                 "one scale before weighting");
+  options.rare().choice("aggregate", config.aggregate, rewards::aggregate_names(),
+                        "of several rewards");
+  options.rare().number("soft_min_temperature", config.soft_min_temperature, "of soft_min", 1e-6,
+                        kHuge);
+  options.rare().number("aggregate_k", config.aggregate_k, "of mean_std and uncertainty", 0, kHuge);
+  options.rare().text("reward_statistics", config.reward_statistics,
+                      "of fixed: laurel score --save-statistics");
+  options.rare().text("caps", config.caps, "limits in raw units: imagereward=..2");
+  options.rare().text("constraints", config.constraints,
+                      "kept by Lagrange multipliers: clip_score>=25");
+  options.rare().number("constraint_rate", config.constraint_rate, "of the multipliers, an epoch",
+                        0, kHuge);
+}
+
+void check_combination(const finetune::TrainingConfig& config) {
+  const auto& normaliser =
+      rewards::normaliser_by_name(config.normalise_rewards, rewards::Stage::kTraining);
+  if (normaliser.reads_statistics == config.reward_statistics.empty())
+    throw data::BadInput(
+        "reward_statistics: goes with normalise_rewards = fixed, a file of laurel score "
+        "--save-statistics; found only one of them");
 }
 
 void declare_training(Options& options,

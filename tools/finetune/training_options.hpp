@@ -50,6 +50,10 @@ void declare_run(Options& options,
                  finetune::TrainingConfig& config,
                  Rarity resolution = Rarity::kRare);
 void declare_prompts(Options& options, TrainingCommand& command);
+// Of commands that combine the rewards of an epoch.
+void declare_combination(Options& options, finetune::TrainingConfig& config);
+// Throws BadInput for a normaliser without the statistics that it reads, and for the reverse.
+void check_combination(const finetune::TrainingConfig& config);
 // `schedule`: of lr_scheduler and ema_decay.
 void declare_training(Options& options,
                       TrainingCommand& command,
