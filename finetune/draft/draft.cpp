@@ -46,7 +46,8 @@ DraftBatch draw_batch(const TrainingTask& task,
   return batch;
 }
 
-// The chain as rollouts read it.
+// The chain as rollouts read it. Its KL is summed over the steps that the policy-gradient methods
+// sum it over, so that the figures of all methods can be compared.
 SamplingPlan plan_of(const TrainingTask& task, const DraftChain& chain) {
   SamplingPlan plan{.steps = chain.steps,
                     .prediction = chain.prediction,
@@ -55,6 +56,7 @@ SamplingPlan plan_of(const TrainingTask& task, const DraftChain& chain) {
                     .device = task.device};
   for (size_t k = 0; k < chain.steps.size(); ++k)
     plan.mask[static_cast<int64_t>(k)] = chain.steps[k].sigma > 0 ? 1 : 0;
+  for (const int64_t sharp : high_kl_steps(chain.steps)) plan.mask[sharp] = 0;
   return plan;
 }
 
