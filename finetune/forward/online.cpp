@@ -1,0 +1,263 @@
+#include "finetune/forward/online.hpp"
+
+#include <ATen/ATen.h>
+
+#include "data/base/error.hpp"
+#include "data/base/format.hpp"
+#include "data/train/metrics.hpp"
+#include "finetune/forward/online_epoch.hpp"
+#include "finetune/forward/winner_watch.hpp"
+#include "finetune/run/guarding.hpp"
+#include "finetune/run/reward_combination.hpp"
+#include "finetune/run/trained_parameters.hpp"
+#include "rewards/combine/epoch_combiner.hpp"
+#include "rewards/combine/prompt_groups.hpp"
+
+namespace finetune {
+namespace {
+
+constexpr int64_t kMostLostEpochs = 3;  // in a row
+
+struct OnlineRun {
+  const ForwardConfig& config;
+  const ForwardDrawing& drawing;
+  AveragedPolicy& averaged;  // without parameters where the method has none
+  diffusion::NoiseSchedule schedule;
+  TrainingRun session;
+  WinnerWatch watch{};
+  int64_t lost_in_a_row = 0;
+};
+
+const ProcessGroup& ranks_of(const OnlineRun& run) { return run.session.options.ranks; }
+const ForwardMethod& method_of(const OnlineRun& run) { return run.config.method; }
+
+// The average as a network.
+diffusion::Network average_of(const OnlineRun& run) {
+  return with_values(run.session.unet, run.averaged.params, run.averaged.average.shadow);
+}
+
+// Draws and rates the next epoch's images.
+DrawnEpoch next_epoch(OnlineRun& run) {
+  TrainingRun& session = run.session;
+  const EpochPlan plan = plan_epoch(session.task.prompts, epoch_config(run.config),
+                                    session.progress.epoch, session.optimizer.state.generator);
+  session.progress.queries += static_cast<int64_t>(plan.draw.seeds.size());
+  const bool averages = method_of(run).compares_with_average;
+  return draw_epoch(session.task, run.config, run.drawing,
+                    averages ? average_of(run) : session.unet, plan, ranks_of(run));
+}
+
+// False when the images are not finite: the parameters are put back to where they were good.
+bool is_usable(OnlineRun& run, const DrawnEpoch& epoch) {
+  if (epoch.latents.isfinite().all().item<bool>()) {
+    save_snapshot(run.session);
+    run.lost_in_a_row = 0;
+    return true;
+  }
+  const std::string where =
+      faulty_value(run.session.optimizer.state.params).value_or("the network's output");
+  restore_snapshot(run.session, where);
+  restart_average(run.averaged);
+  if (++run.lost_in_a_row >= kMostLostEpochs)
+    throw std::runtime_error("finetune: " + where + " was not finite in " +
+                             std::to_string(kMostLostEpochs) +
+                             " epochs in a row; lower the learning rate");
+  return false;
+}
+
+// The rewards as one, [P]; the first time, their scales are chosen: progress.beta is the spread
+// within a prompt at the start.
+at::Tensor combine_epoch(OnlineRun& run, const DrawnEpoch& epoch) {
+  const auto& prompt_ids = epoch.plan.draw.prompt_ids;
+  RunProgress& progress = run.session.progress;
+  const auto combine = combine_options(run.session.task.rewards, run.config);
+  const bool first = progress.beta == 0;
+  if (first) progress.spreads = rewards::pooled_spreads(epoch.rewards, prompt_ids);
+  progress.combine.spreads = progress.spreads;
+  const at::Tensor combined =
+      rewards::combine_rewards(epoch.rewards, prompt_ids, progress.combine, combine);
+  if (first) progress.beta = rewards::spread_within_prompts(combined, prompt_ids);
+  if (!(progress.beta > 0))
+    throw data::BadInput(
+        "reward: expected values that differ between images of a prompt, found no difference in "
+        "the first epoch; choose another reward, or check that the model's images are not all "
+        "alike");
+  rewards::observe(progress.combine, epoch.rewards, combine);
+  return combined;
+}
+
+// What the optimiser steps of an epoch share.
+struct EpochUpdate {
+  ForwardPass pass;
+  CleanImages images;
+  ForwardLabels labels;
+  std::vector<int64_t> prompts;  // of each row of `labels`
+  RowShard share;                // of the rows
+};
+EpochUpdate make_update(const OnlineRun& run,
+                        const DrawnEpoch& epoch,
+                        const ForwardLabels& labels) {
+  const TrainingRun& session = run.session;
+  const ForwardMethod& method = method_of(run);
+  const bool averages = method.compares_with_average;
+  const diffusion::Network compared = averages ? average_of(run) : session.task.unet;
+  const auto& ids = epoch.plan.draw.prompt_ids;
+  EpochUpdate update{
+      .pass = make_forward_pass(session.task, run.config, run.schedule, session.unet,
+                                averages || method.compares_with_start ? &compared : nullptr,
+                                epoch.plan.prompts, ranks_of(run)),
+      .images = {epoch.latents, ids, static_cast<int64_t>(epoch.plan.prompts.size())},
+      .labels = labels,
+      .prompts = {},
+      .share = strided_shard(ranks_of(run), static_cast<int64_t>(labels.rows.size()))};
+  for (const int64_t row : labels.rows) update.prompts.push_back(ids[static_cast<size_t>(row)]);
+  return update;
+}
+
+// One optimiser step. -> its figures; none where it was not taken
+MetricValues take_update(OnlineRun& run, const EpochUpdate& update) {
+  TrainingRun& session = run.session;
+  const ForwardMethod& method = method_of(run);
+  const NoiseDraws draws =
+      next_draws(run.config, run.schedule, update.prompts, session.optimizer.state.generator);
+  MetricValues figures = named_figures(
+      method,
+      add_forward_gradient(method, update.pass, update.images, update.labels, draws, update.share));
+  all_reduce_gradients(ranks_of(run), session.optimizer.state.params);
+  const StepResult step = take_step(session.optimizer);
+  if (!step.fault.empty()) {
+    session.reporter.say(
+        data::formatted("epoch %.0f: ", static_cast<double>(session.progress.epoch)) + step.fault +
+        " is not finite: step skipped");
+    ++session.result.skipped_steps;
+    return {};
+  }
+  figures.insert(figures.end(), {{"grad_norm", step.grad_norm}, {"lr", step.learning_rate}});
+  return figures;
+}
+
+// The epoch's optimiser steps. -> means over those that were taken
+MetricValues take_updates(OnlineRun& run, const DrawnEpoch& epoch, const ForwardLabels& labels) {
+  const EpochUpdate update = make_update(run, epoch, labels);
+  const int64_t each = run.config.num_inner_epochs;
+  MetricValues means;
+  double taken = 0;
+  for (int64_t i = 0; i < each; ++i) {
+    const MetricValues figures = take_update(run, update);
+    run.session.reporter.progress("updates", (run.session.progress.epoch - 1) * each + i + 1,
+                                  run.config.num_epochs * each);
+    if (figures.empty()) continue;
+    if (means.empty()) means = MetricValues(figures.size());
+    ++taken;
+    for (size_t k = 0; k < figures.size(); ++k) {
+      means[k].first = figures[k].first;
+      means[k].second += (figures[k].second - means[k].second) / taken;
+    }
+  }
+  return means;
+}
+
+MetricValues reward_figures_of(const OnlineRun& run,
+                               const DrawnEpoch& epoch,
+                               const at::Tensor& combined,
+                               const ForwardLabels& labels) {
+  const TrainingRun& session = run.session;
+  const auto finite_mean_of = [](const at::Tensor& x) {
+    return x.masked_select(x.isfinite()).mean().item<double>();
+  };
+  MetricValues figures{
+      {"reward_mean", finite_mean_of(combined)},
+      {"reward_std", rewards::spread_within_prompts(combined, epoch.plan.draw.prompt_ids)}};
+  for (size_t m = 0; m < session.task.rewards.size(); ++m)
+    figures.emplace_back("reward/" + session.task.rewards[m].reward.info.name,
+                         finite_mean_of(epoch.rewards.select(1, static_cast<int64_t>(m))));
+  for (const auto& [name, value] : rewards::numbers_of(session.progress.combine)) {
+    if (name.starts_with("multiplier.")) figures.emplace_back(name, value);
+  }
+  figures.emplace_back("trained_images", static_cast<double>(labels.rows.size()));
+  figures.emplace_back("queries", static_cast<double>(session.progress.queries));
+  return figures;
+}
+
+// After the guard put the parameters back, the average begins anew.
+void follow_brake(OnlineRun& run) {
+  if (run.averaged.braked == run.session.progress.watch.braked) return;
+  run.averaged.braked = run.session.progress.watch.braked;
+  restart_average(run.averaged);
+}
+
+void train_epoch(OnlineRun& run) {
+  TrainingRun& session = run.session;
+  const double started = data::now();
+  follow_brake(run);
+  const DrawnEpoch epoch = next_epoch(run);
+  const double drawn = data::now();
+  ++session.progress.epoch;
+  if (!is_usable(run, epoch)) return;
+  const at::Tensor combined = combine_epoch(run, epoch);
+  const auto& draw = epoch.plan.draw;
+  const ForwardLabels labels =
+      method_of(run).labels({combined, draw.prompt_ids, draw.seeds, session.progress.beta});
+  MetricValues figures = reward_figures_of(run, epoch, combined, labels);
+  const double epochs = static_cast<double>(session.progress.epoch);
+  if (labels.rows.empty()) {
+    session.reporter.say(data::formatted(
+        "epoch %.0f: no reward differs between images of a prompt: nothing is learnt", epochs));
+  } else {
+    const MetricValues steps = take_updates(run, epoch, labels);
+    watch_winner(run.watch, steps, session.reporter);
+    figures.insert(figures.end(), steps.begin(), steps.end());
+  }
+  figures.insert(figures.end(),
+                 {{"seconds/draw", drawn - started}, {"seconds/update", data::now() - drawn}});
+  log_metrics(session, figures, false);
+  show_epoch(session, combined, epoch.held_out, draw.prompt_ids);
+  session.reporter.say(
+      data::formatted("epoch %.0f: reward %.4f (spread %.3f), %.0f images "
+                      "trained on, %.1f s",
+                      epochs, figures[0].second, figures[1].second,
+                      static_cast<double>(labels.rows.size()), data::now() - started));
+  const ForwardMethod& method = method_of(run);
+  if (method.compares_with_average)
+    follow_epoch(run.averaged, session.progress.epoch, method.average_decay_rate,
+                 method.average_decay_most);
+}
+
+RunHooks online_hooks(const TrainingTask& task,
+                      const ForwardConfig& config,
+                      const ForwardDrawing& drawing,
+                      AveragedPolicy& averaged) {
+  RunHooks hooks = drawing_hooks(task, config, drawing);
+  hooks.shows_epochs = true;
+  if (!config.method.compares_with_average) return hooks;
+  hooks.save_more = [&averaged](const std::filesystem::path& folder) {
+    save_average(folder, averaged);
+  };
+  hooks.load_more = [&averaged](const std::filesystem::path& folder) {
+    load_average(folder, averaged);
+  };
+  return hooks;
+}
+
+}  // namespace
+
+RunResult run_online(const TrainingTask& task,
+                     const ForwardConfig& config,
+                     const RunOptions& options,
+                     const Reporter& reporter) {
+  const ForwardDrawing drawing = make_drawing(task, config);
+  share_of(options.ranks, epoch_config(config));  // refuses what does not fit, before the run
+  AveragedPolicy averaged;
+  OnlineRun run{.config = config,
+                .drawing = drawing,
+                .averaged = averaged,
+                .schedule = diffusion::make_schedule(task.pipeline->scheduler),
+                .session = make_training_run(task, config, options, reporter,
+                                             online_hooks(task, config, drawing, averaged),
+                                             config.num_epochs * config.num_inner_epochs)};
+  if (config.method.compares_with_average)
+    averaged = make_averaged(run.session.optimizer.state.params);
+  return run_training(run.session, config.num_epochs, [&] { train_epoch(run); });
+}
+
+}  // namespace finetune
