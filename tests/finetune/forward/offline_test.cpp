@@ -1,0 +1,208 @@
+#include "finetune/forward/offline.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "data/images/image_io.hpp"
+#include "finetune/forward/methods/forward_methods.hpp"
+#include "tests/support/refusal.hpp"
+#include "tests/support/tiny/run.hpp"
+
+namespace {
+
+using finetune::ForwardConfig;
+using finetune::ForwardMethod;
+using finetune::ImageChoice;
+
+// Red pictures are preferred to blue ones.
+std::vector<ImageChoice> red_choices(const std::filesystem::path& folder, int64_t count) {
+  auto generator = at::detail::createCPUGenerator(4);
+  std::vector<ImageChoice> choices;
+  for (int64_t i = 0; i < count; ++i) {
+    at::Tensor red = 0.4 + 0.2 * at::rand({3, 8, 8}, generator), blue = red.clone();
+    red[0] += 0.2;
+    blue[2] += 0.2;
+    ImageChoice choice{.prompt = i % 2 ? "a" : "b",
+                       .a = folder / ("red" + std::to_string(i) + ".png"),
+                       .b = folder / ("blue" + std::to_string(i) + ".png")};
+    data::write_png(choice.a, red);
+    data::write_png(choice.b, blue);
+    if (i % 3 == 2) {
+      std::swap(choice.a, choice.b);
+      choice.p = 0;
+    }
+    choices.push_back(choice);
+  }
+  return choices;
+}
+
+// No reward is trained; redness is looked at.
+finetune::TrainingTask looking_task() {
+  finetune::TrainingTask task = tests::tiny_task();
+  task.rewards.clear();
+  task.eval_rewards = {{tests::channel_reward("redness", 0, false), 1.0}};
+  return task;
+}
+
+finetune::ChoiceData some_data(const std::filesystem::path& folder) {
+  return finetune::encode_choices(looking_task(), red_choices(folder, 6), 4,
+                                  tests::reporter_into(nullptr));
+}
+
+ForwardConfig offline_config(const ForwardMethod& method) {
+  ForwardConfig config;
+  config.method = method;
+  config.max_train_steps = 4;
+  config.choices_per_update = 3;
+  config.draws = 2;
+  config.train_batch_size = 5;
+  config.sample_num_steps = 3;
+  config.sample_guidance_scale = 2;
+  config.rank = 4;
+  config.learning_rate = 1e-2;
+  config.eval_every = 2;
+  config.eval_prompts = 2;
+  config.eval_images = 2;
+  config.checkpointing_steps = 2;
+  config.checkpoints_total_limit = 0;
+  return config;
+}
+
+std::vector<ForwardMethod> methods_of_choices() {
+  std::vector<ForwardMethod> found;
+  for (const auto& method : finetune::forward_methods()) {
+    if (method.learns_from_choices) found.push_back(method);
+  }
+  return found;
+}
+
+finetune::RunResult run(const ForwardConfig& config,
+                        const finetune::ChoiceData& data,
+                        const std::filesystem::path& folder,
+                        const std::string& resume = "",
+                        std::vector<std::string>* said = nullptr) {
+  return finetune::run_offline(looking_task(), data, config,
+                               tests::run_options(folder, config.method.name, config.seed, resume),
+                               tests::reporter_into(said));
+}
+
+TEST(EncodeChoices, ReadsEachImageOnce) {
+  const auto folder = tests::fresh_folder();
+  auto choices = red_choices(folder, 2);
+  choices.push_back({.prompt = "c", .a = choices[0].a, .b = {}, .p = 1, .weight = 2});
+  const auto data = finetune::encode_choices(looking_task(), choices, 3, {});
+  EXPECT_EQ(data.latents.size(0), 4);
+  EXPECT_EQ(data.a, (std::vector<int64_t>{0, 2, 0}));
+  EXPECT_EQ(data.b, (std::vector<int64_t>{1, 3, -1}));
+  // An image is latent / 5 + 0.5 here.
+  const at::Tensor expected = 5 * (data::read_image(choices[0].a) - 0.5);
+  EXPECT_TRUE(at::allclose(data.latents[0].to(at::kFloat), expected, 1e-2, 1e-2));
+}
+
+TEST(EncodeChoices, RefusesAMissingImageAndNoChoices) {
+  const auto folder = tests::fresh_folder();
+  auto choices = red_choices(folder, 2);
+  std::filesystem::remove(choices[1].b);
+  EXPECT_NE(
+      refusal([&] { finetune::encode_choices(looking_task(), choices, 3, {}); }).find("blue1.png"),
+      std::string::npos);
+  EXPECT_NE(refusal([&] { finetune::encode_choices(looking_task(), {}, 3, {}); }).find("pairs"),
+            std::string::npos);
+}
+
+TEST(ChoiceBatch, HasTwoRowsOfAPairThatShareTheirNoise) {
+  const auto folder = tests::fresh_folder();
+  auto choices = red_choices(folder, 2);
+  choices.push_back({.prompt = "c", .a = choices[0].a, .b = {}, .p = 0, .weight = 2});
+  choices[1].p = 0.5;
+  const auto data = finetune::encode_choices(looking_task(), choices, 3, {});
+  const auto batch = finetune::choice_batch(data, {2, 1});
+  EXPECT_EQ(batch.groups, (std::vector<int64_t>{0, 1, 1}));
+  ASSERT_EQ(batch.labels.pairs.size(), 1u);
+  EXPECT_EQ(batch.labels.pairs[0].a, 1);
+  EXPECT_EQ(batch.labels.pairs[0].p, 0.5);
+  EXPECT_TRUE(at::equal(batch.labels.values, at::tensor({0.0, 0.5, 0.5}, at::kDouble)));
+  EXPECT_TRUE(at::equal(batch.labels.weights, at::tensor({2.0, 1.0, 1.0}, at::kDouble)));
+  EXPECT_EQ(batch.prompts[0].text, "c");
+  EXPECT_EQ(batch.latents.scalar_type(), at::kFloat);
+}
+
+// Redness of the seen prompts after a training on these choices.
+double trained_redness(const ForwardMethod& method, const finetune::ChoiceData& data) {
+  ForwardConfig config = offline_config(method);
+  config.max_train_steps = 30;
+  config.choices_per_update = 6;
+  config.train_batch_size = 64;
+  config.train_full = true;
+  config.learning_rate = 1e-3;
+  config.eval_every = 0;
+  config.eval_images = 8;
+  config.guard = "off";
+  const auto folder = tests::fresh_folder(method.name);
+  EXPECT_EQ(run(config, data, folder).steps, 30);
+  for (const auto& figure : method.figures)
+    EXPECT_TRUE(tests::metrics(folder, false)[0].contains(figure)) << method.name << figure;
+  return tests::metrics(folder, true).back().value("seen/redness", 0.0);
+}
+
+// Any training moves a network of random weights far. What the choices do is the difference from
+// the opposite ones.
+TEST(Offline, EveryMethodFollowsTheChoices) {
+  const auto data = some_data(tests::fresh_folder("images"));
+  auto opposite = data;
+  for (auto& choice : opposite.choices) choice.p = 1 - choice.p;
+  for (const auto& method : methods_of_choices())
+    EXPECT_GT(trained_redness(method, data), trained_redness(method, opposite) + 0.02)
+        << method.name;
+}
+
+TEST(Offline, AResumedRunEqualsTheUninterruptedOneBitForBit) {
+  const auto data = some_data(tests::fresh_folder("images"));
+  for (const auto& method : methods_of_choices()) {
+    ForwardConfig config = offline_config(method);
+    const auto whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
+    std::vector<std::string> said;
+    run(config, data, whole, "", &said);
+    EXPECT_TRUE(std::any_of(said.begin(), said.end(), [](const std::string& line) {
+      return line.find("the written LoRA, read back, changes") != std::string::npos;
+    }));
+    config.max_train_steps = 2;
+    run(config, data, parts);
+    config.max_train_steps = 4;
+    run(config, data, parts, "latest");
+    tests::expect_same_tensors(whole / "checkpoint-4/state.safetensors",
+                               parts / "checkpoint-4/state.safetensors");
+  }
+}
+
+TEST(Offline, RefusesWhatAMethodCannotLearnFrom) {
+  const auto images = tests::fresh_folder("images");
+  auto choices = red_choices(images, 2);
+  choices[1].b.clear();
+  const auto data = finetune::encode_choices(looking_task(), choices, 4, {});
+  const auto said_by = [&](const ForwardMethod& method) {
+    return refusal([&] { run(offline_config(method), data, tests::fresh_folder("run")); });
+  };
+  for (const auto& method : finetune::forward_methods()) {
+    if (method.learns_from_pairs) {
+      EXPECT_NE(said_by(method).find("likes of one"), std::string::npos) << method.name;
+    } else if (!method.learns_from_choices) {
+      EXPECT_NE(said_by(method).find("learns from rewards"), std::string::npos) << method.name;
+    }
+  }
+}
+
+TEST(Offline, ForecastsFromRealSteps) {
+  const auto data = some_data(tests::fresh_folder("images"));
+  const auto forecast =
+      finetune::forecast_offline(looking_task(), data, offline_config(methods_of_choices()[0]));
+  EXPECT_GT(forecast.seconds_step, 0);
+  EXPECT_GE(forecast.seconds, 4 * forecast.seconds_step * 0.999);
+  EXPECT_NE(finetune::forecast_text(forecast).find("choices          6"), std::string::npos);
+}
+
+}  // namespace
