@@ -12,6 +12,7 @@
 #include "tools/cli/run_in_ranks.hpp"
 #include "tools/finetune/draft_command.hpp"
 #include "tools/finetune/edit_command.hpp"
+#include "tools/finetune/forward_command.hpp"
 #include "tools/finetune/policy_options.hpp"
 #include "tools/finetune/task.hpp"
 
@@ -67,7 +68,8 @@ int finetune_in(const finetune::ProcessGroup& ranks,
 
 const CommandList& finetune_subcommands() {
   static const CommandList list = [] {
-    CommandList all = draft_commands();
+    CommandList all = forward_commands();
+    all.insert(all.end(), draft_commands().begin(), draft_commands().end());
     all.push_back(&kFinetuneEdit);
     return all;
   }();

@@ -1,0 +1,103 @@
+#include <memory>
+
+#include "finetune/forward/methods/preference.hpp"
+#include "tools/finetune/forward/rows.hpp"
+
+namespace tools {
+namespace {
+
+void defaults_of_preferences(finetune::ForwardConfig& config) { config.draws = 2; }
+
+// Words of --logit and --reference.
+struct PreferenceWords {
+  std::string logit = "mean", reference = "base";
+  void put_into(finetune::PreferenceConfig& config) const {
+    config.logit_of_mean = logit == "mean";
+    config.reference = reference == "base";
+  }
+};
+
+void declare_preference(Options& options,
+                        finetune::PreferenceConfig& config,
+                        PreferenceWords& words,
+                        finetune::ForwardConfig& training) {
+  options.number("beta", config.beta,
+                 "a unit of squared error; published for means over D values: D times as much",
+                 1e-9, 1e9);
+  options.rare().choice("logit", words.logit, {"mean", "draw"},
+                        "of the mean error over the draws, or the mean loss over them");
+  options.rare().number("label_temperature", config.temperature,
+                        "online: of soft labels, in spreads of the reward within a prompt at the "
+                        "start",
+                        1e-6, 1e300);
+  declare_snr_gamma(options, training);
+}
+
+void declare_reference(Options& options, PreferenceWords& words) {
+  options.choice("reference", words.reference, {"base", "none"},
+                 "subtract the starting model's error, or not");
+}
+
+std::function<finetune::ForwardMethod()> declare_dpo(Options& options,
+                                                     finetune::ForwardConfig& training) {
+  const auto config = std::make_shared<finetune::DpoConfig>();
+  const auto words = std::make_shared<PreferenceWords>();
+  declare_preference(options, *config, *words, training);
+  options.number("margin", config->margin, "logits by which the preferred image is to lead", 0,
+                 1e9);
+  declare_reference(options, *words);
+  return [config, words] {
+    words->put_into(*config);
+    return finetune::dpo_method(*config);
+  };
+}
+
+std::function<finetune::ForwardMethod()> declare_ipo(Options& options,
+                                                     finetune::ForwardConfig& training) {
+  const auto config = std::make_shared<finetune::IpoConfig>();
+  const auto words = std::make_shared<PreferenceWords>();
+  declare_preference(options, *config, *words, training);
+  options.number("tau", config->tau, "the logit of a sure pair is to be 1 / (2 tau)", 1e-9, 1e9);
+  declare_reference(options, *words);
+  return [config, words] {
+    words->put_into(*config);
+    return finetune::ipo_method(*config);
+  };
+}
+
+std::function<finetune::ForwardMethod()> declare_kto(Options& options,
+                                                     finetune::ForwardConfig& training) {
+  const auto config = std::make_shared<finetune::KtoConfig>();
+  const auto words = std::make_shared<PreferenceWords>();
+  declare_preference(options, *config, *words, training);
+  options.rare().number("desirable_weight", config->desirable_weight, "of images that are liked", 0,
+                        1e9);
+  options.rare().number("undesirable_weight", config->undesirable_weight, "of the others", 0, 1e9);
+  return [config, words] {
+    words->put_into(*config);
+    return finetune::kto_method(*config);
+  };
+}
+
+std::function<finetune::ForwardMethod()> declare_simpo(Options& options,
+                                                       finetune::ForwardConfig& training) {
+  const auto config = std::make_shared<finetune::DpoConfig>(finetune::simpo_config());
+  const auto words = std::make_shared<PreferenceWords>();
+  words->reference = "none";
+  declare_preference(options, *config, *words, training);
+  options.number("margin", config->margin, "logits by which the preferred image is to lead", 0,
+                 1e9);
+  return [config, words] {
+    words->put_into(*config);
+    return finetune::simpo_method(*config);
+  };
+}
+
+}  // namespace
+
+const ForwardRow kDpoRow{"dpo", defaults_of_preferences, declare_dpo};
+const ForwardRow kIpoRow{"ipo", defaults_of_preferences, declare_ipo};
+const ForwardRow kKtoRow{"kto", defaults_of_preferences, declare_kto};
+const ForwardRow kSimpoRow{"simpo", defaults_of_preferences, declare_simpo};
+
+}  // namespace tools
