@@ -1,7 +1,10 @@
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
 
+#include "data/base/format.hpp"
+#include "data/base/log.hpp"
 #include "data/device/memory.hpp"
 #include "data/profile/matmul_ceiling.hpp"
 #include "data/profile/op_profiler.hpp"
@@ -50,14 +53,14 @@ int run_profiled(const std::vector<std::string>& arguments) {
   if (!std::getenv("LAUREL_PROFILE")) return run(arguments);
   int code = 0;
   const data::OpTimes times = data::op_times([&] { code = run(arguments); });
-  std::cerr << data::op_times_text(times, data::matmul_ceiling(at::kCPU, at::kFloat, 3));
+  data::log_info(data::op_times_text(times, data::matmul_ceiling(at::kCPU, at::kFloat, 3)));
   return code;
 }
 
 // The exit code of a command that ended with `code`.
 int after_output(int code) {
   if (tools::flush_output()) return code;
-  std::cerr << "laurel: standard output cannot be written to its end; is the disk full?\n";
+  data::log_error("standard output cannot be written to its end; is the disk full?");
   return code == 0 ? tools::kBadInput : code;
 }
 
@@ -68,10 +71,14 @@ int main(int argc, char** argv) {
   data::keep_freed_memory();
   make_products_reproducible();
   try {
-    return after_output(run_profiled({argv + 1, argv + argc}));
+    const int code = after_output(run_profiled({argv + 1, argv + argc}));
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+    data::log_debug(data::formatted("exit code %d after %.2f s", code, spent.count()));
+    return code;
+  const auto start = std::chrono::steady_clock::now();
   } catch (const std::exception& error) {
     const tools::Failure failure = tools::failure_of(error);
-    std::cerr << "laurel: " << failure.what << "\n";
+    data::log_error(failure.what);
     return failure.exit_code;
   }
 }

@@ -2,9 +2,9 @@
 
 #include <ATen/ATen.h>
 
-#include <iostream>
 #include <memory>
 
+#include "data/base/log.hpp"
 #include "data/base/shape.hpp"
 #include "data/base/shared_library.hpp"
 
@@ -19,7 +19,7 @@ struct CapturedGraph {
 };
 
 void give_up(CapturedGraph& graph, const std::string& why) {
-  std::cerr << "laurel: computing without CUDA graphs: " << why << "\n";
+  data::log_warning("computing without CUDA graphs: " + why);
   graph = {{}, {}, {}, true};
 }
 
@@ -69,8 +69,7 @@ Graphs load_graphs() {
       data::find_function(library, "laurel_replay_graph", graphs.replay) &&
       data::find_function(library, "laurel_drop_graph", graphs.drop))
     return graphs;
-  std::cerr << "laurel: computing without CUDA graphs: " << (library ? path.string() : dlerror())
-            << "\n";
+  data::log_warning("computing without CUDA graphs: " + (library ? path.string() : dlerror()));
   return {};
 }
 

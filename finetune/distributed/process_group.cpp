@@ -15,6 +15,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "finetune/distributed/heartbeat.hpp"
 #include "finetune/distributed/nccl_loader.hpp"
 #include "finetune/distributed/rendezvous.hpp"
@@ -129,7 +130,7 @@ void seek_nccl(const ProcessGroup& ranks) {
   if (group.nccl_sought) return;
   group.nccl_sought = true;
   const OpenNccl open = find_nccl();
-  if (!open) std::cerr << "laurel: rank " << ranks.rank << ": " << nccl_problem() << std::endl;
+  if (!open) data::log_warning("rank " + std::to_string(ranks.rank) + ": " + nccl_problem());
   if (any_rank(ranks, open == nullptr)) return;
   const auto store = c10::make_intrusive<c10d::PrefixStore>("nccl", group.store);
   group.nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <iostream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -12,6 +11,7 @@
 #include "data/base/base64.hpp"
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "data/base/log.hpp"
 #include "data/images/image_io.hpp"
 #include "data/unicode/utf8.hpp"
 #include "rewards/custom/score_tensor.hpp"
@@ -80,7 +80,7 @@ std::vector<double> ask(const std::string& name,
     const bool is_due =
         attempt == kQuietAttempts || (attempt > kQuietAttempts && wait >= kLongestWait);
     const bool is_asked = data::retry_after(reply) >= 0;
-    if (is_asked ? !told_to_wait : is_due) std::cerr << "laurel: " << what << "; waiting for it\n";
+    if (is_asked ? !told_to_wait : is_due) data::log_warning(what + "; waiting for it");
     told_to_wait = told_to_wait || is_asked;
     const double chosen = data::wait_before_retry(reply, wait, options.patience - spent.count());
     std::this_thread::sleep_for(std::chrono::duration<double>(chosen));

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "data/base/base64.hpp"
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "data/base/log.hpp"
 #include "data/system/http.hpp"
 #include "data/system/line_answer.hpp"
 #include "data/unicode/utf8.hpp"
@@ -64,8 +64,6 @@ struct Server {
   bool told_to_wait = false;  // and said so
 };
 
-void say(const std::string& line) { std::cerr << "laurel: " << line << "\n"; }
-
 // An answer, or a problem that is worth asking again.
 std::optional<AxisVerdict> read_verdict(Server& server,
                                         const data::HttpReply& reply,
@@ -74,7 +72,7 @@ std::optional<AxisVerdict> read_verdict(Server& server,
     const AxisVerdict verdict = edit_judge_reply(reply.body);
     const std::string said = verdict.problem.empty() ? "" : make_room(server.dialect, reply.body);
     if (said.empty()) return verdict;
-    say(said);
+    data::log_warning(said);
     return std::nullopt;
   }
   const std::string problem =
@@ -82,7 +80,7 @@ std::optional<AxisVerdict> read_verdict(Server& server,
   if (refuses_question(reply)) {
     const std::string said = adapt(server.dialect, reply, body);
     if (said.empty()) return AxisVerdict{.score = 0, .flaw = {}, .problem = problem};
-    say(said);
+    data::log_warning(said);
     return std::nullopt;
   }
   if (data::is_refusal(reply.status))
@@ -108,8 +106,8 @@ AxisVerdict ask_server(Server& server, const ordered_json& question) {
           .problem = reply.status == 0 ? reply.error : "status " + std::to_string(reply.status)};
     const double chosen = data::wait_before_retry(reply, wait, kPatience);
     if (data::retry_after(reply) >= 0 && !server.told_to_wait) {
-      say("the judge asks for a pause; waiting " + std::to_string(std::llround(chosen)) +
-          " s, from now on unsaid");
+      data::log_warning("the judge asks for a pause; waiting " +
+                        std::to_string(std::llround(chosen)) + " s, from now on unsaid");
       server.told_to_wait = true;
     }
     std::this_thread::sleep_for(std::chrono::duration<double>(chosen));

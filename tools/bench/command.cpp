@@ -18,6 +18,7 @@
 #include "tools/cli/device.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/options.hpp"
+#include "tools/cli/progress.hpp"
 
 namespace fs = std::filesystem;
 
@@ -91,14 +92,17 @@ using Results = std::vector<bench::Measurement>;
 Results measured(const std::vector<bench::StagePlan>& plans, const BenchConfig& config) {
   check_names(plans, config.only);
   Results results;
+  const auto wanted = std::count_if(plans.begin(), plans.end(), [&](const auto& plan) {
+    return is_wanted(plan.name, config.only);
+  });
+  Progress progress("Measuring", wanted, "stage");
   for (const auto& plan : plans) {
     if (!is_wanted(plan.name, config.only)) continue;
     results.push_back(bench::measure(
         plan.make(),
         {.repeats = config.repeats, .cold = config.cold, .device = config.stages.device}));
-    std::cerr << "." << std::flush;
+    progress.advance(1, plan.name);
   }
-  std::cerr << "\n";
   return results;
 }
 

@@ -4,9 +4,9 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
-#include <iostream>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "data/unicode/utf8.hpp"
 #include "data/world/scene.hpp"
 #include "tools/cli/failure.hpp"
@@ -51,10 +51,11 @@ CaptionedData folder_data(const data::ImageFolder& images,
 data::ImageFolder open_training_images(const std::filesystem::path& folder,
                                        const data::ImageFolderOptions& options) {
   data::ImageFolder images = data::open_image_folder(folder, options);
-  for (const auto& fault : images.faults) std::cerr << "laurel: " << data::printable(fault) << "\n";
+  for (const auto& fault : images.faults) data::log_error(data::printable(fault));
   if (!images.faults.empty())
-    std::cerr << "laurel: " << images.faults.size() << " of "
-              << images.faults.size() + images.files.size() << " images left out, see above\n";
+    data::log_error(std::to_string(images.faults.size()) + " of " +
+                    std::to_string(images.faults.size() + images.files.size()) +
+                    " images left out, see above");
   return images;
 }
 

@@ -3,9 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
 
-#include <iostream>
-
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "data/device/device.hpp"
 #include "data/device/memory.hpp"
 #include "data/profile/precision_speed.hpp"
@@ -49,7 +48,7 @@ void open_gpu(const std::string& device, int64_t local_rank, Placement& placemen
     }
   }
   if (asked) throw BadInput("--device " + device + ": " + trouble);
-  if (count > 0) std::cerr << "laurel: computing on the CPU: " << trouble << "\n";
+  if (count > 0) data::log_warning("computing on the CPU: " + trouble);
 }
 
 // bf16 on a GPU; on a CPU where training a convolution in it is measurably faster than in fp32.
@@ -63,16 +62,17 @@ void choose_precision(Placement& placement) {
   } else {
     placement.compute = at::kBFloat16;
   }
-  std::cerr << "laurel: --precision auto: "
-            << (placement.compute == at::kBFloat16 ? "bf16" : "fp32") << " (" << why << ")\n";
+  std::string said = "--precision auto: ";
+  said += placement.compute == at::kBFloat16 ? "bf16" : "fp32";
+  data::log_info(said.append(" (").append(why).append(")"));
 }
 
 void warn_of_slow_bf16() {
   const auto fp32 = data::measure_precision(at::kFloat, kMeasureSeconds);
   const auto bf16 = data::measure_precision(at::kBFloat16, kMeasureSeconds);
   if (bf16.convolution >= fp32.convolution) return;
-  std::cerr << "laurel: --precision bf16: " << data::compare_precisions(fp32, bf16)
-            << "; use --precision fp32\n";
+  data::log_warning("--precision bf16: " + data::compare_precisions(fp32, bf16) +
+                    "; use --precision fp32");
 }
 
 }  // namespace

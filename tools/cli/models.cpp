@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <cstdlib>
-#include <iostream>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/hub_cache.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
@@ -78,7 +78,7 @@ diffusion::Pipeline open_model(const ModelConfig& config) {
                .vae = config.vae,
                .prediction_type = config.prediction_type,
                .without_t5 = config.no_t5});
-    for (const auto& note : loaded.notes) std::cerr << "note: " << note << "\n";
+    for (const auto& note : loaded.notes) data::log_info("note: " + note);
     return loaded.pipeline;
   }
   diffusion::Pipeline pipeline = diffusion::load_pipeline(path, config.no_t5);

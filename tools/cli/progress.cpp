@@ -7,6 +7,9 @@
 #include <cmath>
 #include <cstdio>
 #include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "data/base/log.hpp"
 
 namespace tools {
 namespace {
@@ -66,6 +69,14 @@ std::string blocks(double fraction, size_t width) {
   return bar + std::string(width - std::min(used, width), ' ');
 }
 
+nlohmann::ordered_json figures_of(const ProgressState& state) {
+  return {{"task", state.title},
+          {"done", state.done},
+          {"total", state.total},
+          {"seconds", state.seconds},
+          {"unit", state.unit}};
+}
+
 }  // namespace
 
 std::string clock_text(double seconds) {
@@ -103,7 +114,8 @@ std::string plain_text(const ProgressState& state) {
 Progress::Progress(std::string title, int64_t total, std::string unit)
     : state_{.title = std::move(title), .unit = std::move(unit), .total = total, .note = ""},
       start_(std::chrono::steady_clock::now()),
-      terminal_(::isatty(STDERR_FILENO) == 1) {}
+      terminal_(::isatty(STDERR_FILENO) == 1 && data::logs(data::LogLevel::kInfo) &&
+                !data::log_settings().json) {}
 
 Progress::~Progress() {
   if (!terminal_ || shown_at_ < 0) return;
@@ -117,23 +129,37 @@ void Progress::advance(int64_t count, const std::string& note) {
   show(state_.done >= state_.total);
 }
 
+void Progress::above(const std::function<void()>& write) {
+  const bool drawn = terminal_ && shown_at_ >= 0;
+  if (drawn) draw_over("");
+  write();
+  if (drawn) show(true);
+}
+
 void Progress::print(const std::string& line) {
-  if (terminal_ && shown_at_ >= 0) draw_over("");
-  std::cerr << line << std::endl;
-  if (terminal_ && shown_at_ >= 0) show(true);
+  above([&] { data::log_info(line); });
+}
+
+void Progress::print_fault(const std::string& line) {
+  above([&] { data::log_error(line); });
 }
 
 void Progress::show(bool last) {
   state_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  const double interval = terminal_ ? kBarInterval : kPlainInterval;
-  const bool due = state_.seconds - std::max(shown_at_, terminal_ ? -1.0 : 0.0) >= interval;
-  if (!last && !due) return;
-  shown_at_ = state_.seconds;
-  if (terminal_) {
-    draw_over(bar_text(state_, terminal_columns() - 1));
-  } else {
-    std::cerr << plain_text(state_) << std::endl;
+  const bool line_due = last || state_.seconds - logged_at_ >= kPlainInterval;
+  if (line_due) logged_at_ = state_.seconds;
+  if (!terminal_) {
+    if (line_due) data::log_figures(data::LogLevel::kInfo, plain_text(state_), figures_of(state_));
+    return;
   }
+  // A bar that is redrawn after a line above it says nothing new.
+  if (line_due && state_.done != logged_) {
+    data::log_figures_in_file(plain_text(state_), figures_of(state_));
+    logged_ = state_.done;
+  }
+  if (!last && state_.seconds - std::max(shown_at_, -1.0) < kBarInterval) return;
+  shown_at_ = state_.seconds;
+  draw_over(bar_text(state_, terminal_columns() - 1));
 }
 
 }  // namespace tools

@@ -1,10 +1,11 @@
 #pragma once
 
-// Progress of a long job on stderr: a bar with rate and remaining time on a terminal, plain lines
-// in logs and pipes.
+// Progress of a long job: a bar with rate and remaining time on a terminal, lines of the log (at
+// most one in 10 seconds) in pipes and files.
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace tools {
@@ -36,14 +37,17 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void advance(int64_t count = 1, const std::string& note = "");
-  // A line of its own above the bar.
+  // A line of its own above the bar, and one that names a fault.
   void print(const std::string& line);
+  void print_fault(const std::string& line);
 
  private:
+  void above(const std::function<void()>& write);
   void show(bool last);
   ProgressState state_;
   std::chrono::steady_clock::time_point start_;
-  double shown_at_ = -1;  // seconds since start_
+  double shown_at_ = -1, logged_at_ = 0;  // seconds since start_
+  int64_t logged_ = -1;                   // the count of the last line in the log's file
   bool terminal_;
 };
 

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "data/base/format.hpp"
+#include "data/base/log.hpp"
 #include "finetune/run/guarding.hpp"
 
 namespace tools {
@@ -28,7 +29,7 @@ finetune::Reporter Console::reporter() {
     if (bar_)
       bar_->print(line);
     else
-      std::cerr << line << "\n";
+      data::log_info(line);
   };
   result.progress = [this](const std::string& what, int64_t done, int64_t total) {
     if (!bar_ || what != title_) bar_.emplace(what, total);

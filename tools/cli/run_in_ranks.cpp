@@ -2,9 +2,8 @@
 
 #include <ATen/Version.h>
 
-#include <iostream>
-
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "data/storage/sha256.hpp"
 #include "finetune/policy/methods/policy_methods.hpp"
 #include "tools/cli/failure.hpp"
@@ -25,7 +24,7 @@ std::string facts_of(const finetune::Launch& launch, const std::string& configur
 [[noreturn]] void fail(const finetune::ProcessGroup& ranks,
                        const std::string& what,
                        int exit_code) {
-  if (ranks.rank == 0) std::cerr << "laurel: " << what << std::endl;
+  if (ranks.rank == 0) data::log_error(what);
   finetune::abort_process_group(ranks, what, exit_code);
 }
 
@@ -34,7 +33,7 @@ int run_together(const finetune::ProcessGroup& ranks,
   try {
     return body(ranks);
   } catch (const finetune::RankFailed& lost) {
-    if (lost.deputy) std::cerr << "laurel: " << lost.what() << std::endl;
+    if (lost.deputy) data::log_error(lost.what());
     finetune::abort_process_group(ranks, lost.what(), lost.exit_code);
   } catch (const std::exception& error) {
     const Failure failure = failure_of(error);

@@ -14,6 +14,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/log.hpp"
 #include "data/device/memory.hpp"
 #include "data/images/digital_source.hpp"
 #include "data/images/generation_parameters.hpp"
@@ -341,10 +342,11 @@ int finish(const EditRun& run) {
             << (config.output.empty() ? config.output_dir : config.output);
   if (run.passed > 0) std::cout << ", " << run.passed << " skipped: the files exist";
   std::cout << "\n";
-  for (const auto& fault : run.plan.faults) std::cerr << "laurel: " << fault << "\n";
+  for (const auto& fault : run.plan.faults) data::log_error(fault);
   if (run.plan.faults.empty()) return 0;
-  std::cerr << "laurel: " << run.plan.faults.size() << " of "
-            << run.plan.faults.size() + run.written + run.passed << " edits failed\n";
+  data::log_error(std::to_string(run.plan.faults.size()) + " of " +
+                  std::to_string(run.plan.faults.size() + run.written + run.passed) +
+                  " edits failed");
   return 2;
 }
 
@@ -372,9 +374,8 @@ int edit_command(const std::vector<std::string>& arguments) {
   const data::FolderLock lock =
       config.output.empty() ? data::FolderLock(config.output_dir) : data::FolderLock();
   if (config.resume && config.output.empty()) run.recorded = recorded_edits(config.output_dir);
-  run.plan = plan_edits(
-      config, diffusion::reward_config(run.pipeline.network), std::random_device{}() & 0x7FFFFFFF,
-      [](const std::string& text) { std::cerr << "laurel: warning: " << text << "\n"; });
+  run.plan = plan_edits(config, diffusion::reward_config(run.pipeline.network),
+                        std::random_device{}() & 0x7FFFFFFF, data::log_warning);
   const auto images = static_cast<int64_t>(run.plan.jobs.size()) * config.best_of;
   run.micro_batch = std::clamp<int64_t>(images, 1, config.batch_size);
   if ((!config.max_memory.empty() || !placement.device.is_cpu()) && !run.plan.jobs.empty())

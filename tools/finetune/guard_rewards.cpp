@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <iostream>
 
+#include "data/base/log.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "rewards/loader/reward_spec.hpp"
 
@@ -61,8 +61,8 @@ std::vector<std::string> as_named(const std::string& named,
   for (const auto& [name, weight] : rewards::parse_reward_weights(named)) {
     const std::string shared = shares_with(rewards::origin_of(name, sources), trained);
     if (!shared.empty())
-      std::cerr << "warning: guard_rewards: " << name << " shares weights with " << shared
-                << ", which is trained: both can be gamed at once\n";
+      data::log_warning("guard_rewards: " + name + " shares weights with " + shared +
+                        ", which is trained: both can be gamed at once");
     names.push_back(name);
   }
   return names;

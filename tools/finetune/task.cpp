@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <iostream>
 #include <memory>
 #include <set>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "data/text/prompt_file.hpp"
 #include "data/world/caption.hpp"
 #include "finetune/run/reward_combination.hpp"
@@ -178,9 +178,9 @@ finetune::TrainingTask make_task(const TrainingCommand& command,
   task.unseen = std::move(prompts.unseen);
   task.negative_prompt = command.negative_prompt;
   if (!command.edits.empty()) {
-    const auto warn = [](const std::string& text) { std::cerr << "warning: " << text << "\n"; };
-    task.request.scores = parse_request(
-        command.request, diffusion::reward_config(pipeline->network), "--request", warn);
+    task.request.scores =
+        parse_request(command.request, diffusion::reward_config(pipeline->network), "--request",
+                      data::log_warning);
     task.image_guidance_scale = command.image_guidance_scale;
   }
   const auto sources = reward_sources(command.sources, placement.device);

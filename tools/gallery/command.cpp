@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/version.hpp"
 #include "tools/gallery/page.hpp"
@@ -27,12 +28,12 @@ void print_warnings(const gallery::Collection& all) {
   int count = 0;
   for (const auto& run : all.runs) {
     for (const auto& warning : run.warnings) {
-      if (++count <= kWarningsShown) std::cerr << "laurel: warning: " << warning << "\n";
+      if (++count <= kWarningsShown) data::log_warning(warning);
     }
   }
   if (count > kWarningsShown) {
-    std::cerr << "laurel: " << count - kWarningsShown
-              << " more warnings; the page lists all of them under Settings\n";
+    data::log_warning(std::to_string(count - kWarningsShown) +
+                      " more warnings; the page lists all of them under Settings");
   }
 }
 

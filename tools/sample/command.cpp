@@ -14,6 +14,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/log.hpp"
 #include "data/base/shape.hpp"
 #include "data/device/memory.hpp"
 #include "data/storage/digest_cache.hpp"
@@ -53,7 +54,7 @@ diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
     diffusion::enable_tiling(pipeline.vae, config.vae_tile_size);
   LoraShelf shelf;
   const auto uses = shelf.uses(parse_lora_choices(config.lora, config.lora_scale, config.lora_dir));
-  for (const auto& use : uses) std::cerr << diffusion::lora_summary(*use.lora) << "\n";
+  for (const auto& use : uses) data::log_info(diffusion::lora_summary(*use.lora));
   diffusion::apply_loras(pipeline, uses);
   move_to(pipeline, device);
   return pipeline;
@@ -118,16 +119,16 @@ void resolve_prompts(SampleRun& run) {
   const auto texts = unique_texts(run.prompts);
   for (const auto& warning :
        data::truncation_warnings(run.pipeline.text_encoders[0].tokenizer, texts))
-    std::cerr << "warning: " << warning
-              << (run.pipeline.t5_text ? "" : " (--prompt-weighting supports long prompts)")
-              << "\n";
+    data::log_warning(
+        warning + (run.pipeline.t5_text ? "" : " (--prompt-weighting supports long prompts)"));
   if (run.pipeline.t5_text) {
     for (const auto& warning : diffusion::t5_truncation_warnings(*run.pipeline.t5_text, texts))
-      std::cerr << "warning: " << warning << "\n";
+      data::log_warning(warning);
   }
   if (std::any_of(texts.begin(), texts.end(), diffusion::has_weights)) {
-    std::cerr << "note: weights such as (word:1.2) are plain text; --prompt-weighting parses them "
-                 "as A1111 does\n";
+    data::log_info(
+        "note: weights such as (word:1.2) are plain text; --prompt-weighting parses them as A1111 "
+        "does");
   }
 }
 
@@ -365,15 +366,14 @@ void plan_run(SampleRun& run) {
     warnings.insert(finetune::guidance_warning(run.pipeline.source, job.cfg_scale));
   }
   for (const auto& warning : warnings)
-    if (!warning.empty()) std::cerr << "warning: " << warning << "\n";
+    if (!warning.empty()) data::log_warning(warning);
   check_latents(run);
   check_tagged_loras(run);
   run.finished.assign(run.jobs.size(), false);
   if (!run.config.resume) return;
   run.finished = finished_jobs(run.config.output_dir, run.jobs, run.config.best_of);
   const auto done = std::count(run.finished.begin(), run.finished.end(), true);
-  std::cerr << "laurel: " << images_text(static_cast<size_t>(done))
-            << " of the run are there already\n";
+  data::log_info(images_text(static_cast<size_t>(done)) + " of the run are there already");
 }
 
 int sample_command(const std::vector<std::string>& arguments) {

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iostream>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "data/device/device.hpp"
 #include "data/device/memory.hpp"
 
@@ -110,9 +110,9 @@ MemoryFit fit_generation(diffusion::Pipeline& pipeline,
   if (fit.peak > limit.bytes) refuse(options, limit.bytes, fit.peak, fixed, area * each);
   const bool as_asked = !limit.told && fit.batch_size == limit.batch_size && fit.tiled == tiled;
   if (as_asked) return fit;
-  std::cerr << "max_memory " << data::bytes_text(limit.bytes) << ": batch_size " << fit.batch_size
-            << (fit.tiled ? ", tiled decoding" : "") << "; forecast peak "
-            << data::bytes_text(fit.peak) << "\n";
+  data::log_info("max_memory " + data::bytes_text(limit.bytes) + ": batch_size " +
+                 std::to_string(fit.batch_size) + (fit.tiled ? ", tiled decoding" : "") +
+                 "; forecast peak " + data::bytes_text(fit.peak));
   return fit;
 }
 

@@ -1,8 +1,7 @@
 #include "tools/sample/sampler_choice.hpp"
 
-#include <iostream>
-
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "data/images/generation_parameters.hpp"
 
 namespace tools {
@@ -30,8 +29,8 @@ diffusion::SamplerChoice resolve_sampler(const std::string& method,
     choice = diffusion::sampler_from_name(method, "--sampling_method");
     scheduler.sigma_schedule = choice.sigma_schedule;
   } else if (diffusion::sampler_of_class(scheduler.class_name) == nullptr) {
-    std::cerr << "note: the model names " << scheduler.class_name
-              << ", which laurel lacks; sampling with DDIM\n";
+    data::log_info("note: the model names " + scheduler.class_name +
+                   ", which laurel lacks; sampling with DDIM");
   }
   if (!spacing.empty())
     scheduler.timestep_spacing = diffusion::spacing_from_name(spacing, "--timestep_spacing");

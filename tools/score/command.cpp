@@ -11,6 +11,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/log.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/images/png_text.hpp"
@@ -135,7 +136,7 @@ std::unique_ptr<ScoreLog> open_log(const std::string& output, const std::string&
   if (output.empty()) return nullptr;
   auto log = std::make_unique<ScoreLog>(output + ".part", identity);
   if (log->size())
-    std::cerr << "laurel: " << log->size() << " images are scored already, going on\n";
+    data::log_info(std::to_string(log->size()) + " images are scored already, going on");
   return log;
 }
 
@@ -175,7 +176,7 @@ ScoredRows score_missing(const std::vector<ScoreJob>& jobs,
                            .failed =
                                [&](const ScoreJob&, const std::string& fault) {
                                  if (jobs.size() == 1) throw BadInput(fault);
-                                 std::cerr << "laurel: " << fault << "\n";
+                                 data::log_error(fault);
                                  if (progress) progress->advance();
                                }};
   score_files(std::move(missing), rewards, options, hooks);
@@ -252,7 +253,7 @@ void write_into_pngs(const ScoreReport& report) {
   for (const auto& image : report.images) {
     const std::string png = data::read_file(image.file);
     if (!data::is_png(png)) {
-      std::cerr << "laurel: " << image.file << ": not a PNG: its scores are not written into it\n";
+      data::log_warning(image.file + ": not a PNG: its scores are not written into it");
       continue;
     }
     const auto text = data::png_text_of(png, image.file);
@@ -307,8 +308,8 @@ int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
   deliver(report, config);
   if (log) log->remove();
   if (images.failed)
-    std::cerr << "laurel: " << images.failed << " of " << paths.size()
-              << " images not scored, see above\n";
+    data::log_error(std::to_string(images.failed) + " of " + std::to_string(paths.size()) +
+                    " images not scored, see above");
   return images.failed ? 2 : 0;
 }
 

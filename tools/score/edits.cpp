@@ -13,6 +13,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/log.hpp"
 #include "data/base/numbers.hpp"
 #include "data/base/strings.hpp"
 #include "data/images/edit_dataset.hpp"
@@ -170,7 +171,7 @@ ScoredEdits rate_all(const EditScorer& scorer,
   const auto earlier =
       output.empty() ? std::map<std::string, std::string>() : earlier_lines(part, scorer.settings);
   if (!earlier.empty())
-    std::cerr << "laurel: " << earlier.size() << " edits are scored already, going on\n";
+    data::log_info(std::to_string(earlier.size()) + " edits are scored already, going on");
   Progress progress("Scoring edits", static_cast<int64_t>(edits.size()));
   ScoredEdits result;
   for (const auto& edit : edits) {
@@ -188,7 +189,7 @@ ScoredEdits rate_all(const EditScorer& scorer,
             part, data::to_text(ordered_json{
                       {"settings", scorer.settings}, {"where", edit.where}, {"line", line}}));
     } catch (const BadInput& error) {
-      std::cerr << "laurel: " << error.what() << "\n";
+      data::log_error(error.what());
       line = rated_line(edit, {}, output);
       ++result.failed;
     }
@@ -262,8 +263,8 @@ int score_edits(const std::vector<std::string>& places,
     fs::remove(config.output + ".part");
   }
   if (result.failed == 0) return 0;
-  std::cerr << "laurel: " << result.failed << " of " << edits.size()
-            << " edits not scored, see above\n";
+  data::log_error(std::to_string(result.failed) + " of " + std::to_string(edits.size()) +
+                  " edits not scored, see above");
   return 2;
 }
 

@@ -11,6 +11,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/log.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 #include "rewards/evaluation/pair_accuracy.hpp"
 #include "rewards/pairs/choices.hpp"
@@ -47,7 +48,7 @@ ReadPairs read_pairs(const std::string& path) {
   if (path.empty()) return {};
   auto choices = rewards::read_choices(path);
   if (choices.pairs.empty()) throw BadInput(path + ": expected pairs, found likes of one image");
-  for (const auto& line : choices.left_out) std::cerr << "laurel: " << line << "\n";
+  for (const auto& line : choices.left_out) data::log_error(line);
   return {std::move(choices.pairs), choices.left_out.size()};
 }
 
@@ -68,8 +69,7 @@ PairScores score_pairs(const std::vector<rewards::Choice>& pairs,
            [&](const ScoreJob& job, const std::vector<double>& raw) {
              scores[{*job.prompt, job.path.string()}] = raw;
            },
-       .failed = [](const ScoreJob&,
-                    const std::string& fault) { std::cerr << "laurel: " << fault << "\n"; }});
+       .failed = [](const ScoreJob&, const std::string& fault) { data::log_error(fault); }});
   return scores;
 }
 
@@ -169,7 +169,7 @@ int eval_pairs_command(const std::vector<std::string>& arguments) {
   const size_t left_out = pairs.size() + other.size() - known.size() - tuned.size() +
                           without_image + other_without_image;
   if (left_out == 0) return 0;
-  std::cerr << "laurel: " << left_out << " pairs left out, see above\n";
+  data::log_error(std::to_string(left_out) + " pairs left out, see above");
   return kBadInput;
 }
 

@@ -10,6 +10,7 @@
 #include <map>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "data/images/image_files.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/reward_options.hpp"
@@ -98,7 +99,7 @@ int rank_command(const std::vector<std::string>& arguments) {
                    },
                .failed =
                    [&](const ScoreJob&, const std::string& fault) {
-                     std::cerr << "laurel: " << fault << "\n";
+                     data::log_error(fault);
                      ++failed;
                    }});
   for (auto& [prompt, entries] : groups) {

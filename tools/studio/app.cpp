@@ -1,11 +1,11 @@
 #include "tools/studio/app.hpp"
 
-#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "data/base/base64.hpp"
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "data/base/log.hpp"
 #include "data/unicode/utf8.hpp"
 #include "tools/studio/assets.hpp"
 #include "tools/studio/voting_api.hpp"
@@ -93,7 +93,7 @@ data::HttpReply answer(App& app, const data::HttpRequest& request) {
   try {
     return guarded(dispatched(app, request));
   } catch (const std::exception& error) {
-    std::cerr << "laurel: " + data::printable(error.what()) + "\n";
+    data::log_error(data::printable(error.what()));
     return guarded(refused(500, "the studio failed; its terminal says why"));
   }
 }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "data/unicode/utf8.hpp"
 #include "tools/cli/failure.hpp"
 #include "tools/cli/options.hpp"
@@ -80,8 +81,7 @@ int write_votes(const StudioCommand& command) {
 int read_votes(const StudioCommand& command) {
   auto store = studio::open_store(command.serving.store);
   const auto done = studio::import_choices(store.database, command.import_from, command.person);
-  for (const auto& line : done.left_out)
-    std::cerr << "laurel: left out: " << data::printable(line) << "\n";
+  for (const auto& line : done.left_out) data::log_error("left out: " + data::printable(line));
   std::cout << "added " << done.pairs << " answers to " << command.serving.store << "\n";
   return done.left_out.empty() ? 0 : kBadInput;
 }

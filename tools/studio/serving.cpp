@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "data/unicode/utf8.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/cli/run_console.hpp"
@@ -28,7 +29,7 @@ std::vector<int64_t> recorded(const ServingConfig& config,
   std::vector<std::string> faults;
   tools::Progress progress("Reading", static_cast<int64_t>(pictures.images.size()), "img");
   const auto ids = record_images(store, pictures, faults, [&] { progress.advance(); });
-  for (const auto& fault : faults) progress.print("laurel: " + data::printable(fault));
+  for (const auto& fault : faults) progress.print_fault(data::printable(fault));
   if (faults.size() == ids.size())
     throw data::BadInput(places.front() + ": no picture can be read");
   return ids;
@@ -41,7 +42,7 @@ Learner::Look look_of(const ServingConfig& config, data::Database& store) {
     const bool prompts = store.number("SELECT count(*) FROM prompt WHERE text = ''") == 0;
     return remembering(make_look(config.look, prompts));
   } catch (const data::BadInput& error) {
-    std::cerr << "laurel: pairs are drawn at random: " << error.what() << "\n";
+    data::log_warning(std::string("pairs are drawn at random: ") + error.what());
     return {};
   }
 }
@@ -92,8 +93,8 @@ int serve(const ServingConfig& config,
           const std::optional<WorkSettings>& work) {
   auto store = open_store(config.store);
   if (!store.database.has_log())
-    std::cerr << "laurel: " << config.store
-              << ": this file system allows no write-ahead log; a rollback journal is used\n";
+    data::log_warning(config.store +
+                      ": this file system allows no write-ahead log; a rollback journal is used");
   const auto names = names_of(config.listen);
   const auto ids = recorded(config, places, store.database);
   const uint64_t seed = config.seed ? static_cast<uint64_t>(config.seed) : std::random_device()();

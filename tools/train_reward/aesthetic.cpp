@@ -13,6 +13,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/log.hpp"
 #include "data/images/captions.hpp"
 #include "data/images/image_io.hpp"
 #include "data/weights/collect.hpp"
@@ -164,7 +165,7 @@ RatedImages embed_ratings(const fs::path& path, rewards::ClipEmbedder& clip) {
       embeddings.push_back(clip.images(data::read_image(image).unsqueeze(0)).cpu());
       means.push_back(rating.sum / static_cast<double>(rating.count));
     } catch (const BadInput& error) {
-      progress.print(error.what());
+      progress.print_fault(error.what());
       ++rated.unreadable;
     }
     progress.advance();
@@ -294,7 +295,7 @@ int train_aesthetic_command(const std::vector<std::string>& arguments) {
   std::cout << "wrote " << config.output << ", its report (.json) and settings (.toml)\n";
   const int64_t unreadable = report.value("unreadable", int64_t{0});
   if (unreadable == 0) return 0;
-  std::cerr << "laurel: " << unreadable << " rated images left out, see above\n";
+  data::log_error(std::to_string(unreadable) + " rated images left out, see above");
   return kBadInput;
 }
 

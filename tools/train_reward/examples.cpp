@@ -11,6 +11,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/format.hpp"
+#include "data/base/log.hpp"
 #include "data/images/image_files.hpp"
 #include "data/storage/folder_lock.hpp"
 #include "data/world/scene.hpp"
@@ -160,13 +161,14 @@ int print_result(const ExamplesCommand& config,
             << " dislikes, " << input.background.embeddings.size(0)
             << " background pictures; left-out AUC " << share_text(auc) << "\n";
   if (auc.low < kWeak)
-    std::cerr << "laurel: the pictures are too few or too mixed: the interval of the left-out AUC "
-                 "begins below 70 %\n";
+    data::log_warning(
+        "the pictures are too few or too mixed: the interval of the left-out AUC begins below 70 "
+        "%");
   std::cout << "wrote " << config.output << "; use it by --define 'mine=examples:" << config.output
             << "'\n";
   const size_t left_out = input.left_out().size();
   if (left_out == 0) return 0;
-  std::cerr << "laurel: " << left_out << " pictures left out, see above\n";
+  data::log_error(std::to_string(left_out) + " pictures left out, see above");
   return kBadInput;
 }
 

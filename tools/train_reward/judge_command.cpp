@@ -212,7 +212,7 @@ void work(JudgeRun& run,
     } catch (const BadInput& error) {
       const std::lock_guard lock(run.mutex);
       ++run.unreadable;
-      progress.print(error.what());
+      progress.print_fault(error.what());
     }
   }
 }

@@ -11,6 +11,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/format.hpp"
+#include "data/base/log.hpp"
 #include "data/base/strings.hpp"
 #include "data/storage/folder_lock.hpp"
 #include "rewards/pairs/files.hpp"
@@ -193,7 +194,7 @@ int print_result(const PairsCommand& config,
   std::cout << "wrote " << config.output << "; use it by --define 'mine=pairs:" << config.output
             << "'\n";
   if (input.left_out.empty()) return 0;
-  std::cerr << "laurel: " << input.left_out.size() << " pictures left out, see above\n";
+  data::log_error(std::to_string(input.left_out.size()) + " pictures left out, see above");
   return kBadInput;
 }
 
@@ -210,7 +211,7 @@ int train_pairs_command(const std::vector<std::string>& arguments) {
     throw BadInput("--data: expected a file or folder of choices, found none");
   check_reward_folder("train-reward pairs", config.output);
   const rewards::Choices choices = read_all_choices(config.data);
-  for (const auto& line : choices.left_out) std::cerr << "laurel: " << line << "\n";
+  for (const auto& line : choices.left_out) data::log_error(line);
   const Placement placement = open_device(config.device);
   const PrecisionScope precision(placement);
   const at::NoGradGuard no_grad;
@@ -220,7 +221,7 @@ int train_pairs_command(const std::vector<std::string>& arguments) {
       taste_input(choices, clip, rewards_named(config, sources, have_prompts(choices)),
                   {.batch_size = config.batch_size, .device = placement.device});
   if (input.too_many_people)
-    std::cerr << "laurel: more than 200 people: their choices are learnt as one person's\n";
+    data::log_warning("more than 200 people: their choices are learnt as one person's");
   auto trained = train(input, config.folds);
   trained.taste.fingerprint = clip->images(rewards::clip_test_image())[0].cpu();
   const auto rows = held_out_rows(input, trained, -1);

@@ -1,9 +1,9 @@
 #include "tools/train_reward/rewards_at_hand.hpp"
 
 #include <filesystem>
-#include <iostream>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 
 namespace tools {
 
@@ -19,7 +19,7 @@ std::vector<rewards::WeightedReward> rewards_at_hand(const rewards::RewardSource
     try {
       found.push_back({rewards::make_reward(entry->info.name, sources), 1});
     } catch (const data::BadInput& error) {  // weights for another CLIP than --clip
-      std::cerr << "laurel: without " << entry->info.name << ": " << error.what() << "\n";
+      data::log_warning("without " + std::string(entry->info.name) + ": " + error.what());
     }
   }
   return found;

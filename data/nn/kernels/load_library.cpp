@@ -2,8 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include <iostream>
-
+#include "data/base/log.hpp"
 #include "data/base/shared_library.hpp"
 
 namespace kernels {
@@ -17,7 +16,7 @@ const Library* beside_program() {
     if (!std::filesystem::exists(place())) return nullptr;
     static const Opened opened = open_library(place());
     if (opened.problem.empty()) return &opened.library;
-    std::cerr << "laurel: computing without its own kernels: " << opened.problem << "\n";
+    data::log_warning("computing without its own kernels: " + opened.problem);
     return nullptr;
   }();
   return usable;

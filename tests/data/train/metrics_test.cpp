@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "data/base/log.hpp"
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "tests/support/fresh_folder.hpp"
@@ -36,6 +37,19 @@ TEST(Events, AreTheBytesThatTensorBoardWrites) {
   const data::Metrics metrics{.step = 300, .time = 1.5, .values = {{"loss", 0.25}}};
   EXPECT_EQ(
       hex(data::event_record(data::scalar_event(metrics))),
+TEST(Metrics, AreLinesOfTheLogToo) {
+  const fs::path file = tests::fresh_folder("laurel_metrics_log") / "metrics.jsonl";
+  const data::Metrics metrics{.step = 2, .epoch = 1, .values = {{"loss", 0.25}}};
+  data::start_log({.level = data::LogLevel::kDebug});
+  testing::internal::CaptureStderr();
+  data::append_metrics(file, metrics);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "step 2, epoch 1: loss 0.25\n");
+  data::start_log({});
+  testing::internal::CaptureStderr();
+  data::append_metrics(file, metrics);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
       "1b000000000000001a0d9e1309000000000000f83f10ac022a0d0a0b0a046c6f7373150000803e9908deed");
 }
 

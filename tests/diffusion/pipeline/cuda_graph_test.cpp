@@ -65,7 +65,7 @@ TEST(GraphReplay, GoesOnWithoutACaptureThatCannotBeMadeOrIsWrong) {
   EXPECT_EQ(said([](const std::function<void()>&) -> std::function<void()> {
               TORCH_CHECK(false, "no capture");
             }),
-            "laurel: computing without CUDA graphs: no capture\n");
+            "laurel: warning: computing without CUDA graphs: no capture\n");
   int replays = 0;
   const auto f = diffusion::with_graph_replay(
       [n = std::make_shared<double>(0)](const Inputs& in) { return in[0] + (*n += 1); },
