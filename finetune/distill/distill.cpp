@@ -212,6 +212,7 @@ RunResult run_distill(const TrainingTask& task,
     return {{"beta", run.progress.beta}, {"queries", static_cast<double>(run.progress.queries)}};
   };
   return run_steps(run, {.max_train_steps = config.max_train_steps,
+                         .batch = config.train_batch_size,
                          .report_every = kReportEvery,
                          .accumulate = [&] { return accumulate(run, *distillation, examples); },
                          .after_step = [&] { return after_step(run, *distillation, examples); },

@@ -147,6 +147,7 @@ RunResult run_draft(const TrainingTask& task,
       make_training_run(task, config, options, reporter, hooks_of(task, method, config, chain),
                         config.max_train_steps);
   return run_steps(run, {.max_train_steps = config.max_train_steps,
+                         .batch = config.train_batch_size,
                          .report_every = kDraftReportEvery,
                          .accumulate = [&] { return accumulate(run, config, chain, share); },
                          .state = [&]() -> MetricValues {

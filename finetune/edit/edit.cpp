@@ -120,9 +120,10 @@ RunResult run_edit(TrainingTask given,
   const EditExam exam = make_edit_exam(task, data, config);
   TrainingRun run = make_training_run(task, config, options, reporter,
                                       hooks_of(task, data, config, exam), config.max_train_steps);
-  return run_steps(run, {.max_train_steps = config.max_train_steps, .accumulate = [&] {
-                           return accumulate(run, data, config, exam.schedule);
-                         }});
+  return run_steps(run,
+                   {.max_train_steps = config.max_train_steps,
+                    .batch = config.train_batch_size,
+                    .accumulate = [&] { return accumulate(run, data, config, exam.schedule); }});
 }
 
 }  // namespace finetune

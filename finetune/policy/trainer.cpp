@@ -10,6 +10,7 @@
 #include "finetune/policy/update.hpp"
 #include "finetune/run/guarding.hpp"
 #include "finetune/run/reward_combination.hpp"
+#include "finetune/run/throughput.hpp"
 #include "rewards/combine/epoch_combiner.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 
@@ -213,9 +214,13 @@ void train_epoch(PolicyRun& run) {
   run.session.result.skipped_steps += static_cast<int64_t>(report.faults.size());
   MetricValues figures = reward_figures(run, data, combined);
   figures.insert(figures.end(), report.values.begin(), report.values.end());
-  figures.insert(figures.end(), {{"beta", run.session.progress.beta},
-                                 {"seconds/draw", drawn - started},
-                                 {"seconds/update", data::now() - drawn}});
+  const double ended = data::now();
+  figures.insert(
+      figures.end(),
+      {{"beta", run.session.progress.beta},
+       {"seconds/draw", drawn - started},
+       {"seconds/update", ended - drawn},
+       {"images_per_second", images_per_second(combined.size(0), ended - started, ranks_of(run))}});
   const MetricValues exchange = exchange_figures(run, before_exchange);
   figures.insert(figures.end(), exchange.begin(), exchange.end());
   log_metrics(run.session, figures, false);

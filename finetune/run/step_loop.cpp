@@ -6,6 +6,7 @@
 #include "data/base/format.hpp"
 #include "data/train/metrics.hpp"
 #include "finetune/distributed/row_shard.hpp"
+#include "finetune/run/throughput.hpp"
 
 namespace finetune {
 namespace {
@@ -47,6 +48,8 @@ void report(LoopState& state) {
     figures.insert(figures.end(), now.begin(), now.end());
   }
   figures.emplace_back("seconds/step", seconds);
+  figures.emplace_back("images_per_second",
+                       images_per_second(state.loop.batch, seconds, state.run.options.ranks));
   log_metrics(state.run, figures, false);
   state.run.reporter.say(data::formatted("step %.0f: loss %.5f",
                                          static_cast<double>(state.run.optimizer.step),

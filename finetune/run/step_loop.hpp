@@ -19,6 +19,7 @@ struct BatchResult {
 
 struct StepLoop {
   int64_t max_train_steps = 0;
+  int64_t batch = 0;          // images of a step, of all ranks
   int64_t report_every = 50;  // steps between lines of metrics
   // Draws a batch and leaves this rank's part of its gradient in the optimizer's parameters.
   std::function<BatchResult()> accumulate;

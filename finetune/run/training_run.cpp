@@ -5,9 +5,10 @@
 #include "data/base/error.hpp"
 #include "data/base/format.hpp"
 #include "data/device/memory.hpp"
-#include "data/train/metrics.hpp"
+#include "data/train/events.hpp"
 #include "finetune/run/guarding.hpp"
 #include "finetune/run/reward_combination.hpp"
+#include "finetune/run/run_events.hpp"
 #include "finetune/run/trained_parameters.hpp"
 #include "finetune/run/written_model.hpp"
 
@@ -24,6 +25,7 @@ void write_set(TrainingRun& run,
                const SampleCaption& words) {
   if (!writes(run)) return;
   write_samples(run.options.folder / "samples" / name, run.eval_set, evaluation, words);
+  add_event_images(run, evaluation);
 }
 
 MetricValues figures_of(const TrainingRun& run, const Evaluation& evaluation) {
@@ -216,6 +218,7 @@ void take_rounds(TrainingRun& run, int64_t rounds, const std::function<void()>& 
   const bool resumed = open(run), evaluates = !run.eval_set.items.empty();
   say_guard(run);
   if (evaluates) evaluate_base(run, resumed);
+  if (writes(run)) begin_events(run, evaluates ? figures_of(run, run.base) : MetricValues{});
   int64_t saved_at = run.optimizer.step;
   run.result.guard_acts = guard_acts(run);
   bool stop = is_rejected(run.result);  // by the verdict in the checkpoint
@@ -334,6 +337,7 @@ RunResult run_training(TrainingRun& run, int64_t rounds, const std::function<voi
   if (writes(run)) export_model(run.options.folder, run);
   if (writes(run)) write_model_card(run);
   check_written_lora(run);
+  if (writes(run)) end_events(run);
   result.epochs = run.progress.epoch;
   result.steps = run.optimizer.step;
   return result;
