@@ -12,6 +12,7 @@
 #include "tools/cli/terminal.hpp"
 #include "tools/cli/version.hpp"
 #include "tools/commands.hpp"
+#include "tools/reference/conventions.hpp"
 
 // On the CPU libtorch computes matrix products and attention with MKL. MKL calls this function to
 // learn whether the processor is Intel's; otherwise it avoids its AVX-512 kernels, even where the
@@ -33,7 +34,10 @@ void print_help() {
                "finetunes the UNet on these rewards.\n\n";
   std::cout << tools::command_lines(tools::all_commands(), 14);
   std::cout << "\n`laurel <command> --help` lists a command's options; `laurel --version` prints "
-               "the version.\n";
+               "the version.\nEvery command takes --log-level, --log-file and --log-json.\n\n"
+               "Exit codes:\n"
+            << tools::convention_lines(tools::exit_codes(), 8)
+            << "Environment: `laurel man` lists the variables.\n";
 }
 
 int run(const std::vector<std::string>& arguments) {
@@ -68,6 +72,7 @@ int after_output(int code) {
 
 int main(int argc, char** argv) {
   const tools::SafeOutput output;
+  const auto start = std::chrono::steady_clock::now();
   data::keep_freed_memory();
   make_products_reproducible();
   try {
@@ -75,7 +80,6 @@ int main(int argc, char** argv) {
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
     data::log_debug(data::formatted("exit code %d after %.2f s", code, spent.count()));
     return code;
-  const auto start = std::chrono::steady_clock::now();
   } catch (const std::exception& error) {
     const tools::Failure failure = tools::failure_of(error);
     data::log_error(failure.what);

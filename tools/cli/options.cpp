@@ -6,10 +6,13 @@
 #include <cxxopts.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "data/base/strings.hpp"
 #include "tools/cli/config_file.hpp"
+#include "tools/cli/other_names.hpp"
 
 using data::BadInput;
 
@@ -34,6 +37,54 @@ std::string wrapped(const std::string& text) {
     start = end + 1;
   }
   return lines + text.substr(start);
+}
+
+// What a command says while it works (data/base/log.hpp), which is one for the whole process.
+struct LogOptions {
+  std::string level = "info", file;
+  bool json = false;
+};
+
+constexpr const char* kLogKeys[] = {"log_level", "log_file", "log_json"};
+
+bool is_of_log(const std::string& key) {
+  return std::find(std::begin(kLogKeys), std::end(kLogKeys), key) != std::end(kLogKeys);
+}
+
+// Declares the options of the log. They write to one place, which keeps the values of the last
+// command that was read.
+LogOptions& declare_log(Options& options) {
+  static LogOptions log;
+  log = {};
+  options.group("Log (of every command)");
+  options.rare().choice(
+      kLogKeys[0], log.level, data::log_level_names(),
+      "what is said on stderr: faults alone, warnings too, progress too, or every line of "
+      "metrics and the whole configuration too");
+  options.rare().text(kLogKeys[1], log.file, "file to which the same lines are appended");
+  options.rare().flag(
+      kLogKeys[2], log.json,
+      "each line of the log is a JSON object: time, level, message, and the figures of a "
+      "step or of the progress; no progress bar");
+  return log;
+}
+
+void start_log_of(const LogOptions& log) {
+  const auto& names = data::log_level_names();
+  const auto place = std::find(names.begin(), names.end(), log.level) - names.begin();
+  data::start_log(
+      {.level = static_cast<data::LogLevel>(place), .file = log.file, .json = log.json});
+}
+
+// Those of other programs for the keys that the command has.
+void add_other_names(Options& options) {
+  const nlohmann::json keys = options.schema().at("properties");
+  std::set<std::string> known;
+  for (const auto& [key, property] : keys.items()) known.insert(key);
+  for (const OtherName& row : other_names()) {
+    const bool fits = known.contains(row.key) && (!row.beside || known.contains(row.beside));
+    if (fits && known.insert(row.name).second) options.alias(row.name, row.key);
+  }
 }
 
 }  // namespace
@@ -82,6 +133,9 @@ Options::Option* Options::find(const std::string& key) {
 
 Options::Option& Options::require(const std::string& key, const std::string& where) {
   if (Option* option = find(key)) return *option;
+  for (const Advice& advice : option_advice()) {
+    if (canonical(key) == advice.name) throw BadInput(where + ": unknown; " + advice.text);
+  }
   std::vector<std::string> keys{"config", "help"};
   for (const auto& option : options_) keys.push_back(option.key);
   const std::string near = data::nearest(canonical(key), keys);
@@ -193,6 +247,8 @@ std::vector<std::string> Options::read_flags(const std::vector<std::string>& arg
 }
 
 Options::Parsed Options::parse(const std::vector<std::string>& arguments) {
+  LogOptions& log = declare_log(*this);
+  add_other_names(*this);
   const auto end = std::find(arguments.begin(), arguments.end(), "--");
   const auto help_asked = std::find_if(arguments.begin(), end, [](const std::string& argument) {
     return argument == "--help" || argument == "--help-all" || argument == "--help-json";
@@ -202,7 +258,10 @@ Options::Parsed Options::parse(const std::vector<std::string>& arguments) {
                                                : help(*help_asked == "--help-all"));
     return {.proceed = false, .positional = {}};
   }
-  return {.proceed = true, .positional = read_flags(joined_values(arguments))};
+  Parsed parsed{.proceed = true, .positional = read_flags(joined_values(arguments))};
+  start_log_of(log);
+  data::log_debug("laurel " + command_ + ", the configuration:\n" + resolved());
+  return parsed;
 }
 
 bool Options::given(const std::string& key) const {
@@ -212,7 +271,9 @@ bool Options::given(const std::string& key) const {
 
 std::string Options::resolved() const {
   std::string text;
-  for (const auto& option : options_) text += option.key + " = " + option.toml() + "\n";
+  for (const auto& option : options_) {
+    if (!is_of_log(option.key)) text += option.key + " = " + option.toml() + "\n";
+  }
   return text;
 }
 

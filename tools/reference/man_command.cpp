@@ -10,6 +10,7 @@
 #include "tools/cli/version.hpp"
 #include "tools/commands.hpp"
 #include "tools/reference/command_pages.hpp"
+#include "tools/reference/conventions.hpp"
 
 namespace tools {
 namespace {
@@ -73,10 +74,16 @@ std::string heading(const std::vector<std::string>& words, const std::string& su
          roff(page_name(words)) + " \\- " + roff(summary) + "\n";
 }
 
-constexpr const char* kExitCodes =
-    ".SH EXIT STATUS\n"
-    "0: done. 1: a fault of laurel or of the machine. 2: bad input, which the message names. 128\n"
-    "plus the number of a signal: the signal ended the run, after it saved.\n";
+// Exit codes, and what is read of the environment.
+std::string common_text() {
+  std::string text = ".SH EXIT STATUS\n";
+  for (const auto& row : exit_codes())
+    text += ".TP\n\\fB" + roff(row.name) + "\\fR\n" + roff(row.meaning) + "\n";
+  text += ".SH ENVIRONMENT\n";
+  for (const auto& row : environment_variables())
+    text += ".TP\n\\fB" + roff(row.name) + "\\fR\n" + roff(row.meaning) + "\n";
+  return text;
+}
 
 std::string page_text(const CommandPage& page) {
   const std::string positional =
@@ -87,7 +94,7 @@ std::string page_text(const CommandPage& page) {
   if (!page.schema.is_null()) text += ".SH DESCRIPTION\n" + roff(page.schema["description"]) + "\n";
   if (!page.subcommands.empty())
     text += ".SH COMMANDS\n" + roff(data::joined(page.subcommands, ", ")) + "\n";
-  return text + (page.schema.is_null() ? "" : options_text(page.schema)) + kExitCodes;
+  return text + (page.schema.is_null() ? "" : options_text(page.schema)) + common_text();
 }
 
 std::string overview(const std::vector<CommandPage>& pages) {
@@ -99,7 +106,7 @@ std::string overview(const std::vector<CommandPage>& pages) {
   for (const auto& page : pages)
     text += ".TP\n\\fBlaurel " + roff(data::joined(page.words, " ")) + "\\fR\n" +
             roff(page.summary) + "\n";
-  return text + kExitCodes;
+  return text + common_text();
 }
 
 int man_command(const std::vector<std::string>& arguments) {

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "data/base/files.hpp"
 #include "tests/support/fresh_folder.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/commands.hpp"
 #include "tools/reference/command_pages.hpp"
 #include "tools/reference/completion_command.hpp"
+#include "tools/reference/conventions.hpp"
 #include "tools/reference/man_command.hpp"
 #include "tools/reference/schema_command.hpp"
 
@@ -110,10 +113,26 @@ TEST(ManCommand, WritesAPageForEachCommand) {
   EXPECT_TRUE(page.starts_with(".TH \"LAUREL\\-SAMPLE\" 1")) << page.substr(0, 60);
   EXPECT_NE(page.find("\\fB\\-p\\fR, \\fB\\-\\-prompt\\fR"), std::string::npos);
   EXPECT_NE(page.find(".SH EXIT STATUS"), std::string::npos);
+  EXPECT_NE(page.find("\\fBLAUREL_MODELS\\fR"), std::string::npos);
   const auto folder = tests::fresh_folder();
   printed(tools::kMan, {"--out", folder.string()});
   EXPECT_TRUE(std::filesystem::exists(folder / "laurel.1"));
   EXPECT_TRUE(std::filesystem::exists(folder / "laurel-world-judge-server.1"));
+}
+
+TEST(Conventions, EachStandsInTheDocumentation) {
+  const std::string page =
+      data::read_file(std::filesystem::path(tests::source_dir()) / "docs" / "install.md");
+  for (const auto* rows : {&tools::exit_codes(), &tools::environment_variables()}) {
+    for (const auto& row : *rows) {
+      const bool found = page.find("| " + row.name + " |") != std::string::npos ||
+                         page.find("`" + row.name + "`") != std::string::npos;
+      EXPECT_TRUE(found) << row.name << " is not in docs/install.md";
+      EXPECT_LE(row.meaning.size(), 100u) << row.name;
+    }
+  }
+  EXPECT_EQ(tools::convention_lines({{"0", "done"}, {"128+n", "signal"}}, 3),
+            "  0  done\n  128+n signal\n");
 }
 
 // bash itself completes.
