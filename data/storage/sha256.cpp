@@ -48,6 +48,13 @@ std::string sha256(std::string_view bytes) {
   return hash.digest();
 }
 
+std::string sha256_of_pieces(
+    const std::function<void(const std::function<void(std::string_view)>& take)>& give) {
+  Sha256 hash;
+  give([&](std::string_view bytes) { hash.add(bytes); });
+  return hash.digest();
+}
+
 std::string sha256_of_file(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);
   if (!stream) throw BadInput(path.string() + ": cannot be read");

@@ -3,16 +3,15 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <ctime>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "data/images/generation_parameters.hpp"
-#include "data/storage/sha256.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/families.hpp"
+#include "diffusion/checkpoints/model_spec.hpp"
 #include "diffusion/networks/network_files.hpp"
 
 namespace diffusion {
@@ -95,25 +94,6 @@ std::string common_text(const std::set<Value>& values) {
   return values.size() == 1 ? data::short_number(static_cast<double>(*values.begin())) : "Dynamic";
 }
 
-std::string date_text(double seconds) {
-  const auto time = static_cast<std::time_t>(seconds);
-  std::tm parts{};
-  gmtime_r(&time, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-  return text;
-}
-
-// SHA-256 of what follows the header of the file.
-std::string tensors_hash(const data::Weights& file) {
-  std::string bytes;
-  for (const auto& [name, tensor] : file.tensors) {
-    const at::Tensor values = tensor.contiguous();
-    bytes.append(static_cast<const char*>(values.data_ptr()), values.nbytes());
-  }
-  return data::sha256(bytes);
-}
-
 // The upper factor is multiplied by `scale`; kohya's form gets the alpha.
 void add_pair(data::Weights& file,
               const std::string& name,
@@ -170,7 +150,8 @@ void write_lora(const fs::path& path,
                kept ? 1.0 : change.scale / written, alpha, dtype);
     }
   }
-  if (format == LoraFormat::kKohya) file.metadata["sshs_model_hash"] = tensors_hash(file);
+  if (format == LoraFormat::kKohya) file.metadata["sshs_model_hash"] = tensors_sha256(file);
+  add_tensors_hash(file);
   data::write_safetensors(path, file);
 }
 
@@ -179,38 +160,38 @@ std::map<std::string, std::string> merged_metadata(const LoraWeights& lora,
                                                    const std::string& comment) {
   const Common common = common_of(lora);
   const ModelFamily& family = written_family(lora);
-  return {{"ss_network_module", "networks.lora"},
-          {"ss_network_dim", common_text(common.ranks)},
-          {"ss_network_alpha", data::short_number(one_alpha(common))},
-          {"ss_base_model_version", family.kohya_version},
-          {"ss_output_name", title},
-          {"ss_training_comment", comment},
-          {"modelspec.sai_model_spec", "1.0.0"},
-          {"modelspec.architecture", family.architecture},
-          {"modelspec.implementation", "diffusers"},
-          {"modelspec.title", title}};
+  auto metadata = model_spec_metadata({.architecture = family.architecture, .title = title});
+  metadata.merge(std::map<std::string, std::string>{
+      {"ss_network_module", "networks.lora"},
+      {"ss_network_dim", common_text(common.ranks)},
+      {"ss_network_alpha", data::short_number(one_alpha(common))},
+      {"ss_base_model_version", family.kohya_version},
+      {"ss_output_name", title},
+      {"ss_training_comment", comment}});
+  return metadata;
 }
 
 std::map<std::string, std::string> kohya_metadata(const LoraWeights& lora, const LoraCard& card) {
   const std::string resolution =
       std::to_string(card.resolution) + "x" + std::to_string(card.resolution);
   auto metadata = merged_metadata(lora, card.title, card.comment);
-  metadata.merge(
-      std::map<std::string, std::string>{{"ss_sd_model_name", card.base_model},
-                                         {"ss_steps", std::to_string(card.steps)},
-                                         {"ss_num_epochs", std::to_string(card.epochs)},
-                                         {"ss_epoch", std::to_string(card.epochs)},
-                                         {"ss_learning_rate", std::to_string(card.learning_rate)},
-                                         {"ss_unet_lr", std::to_string(card.learning_rate)},
-                                         {"ss_optimizer", "AdamW"},
-                                         {"ss_seed", std::to_string(card.seed)},
-                                         {"ss_resolution", resolution},
-                                         {"ss_mixed_precision", "no"},
-                                         {"ss_training_started_at", std::to_string(card.started)},
-                                         {"ss_training_finished_at", std::to_string(card.finished)},
-                                         {"modelspec.date", date_text(card.finished)},
-                                         {"modelspec.resolution", resolution},
-                                         {"modelspec.prediction_type", card.prediction_type}});
+  metadata.merge(std::map<std::string, std::string>{
+      {"ss_sd_model_name", card.base_model},
+      {"ss_steps", std::to_string(card.steps)},
+      {"ss_num_epochs", std::to_string(card.epochs)},
+      {"ss_epoch", std::to_string(card.epochs)},
+      {"ss_learning_rate", std::to_string(card.learning_rate)},
+      {"ss_unet_lr", std::to_string(card.learning_rate)},
+      {"ss_optimizer", "AdamW"},
+      {"ss_seed", std::to_string(card.seed)},
+      {"ss_resolution", resolution},
+      {"ss_mixed_precision", "no"},
+      {"ss_training_started_at", std::to_string(card.started)},
+      {"ss_training_finished_at", std::to_string(card.finished)}});
+  metadata.merge(model_spec_metadata({.prediction_type = card.prediction_type,
+                                      .resolution = card.resolution,
+                                      .finished = card.finished}));
+  for (const auto& [key, value] : card.more) metadata[key] = value;
   return metadata;
 }
 

@@ -23,7 +23,8 @@ LoraWeights adapters_of(Network& network);
 
 // Writes low-rank changes (there must be one); other forms throw BadInput. `metadata` is added to
 // what the format needs: see kohya_metadata. kohya's form gets sshs_model_hash, the SHA-256 of the
-// tensors' bytes, by which web UIs know a LoRA.
+// tensors' bytes, by which web UIs know a LoRA; both forms get ModelSpec's, where the metadata has
+// its keys.
 void write_lora(const std::filesystem::path& path,
                 const LoraWeights& lora,
                 LoraFormat format,
@@ -36,7 +37,8 @@ struct LoraCard {
   std::string prediction_type = "epsilon";  // or "v_prediction"
   int64_t steps = 0, epochs = 0, resolution = 0, seed = 0;
   double learning_rate = 0;
-  double started = 0, finished = 0;  // seconds since 1970
+  double started = 0, finished = 0;              // seconds since 1970
+  std::map<std::string, std::string> more = {};  // further keys, which take precedence
 };
 // Of a LoRA that laurel has trained.
 std::map<std::string, std::string> kohya_metadata(const LoraWeights& lora, const LoraCard& card);

@@ -12,10 +12,12 @@
 #include "data/train/metrics.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "diffusion/checkpoints/model_spec.hpp"
 #include "diffusion/checkpoints/save_in_source_format.hpp"
 #include "diffusion/lora/write.hpp"
 #include "finetune/guard/records.hpp"
 #include "finetune/run/checkpoint_files.hpp"
+#include "finetune/run/file_metadata.hpp"
 #include "finetune/run/training_run.hpp"
 
 namespace finetune {
@@ -44,6 +46,12 @@ const std::vector<std::string> kFreeKeys = {"output_dir",
                                             "rendezvous_timeout",
                                             "rank_timeout",
                                             "shard_optimizer",
+                                            "report_to",
+                                            "metadata_title",
+                                            "metadata_author",
+                                            "metadata_description",
+                                            "metadata_license",
+                                            "metadata_tags",
                                             "device"};
 
 constexpr const char* kGuardFile = "guard.safetensors";
@@ -153,16 +161,24 @@ void export_model(const fs::path& folder, TrainingRun& run) {
   const TrainingConfig& config = run.config;
   const TrainingTask& task = run.task;
   const std::string name = fs::absolute(run.options.folder).filename().string();
+  const bool last = folder == run.options.folder;  // not a checkpoint's
   train::swap_ema(run.optimizer.state.ema, run.optimizer.state.params);
   if (run.hooks.export_full) {
     run.hooks.export_full(run, folder);
   } else if (config.train_full && config.save_whole) {
     const bool file = fs::is_regular_file(task.model);
+    const fs::path whole = folder / (file ? name + ".safetensors" : name);
     diffusion::save_in_source_format(
-        task.model, folder / (file ? name + ".safetensors" : name),
-        {{diffusion::kind_of(run.unet).part, diffusion::tensors_of(run.unet)}});
+        task.model, whole, {{diffusion::kind_of(run.unet).part, diffusion::tensors_of(run.unet)}});
+    if (file && last) diffusion::describe_file(whole, file_metadata(run));
   } else if (config.train_full) {
     diffusion::save_network(folder, run.unet, at::kHalf);
+    if (last)
+      diffusion::describe_file(
+          folder / diffusion::kind_of(run.unet).part /
+              (std::string(diffusion::weights_stem(diffusion::kind_of(run.unet).part)) +
+               ".safetensors"),
+          file_metadata(run));
   } else {
     const diffusion::LoraCard card{
         .title = name,
@@ -175,11 +191,12 @@ void export_model(const fs::path& folder, TrainingRun& run) {
         .seed = config.seed,
         .learning_rate = config.learning_rate,
         .started = run.progress.started,
-        .finished = data::now()};
+        .finished = data::now(),
+        .more = file_metadata(run)};
     const diffusion::LoraWeights lora = diffusion::adapters_of(run.unet);
     const auto metadata = diffusion::kohya_metadata(lora, card);
     diffusion::write_lora(folder / "pytorch_lora_weights.safetensors", lora,
-                          diffusion::LoraFormat::kPeft, at::kFloat, {});
+                          diffusion::LoraFormat::kPeft, at::kFloat, card.more);
     diffusion::write_lora(folder / (name + ".safetensors"), lora, diffusion::LoraFormat::kKohya,
                           at::kFloat, metadata);
   }

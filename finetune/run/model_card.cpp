@@ -19,6 +19,7 @@ std::string front_matter(const ModelCard& card) {
   if (!base.empty())
     text += "base_model: " + base +
             "\nbase_model_relation: " + (card.adapter ? "adapter" : "finetune") + "\n";
+  if (!card.license.empty()) text += "license: " + yaml(card.license) + "\n";
   text +=
       "library_name: diffusers\npipeline_tag: text-to-image\ntags:\n- laurel\n- "
       "reward-finetuning\n- " +
@@ -66,8 +67,10 @@ std::string card_text(const ModelCard& card) {
         "weight_name=\"pytorch_lora_weights.safetensors\")\n```\n\nComfyUI reads LoRAs from "
         "`models/loras/`, AUTOMATIC1111's web UI from `models/Lora/`: copy the file of the run's "
         "name there.\n";
+  if (!card.license.empty()) return text + "\nLicence: " + card.license + ".\n";
   return text +
-         "\nThe licence is that of the starting model: add `license:` above before you publish.\n";
+         "\nThe licence is that of the starting model: add `license:` above before you publish, or "
+         "train with `--metadata_license`.\n";
 }
 
 std::vector<ModelCard::Image> card_images(const fs::path& run,

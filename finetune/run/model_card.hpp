@@ -23,6 +23,7 @@ struct ModelCard {
   };
   std::vector<Image> images;
   std::vector<std::pair<std::string, std::string>> figures;  // a row of the table each
+  std::string license{};                                     // "": the author is reminded of it
 };
 
 // The repository of a snapshot in Hugging Face's cache

@@ -337,7 +337,10 @@ RunResult run_training(TrainingRun& run, int64_t rounds, const std::function<voi
   if (writes(run)) export_model(run.options.folder, run);
   if (writes(run)) write_model_card(run);
   check_written_lora(run);
-  if (writes(run)) end_events(run);
+  if (writes(run)) {
+    end_events(run);
+    say_where_it_goes(run);
+  }
   result.epochs = run.progress.epoch;
   result.steps = run.optimizer.step;
   return result;

@@ -2,12 +2,15 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/format.hpp"
 #include "diffusion/lora/apply.hpp"
+#include "finetune/run/file_metadata.hpp"
 #include "finetune/run/guarding.hpp"
 #include "finetune/run/model_card.hpp"
 
@@ -16,12 +19,46 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kLora = "pytorch_lora_weights.safetensors";
-constexpr size_t kCardImages = 4;
+// A kind of model that a run writes, and where it is put to be used.
+struct Destination {
+  bool (*fits)(const TrainingRun& run);
+  std::string (*written)(const std::string& run);  // in the run's folder
+  const char *comfyui, *web_ui;
+};
 
 bool writes_lora(const TrainingRun& run) {
   return !run.config.train_full && !run.hooks.export_full;
 }
+
+const std::vector<Destination>& destinations() {
+  static const std::vector<Destination> rows{
+      {writes_lora, [](const std::string& run) { return run + ".safetensors"; },
+       "copy it to models/loras/, and load it by the node Load LoRA",
+       "copy it to models/Lora/, and write <lora:NAME:1> in the prompt"},
+      {[](const TrainingRun& run) { return static_cast<bool>(run.hooks.export_full); },
+       [](const std::string&) { return std::string("model"); },
+       "copy the folder to models/diffusers/, and load it by the node DiffusersLoader",
+       "SD.Next reads the folder from models/Diffusers/; AUTOMATIC1111's reads single files only"},
+      {[](const TrainingRun& run) {
+         return run.config.save_whole && fs::is_regular_file(run.task.model);
+       },
+       [](const std::string& run) { return run + ".safetensors"; },
+       "copy it to models/checkpoints/, and load it by the node Load Checkpoint",
+       "copy it to models/Stable-diffusion/, and choose it as the checkpoint"},
+      {[](const TrainingRun& run) { return run.config.save_whole; },
+       [](const std::string& run) { return run; },
+       "copy the folder to models/diffusers/, and load it by the node DiffusersLoader",
+       "SD.Next reads the folder from models/Diffusers/; AUTOMATIC1111's reads single files only"},
+      {[](const TrainingRun&) { return true; },
+       [](const std::string&) { return std::string("unet/diffusion_pytorch_model.safetensors"); },
+       "copy it to models/diffusion_models/, and load it by the node Load Diffusion Model",
+       "they read no network alone: train with --save_as whole, or a LoRA"},
+  };
+  return rows;
+}
+
+constexpr const char* kLora = "pytorch_lora_weights.safetensors";
+constexpr size_t kCardImages = 4;
 
 diffusion::Network with_lora(const TrainingRun& run, const fs::path& file) {
   diffusion::Network network = run.task.unet;
@@ -66,6 +103,15 @@ void check_written_lora(TrainingRun& run) {
       difference));
 }
 
+void say_where_it_goes(const TrainingRun& run) {
+  const auto row = std::find_if(destinations().begin(), destinations().end(),
+                                [&](const Destination& one) { return one.fits(run); });
+  const fs::path& folder = run.options.folder;
+  const fs::path file = folder / row->written(fs::absolute(folder).filename().string());
+  run.reporter.say("ComfyUI: " + file.string() + ": " + row->comfyui);
+  run.reporter.say("web UIs: " + file.string() + ": " + row->web_ui);
+}
+
 void write_model_card(const TrainingRun& run) {
   const fs::path samples = fs::path("samples") / ("step-" + std::to_string(run.optimizer.step));
   ModelCard card{.record = run.options.record,
@@ -73,7 +119,8 @@ void write_model_card(const TrainingRun& run) {
                  .adapter = writes_lora(run),
                  .updates = run.optimizer.step,
                  .images = card_images(run.options.folder, samples, kCardImages),
-                 .figures = {}};
+                 .figures = {},
+                 .license = text_option(run.task.config_text, "metadata_license")};
   if (run.result.trained)
     card.figures.emplace_back(
         "trained rewards", data::formatted("%+.3f standard deviations from ", *run.result.trained) +

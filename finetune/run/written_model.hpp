@@ -12,6 +12,9 @@ namespace finetune {
 // evaluated, in several processes, and where the guard put the start back.
 void check_written_lora(TrainingRun& run);
 
+// Says where ComfyUI and web UIs look for the file that the run wrote.
+void say_where_it_goes(const TrainingRun& run);
+
 // README.md (finetune/run/model_card.hpp).
 void write_model_card(const TrainingRun& run);
 

@@ -35,6 +35,11 @@ struct TrainingCommand {
   std::string eval_rewards = "auto";
   std::string guard_rewards = "auto";  // by which the guard judges; see choose_guard_rewards
   std::string train = "lora";
+  std::string report_to = "tensorboard";  // what every run writes
+  struct Metadata {
+    std::string title, author, description, license, tags;
+  };
+  Metadata metadata;  // what the written files say of themselves; empty: what the run knows
   std::string save_as = "auto";  // what a full training writes: auto | unet | whole
   std::string resume_from_checkpoint;
   bool dry_run = false;
