@@ -257,12 +257,18 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
   if (config.prompt_weighting) options.base.extra.push_back({"Prompt weighting", "A1111"});
   if (!config.timestep_spacing.empty())
     options.base.extra.push_back({"Spacing", config.timestep_spacing});
-  const auto loras = lora_text(parse_lora_choices(config.lora, config.lora_scale, config.lora_dir));
-  if (!loras.empty()) options.base.extra.push_back({"Lora", loras});
-  for (const auto& [name, value] : condition_parameters(config.conditions, run.pipeline))
-    options.base.extra.push_back({name, value});
+  const auto loras = parse_lora_choices(config.lora, config.lora_scale, config.lora_dir);
+  if (!loras.empty()) options.base.extra.push_back({"Lora", lora_text(loras)});
+  const auto conditions = condition_parameters(config.conditions, run.pipeline);
+  for (const auto& [name, value] : conditions) options.base.extra.push_back({name, value});
   for (const auto& [name, value] : diffusion::t5_parameters(run.pipeline))
     options.base.extra.push_back({name, value});
+  // A graph of text to image alone: of other images ComfyUI reads the parameters.
+  if (!config.no_workflow && conditions.empty() && config.unet.empty() && config.latents.empty())
+    options.comfy = {.checkpoint = options.base.model + ".safetensors",
+                     .choice = run.choice,
+                     .clip_skip = config.clip_skip,
+                     .loras = loras};
   options.base.extra.push_back({"laurel", kVersion});
   return options;
 }

@@ -79,6 +79,8 @@ void declare_rest(Options& options, SampleConfig& c) {
                       "continue an ended run: make only the images that are missing");
   options.rare().flag("no_provenance", c.no_provenance,
                       "do not mark the images as made by a model (IPTC's digital source type)");
+  options.rare().flag("no_workflow", c.no_workflow,
+                      "do not write ComfyUI's graph of the same settings into the images");
   options.rare().text(
       "latents", c.latents,
       "safetensors file with initial noise [images, C, h, w], as diffusers' latents=");

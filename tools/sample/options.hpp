@@ -47,7 +47,7 @@ struct SampleConfig {
   std::string reward;  // specification: "aesthetic=1,clip_score=0.5"
   std::string output_dir = "samples";
   bool resume = false;
-  bool no_provenance = false;
+  bool no_provenance = false, no_workflow = false;
   DeviceConfig device;
   RewardSourceConfig sources;
 };

@@ -53,6 +53,14 @@ void SampleWriter::write(size_t job) {
   }
   parameters.extra.insert(parameters.extra.begin(), scores.begin(), scores.end());
   data::PngText text{{"parameters", data::parameters_text(parameters)}};
+  text.merge(comfy_chunks(options_.comfy, {.prompt = asked.prompt.text,
+                                           .negative_prompt = asked.negative_prompt.text,
+                                           .seed = kept.seed,
+                                           .steps = asked.steps,
+                                           .width = parameters.width,
+                                           .height = parameters.height,
+                                           .cfg_scale = asked.cfg_scale,
+                                           .loras = asked.loras}));
   if (options_.mark) text.merge(data::generated_mark());
   const auto path = [&] {
     const int64_t number = options_.first_number + static_cast<int64_t>(job);

@@ -10,6 +10,7 @@
 #include "data/images/generation_parameters.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "rewards/reward.hpp"
+#include "tools/sample/comfy_workflow.hpp"
 #include "tools/sample/jobs.hpp"
 
 namespace tools {
@@ -23,6 +24,7 @@ struct WriterOptions {
   std::vector<bool> finished{};  // jobs that have their image, of which none is written
   std::vector<rewards::WeightedReward> rewards{};  // may be empty when best_of is 1
   data::GenerationParameters base{};               // the parameters that all images share
+  ComfySettings comfy{};                           // the same for ComfyUI
   // SHA-256 of the weights, computed by another thread; if not valid, base.model_hash is used.
   std::shared_future<std::string> model_digest{};
 };
