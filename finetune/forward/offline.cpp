@@ -94,6 +94,7 @@ RunResult run_offline(const TrainingTask& task,
   WinnerWatch watch;
   return run_steps(run,
                    {.max_train_steps = config.max_train_steps,
+                    .batch = (config.method.learns_from_pairs ? 2 : 1) * config.choices_per_update,
                     .report_every = kChoiceReportEvery,
                     .accumulate = [&] { return accumulate_choices(run, config, schedule, data); },
                     .words =

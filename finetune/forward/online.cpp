@@ -9,6 +9,7 @@
 #include "finetune/forward/winner_watch.hpp"
 #include "finetune/run/guarding.hpp"
 #include "finetune/run/reward_combination.hpp"
+#include "finetune/run/throughput.hpp"
 #include "finetune/run/trained_parameters.hpp"
 #include "rewards/combine/epoch_combiner.hpp"
 #include "rewards/combine/prompt_groups.hpp"
@@ -208,8 +209,12 @@ void train_epoch(OnlineRun& run) {
     watch_winner(run.watch, steps, session.reporter);
     figures.insert(figures.end(), steps.begin(), steps.end());
   }
-  figures.insert(figures.end(),
-                 {{"seconds/draw", drawn - started}, {"seconds/update", data::now() - drawn}});
+  const double ended = data::now();
+  figures.insert(
+      figures.end(),
+      {{"seconds/draw", drawn - started},
+       {"seconds/update", ended - drawn},
+       {"images_per_second", images_per_second(combined.size(0), ended - started, ranks_of(run))}});
   log_metrics(session, figures, false);
   show_epoch(session, combined, epoch.held_out, draw.prompt_ids);
   session.reporter.say(

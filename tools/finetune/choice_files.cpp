@@ -1,16 +1,16 @@
 #include "tools/finetune/choice_files.hpp"
 
-#include <iostream>
 #include <set>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
 #include "rewards/pairs/choices.hpp"
 
 namespace tools {
 
 std::vector<finetune::ImageChoice> read_image_choices(const std::string& path, bool single) {
   const rewards::Choices read = rewards::read_choices(path);
-  for (const auto& line : read.left_out) std::cerr << "laurel: " << line << "\n";
+  for (const auto& line : read.left_out) data::log_error(line);
   std::vector<finetune::ImageChoice> choices;
   for (const auto& pair : read.pairs) {
     if (pair.answer != rewards::Answer::kBothBad) {
@@ -30,8 +30,8 @@ std::vector<finetune::ImageChoice> read_image_choices(const std::string& path, b
                          "teach kto");
   const size_t all = read.pairs.size() + read.likes.size();
   if (!single && choices.size() < all)
-    std::cerr << "laurel: " << path << ": " << all - choices.size()
-              << " answers that prefer no image of two are left out\n";
+    data::log_error(path + ": " + std::to_string(all - choices.size()) +
+                    " answers that prefer no image of two are left out");
   return choices;
 }
 
@@ -54,8 +54,8 @@ std::vector<finetune::ImageChoice> without_prompts(
     if (texts.count(choice.prompt) == 0) kept.push_back(choice);
   }
   if (kept.size() < choices.size())
-    std::cerr << "laurel: pairs: " << choices.size() - kept.size()
-              << " choices of prompts that are kept back for the evaluation are left out\n";
+    data::log_error("pairs: " + std::to_string(choices.size() - kept.size()) +
+                    " choices of prompts that are kept back for the evaluation are left out");
   if (kept.empty())
     throw data::BadInput(
         "pairs: expected choices of prompts that are not kept back for the evaluation, found none; "

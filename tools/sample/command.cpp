@@ -19,9 +19,6 @@
 #include "data/device/memory.hpp"
 #include "data/storage/digest_cache.hpp"
 #include "data/storage/folder_lock.hpp"
-#include "data/weights/weight_files.hpp"
-#include "diffusion/checkpoints/check_fit.hpp"
-#include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/lora/apply.hpp"
 #include "diffusion/pipeline/t5_text.hpp"
 #include "diffusion/text/prompt_weighting.hpp"
@@ -33,6 +30,7 @@
 #include "tools/sample/embeddings.hpp"
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/memory_fit.hpp"
+#include "tools/sample/model.hpp"
 #include "tools/sample/resume.hpp"
 #include "tools/sample/sampler_choice.hpp"
 #include "tools/sample/writer.hpp"
@@ -42,23 +40,6 @@ namespace fs = std::filesystem;
 
 namespace tools {
 namespace {
-
-diffusion::Pipeline load_model(const SampleConfig& config, at::Device device) {
-  diffusion::Pipeline pipeline = open_model(config.checkpoint);
-  if (!config.unet.empty()) {
-    pipeline.network = diffusion::load_network(config.unet);
-    diffusion::check_fit(pipeline, config.unet);
-  }
-  pipeline.vae.use_slicing = config.vae_slicing;
-  if (config.vae_tiling || config.vae_tile_size > 0)
-    diffusion::enable_tiling(pipeline.vae, config.vae_tile_size);
-  LoraShelf shelf;
-  const auto uses = shelf.uses(parse_lora_choices(config.lora, config.lora_scale, config.lora_dir));
-  for (const auto& use : uses) data::log_info(diffusion::lora_summary(*use.lora));
-  diffusion::apply_loras(pipeline, uses);
-  move_to(pipeline, device);
-  return pipeline;
-}
 
 // The state of the command.
 struct SampleRun {
@@ -119,8 +100,8 @@ void resolve_prompts(SampleRun& run) {
   const auto texts = unique_texts(run.prompts);
   for (const auto& warning :
        data::truncation_warnings(run.pipeline.text_encoders[0].tokenizer, texts))
-    data::log_warning(
-        warning + (run.pipeline.t5_text ? "" : " (--prompt-weighting supports long prompts)"));
+    data::log_warning(warning +
+                      (run.pipeline.t5_text ? "" : " (--prompt-weighting supports long prompts)"));
   if (run.pipeline.t5_text) {
     for (const auto& warning : diffusion::t5_truncation_warnings(*run.pipeline.t5_text, texts))
       data::log_warning(warning);
@@ -277,19 +258,11 @@ std::string images_text(size_t count) {
   return std::to_string(count) + (count == 1 ? " image" : " images");
 }
 
-// The file whose hash identifies the model: the single file, or the network's.
-fs::path weights_of(const SampleRun& run) {
-  const fs::path& source = run.pipeline.source;
-  if (run.config.unet.empty() && fs::is_regular_file(source)) return source;
-  const fs::path part = source / diffusion::kind_of(run.pipeline.network).part;
-  const fs::path network = run.config.unet.empty() ? part : fs::path(run.config.unet);
-  return data::find_weights(network, "diffusion_pytorch_model").front();
-}
-
 void make_images(const SampleRun& run, const Placement& placement) {
   WriterOptions options = writer_options(run, placement.device);
-  options.model_digest = std::async(std::launch::async, data::cached_sha256_of_file,
-                                    weights_of(run), data::user_cache_folder());
+  options.model_digest =
+      std::async(std::launch::async, data::cached_sha256_of_file,
+                 weights_of(run.config, run.pipeline), data::user_cache_folder());
   const GuideSetting guide{parse_guide(run.config.guide.guide), run.config.guide, options.rewards,
                            (fs::path(run.config.output_dir) / "guide.jsonl").string()};
   if (!run.config.guide.guide.empty())
@@ -350,7 +323,7 @@ void check_sample(const SampleConfig& config) {
 // Loads the model, then sets the options that the user left open.
 void open_run(SampleRun& run, const Options& options, at::Device device) {
   SampleConfig& config = run.config;
-  run.pipeline = load_model(config, device);
+  run.pipeline = load_sample_model(config, device);
   add_embeddings(config.embedding, unique_texts(run.prompts), run.pipeline);
   if (options.given("max_sequence_length"))
     diffusion::set_max_sequence_length(run.pipeline, config.max_sequence_length);

@@ -1,0 +1,39 @@
+#include "tools/sample/model.hpp"
+
+#include "data/base/log.hpp"
+#include "data/weights/weight_files.hpp"
+#include "diffusion/checkpoints/check_fit.hpp"
+#include "diffusion/checkpoints/diffusers_folder.hpp"
+#include "diffusion/lora/apply.hpp"
+#include "tools/cli/lora_choice.hpp"
+
+namespace fs = std::filesystem;
+
+namespace tools {
+
+diffusion::Pipeline load_sample_model(const SampleConfig& config, at::Device device) {
+  diffusion::Pipeline pipeline = open_model(config.checkpoint);
+  if (!config.unet.empty()) {
+    pipeline.network = diffusion::load_network(config.unet);
+    diffusion::check_fit(pipeline, config.unet);
+  }
+  pipeline.vae.use_slicing = config.vae_slicing;
+  if (config.vae_tiling || config.vae_tile_size > 0)
+    diffusion::enable_tiling(pipeline.vae, config.vae_tile_size);
+  LoraShelf shelf;
+  const auto uses = shelf.uses(parse_lora_choices(config.lora, config.lora_scale, config.lora_dir));
+  for (const auto& use : uses) data::log_info(diffusion::lora_summary(*use.lora));
+  diffusion::apply_loras(pipeline, uses);
+  move_to(pipeline, device);
+  return pipeline;
+}
+
+fs::path weights_of(const SampleConfig& config, const diffusion::Pipeline& pipeline) {
+  const fs::path& source = pipeline.source;
+  if (config.unet.empty() && fs::is_regular_file(source)) return source;
+  const fs::path part = source / diffusion::kind_of(pipeline.network).part;
+  const fs::path network = config.unet.empty() ? part : fs::path(config.unet);
+  return data::find_weights(network, "diffusion_pytorch_model").front();
+}
+
+}  // namespace tools
