@@ -26,7 +26,8 @@ std::string prompt_of(const NamedVote& vote) {
 }
 
 std::string path_from(const fs::path& file, const fs::path& folder) {
-  const fs::path path = fs::absolute(file).lexically_relative(fs::absolute(folder));
+  const fs::path from = folder.empty() ? fs::current_path() : fs::absolute(folder);
+  const fs::path path = fs::absolute(file).lexically_relative(from);
   return (path.empty() ? fs::absolute(file) : path).lexically_normal().generic_string();
 }
 
