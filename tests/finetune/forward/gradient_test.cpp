@@ -105,9 +105,9 @@ std::vector<ForwardMethod> kinds() {
   rwr.distance_coefficient = 0.2;
   finetune::DpoConfig by_draw;
   by_draw.logit_of_mean = false;
-  return {finetune::raft_method(), finetune::rwr_method(rwr),     finetune::nft_method(),
-          finetune::dpo_method(),  finetune::dpo_method(by_draw), finetune::kto_method(),
-          finetune::simpo_method()};
+  return {finetune::raft_method(),  finetune::rwr_method(rwr),     finetune::nft_method(),
+          finetune::dpo_method(),   finetune::dpo_method(by_draw), finetune::kto_method(),
+          finetune::simpo_method(), finetune::ipo_method()};
 }
 
 TEST(ForwardGradient, IsThatOfTheWholeLossWhateverTheMicroBatch) {
@@ -163,6 +163,39 @@ TEST(ForwardGradient, OfDpoIsThatOfItsFormula) {
   const auto expected = fixture.take_gradient();
   for (size_t i = 0; i < 2; ++i)
     EXPECT_TRUE(at::allclose(found[i], expected[i], 1e-10, 1e-14)) << found[i] << expected[i];
+}
+
+// The exact denoiser of a Gaussian of mean m, [2, 1, 1], and variance 1. The reward is the first
+// channel: every method's step raises that mean, from the mean at which the images were drawn.
+TEST(ForwardGradient, LeadsTheMeanOfAGaussianTowardsTheReward) {
+  for (const auto& method : kinds()) {
+    Fixture fixture;
+    const at::Tensor start = at::zeros({2, 1, 1}, at::kDouble);
+    const at::Tensor mean = start.clone().requires_grad_(true);
+    const auto denoiser = [&](const at::Tensor& m) {
+      return [&fixture, m](const at::Tensor& x, const at::Tensor& t, const std::vector<int64_t>&) {
+        const auto level = diffusion::levels_at(fixture.schedule, t, x);
+        return level.noise * (x - level.signal * m);
+      };
+    };
+    finetune::RatedImages rated{{}, {}, {}, 1.0};
+    fixture.images = {at::randn({64, 2, 1, 1}, fixture.generator, at::kDouble), {}, 8};
+    rated.rewards = fixture.images.latents.select(1, 0).flatten().contiguous();
+    for (int64_t i = 0; i < 64; ++i) {
+      rated.prompt_ids.push_back(i / 8);
+      rated.seeds.push_back(static_cast<uint64_t>(i));
+    }
+    fixture.images.prompts = rated.prompt_ids;
+    const auto labels = method.labels(rated);
+    const auto draws = fixture.draws(labels);
+    auto pass = fixture.pass(method, 1000);
+    pass.network = denoiser(mean);
+    if (pass.compared) pass.compared = denoiser(start);
+    finetune::add_forward_gradient(method, pass, fixture.images, labels, draws,
+                                   finetune::whole(draws.rows()));
+    EXPECT_LT(mean.grad()[0].item<double>(), 0) << method.name;
+    EXPECT_LT(mean.grad()[1].abs().item<double>(), -mean.grad()[0].item<double>()) << method.name;
+  }
 }
 
 TEST(ForwardGradient, RefusesDrawsOfOtherRows) {

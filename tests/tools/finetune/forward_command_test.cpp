@@ -45,10 +45,10 @@ fs::path write_choices(const fs::path& place) {
     fs::create_directories((place / name).parent_path());
     data::write_png(place / name, at::rand({3, 16, 16}));
   }
-  data::write_file(place / "w/x.txt", "a red circle");
+  data::write_file(place / "w/x.txt", "a house");
   data::write_file(place / "choices.jsonl",
-                   "{\"prompt\": \"a red circle\", \"a\": \"w/x.png\", \"b\": \"l/x.png\", "
-                   "\"winner\": \"a\"}\n{\"prompt\": \"a circle\", \"a\": \"w/x.png\", \"b\": "
+                   "{\"prompt\": \"a house\", \"a\": \"w/x.png\", \"b\": \"l/x.png\", "
+                   "\"winner\": \"a\"}\n{\"prompt\": \"a dog\", \"a\": \"w/x.png\", \"b\": "
                    "\"l/x.png\", \"winner\": \"tie\"}\n");
   return place / "choices.jsonl";
 }
@@ -109,7 +109,7 @@ TEST(ForwardCommand, BadInputIsOneLineAndExitsWithTwo) {
     std::string arguments, expected;
   };
   for (const auto& [arguments, expected] : {
-           Case{"raft" + online_words() + "--beta 3", "unknown option --beta"},
+           Case{"raft" + online_words() + "--beta 3", "--beta: unknown"},
            Case{"raft" + online_words() + "--images_per_prompt 1", "expected a value in [2, "},
            Case{"raft" + online_words() + "--keep 3", "keep: expected fewer than"},
            Case{"nft" + online_words() + "--snr_gamma 3", "snr_gamma"},
