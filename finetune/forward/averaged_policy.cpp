@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <string>
 
 #include "data/base/error.hpp"
 #include "data/device/transfer.hpp"
@@ -39,7 +40,7 @@ void save_average(const std::filesystem::path& folder, const AveragedPolicy& pol
   data::Weights weights;
   for (size_t i = 0; i < policy.params.size(); ++i)
     weights.tensors[policy.params[i].name] = data::to_host(policy.average.shadow[i]);
-  weights.metadata[kBrakedNote] = policy.braked ? "1" : "0";
+  weights.metadata[kBrakedNote] = std::to_string(policy.braked ? 1 : 0);
   data::write_safetensors(folder / kAverageFile, weights);
 }
 
