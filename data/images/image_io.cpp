@@ -101,8 +101,17 @@ std::string missing_part(std::string_view bytes, const ImageSize& size) {
   return missing_of_tga(bytes, size.width, size.height);
 }
 
+bool has_empty_data(std::string_view png) {
+  return png.find(std::string_view("\0\0\0\0IDAT", 8)) != std::string_view::npos;
+}
+
 // -> [H, W, 3] uint8
 at::Tensor stb_pixels(std::string_view bytes, const std::string& source) {
+  std::string without_empty;
+  if (is_png(bytes) && has_empty_data(bytes)) {
+    without_empty = without_empty_data(bytes, source);
+    bytes = without_empty;
+  }
   const ImageSize size = stb_size(bytes, source);
   const std::string missing = missing_part(bytes, size);
   if (!missing.empty()) unreadable(source, "the file " + missing + "; copy it again");

@@ -150,6 +150,14 @@ std::string text_of(const Chunk& chunk, const std::string& source) {
 
 bool is_png(std::string_view bytes) { return bytes.starts_with(kSignature); }
 
+std::string without_empty_data(std::string_view png, const std::string& source) {
+  std::string kept(png.substr(0, 8));
+  for (const auto& chunk : chunks_of(png, source)) {
+    if (chunk.type != "IDAT" || !chunk.data.empty()) kept += chunk.whole;
+  }
+  return kept;
+}
+
 void check_png_pixels(std::string_view png, const std::string& source) {
   for (const Chunk& chunk : chunks_of(png, source)) {
     if (chunk.type == "IHDR" || chunk.type == "PLTE" || chunk.type == "IDAT")

@@ -16,6 +16,10 @@ bool is_png(std::string_view bytes);
 // the decoder would hand out other pixels without a word.
 void check_png_pixels(std::string_view png, const std::string& source);
 
+// The PNG without the IDAT chunks that hold nothing. They may stand among the others; the decoder
+// copies from no address at the first. Throws BadInput for a truncated PNG.
+std::string without_empty_data(std::string_view png, const std::string& source);
+
 // The PNG's bytes with these chunks set, ahead of the pixels; a chunk of the same keyword is
 // replaced, the rest stays as it is, with what follows the PNG's end. A text that fits Latin-1
 // becomes tEXt, any other iTXt (PNG specification 1.2, section 4.2.3), as Pillow does; XML is iTXt.

@@ -66,6 +66,24 @@ const char* const kPillow =
     "545874630000789cabca2c28484d51a8229502006a9e156140a8c6bd0000000f49444154789c63f8cfc0c5c8c40c00"
     "063301109030dd1b0000000049454e44ae426082";
 
+// IDAT chunks may be empty, the first one too.
+TEST(Images, EmptyDataOfAPngIsPassedOver) {
+  const fs::path folder = scratch("empty");
+  fs::create_directories(folder);
+  const at::Tensor image = at::arange(3 * 4 * 5, at::kFloat).view({3, 4, 5}) / 60;
+  data::write_png(folder / "a.png", image);
+  const std::string png = data::read_file(folder / "a.png");
+  const size_t at = png.find("IDAT") - 4;
+  ASSERT_NE(at, std::string::npos - 4);
+  const std::string empty = chunk_of("IDAT");
+  data::write_file(folder / "b.png", png.substr(0, at) + empty + empty + png.substr(at));
+  EXPECT_TRUE(at::equal(data::read_image(folder / "a.png"), data::read_image(folder / "b.png")));
+  data::write_file(folder / "c.png", png.substr(0, at) + empty + chunk_of("IEND"));
+  EXPECT_NE(
+      message_of([&] { data::read_image(folder / "c.png"); }).find("c.png: not a readable image"),
+      std::string::npos);
+}
+
 TEST(Text, Utf8IsChecked) {
   EXPECT_TRUE(data::is_utf8("plain, caf\xC3\xA9, \xE7\x8C\xAB, \xF0\x9F\x90\x88"));
   for (const char* bad : {"\xC3", "\x80", "\xC0\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80",

@@ -82,6 +82,8 @@ void write_texts(const fs::path& folder) {
   write("unknown.toml", "seed = 4\ncuont = 3\n");
   write("type.toml", "seed = 4\ncount = \"many\"\n");
   write("range.toml", "count = 0\n");
+  write("letter.toml",
+        "seed = 4\n\xC3\xA9 = 3\n");  // a class of letters that the library gets wrong
   write("twice.toml", "count = 3\ncount = 4\n");
   std::string key = "a";
   for (int i = 0; i < 100000; ++i) key += ".a";
@@ -129,6 +131,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Stray", "world stray", {"'stray'"}},
         Case{"MissingConfig", "world --config @/none.toml", {"@/none.toml"}},
         Case{"ConfigIsAFolder", "world --config @/drawn", {"@/drawn"}},
+        Case{"LetterInToml", "world --config @/letter.toml", {"@/letter.toml:2"}},
         Case{"MalformedToml", "world --config @/malformed.toml", {"@/malformed.toml:2"}},
         Case{"UnknownKey", "world --config @/unknown.toml", {"@/unknown.toml:2", "cuont", "count"}},
         Case{"WrongType", "world --config @/type.toml", {"@/type.toml:2", "count"}},
