@@ -88,8 +88,7 @@ int finetune_command(const std::vector<std::string>& arguments) {
   }
   Options options("finetune", summary + ".",
                   data::joined(names, "|") + " (also " +
-                      data::joined(names_of(finetune_subcommands()), ", ") +
-                      "; each has its own --help)");
+                      data::joined(names_of(finetune_subcommands()), ", ") + ")");
   options.positional_choices(names);
   declare_finetune(options, command);
   const auto parsed = options.parse(arguments);

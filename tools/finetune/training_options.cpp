@@ -103,6 +103,14 @@ void declare_records(Options& options,
                      finetune::TrainingConfig& config,
                      const std::string& round,
                      const RecordRarity& rarity) {
+  options.group("what the written files say of themselves");
+  TrainingCommand::Metadata& told = command.metadata;
+  options.rare().text("metadata_title", told.title, "in lists of models; [the run's name]");
+  options.rare().text("metadata_author", told.author, "a name or an address");
+  options.rare().text("metadata_description", told.description,
+                      "Markdown [the command, the model, the rewards]");
+  options.rare().text("metadata_license", told.license, "also in the model card's heading");
+  options.rare().text("metadata_tags", told.tags, "with commas [laurel, reward-finetuning]");
   options.group("evaluation and checkpoints");
   options.integer("eval_every", config.eval_every, round + "; 0: before and after", 0);
   options.alias("validation_epochs", "eval_every");
@@ -126,14 +134,6 @@ void declare_records(Options& options,
                          "newest that are kept; 0: all", 0);
   options.rare().choice("report_to", command.report_to, {"tensorboard"},
                         "a run always writes TensorBoard's events and metrics.jsonl");
-  options.group("what the written files say of themselves");
-  TrainingCommand::Metadata& told = command.metadata;
-  options.rare().text("metadata_title", told.title, "in lists of models; [the run's name]");
-  options.rare().text("metadata_author", told.author, "a name or an address");
-  options.rare().text("metadata_description", told.description,
-                      "Markdown [the command, the model, the rewards]");
-  options.rare().text("metadata_license", told.license, "also in the model card's heading");
-  options.rare().text("metadata_tags", told.tags, "with commas [laurel, reward-finetuning]");
 }
 
 void declare_guard_rewards(Options& options, TrainingCommand& command) {
