@@ -112,7 +112,13 @@ std::vector<ConfigEntry> read_config_file(const std::filesystem::path& path) {
 
 std::string toml_text(const std::string& value) {
   std::ostringstream out;
-  out << toml::value<std::string>(value);
+  // The library's texts of several lines lose a first line break, and its texts without escapes
+  // keep one as it is.
+  auto flags = toml::toml_formatter::default_flags & ~toml::format_flags::allow_multi_line_strings;
+  if (value.find_first_of("\r\n") != std::string::npos)
+    flags &= ~toml::format_flags::allow_literal_strings;
+  const toml::value<std::string> node(value);
+  out << toml::toml_formatter{node, flags};
   return out.str();
 }
 

@@ -1,5 +1,6 @@
 // Settings: TOML, and the configurations of models and schedulers.
 
+#include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/ldm_hints.hpp"
@@ -16,9 +17,13 @@ namespace {
 void toml(std::string_view input) {
   for (const auto& entry : tools::read_config_file(file_of("config.toml", input))) {
     if (!entry.is_text) continue;
-    const auto again = tools::read_config_file(
-        file_of("again.toml", "key = " + tools::toml_text(entry.words.at(0))));
-    require(again.at(0).words == entry.words, "a text that is written is read back");
+    const auto file = file_of("again.toml", "key = " + tools::toml_text(entry.words.at(0)));
+    bool same = false;
+    try {
+      same = tools::read_config_file(file).at(0).words == entry.words;
+    } catch (const data::BadInput&) {
+    }
+    require(same, "a text that is written is read back");
   }
 }
 
