@@ -86,9 +86,9 @@ int finetune_command(const std::vector<std::string>& arguments) {
     names.push_back(method.name);
     if (!arguments.empty() && arguments[0] == method.name) summary += " by " + method.summary;
   }
-  Options options("finetune", summary + ".",
-                  data::joined(names, "|") + " (also " +
-                      data::joined(names_of(finetune_subcommands()), ", ") + ")");
+  Options options(
+      "finetune", summary + ".",
+      data::joined(names, "|") + ", or " + data::joined(names_of(finetune_subcommands()), "|"));
   options.positional_choices(names);
   declare_finetune(options, command);
   const auto parsed = options.parse(arguments);
