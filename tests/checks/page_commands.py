@@ -100,6 +100,9 @@ WAYS = [
     Way(r"laurel finetune edit", more=SMALL_STEPS + " --held_out 2"),
     Way(r"laurel finetune .*--(?:dry_run|max_memory)", more="--num_epochs 1 --prompts_per_epoch 2 --images_per_prompt 2 "
         "--sample_num_steps 2 --eval_prompts 0"),
+    Way(r"laurel finetune (?:dpo|ipo|kto|simpo) --pairs", more="--max_train_steps 1 --sample_num_steps 2 --eval_prompts 0"),
+    Way(r"laurel finetune (?:raft|rwr|nft|dpo|ipo|kto|simpo)", more="--num_epochs 1 --prompts_per_epoch 2 "
+        "--images_per_prompt 2 --sample_num_steps 2 --num_inner_epochs 1 --eval_prompts 0 --max_train_prompts 4"),
     Way(r"laurel finetune draft", more="--max_train_steps 1 --train_batch_size 2 --sample_num_steps 2 --eval_prompts 0"),
     Way(r"laurel finetune", more=SMALL_RUN),
     Way(r"laurel distill .*--dry_run"),
