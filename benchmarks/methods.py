@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The fair table of the finetuning methods (docs/choosing.md): the embedded, synthetic world.
+"""The fair table of the finetuning methods (docs/finetune.md): the embedded, synthetic world.
 
   benchmarks/methods.py tune   --output runs/methods              # six settings a method, on seed 0
   benchmarks/methods.py run    --output runs/methods              # the chosen ones on five fresh seeds
