@@ -18,8 +18,9 @@ import pathlib
 import random
 import shutil
 import statistics
-import subprocess
 import time
+
+from wider_evaluation import call, captions_file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPLITS = ("seen", "unseen")
@@ -42,24 +43,6 @@ ARMS = {
 }
 
 
-def call(options, *words):
-    done = subprocess.run([str(options.laurel), *map(str, words)], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"failed: laurel {' '.join(map(str, words))}\n{done.stderr.strip()}")
-
-
-def captions_file(options, split):
-    """Distinct captions of drawn scenes, one a line."""
-    file = options.output / f"{split}.txt"
-    if not file.exists():
-        scenes = options.output / f"scenes-{split}"
-        call(options, "world", "--out", scenes, "--count", 3 * options.captions, "--split", split, "--seed", CAPTION_SEED)
-        captions = [path.read_text().strip() for path in sorted(scenes.glob("*.txt"))]
-        file.write_text("\n".join(list(dict.fromkeys(captions))[:options.captions]) + "\n")
-        shutil.rmtree(scenes)
-    return file
-
-
 def place_of(options, reward, arm, seed):
     return options.output / (reward.replace(",", "+") if arm != "plain" else "plain") / arm.replace(" ", "-") / f"seed-{seed}.json"
 
@@ -80,7 +63,7 @@ def run(options):
                     shutil.rmtree(images, ignore_errors=True)
                     images.parent.mkdir(parents=True, exist_ok=True)
                     started = time.time()
-                    call(options, "sample", "--prompts", captions_file(options, split), *SAMPLER, "--seed",
+                    call(options, "sample", "--prompts", captions_file(options, split, CAPTION_SEED), *SAMPLER, "--seed",
                          FIRST_SEED + 100000 * seed, "--output-dir", images, *(words + ["--reward", reward] if words else []))
                     record["seconds"] += time.time() - started
                     call(options, "score", images, "--rewards", ",".join(RATED), "--format", "jsonl", "--output", rated)

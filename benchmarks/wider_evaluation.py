@@ -32,12 +32,12 @@ def call(options, *words):
         raise SystemExit(f"failed: laurel {' '.join(map(str, words))}\n{done.stderr.strip()}")
 
 
-def captions_file(options, split):
+def captions_file(options, split, seed=CAPTION_SEED):
     """Distinct captions of drawn scenes, in the order of drawing; one a line."""
     file = options.output / f"{split}.txt"
     if not file.exists():
         scenes = options.output / f"scenes-{split}"
-        call(options, "world", "--out", scenes, "--count", 3 * options.captions, "--split", split, "--seed", CAPTION_SEED)
+        call(options, "world", "--out", scenes, "--count", 3 * options.captions, "--split", split, "--seed", seed)
         captions = [path.read_text().strip() for path in sorted(scenes.glob("*.txt"))]
         file.write_text("\n".join(list(dict.fromkeys(captions))[:options.captions]) + "\n")
         shutil.rmtree(scenes)

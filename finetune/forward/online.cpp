@@ -7,6 +7,7 @@
 #include "data/train/metrics.hpp"
 #include "finetune/forward/online_epoch.hpp"
 #include "finetune/forward/winner_watch.hpp"
+#include "finetune/policy/epoch_results.hpp"
 #include "finetune/run/guarding.hpp"
 #include "finetune/run/reward_combination.hpp"
 #include "finetune/run/throughput.hpp"
@@ -16,8 +17,6 @@
 
 namespace finetune {
 namespace {
-
-constexpr int64_t kMostLostEpochs = 3;  // in a row
 
 struct OnlineRun {
   const ForwardConfig& config;
@@ -46,24 +45,6 @@ DrawnEpoch next_epoch(OnlineRun& run) {
   const bool averages = method_of(run).compares_with_average;
   return draw_epoch(session.task, run.config, run.drawing,
                     averages ? average_of(run) : session.unet, plan, ranks_of(run));
-}
-
-// False when the images are not finite: the parameters are put back to where they were good.
-bool is_usable(OnlineRun& run, const DrawnEpoch& epoch) {
-  if (epoch.latents.isfinite().all().item<bool>()) {
-    save_snapshot(run.session);
-    run.lost_in_a_row = 0;
-    return true;
-  }
-  const std::string where =
-      faulty_value(run.session.optimizer.state.params).value_or("the network's output");
-  restore_snapshot(run.session, where);
-  restart_average(run.averaged);
-  if (++run.lost_in_a_row >= kMostLostEpochs)
-    throw std::runtime_error("finetune: " + where + " was not finite in " +
-                             std::to_string(kMostLostEpochs) +
-                             " epochs in a row; lower the learning rate");
-  return false;
 }
 
 // The rewards as one, [P]; the first time, their scales are chosen: progress.beta is the spread
@@ -158,28 +139,6 @@ MetricValues take_updates(OnlineRun& run, const DrawnEpoch& epoch, const Forward
   return means;
 }
 
-MetricValues reward_figures_of(const OnlineRun& run,
-                               const DrawnEpoch& epoch,
-                               const at::Tensor& combined,
-                               const ForwardLabels& labels) {
-  const TrainingRun& session = run.session;
-  const auto finite_mean_of = [](const at::Tensor& x) {
-    return x.masked_select(x.isfinite()).mean().item<double>();
-  };
-  MetricValues figures{
-      {"reward_mean", finite_mean_of(combined)},
-      {"reward_std", rewards::spread_within_prompts(combined, epoch.plan.draw.prompt_ids)}};
-  for (size_t m = 0; m < session.task.rewards.size(); ++m)
-    figures.emplace_back("reward/" + session.task.rewards[m].reward.info.name,
-                         finite_mean_of(epoch.rewards.select(1, static_cast<int64_t>(m))));
-  for (const auto& [name, value] : rewards::numbers_of(session.progress.combine)) {
-    if (name.starts_with("multiplier.")) figures.emplace_back(name, value);
-  }
-  figures.emplace_back("trained_images", static_cast<double>(labels.rows.size()));
-  figures.emplace_back("queries", static_cast<double>(session.progress.queries));
-  return figures;
-}
-
 // After the guard put the parameters back, the average begins anew.
 void follow_brake(OnlineRun& run) {
   if (run.averaged.braked == run.session.progress.watch.braked) return;
@@ -194,12 +153,15 @@ void train_epoch(OnlineRun& run) {
   const DrawnEpoch epoch = next_epoch(run);
   const double drawn = data::now();
   ++session.progress.epoch;
-  if (!is_usable(run, epoch)) return;
+  const bool finite = epoch.latents.isfinite().all().item<bool>();  // of all ranks
+  if (!keep_finite_epoch(session, finite, run.lost_in_a_row)) return restart_average(run.averaged);
   const at::Tensor combined = combine_epoch(run, epoch);
   const auto& draw = epoch.plan.draw;
   const ForwardLabels labels =
       method_of(run).labels({combined, draw.prompt_ids, draw.seeds, session.progress.beta});
-  MetricValues figures = reward_figures_of(run, epoch, combined, labels);
+  MetricValues figures = reward_figures(session, epoch.rewards, combined, draw.prompt_ids);
+  figures.emplace_back("trained_images", static_cast<double>(labels.rows.size()));
+  figures.emplace_back("queries", static_cast<double>(session.progress.queries));
   const double epochs = static_cast<double>(session.progress.epoch);
   if (labels.rows.empty()) {
     session.reporter.say(data::formatted(

@@ -7,6 +7,7 @@
 #include "data/train/metrics.hpp"
 #include "finetune/policy/calibration.hpp"
 #include "finetune/policy/epoch.hpp"
+#include "finetune/policy/epoch_results.hpp"
 #include "finetune/policy/update.hpp"
 #include "finetune/run/guarding.hpp"
 #include "finetune/run/reward_combination.hpp"
@@ -17,7 +18,6 @@
 namespace finetune {
 namespace {
 
-constexpr int64_t kMostLostInARow = 3;
 constexpr double kFarFromTarget = 10;  // times target_kl
 constexpr double kKlBudget = 3;        // of the guard, times target_kl
 
@@ -104,47 +104,9 @@ EpochData epoch_data(PolicyRun& run) {
   return data;
 }
 
-// False when the images are not finite: the parameters are put back to where they were good.
-bool check_epoch(PolicyRun& run, const EpochData& data) {
-  const bool finite = data.trajectories.latents.isfinite().all().item<bool>();
-  if (!any_rank(ranks_of(run), !finite)) {
-    save_snapshot(run.session);
-    run.lost_in_a_row = 0;
-    return true;
-  }
-  const std::string where =
-      faulty_value(run.session.optimizer.state.params).value_or("the network's output");
-  restore_snapshot(run.session, where);
-  if (++run.lost_in_a_row >= kMostLostInARow) {
-    throw std::runtime_error("finetune: " + where + " was not finite in " +
-                             std::to_string(kMostLostInARow) +
-                             " epochs in a row; lower the learning rate");
-  }
-  return false;
-}
-
 // Of a trajectory, from the start; 0 where the starting model did not score the steps.
 double kl_of(const PolicyRun& run, const EpochData& data) {
   return data.kl.mv(run.chain.mask).mean().item<double>();
-}
-
-MetricValues reward_figures(const PolicyRun& run,
-                            const EpochData& data,
-                            const at::Tensor& combined) {
-  MetricValues figures{
-      {"reward_mean", combined.masked_select(combined.isfinite()).mean().item<double>()},
-      {"reward_std", rewards::spread_within_prompts(combined, data.plan.draw.prompt_ids)}};
-  for (size_t m = 0; m < run.session.task.rewards.size(); ++m) {
-    const at::Tensor column = data.rewards.select(1, static_cast<int64_t>(m));
-    figures.emplace_back("reward/" + run.session.task.rewards[m].reward.info.name,
-                         column.masked_select(column.isfinite()).mean().item<double>());
-  }
-  for (const auto& [name, value] : rewards::numbers_of(run.session.progress.combine)) {
-    if (name.starts_with("multiplier.")) figures.emplace_back(name, value);
-  }
-  if (run.config.method.compares_with_start) figures.emplace_back("kl_nats", kl_of(run, data));
-  figures.emplace_back("queries", static_cast<double>(run.session.progress.queries));
-  return figures;
 }
 
 // What the ranks exchanged since `before`, where there are several.
@@ -192,7 +154,8 @@ void train_epoch(PolicyRun& run) {
   const EpochData data = epoch_data(run);
   const double drawn = data::now();
   ++run.session.progress.epoch;
-  if (!check_epoch(run, data)) return;
+  const bool finite = data.trajectories.latents.isfinite().all().item<bool>();
+  if (!keep_finite_epoch(run.session, !any_rank(ranks_of(run), !finite), run.lost_in_a_row)) return;
   const Denoiser policy = policy_of(run, run.session.unet, data.plan.prompts);
   if (!run.tested)
     self_test(policy, data.trajectories, run.config, run.chain, run.session.reporter);
@@ -212,7 +175,10 @@ void train_epoch(PolicyRun& run) {
         " is not finite: step skipped");
   }
   run.session.result.skipped_steps += static_cast<int64_t>(report.faults.size());
-  MetricValues figures = reward_figures(run, data, combined);
+  MetricValues figures =
+      reward_figures(run.session, data.rewards, combined, data.plan.draw.prompt_ids);
+  if (run.config.method.compares_with_start) figures.emplace_back("kl_nats", kl_of(run, data));
+  figures.emplace_back("queries", static_cast<double>(run.session.progress.queries));
   figures.insert(figures.end(), report.values.begin(), report.values.end());
   const double ended = data::now();
   figures.insert(
