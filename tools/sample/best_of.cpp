@@ -8,6 +8,14 @@
 
 namespace tools {
 
+TotalScores total_scores(const std::vector<rewards::WeightedReward>& rewards,
+                         const at::Tensor& images,
+                         const std::vector<std::string>& prompts) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor raw = rewards::score_all(rewards, {.images = images, .prompts = prompts}).cpu();
+  return {raw, rewards::combine(raw, {}, rewards::combine_options(rewards)).total};
+}
+
 BestCandidate best_candidate(const std::vector<rewards::WeightedReward>& rewards,
                              const at::Tensor& images,
                              const std::string& prompt) {
@@ -15,10 +23,9 @@ BestCandidate best_candidate(const std::vector<rewards::WeightedReward>& rewards
   const at::NoGradGuard no_grad;
   const at::Tensor pixels = data::from_uint8(data::to_uint8(images));
   const std::vector<std::string> prompts(static_cast<size_t>(images.size(0)), prompt);
-  const at::Tensor raw = rewards::score_all(rewards, {.images = pixels, .prompts = prompts}).cpu();
-  const at::Tensor total = rewards::combine(raw, {}, rewards::combine_options(rewards)).total;
-  const int64_t best = total.argmax().item<int64_t>();
-  return {.index = best, .scores = raw[best]};
+  const TotalScores scores = total_scores(rewards, pixels, prompts);
+  const int64_t best = scores.total.argmax().item<int64_t>();
+  return {.index = best, .scores = scores.raw[best]};
 }
 
 }  // namespace tools

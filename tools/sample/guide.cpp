@@ -17,7 +17,7 @@
 #include "diffusion/sampling/particles.hpp"
 #include "diffusion/sampling/value_guidance.hpp"
 #include "finetune/run/reward_gradient.hpp"
-#include "rewards/combine/combine.hpp"
+#include "tools/sample/best_of.hpp"
 
 using data::BadInput;
 using diffusion::ImageRequest;
@@ -83,12 +83,9 @@ std::vector<double> rate_latents(const GuideSetting& setting,
                                  const std::vector<std::string>& prompts) {
   const at::NoGradGuard no_grad;
   const at::Tensor images = diffusion::latents_to_images(pipeline.vae, x0.to(at::kFloat));
-  const at::Tensor raw =
-      rewards::score_all(setting.rewards, {.images = images.to(at::kFloat), .prompts = prompts});
-  const at::Tensor total =
-      rewards::combine(raw.cpu(), {}, rewards::combine_options(setting.rewards))
-          .total.to(at::kDouble)
-          .contiguous();
+  const at::Tensor total = total_scores(setting.rewards, images.to(at::kFloat), prompts)
+                               .total.to(at::kDouble)
+                               .contiguous();
   return {total.data_ptr<double>(), total.data_ptr<double>() + total.numel()};
 }
 

@@ -50,17 +50,9 @@ ForwardLabels best_images(const RatedImages& images, int64_t keep) {
 
 ForwardLabels weighted_images(const RatedImages& images, double temperature) {
   TORCH_CHECK(temperature > 0, "weighted_images: temperature must be > 0, got ", temperature);
-  const at::Tensor rewards = images.rewards.to(at::kCPU, at::kDouble);
-  ForwardLabels labels;
-  std::vector<at::Tensor> values{at::zeros({0}, at::kDouble)};
-  for (const auto& members : differing_groups(images)) {
-    const at::Tensor group = rewards.index_select(0, at::tensor(members, at::kLong));
-    labels.rows.insert(labels.rows.end(), members.begin(), members.end());
-    values.push_back((group / (temperature * images.scale)).softmax(0) *
-                     static_cast<double>(members.size()));
-  }
-  labels.values = at::cat(values);
-  return labels;
+  return labels_by_group(images, [&](const at::Tensor& group) {
+    return (group / (temperature * images.scale)).softmax(0) * static_cast<double>(group.size(0));
+  });
 }
 
 ForwardGradient imitation_gradient(const ForwardInput& input, const ImitationConfig& config) {

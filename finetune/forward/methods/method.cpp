@@ -29,4 +29,17 @@ std::vector<std::vector<int64_t>> differing_groups(const RatedImages& images) {
   return groups;
 }
 
+ForwardLabels labels_by_group(const RatedImages& images,
+                              const std::function<at::Tensor(const at::Tensor& group)>& value) {
+  const at::Tensor rewards = images.rewards.to(at::kCPU, at::kDouble);
+  ForwardLabels labels;
+  std::vector<at::Tensor> values{at::zeros({0}, at::kDouble)};
+  for (const auto& members : differing_groups(images)) {
+    labels.rows.insert(labels.rows.end(), members.begin(), members.end());
+    values.push_back(value(rewards.index_select(0, at::tensor(members, at::kLong))));
+  }
+  labels.values = at::cat(values);
+  return labels;
+}
+
 }  // namespace finetune

@@ -55,6 +55,10 @@ struct RatedImages {
 // learnt. In order of first appearance. Throws c10::Error where the members differ in length.
 std::vector<std::vector<int64_t>> differing_groups(const RatedImages& images);
 
+// Labels of all images of those groups: `value` of a group's rewards, [n] fp64 -> [n].
+ForwardLabels labels_by_group(const RatedImages& images,
+                              const std::function<at::Tensor(const at::Tensor& group)>& value);
+
 struct ForwardInput {
   Scalars now;          // of ForwardMethod::scalars, detached
   at::Tensor compared;  // [R, S] fp64, the error of the compared network; undefined: none

@@ -169,16 +169,9 @@ ForwardLabels ranked_pairs(const RatedImages& images, double temperature) {
 
 ForwardLabels desirable_images(const RatedImages& images, double temperature) {
   TORCH_CHECK(temperature > 0, "desirable_images: temperature must be > 0, got ", temperature);
-  const at::Tensor rewards = images.rewards.to(at::kCPU, at::kDouble);
-  ForwardLabels labels;
-  std::vector<at::Tensor> values{at::zeros({0}, at::kDouble)};
-  for (const auto& members : differing_groups(images)) {
-    const at::Tensor group = rewards.index_select(0, at::tensor(members, at::kLong));
-    labels.rows.insert(labels.rows.end(), members.begin(), members.end());
-    values.push_back(((group - group.mean()) / (temperature * images.scale)).sigmoid());
-  }
-  labels.values = at::cat(values);
-  return labels;
+  return labels_by_group(images, [&](const at::Tensor& group) {
+    return ((group - group.mean()) / (temperature * images.scale)).sigmoid();
+  });
 }
 
 ForwardMethod dpo_method(const DpoConfig& config) {
