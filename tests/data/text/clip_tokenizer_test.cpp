@@ -70,7 +70,7 @@ TEST(Tokenizer, AgreesWithTransformersOnClipsVocabulary) {
   expect_cases(tokenizer, file, "clip");
 }
 
-TEST(Tokenizer, AgreesWithTheTextsOfAFolder) {
+TEST(TokenizerParity, AgreesWithTheTextsOfAFolder) {
   const char* folder = std::getenv("LAUREL_TOKENIZER_PARITY");
   if (!folder)
     GTEST_SKIP() << "LAUREL_TOKENIZER_PARITY is not set, see tests/golden/make/make_tokenizer.py";

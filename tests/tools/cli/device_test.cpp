@@ -42,7 +42,7 @@ TEST(Device, CudaWithoutAGpuSaysWhatToDo) {
   EXPECT_TRUE(tools::open_device({.device = "auto"}).device.is_cpu());
 }
 
-TEST(Device, GpuComputesTheSameProduct) {
+TEST(DeviceWithGpu, ComputesTheSameProduct) {
   if (!has_gpu()) GTEST_SKIP() << tools::describe_gpu_trouble(tools::probe_gpu());
   const auto placement = tools::open_device({.device = "cuda"});
   const auto a = at::arange(12, at::kFloat).reshape({3, 4});
