@@ -4,6 +4,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/format.hpp"
+#include "data/device/gpu_usage.hpp"
 #include "data/device/memory.hpp"
 #include "data/train/events.hpp"
 #include "finetune/run/guarding.hpp"
@@ -102,6 +103,15 @@ void evaluate_base(TrainingRun& run, bool resumed) {
   }
   begin_guard(run, run.base, resumed);
   run.base.images = at::Tensor();
+}
+
+// What the driver's monitor says of the card; nothing on the CPU.
+void append_gpu_figures(MetricValues& figures, at::Device device) {
+  if (!device.is_cuda()) return;
+  const auto usage = data::gpu_usage(std::max<int64_t>(device.index(), 0));
+  if (!usage) return;
+  figures.emplace_back("gpu/utilization", usage->utilization);
+  figures.emplace_back("gpu/memory", usage->memory);
 }
 
 // The bits of all weights, added up.
@@ -298,10 +308,11 @@ TrainingRun make_training_run(const TrainingTask& task,
   return run;
 }
 
-void log_metrics(TrainingRun& run, const MetricValues& figures, bool evaluation) {
+void log_metrics(TrainingRun& run, MetricValues figures, bool evaluation) {
   if (!writes(run)) return;
+  if (!evaluation) append_gpu_figures(figures, run.task.device);
   const data::Metrics metrics{run.optimizer.step, run.progress.epoch, data::now(), evaluation,
-                              figures};
+                              std::move(figures)};
   data::append_metrics(run.options.folder / "metrics.jsonl", metrics);
   data::append_events(run.events, metrics);
 }

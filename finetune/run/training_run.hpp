@@ -96,7 +96,7 @@ TrainingRun make_training_run(const TrainingTask& task,
                               int64_t updates);
 
 // To metrics.jsonl and the event file, at the optimizer's step.
-void log_metrics(TrainingRun& run, const MetricValues& figures, bool evaluation);
+void log_metrics(TrainingRun& run, MetricValues figures, bool evaluation);
 
 // The parameters are good: kept to go back to.
 void save_snapshot(TrainingRun& run);
