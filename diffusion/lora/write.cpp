@@ -68,17 +68,17 @@ double one_alpha(const Common& common) {
 // Adds one part's entries of lora_adapter_metadata; false where one rank and alpha do not do.
 bool add_adapter_metadata(const std::string& part,
                           const std::map<std::string, LoraChange>& modules,
-                          nlohmann::json& json) {
+                          nlohmann::json& metadata) {
   Common common;
   collect(modules, common);
   if (common.ranks.size() != 1 || common.alphas.size() != 1) return false;
   std::vector<std::string> targets;
   for (const auto& [module, change] : modules) targets.push_back(module);
-  json[part + ".r"] = *common.ranks.begin();
-  json[part + ".lora_alpha"] = *common.alphas.begin();
-  json[part + ".target_modules"] = targets;
-  json[part + ".init_lora_weights"] = true;
-  json[part + ".bias"] = "none";
+  metadata[part + ".r"] = *common.ranks.begin();
+  metadata[part + ".lora_alpha"] = *common.alphas.begin();
+  metadata[part + ".target_modules"] = targets;
+  metadata[part + ".init_lora_weights"] = true;
+  metadata[part + ".bias"] = "none";
   return true;
 }
 

@@ -7,7 +7,7 @@
 namespace rewards {
 namespace {
 
-constexpr int64_t kRing = 2;  // width in pixels of the border that the ground is read from
+constexpr int64_t kBorder = 2;  // width in pixels of the border that the ground is read from
 constexpr double kFigureDistance = 0.25;  // in RGB; larger than the shading of a ground
 constexpr double kFigureSoftness = 0.03;
 constexpr double kLeastFigure = 0.005;  // share of the image; below, there is no figure
@@ -16,8 +16,8 @@ constexpr double kLeastFigure = 0.005;  // share of the image; below, there is n
 at::Tensor ground_colour(const at::Tensor& images) {
   const int64_t height = images.size(2), width = images.size(3);
   const auto ring =
-      at::cat({images.slice(2, 0, kRing).flatten(2), images.slice(2, height - kRing).flatten(2),
-               images.slice(3, 0, kRing).flatten(2), images.slice(3, width - kRing).flatten(2)},
+      at::cat({images.slice(2, 0, kBorder).flatten(2), images.slice(2, height - kBorder).flatten(2),
+               images.slice(3, 0, kBorder).flatten(2), images.slice(3, width - kBorder).flatten(2)},
               2);
   return std::get<0>(ring.median(2));
 }
