@@ -20,6 +20,7 @@
 #include "rewards/scorers/mps.hpp"
 #include "rewards/social/reward.hpp"
 #include "rewards/world/oracle_reward.hpp"
+#include "rewards/world/rater_preference.hpp"
 
 using data::BadInput;
 
@@ -144,6 +145,7 @@ const std::vector<const RewardEntry*>& reward_entries() {
         &kOracleEntry,
         &kOracleObjectsEntry,
         &kOracleLayoutEntry,
+        &kRaterPreferenceEntry,
         &kBrightnessEntry,
         &kColourfulnessEntry,
         &kJpegCompressibilityEntry,

@@ -75,4 +75,17 @@ at::Tensor rater_preference(const at::Tensor& images) {
                   0.12 * parts.contrast + 0.08 * parts.saturation + 0.1 * parts.clarity);
 }
 
+const RewardEntry kRaterPreferenceEntry{
+    .info = {.name = "rater_preference",
+             .unit = "1-10",
+             .low = 1,
+             .high = 10,
+             .description = "gold: what the simulated raters prefer, without their noise"},
+    .is_gold = true,
+    .make = [](RewardLoader&) {
+      return Reward{.info = kRaterPreferenceEntry.info, .score = [](const RewardBatch& batch) {
+                      return rater_preference(batch.images);
+                    }};
+    }};
+
 }  // namespace rewards

@@ -6,6 +6,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "rewards/loader/entry.hpp"
+
 namespace rewards {
 
 // Parts of the preference, each [B] in [0, 1]. The ground is the median colour of the two outermost
@@ -26,5 +28,7 @@ PreferenceParts preference_parts(const at::Tensor& images);
 // 1 + 9 (0.35 ground + 0.2 balance + 0.15 size + 0.12 contrast + 0.08 saturation + 0.1 clarity):
 // [B] in [1, 10]. Without a figure only the ground counts.
 at::Tensor rater_preference(const at::Tensor& images);
+
+extern const RewardEntry kRaterPreferenceEntry;
 
 }  // namespace rewards

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "data/world/scene.hpp"
+#include "rewards/registry/registry.hpp"
 #include "rewards/world/simulated_ratings.hpp"
 
 namespace {
@@ -79,6 +80,16 @@ TEST(SimulatedRatings, WithoutBiasOrNoiseAreTheRoundedTaste) {
   const auto ratings =
       rewards::simulate_ratings(taste, rewards::draw_biases(exact, generator), exact, generator);
   EXPECT_TRUE(at::equal(ratings, at::tensor({1.0f, 6.0f, 10.0f, 10.0f})));
+}
+
+TEST(RaterPreferenceReward, IsGoldAndReadsNoPrompt) {
+  auto generator = at::detail::createCPUGenerator(3);
+  const auto images = world::random_batch(3, world::Split::kSeen, generator).images;
+  const auto reward = rewards::make_reward("rater_preference", {});
+  EXPECT_TRUE(at::equal(reward.score({.images = images, .prompts = {}}),
+                        rewards::rater_preference(images)));
+  EXPECT_FALSE(reward.info.needs_prompt);
+  EXPECT_TRUE(rewards::origin_of("rater_preference", {}).is_gold);
 }
 
 TEST(SimulatedRatings, ScatterAsTheirDeviationsSay) {
