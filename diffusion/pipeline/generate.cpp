@@ -137,6 +137,14 @@ GraphCapture graph_capture_for(const Pipeline& pipeline,
   return rows <= kCapturedRows ? cuda_graph_capture(device_of(pipeline.network)) : GraphCapture();
 }
 
+// The pipeline with a network that computes in the device's type.
+Pipeline with_product_type(const Pipeline& pipeline) {
+  const auto type = data::product_type(device_of(pipeline.network).type());
+  Pipeline typed = pipeline;
+  if (type != at::kFloat) typed.network = with_compute_dtype(pipeline.network, type);
+  return typed;
+}
+
 GeneratedBatch generate_batch(const Pipeline& pipeline,
                               const NoiseSchedule& schedule,
                               const std::vector<ImageRequest>& batch,
@@ -148,8 +156,11 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
   const at::Tensor initial = initial_noise(batch, generators, shape);  // [B, C, h, w]
   const Conditioning conditions =
       conditions_of(pipeline, batch, options, {shape[1] * factor, shape[2] * factor});
-  Denoiser denoiser = guided_denoiser(pipeline.network, conditions, options.guidance,
-                                      graph_capture_for(pipeline, batch.size(), options.guidance));
+  const BatchGuide guide = options.guide ? options.guide(batch) : BatchGuide();
+  const GraphCapture capture = guide.differentiates
+                                   ? GraphCapture()
+                                   : graph_capture_for(pipeline, batch.size(), options.guidance);
+  Denoiser denoiser = guided_denoiser(pipeline.network, conditions, options.guidance, capture);
   const at::Tensor change = changes_of(batch);  // [B, 1, H, W]
   InitialImage start{.latents = {}, .strength = options.strength};
   if (change.defined() || options.strength < 1)
@@ -160,11 +171,8 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
   }
   if (options.strength >= 1) start.latents.reset();
   SamplerOptions sampler = options.sampler;
-  if (options.guide) {
-    const BatchGuide guide = options.guide(batch);
-    if (guide.around) denoiser = guide.around(denoiser);
-    sampler.select = guide.select;
-  }
+  if (guide.around) denoiser = guide.around(denoiser);
+  if (guide.select) sampler.select = guide.select;
   const at::Tensor x0 =
       sample_from(start, denoiser, initial.to(device), schedule, generators, sampler);
   at::Tensor images = latents_to_images(pipeline.vae, x0.to(at::kFloat)).to(at::kFloat).cpu();
@@ -183,6 +191,17 @@ void check_sources(const Pipeline& pipeline, const std::vector<ImageRequest>& re
 }
 
 }  // namespace
+
+Denoiser batch_denoiser(const Pipeline& pipeline,
+                        const std::vector<ImageRequest>& batch,
+                        const GenerateOptions& options) {
+  const Pipeline typed = with_product_type(pipeline);
+  const auto shape = latent_shape(typed, options.height, options.width);
+  const int64_t factor = vae_factor(typed.vae.config);
+  return guided_denoiser(
+      typed.network, conditions_of(typed, batch, options, {shape[1] * factor, shape[2] * factor}),
+      options.guidance);
+}
 
 std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int64_t width) {
   const int64_t factor = vae_factor(pipeline.vae.config), unit = pixel_unit(pipeline);
@@ -216,9 +235,7 @@ void generate(const Pipeline& pipeline,
   const at::NoGradGuard no_grad;
   const auto shape = latent_shape(pipeline, options.height, options.width);
   const NoiseSchedule schedule = make_schedule(pipeline.scheduler, image_tokens(pipeline, shape));
-  const auto type = data::product_type(device_of(pipeline.network).type());
-  Pipeline typed = pipeline;
-  if (type != at::kFloat) typed.network = with_compute_dtype(pipeline.network, type);
+  const Pipeline typed = with_product_type(pipeline);
   const auto size = static_cast<size_t>(options.micro_batch);
   for (size_t first = 0; first < requests.size(); first += size) {
     GeneratedBatch batch = generate_batch(typed, schedule, filled(requests, first, size), options);

@@ -24,6 +24,7 @@ struct ImageRequest {
   at::Tensor change{};
   RewardRequest reward{};      // of models that read it: the reward that the edit should get,
   RewardRequest reward_low{};  // and the one that reward guidance leads away from
+  std::string caption{};       // of the image, for guides; "": the prompt's text
 };
 
 // What leads a micro-batch beside its conditions.
@@ -31,6 +32,7 @@ struct BatchGuide {
   // The denoiser to sample with, from the guided one. Empty: that one.
   std::function<Denoiser(const Denoiser& denoiser)> around{};
   std::function<at::Tensor(const SamplerCallState& state)> select{};  // of SamplerOptions
+  bool differentiates = false;  // the denoiser, whose calls are then not captured as a graph
 };
 
 struct GenerateOptions {
@@ -66,6 +68,11 @@ void generate(const Pipeline& pipeline,
               const std::vector<ImageRequest>& requests,
               const GenerateOptions& options,
               const OnBatch& on_batch);
+
+// The guided network of a micro-batch, as `generate` samples with it. Throws as it does.
+Denoiser batch_denoiser(const Pipeline& pipeline,
+                        const std::vector<ImageRequest>& batch,
+                        const GenerateOptions& options);
 
 // {C, h, w} of the latents of such an image. Throws BadInput as above.
 std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int64_t width);

@@ -83,6 +83,18 @@ Weighing weigh(Particles& particles,
   return weighing;
 }
 
+int64_t choose_candidate(const std::vector<double>& values, double strength, double uniform) {
+  const std::vector<double> finite = finite_values(values);
+  if (strength == 0) return std::max_element(finite.begin(), finite.end()) - finite.begin();
+  const std::vector<double> shares = shares_of(scaled(finite, strength));
+  double reached = 0;
+  for (size_t i = 0; i + 1 < shares.size(); ++i) {
+    reached += shares[i];
+    if (uniform < reached) return static_cast<int64_t>(i);
+  }
+  return static_cast<int64_t>(shares.size()) - 1;  // sums may round below 1
+}
+
 double strength_to_resample(const std::vector<double>& values) {
   const std::vector<double> finite = finite_values(values);
   const auto [least, most] = std::minmax_element(finite.begin(), finite.end());

@@ -43,6 +43,12 @@ Weighing weigh(Particles& particles,
                double strength,
                double uniform);
 
+// One of the values' places, drawn in proportion to exp(strength value); strength 0: that of the
+// largest, the first of equals. Of candidates of a step: Li et al., "Derivative-free guidance in
+// continuous and discrete diffusion models with soft value-based decoding" (2024), algorithm 1. A
+// value that is not finite is the smallest. strength >= 0: nats a unit. uniform in [0, 1)
+int64_t choose_candidate(const std::vector<double>& values, double strength, double uniform);
+
 // The least strength at which weights exp(strength value) are resampled, for users who know no unit
 // of their reward; 0 where the values do not differ.
 double strength_to_resample(const std::vector<double>& values);

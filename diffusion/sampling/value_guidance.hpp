@@ -12,14 +12,18 @@ namespace diffusion {
 // d value / d x0, of each row of x0: [B, C, H, W] -> [B, C, H, W]
 using ValueGradient = std::function<at::Tensor(const at::Tensor& x0)>;
 
-// Moves epsilon against the gradient at the x0 that the output says. The network's own derivative
-// is left out: d x0 / d x is taken as 1 / signal. The length of the move is `share` of epsilon's,
-// times 1 / (1 + noise^2 / signal^2): the x0 of a noisy state says little of the end, and its
-// gradient pulls too far. A row whose gradient is zero or not finite stays as it is.
-// share: >= 0
+struct ValueGuidance {
+  double share = 0.1;     // of epsilon's length, >= 0
+  bool jacobian = false;  // through the network; else d x0 / d x is taken as 1 / signal
+};
+
+// Moves epsilon against the value's gradient at the x0 that the output says. The length of the move
+// is `share` of epsilon's, times 1 / (1 + noise^2 / signal^2): the x0 of a noisy state says little
+// of the end, and its gradient pulls too far. A row whose gradient is zero or not finite stays as
+// it is. With the Jacobian the denoiser must be differentiable.
 Denoiser value_guided(const Denoiser& denoiser,
                       const NoiseSchedule& schedule,
                       const ValueGradient& gradient,
-                      double share);
+                      const ValueGuidance& options);
 
 }  // namespace diffusion

@@ -31,6 +31,7 @@
 #include "tools/gallery/page.hpp"
 #include "tools/sample/best_of.hpp"
 #include "tools/sample/conditions.hpp"
+#include "tools/sample/guides/generate.hpp"
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/memory_fit.hpp"
 #include "tools/sample/sampler_choice.hpp"
@@ -48,6 +49,7 @@ struct EditRun {
   diffusion::Pipeline pipeline;
   diffusion::SamplerChoice choice;
   std::vector<rewards::WeightedReward> rewards;
+  GuideSetting guide;
   EditPlan plan;
   int64_t micro_batch = 1;
   std::set<std::string> recorded;  // outputs that kEditResults tells of already
@@ -159,7 +161,7 @@ data::GenerationParameters parameters_of(const EditRun& run,
   p.steps = job.steps;
   p.sampler = diffusion::sampler_label(run.choice);
   p.cfg_scale = job.cfg_text;
-  p.seed = job.seed + static_cast<uint64_t>(best.index);
+  p.seed = job.seed + (candidates_of(run.guide.guide) > 1 ? 0 : static_cast<uint64_t>(best.index));
   p.width = edit.source.size(2);
   p.height = edit.source.size(1);
   p.model = model_name(run.pipeline.source);
@@ -174,6 +176,7 @@ data::GenerationParameters parameters_of(const EditRun& run,
          data::short_number(best.scores[static_cast<int64_t>(m)].item<double>()));
   }
   if (run.config.best_of > 1) note("Best of", std::to_string(run.config.best_of));
+  note("Guide", run.config.guide.guide);
   note("Image CFG scale", data::short_number(job.cfg_image));
   note("Image", job.image.filename().string());
   note("Denoising strength", unless(job.strength, 1));
@@ -246,29 +249,26 @@ diffusion::ImageRequest request_of(const LoadedEdit& edit, uint64_t candidate) {
           .source = edit.source,
           .change = edit.mask,
           .reward = {job.request, job.feedback},
-          .reward_low = {job.request_low, job.feedback}};
+          .reward_low = {job.request_low, job.feedback},
+          .caption = caption_of(job)};
 }
 
 // Computes edits of equal settings together.
 void run_chunk(EditRun& run, const std::vector<LoadedEdit>& chunk) {
   const auto best_of = static_cast<size_t>(run.config.best_of);
   std::vector<diffusion::ImageRequest> requests;
-  for (const auto& edit : chunk) {
-    for (size_t i = 0; i < best_of; ++i) {
-      requests.push_back(request_of(edit, i));
-    }
-  }
+  for (const auto& edit : chunk)
+    for (size_t i = 0; i < best_of; ++i) requests.push_back(request_of(edit, i));
   const auto began = std::chrono::steady_clock::now();
   std::vector<at::Tensor> images;
-  diffusion::generate(run.pipeline, requests, options_of(run, chunk[0]),
-                      [&](const diffusion::GeneratedBatch& batch) {
-                        for (const auto& image : batch.images.unbind(0)) images.push_back(image);
-                      });
+  generate_guided(run.guide, run.pipeline, requests, options_of(run, chunk[0]), [&](auto& batch) {
+    for (const auto& image : batch.images.unbind(0)) images.push_back(image);
+  });
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  const auto ends = static_cast<int64_t>(images.size() / chunk.size());  // of an edit
   for (size_t i = 0; i < chunk.size(); ++i) {
-    const auto first = images.begin() + static_cast<int64_t>(i * best_of);
-    const at::Tensor candidates =
-        at::stack(std::vector<at::Tensor>(first, first + static_cast<int64_t>(best_of)));
+    const auto first = images.begin() + static_cast<int64_t>(i) * ends;
+    const at::Tensor candidates = at::stack(std::vector<at::Tensor>(first, first + ends));
     write_edit(run, chunk[i], candidates, took.count() / static_cast<double>(chunk.size()));
   }
 }
@@ -284,7 +284,7 @@ void fit_memory(EditRun& run, at::Device device) {
                      {.bytes = memory_limit(config.max_memory, device),
                       .batch_size = run.micro_batch,
                       .told = !config.max_memory.empty()});
-  run.micro_batch = fit.batch_size;
+  run.micro_batch = guided_batch(run.guide.guide, fit.batch_size);
 }
 
 // Whether a resumed run may pass over the job: its image is there, and told of.
@@ -361,6 +361,8 @@ int edit_command(const std::vector<std::string>& arguments) {
     throw BadInput("laurel edit: expected options only, found '" + parsed.positional[0] +
                    "'; give --image FILE");
   check_edit(config);
+  const Guide guide = parse_guide(config.guide.guide);
+  resolve_candidates(guide, config.best_of);
   if (!config.max_memory.empty()) data::parse_bytes(config.max_memory, "max_memory");
   const Placement placement = open_device(config.device);
   const PrecisionScope precision(placement);
@@ -371,13 +373,17 @@ int edit_command(const std::vector<std::string>& arguments) {
   if (!config.reward.empty())
     run.rewards =
         rewards::make_rewards(config.reward, reward_sources(config.sources, placement.device));
+  const fs::path log = fs::path(config.output_dir) / "guide.jsonl";
+  run.guide = {guide, config.guide, run.rewards, config.output.empty() ? log.string() : ""};
+  check_guide(run.guide, {.sampler = run.choice.sampler, .steps = config.steps, .eta = config.eta});
   const data::FolderLock lock =
       config.output.empty() ? data::FolderLock(config.output_dir) : data::FolderLock();
   if (config.resume && config.output.empty()) run.recorded = recorded_edits(config.output_dir);
   run.plan = plan_edits(config, diffusion::reward_config(run.pipeline.network),
                         std::random_device{}() & 0x7FFFFFFF, data::log_warning);
-  const auto images = static_cast<int64_t>(run.plan.jobs.size()) * config.best_of;
-  run.micro_batch = std::clamp<int64_t>(images, 1, config.batch_size);
+  const int64_t of_edit = search_of(guide) ? round_of(guide, config.guide) : config.best_of;
+  const int64_t images = static_cast<int64_t>(run.plan.jobs.size()) * of_edit;
+  run.micro_batch = guided_batch(guide, std::clamp<int64_t>(images, 1, config.batch_size));
   if ((!config.max_memory.empty() || !placement.device.is_cpu()) && !run.plan.jobs.empty())
     fit_memory(run, placement.device);
   const std::string batch = std::to_string(run.micro_batch);

@@ -62,11 +62,12 @@ void declare_how(Options& options, ImageEditConfig& c) {
 }
 
 void declare_rest(Options& options, ImageEditConfig& c) {
-  options.group("Best of several");
+  options.group("Under a reward");
   options.integer("best_of", c.best_of, "candidates per edit; the best by --reward is written", 1,
                   10'000);
   options.text("reward", c.reward, "reward names, with weights: aesthetic=1,clip_score=0.1");
   options.short_name("reward", 'r');
+  declare_guide(options, c.guide);
   options.rare().text("caption", c.caption,
                       "caption of the edited image, for rewards [the instruction]");
   declare_reward_sources(options, c.sources, Rarity::kRare, Rarity::kRare);

@@ -9,6 +9,7 @@
 #include "tools/cli/models.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/reward_options.hpp"
+#include "tools/sample/guides/kinds.hpp"
 
 namespace tools {
 
@@ -35,6 +36,7 @@ struct ImageEditConfig {
   std::string max_memory;  // "12GB"; empty: no limit
   int64_t batch_size = 4;
   int64_t best_of = 1;
+  GuideConfig guide;
   std::string reward, caption;
   RewardSourceConfig sources;
   DeviceConfig device;

@@ -4,17 +4,9 @@
 #include <ATen/core/grad_mode.h>
 
 #include "data/images/image_io.hpp"
-#include "rewards/combine/combine.hpp"
+#include "tools/sample/guides/rating.hpp"
 
 namespace tools {
-
-TotalScores total_scores(const std::vector<rewards::WeightedReward>& rewards,
-                         const at::Tensor& images,
-                         const std::vector<std::string>& prompts) {
-  const at::NoGradGuard no_grad;
-  const at::Tensor raw = rewards::score_all(rewards, {.images = images, .prompts = prompts}).cpu();
-  return {raw, rewards::combine(raw, {}, rewards::combine_options(rewards)).total};
-}
 
 BestCandidate best_candidate(const std::vector<rewards::WeightedReward>& rewards,
                              const at::Tensor& images,

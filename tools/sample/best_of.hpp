@@ -9,15 +9,6 @@
 
 namespace tools {
 
-struct TotalScores {
-  at::Tensor raw;    // [n, M] on the CPU
-  at::Tensor total;  // [n] the weighted reward
-};
-// images: [n, 3, H, W] in [0, 1]; prompts: n
-TotalScores total_scores(const std::vector<rewards::WeightedReward>& rewards,
-                         const at::Tensor& images,
-                         const std::vector<std::string>& prompts);
-
 struct BestCandidate {
   int64_t index = 0;
   at::Tensor scores;  // [M] raw; undefined without rewards

@@ -28,6 +28,8 @@
 #include "tools/cli/progress.hpp"
 #include "tools/cli/version.hpp"
 #include "tools/sample/embeddings.hpp"
+#include "tools/sample/group_plan.hpp"
+#include "tools/sample/guides/generate.hpp"
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/memory_fit.hpp"
 #include "tools/sample/model.hpp"
@@ -52,6 +54,7 @@ struct SampleRun {
   at::Tensor latents;          // [jobs x best_of, C, h, w] or undefined
   at::Tensor image;            // [3, H, W] to edit, or undefined
   diffusion::SizeConditions sizes;
+  GuideSetting guide;  // its rewards: once they are loaded
   std::shared_ptr<LoraShelf> shelf = std::make_shared<LoraShelf>();  // of the prompts' tags
 };
 
@@ -113,35 +116,8 @@ void resolve_prompts(SampleRun& run) {
   }
 }
 
-// An image to generate: a job's candidate.
-struct Wanted {
-  size_t job = 0;
-  int64_t candidate = 0;
-};
-// The candidates of a group, in order, with the number of them that are computed together. Of
-// batches whose jobs are all finished there are none; the others stay whole, so that their bits do.
-struct GroupPlan {
-  std::vector<Wanted> wanted;
-  int64_t micro_batch = 1;
-  int64_t batches() const {
-    return (static_cast<int64_t>(wanted.size()) + micro_batch - 1) / micro_batch;
-  }
-};
-
-GroupPlan plan_group(const SampleRun& run, const std::vector<size_t>& group) {
-  std::vector<Wanted> all;
-  for (const size_t job : group) {
-    for (int64_t i = 0; i < run.config.best_of; ++i) all.push_back({job, i});
-  }
-  GroupPlan plan{.wanted = {}, .micro_batch = micro_batch_of(run.config, all.size())};
-  const auto size = static_cast<size_t>(plan.micro_batch);
-  for (size_t first = 0; first < all.size(); first += size) {
-    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first);
-    const auto end = begin + static_cast<std::ptrdiff_t>(std::min(size, all.size() - first));
-    if (!std::all_of(begin, end, [&](const Wanted& one) { return run.finished[one.job]; }))
-      plan.wanted.insert(plan.wanted.end(), begin, end);
-  }
-  return plan;
+GroupPlan plan_of(const SampleRun& run, const std::vector<size_t>& group) {
+  return plan_group(run.config, run.guide.guide, group, run.finished);
 }
 
 std::vector<diffusion::ImageRequest> requests_of(const SampleRun& run, const GroupPlan& plan) {
@@ -178,11 +154,10 @@ diffusion::GenerateOptions options_of(const SampleRun& run, const SampleJob& job
 
 void run_group(const SampleRun& run,
                const std::vector<size_t>& group,
-               const GuideSetting& guide,
                Progress& progress,
                SampleWriter& writer) {
   const SampleJob& first = run.jobs[group[0]];
-  const GroupPlan plan = plan_group(run, group);
+  const GroupPlan plan = plan_of(run, group);
   if (plan.wanted.empty()) return;
   const auto requests = requests_of(run, plan);
   diffusion::GenerateOptions options = options_of(run, first);
@@ -190,8 +165,7 @@ void run_group(const SampleRun& run,
   options.sampler.on_step = [&](int64_t) { progress.advance(); };
   diffusion::Pipeline pipeline = run.pipeline;  // the copy shares unchanged weights
   if (!first.loras.empty()) diffusion::apply_loras(pipeline, run.shelf->uses(first.loras));
-  if (!run.config.guide.guide.empty()) options.guide = make_guide(guide, pipeline);
-  diffusion::generate(pipeline, requests, options, [&](const diffusion::GeneratedBatch& batch) {
+  generate_guided(run.guide, pipeline, requests, options, [&](const auto& batch) {
     for (int64_t row = 0; row < batch.images.size(0); ++row) {
       const Wanted& one = plan.wanted[static_cast<size_t>(batch.first) + static_cast<size_t>(row)];
       writer.take(one.job, one.candidate,
@@ -212,7 +186,7 @@ int64_t total_calls(const SampleRun& run, const std::vector<std::vector<size_t>>
     const auto schedule = diffusion::make_schedule(run.pipeline.scheduler,
                                                    diffusion::image_tokens(run.pipeline, shape));
     const auto options = sampler_options(run, job.steps);
-    total += plan_group(run, group).batches() * diffusion::network_calls(schedule, options);
+    total += plan_of(run, group).batches() * diffusion::network_calls(schedule, options);
   }
   return total;
 }
@@ -221,8 +195,8 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
   const SampleConfig& config = run.config;
   WriterOptions options{.output_dir = config.output_dir,
                         .first_number = config.resume ? 0 : next_number(config.output_dir),
-                        .best_of = config.best_of,
-                        .joint = parse_guide(config.guide.guide).particles > 1,
+                        .best_of = search_of(run.guide.guide) ? 1 : config.best_of,
+                        .joint = candidates_of(run.guide.guide) > 1,
                         .mark = !config.no_provenance,
                         .finished = run.finished};
   if (!config.reward.empty()) {
@@ -232,6 +206,7 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
   options.base.model =
       model_name(config.unet.empty() ? run.pipeline.source : fs::path(config.unet));
   if (!config.guide.guide.empty()) options.base.extra.push_back({"Guide", config.guide.guide});
+  for (const auto& delta : run.guide.deltas) options.base.extra.push_back({"Delta", delta.name});
   if (config.eta > 0) options.base.extra.push_back({"Eta", data::short_number(config.eta)});
   if (config.clip_skip > 0)
     options.base.extra.push_back({"Clip skip", std::to_string(config.clip_skip + 1)});
@@ -245,7 +220,8 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
   for (const auto& [name, value] : diffusion::t5_parameters(run.pipeline))
     options.base.extra.push_back({name, value});
   // A graph of text to image alone: of other images ComfyUI reads the parameters.
-  if (!config.no_workflow && conditions.empty() && config.unet.empty() && config.latents.empty())
+  if (!config.no_workflow && conditions.empty() && config.unet.empty() && config.latents.empty() &&
+      run.guide.deltas.empty())
     options.comfy = {.checkpoint = options.base.model + ".safetensors",
                      .choice = run.choice,
                      .clip_skip = config.clip_skip,
@@ -258,22 +234,21 @@ std::string images_text(size_t count) {
   return std::to_string(count) + (count == 1 ? " image" : " images");
 }
 
-void make_images(const SampleRun& run, const Placement& placement) {
+void make_images(SampleRun& run, const Placement& placement) {
   WriterOptions options = writer_options(run, placement.device);
   options.model_digest =
       std::async(std::launch::async, data::cached_sha256_of_file,
                  weights_of(run.config, run.pipeline), data::user_cache_folder());
-  const GuideSetting guide{parse_guide(run.config.guide.guide), run.config.guide, options.rewards,
-                           (fs::path(run.config.output_dir) / "guide.jsonl").string()};
-  if (!run.config.guide.guide.empty())
-    check_guide(guide, sampler_options(run, run.jobs.front().steps));
+  run.guide.rewards = options.rewards;
+  run.guide.log = (fs::path(run.config.output_dir) / "guide.jsonl").string();
+  check_guide(run.guide, sampler_options(run, run.jobs.front().steps));
   SampleWriter writer(run.jobs, options);
   const auto groups = group_jobs(run.jobs);
   const auto start = std::chrono::steady_clock::now();
   {
     const PrecisionScope precision(placement);
     Progress progress("Sampling " + images_text(run.jobs.size()), total_calls(run, groups));
-    for (const auto& group : groups) run_group(run, group, guide, progress, writer);
+    for (const auto& group : groups) run_group(run, group, progress, writer);
   }
   if (!run.config.save_latents.empty()) writer.save_latents(run.config.save_latents);
   const double seconds =
@@ -304,7 +279,7 @@ void fit_memory(SampleRun& run, at::Device device) {
        .batch_size = micro_batch_of(config, run.jobs.size() * static_cast<size_t>(config.best_of)),
        .tile_size = config.vae_tile_size,
        .told = !config.max_memory.empty()});
-  config.batch_size = guided_batch(parse_guide(config.guide.guide), fit.batch_size);
+  config.batch_size = guided_batch(run.guide.guide, fit.batch_size);
   config.vae_tiling = fit.tiled;
 }
 
@@ -324,6 +299,7 @@ void check_sample(const SampleConfig& config) {
 void open_run(SampleRun& run, const Options& options, at::Device device) {
   SampleConfig& config = run.config;
   run.pipeline = load_sample_model(config, device);
+  run.guide.deltas = load_deltas(config.deltas, run.pipeline);
   add_embeddings(config.embedding, unique_texts(run.prompts), run.pipeline);
   if (options.given("max_sequence_length"))
     diffusion::set_max_sequence_length(run.pipeline, config.max_sequence_length);
@@ -368,6 +344,8 @@ int sample_command(const std::vector<std::string>& arguments) {
   config.prompt.insert(config.prompt.end(), parsed.positional.begin(), parsed.positional.end());
   check_sample(config);
   resolve_guide(config);
+  run.guide.guide = parse_guide(config.guide.guide);
+  run.guide.config = config.guide;
   run.prompts = read_sample_prompts(config);  // throws for bad prompts before a model is loaded
   const Placement placement = open_device(config.device);
   open_run(run, options, placement.device);

@@ -39,14 +39,13 @@ int64_t micro_batch_of(const SampleConfig& config, size_t requests) {
 
 void resolve_guide(SampleConfig& config) {
   const Guide guide = parse_guide(config.guide.guide);
-  if (guide.particles == 1) return;
-  if (config.best_of > 1)
-    throw data::BadInput("--best_of: the best of the particles is written; leave it out");
-  config.best_of = guide.particles;
-  if (config.batch_size % guide.particles != 0)
-    throw data::BadInput("--batch_size: expected a multiple of the " +
-                         std::to_string(guide.particles) + " particles of an image, found " +
-                         std::to_string(config.batch_size));
+  resolve_candidates(guide, config.best_of);
+  if (config.batch_size > 0 && guided_batch(guide, config.batch_size) != config.batch_size)
+    throw data::BadInput(
+        "--batch_size: expected a multiple of the " + std::to_string(candidates_of(guide)) +
+        " samples of an image that compete, found " + std::to_string(config.batch_size));
+  if (search_of(guide) != nullptr && !config.latents.empty())
+    throw data::BadInput("--latents: --guide noise searches for the initial noise; leave one out");
 }
 
 std::vector<SampleJob> plan_jobs(const std::vector<SamplePrompt>& prompts,

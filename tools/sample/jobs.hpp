@@ -34,12 +34,14 @@ void resolve_family(SampleConfig& config,
                     const at::Tensor& image,
                     const diffusion::Pipeline& pipeline);
 
-// Sets best_of to the particles of --guide: they are candidates that compete, side by side in a
-// micro-batch. Throws BadInput when best_of was given, or a batch_size that they do not fill.
+// Sets best_of to the candidates of --guide. Throws BadInput when best_of was given, when a
+// batch_size is not a multiple of those that stand side by side in a micro-batch, and when initial
+// noise is given to a search over it.
 void resolve_guide(SampleConfig& config);
 
 // Default number of images computed together.
 constexpr int64_t kMicroBatch = 8;
+// Images computed together of so many that are wanted at once.
 int64_t micro_batch_of(const SampleConfig& config, size_t requests);
 
 // `config.count` jobs per prompt. `random_seed` replaces a seed of -1.

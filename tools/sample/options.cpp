@@ -27,6 +27,7 @@ void declare_what(Options& options, SampleConfig& c) {
   options.text("lora_dir", c.lora_dir, "folder of LoRAs for <lora:name:0.8> in prompts");
   options.rare().list("embedding", c.embedding,
                       "textual inversion: FILE, NAME=FILE, or a folder of them; repeatable");
+  declare_deltas(options, c.deltas);
   options.rare().text("unet", c.unet,
                       "folder of a finetuned UNet or transformer that replaces the model's");
 }

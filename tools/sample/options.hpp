@@ -11,7 +11,7 @@
 #include "tools/cli/options.hpp"
 #include "tools/cli/reward_options.hpp"
 #include "tools/sample/conditions.hpp"
-#include "tools/sample/guide.hpp"
+#include "tools/sample/guides/kinds.hpp"
 
 namespace tools {
 
@@ -44,6 +44,7 @@ struct SampleConfig {
   std::string latents, save_latents;  // safetensors files
   int64_t best_of = 1;                // candidates per image
   GuideConfig guide;
+  DeltaConfig deltas;
   std::string reward;  // specification: "aesthetic=1,clip_score=0.5"
   std::string output_dir = "samples";
   bool resume = false;

@@ -42,7 +42,8 @@ TEST(ValueGuidance, MovesEpsilonByAShareOfItsLengthByHand) {
     const double t = 300, share = 0.2;
     const auto level = diffusion::level_between(schedule, t);
     const auto plain = said_by(network, schedule, t),
-               led = said_by(diffusion::value_guided(network, schedule, ones, share), schedule, t);
+               led = said_by(diffusion::value_guided(network, schedule, ones, {.share = share}),
+                             schedule, t);
     const double damped = share * level.signal * level.signal;  // 1 / (1 + noise^2 / signal^2)
     const at::Tensor lengths = plain.epsilon.flatten(1).norm(2, {1}, true).view({2, 1, 1, 1});
     EXPECT_TRUE(at::allclose(led.epsilon, plain.epsilon - damped * lengths / 6, 1e-9, 1e-9));
@@ -61,8 +62,51 @@ TEST(ValueGuidance, ARowWithoutAUsableSlopeStaysAsItIs) {
     return all;
   };
   const at::Tensor plain = network(state(), 500),
-                   led = diffusion::value_guided(network, schedule, slope, 0.5)(state(), 500);
+                   led = diffusion::value_guided(network, schedule, slope, {.share = 0.5})(state(),
+                                                                                           500);
   EXPECT_TRUE(at::allclose(led, plain, 1e-9, 1e-9));
+}
+
+// epsilon = w x, so that x0 = (1 - noise w) x / signal: through the network the slope of the sum of
+// x0 is (1 - noise w) / signal in each element, and without its derivative 1 everywhere.
+TEST(ValueGuidance, TheJacobianIsThatOfTheNetworkByHand) {
+  const auto schedule = schedule_of(Prediction::kEpsilon);
+  const double t = 300, share = 0.2;
+  const auto level = diffusion::level_between(schedule, t);
+  const at::Tensor w = at::linspace(-1, 1, 36, at::kDouble).view({1, 4, 3, 3});
+  const auto scaled = [w](const at::Tensor& x, double) { return w * x; };
+  const at::Tensor led = diffusion::value_guided(scaled, schedule, ones,
+                                                 {.share = share, .jacobian = true})(state(), t);
+  const at::Tensor slope = (1 - level.noise * w) / level.signal;
+  const at::Tensor plain = w * state();
+  const at::Tensor lengths = plain.flatten(1).norm(2, {1}, true).view({2, 1, 1, 1});
+  const double damped = share * level.signal * level.signal;
+  EXPECT_TRUE(at::allclose(led, plain - damped * lengths * slope / slope.norm(), 1e-9, 1e-9));
+  EXPECT_FALSE(led.requires_grad());
+}
+
+// x ~ N(0, 1) at the end, seen as x_t = signal x + noise e: the network's x0 is signal x_t, and
+// what is left of the end's variance is noise^2. For the value -k x^2 / 2, log E[exp(value)] has
+// the slope of the plug-in over 1 + k noise^2: for k = 1 / signal^2 that is the damping.
+TEST(ValueGuidance, TheDampingIsThatOfAQuadraticValue) {
+  for (const double t : {100.0, 500.0, 900.0}) {
+    const auto level = diffusion::level_between(schedule_of(Prediction::kEpsilon), t);
+    const double signal = level.signal, spread = level.noise * level.noise, x0 = 0.7;
+    const double k = 1 / (signal * signal);
+    // log E[exp(-k x^2 / 2)] over N(m, v), by its closed form, and its slope in m by differences.
+    const auto log_mean = [&](double m) { return -k * m * m / (2 * (1 + k * spread)); };
+    const double slope = (log_mean(x0 + 1e-5) - log_mean(x0 - 1e-5)) / 2e-5;
+    const double plug_in = -k * x0;
+    const double damping = 1 / (1 + spread / (signal * signal));
+    EXPECT_NEAR(slope / plug_in, damping, 1e-6) << t;
+    // What value_guided does at a share of 1: the move's length over epsilon's.
+    const auto led = said_by(
+        diffusion::value_guided(network, schedule_of(Prediction::kEpsilon), ones, {.share = 1}),
+        schedule_of(Prediction::kEpsilon), t);
+    const auto plain = said_by(network, schedule_of(Prediction::kEpsilon), t);
+    EXPECT_NEAR(((led.epsilon - plain.epsilon).norm() / plain.epsilon.norm()).item<double>(),
+                damping, 1e-6);
+  }
 }
 
 // Chains whose rows are exchanged on the way equal the chain of the row that went on, until fresh
