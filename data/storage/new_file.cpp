@@ -3,14 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <string>
 
-#include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/open_file.hpp"
 
 namespace fs = std::filesystem;
 
@@ -26,18 +23,31 @@ bool move_to_new(const fs::path& from, const fs::path& to) {
   return true;
 }
 
-}  // namespace
-
-bool write_new_file(const fs::path& path, std::string_view bytes) {
-  static std::atomic<uint64_t> count{0};
-  const fs::path own =
-      path.string() + "." + std::to_string(::getpid()) + "-" + std::to_string(count++) + ".new.tmp";
+// Where the file system has no files without a name.
+bool write_and_move(const fs::path& path, std::string_view bytes) {
+  const fs::path own = temporary_name(path);
   write_file(own, bytes);
   if (move_to_new(own, path)) return true;
   const int error = errno;
   ::unlink(own.c_str());
   if (error == EEXIST) return false;
-  throw BadInput(path.string() + ": cannot be written: " + std::strerror(error));
+  cannot_write(path, error);
+}
+
+}  // namespace
+
+bool write_new_file(const fs::path& path, std::string_view bytes) {
+  make_parent(path);
+  const Descriptor file(open_unnamed(folder_of(path)));
+  if (file.get() < 0) return write_and_move(path, bytes);
+  write_all(file.get(), bytes.data(), bytes.size(), path);
+  flush(file.get(), path);
+  if (give_name(file.get(), path)) {
+    flush_folder_of(path);
+    return true;
+  }
+  if (errno == EEXIST) return false;
+  cannot_write(path, errno);
 }
 
 }  // namespace data
