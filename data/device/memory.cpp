@@ -52,10 +52,11 @@ struct MetaLedger : c10::Allocator {
   void copy_data(void*, const void*, size_t) const override {}
 };
 
-double status_bytes(const std::string& key) {
-  std::ifstream status("/proc/self/status");
+// The value of a line "key: 123 kB" of a file under /proc; 0 where there is none.
+double proc_bytes(const std::string& file, const std::string& key) {
+  std::ifstream status(file);
   for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(key)) return std::stod(line.substr(key.size())) * 1024;  // "123 kB"
+    if (line.starts_with(key)) return std::stod(line.substr(key.size())) * 1024;
   }
   return 0;
 }
@@ -100,9 +101,20 @@ int64_t peak_meta_bytes(const std::function<void()>& work) {
   return ledger.peak - before;
 }
 
-double resident_memory() { return status_bytes("VmRSS:"); }
+double resident_memory(int64_t process) {
+  const std::string folder = process == 0 ? "self" : std::to_string(process);
+  return proc_bytes("/proc/" + folder + "/status", "VmRSS:");
+}
 
-double peak_memory() { return status_bytes("VmHWM:"); }
+double peak_memory() { return proc_bytes("/proc/self/status", "VmHWM:"); }
+
+double available_memory() {
+  const double machine = proc_bytes("/proc/meminfo", "MemAvailable:");
+  double limit = 0, used = 0;
+  std::ifstream most("/sys/fs/cgroup/memory.max"), current("/sys/fs/cgroup/memory.current");
+  if (!(most >> limit) || !(current >> used)) return machine;
+  return std::min(machine, std::max(0.0, limit - used));
+}
 
 bool reset_peak_memory() {
   std::ofstream file("/proc/self/clear_refs");

@@ -18,10 +18,13 @@ int64_t peak_meta_bytes(const std::function<void()>& work);
 // Allowance for the buffers of the matrix libraries, in bytes: an estimate.
 constexpr double kMatrixBuffers = 64e6;
 
-// Resident memory of this process now, and its peak, in bytes (Linux: VmRSS and VmHWM); 0 where
-// unknown.
-double resident_memory();
+// Resident memory of a process now (0: this one), and the peak of this one, in bytes (Linux: VmRSS
+// and VmHWM); 0 where unknown.
+double resident_memory(int64_t process = 0);
 double peak_memory();
+// What programs can still get without swapping, in bytes: of the machine (MemAvailable), and of
+// this process's container where it has a limit. 0 where unknown.
+double available_memory();
 // Resets the peak to what is resident now (proc(5), clear_refs); false where the kernel refuses.
 bool reset_peak_memory();
 

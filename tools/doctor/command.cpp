@@ -11,13 +11,13 @@
 #include <functional>
 #include <iomanip>
 #include <iostream>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "data/device/memory.hpp"
 #include "data/nn/kernels/kernels.hpp"
 #include "data/profile/precision_speed.hpp"
 #include "finetune/distributed/nccl_loader.hpp"
@@ -71,14 +71,6 @@ double proc_bytes(const std::string& key) {
   return value.empty() ? 0 : std::strtod(value.c_str(), nullptr) * 1024;
 }
 
-// Memory limit of the container minus its use; infinite without a limit.
-double container_memory() {
-  double limit = 0, used = 0;
-  std::ifstream max("/sys/fs/cgroup/memory.max"), current("/sys/fs/cgroup/memory.current");
-  if (!(max >> limit) || !(current >> used)) return std::numeric_limits<double>::infinity();
-  return limit - used;
-}
-
 Finding processor() {
   const std::string flags = " " + proc_value("/proc/cpuinfo", "flags") + " ";
   std::string simd;
@@ -105,7 +97,7 @@ Finding threads() {
 }
 
 Finding memory() {
-  const double free = std::min(proc_bytes("MemAvailable"), container_memory());
+  const double free = data::available_memory();
   Finding finding{.name = "memory",
                   .value = rounded(free / kGigabyte, 1) + " GB free of " +
                            rounded(proc_bytes("MemTotal") / kGigabyte, 1) + " GB"};

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "data/base/error.hpp"
 
@@ -41,6 +42,13 @@ TEST(PeakMetaBytes, CountsWhatWouldBeHeldAtOnce) {
 TEST(PeakMemory, IsAtLeastWhatIsResident) {
   EXPECT_GT(data::resident_memory(), 1e7);
   EXPECT_GE(data::peak_memory(), data::resident_memory());
+  EXPECT_GT(data::resident_memory(getpid()), 1e7);
+  EXPECT_EQ(data::resident_memory(-1), 0);  // no process has this number
+}
+
+TEST(AvailableMemory, IsSomeOfTheMachines) {
+  EXPECT_GT(data::available_memory(), 1e6);
+  EXPECT_LT(data::available_memory(), 1e15);
 }
 
 TEST(PeakMemory, StartsAnew) {
