@@ -47,4 +47,11 @@ add_library(laurel_sqlite INTERFACE)
 target_include_directories(laurel_sqlite SYSTEM INTERFACE "${SQLITE_INCLUDE}")
 target_link_libraries(laurel_sqlite INTERFACE "${SQLITE}")
 
+# The studio's address for a phone.
+find_path(QRENCODE_INCLUDE qrencode.h REQUIRED)
+find_library(QRENCODE qrencode REQUIRED)
+add_library(laurel_qrencode INTERFACE)
+target_include_directories(laurel_qrencode SYSTEM INTERFACE "${QRENCODE_INCLUDE}")
+target_link_libraries(laurel_qrencode INTERFACE "${QRENCODE}")
+
 find_package(Threads REQUIRED)

@@ -14,6 +14,7 @@
 #include "tools/cli/run_console.hpp"
 #include "tools/studio/app.hpp"
 #include "tools/studio/server/network.hpp"
+#include "tools/studio/server/qr_code.hpp"
 
 namespace fs = std::filesystem;
 
@@ -64,6 +65,9 @@ void say_where(const ServingConfig& config,
   };
   std::cout << "\n    " << address("127.0.0.1") << "\n";
   for (const auto& name : names) std::cout << "    " << address(name) << "\n";
+  if (!names.empty())
+    std::cout << "\nThe last address for the camera of a phone:\n\n"
+              << qr_code(address(names.back()));
   std::cout << "\nCtrl-C ends it. Every answer is on the disk at once." << std::endl;
 }
 
