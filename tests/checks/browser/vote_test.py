@@ -115,6 +115,33 @@ def test_two_people(browser):
     check(True, "each person has own answers")
 
 
+def touch(browser, start, end):
+    """A finger that goes from one place of the window to another."""
+    at = [{"x": x, "y": y} for x, y in (start, [(a + b) / 2 for a, b in zip(start, end)], end)]
+    for kind, points in (("touchStart", at[:1]), ("touchMove", at[1:2]), ("touchMove", at[2:]), ("touchEnd", [])):
+        browser.cdp("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def test_swipes(browser):
+    browser.cdp("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    for width, height, swipes in ((844, 390, (((500, 180), (380, 190)), ((400, 180), (540, 185)))), (390, 844, (((200, 500), (205, 360)), ((200, 300), (190, 440))))):
+        browser.resize(width, height)
+        for side, (start, end) in zip(("Left", "Right"), swipes):
+            count = browser.run(COUNT)
+            touch(browser, start, end)
+            answered(browser, count + 1)
+            equal(browser.run("document.getElementById('said').textContent").split()[0], side, f"at {width} x {height} a swipe towards a picture chooses it")
+    count = browser.run(COUNT)
+    touch(browser, (150, 300), (260, 310))
+    equal(browser.run(f"[busy, {COUNT}]"), [False, count], "a swipe across the stacked pictures chooses none")
+    for kind, points in (("touchStart", [{"x": 200, "y": 300}]), ("touchEnd", [])):
+        browser.cdp("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    answered(browser, count + 1)
+    check(True, "a tap still chooses the picture under it")
+    browser.cdp("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    browser.resize(1440, 900)
+
+
 def test_layouts(browser):
     for width, height in ((1440, 900), (390, 844), (844, 390), (720, 450)):  # the last is 1440 x 900 at 200 %
         browser.resize(width, height)
@@ -161,6 +188,7 @@ def main():
                 test_looks_closer(browser)
                 test_keys_off(browser)
                 test_two_people(browser)
+                test_swipes(browser)
                 test_layouts(browser)
                 count = browser.run(COUNT)
                 studio.kill()

@@ -6,7 +6,7 @@ const kKeyHelp = [["← 1", "the left picture"], ["→ 2", "the right picture"],
 function showHelp() {
   const keys = el("input", { type: "checkbox", checked: setting.get("keys", "on") === "on", onchange: (event) => useKeys(event.target.checked) });
   openHelp(kKeyHelp, el("div", { class: "help-more" }, el("label", { class: "check" }, keys, "Single keys answer"),
-    el("p", {}, "You see no model, no file name and no settings, and the sides are drawn: answers are worth more when they are blind. Some pairs come a second time, to measure how sure you are. About one in seven only measures and teaches nothing."),
+    el("p", {}, "You see no model, no file name and no settings, and the sides are drawn: answers are worth more when they are blind. Some pairs come a second time, to measure how sure you are. About one in seven only measures and teaches nothing. On a touch screen a tap on a picture chooses it, and so does a swipe towards it."),
     el("button", { class: "field-button", onclick: exportAnswers }, icon("save"), "Save the answers")));
 }
 
