@@ -73,15 +73,29 @@ function tableCard(report) {
     side.value !== null && (side.low > 0.5 || side.high < 0.5) ? el("p", { class: "subtitle" }, `You chose the left picture in ${interval(side)} of the decided pairs: a habit of the hand, perhaps.`) : null);
 }
 
+// "78 % · κ 0.55", with the number of pairs in its title.
+function agreementCell(share) {
+  if (share.value === null || !share.pairs) return el("td", {}, "–");
+  const kappa = share.kappa === null || share.kappa === undefined ? null : el("small", {}, ` κ ${number(share.kappa, 2)}`);
+  return el("td", { title: `${interval(share)}; ${plural(share.pairs, "pair")}` }, percent(share.value), kappa);
+}
+
+function matrixOf(people, columns, cellsOf) {
+  const name = (id) => studio.about.people.find((one) => one.id === id)?.name ?? "?";
+  return el("table", { class: "matrix" }, el("thead", {}, el("tr", {}, el("td", {}), ...columns.map((one) => el("th", { scope: "col" }, one)))),
+    el("tbody", {}, ...people.map((report) => el("tr", {}, el("th", { scope: "row" }, name(report.person)), ...cellsOf(report).map(agreementCell)))));
+}
+
 function peopleCards(reports) {
   const people = reports.filter((report) => report.person !== 0);
   if (people.length < 2) return [];
-  const name = (id) => studio.about.people.find((one) => one.id === id)?.name ?? "?";
-  const head = el("tr", {}, el("td", {}), ...people[0].by_taste_of.map((one) => el("th", { scope: "col" }, one.name)));
-  const rows = people.map((report) => el("tr", {}, el("th", { scope: "row" }, name(report.person)),
-    ...report.by_taste_of.map((share) => el("td", { title: interval(share) }, percent(share.value)))));
-  return [el("div", { class: "card wide" }, el("h2", {}, "People"), el("p", { class: "subtitle" }, "how many answers of the person in the row the taste of the person in the column predicts"),
-    el("table", { class: "matrix" }, el("thead", {}, head), el("tbody", {}, ...rows)))];
+  const names = people[0].by_taste_of.map((one) => one.name), { alpha } = reports.find((report) => report.person === 0);
+  const rewardNames = people[0].predictors.slice(1).map((one) => one.name);
+  return [el("div", { class: "card wide" }, el("h2", {}, "How far people agree"),
+    el("p", { class: "subtitle" }, "Answers to the same pairs that are alike, with Cohen's κ, which is 0 for chance and 1 for the same answers; with oneself: the pairs that were asked again." + (alpha.value === null ? "" : ` All people: Krippendorff's α ${number(alpha.value, 2)} on ${plural(alpha.pairs, "pair")}.`)),
+    matrixOf(people, names, (report) => report.with)),
+  el("div", { class: "card wide" }, el("h2", {}, "Who predicts whom"), el("p", { class: "subtitle" }, "how many answers of the person in the row the taste of the person in the column predicts, and each reward"),
+    matrixOf(people, [...names, ...rewardNames], (report) => [...report.by_taste_of, ...report.predictors.slice(1)]))];
 }
 
 function tasteActions() {

@@ -103,6 +103,15 @@ std::vector<ShownPair> unanswered(data::Database& store, int64_t person) {
   return pairs_in(std::move(rows));
 }
 
+std::vector<ShownPair> measured_of_others(data::Database& store, int64_t person) {
+  auto rows = store.prepare("SELECT " + std::string(kPairColumns) +
+                            " FROM pair_shown WHERE purpose = 'held_out' AND person <> ? AND "
+                            "repeats IS NULL AND EXISTS (SELECT 1 FROM vote WHERE vote.pair = "
+                            "pair_shown.id) ORDER BY id");
+  rows.bind(person);
+  return pairs_in(std::move(rows));
+}
+
 const std::vector<std::string>& answers() {
   static const std::vector<std::string> words{"left", "right", "tie", "both_bad", "skip"};
   return words;

@@ -37,6 +37,10 @@ int64_t record_pair(data::Database& store, const ShownPair& pair);
 std::vector<ShownPair> pairs_of(data::Database& store, int64_t person);
 std::vector<ShownPair> unanswered(data::Database& store, int64_t person);
 
+// Pairs that only measure and that other people answered, each once: to ask this person too, so
+// that people can be compared.
+std::vector<ShownPair> measured_of_others(data::Database& store, int64_t person);
+
 // "left", "right", "tie", "both_bad", "skip"
 const std::vector<std::string>& answers();
 

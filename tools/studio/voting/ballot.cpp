@@ -41,6 +41,22 @@ void count(const ShownPair& pair, const std::string& answer, int64_t by, Asked& 
   counts.same_again += by * (before->second == mirrored(answer));
 }
 
+// The first of some pairs that may be asked of this person, sides drawn.
+std::optional<Pair> not_yet_asked(const std::vector<ShownPair>& pairs,
+                                  const Pool& pool,
+                                  const Asked& asked,
+                                  std::mt19937_64& chance) {
+  for (const auto& pair : pairs) {
+    const auto left = pool.number_of.find(pair.left), right = pool.number_of.find(pair.right);
+    if (left == pool.number_of.end() || right == pool.number_of.end() ||
+        asked.pairs.contains(pair_key(left->second, right->second)))
+      continue;
+    return happens(0.5, chance) ? Pair{left->second, right->second}
+                                : Pair{right->second, left->second};
+  }
+  return std::nullopt;
+}
+
 void let_repeat(const ShownPair& pair, const std::string& answer, Asked& asked) {
   if (answer != "skip" && !pair.repeats && !asked.repeated.contains(pair.id))
     asked.to_repeat.push_back(pair);
@@ -111,9 +127,11 @@ bool Ballot::undo(int64_t person) {
   return true;
 }
 
-Ballot::Draw draw_to_learn(const Pool& pool, std::function<Worth(int64_t person)> worth) {
-  return [&pool, worth = std::move(worth)](int64_t person, Asked& asked,
-                                           std::mt19937_64& chance) -> std::optional<ShownPair> {
+Ballot::Draw draw_to_learn(const Pool& pool,
+                           std::function<Worth(int64_t person)> worth,
+                           std::function<std::vector<ShownPair>(int64_t person)> others) {
+  return [&pool, worth = std::move(worth), others = std::move(others)](
+             int64_t person, Asked& asked, std::mt19937_64& chance) -> std::optional<ShownPair> {
     if (asked.to_repeat.size() > kApart && happens(kRepeatedShare, chance)) {
       const ShownPair before = asked.to_repeat.front();
       asked.to_repeat.pop_front();
@@ -126,7 +144,9 @@ Ballot::Draw draw_to_learn(const Pool& pool, std::function<Worth(int64_t person)
     }
     const bool held_out = happens(kHeldOutShare, chance);
     const Worth by = held_out ? Worth() : worth(person);
-    auto pair = draw_pair(pool, asked.pairs, held_out, by, chance);
+    std::optional<Pair> pair;
+    if (held_out && others) pair = not_yet_asked(others(person), pool, asked, chance);
+    if (!pair) pair = draw_pair(pool, asked.pairs, held_out, by, chance);
     const bool other = !pair;  // none of this kind is left
     if (other) pair = draw_pair(pool, asked.pairs, !held_out, {}, chance);
     if (!pair) return std::nullopt;

@@ -65,6 +65,10 @@ class Ballot {
 
 // What teaches a taste: 15 % of the pairs are held out, 10 % asked a second time with the sides
 // swapped, at least eight answers later. `worth` of a person: of pairs to learn from; may be empty.
-Ballot::Draw draw_to_learn(const Pool& pool, std::function<Worth(int64_t person)> worth);
+// `others`: held-out pairs that other people answered, which are asked first, so that people can be
+// compared; may be empty.
+Ballot::Draw draw_to_learn(const Pool& pool,
+                           std::function<Worth(int64_t person)> worth,
+                           std::function<std::vector<ShownPair>(int64_t person)> others = {});
 
 }  // namespace studio

@@ -99,6 +99,20 @@ std::string verdict_of(const PersonReport& report,
   return verdict_on(contest, head.answers);
 }
 
+// Fills in how far people agree with one another and with themselves.
+void add_concordance(const std::vector<StandingVote>& votes,
+                     const std::vector<Person>& people,
+                     Report& report) {
+  std::vector<Preferences> first;
+  for (const auto& person : people) first.push_back(preferences_of(votes, person.id, false));
+  report[0].alpha = krippendorffs_alpha(first);
+  for (size_t one = 0; one < people.size(); ++one) {
+    for (size_t other = 0; other < people.size(); ++other)
+      report[one + 1].with.push_back(cohens_kappa(
+          first[one], one == other ? preferences_of(votes, people[one].id, true) : first[other]));
+  }
+}
+
 }  // namespace
 
 std::string verdict_on(const Contest& contest, int64_t answers) {
@@ -162,6 +176,7 @@ Report report_of(const std::vector<StandingVote>& votes,
     one.verdict = verdict_of(one, head, features, of_person(held_out, person), row);
     report.push_back(std::move(one));
   }
+  add_concordance(votes, people, report);
   return report;
 }
 

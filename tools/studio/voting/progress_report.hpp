@@ -8,6 +8,7 @@
 
 #include "rewards/evaluation/agreement.hpp"
 #include "tools/studio/voting/head.hpp"
+#include "tools/studio/voting/people_agreement.hpp"
 
 namespace studio {
 
@@ -29,6 +30,8 @@ struct PersonReport {
   Share left{};         // of decided answers; far from a half: a bias to a side
   std::vector<CurvePoint> curve{};   // of the taste, after 10, 20, 40, .. answers and after all
   std::vector<Share> by_taste_of{};  // each person's taste on this person's answers
+  std::vector<Concordance> with{};   // each person; with oneself: the answers given again
+  Alpha alpha{};                     // of all people together alone
   std::string verdict{};             // what it means, a sentence or two
 };
 using Report = std::vector<PersonReport>;  // all people together, then each

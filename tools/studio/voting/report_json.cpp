@@ -15,7 +15,19 @@ ordered_json share_json(const Share& share) {
   ordered_json json = interval_json(share.share);
   json["name"] = share.name;
   json["pairs"] = share.pairs;
+  json["kappa"] = kappa_of_share(share.share.value);
   return json;
+}
+
+ordered_json concordance_json(const std::vector<Concordance>& with) {
+  ordered_json all = ordered_json::array();
+  for (const auto& one : with) {
+    ordered_json json = interval_json(one.share);
+    json["pairs"] = one.pairs;
+    json["kappa"] = one.kappa;
+    all.push_back(json);
+  }
+  return all;
 }
 
 ordered_json shares_json(const std::vector<Share>& shares) {
@@ -41,7 +53,9 @@ ordered_json report_json(const Report& report) {
                    {"consistency", share_json(one.consistency)},
                    {"left", share_json(one.left)},
                    {"curve", curve},
-                   {"by_taste_of", shares_json(one.by_taste_of)}});
+                   {"by_taste_of", shares_json(one.by_taste_of)},
+                   {"with", concordance_json(one.with)},
+                   {"alpha", {{"value", one.alpha.value}, {"pairs", one.alpha.pairs}}}});
   }
   return all;
 }

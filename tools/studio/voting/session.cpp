@@ -22,12 +22,13 @@ Session::Session(Store& store,
                  uint64_t seed)
     : pool(make_pool(stored_images(store.database), ids)),
       learner(learner_on(pool, store.database.file(), look)),
-      ballot(
-          store.database,
-          pool,
-          draw_to_learn(
-              pool, [this](int64_t person) { return learner ? learner->worth(person) : Worth(); }),
-          /*proof=*/false,
-          seed) {}
+      ballot(store.database,
+             pool,
+             draw_to_learn(
+                 pool,
+                 [this](int64_t person) { return learner ? learner->worth(person) : Worth(); },
+                 [&store](int64_t person) { return measured_of_others(store.database, person); }),
+             /*proof=*/false,
+             seed) {}
 
 }  // namespace studio

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/studio_pictures.hpp"
@@ -108,6 +109,31 @@ TEST_F(BallotTest, EndsWhenEveryPairWasAsked) {
   EXPECT_EQ(on.counts(bob).skipped, 3);
   EXPECT_TRUE(on.undo(bob));
   EXPECT_EQ(on.queue(bob).size(), 1u);
+}
+
+TEST_F(BallotTest, PairsThatOnlyMeasureAreThoseOfOthersFirst) {
+  auto on = ballot();
+  for (int i = 0; i < 60; ++i) answer(on, ada);
+  std::set<std::pair<int64_t, int64_t>> of_ada;
+  for (const auto& pair : studio::pairs_of(database, ada)) {
+    if (pair.purpose == studio::kHeldOut) of_ada.insert(std::minmax(pair.left, pair.right));
+  }
+  const int64_t bob = studio::person_named(database, "Bob").id;
+  EXPECT_TRUE(studio::measured_of_others(database, ada).empty());
+  studio::Ballot shared(
+      database, drawn.pool,
+      studio::draw_to_learn(
+          drawn.pool, [](int64_t) { return studio::Worth(); },
+          [&](int64_t person) { return studio::measured_of_others(database, person); }),
+      false, 2);
+  int64_t measured = 0;
+  for (int i = 0; i < 25; ++i) answer(shared, bob);
+  for (const auto& pair : studio::pairs_of(database, bob)) {
+    if (pair.purpose != studio::kHeldOut || pair.repeats) continue;
+    ++measured;
+    EXPECT_TRUE(of_ada.contains(std::minmax(pair.left, pair.right)));
+  }
+  EXPECT_GT(measured, 0);
 }
 
 }  // namespace
