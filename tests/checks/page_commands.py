@@ -114,6 +114,7 @@ WAYS = [
     Way(r"laurel world --count 240"),
     Way(r"laurel world edit-scores", not_run="needs the images of an editing model; tests/tools/world runs it"),
     Way(r"laurel world edits", more="--count 6"),
+    Way(r"laurel world voter"),
     Way(r"laurel world --check", more="--count 20"),
     Way(r"laurel world", more="--count 12"),
     Way(r"laurel edit .*--sweep", more="--steps 1 --size 32x32"),

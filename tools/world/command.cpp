@@ -19,6 +19,7 @@
 #include "tools/world/edits.hpp"
 #include "tools/world/judge_server.hpp"
 #include "tools/world/social_log.hpp"
+#include "tools/world/voter.hpp"
 
 namespace tools {
 namespace {
@@ -87,7 +88,7 @@ void draw(const WorldConfig& config) {
 // `laurel world` itself draws captioned scenes.
 const CommandList& world_subcommands() {
   static const CommandList list = {&kWorldSocialLog, &kWorldJudgeServer, &kWorldEdits,
-                                   &kWorldEditScores};
+                                   &kWorldEditScores, &kWorldVoter};
   return list;
 }
 
@@ -97,7 +98,7 @@ int world_command(const std::vector<std::string>& arguments) {
   WorldConfig config;
   Options options("world",
                   "Draws captioned scenes of the built-in (synthetic) world, or checks its oracle.",
-                  "[social-log | judge-server | edits | edit-scores]");
+                  "[social-log | judge-server | edits | edit-scores | voter]");
   options.text("out", config.out, "folder for pictures and captions");
   options.integer("count", config.count, "scenes to draw, or to check per row", 1, 1000000);
   options.choice("split", config.split, {"seen", "unseen"}, "combinations of colour and shape");
