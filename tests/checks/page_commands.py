@@ -94,6 +94,8 @@ class Way:
 WAYS = [
     Way(r"(?:.* )?(?:torchrun|srun|mpirun) ", not_run="a launcher of several processes, which need not be installed"),
     Way(r"RANK=0 ", not_run="two processes by hand: process_group_test and run_in_ranks_test do it"),
+    Way(r"laurel (?:sample|edit) .*-o (?:drawn/(?:euler|euler_a|heun|dpm\+\+2m|unipc|teacher/4|student/[21])|edited/[31])$",
+        not_run="differs from the command above it by one value alone"),
     Way(r"laurel sample --prompts prompts.txt --best-of", more="--steps 2"),
     Way(r"(?:LAUREL_PROFILE=1 )?laurel sample", more=SMALL_SAMPLE),
     Way(r"laurel finetune edit .*--dry_run", more="--max_train_steps 1"),
