@@ -28,7 +28,7 @@ install(CODE "
   endif()")
 install(DIRECTORY models DESTINATION ${CMAKE_INSTALL_DATADIR}/laurel)
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs PATTERN make EXCLUDE)
 
 # Made when installing, by the program and by tools/third-party.
 install(CODE "
