@@ -121,7 +121,8 @@ int studio_command(const std::vector<std::string>& arguments) {
   options.short_name("model", 'm');
   options.text("prompts", work.prompts, "prompt file to train on; `world`: the built-in captions");
   options.text("watch", work.watch, "rewards that are watched; auto: the oracle of the world");
-  options.text("finetune_config", work.config, "TOML file with further options of finetune");
+  options.text("finetune_config", work.config,
+               "TOML file with further options of finetune, or a folder with METHOD.toml");
   options.text("work", folder, "folder for all that jobs write [STORE.work]");
   const auto parsed = options.parse(arguments);
   if (!parsed.proceed) return 0;

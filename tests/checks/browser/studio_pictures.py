@@ -28,7 +28,7 @@ def main():
         with Studio(binary, ["vote", run, "--store", folder / "taste.laurel", "--seed", "3"], folder / "log") as studio:
             browser.go(studio.url)
             browser.wait("document.getElementById('name')")
-            browser.screenshot(output / "vote-people.png")
+            browser.screenshot(output / "studio-people.png")
             enter(browser, studio.url, "Ada")
             for count in range(1, 4):
                 browser.press("left" if count % 2 else "right")

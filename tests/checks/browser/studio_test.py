@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The studio in headless Chromium: vote, learn, train, pause, resume, prove. studio_test.py LAUREL_BINARY [FOLDER]
+"""The studio in headless Chromium: vote, learn, train, pause, resume, try a prompt, prove. studio_test.py LAUREL_BINARY [FOLDER]
 
 With FOLDER, pictures of each view are left there. Exit code 77: Chromium is not installed."""
 import pathlib
@@ -12,8 +12,7 @@ from studio_server import Studio, make_run
 from vote_test import COUNT, answered, enter
 from webdriver import Browser, installed
 
-SETTINGS = """
-prompts = "world"
+SETTINGS = {"prdp": """
 prompts_per_epoch = 1
 images_per_prompt = 2
 sample_num_steps = 3
@@ -21,9 +20,10 @@ eval_every = 1
 eval_prompts = 2
 eval_images = 1
 checkpointing_steps = 1
+checkpoints_total_limit = 0
 learning_rate = 0.001
 rank = 4
-"""
+"""}
 # The brighter picture, as a person who likes light would choose.
 LIGHTER = """return (() => {
   const light = ["left", "right"].map((side) => {
@@ -42,10 +42,26 @@ class Pictures:
     def __init__(self, browser, folder):
         self.browser, self.folder = browser, folder
 
-    def take(self, name):
-        if self.folder:
-            self.browser.run("document.getElementById('toast').classList.remove('on'); return 1")
-            self.browser.screenshot(self.folder / name)
+    def take(self, name, at=None):
+        """`at`: a selector of what is brought to the top of the window."""
+        if not self.folder:
+            return
+        self.browser.run("document.getElementById('toast').classList.remove('on'); return 1")
+        self.browser.run("(arguments[0] ? document.querySelector(arguments[0]) : document.body).scrollIntoView({block: 'start'}); return 1", at)
+        if at:
+            self.browser.run("scrollBy(0, -16); return 1")
+        self.browser.screenshot(self.folder / name)
+        self.browser.run("scrollTo(0, 0); return 1")
+
+
+def press(browser, place, text):
+    """The button inside `place` that begins with `text`."""
+    pressed = browser.run("const found = [...document.querySelectorAll(arguments[0] + ' button')].find((node) => node.textContent.startsWith(arguments[1])); found?.click(); return Boolean(found);", place, text)
+    check(pressed, f"there is a button '{text}'")
+
+
+def choose(browser, field, value):
+    browser.run("const field = document.getElementById(arguments[0]); field.value = arguments[1]; field.dispatchEvent(new Event('change')); return 1", field, value)
 
 
 def vote(browser, count):
@@ -71,27 +87,51 @@ def test_taste(browser, pictures):
     browser.run("[...document.querySelectorAll('#view-taste button')].find((node) => node.textContent.startsWith('Make a reward')).click(); return 1")
     browser.wait(f"work.open !== null && {JOB} && {JOB}.state === 'ended'", 120)
     check(True, "a reward is made of the answers")
+    pictures.take("studio-reward.png")
+    if pictures.folder:  # the test has no time for it
+        press(browser, "#train-form", "Forecast")
+        browser.wait(f"{JOB}.kind === 'forecast' && {JOB}.state === 'ended'", 300)
+        browser.wait("document.getElementById('log').textContent.includes('memory')")
+        pictures.take("studio-forecast.png")
 
 
 def test_training(browser, pictures):
-    browser.wait("!document.getElementById('train-form').hidden")
-    browser.run("document.getElementById('epochs').value = 200; document.querySelector('#train-form [value=finetune]').click(); return 1")
+    browser.wait("document.querySelectorAll('#source option').length === 2")
+    check(browser.run("document.querySelectorAll('#method option').length") >= 15, "every method of finetune is offered")
+    browser.run("document.getElementById('rounds').value = 200; document.querySelector('#train-form [value=finetune]').click(); return 1")
     browser.wait(f"{JOB}.kind === 'finetune' && {JOB}.state === 'running'", 60)
     check("'" not in browser.run("document.getElementById('run-verdict').textContent"), "a training runs")
-    browser.wait(f"(work.evaluations ?? []).length >= {6 if pictures.folder else 2}", 400)
+    browser.wait(f"(work.evaluations ?? []).length >= {6 if pictures.folder else 3}", 400)
     check(browser.run("document.querySelectorAll('.panel svg').length") >= 2, "its curves are live")
     check(browser.run("document.querySelector('.panel .readout').textContent") != "", "and tell their values")
     check(browser.run("document.querySelectorAll('.strip-table tbody img').length") >= 4, "its pictures are at fixed prompts and seeds")
-    pictures.take("studio-train.png")
-    browser.run("[...document.querySelectorAll('#job-head button')].find((node) => node.textContent === 'Pause').click(); return 1")
+    check(" of memory" in browser.run("document.getElementById('run-verdict').textContent"), "and its memory is told")
+
+
+def test_tries_a_prompt(browser, pictures):
+    browser.wait("document.getElementById('try-prompt')")
+    browser.type("#try-prompt", "a red circle left of a blue square" if pictures.folder else "a red circle <b>left</b> of --n 5 ${HOME}")
+    browser.run("document.querySelector('#tries form button').click(); return 1")
+    browser.wait("document.querySelector('#tried .warnings') || document.querySelectorAll('#tried .both img').length === 2 && !document.querySelector('#tried .tried > p + p')", 120)
+    equal(browser.run("document.querySelector('#tried .warnings')?.textContent ?? ''"), "", "a prompt is tried")
+    browser.wait("[...document.querySelectorAll('#tried img')].every((image) => image.complete && image.naturalWidth === 64)")
+    equal(browser.run(f"{JOB}.state"), "running", "a prompt is drawn while the training runs")
+    equal(browser.run("document.querySelectorAll('#tried b').length"), 0, "and its text is text")
+    pictures.take("studio-try.png", "#tries")
+    check(browser.run("document.querySelector('#tried figure:last-child figcaption').textContent").startswith("step "), "by the base and by the last kept model")
+
+
+def test_pauses(browser, pictures):
+    pictures.take("studio-train.png", "#job")
+    press(browser, "#job-head", "Pause")
     browser.wait(f"{JOB}.state === 'paused'", 120)
     check(True, "it is paused")
     epochs = browser.run("document.getElementById('run-verdict').textContent")
     browser.wait("[...document.querySelectorAll('#job-head button')].some((node) => node.textContent === 'Resume')")
-    browser.run("[...document.querySelectorAll('#job-head button')].find((node) => node.textContent === 'Resume').click(); return 1")
+    press(browser, "#job-head", "Resume")
     browser.wait(f"{JOB}.state === 'running' && document.getElementById('run-verdict').textContent.split('.')[0] !== {epochs.split('.')[0]!r}", 120)
     check(True, "and goes on")
-    browser.run("[...document.querySelectorAll('#job-head button')].find((node) => node.textContent === 'Stop').click(); return 1")
+    press(browser, "#job-head", "Stop")
     browser.wait(f"{JOB}.state === 'stopped'", 120)
     check(True, "and stops")
 
@@ -117,7 +157,7 @@ def test_proof(browser, pictures):
 
 
 def test_refuses(browser):
-    for body in ('{kind: "sh -c id"}', '{kind: "finetune", method: "prdp; id"}', '{kind: "finetune", epochs: -1}', '{kind: "finetune", taste: 12345}'):
+    for body in ('{kind: "sh -c id"}', '{kind: "finetune", method: "prdp; id"}', '{kind: "finetune", rounds: -1}', '{kind: "finetune", taste: 12345}', '{kind: "try", of: 1, prompt: "a cat"}'):
         equal(browser.run(f"return ask('start', {body}).then(() => 'started', (error) => error.status)"), 400, f"{body} is refused")
 
 
@@ -129,22 +169,29 @@ def main():
     kept = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        (folder / "finetune.toml").write_text(SETTINGS)
-        arguments = ["studio", make_run(folder / "run", 12), "--store", folder / "taste.laurel", "--seed", "3", "--finetune-config", folder / "finetune.toml"]
+        for method, text in SETTINGS.items():
+            (folder / f"{method}.toml").write_text(text)
+        arguments = ["studio", make_run(folder / "run", 12), "--store", folder / "taste.laurel", "--seed", "3", "--finetune-config", folder]
         with Browser(1280, 900) as browser, Studio(binary, arguments, folder / "log") as studio:
             browser.dark(False)
             pictures = Pictures(browser, kept)
             enter(browser, studio.url, "Ada")
             test_taste(browser, pictures)
             test_training(browser, pictures)
+            test_tries_a_prompt(browser, pictures)
+            test_pauses(browser, pictures)
             test_refuses(browser)
             test_proof(browser, pictures)
             equal(browser.run(UNNAMED), [], "every control has a name")
             for width in (1280, 390):
                 browser.resize(width, 844)
+                browser.dark(width == 390)
                 for tab in ("vote", "taste", "train", "proof"):
                     browser.click("#tab-" + tab)
                     equal(browser.run("document.documentElement.scrollWidth <= innerWidth"), True, f"{tab} fits {width} pixels")
+                    pictures.take(f"{tab}-{width}.png")
+                    if tab == "train":
+                        pictures.take(f"kept-{width}.png", "#kept")
             errors = [error for error in browser.errors() if "status of 400" not in error]
             equal(errors, [], "no error in the console")
     print("the studio works")

@@ -1,7 +1,7 @@
 // Jobs: what can be started, what runs, what became of it.
 
-const work = { jobs: [], methods: [], open: null, timer: 0, seen: "" };
-const kStates = { running: "running", paused: "paused", ended: "done", failed: "failed", stopped: "stopped", interrupted: "interrupted" };
+const work = { jobs: [], methods: [], aggregates: [], model: { job: 0, step: 0 }, open: null, timer: 0, seen: "", form: "" };
+const kStates = { waiting: "waiting", running: "running", paused: "paused", ended: "done", failed: "failed", stopped: "stopped", interrupted: "interrupted" };
 const endedTastes = () => work.jobs.filter((job) => job.kind === "taste" && job.state === "ended");
 const jobNamed = (id) => work.jobs.find((job) => job.id === id);
 
@@ -32,7 +32,6 @@ async function showTraining() {
   showView("train");
   try { await loadJobs(); } catch (error) { fail(error); return; }
   if (work.open === null && work.jobs.length) work.open = (work.jobs.find((job) => job.state === "running") ?? work.jobs[0]).id;
-  drawForm();
   await refreshTraining();
   clearInterval(work.timer);
   work.timer = setInterval(() => { if (viewShown() === "train" && !document.hidden) refreshTraining(); else if (viewShown() !== "train") clearInterval(work.timer); }, 1500);
@@ -40,38 +39,66 @@ async function showTraining() {
 
 async function refreshTraining() {
   try { await loadJobs(); } catch { return; }  // the next call tells
-  const tastes = endedTastes();
-  $("train-lead").textContent = tastes.length ? "Train the model on what was learnt from your answers. Other rewards only watch." : "First make a reward of your answers (under Taste); then the model can learn from it.";
-  if (tastes.length !== $("train-form").querySelectorAll("#taste-of option").length) drawForm();
+  $("train-lead").textContent = "Train the model on your answers, or on a reward that was learnt from them. Other rewards only watch.";
+  drawForm();
   drawJobs();
   await drawOpenJob();
 }
 
 const labelled = (text, node) => el("label", { class: "field" }, el("span", {}, text), node);
 const choice = (id, options) => el("select", { id }, ...options.map(([value, text]) => el("option", { value }, text)));
+const trainingName = (id) => `training ${id} (${jobNamed(id)?.request.method ?? "?"})`;
+const modelName = ({ job, step }) => (job === 0 ? "the model that the studio was started with" : `step ${step} of ${trainingName(job)}`);
+const kAnswers = "answers";
 
+// Drawn anew where what it offers has changed, not while somebody fills it in.
 function drawForm() {
   const tastes = endedTastes();
-  const form = $("train-form");
-  form.hidden = !tastes.length;
-  if (!tastes.length) return;
-  const people = [[0, "what all share"], ...studio.about.people.map((one) => [one.id, one.name])];
-  const method = choice("method", work.methods.map((one) => [one.name, one.name]));
-  const summary = el("p", { class: "subtitle", id: "method-summary" });
-  const tell = () => { summary.textContent = work.methods.find((one) => one.name === method.value).summary; };
-  method.addEventListener("change", tell);
-  form.replaceChildren(el("h2", {}, "New training"), el("div", { class: "fields" },
-    labelled("Reward", choice("taste-of", tastes.map((job) => [job.id, `reward ${job.id}, ${new Date(1000 * job.at).toLocaleString()}`]))),
-    labelled("Taste of", choice("whose", people)), labelled("Method", method),
-    labelled("Epochs", el("input", { id: "epochs", type: "number", min: 1, max: 100000, value: 10, required: true }))), summary,
+  const offered = JSON.stringify([tastes.map((job) => job.id), studio.about.people.length]);
+  if (work.form !== offered) {
+    work.form = offered;
+    buildForm(tastes);
+  }
+  $("form-model").textContent = `Starts from ${modelName(work.model)}.`;
+}
+
+function buildForm(tastes) {
+  const source = choice("source", [...tastes.map((job) => [job.id, `reward ${job.id}, ${new Date(1000 * job.at).toLocaleString()}`]), [kAnswers, "the answers themselves"]]);
+  const people = studio.about.people;
+  const method = choice("method", []), whose = choice("whose", []), rounds = el("input", { id: "rounds", type: "number", min: 1, max: 100000, required: true });
+  const roundsName = el("span", {}), summary = el("p", { class: "subtitle", id: "method-summary" });
+  const chosen = () => work.methods.find((one) => one.name === method.value && one.from_answers === (source.value === kAnswers));
+  const options = (list) => list.map(([value, text]) => el("option", { value }, text));
+  const tellMethod = () => {
+    const { rounds: name, usual, summary: text, aggregates } = chosen();
+    roundsName.textContent = name === "steps" ? "Steps" : "Epochs";
+    rounds.value = usual;
+    summary.textContent = text + ".";
+    const several = people.length > 1 && aggregates && source.value !== kAnswers;
+    whose.replaceChildren(...options([[0, source.value === kAnswers ? "everybody" : "what all share"], ...people.map((one) => [one.id, one.name]),
+      ...(several ? work.aggregates.map((one) => [one.name, `each person: ${one.name} (${one.description})`]) : [])]));
+  };
+  const tellSource = () => {
+    method.replaceChildren(...options(work.methods.filter((one) => one.from_answers === (source.value === kAnswers)).map((one) => [one.name, one.name])));
+    tellMethod();
+  };
+  source.addEventListener("change", tellSource);
+  method.addEventListener("change", tellMethod);
+  $("train-form").replaceChildren(el("h2", {}, "New training"), el("p", { class: "subtitle", id: "form-model" }),
+    el("div", { class: "fields" }, labelled("Learn from", source), labelled("Taste of", whose), labelled("Method", method), el("label", { class: "field" }, roundsName, rounds)), summary,
     el("div", { class: "actions" }, el("button", { class: "field-button strong", value: "finetune" }, "Train"), el("button", { class: "field-button", value: "forecast" }, "Forecast time and memory"),
       el("button", { class: "field-button", type: "button", onclick: () => startJob({ kind: "draw", count: 4 }) }, "Draw more pictures")));
-  tell();
+  tellSource();
 }
+
+// A person's number, or the rule for all of them.
+const whoseRequest = (value) => (/^\d+$/.test(value) ? { person: Number(value) } : { aggregate: value });
 
 $("train-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  startJob({ kind: event.submitter.value, taste: Number($("taste-of").value), person: Number($("whose").value), method: $("method").value, epochs: Number($("epochs").value) });
+  const source = $("source").value;
+  const from = source === kAnswers ? { from_answers: true } : { taste: Number(source) };
+  startJob({ kind: event.submitter.value, ...from, ...whoseRequest($("whose").value), method: $("method").value, rounds: Number($("rounds").value) });
 });
 
 function drawJobs() {

@@ -15,7 +15,7 @@ async function showProof(job) {
 }
 
 async function proofCard(job) {
-  const title = `Training ${job.id}: ${job.request.method}, ${plural(job.request.epochs, "epoch")}`;
+  const title = `Training ${job.id}: ${job.request.method}`;
   const card = (...inside) => el("div", { class: "card", id: "proof-" + job.id }, el("h2", {}, title), ...inside);
   try {
     const { step } = await ask("proof", { job: job.id });
@@ -25,7 +25,7 @@ async function proofCard(job) {
       given ? el("p", { class: "subtitle" }, `${result.tuned} for the trained model, ${result.base} for the base, ${result.even} even; ${result.pairs - given} pairs left.`) : el("p", { class: "subtitle" }, `${plural(result.pairs, "pair")} of base and ${step.replace("-", " ")}.`),
       given < result.pairs ? el("div", { class: "actions" }, el("button", { class: "field-button strong", onclick: () => startProof(job.id) }, given ? "Go on" : "Start")) : null);
   } catch (error) {
-    return card(el("p", { class: "subtitle" }, error.status === 401 ? error.message : "It has no pictures to compare yet."));
+    return card(el("p", { class: "subtitle" }, error.status === 401 || error.message.startsWith("step ") ? error.message : "It has no pictures to compare yet."));
   }
 }
 

@@ -9,7 +9,7 @@ async function drawOpenJob() {
   if (shownRun.job !== job.id) {
     Object.assign(shownRun, { job: job.id, state: "", points: "" });
     work.evaluations = [];
-    $("job").replaceChildren(el("div", { id: "job-head", class: "job-head" }), el("p", { id: "run-verdict", class: "lede" }), el("output", { id: "curve-step", class: "unseen" }), el("div", { id: "panels", class: "panels" }), el("div", { id: "run-pictures" }), el("pre", { id: "log", class: "log", tabindex: 0, "aria-label": "What the job said" }));
+    $("job").replaceChildren(el("div", { id: "job-head", class: "job-head" }), el("p", { id: "run-verdict", class: "lede" }), el("output", { id: "curve-step", class: "unseen" }), el("div", { id: "panels", class: "panels" }), el("div", { id: "run-pictures" }), el("div", { class: "columns" }, el("div", { id: "kept" }), el("div", { id: "tries" })), el("pre", { id: "log", class: "log", tabindex: 0, "aria-label": "What the job said" }));
   }
   const seen = await ask("watch", { job: job.id, known: work.evaluations?.length ?? 0 }).catch(() => null);
   if (!seen || shownRun.job !== job.id) return;
@@ -18,7 +18,7 @@ async function drawOpenJob() {
   log.textContent = seen.log;
   log.hidden = !seen.log;
   if (atEnd) log.scrollTop = log.scrollHeight;
-  if (seen.run) drawRun(seen);
+  if (seen.run) { drawRun(seen); drawKept(seen); drawTries(seen); }
   else { $("panels").replaceChildren(); $("run-verdict").textContent = ""; }
 }
 
@@ -37,10 +37,18 @@ function drawJobHead(job) {
     el("p", { class: "warnings" }, job.note), el("div", { class: "actions" }, ...buttons));
 }
 
-function drawRun({ run, request, state }) {
-  const total = request.epochs, done = run.epochs ?? 0;
+const bytes = (count) => (count >= 1e9 ? (count / 1e9).toFixed(1) + " GB" : Math.round(count / 1e6) + " MB");
+
+// "Epoch 3 of 20", or "Step 50 of 200".
+function progressOf(request, done) {
+  const method = work.methods.find((one) => one.name === request.method && one.from_answers === request.from_answers);
+  return `${method?.rounds === "steps" ? "Step" : "Epoch"} ${done} of ${request.rounds}.`;
+}
+
+function drawRun({ run, request, state, memory }) {
+  const total = request.rounds, done = run.epochs ?? 0;
   const left = state === "running" && run.seconds_per_epoch ? ` About ${duration((total - done) * run.seconds_per_epoch)} left.` : "";
-  $("run-verdict").textContent = [`Epoch ${done} of ${total}.${left}`, movement(run.series), run.guard ? `The guard says ${run.guard.state}: ${run.guard.reason}.` : ""].filter(Boolean).join(" ");
+  $("run-verdict").textContent = [progressOf(request, done) + left, memory ? `It holds ${bytes(memory)} of memory.` : "", movement(run.series), run.guard ? `The guard says ${run.guard.state}: ${run.guard.reason}.` : ""].filter(Boolean).join(" ");
   const points = JSON.stringify(run.series.map((series) => series.steps.length));
   if (points !== shownRun.points) {
     shownRun.points = points;
@@ -57,8 +65,8 @@ function drawRun({ run, request, state }) {
 const duration = (seconds) => (seconds < 90 ? Math.round(seconds) + " s" : seconds < 5400 ? Math.round(seconds / 60) + " min" : (seconds / 3600).toFixed(1) + " h");
 
 // The curves that tell a story; the gallery has all.
-const kTold = ["mine", "loss", "kl_nats", "diversity", "reward"];
-const isShown = (name) => /^(seen|unseen)\//.test(name) || kTold.includes(name);
+const kTold = ["loss", "kl_nats", "diversity", "reward"];
+const isShown = (name) => /^(seen|unseen)\/|^mine\d*$/.test(name) || kTold.includes(name);
 
 // What the evaluations say, in a sentence for each reward.
 function movement(series) {
@@ -67,7 +75,7 @@ function movement(series) {
     const match = /^unseen\/(.+)$/.exec(one.name);
     const values = one.values.filter((value) => value !== null);
     if (!match || values.length < 2 || /kl|win|sd|std/.test(match[1])) continue;
-    const by = values.at(-1) - values[0], name = match[1] === "mine" ? "your taste" : match[1];
+    const by = values.at(-1) - values[0], name = match[1].replace(/^mine(\d*)$/, (_, person) => "your taste" + (person && " " + person));
     parts.push(Math.abs(by) < 1e-6 ? name + " unchanged" : `${name} ${by > 0 ? "+" : ""}${number(by, decimalPlaces(Math.abs(by)))}`);
   }
   return parts.length ? "On prompts that were not trained on: " + parts.slice(0, 5).join(", ") + "." : "";

@@ -1,5 +1,6 @@
 #include "tools/studio/store/jobs.hpp"
 
+#include "data/base/error.hpp"
 #include "tools/studio/store/schema.hpp"
 
 namespace studio {
@@ -38,6 +39,13 @@ std::vector<StoredJob> jobs(data::Database& store) {
                      .note = rows.text(5),
                      .at = rows.integer(6)});
   return found;
+}
+
+StoredJob job_of(data::Database& store, int64_t id) {
+  for (auto& job : jobs(store)) {
+    if (job.id == id) return job;
+  }
+  throw data::BadInput("job: expected one of this store");
 }
 
 }  // namespace studio

@@ -11,8 +11,8 @@
 namespace studio {
 
 // States of a job: the last of its events.
-inline constexpr const char *kRunning = "running", *kPaused = "paused", *kEnded = "ended",
-                            *kFailed = "failed", *kStopped = "stopped",
+inline constexpr const char *kWaiting = "waiting", *kRunning = "running", *kPaused = "paused",
+                            *kEnded = "ended", *kFailed = "failed", *kStopped = "stopped",
                             *kInterrupted = "interrupted";
 
 struct StoredJob {
@@ -35,5 +35,7 @@ void add_job_event(data::Database& store,
                    const std::string& note = "");
 // The latest first.
 std::vector<StoredJob> jobs(data::Database& store);
+// Throws BadInput when the store has none of this number.
+StoredJob job_of(data::Database& store, int64_t id);
 
 }  // namespace studio

@@ -94,10 +94,32 @@ CREATE TABLE job_event (
 CREATE INDEX events_of_job ON job_event (job);
 )";
 
+// Jobs may wait; and which of a training's models counts, by choices that are only added.
+constexpr const char* kModels = R"(
+CREATE TABLE job_event_now (
+  id INTEGER PRIMARY KEY,
+  job INTEGER NOT NULL REFERENCES job,
+  state TEXT NOT NULL
+    CHECK (state IN ('waiting', 'running', 'paused', 'ended', 'failed', 'stopped', 'interrupted')),
+  note TEXT NOT NULL,
+  at INTEGER NOT NULL
+) STRICT;
+INSERT INTO job_event_now SELECT id, job, state, note, at FROM job_event;
+DROP TABLE job_event;
+ALTER TABLE job_event_now RENAME TO job_event;
+CREATE INDEX events_of_job ON job_event (job);
+CREATE TABLE model_choice (
+  id INTEGER PRIMARY KEY,
+  job INTEGER REFERENCES job,
+  step INTEGER NOT NULL,
+  at INTEGER NOT NULL
+) STRICT;
+)";
+
 const data::Schema& schema() {
   static const data::Schema made{.what = "a studio's store",
                                  .application = 0x6c617572,  // "laur"
-                                 .migrations = {kFirst, kJobs}};
+                                 .migrations = {kFirst, kJobs, kModels}};
   return made;
 }
 

@@ -213,8 +213,11 @@ Exported export_votes(data::Database& store, const fs::path& place, const Export
   return exported;
 }
 
-std::string votes_as_lines(data::Database& store, const fs::path& folder, bool names) {
-  const auto votes = standing_votes(store);
+std::string votes_as_lines(data::Database& store,
+                           const fs::path& folder,
+                           bool names,
+                           int64_t person) {
+  const auto votes = standing_votes(store, person);
   const auto images = stored_images(store);
   return lines_of(named(votes, images, people(store), kLearn, names), folder, laurel_line);
 }

@@ -40,8 +40,12 @@ struct Exported {
 Exported export_votes(data::Database& store,
                       const std::filesystem::path& place,
                       const ExportOptions& options);
-// The answers to learn from in laurel's form, as text; paths are relative to `folder`.
-std::string votes_as_lines(data::Database& store, const std::filesystem::path& folder, bool names);
+// The answers to learn from in laurel's form, as text, never those that only measure; paths are
+// relative to `folder`. person 0: all people's
+std::string votes_as_lines(data::Database& store,
+                           const std::filesystem::path& folder,
+                           bool names,
+                           int64_t person = 0);
 
 struct Imported {
   int64_t pairs = 0;

@@ -23,16 +23,21 @@ namespace {
 constexpr double kQuantileOfProof = 1.96;  // of Wilson's 95 %
 constexpr int64_t kMostMoreVotes = 400;    // answers; beyond that no number is given
 
-// Places of the base's and of the last evaluation's set.
+// Places of the base's and of an evaluation's set: of this step, else of the last.
 std::pair<size_t, size_t> compared_sets(const gallery::Collection& all,
-                                        const std::filesystem::path& run) {
+                                        const std::filesystem::path& run,
+                                        const std::optional<int64_t>& wanted) {
   std::optional<size_t> base, last;
   for (size_t i = 0; i < all.sets.size(); ++i) {
     const auto& step = all.sets[i].step;
     if (!step) continue;
     if (*step == 0) base = i;
+    if (wanted && *step != *wanted) continue;
     if (*step > 0 && (!last || *step > *all.sets[*last].step)) last = i;
   }
+  if (wanted && !last)
+    throw data::BadInput("step " + std::to_string(*wanted) +
+                         ": has no pictures to compare; choose another of the training's models");
   if (!base || !last)
     throw data::BadInput(run.string() +
                          ": expected pictures of the base and of a later step, found none; the run "
@@ -40,9 +45,11 @@ std::pair<size_t, size_t> compared_sets(const gallery::Collection& all,
   return {*base, *last};
 }
 
-Proof::Compared compared_in(Store& store, const std::filesystem::path& run) {
+Proof::Compared compared_in(Store& store,
+                            const std::filesystem::path& run,
+                            const std::optional<int64_t>& step) {
   auto all = gallery::collect({run.string()});
-  const auto [base, last] = compared_sets(all, run);
+  const auto [base, last] = compared_sets(all, run, step);
   std::map<size_t, std::map<size_t, const gallery::Image*>> found;  // by item, by set
   bool unseen = false;
   for (const auto& image : all.images) {
@@ -98,8 +105,11 @@ std::optional<ShownPair> draw_proof(const Pool& pool,
 
 }  // namespace
 
-Proof::Proof(Store& store, const std::filesystem::path& run, uint64_t seed)
-    : Proof(store, compared_in(store, run), seed) {}
+Proof::Proof(Store& store,
+             const std::filesystem::path& run,
+             uint64_t seed,
+             const std::optional<int64_t>& wanted)
+    : Proof(store, compared_in(store, run, wanted), seed) {}
 
 Proof::Proof(Store& store, const Compared& compared, uint64_t seed)
     : pool(make_pool(stored_images(store.database), ids_in(compared))),

@@ -4,6 +4,7 @@
 // between which people choose without knowing which is which.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,10 +15,13 @@
 namespace studio {
 
 struct Proof {
-  // run: a folder with samples/base and at least one samples/step-N, of which the last is compared.
-  // Prompts that were not trained on alone, where there are any. Throws BadInput when the two have
-  // no picture of one prompt and seed in common.
-  Proof(Store& store, const std::filesystem::path& run, uint64_t seed);
+  // run: a folder with samples/base and at least one samples/step-N, of which that of `wanted` is
+  // compared, without one the last. Prompts that were not trained on alone, where there are any.
+  // Throws BadInput when the two have no picture of one prompt and seed in common.
+  Proof(Store& store,
+        const std::filesystem::path& run,
+        uint64_t seed,
+        const std::optional<int64_t>& wanted = std::nullopt);
   Proof(const Proof&) = delete;
   Proof& operator=(const Proof&) = delete;
 

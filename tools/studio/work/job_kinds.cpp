@@ -1,132 +1,93 @@
 #include "tools/studio/work/job_kinds.hpp"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "data/base/error.hpp"
-#include "data/storage/sha256.hpp"
-#include "finetune/policy/methods/policy_methods.hpp"
-#include "rewards/pairs/files.hpp"
-#include "tools/studio/store/jobs.hpp"
+#include "data/base/files.hpp"
+#include "data/base/json.hpp"
+#include "tools/cli/models.hpp"
+#include "tools/studio/store/model_choices.hpp"
 #include "tools/studio/store/schema.hpp"
-#include "tools/studio/voting/exchange.hpp"
+#include "tools/studio/work/kept_models.hpp"
+#include "tools/studio/work/training.hpp"
 
 namespace fs = std::filesystem;
 
 namespace studio {
 namespace {
 
-int64_t number_in(const nlohmann::json& body, const char* key, int64_t otherwise, int64_t most) {
-  if (!body.contains(key)) return otherwise;
-  const bool whole = body[key].is_number_integer();
-  const int64_t value = whole ? body[key].get<int64_t>() : -1;
-  if (value < 0 || value > most)
-    throw data::BadInput(std::string(key) + ": expected a whole number from 0 to " +
-                         std::to_string(most));
-  return value;
+std::vector<Command> taste_commands(const JobRequest&, const JobContext& context) {
+  return {{"train-reward", "pairs", "--data", write_answers(context, 0), "--output",
+           context.folder / kTasteFolder}};
 }
 
-fs::path folder_of(const JobContext& context, int64_t job, const std::string& kind) {
-  for (const auto& one : jobs(context.store)) {
-    if (one.id == job && one.kind == kind && one.state == kEnded)
-      return context.settings.folder / one.folder;
-  }
-  throw data::BadInput("taste: learn a reward from your answers first");
-}
-
-// The reward of a person, as --define takes it.
-std::string taste_spec(const JobRequest& request, const JobContext& context) {
-  const fs::path folder = folder_of(context, request.taste, "taste") / kTasteFolder;
-  std::string spec = "mine=pairs:" + folder.string();
-  const auto taste = rewards::load_taste(folder);
-  for (const auto& person : people(context.store)) {
-    const std::string digest = data::sha256(person.name).substr(0, 12);
-    if (person.id == request.person &&
-        std::find(taste.people.begin(), taste.people.end(), digest) != taste.people.end())
-      spec += ";person=" + digest;
-  }
-  return spec;
-}
-
-std::vector<std::string> taste_arguments(const JobRequest&, const JobContext& context) {
-  export_votes(context.store, context.folder / "choices.jsonl", {});
-  return {"train-reward", "pairs",
-          "--data",       context.folder / "choices.jsonl",
-          "--output",     context.folder / kTasteFolder};
-}
-
-void append_if(std::vector<std::string>& arguments, const char* flag, const std::string& value) {
-  if (value.empty()) return;
-  arguments.emplace_back(flag);
-  arguments.push_back(value);
-}
-
-std::vector<std::string> finetune_arguments(const JobRequest& request, const JobContext& context) {
-  std::vector<std::string> arguments{"finetune",       request.method,
-                                     "--output_dir",   context.folder / kRunFolder,
-                                     "--define",       taste_spec(request, context),
-                                     "--reward",       "mine=1",
-                                     "--num_epochs",   std::to_string(request.epochs),
-                                     "--eval_rewards", context.settings.watch};
-  append_if(arguments, "--model", context.settings.model);
-  append_if(arguments, "--prompts", context.settings.prompts);
-  append_if(arguments, "--resume_from_checkpoint", context.resumed ? "latest" : "");
-  append_if(arguments, "--config", context.settings.config);
-  return arguments;
-}
-
-std::vector<std::string> forecast_arguments(const JobRequest& request, const JobContext& context) {
-  auto arguments = finetune_arguments(request, context);
-  arguments.emplace_back("--dry_run");
-  return arguments;
-}
-
-std::vector<std::string> draw_arguments(const JobRequest& request, const JobContext& context) {
+// Draws with the model that counts.
+std::vector<Command> draw_commands(const JobRequest& request, const JobContext& context) {
   if (context.settings.prompts.empty() || context.settings.prompts == "world")
     throw data::BadInput(
         "--prompts: name a prompt file when you start the studio, to draw pictures");
-  std::vector<std::string> arguments{"sample",
-                                     "--prompts",
-                                     context.settings.prompts,
-                                     "--num_images",
-                                     std::to_string(request.count),
-                                     "--seed",
-                                     std::to_string(1000 * request.taste + now() % 1'000'000),
-                                     "--output",
-                                     context.folder / kDrawnFolder};
-  append_if(arguments, "--model", context.settings.model);
-  return arguments;
+  Command words{"sample",
+                "--prompts",
+                context.settings.prompts,
+                "--count",
+                std::to_string(request.count),
+                "--seed",
+                std::to_string(now() % 1'000'000'000),
+                "--output_dir",
+                context.folder / kDrawnFolder};
+  const ModelChoice choice = chosen_model(context.store);
+  if (choice.job == 0) {
+    append_if(words, "--model", context.settings.model);
+  } else {
+    const fs::path run = run_of(context, choice.job);
+    const auto model = drawing_options(run, kept_model(run, choice.step), context.folder);
+    words.insert(words.end(), model.begin(), model.end());
+  }
+  return {words};
+}
+
+// The model of a training that is tried: the one that was chosen, else the newest that it kept.
+KeptModel model_to_try(const JobContext& context, int64_t job, const fs::path& run) {
+  if (const auto step = chosen_step(context.store, job)) return kept_model(run, *step);
+  const auto kept = kept_models(run);
+  if (kept.empty())
+    throw data::BadInput(
+        "this training has kept no model yet; try again after its next checkpoint");
+  return kept.back();
+}
+
+// The same prompt and seed by the base and by the trained model.
+std::vector<Command> try_commands(const JobRequest& request, const JobContext& context) {
+  if (request.prompt.empty()) throw data::BadInput("prompt: expected one to draw, found none");
+  const fs::path run = run_of(context, request.of);
+  const KeptModel model = model_to_try(context, request.of, run);
+  const fs::path prompts = context.folder / "prompt.jsonl";
+  data::write_file(prompts, data::to_text(nlohmann::json{{"prompt", request.prompt}}) + "\n");
+  const auto drawn_by = [&](const std::vector<std::string>& options, const char* folder) {
+    Command words{"sample",
+                  "--prompts",
+                  prompts,
+                  "--seed",
+                  std::to_string(request.seed),
+                  "--output_dir",
+                  context.folder / folder};
+    words.insert(words.end(), options.begin(), options.end());
+    return words;
+  };
+  data::write_file(context.folder / kStepFile, std::to_string(model.step));
+  return {drawn_by({"--model", start_of(run)}, kBaseFolder),
+          drawn_by(drawing_options(run, model, context.folder), kTunedFolder)};
 }
 
 }  // namespace
 
-JobRequest job_request(const nlohmann::json& body) {
-  JobRequest request;
-  request.method = body.contains("method") && body["method"].is_string()
-                       ? body["method"].get<std::string>()
-                       : finetune::policy_methods().front().name;
-  finetune::policy_method(request.method);  // throws for one that is none
-  request.epochs = std::max<int64_t>(1, number_in(body, "epochs", 10, 100'000));
-  request.count = std::max<int64_t>(2, number_in(body, "count", 4, 64));
-  request.taste = number_in(body, "taste", 0, int64_t{1} << 50);
-  request.person = number_in(body, "person", 0, int64_t{1} << 50);
-  return request;
-}
-
-nlohmann::json to_json(const JobRequest& request) {
-  return {{"method", request.method},
-          {"epochs", request.epochs},
-          {"count", request.count},
-          {"taste", request.taste},
-          {"person", request.person}};
-}
-
 const std::vector<JobKind>& job_kinds() {
   static const std::vector<JobKind> kinds{
-      {"taste", "Learn a reward from the answers", false, taste_arguments},
-      {"forecast", "Forecast a training", false, forecast_arguments},
-      {"finetune", "Train the model", true, finetune_arguments},
-      {"draw", "Draw more pictures", false, draw_arguments},
+      {"taste", "Learn a reward from the answers", false, false, taste_commands},
+      {"forecast", "Forecast a training", false, false, forecast_commands},
+      {kTraining, "Train the model", true, false, training_commands},
+      {"draw", "Draw more pictures", false, false, draw_commands},
+      {kTry, "Try a prompt", false, true, try_commands},
   };
   return kinds;
 }
@@ -136,6 +97,21 @@ const JobKind& job_kind(const std::string& name) {
     if (kind.name == name) return kind;
   }
   throw data::BadInput("kind: expected one of the studio's jobs");
+}
+
+double weights_on_disk(const WorkSettings& settings) {
+  std::error_code error;
+  double bytes = 0;
+  try {
+    const fs::path model = tools::checkpoint_path(settings.model);
+    if (fs::is_regular_file(model, error)) return static_cast<double>(fs::file_size(model, error));
+    for (fs::recursive_directory_iterator entry(model, error), end; !error && entry != end;
+         entry.increment(error)) {
+      if (entry->is_regular_file(error)) bytes += static_cast<double>(entry->file_size(error));
+    }
+  } catch (const data::BadInput&) {  // the job itself says what is missing
+  }
+  return bytes;
 }
 
 }  // namespace studio

@@ -9,6 +9,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "tools/gallery/collection.hpp"
+#include "tools/studio/work/kept_models.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
@@ -65,6 +66,13 @@ void add_verdict(const fs::path& verdicts, ordered_json& view) {
   }
 }
 
+void add_kept(const fs::path& run, ordered_json& view) {
+  view["kept"] = ordered_json::array();
+  for (const auto& model : kept_models(run))
+    view["kept"].push_back(
+        {{"step", model.step}, {"accepted", model.accepted}, {"shown", model.shown}});
+}
+
 size_t evaluations_in(const fs::path& run) {
   std::error_code error;
   size_t count = 0;
@@ -106,6 +114,7 @@ ordered_json run_view(const fs::path& run, size_t known, Pictures& pictures) {
     add_pace(metrics, view);
     add_verdict(run / "guard.jsonl", view);
   }
+  add_kept(run, view);
   if (evaluations_in(run) <= known) return view;
   try {
     add_pictures(run, pictures, view);

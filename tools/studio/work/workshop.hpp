@@ -1,7 +1,9 @@
 #pragma once
 
-// Runs one job at a time as a process of its own, and keeps what became of it in the store.
+// Runs one job at a time as a process of its own, and a short one beside it, and keeps what became
+// of them in the store.
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -25,15 +27,16 @@ class Workshop {
            WorkSettings settings,
            std::string program,
            std::function<void(const StoredJob&)> finished);
-  // Lets the job save and end. The mutex must not be held.
+  // Lets the jobs save and end. The mutex must not be held.
   ~Workshop();
 
-  // -> its id. Throws BadInput when a job runs, and as JobKind::arguments.
+  // -> its id. A job that may run beside another waits where memory does not allow that. Throws
+  // BadInput when a job runs, when too many wait, and as JobKind::commands.
   int64_t start(const std::string& kind, const JobRequest& request);
   // Goes on with a paused, stopped, interrupted or failed one.
   void resume(int64_t job);
-  // Lets it save after its round and end, as kPaused or kStopped. Throws BadInput when it does not
-  // run.
+  // Lets it save after its round and end, as kPaused or kStopped; one that waits is dropped. Throws
+  // BadInput when it does neither.
   void end(int64_t job, const char* as);
 
   std::filesystem::path folder_of(const StoredJob& job) const {
@@ -42,21 +45,43 @@ class Workshop {
   const WorkSettings& settings() const { return settings_; }
   // The last lines of what the job said.
   std::string log_tail(const StoredJob& job) const;
+  // Bytes that its process holds now; 0: it does not run.
+  double memory_of(int64_t job) const;
+  // Sets what memory is free, in bytes, in place of the machine's; for tests.
+  void set_free_memory(std::function<double()> free) { free_memory_ = std::move(free); }
 
  private:
-  StoredJob job_of(int64_t id) const;
-  void launch(const StoredJob& job, const JobRequest& request, bool resumed);
+  // A job that runs, with its commands that are still to come.
+  struct Running {
+    int64_t job = 0;
+    std::deque<Command> next{};
+    std::unique_ptr<data::ChildProcess> child{};
+    std::string end_as{};  // what was asked for; "": nothing
+  };
+  using Place = std::unique_ptr<Running>;  // null: nothing runs there
+
+  std::deque<Command> commands_of(const StoredJob& job, const JobRequest& request, bool resumed);
+  void launch(Place& place, int64_t job, std::deque<Command> commands);
+  void run_next(Running& running);
+  std::string why_not_now() const;
+  void begin_waiting();
   void watch(const std::stop_token& stop);
-  void settle(int exit_code);
+  void watch(Place& place);
+  void settle(Place& place, int exit_code);
+  Running* running(int64_t job) const;
 
   data::Database& store_;
   std::mutex& mutex_;
   const WorkSettings settings_;
   const std::string program_;
   const std::function<void(const StoredJob&)> finished_;
-  std::unique_ptr<data::ChildProcess> child_;
-  int64_t running_ = 0;  // its job
-  std::string end_as_;   // what was asked for; "": nothing
+  std::function<double()> free_memory_;
+  Place main_, beside_;
+  struct Waiting {
+    int64_t job = 0;
+    std::deque<Command> commands{};
+  };
+  std::deque<Waiting> waiting_;
   std::jthread watcher_;
 };
 

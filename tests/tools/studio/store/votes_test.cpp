@@ -13,10 +13,13 @@
 #include <stdexcept>
 #include <thread>
 
+#include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/studio/store/images.hpp"
+#include "tools/studio/store/jobs.hpp"
+#include "tools/studio/store/model_choices.hpp"
 #include "tools/studio/store/schema.hpp"
 
 namespace {
@@ -133,6 +136,40 @@ TEST_F(Votes, PicturesAreKnownByTheirContent) {
   EXPECT_EQ(images[0].prompt, "a cat");
   data::write_file(folder / "moved.png", "third");
   EXPECT_NE(studio::record_image(database, folder / "moved.png", "a cat"), a);
+}
+
+TEST_F(Votes, TheModelThatCountsIsTheOneChosenLast) {
+  EXPECT_EQ(studio::chosen_model(database).job, 0);
+  const int64_t first = studio::add_job(database, "finetune", "{}", "a");
+  const int64_t second = studio::add_job(database, "finetune", "{}", "b");
+  studio::choose_model(database, {.job = first, .step = 20});
+  studio::choose_model(database, {.job = second, .step = 40});
+  EXPECT_EQ(studio::chosen_model(database).job, second);
+  EXPECT_EQ(studio::chosen_model(database).step, 40);
+  studio::choose_model(database, {});
+  EXPECT_EQ(studio::chosen_model(database).job, 0);
+  EXPECT_EQ(studio::chosen_step(database, first), 20);
+  EXPECT_FALSE(studio::chosen_step(database, 99));
+  EXPECT_THROW(studio::choose_model(database, {.job = 99, .step = 1}), std::exception);
+}
+
+TEST_F(Votes, JobsOfAnEarlierVersionAreKept) {
+  const fs::path file = folder / "old.laurel";
+  int64_t job = 0;
+  {
+    auto opened = studio::open_store(file);
+    job = studio::add_job(opened.database, "finetune", "{}", "a");
+    studio::add_job_event(opened.database, job, studio::kEnded, "well");
+    // As version 2 left it.
+    opened.database.run("DROP TABLE model_choice; PRAGMA user_version=2");
+  }
+  auto opened = studio::open_store(file);
+  EXPECT_EQ(studio::job_of(opened.database, job).note, "well");
+  studio::add_job_event(opened.database, job, studio::kWaiting, "");
+  EXPECT_EQ(studio::job_of(opened.database, job).state, studio::kWaiting);
+  EXPECT_EQ(studio::chosen_model(opened.database).job, 0);
+  EXPECT_TRUE(fs::exists(file.string() + ".before-v3"));
+  EXPECT_THROW(studio::job_of(opened.database, job + 1), data::BadInput);
 }
 
 // Votes without end, and says the number of each on `acknowledged` once it is recorded.

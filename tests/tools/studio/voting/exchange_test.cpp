@@ -65,6 +65,9 @@ TEST_F(ExchangeTest, LinesHoldAnswersAndDigestsOfNames) {
       << text;
   EXPECT_EQ(text.find("Ada"), std::string::npos);
   EXPECT_EQ(studio::votes_as_lines(database, drawn.folder, false), text);
+  const int64_t bob = studio::person_named(database, "Bob").id;
+  EXPECT_EQ(studio::votes_as_lines(database, drawn.folder, false, bob), "");
+  EXPECT_EQ(studio::votes_as_lines(database, drawn.folder, false, bob - 1), text);
   studio::export_votes(database, file("named.jsonl"), {.names = true});
   EXPECT_EQ(rewards::read_choices(file("named.jsonl")).pairs[0].person, "Ada");
   EXPECT_NE(refusal([&] {

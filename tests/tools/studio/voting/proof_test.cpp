@@ -48,6 +48,14 @@ TEST_F(ProofTest, ComparesTheBaseWithTheLastStepOnUnseenPrompts) {
   }
 }
 
+TEST_F(ProofTest, ComparesTheStepThatWasChosen) {
+  studio::Proof proof(store, folder / "run", 1, 2);
+  EXPECT_EQ(proof.step, "step-2");
+  EXPECT_EQ(proof.pool.images[proof.pairs[0].second].set, "step-2");
+  EXPECT_NE(refusal([&] { studio::Proof(store, folder / "run", 1, 3); }).find("step 3: has no"),
+            std::string::npos);
+}
+
 TEST_F(ProofTest, CountsAnswersForTheTrainedOne) {
   studio::Proof proof(store, folder / "run", 1);
   std::set<int64_t> seen;
