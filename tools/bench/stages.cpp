@@ -16,6 +16,7 @@
 #include "rewards/clip/embedder.hpp"
 #include "rewards/scorers/clip_score.hpp"
 #include "tools/bench/distill_stages.hpp"
+#include "tools/bench/guided_stages.hpp"
 #include "tools/bench/random_model.hpp"
 #include "tools/bench/task.hpp"
 
@@ -229,6 +230,7 @@ std::vector<StagePlan> make_stages(const diffusion::Pipeline& pipeline,
   add("VAE decode", [=, &pipeline] { return decode_stage(pipeline, device); });
   for (const int64_t images : {int64_t{1}, options.images})
     add("sampling", [=, &pipeline] { return sampling_stage(pipeline, images, options); });
+  for (auto& plan : guided_stages(pipeline, options)) plans.push_back(plan);
   if (clip) {
     add("CLIP image features", [=, &clip] { return features_stage(*clip, device); });
     add("score JPEGs", [=, &clip] { return scoring_stage(*clip, device); });

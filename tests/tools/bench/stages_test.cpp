@@ -128,8 +128,9 @@ TEST(RandomModel, HasEveryStage) {
   bench::StageOptions options;
   options.images = options.steps = options.update_steps = 2;
   options.gradient_checkpointing = true;
-  const std::set<std::string> wanted{"sampling", "PRDP update", "RG-LCD step",
-                                     "CLIP image features"};
+  const std::set<std::string> wanted{
+      "sampling",    "guided sampling", "guided sampling: passes alone",
+      "PRDP update", "RG-LCD step",     "CLIP image features"};
   int found = 0;
   for (const auto& plan : bench::make_stages(model.pipeline, clip, options)) {
     if (!wanted.contains(plan.name)) continue;
@@ -137,7 +138,7 @@ TEST(RandomModel, HasEveryStage) {
     const auto result = bench::measure(plan.make(), {.repeats = 1, .cold = true});
     EXPECT_GT(result.flops, 1e4) << plan.name;
   }
-  EXPECT_EQ(found, 5);  // sampling of one and of two
+  EXPECT_EQ(found, 7);  // sampling of one and of two
 }
 
 TEST(RandomModel, FitsTheResolutionThatIsAsked) {
