@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The studio in headless Chromium: vote, learn, train, pause, resume, try a prompt, prove. studio_test.py LAUREL_BINARY [FOLDER]
+"""The studio in headless Chromium: vote, learn, train, pause, resume, try a prompt, roll back, train on the answers,
+prove. studio_test.py LAUREL_BINARY [FOLDER]
 
 With FOLDER, pictures of each view are left there. Exit code 77: Chromium is not installed."""
 import pathlib
@@ -21,6 +22,15 @@ eval_prompts = 2
 eval_images = 1
 checkpointing_steps = 1
 checkpoints_total_limit = 0
+learning_rate = 0.001
+rank = 4
+""", "dpo": """
+choices_per_update = 4
+sample_num_steps = 3
+eval_every = 2
+eval_prompts = 2
+eval_images = 1
+checkpointing_steps = 2
 learning_rate = 0.001
 rank = 4
 """}
@@ -136,10 +146,41 @@ def test_pauses(browser, pictures):
     check(True, "and stops")
 
 
-def test_proof(browser, pictures):
+def test_rolls_back(browser, pictures):
+    browser.wait("document.querySelectorAll('#kept button').length >= 3")
+    check("the model that the studio was started with" in browser.run("document.getElementById('kept-words').textContent"), "the studio's own model counts first")
+    press(browser, "#kept", "Step 2")
+    browser.wait("work.model.step === 2 && document.getElementById('kept-words').textContent.startsWith('Step 2 counts')")
+    equal(browser.run("document.querySelectorAll('#kept [aria-pressed=true]').length"), 1, "an earlier step counts instead, which is said")
+    browser.wait("document.getElementById('form-model').textContent.includes('step 2 of training')")
+    check(True, "the next training starts from it")
+    pictures.take("studio-kept.png", "#kept")
+    refused = browser.run(f"return ask('model', {{job: {JOB}.id, step: 12345}}).then(() => 'chosen', (error) => error.status)")
+    equal(refused, 400, "a step that was not kept is refused")
+    return browser.run(f"{JOB}.id")
+
+
+def test_learns_from_answers(browser, pictures):
+    choose(browser, "source", "answers")
+    equal(browser.run("[...document.querySelectorAll('#method option')].map((node) => node.value)"), ["dpo", "ipo", "kto", "simpo"], "the methods that learn from choices")
+    browser.run("document.getElementById('rounds').value = 4; document.querySelector('#train-form [value=finetune]').click(); return 1")
+    browser.wait(f"{JOB}.request.from_answers && {JOB}.state !== 'running'", 300)
+    equal(browser.run(f"[{JOB}.state, {JOB}.note]"), ["ended", ""], "dpo trains on the answers")
+    folder = pathlib.Path(browser.run(f"{JOB}.folder"))
+    choices = (folder / "choices.jsonl").read_text().splitlines()
+    counts = browser.run("studio.counts")
+    check(0 < len(choices) <= counts["answered"] - counts["held_out"] - counts["skipped"], "on none that only measures")
+    check((folder / "start" / "model_index.json").exists(), "from the model that counts")
+    browser.wait("document.querySelectorAll('#kept button').length >= 2 && document.getElementById('run-verdict').textContent.startsWith('Step 4 of 4')")
+    check(True, "and its steps are counted")
+
+
+def test_proof(browser, pictures, training):
     browser.click("#tab-proof")
-    browser.wait("[...document.querySelectorAll('#view-proof button')].some((node) => node.textContent === 'Start')")
-    browser.run("[...document.querySelectorAll('#view-proof button')].find((node) => node.textContent === 'Start').click(); return 1")
+    card = f"#proof-{training}"
+    browser.wait(f"document.querySelector('{card} button')")
+    check("step 2" in browser.run(f"document.querySelector('{card}').textContent"), "the step that counts is proved")
+    press(browser, card, "Start")
     browser.wait("!document.getElementById('view-vote').hidden && !busy && studio.proof !== null && document.getElementById('left-image').complete")
     equal(browser.run("document.getElementById('proving').textContent"), "Blind proof", "base and trained are compared blindly")
     pictures.take("studio-proof-vote.png")
@@ -150,8 +191,8 @@ def test_proof(browser, pictures):
         browser.press(browser.run(LIGHTER))
         browser.wait(f"studio.counts.answered > {before[1]}")
         browser.wait("!busy || viewShown() !== 'vote'")
-    browser.wait("viewShown() === 'proof' && document.querySelector('#view-proof .scale')")
-    verdict = browser.run("document.querySelector('#view-proof .lede').textContent")
+    browser.wait(f"viewShown() === 'proof' && document.querySelector('{card} .scale')")
+    verdict = browser.run(f"document.querySelector('{card} .lede').textContent")
     check("95 % interval" in verdict, "the proof is put in words: " + verdict)
     pictures.take("studio-proof.png")
 
@@ -180,8 +221,10 @@ def main():
             test_training(browser, pictures)
             test_tries_a_prompt(browser, pictures)
             test_pauses(browser, pictures)
+            training = test_rolls_back(browser, pictures)
             test_refuses(browser)
-            test_proof(browser, pictures)
+            test_learns_from_answers(browser, pictures)
+            test_proof(browser, pictures, training)
             equal(browser.run(UNNAMED), [], "every control has a name")
             for width in (1280, 390):
                 browser.resize(width, 844)
