@@ -82,13 +82,15 @@ SMALL_STEPS = "--max_train_steps 1 --train_batch_size 2 --eval_prompts 0"
 SMALL_SAMPLE = "-n 1 --steps 2"
 
 # How a command is run, by what it begins with; the first that fits. `more`: options behind those of the page, so that it
-# takes a second or less. `not_run`: why its options alone are checked. `serves`: it is ended as soon as it listens.
+# takes a second or less. `not_run`: why its options alone are checked. `serves`: it is ended as soon as it listens;
+# `answers`: and so many pairs of its page were answered.
 @dataclasses.dataclass
 class Way:
     start: str
     more: str = ""
     not_run: str = ""
     serves: bool = False
+    answers: int = 0
 
 
 WAYS = [
@@ -97,9 +99,12 @@ WAYS = [
     Way(r"laurel (?:sample|edit) .*-o (?:drawn/(?:euler|euler_a|heun|dpm\+\+2m|unipc|teacher/4|student/[21])|edited/[31])$",
         not_run="differs from the command above it by one value alone"),
     Way(r"laurel sample --prompts prompts.txt --best-of", more="--steps 2"),
+    Way(r"laurel sample --prompts prompts.txt -n", more="-n 5 --steps 2"),
     Way(r"(?:LAUREL_PROFILE=1 )?laurel sample", more=SMALL_SAMPLE),
     Way(r"laurel finetune edit .*--dry_run", more="--max_train_steps 1"),
     Way(r"laurel finetune edit", more=SMALL_STEPS + " --held_out 2"),
+    Way(r"laurel finetune draft .*mine=pairs", more="--max_train_steps 1 --train_batch_size 2 --sample_num_steps 2 "
+        "--eval_prompts 1 --eval_images 1"),
     Way(r"laurel finetune .*--(?:dry_run|max_memory)", more="--num_epochs 1 --prompts_per_epoch 2 --images_per_prompt 2 "
         "--sample_num_steps 2 --eval_prompts 0"),
     Way(r"laurel finetune (?:dpo|ipo|kto|simpo) --pairs", more="--max_train_steps 1 --sample_num_steps 2 --eval_prompts 0"),
@@ -121,6 +126,7 @@ WAYS = [
     Way(r"laurel world", more="--count 12"),
     Way(r"laurel edit .*--sweep", more="--steps 1 --size 32x32"),
     Way(r"laurel edit", more="--steps 1"),
+    Way(r"laurel vote pictures --store", more="--port 0 --no-learning", serves=True, answers=24),
     Way(r"laurel (?:vote|studio) (?!.*--(?:check|backup|export|import))", more="--port 0", serves=True),
     Way(r"laurel train-reward (?:lvlm|social)", more="--epochs 1"),
     Way(r"laurel bench", not_run="measures for a minute; tests/tools/bench and benchmarks/gpu run its stages"),
