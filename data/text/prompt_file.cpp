@@ -130,6 +130,15 @@ bool is_json_lines(const std::filesystem::path& path) {
   return path.extension() == ".jsonl" || path.extension() == ".ndjson";
 }
 
+// kohya's other two forms, whose lines would be taken for prompts.
+void check_form(const std::filesystem::path& path) {
+  if (path.extension() != ".toml" && path.extension() != ".json") return;
+  throw BadInput(path.string() +
+                 ": expected a text with a prompt a line, or JSON lines (.jsonl), found " +
+                 path.extension().string() +
+                 "; write each prompt on a line, its settings as --n --w --h --d --l --s");
+}
+
 }  // namespace
 
 std::string checked_prompt(const std::string& prompt, const std::string& where) {
@@ -171,6 +180,7 @@ PromptLine parse_prompt_line(const std::string& text, const std::string& where) 
 }
 
 std::vector<PromptLine> read_prompts(const std::filesystem::path& path) {
+  check_form(path);
   std::istringstream stream(decoded_text(read_file(path)));
   std::vector<PromptLine> lines;
   std::string raw;

@@ -25,8 +25,9 @@ struct PromptLine {
 //     over.
 //   any other name: a prompt a line, with kohya's options after it:
 //     a cat --n blurry --w 512 --h 512 --d 7 --l 7.5 --s 30
-// Throws BadInput with file and line for bytes that are not UTF-8, an empty prompt, an unknown or
-// misspelt option and a value out of range, and when the file holds no prompt.
+// Throws BadInput for kohya's other forms, .toml and .json, and with file and line for bytes that
+// are not UTF-8, an empty prompt, an unknown or misspelt option and a value out of range, and when
+// the file holds no prompt.
 std::vector<PromptLine> read_prompts(const std::filesystem::path& path);
 
 // One line of the second kind.

@@ -111,6 +111,12 @@ std::string names_near(const std::string& name, std::vector<std::string> names) 
   return list + (names.size() > kShown ? ", ..." : "");
 }
 
+// Whether a path leads through a checkpoint of a run, whose LoRA has the name of the run's own.
+bool of_checkpoint(const fs::path& within) {
+  return std::any_of(within.begin(), within.end(),
+                     [](const fs::path& part) { return part.string().starts_with("checkpoint-"); });
+}
+
 // Which LoRAs of one name there are, and how to name one of them.
 std::string several_text(const std::set<fs::path>& fitting,
                          const std::string& folder,
@@ -139,6 +145,7 @@ fs::path find_lora(const std::string& folder, const std::string& name, const std
     if (!kEndings.contains(path.extension().string())) continue;
     const fs::path whole = fs::relative(path, folder), within = fs::path(whole).replace_extension();
     if (whole == name || (within == name && within.has_parent_path())) return path;
+    if (of_checkpoint(within.parent_path())) continue;
     if (path.stem() == name || path.filename() == name) fitting.insert(path);
     files.emplace(path.stem().string(), path);
   }

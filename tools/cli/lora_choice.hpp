@@ -40,8 +40,8 @@ TaggedPrompt take_lora_tags(const std::string& prompt,
                             const std::string& folder,
                             const std::string& where);
 
-// The file of this name, without its extension, in a folder or its subfolders. Throws BadInput
-// when there is none.
+// The file of this name, without its extension, in a folder or its subfolders; those of a run's
+// checkpoints have no name but their path. Throws BadInput when there is none.
 std::filesystem::path find_lora(const std::string& folder,
                                 const std::string& name,
                                 const std::string& where);

@@ -85,6 +85,8 @@ TEST(Prompts, MistakesAreNamedWithFileAndLine) {
         BadCase{"type.jsonl", "{\"prompt\": \"a\", \"seed\": \"1\"}\n", "wrong type"},
         BadCase{"number.jsonl", "{\"prompt\": 4}\n", "expected a text, found 4"},
         BadCase{"broken.jsonl", "{\"prompt\": \"a\"\n", "expected a JSON object"},
+        BadCase{"kohya.toml", "[[prompt.subset]]\n", "found .toml; write each prompt on a line"},
+        BadCase{"kohya.json", "[]\n", "found .json"},
         BadCase{"float.jsonl", "{\"prompt\": \"a\", \"steps\": 2.5}\n", "whole number"}}) {
     const std::string message = message_of(bad.name, bad.text);
     EXPECT_NE(message.find(bad.expected), std::string::npos) << message;

@@ -104,6 +104,19 @@ TEST(LoraTags, TwoOfOneNameAreAskedAbout) {
   EXPECT_NE(refusal([&] { file_of("twin"); }).find("several LoRAs"), std::string::npos);
 }
 
+TEST(LoraTags, ThatOfARunIsNotItsCheckpoints) {
+  const fs::path folder = tests::fresh_folder();
+  for (const char* place : {"run", "run/checkpoint-4"}) {
+    fs::create_directories(folder / place);
+    fs::copy_file(kLoras + "/kohya.safetensors", folder / place / "run.safetensors");
+  }
+  const auto file_of = [&](const std::string& name) {
+    return tools::take_lora_tags("<lora:" + name + ">", folder.string(), "p").loras.at(0).file;
+  };
+  EXPECT_EQ(file_of("run"), folder / "run/run.safetensors");
+  EXPECT_EQ(file_of("run/checkpoint-4/run"), folder / "run/checkpoint-4/run.safetensors");
+}
+
 TEST(LoraChoices, FilesNamesAndWeights) {
   const std::string file = kLoras + "/kohya.safetensors";
   EXPECT_EQ(tools::parse_lora_choice(file, 0.5, "").unet_weight, 0.5);
