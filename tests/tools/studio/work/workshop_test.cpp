@@ -8,6 +8,7 @@
 
 #include "data/base/files.hpp"
 #include "tests/support/fresh_folder.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/studio_pictures.hpp"
 #include "tools/studio/store/model_choices.hpp"
@@ -236,6 +237,22 @@ TEST_F(WorkshopTest, MorePicturesAreDrawnByTheModelThatCounts) {
   EXPECT_TRUE(said.ends_with(" --output_dir " + folder + "/drawn --model /models/base --lora " +
                              folder + "/step-10.safetensors\n"))
       << said;
+}
+
+TEST_F(WorkshopTest, LaurelItselfDrawsMorePictures) {
+  const fs::path prompts = drawn.folder / "prompts.txt";
+  data::write_file(prompts, "a red circle\n");
+  const auto on = workshop(
+      std::string("exec '") + tests::program() + "' \"$@\" --steps 1 2> /dev/null\n", prompts);
+  {
+    const std::lock_guard lock(mutex);
+    on->start("draw", {.count = 2});
+  }
+  const auto job = in_state(studio::kEnded);
+  int64_t pictures = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(on->folder_of(job)) / "drawn"))
+    pictures += entry.path().extension() == ".png" ? 1 : 0;
+  EXPECT_EQ(pictures, 2) << on->log_tail(job);
 }
 
 TEST(JobRequest, HoldsMethodsNumbersAndOnePromptAlone) {
