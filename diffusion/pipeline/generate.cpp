@@ -173,6 +173,7 @@ GeneratedBatch generate_batch(const Pipeline& pipeline,
   SamplerOptions sampler = options.sampler;
   if (guide.around) denoiser = guide.around(denoiser);
   if (guide.select) sampler.select = guide.select;
+  sampler.unmoved = guide.unmoved;
   const at::Tensor x0 =
       sample_from(start, denoiser, initial.to(device), schedule, generators, sampler);
   at::Tensor images = latents_to_images(pipeline.vae, x0.to(at::kFloat)).to(at::kFloat).cpu();

@@ -32,6 +32,7 @@ struct BatchGuide {
   // The denoiser to sample with, from the guided one. Empty: that one.
   std::function<Denoiser(const Denoiser& denoiser)> around{};
   std::function<at::Tensor(const SamplerCallState& state)> select{};  // of SamplerOptions
+  std::function<at::Tensor()> unmoved{};                              // of SamplerOptions
   bool differentiates = false;  // the denoiser, whose calls are then not captured as a graph
 };
 

@@ -9,6 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "data/images/generation_parameters.hpp"
+#include "diffusion/sampling/gaussian_step.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 
 namespace diffusion {
@@ -82,6 +83,37 @@ at::Tensor next_state(const SamplerCall& call,
   }
   history.start = start;
   return next;
+}
+
+// What the move of the output from `unmoved` adds to the mean of the state that follows.
+at::Tensor mean_shift(SamplerCall call,
+                      const at::Tensor& x,
+                      const at::Tensor& output,
+                      const at::Tensor& unmoved,
+                      const History& history) {
+  call.from_noise = 0;
+  std::vector<at::Generator> none;
+  History with = history, without = history;
+  return next_state(call, x, output, with, none) - next_state(call, x, unmoved, without, none);
+}
+
+// A step of a run: the state that follows, and SamplerCallState::log_ratio there.
+struct RunStep {
+  at::Tensor next, log_ratio;
+};
+
+RunStep run_step(const SamplerCall& call,
+                 const at::Tensor& x,
+                 const at::Tensor& output,
+                 const at::Tensor& unmoved,
+                 History& history,
+                 std::vector<at::Generator>& generators) {
+  if (!unmoved.defined() || call.from_noise == 0)
+    return {next_state(call, x, output, history, generators), {}};
+  const at::Tensor shift = mean_shift(call, x, output, unmoved, history);
+  const at::Tensor next = next_state(call, x, output, history, generators);
+  return {next, log_ratio(-shift, at::zeros_like(shift), call.from_noise * history.noise,
+                          call.from_noise)};
 }
 
 // How many estimates a table looks back on.
@@ -177,24 +209,28 @@ at::Tensor sample_from(const InitialImage& image,
   const size_t memory = memory_of(table);
   auto [first, x] = run_start(image, noise, table, schedule);
   History history;
+  at::Tensor ratio;  // [B] of the step before
   int64_t done = 0;
   for (size_t i = first; i < table.calls.size(); ++i) {
     const SamplerCall& call = table.calls[i];
     const at::Tensor input = call.input_scale == 1 ? x : x * call.input_scale;
     at::Tensor output = denoiser(input, call.timestep).to(x.scalar_type());
+    at::Tensor unmoved = options.unmoved ? options.unmoved().to(x.scalar_type()) : at::Tensor();
     if (options.select) {
       const Predicted said = predict(schedule.config.prediction_type,
                                      level_between(schedule, call.timestep), output, input);
       const at::Tensor rows =
           options.select({static_cast<int64_t>(i - first),
-                          static_cast<int64_t>(table.calls.size() - first), said.x0});
+                          static_cast<int64_t>(table.calls.size() - first), said.x0, ratio});
       if (rows.defined()) {
-        x = x.index_select(0, rows);
-        output = output.index_select(0, rows);
+        for (at::Tensor* state : {&x, &output, &unmoved})
+          if (state->defined()) *state = state->index_select(0, rows);
         keep_rows(history, rows);
       }
     }
-    x = next_state(call, x, output, history, generators);
+    const RunStep step = run_step(call, x, output, unmoved, history, generators);
+    x = step.next;
+    ratio = step.log_ratio;
     while (history.estimates.size() > memory) history.estimates.pop_back();
     if (options.on_step) options.on_step(++done);
   }

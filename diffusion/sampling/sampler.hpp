@@ -22,6 +22,10 @@ using Denoiser = std::function<at::Tensor(const at::Tensor& x, double timestep)>
 struct SamplerCallState {
   int64_t call = 0, calls = 1;  // 0 .. calls - 1 of the run
   at::Tensor x0;                // [B, C, H, W] what the output says of it
+  // [B] fp64: the log-density of the noise that led here from the state before, as the step would
+  // be with SamplerOptions::unmoved, less that as it was. Undefined: without it, at the first call,
+  // and where the step drew no noise.
+  at::Tensor log_ratio{};
 };
 
 struct SamplerOptions {
@@ -34,6 +38,9 @@ struct SamplerOptions {
   // Called after each call of the network: which rows go on, [B] int64; undefined: all as they are.
   // Two copies of a row part with the next noise that is drawn, each from its own generator.
   std::function<at::Tensor(const SamplerCallState& state)> select{};
+  // Of a network whose output a guide has moved: the output of the call just made without the move,
+  // [B, C, H, W].
+  std::function<at::Tensor()> unmoved{};
 };
 
 // A network's output read as both x0 and epsilon, by `predict`.

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
@@ -27,6 +28,7 @@ struct GuideContest {
   BatchLead lead;
   int64_t each = 1;                               // samples of an image
   std::vector<diffusion::Particles> particles{};  // of each image
+  std::vector<double> ratios{};  // of each sample: log_ratio of its steps since its last rating
   std::vector<nlohmann::ordered_json> records{};  // the same
 };
 
@@ -77,6 +79,9 @@ diffusion::Weighing weigh_particles(GuideContest& contest,
   if (strength == 0) {
     particles = diffusion::make_particles(contest.each);
     strength = diffusion::strength_to_resample(values);
+  } else {
+    for (size_t i = 0; i < values.size(); ++i)
+      particles.log_weights[i] += std::exchange(contest.ratios[image * values.size() + i], 0);
   }
   return diffusion::weigh(particles, values, strength, uniform);
 }
@@ -98,12 +103,21 @@ GuideContest make_contest(const BatchLead& lead, int64_t each) {
   TORCH_CHECK(static_cast<int64_t>(lead.batch.size()) % each == 0, "guide: a micro-batch of ",
               lead.batch.size(), " for ", each, " samples of an image");
   GuideContest contest{.lead = lead, .each = each};
+  contest.ratios.assign(lead.batch.size(), 0);
   for (size_t first = 0; first < lead.batch.size(); first += static_cast<size_t>(each)) {
     contest.particles.push_back(diffusion::make_particles(each));
     contest.records.push_back(
         {{"seed", lead.batch[first].seed}, {"prompt", lead.batch[first].prompt.text}});
   }
   return contest;
+}
+
+// What the steps' moves by a gradient have done to the weights.
+void add_ratios(GuideContest& contest, const at::Tensor& ratios) {
+  if (!ratios.defined()) return;
+  const at::Tensor known = ratios.cpu().to(at::kDouble).contiguous();
+  for (size_t i = 0; i < contest.ratios.size(); ++i)
+    contest.ratios[i] += known.data_ptr<double>()[i];
 }
 
 // -> [B] int64 rows that go on
@@ -146,6 +160,7 @@ void lead_contest(const BatchLead& lead,
   const auto contest = std::make_shared<GuideContest>(make_contest(lead, each));
   guide.select = [contest, rules](const diffusion::SamplerCallState& state) {
     const auto rated = rules.calls(state.calls, contest->lead.setting.config);
+    add_ratios(*contest, state.log_ratio);
     if (rated.count(state.call) == 0) return at::Tensor();
     at::Tensor rows = compete(*contest, rules, state);
     if (state.call == *rated.rbegin()) write_records(*contest);

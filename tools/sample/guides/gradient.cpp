@@ -1,5 +1,6 @@
 #include "tools/sample/guides/gradient.hpp"
 
+#include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
@@ -31,10 +32,16 @@ diffusion::ValueGradient reward_slope(const BatchLead& lead) {
 void lead_gradient(const BatchLead& lead, double share, diffusion::BatchGuide& guide) {
   const bool jacobian = lead.setting.config.jacobian;
   guide.differentiates = guide.differentiates || jacobian;
-  guide.around = [inner = guide.around, slope = reward_slope(lead),
+  const auto before = std::make_shared<at::Tensor>();  // the output of the last call, not moved
+  if (lead.setting.config.strength > 0) guide.unmoved = [before] { return before->detach(); };
+  guide.around = [inner = guide.around, before, slope = reward_slope(lead),
                   schedule = diffusion::make_schedule(lead.pipeline.scheduler), share,
                   jacobian](const diffusion::Denoiser& denoiser) {
-    return diffusion::value_guided(inner ? inner(denoiser) : denoiser, schedule, slope,
+    const diffusion::Denoiser led = inner ? inner(denoiser) : denoiser;
+    const auto recorded = [led, before](const at::Tensor& x, double timestep) {
+      return *before = led(x, timestep);
+    };
+    return diffusion::value_guided(recorded, schedule, slope,
                                    {.share = share, .jacobian = jacobian});
   };
 }

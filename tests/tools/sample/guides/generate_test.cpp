@@ -225,6 +225,19 @@ TEST(Guide, TheGradientThroughTheNetworkLeadsUp) {
   EXPECT_NE(after, brightness(led));
 }
 
+// Without a move of the gradient that counts, the weights are those of the particles alone.
+TEST(Guide, TheGradientsMovesAreWeighedWhereAStrengthIsGiven) {
+  const auto effective = [&](const std::string& guide) {
+    const fs::path folder = tests::fresh_folder("weighed");
+    sample(folder, {"--guide", guide, "--guide_strength", "1e-6", "--reward", "brightness"});
+    const auto record = data::parse_json(data::read_file(folder / "guide.jsonl"));
+    return record["ratings"].back()["effective"].get<double>();
+  };
+  EXPECT_NEAR(effective("particles=4"), 4, 1e-3);
+  EXPECT_NEAR(effective("particles=4,gradient=0.000001"), 4, 1e-3);
+  EXPECT_LT(effective("particles=4,gradient=0.3"), 3.9);
+}
+
 TEST(Guide, RefusesInOneLine) {
   const fs::path folder = tests::fresh_folder("bad");
   const auto refused = [&](const std::vector<std::string>& more) {
