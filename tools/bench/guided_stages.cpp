@@ -61,16 +61,14 @@ BenchStage guided_stage(const diffusion::Pipeline& pipeline, const StageOptions&
 
 BenchStage passes_stage(const diffusion::Pipeline& pipeline, const StageOptions& options) {
   const auto run = guided_run(options);
-  const at::NoGradGuard no_grad;
-  const auto denoiser = diffusion::batch_denoiser(pipeline, run->requests, run->options);
   auto shape = native_latent_shape(pipeline);
   shape.insert(shape.begin(), run->options.micro_batch);
   const at::Tensor x = at::zeros(shape, at::TensorOptions(options.device));
-  return {"guided sampling: passes alone", run->options.micro_batch, [&pipeline, run, denoiser, x] {
-            const at::NoGradGuard no_grad_here;
-            for (int64_t step = 0; step < run->options.sampler.steps; ++step)
-              denoiser(x, kTimestep);
-            for (int64_t i = 0; i <= run->setting.config.times; ++i)
+  return {"guided sampling: passes alone", run->options.micro_batch, [&pipeline, run, x] {
+            const at::NoGradGuard no_grad;
+            diffusion::generate(pipeline, run->requests, run->options,
+                                [](const diffusion::GeneratedBatch&) {});
+            for (int64_t i = 0; i < run->setting.config.times; ++i)
               diffusion::latents_to_images(pipeline.vae, x);
           }};
 }
