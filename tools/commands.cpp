@@ -8,6 +8,7 @@
 #include "tools/finetune/command.hpp"
 #include "tools/finetune/distill_command.hpp"
 #include "tools/gallery/command.hpp"
+#include "tools/pairs/command.hpp"
 #include "tools/pretrain/command.hpp"
 #include "tools/reference/completion_command.hpp"
 #include "tools/reference/man_command.hpp"
@@ -34,6 +35,7 @@ const CommandList& all_commands() {
       &kEvalPairs,
       &kBonCurve,
       &kJudge,
+      &kPairs,
       &kTrainReward,
       &kFinetune,
       &kDistill,

@@ -82,6 +82,13 @@ struct ChoiceLine {
     }
     return "";
   }
+  std::optional<double> preference() const {
+    if (!has("p") || object["p"].is_null()) return std::nullopt;
+    const double value = number("p");
+    if (!(value >= 0 && value <= 1))
+      refuse("p: expected a number between 0 and 1, found " + data::to_text(object["p"]));
+    return value;
+  }
   double weight() const {
     if (!has("weight") || object["weight"].is_null()) return 1;
     const double value = number("weight");
@@ -154,6 +161,7 @@ void add_pick(const ChoiceLine& line, Choices& choices) {
 void add_line(const ChoiceLine& line, Choices& choices) {
   if (line.has("winner")) {
     add(line, {line.text("prompt"), line.file("a"), line.file("b"), answer_called(line)}, choices);
+    choices.pairs.back().p = line.preference();
   } else if (line.has("like") || line.has("dislike")) {
     if (line.has("like") && line.has("dislike")) line.refuse("holds like and dislike");
     add_like(line, line.has("like") ? "like" : "dislike", choices);
@@ -178,7 +186,7 @@ using TakeLine = std::function<void(const json& object, const std::string& where
 // A field of a table as JSON has it: labels and weights are numbers, an empty field is absent.
 void set_field(json& object, const std::string& key, const std::string& field) {
   if (field.empty() && key != "prompt" && key != "caption") return;
-  if (key == "label_0" || key == "label_1" || key == "weight") {
+  if (key == "label_0" || key == "label_1" || key == "weight" || key == "p") {
     char* end = nullptr;
     const double value = std::strtod(field.c_str(), &end);
     if (*end == '\0') {

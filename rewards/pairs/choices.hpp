@@ -3,6 +3,7 @@
 // People's choices between pictures, from every form that the field keeps them in.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,9 @@ struct Choice {
   std::string prompt;
   std::filesystem::path a, b;
   Answer answer = Answer::kA;
-  std::string person{};  // "": not named
-  double weight = 1;     // > 0
+  std::string person{};       // "": not named
+  double weight = 1;          // > 0
+  std::optional<double> p{};  // that a is preferred, where the line has it; else label_of(answer)
 };
 // 1: a is preferred, 0: b, 0.5: neither
 double label_of(Answer answer);
@@ -39,7 +41,7 @@ struct Choices {
 // A file, or a folder (rewards/pairs/choice_folders.hpp). JSONL, a JSON array (.json) or CSV with
 // the same keys as columns (.csv), each line in one of these forms, paths relative to the file's
 // folder:
-//   {"prompt", "a", "b", "winner": "a" | "b" | "tie" | "both_bad"}         laurel
+//   {"prompt", "a", "b", "winner": "a" | "b" | "tie" | "both_bad"}         laurel; "p" in [0, 1]
 //   {"like": FILE} or {"dislike": FILE}, with or without "prompt"          laurel
 //   {"prompt", "pos_path", "neg_path"}                                     Social Reward
 //   {"prompt", "generations": [...], "ranking": [...]}                     ImageRewardDB, 1 = best

@@ -14,7 +14,8 @@ std::vector<finetune::ImageChoice> read_image_choices(const std::string& path, b
   std::vector<finetune::ImageChoice> choices;
   for (const auto& pair : read.pairs) {
     if (pair.answer != rewards::Answer::kBothBad) {
-      choices.push_back({pair.prompt, pair.a, pair.b, rewards::label_of(pair.answer), pair.weight});
+      const double p = pair.p.value_or(rewards::label_of(pair.answer));
+      choices.push_back({pair.prompt, pair.a, pair.b, p, pair.weight});
     } else if (single) {
       choices.push_back({pair.prompt, pair.a, {}, 0, pair.weight});
       choices.push_back({pair.prompt, pair.b, {}, 0, pair.weight});

@@ -32,15 +32,22 @@ ScoreRow row_of(const std::string& line, const std::string& where) {
 
 }  // namespace
 
-std::vector<ScoreRow> read_scores(const std::filesystem::path& path) {
-  std::vector<ScoreRow> rows;
+void for_each_score(const std::filesystem::path& path,
+                    const std::function<void(const ScoreRow& row)>& take) {
+  bool any = false;
   data::for_each_line(path, [&](const std::string& line, const std::string& where) {
-    rows.push_back(row_of(line, where));
+    take(row_of(line, where));
+    any = true;
   });
-  if (rows.empty())
+  if (!any)
     throw data::BadInput(path.string() +
                          ": expected lines of laurel score --format jsonl, found "
                          "none");
+}
+
+std::vector<ScoreRow> read_scores(const std::filesystem::path& path) {
+  std::vector<ScoreRow> rows;
+  for_each_score(path, [&](const ScoreRow& row) { rows.push_back(row); });
   return rows;
 }
 

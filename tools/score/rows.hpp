@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -13,7 +14,9 @@ struct ScoreRow {
   std::map<std::string, double> rewards;  // raw; NaN where null; "total" too
 };
 
-// Throws BadInput naming the first line of another form.
+// Throw BadInput naming the first line of another form, and for a file of none.
+void for_each_score(const std::filesystem::path& path,
+                    const std::function<void(const ScoreRow& row)>& take);
 std::vector<ScoreRow> read_scores(const std::filesystem::path& path);
 
 }  // namespace tools
