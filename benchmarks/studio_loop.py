@@ -75,11 +75,11 @@ class Cell(NamedTuple):
 
 def grid(seeds):
     """All cells, the most telling first."""
-    own = [("own", count) for count in (40, 160, 20, 320)]
+    own = [("own", count) for count in (40, 320, 160, 20)]
     controls = [("shuffled", MAIN), ("other", MAIN)]
     stages = [[("head", "own", MAIN, "")], [("run", "own", MAIN, CHEAPEST)], [("head", *arm, "") for arm in [*own, *controls]],
-              [*(("run", *arm, CHEAPEST) for arm in controls), ("run", "own", MAIN, "dpo")], [("run", "own", MAIN, "prdp")],
-              [("run", *arm, CHEAPEST) for arm in own], [("run", "generic", 0, CHEAPEST)]]
+              [("run", *arm, CHEAPEST) for arm in controls], [("run", "own", MAIN, method) for method in METHODS if method != CHEAPEST],
+              *([("run", *arm, CHEAPEST)] for arm in own), [("run", "generic", 0, CHEAPEST)]]
     return [Cell(kind, seed, arm, votes, method) for stage in stages for seed in seeds for kind, arm, votes, method in stage]
 
 

@@ -65,6 +65,23 @@ def proof_interval(some, what, draws=2000):
     return rs.summary(of_run, statistics.fmean(of_run), sampled, 0.95)
 
 
+def control_table(cells, main, cheapest):
+    """The share with own answers less that with a control's, paired by seed and caption."""
+    lines = ["| own answers less | by the person | without noise | seeds |", "|---|---|---|---|"]
+    for arm in ("shuffled", "other"):
+        of = {cell["cell"]["seed"]: cell for cell in chosen(cells, "run", arm, main, cheapest)}
+        own = [cell for cell in chosen(cells, "run", "own", main, cheapest) if cell["cell"]["seed"] in of]
+        if not own:
+            continue
+        found = []
+        for what in ("person", "without_noise"):
+            pairs = [{name: share - of[cell["cell"]["seed"]]["proof"][what][name] for name, share in cell["proof"][what].items()} for cell in own]
+            interval = proof_interval([{"proof": {what: pair}} for pair in pairs], what)
+            found.append("{:+.1f} [{:+.1f}, {:+.1f}] points".format(*(100 * interval[key] for key in ("mean", "low", "high"))))
+        lines.append(f"| {ARMS[arm]} | {found[0]} | {found[1]} | {len(own)} |")
+    return "\n".join(lines)
+
+
 def share_cell(some, what):
     found = proof_interval(some, what)
     seeds = ", ".join(f"{100 * value:.0f}" for value in found["runs"])
@@ -106,7 +123,8 @@ def proof_table(cells, counts, main, cheapest):
         said = ", ".join(str(cell["guard"]["state"]) for cell in some)
         lines.append(f"| {method} | {votes} | {ARMS[arm] or 'own answers'} | {share_cell(some, 'person')} | {share_cell(some, 'without_noise')} | "
                      f"{taste_gain(some):+.2f} | {statistics.fmean(kl) if kl else math.nan:.0f} | "
-                     f"{statistics.fmean(cell['diversity'] for cell in some):.2f} | {change(some, 'oracle'):+.3f} | {change(some, 'social'):+.2f} | {statistics.fmean(cell['seconds'] for cell in some):.0f} | {said} |")
+                     f"{statistics.fmean(cell['diversity'] for cell in some):.2f} | {change(some, 'oracle'):+.3f} | {change(some, 'social'):+.2f} | "
+                     f"{statistics.fmean(cell['seconds'] for cell in some):.0f} | {said} |")
     return "\n".join(lines)
 
 
@@ -124,7 +142,8 @@ def seed_table(cells, main):
 
 def text(cells, counts, main, cheapest, generic):
     seconds = sum(cell["cell_seconds"] for cell in cells)
-    return "\n\n".join([head_table(cells, counts, main, generic), proof_table(cells, counts, main, cheapest), seed_table(cells, main),
+    return "\n\n".join([head_table(cells, counts, main, generic), proof_table(cells, counts, main, cheapest),
+                        control_table(cells, main, cheapest), seed_table(cells, main),
                         f"{len(cells)} cells, {seconds / 60:.0f} minutes of one process"])
 
 
@@ -160,10 +179,11 @@ class Panel:
         path = " ".join(f"{self.x(votes):.1f},{self.y(share):.1f}" for votes, share in points)
         self.parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
 
-    def level(self, share, colour, label, dash="5 4"):
+    def level(self, share, colour, label):
         y = self.y(share)
-        self.parts += [f'<line x1="{self.left}" y1="{y:.1f}" x2="{self.left + self.width}" y2="{y:.1f}" stroke="{colour}" stroke-dasharray="{dash}"/>',
-                       f'<text x="{self.left + self.width + 6}" y="{y + 4:.1f}" fill="{colour}">{label}</text>']
+        right = self.left + self.width
+        self.parts += [f'<line x1="{self.left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="{colour}" stroke-dasharray="5 4"/>',
+                       f'<text x="{right + 6}" y="{y + 4:.1f}" fill="{colour}">{label}</text>']
 
 
 def head_panel(cells, counts, main, generic):
@@ -199,8 +219,9 @@ def proof_panel(cells, counts, main, cheapest):
         parts.append(f'<text x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
         for what, colour, shift in (("person", "#1b6ca8", -4), ("without_noise", "#27ae60", 4)):
             found = proof_interval(some, what)
-            parts += [f'<line x1="{x(found["low"]):.1f}" y1="{y + shift:.1f}" x2="{x(found["high"]):.1f}" y2="{y + shift:.1f}" stroke="{colour}" stroke-width="2"/>',
-                      f'<circle cx="{x(found["mean"]):.1f}" cy="{y + shift:.1f}" r="4" fill="{colour}"/>']
+            at, ends = y + shift, [x(found[end]) for end in ("low", "high")]
+            parts += [f'<line x1="{ends[0]:.1f}" y1="{at:.1f}" x2="{ends[1]:.1f}" y2="{at:.1f}" stroke="{colour}" stroke-width="2"/>',
+                      f'<circle cx="{x(found["mean"]):.1f}" cy="{at:.1f}" r="4" fill="{colour}"/>']
     for place, (colour, label) in zip((640, 780), (("#1b6ca8", "by the person"), ("#27ae60", "by the taste without noise"))):
         parts += [f'<circle cx="{place}" cy="{bottom + 44}" r="5" fill="{colour}"/>', f'<text x="{place + 12}" y="{bottom + 48}">{label}</text>']
     return parts
