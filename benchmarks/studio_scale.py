@@ -49,9 +49,10 @@ def add_answers(store):
 
 
 class Page:
-    def __init__(self, binary, *arguments):
+    def __init__(self, binary, *arguments, learns=False):
         began = time.time()
-        self.process = subprocess.Popen([binary, "vote", *map(str, arguments), "--port", "0", "--no-learning"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        words = [binary, "vote", *map(str, arguments), "--port", "0", *([] if learns else ["--no-learning"])]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         url = next(line.strip() for line in self.process.stdout if line.strip().startswith("http://"))
         self.start = time.time() - began
         self.port = int(re.search(r":(\d+)/", url).group(1))
@@ -77,6 +78,34 @@ class Page:
         self.process.wait()
 
 
+def seconds_until(done):
+    began = time.time()
+    while not done():
+        time.sleep(0.2)
+    return time.time() - began
+
+
+def measure_learning(binary, store):
+    """Looking at all pictures, then a fit to all answers with its report, while a person goes on answering."""
+    page = Page(binary, "--store", store, learns=True)
+    ballot = page.ask("queue", {"person": 1})[0]
+    seen = seconds_until(lambda: page.ask("queue", {"person": 1})[0]["sight"]["seen"] == IMAGES)
+    times = []
+
+    def answer():
+        nonlocal ballot
+        ballot, taken = page.ask("vote", {"person": 1, "pair": ballot["queue"][0]["pair"], "answer": "left", "milliseconds": 1})
+        times.append(taken)
+        return page.ask("report", {})[0]
+
+    learnt = seconds_until(answer)
+    times.sort()
+    print(f"looking at the pictures {seen:.0f} s; a fit with its report {learnt:.1f} s")
+    print(f"an answer and the next pair meanwhile: median {times[len(times) // 2]:.0f} ms, most {times[-1]:.0f} ms")
+    print(f"memory at most {page.memory()} MB")
+    page.end()
+
+
 def main():
     binary, folder = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
     store = folder / "taste.laurel"
@@ -97,6 +126,7 @@ def main():
     print(f"an answer and the next pair: median {times[100]:.1f} ms, 99 % {times[198]:.1f} ms; undo {undone:.0f} ms")
     print(f"memory at most {page.memory()} MB")
     page.end()
+    measure_learning(binary, store)
 
 
 if __name__ == "__main__":
