@@ -1,6 +1,7 @@
 #include "tools/commands.hpp"
 
 #include "tools/bench/command.hpp"
+#include "tools/bench_rewards/command.hpp"
 #include "tools/checkpoints/inspect_command.hpp"
 #include "tools/checkpoints/merge_command.hpp"
 #include "tools/doctor/command.hpp"
@@ -34,6 +35,7 @@ const CommandList& all_commands() {
       &kRank,
       &kEvalPairs,
       &kBonCurve,
+      &kBenchRewards,
       &kJudge,
       &kPairs,
       &kTrainReward,

@@ -129,6 +129,7 @@ WAYS = [
     Way(r"laurel vote pictures --store", more="--port 0 --no-learning", serves=True, answers=24),
     Way(r"laurel (?:vote|studio) (?!.*--(?:check|backup|export|import))", more="--port 0", serves=True),
     Way(r"laurel train-reward (?:lvlm|social)", more="--epochs 1"),
+    Way(r"laurel bench-rewards", more="--count 2"),
     Way(r"laurel bench", not_run="measures for a minute; tests/tools/bench and benchmarks/gpu run its stages"),
     Way(r"laurel "),
     Way(r"tools/(?:demo|setup|check|package)", not_run="installs, builds or tests everything"),
