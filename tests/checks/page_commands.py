@@ -1,5 +1,5 @@
 """The commands in fenced blocks of README.md and docs/*.md, and how check_pages runs each of them."""
-import dataclasses, re, shlex
+import dataclasses, re, shlex, shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,7 +139,7 @@ WAYS = [
     Way(r"exiftool", not_run="needs exiftool; digital_source_test reads the same bytes"),
     Way(r"(?:\$\(tools/python-reference\) )?benchmarks/|tests/fuzz", not_run="runs for minutes to hours"),
     Way(r"source <\("),
-    Way(r"build/release/bin/laurel man"),
+    Way(r"build/release/bin/laurel man", not_run="" if shutil.which("man") else "needs man-db; a test reads the pages"),
     Way(r"cat |printf |python3 - "),
 ]
 
