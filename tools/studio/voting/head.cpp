@@ -9,6 +9,8 @@ namespace studio {
 namespace {
 
 constexpr int64_t kFolds = 5;
+// Ridges are chosen by the cross-validation of at most this many answers: it fits 65 times.
+constexpr int64_t kAnswersOfChoice = 2000;
 
 int64_t outcome_of(const std::string& answer) {
   return answer == "left" ? rewards::kWonA : answer == "right" ? rewards::kWonB : rewards::kTied;
@@ -53,6 +55,22 @@ rewards::TasteData taste_data(const std::vector<rewards::TasteAnswer>& answers,
   for (size_t i = 0; i < pool.images.size(); ++i) data.images.push_back(static_cast<int64_t>(i));
   for (const auto& person : people) data.people.push_back(person.name);
   return data;
+}
+
+// Of many answers, those that are evenly spaced choose.
+rewards::Ridges ridges_for(const rewards::Comparisons& rows,
+                           const std::vector<rewards::ChoiceImages>& images,
+                           const rewards::Folds& folds) {
+  const auto count = static_cast<int64_t>(images.size());
+  if (count <= kAnswersOfChoice) return rewards::choose_ridges(rows, images, folds, -1);
+  std::vector<int64_t> some;
+  std::vector<rewards::ChoiceImages> their_images;
+  for (int64_t i = 0; i < kAnswersOfChoice; ++i) {
+    some.push_back(i * count / kAnswersOfChoice);
+    their_images.push_back(images[static_cast<size_t>(some.back())]);
+  }
+  return rewards::choose_ridges(rewards::rows_of(rows, at::tensor(some, at::kLong)), their_images,
+                                folds, -1);
 }
 
 // (sum_i p_i (1 - p_i) x_i x_i' + ridge I)^-1, with p_i of a win beside a loss.
@@ -114,7 +132,7 @@ Head fit_head(const std::vector<rewards::TasteAnswer>& answers,
   const auto images = rewards::images_of(data);
   const auto folds =
       rewards::divide_into_folds(static_cast<int64_t>(pool.images.size()), images, kFolds);
-  const auto ridges = rewards::choose_ridges(rows, images, folds, -1);
+  const auto ridges = ridges_for(rows, images, folds);
   const auto fit = rewards::fit_davidson(rows, ridges, rewards::zero_fit(rows));
   const at::Tensor weights = at::cat({fit.shared.unsqueeze(0), fit.shared + fit.own});  // [1+P, F]
   return {.people = people,

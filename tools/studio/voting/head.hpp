@@ -43,7 +43,8 @@ struct Head {
   at::Tensor covariance;
   int64_t answers = 0;  // that it learnt from
 };
-// answers: at least one decided pair. Ridges are chosen by cross-validation in 5 folds.
+// answers: at least one decided pair. Ridges are chosen by cross-validation in 5 folds, of at most
+// 2,000 answers.
 Head fit_head(const std::vector<rewards::TasteAnswer>& answers,
               const std::vector<Person>& people,
               const Pool& pool,

@@ -85,6 +85,16 @@ TEST_F(HeadTest, LearnsEachPersonsTaste) {
   EXPECT_EQ(studio::row_of(head, 77), 0);
 }
 
+TEST_F(HeadTest, LearnsFromMoreAnswersThanChooseItsRidges) {
+  const auto answers = studio::taste_answers(votes(3200), studio::kLearn, people, pool, features);
+  ASSERT_GT(answers.size(), 2000u);
+  const auto head = studio::fit_head(answers, people, pool, features);
+  const at::Tensor truth = features.embeddings.select(1, 0);
+  EXPECT_EQ(head.answers, static_cast<int64_t>(answers.size()));
+  EXPECT_GT(rewards::pearson(head.utility[studio::row_of(head, 1)], truth), 0.9);
+  EXPECT_LT(rewards::pearson(head.utility[studio::row_of(head, 2)], truth), -0.9);
+}
+
 TEST_F(HeadTest, WorthIsTheFormulaAndVanishesForPicturesThatAreAlike) {
   features.embeddings[1].copy_(features.embeddings[0]);
   features.scores[1].copy_(features.scores[0]);
