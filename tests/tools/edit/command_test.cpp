@@ -69,33 +69,6 @@ TEST(EditCommand, TheSameSeedGivesTheSameBitsAndTheRequestMatters) {
   EXPECT_FALSE(at::equal(data::read_image(in.at("1.png")), data::read_image(in.at("3.png"))));
 }
 
-// The samples of an edit compete as those of laurel sample do (tests/tools/sample/guides).
-TEST(EditCommand, FollowsARewardByAGuide) {
-  const Place in = place("guided");
-  const auto light = [&](const std::string& name, const std::vector<std::string>& more) {
-    std::vector<std::string> arguments{
-        "-i",        in.at("a.png"),      "-e",      "make it red", "-o",
-        in.at(name), "--sampling_method", "ddim",    "--eta",       "1",
-        "-m",        in.at("model"),      "--steps", "4",           "--device",
-        "cpu"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    const auto done = run(tools::kEdit.run, arguments);
-    EXPECT_EQ(done.code, 0) << done.err;
-    return data::read_image(in.folder / name / "00000-0.png").mean().item<double>();
-  };
-  const double plain = light("plain", {});
-  for (const char* guide : {"particles=4", "per_step=2", "noise=4", "gradient=0.5"}) {
-    EXPECT_GT(light(guide, {"--guide", guide, "--reward", "brightness"}), plain) << guide;
-    EXPECT_NE(parameters(in.folder / guide / "00000-0.png").find("Guide: "), std::string::npos);
-    const bool logs = fs::exists(in.folder / guide / "guide.jsonl");
-    EXPECT_EQ(logs, std::string(guide) != "gradient=0.5") << guide;
-  }
-  const auto refused = edit(in, {"-i", in.at("a.png"), "-e", "x", "--guide", "particles=4",
-                                 "--reward", "brightness", "--eta", "0"});
-  EXPECT_EQ(refused.code, 2);
-  EXPECT_NE(refused.err.find("expected a sampling method that draws noise"), std::string::npos);
-}
-
 // A file of edits may come from anywhere: what it names for output stays in the output folder.
 TEST(EditCommand, ABatchWritesWithinItsFolderAlone) {
   const Place in = place("within");
