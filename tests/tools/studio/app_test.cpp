@@ -13,27 +13,18 @@
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "tests/support/fresh_folder.hpp"
-#include "tests/support/studio_pictures.hpp"
+#include "tests/support/served_studio.hpp"
 #include "tools/studio/server/network.hpp"
 
 namespace {
 
 using nlohmann::json;
 
-struct AppTest : testing::Test {
-  tests::DrawnStore drawn{tests::fresh_folder(), 2, 6};
-  studio::App app{.guard = {},
-                  .store = drawn.store,
-                  .session = std::make_unique<studio::Session>(
-                      drawn.store, std::vector<int64_t>(), studio::Learner::Look(), 1)};
-  data::HttpServer server{
-      "127.0.0.1", 0,
-      [this](const data::HttpRequest& request) { return studio::answer(app, request); },
-      studio::kServerLimits};
+struct AppTest : tests::ServedStudio {
   int64_t ada = 0;
 
   void SetUp() override {
-    app.guard = studio::make_guard(server.port(), {});
+    ServedStudio::SetUp();
     ada = post("person", {{"name", "Ada"}})["person"];
   }
   data::Url url(const std::string& path) const {

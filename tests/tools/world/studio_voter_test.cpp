@@ -8,29 +8,20 @@
 
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
-#include "tests/support/studio_pictures.hpp"
+#include "tests/support/served_studio.hpp"
 #include "tools/studio/app.hpp"
 #include "tools/studio/server/network.hpp"
 
 namespace {
 
 // A studio with pictures of one grey level each, and a person who likes them light.
-struct StudioVoter : testing::Test {
-  tests::DrawnStore drawn{tests::fresh_folder(), 2, 6};
-  studio::App app{.guard = {},
-                  .store = drawn.store,
-                  .session = std::make_unique<studio::Session>(
-                      drawn.store, std::vector<int64_t>(), studio::Learner::Look(), 1)};
-  data::HttpServer server{
-      "127.0.0.1", 0,
-      [this](const data::HttpRequest& request) { return studio::answer(app, request); },
-      studio::kServerLimits};
+struct StudioVoter : tests::ServedStudio {
   tools::SimulatedPerson person{.number = 4, .weights = {}, .light = 0.9};
   at::Generator generator = at::detail::createCPUGenerator(1);
   world::RandomStream chance{generator};
 
   void SetUp() override {
-    app.guard = studio::make_guard(server.port(), {});
+    ServedStudio::SetUp();
     person.weights[7] = 1;
   }
   std::string address(const std::string& token) const {
