@@ -184,28 +184,24 @@ void check_noise(const GuideSetting&, const diffusion::SamplerOptions& sampler) 
       "noise=8");
 }
 
+using Lead = void(const BatchLead&, double, diffusion::BatchGuide&);
+
+constexpr GuideKind competition(const char* name, const char* example, Lead* lead) {
+  return {.name = name,
+          .example = example,
+          .expected = "a whole number from 2 to 256",
+          .least = 2,
+          .most = 256,
+          .whole = true,
+          .has_candidates = true,
+          .side_by_side = true,
+          .check = check_noise,
+          .lead = lead};
+}
+
 }  // namespace
 
-const GuideKind kParticlesGuide{.name = "particles",
-                                .example = "particles=4",
-                                .expected = "a whole number from 2 to 256",
-                                .least = 2,
-                                .most = 256,
-                                .whole = true,
-                                .has_candidates = true,
-                                .side_by_side = true,
-                                .check = check_noise,
-                                .lead = lead_particles};
-
-const GuideKind kPerStepGuide{.name = "per_step",
-                              .example = "per_step=4",
-                              .expected = "a whole number from 2 to 256",
-                              .least = 2,
-                              .most = 256,
-                              .whole = true,
-                              .has_candidates = true,
-                              .side_by_side = true,
-                              .check = check_noise,
-                              .lead = lead_per_step};
+const GuideKind kParticlesGuide = competition("particles", "particles=4", lead_particles);
+const GuideKind kPerStepGuide = competition("per_step", "per_step=4", lead_per_step);
 
 }  // namespace tools
