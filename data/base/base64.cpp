@@ -1,5 +1,6 @@
 #include "data/base/base64.hpp"
 
+#include <charconv>
 #include <cstdint>
 
 #include "data/base/error.hpp"
@@ -41,6 +42,20 @@ std::string from_base64(const std::string& text) {
     held -= 8;
     bytes += static_cast<char>(bits >> held & 0xff);
   }
+  return bytes;
+}
+
+std::string from_hex(std::string_view text) {
+  std::string bytes(text.size() / 2, '\0');
+  for (size_t k = 0; k < bytes.size(); ++k) {
+    const char* pair = text.data() + 2 * k;
+    uint8_t byte = 0;
+    if (std::from_chars(pair, pair + 2, byte, 16).ptr != pair + 2)
+      throw BadInput("hexadecimal digits: unexpected character");
+    bytes[k] = static_cast<char>(byte);
+  }
+  if (text.size() % 2 != 0)
+    throw BadInput("hexadecimal digits: expected pairs, found an odd number");
   return bytes;
 }
 

@@ -146,19 +146,11 @@ std::string title_of(const Collection& all, const PageOptions& options) {
   return title;
 }
 
-std::string bytes_of_hex(std::string_view hex) {
-  std::string bytes;
-  for (size_t k = 0; k + 1 < hex.size(); k += 2) {
-    bytes += static_cast<char>(std::stoi(std::string(hex.substr(k, 2)), nullptr, 16));
-  }
-  return bytes;
-}
-
 // Allows only this page's script and style. Nothing is loaded except, with `link`, the image files.
 std::string security_policy(bool link) {
   return std::string("default-src 'none'; img-src data: blob:") + (link ? " 'self' file:" : "") +
-         "; style-src 'sha256-" + data::base64(bytes_of_hex(kPage_style_hash)) +
-         "'; script-src 'sha256-" + data::base64(bytes_of_hex(kPage_script_hash)) +
+         "; style-src 'sha256-" + data::base64(data::from_hex(kPage_style_hash)) +
+         "'; script-src 'sha256-" + data::base64(data::from_hex(kPage_script_hash)) +
          "'; base-uri 'none'; form-action 'none'";
 }
 

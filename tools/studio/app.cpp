@@ -55,13 +55,6 @@ data::HttpReply picture(App& app, const std::string& name) {
   }
 }
 
-std::string bytes_of_hex(std::string_view hex) {
-  std::string bytes;
-  for (size_t k = 0; k + 1 < hex.size(); k += 2)
-    bytes += static_cast<char>(std::stoi(std::string(hex.substr(k, 2)), nullptr, 16));
-  return bytes;
-}
-
 std::string replaced(std::string text, std::string_view name, std::string_view by) {
   return text.replace(text.find(name), name.size(), by);
 }
@@ -73,8 +66,8 @@ data::HttpReply page() {
                   .body = html,
                   .headers = {{"content-type", "text/html; charset=utf-8"}},
                   .error = ""},
-                 data::base64(bytes_of_hex(kPage_script_hash)),
-                 data::base64(bytes_of_hex(kPage_style_hash)));
+                 data::base64(data::from_hex(kPage_script_hash)),
+                 data::base64(data::from_hex(kPage_style_hash)));
 }
 
 data::HttpReply dispatched(App& app, const data::HttpRequest& request) {

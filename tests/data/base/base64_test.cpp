@@ -17,3 +17,10 @@ TEST(FromBase64, IsTheWayBack) {
     EXPECT_EQ(data::from_base64(data::base64(bytes)), bytes);
   EXPECT_NE(refusal([] { data::from_base64("a!"); }), "");
 }
+
+TEST(FromHex, ReadsPairsOfDigits) {
+  EXPECT_EQ(data::from_hex(""), "");
+  EXPECT_EQ(data::from_hex("00fFa1"), std::string("\0\xff\xa1", 3));
+  for (const std::string wrong : {"a", "0g", "-1", " 1", "0x"})
+    EXPECT_NE(refusal([&] { data::from_hex(wrong); }), "") << wrong;
+}
