@@ -9,6 +9,7 @@
 #include "data/base/files.hpp"
 #include "data/base/format.hpp"
 #include "data/base/json.hpp"
+#include "data/storage/relative_path.hpp"
 #include "rewards/evaluation/wilson.hpp"
 
 namespace fs = std::filesystem;
@@ -19,13 +20,6 @@ namespace tools {
 namespace {
 
 constexpr size_t kBands = 5;
-
-std::string path_from(const fs::path& folder, const fs::path& file) {
-  return fs::absolute(file)
-      .lexically_normal()
-      .lexically_proximate(fs::absolute(folder / ".").lexically_normal())
-      .generic_string();
-}
 
 const char* winner_name(double p) { return p > 0.5 ? "a" : p < 0.5 ? "b" : "tie"; }
 
@@ -117,8 +111,8 @@ void write_choices(const fs::path& output,
     for (const auto& pair : cleaned.pairs) {
       if (pair.fate == rewards::Fate::kDropped) continue;
       ordered_json line{{"prompt", table.prompt_text(pair.label.prompt)},
-                        {"a", path_from(folder, table.file(pair.label.a))},
-                        {"b", path_from(folder, table.file(pair.label.b))},
+                        {"a", data::relative_path(table.file(pair.label.a), folder)},
+                        {"b", data::relative_path(table.file(pair.label.b), folder)},
                         {"winner", winner_name(pair.p)},
                         {"p", pair.p},
                         {"weight", pair.label.weight},
@@ -241,7 +235,7 @@ void write_best_folder(const fs::path& folder,
       throw BadInput("--best: expected a prompt of each picture or of none, found none of " +
                      file.string());
     const std::string name = data::formatted("%07zu", i) + file.extension().string();
-    fs::create_symlink(path_from(folder, file), draft / name);
+    fs::create_symlink(data::relative_path(file, folder), draft / name);
     list += data::to_text(ordered_json{{"file_name", name},
                                        {"text", table.prompt_text(prompt_of(pictures[i]))},
                                        {"score", scores[static_cast<size_t>(pictures[i])]}}) +

@@ -9,6 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/storage/relative_path.hpp"
 #include "data/storage/sha256.hpp"
 #include "rewards/pairs/choices.hpp"
 #include "tools/studio/voting/pool.hpp"
@@ -25,20 +26,14 @@ std::string prompt_of(const NamedVote& vote) {
   return vote.left->prompt == vote.right->prompt ? vote.left->prompt : "";
 }
 
-std::string path_from(const fs::path& file, const fs::path& folder) {
-  const fs::path from = folder.empty() ? fs::current_path() : fs::absolute(folder);
-  const fs::path path = fs::absolute(file).lexically_relative(from);
-  return (path.empty() ? fs::absolute(file) : path).lexically_normal().generic_string();
-}
-
 std::string winner_of(const std::string& answer) {
   return answer == "left" ? "a" : answer == "right" ? "b" : answer;
 }
 
 ordered_json laurel_line(const NamedVote& vote, const fs::path& folder) {
   return {{"prompt", prompt_of(vote)},
-          {"a", path_from(vote.left->path, folder)},
-          {"b", path_from(vote.right->path, folder)},
+          {"a", data::relative_path(vote.left->path, folder)},
+          {"b", data::relative_path(vote.right->path, folder)},
           {"winner", winner_of(vote.vote->answer)},
           {"person", vote.person}};
 }
@@ -52,8 +47,8 @@ ordered_json pick_line(const NamedVote& vote, const fs::path& folder) {
   const double left = worth_of_left(vote.vote->answer);
   const std::string a = vote.left->sha256.substr(0, 32), b = vote.right->sha256.substr(0, 32);
   return {{"caption", prompt_of(vote)},
-          {"image_0", path_from(vote.left->path, folder)},
-          {"image_1", path_from(vote.right->path, folder)},
+          {"image_0", data::relative_path(vote.left->path, folder)},
+          {"image_1", data::relative_path(vote.right->path, folder)},
           {"image_0_uid", a},
           {"image_1_uid", b},
           {"label_0", left},
@@ -77,7 +72,9 @@ ordered_json hpd_line(const NamedVote& vote, const fs::path& folder) {
   if (left == 0.5) return nullptr;
   const ordered_json preference{static_cast<int>(left), static_cast<int>(1 - left)};
   return {{"prompt", prompt_of(vote)},
-          {"image_path", {path_from(vote.left->path, folder), path_from(vote.right->path, folder)}},
+          {"image_path",
+           {data::relative_path(vote.left->path, folder),
+            data::relative_path(vote.right->path, folder)}},
           {"human_preference", preference},
           {"raw_annotations", {preference}},
           {"user_hash", vote.person}};
