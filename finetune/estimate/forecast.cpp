@@ -90,30 +90,41 @@ double disk(const TrainingTask& task,
          images * pixels * 2;  // a PNG of a picture: about 2 bytes a pixel
 }
 
+// Of the steps in the objective.
+BranchSizes active_sizes(const BranchSizes& sizes, const SamplingPlan& chain) {
+  BranchSizes active;
+  for (const int64_t k : unmasked_steps(chain)) active.push_back(sizes[static_cast<size_t>(k)]);
+  return active;
+}
+
 }  // namespace
 
 Forecast forecast(const TrainingTask& task, const FinetuneConfig& config) {
   const Costs costs = measure(task, config);
   const SamplingPlan chain =
       make_sampling_plan(config, task.pipeline->scheduler, task.latent_shape, task.device);
-  const double images = static_cast<double>(config.prompts_per_epoch * config.images_per_prompt);
+  const int64_t epoch_images = config.prompts_per_epoch * config.images_per_prompt;
+  const double images = static_cast<double>(epoch_images);
+  const BranchSizes sizes = branch_sizes(config);
   const double epochs = static_cast<double>(config.num_epochs),
                drawn_epochs = config.offline ? static_cast<double>(config.offline_epochs) : epochs;
   const double steps = static_cast<double>(chain.steps.size()),
-               active = static_cast<double>(active_steps(chain));
+               drawn = static_cast<double>(transitions(sizes, epoch_images)),
+               active = static_cast<double>(
+                   transitions(active_sizes(sizes, chain), epoch_images));  // in the objective
   const double passes = static_cast<double>(config.num_inner_epochs);
   // The policy sees an epoch's images once. Where the method needs it, the starting model scores
   // them, but for the first epoch, which it draws. Where the method couples trajectories, every
   // update but the first recomputes its share; all have a gradient.
   const double scored = config.method.compares_with_start ? epochs - 1 : 0;
-  const double draws = (config.offline ? drawn_epochs : epochs + scored) * images * steps;
+  const double draws = (config.offline ? drawn_epochs : epochs + scored) * drawn;
   const double recomputed =
       !config.method.couples_trajectories
           ? 0
-          : epochs * images * active *
+          : epochs * active *
                     (passes - 1.0 / static_cast<double>(updates_per_epoch(config)) * passes) +
-                (config.offline ? epochs * images * active : 0);
-  const double gradients = epochs * passes * images * active * config.timestep_fraction;
+                (config.offline ? epochs * active : 0);
+  const double gradients = epochs * passes * active * config.timestep_fraction;
   const int64_t evaluations =
       1 + (config.eval_every > 0 ? config.num_epochs / config.eval_every : 1);
   Forecast result;
@@ -128,6 +139,7 @@ Forecast forecast(const TrainingTask& task, const FinetuneConfig& config) {
   result.seconds_evaluate = evaluated * (2 * steps * costs.draw + costs.rate);
   result.gflops = costs.reckoned.draw.flop / costs.draw / 1e9;
   result.queries = static_cast<int64_t>(drawn_epochs * images);
+  result.transitions = transitions(sizes, epoch_images);
   result.optimizer_steps = config.num_epochs * updates_per_epoch(config);
   result.trained_values = costs.trained_values;
   result.trajectory_bytes = trajectory_bytes(config, task.latent_shape);
@@ -147,13 +159,15 @@ std::string forecast_text(const Forecast& f) {
       "evaluation %.0f s\n"
       "peak memory     %s, %s of it an epoch's trajectories\n"
       "reward queries  %lld in training, %lld in evaluations\n"
+      "transitions     %lld an epoch\n"
       "updates         %lld of %lld trained values\n"
       "disk            %s\n",
       f.flop, f.flop_per_step / 1e9, f.gflops, seconds / 3600, seconds, f.seconds_draw,
       f.seconds_rate, f.seconds_update, f.seconds_evaluate, data::bytes_text(f.peak_bytes).c_str(),
       data::bytes_text(f.trajectory_bytes).c_str(), static_cast<long long>(f.queries),
-      static_cast<long long>(f.evaluated), static_cast<long long>(f.optimizer_steps),
-      static_cast<long long>(f.trained_values), data::bytes_text(f.disk_bytes).c_str());
+      static_cast<long long>(f.evaluated), static_cast<long long>(f.transitions),
+      static_cast<long long>(f.optimizer_steps), static_cast<long long>(f.trained_values),
+      data::bytes_text(f.disk_bytes).c_str());
   return text;
 }
 

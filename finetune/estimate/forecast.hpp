@@ -20,6 +20,7 @@ struct Forecast {
   double trajectory_bytes = 0;  // of it what an epoch's trajectories take
   double disk_bytes = 0;        // checkpoints that are kept, exports, evaluation images
   int64_t queries = 0;          // images rated for training
+  int64_t transitions = 0;      // of the chain, that an epoch draws
   int64_t evaluated = 0;        // images rated by evaluations
   int64_t optimizer_steps = 0, trained_values = 0;
 };

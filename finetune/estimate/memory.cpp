@@ -10,6 +10,7 @@
 #include "data/device/device.hpp"
 #include "data/device/memory.hpp"
 #include "finetune/estimate/step_costs.hpp"
+#include "finetune/policy/tree.hpp"
 #include "finetune/run/trained_parameters.hpp"
 
 namespace finetune {
@@ -158,9 +159,11 @@ double optimizer_bytes(const TrainingConfig& config, int64_t trained_values) {
 }
 
 double trajectory_bytes(const FinetuneConfig& config, const std::vector<int64_t>& latent_shape) {
-  const double images = static_cast<double>(config.prompts_per_epoch * config.images_per_prompt);
-  return images * static_cast<double>(2 * config.sample_num_steps + 1) * values(latent_shape) *
-         kFloat * static_cast<double>(config.offline ? config.offline_epochs : 1);
+  const int64_t images = config.prompts_per_epoch * config.images_per_prompt;
+  const BranchSizes sizes = branch_sizes(config);
+  const int64_t latents = 2 * transitions(sizes, images) + images / sizes.at(0);
+  return static_cast<double>(latents) * values(latent_shape) * kFloat *
+         static_cast<double>(config.offline ? config.offline_epochs : 1);
 }
 
 double peak_bytes(const MemoryModel& model,

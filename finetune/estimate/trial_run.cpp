@@ -40,6 +40,7 @@ TrialRun make_trial_run(const TrainingTask& task,
   images.prompt_ids.resize(count);
   images.seeds.resize(count);
   images.noise_seeds.clear();
+  images.branch_sizes.clear();
   probe.policy = policy_on(task, probe.unet, probe.plan.prompts, config.sample_guidance_scale);
   return probe;
 }

@@ -51,8 +51,7 @@ MeasuredDraw measure_draw(const TrainingTask& task,
   const Denoiser policy = policy_on(task, network, some.prompts, config.sample_guidance_scale);
   const double started = data::now();
   Trajectories ends;
-  ends.latents =
-      draw_clean(task, make_drawing(task, config), policy, some.draw, count).unsqueeze(1);
+  ends.latents = {draw_clean(task, make_drawing(task, config), policy, some.draw, count)};
   ends.prompt_ids = some.draw.prompt_ids;
   rate(task, some, ends, count);
   result.seconds =

@@ -32,7 +32,7 @@ DrawnEpoch draw_epoch(const TrainingTask& task,
       policy_on(task, network, plan.prompts, config.sample_guidance_scale, ranks);
   const int64_t batch = config.sample_batch_size;
   Trajectories ends;  // of which only the last latents are rated
-  ends.latents = draw_clean(task, drawing, policy, own.draw, batch).unsqueeze(1);
+  ends.latents = {draw_clean(task, drawing, policy, own.draw, batch)};
   ends.prompt_ids = own.draw.prompt_ids;
   const at::Tensor scores = all_gather_rows(epoch.share, rate(task, own, ends, batch, ranks));
   const auto trained = static_cast<int64_t>(task.rewards.size());

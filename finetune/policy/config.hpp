@@ -20,6 +20,9 @@ struct FinetuneConfig : TrainingConfig {
   bool offline = false;            // draw offline_epochs of images once, from the starting model
   int64_t offline_epochs = 8;
   bool share_noise = false;  // the images of a prompt start at the same noise
+  // Steps (from 0, the noisiest) at which the images of a prompt part, as branches of a tree;
+  // empty: each image has a chain of its own. See branch_sizes.
+  std::vector<int64_t> branch;
 
   int64_t sample_num_steps = 10;
   double sample_eta = 1.0;             // > 0: deterministic steps have no probability

@@ -32,22 +32,32 @@ EpochPlan plan_epoch(const std::vector<TrainingPrompt>& prompts,
     if (config.share_noise)
       plan.draw.noise_seeds.push_back(data::splitmix64(~base + static_cast<uint64_t>(prompt)) >> 1);
   }
+  plan.draw.branch_sizes = branch_sizes(config);
   return plan;
 }
 
 RowShard share_of(const ProcessGroup& ranks, const FinetuneConfig& config) {
-  const int64_t images = config.prompts_per_epoch * config.images_per_prompt;
-  if (images < ranks.count) {
+  const int64_t images = config.prompts_per_epoch * config.images_per_prompt,
+                tree = branch_sizes(config).at(0), trees = images / tree;
+  if (trees < ranks.count) {
     throw data::BadInput("prompts_per_epoch x images_per_prompt: expected at least an image for " +
                          std::string("each of ") + std::to_string(ranks.count) + " ranks, found " +
-                         std::to_string(images) + "; raise them, or start fewer ranks");
+                         std::to_string(images) +
+                         (tree > 1 ? " in " + std::to_string(trees) + " trees (branch)" : "") +
+                         "; raise them, or start fewer ranks");
   }
-  return config.prompts_per_update == 0 ? contiguous_shard(ranks, images)
-                                        : strided_shard(ranks, images);
+  const RowShard shared =
+      config.prompts_per_update == 0 ? contiguous_shard(ranks, trees) : strided_shard(ranks, trees);
+  RowShard share{ranks, {}, images};
+  for (const int64_t first : shared.rows) {
+    for (int64_t i = 0; i < tree; ++i) share.rows.push_back(first * tree + i);
+  }
+  return share;
 }
 
 EpochPlan part_of(const EpochPlan& plan, const RowShard& share) {
   EpochPlan part{plan.prompts, {}};
+  part.draw.branch_sizes = plan.draw.branch_sizes;
   for (const int64_t row : share.rows) {
     const auto i = static_cast<size_t>(row);
     part.draw.prompt_ids.push_back(plan.draw.prompt_ids[i]);

@@ -23,9 +23,9 @@ EpochPlan plan_epoch(const std::vector<TrainingPrompt>& prompts,
                      int64_t epoch,
                      at::Generator& generator);
 
-// The ranks' shares of an epoch's images: stretches; where an update takes few of the prompts, each
-// prompt's images are dealt among the ranks. Throws BadInput when there are fewer images than
-// ranks.
+// The ranks' shares of an epoch's images, whole trees: stretches; where an update takes few of the
+// prompts, each prompt's images are dealt among the ranks. Throws BadInput when there are fewer
+// images, or trees, than ranks.
 RowShard share_of(const ProcessGroup& ranks, const FinetuneConfig& config);
 // The plan's images of this share; all of its prompts.
 EpochPlan part_of(const EpochPlan& plan, const RowShard& share);

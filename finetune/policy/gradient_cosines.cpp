@@ -52,7 +52,7 @@ GradientCosines gradient_cosines(const TrainingTask& task,
     const double beta = choose_calibration(own, chain, spread).beta;
     gradients.push_back(
         first_gradient({policy, drawn, reward, chain, beta, clip_range_in_nats(own, chain),
-                        whole(drawn.latents.size(0))},
+                        whole(drawn.log_ratio.size(0))},
                        own, params));
     result.methods.push_back(method.name);
   }

@@ -154,7 +154,7 @@ void train_epoch(PolicyRun& run) {
   const EpochData data = epoch_data(run);
   const double drawn = data::now();
   ++run.session.progress.epoch;
-  const bool finite = data.trajectories.latents.isfinite().all().item<bool>();
+  const bool finite = all_finite(data.trajectories);
   if (!keep_finite_epoch(run.session, !any_rank(ranks_of(run), !finite), run.lost_in_a_row)) return;
   const Denoiser policy = policy_of(run, run.session.unet, data.plan.prompts);
   if (!run.tested)
@@ -179,6 +179,8 @@ void train_epoch(PolicyRun& run) {
       reward_figures(run.session, data.rewards, combined, data.plan.draw.prompt_ids);
   if (run.config.method.compares_with_start) figures.emplace_back("kl_nats", kl_of(run, data));
   figures.emplace_back("queries", static_cast<double>(run.session.progress.queries));
+  figures.emplace_back("transitions", static_cast<double>(transitions(data.plan.draw.branch_sizes,
+                                                                      combined.size(0))));
   figures.insert(figures.end(), report.values.begin(), report.values.end());
   const double ended = data::now();
   figures.insert(

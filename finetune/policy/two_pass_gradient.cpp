@@ -11,50 +11,74 @@
 namespace finetune {
 namespace {
 
-// Some trajectories of one micro-batch.
-struct Batch {
-  at::Tensor rows;  // [b] int64
+// Transitions of one step. Each is stored by the branch of its images.
+struct Transitions {
+  int64_t step = 0;
+  at::Tensor from, to;  // [b] int64: rows of the step's latents, and of what it drew
   std::vector<int64_t> prompt_ids;
 };
 
-Batch batch_of(const Trajectories& trajectories,
-               const std::vector<int64_t>& rows,
-               int64_t start,
-               int64_t count) {
-  Batch batch;
-  const std::vector<int64_t> chosen(rows.begin() + start, rows.begin() + start + count);
-  batch.rows = data::to_device(chosen, trajectories.latents.device());
-  for (const int64_t row : chosen)
-    batch.prompt_ids.push_back(trajectories.prompt_ids[static_cast<size_t>(row)]);
-  return batch;
+// Those of step k of the trajectories rows[start .. end): each comes with the first image of its
+// branch.
+Transitions transitions_of(const Trajectories& trajectories,
+                           const std::vector<int64_t>& rows,
+                           int64_t start,
+                           int64_t end,
+                           int64_t k) {
+  const auto& sizes = trajectories.branch_sizes;
+  const auto step = static_cast<size_t>(k);
+  const int64_t size = sizes[step], before = sizes[step == 0 ? 0 : step - 1];
+  std::vector<int64_t> from, to;
+  Transitions result{.step = k, .from = {}, .to = {}, .prompt_ids = {}};
+  for (int64_t i = start; i < end; ++i) {
+    const int64_t row = rows[static_cast<size_t>(i)];
+    if (row % size != 0) continue;
+    from.push_back(row / before);
+    to.push_back(row / size);
+    result.prompt_ids.push_back(trajectories.prompt_ids[static_cast<size_t>(row)]);
+  }
+  const at::Device device = trajectories.latents[0].device();
+  result.from = data::to_device(from, device);
+  result.to = data::to_device(to, device);
+  return result;
 }
 
-// The terms of step k: [b] fp64, with a gradient where it is on.
+// Calls `work` with the transitions of these steps, of `batch` trajectories at a time, and how many
+// of the step's came before. rows: whole trees
+void for_transitions(const Trajectories& trajectories,
+                     const std::vector<int64_t>& rows,
+                     const std::vector<int64_t>& steps,
+                     int64_t batch,
+                     const std::function<void(int64_t first, const Transitions& chosen)>& work) {
+  const auto total = static_cast<int64_t>(rows.size());
+  for (int64_t start = 0; start < total; start += batch) {
+    for (const int64_t k : steps) {
+      const int64_t size = trajectories.branch_sizes[static_cast<size_t>(k)];
+      const Transitions chosen =
+          transitions_of(trajectories, rows, start, std::min(total, start + batch), k);
+      if (!chosen.prompt_ids.empty()) work((start + size - 1) / size, chosen);
+    }
+  }
+}
+
+// The terms of these transitions: [b] fp64, with a gradient where it is on.
 StepTerms step_terms(const Denoiser& policy,
                      const Trajectories& trajectories,
-                     const Batch& batch,
+                     const Transitions& chosen,
                      const SamplingPlan& chain,
-                     int64_t k,
                      bool with_kl) {
-  const auto& step = chain.steps[static_cast<size_t>(k)];
-  const auto rows = [&](const at::Tensor& all) {
-    return data::to_device(all.index_select(0, batch.rows), chain.device);
+  const auto k = static_cast<size_t>(chosen.step);
+  const auto& step = chain.steps[k];
+  const auto rows = [&](const at::Tensor& all, const at::Tensor& index) {
+    return data::to_device(all.index_select(0, index), chain.device);
   };
-  const at::Tensor x = rows(trajectories.latents.select(1, k)),
-                   next = rows(trajectories.latents.select(1, k + 1)),
-                   reference = rows(trajectories.reference_means.select(1, k));
-  const at::Tensor output = policy(x, step.timestep, batch.prompt_ids);
+  const at::Tensor x = rows(trajectories.latents[k], chosen.from),
+                   next = rows(trajectories.latents[k + 1], chosen.to),
+                   reference = rows(trajectories.reference_means[k], chosen.to);
+  const at::Tensor output = policy(x, step.timestep, chosen.prompt_ids);
   const at::Tensor mean = diffusion::ddim_log_prob(step, chain.prediction, output, x, next).mean;
   return {diffusion::log_ratio(mean, reference, next, step.sigma),
           with_kl ? diffusion::step_kl(mean, reference, step.sigma) : at::Tensor()};
-}
-
-at::Tensor step_log_ratio(const Denoiser& policy,
-                          const Trajectories& trajectories,
-                          const Batch& batch,
-                          const SamplingPlan& chain,
-                          int64_t k) {
-  return step_terms(policy, trajectories, batch, chain, k, false).log_ratio;
 }
 
 at::Tensor weighted_sum(const at::Tensor& term, const at::Tensor& weight) {
@@ -72,16 +96,14 @@ at::Tensor log_ratios(const Denoiser& policy,
   const auto total = static_cast<int64_t>(rows.size());
   at::Tensor result =
       at::zeros({total, chain.mask.size(0)}, at::TensorOptions(at::kDouble).device(chain.device));
-  for (int64_t start = 0; start < total; start += batch) {
-    const int64_t count = std::min(batch, total - start);
-    const Batch chosen = batch_of(trajectories, rows, start, count);
-    for (int64_t k = 0; k < chain.mask.size(0); ++k) {
-      if (chain.mask[k].item<double>() == 0) continue;
-      result.narrow(0, start, count)
-          .select(1, k)
-          .copy_(step_log_ratio(policy, trajectories, chosen, chain, k));
-    }
-  }
+  const auto keep = [&](int64_t first, const Transitions& chosen) {
+    const int64_t size = trajectories.branch_sizes[static_cast<size_t>(chosen.step)];
+    const at::Tensor u = step_terms(policy, trajectories, chosen, chain, false).log_ratio;
+    result.narrow(0, first * size, u.size(0) * size)
+        .select(1, chosen.step)
+        .copy_(of_images(u, size));
+  };
+  for_transitions(trajectories, rows, unmasked_steps(chain), batch, keep);
   return data::to_host(result);
 }
 
@@ -93,22 +115,18 @@ void accumulate_gradient(const Denoiser& policy,
                          int64_t batch,
                          bool with_kl,
                          const WeighSteps& weigh) {
-  const auto total = static_cast<int64_t>(rows.size());
-  for (int64_t start = 0; start < total; start += batch) {
-    const Batch chosen = batch_of(trajectories, rows, start, std::min(batch, total - start));
-    for (const int64_t k : steps) {
-      const StepTerms terms = step_terms(policy, trajectories, chosen, chain, k, with_kl);
-      const StepWeights weights =
-          weigh(start, k, {terms.log_ratio.detach(), with_kl ? terms.kl.detach() : at::Tensor()});
-      at::Tensor sum;
-      if (weights.log_ratio.defined()) sum = weighted_sum(terms.log_ratio, weights.log_ratio);
-      if (weights.kl.defined()) {
-        const at::Tensor of_kl = weighted_sum(terms.kl, weights.kl);
-        sum = sum.defined() ? sum + of_kl : of_kl;
-      }
-      if (sum.defined()) sum.backward();
+  for_transitions(trajectories, rows, steps, batch, [&](int64_t first, const Transitions& chosen) {
+    const StepTerms terms = step_terms(policy, trajectories, chosen, chain, with_kl);
+    const StepWeights weights = weigh(
+        first, chosen.step, {terms.log_ratio.detach(), with_kl ? terms.kl.detach() : at::Tensor()});
+    at::Tensor sum;
+    if (weights.log_ratio.defined()) sum = weighted_sum(terms.log_ratio, weights.log_ratio);
+    if (weights.kl.defined()) {
+      const at::Tensor of_kl = weighted_sum(terms.kl, weights.kl);
+      sum = sum.defined() ? sum + of_kl : of_kl;
     }
-  }
+    if (sum.defined()) sum.backward();
+  });
 }
 
 double replay_drift(const Denoiser& policy,
@@ -119,16 +137,15 @@ double replay_drift(const Denoiser& policy,
   std::vector<int64_t> rows(static_cast<size_t>(std::min(count, trajectories.log_ratio.size(0))));
   std::iota(rows.begin(), rows.end(), 0);
   double drift = 0;
-  for (int64_t start = 0; start < static_cast<int64_t>(rows.size()); start += batch) {
-    const int64_t size = std::min(batch, static_cast<int64_t>(rows.size()) - start);
-    const Batch chosen = batch_of(trajectories, rows, start, size);
-    for (int64_t k = 0; k < chain.mask.size(0); ++k) {
-      if (chain.mask[k].item<double>() == 0) continue;
-      const at::Tensor u = step_log_ratio(policy, trajectories, chosen, chain, k).detach().cpu();
-      const at::Tensor stored = trajectories.log_ratio.narrow(0, start, size).select(1, k);
-      drift = std::max(drift, (u - stored).abs().max().item<double>());
-    }
-  }
+  const auto compare = [&](int64_t first, const Transitions& chosen) {
+    const int64_t size = trajectories.branch_sizes[static_cast<size_t>(chosen.step)];
+    const at::Tensor u =
+        step_terms(policy, trajectories, chosen, chain, false).log_ratio.detach().cpu();
+    const at::Tensor stored = first_of_branch(trajectories.log_ratio.select(1, chosen.step), size)
+                                  .narrow(0, first, u.size(0));
+    drift = std::max(drift, (u - stored).abs().max().item<double>());
+  };
+  for_transitions(trajectories, rows, unmasked_steps(chain), batch, compare);
   return drift;
 }
 

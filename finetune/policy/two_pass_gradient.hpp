@@ -15,17 +15,18 @@
 
 namespace finetune {
 
-// Pass 1: log pi / pi_ref of every step of the trajectories `rows`, in nats, without a gradient. ->
-// [R, T] fp64
+// Pass 1: log pi / pi_ref of every step of the trajectories `rows`, in nats, without a gradient.
+// Whole trees, here and below: a transition that images share is passed once. -> [R, T] fp64
 at::Tensor log_ratios(const Denoiser& policy,
                       const Trajectories& trajectories,
                       const std::vector<int64_t>& rows,
                       const SamplingPlan& chain,
                       int64_t batch);
 
-// What weighs the steps of a micro-batch: [b] of rows[start .. start + b) at step t, given their
-// terms now, [b] fp64 without a gradient.
-using WeighSteps = std::function<StepWeights(int64_t start, int64_t step, const StepTerms& now)>;
+// What weighs the transitions of a micro-batch at step t, [b], given their terms now, [b] fp64
+// without a gradient. The j-th is that of the branch of rows[(first + j) size], with branches of
+// `size` images; of rows[first + j] where each image has its own.
+using WeighSteps = std::function<StepWeights(int64_t first, int64_t step, const StepTerms& now)>;
 
 // Pass 2: adds d (sum w u + v k) / d parameters to the parameters' gradients. Only the steps listed
 // are visited. Without `with_kl` the terms have no k.

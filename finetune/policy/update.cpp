@@ -26,6 +26,7 @@ struct Known {
   std::vector<int64_t> prompt_ids;
   at::Tensor log_ratio;            // [P, T] fp64, as drawn
   at::Tensor labels;               // [P] fp64, of PolicyMethod::labels
+  at::Tensor counted;              // [P] bool, whose reward is finite
   std::map<int64_t, int64_t> own;  // of this rank's rows: their place in its trajectories
 };
 Known known_of(const UpdateInput& input, const PolicyMethod& method) {
@@ -35,6 +36,7 @@ Known known_of(const UpdateInput& input, const PolicyMethod& method) {
   Known known{{ids.data_ptr<int64_t>(), ids.data_ptr<int64_t>() + ids.numel()},
               all_gather_rows(share, input.trajectories.log_ratio),
               {},
+              input.rewards.isfinite(),
               {}};
   known.labels = method.labels(input.rewards, known.prompt_ids);
   for (size_t i = 0; i < share.rows.size(); ++i) known.own[share.rows[i]] = static_cast<int64_t>(i);
@@ -71,13 +73,6 @@ struct StepChoice {
   std::vector<int64_t> steps;
   double factor = 1;
 };
-std::vector<int64_t> unmasked_steps(const SamplingPlan& chain) {
-  std::vector<int64_t> active;
-  for (int64_t k = 0; k < chain.mask.size(0); ++k) {
-    if (chain.mask[k].item<double>() != 0) active.push_back(k);
-  }
-  return active;
-}
 StepChoice choose_steps(const SamplingPlan& chain, double fraction, at::Generator& generator) {
   const std::vector<int64_t> active = unmasked_steps(chain);
   const auto total = static_cast<int64_t>(active.size());
@@ -96,6 +91,7 @@ struct Rows {
   at::Tensor index;  // [R] int64: their rows in the epoch
   std::vector<int64_t> prompt_ids;
   at::Tensor old, labels;    // [R, T] log-ratios as drawn, [R]
+  at::Tensor counted;        // [R] bool, whose reward is finite
   RowShard share;            // this rank's, as places in 0 .. R - 1
   std::vector<int64_t> own;  // the same, as rows of its trajectories
 };
@@ -105,6 +101,7 @@ Rows rows_of(const UpdateInput& input, const Known& known, const std::vector<int
             {},
             known.log_ratio.index_select(0, index),
             known.labels.index_select(0, index),
+            known.counted.index_select(0, index),
             {input.share.ranks, {}, index.size(0)},
             {}};
   for (size_t i = 0; i < list.size(); ++i) {
@@ -138,6 +135,7 @@ NamedFigures add_coupled_gradient(const UpdateInput& input,
                                   bool at_snapshot,
                                   const train::Params& params) {
   const PolicyMethod& method = config.method;
+  const BranchSizes& sizes = input.trajectories.branch_sizes;
   const at::Tensor now =
       at_snapshot
           ? rows.old
@@ -155,15 +153,35 @@ NamedFigures add_coupled_gradient(const UpdateInput& input,
   if (result.weights.log_ratio.defined()) {
     const at::Tensor weights =
         data::to_device(own_of(rows, result.weights.log_ratio * choice.factor), input.chain.device);
-    accumulate_gradient(input.policy, input.trajectories, rows.own, choice.steps, input.chain,
-                        config.train_batch_size, /*with_kl=*/false,
-                        [&](int64_t start, int64_t step, const StepTerms& terms) {
-                          const int64_t count = terms.log_ratio.size(0);
-                          return StepWeights{weights.select(1, step).narrow(0, start, count), {}};
-                        });
+    accumulate_gradient(
+        input.policy, input.trajectories, rows.own, choice.steps, input.chain,
+        config.train_batch_size, /*with_kl=*/false,
+        [&](int64_t first, int64_t step, const StepTerms& terms) {
+          const int64_t size = sizes[static_cast<size_t>(step)];
+          return StepWeights{
+              branch_sums(weights.select(1, step), size).narrow(0, first, terms.log_ratio.size(0)),
+              {}};
+        });
     all_reduce_gradients(input.share.ranks, params);
   }
   return named_figures(method, result.figures);
+}
+
+// Some transitions of a step, as a method sees them whose loss is a mean over entries.
+//   now: [b]; log_ratio_old, labels: [b]
+MethodInput entries_of(const UpdateInput& input,
+                       const StepTerms& now,
+                       const at::Tensor& log_ratio_old,
+                       const at::Tensor& labels) {
+  const auto column = [](const at::Tensor& x) { return x.defined() ? x.unsqueeze(1) : x; };
+  return {.now = {column(now.log_ratio), column(now.kl)},
+          .log_ratio_old = column(log_ratio_old),
+          .labels = labels,
+          .prompt_ids = {},
+          .step_mask = {},
+          .beta = input.beta,
+          .clip_range = input.clip_range,
+          .chain = {active_steps(input.chain), latent_dimensions(input.chain)}};
 }
 
 // The same of a loss that is the mean over trajectories and steps: one pass.
@@ -174,30 +192,29 @@ NamedFigures add_separable_gradient(const UpdateInput& input,
                                     const train::Params& params) {
   const PolicyMethod& method = config.method;
   const at::Device device = input.chain.device;
-  const at::Tensor labels = data::to_device(own_of(rows, rows.labels), device);
+  const BranchSizes& sizes = input.trajectories.branch_sizes;
+  const at::Tensor labels = data::to_device(
+      own_of(rows, edge_advantages(rows.labels, rows.counted, sizes)), device);  // [R, T] of own
   const at::Tensor old = data::to_device(own_of(rows, rows.old), device);
   const double entries =
       static_cast<double>(rows.index.numel()) * static_cast<double>(choice.steps.size());
   at::Tensor figures = at::zeros({static_cast<int64_t>(method.figures.size())},
                                  at::TensorOptions(at::kDouble).device(device));
-  const auto column = [](const at::Tensor& x) { return x.defined() ? x.unsqueeze(1) : x; };
-  const auto share = [&](const at::Tensor& x) { return x.defined() ? x.squeeze(1) / entries : x; };
   accumulate_gradient(
       input.policy, input.trajectories, rows.own, choice.steps, input.chain,
       config.train_batch_size, method.weighs_kl,
-      [&](int64_t start, int64_t step, const StepTerms& now) {
-        const int64_t count = now.log_ratio.size(0);
-        const auto narrow = [&](const at::Tensor& x) { return x.narrow(0, start, count); };
-        const auto result = method.objective(
-            {.now = {column(now.log_ratio), column(now.kl)},
-             .log_ratio_old = narrow(old).select(1, step).unsqueeze(1),
-             .labels = narrow(labels),
-             .prompt_ids = {},
-             .step_mask = {},
-             .beta = input.beta,
-             .clip_range = input.clip_range,
-             .chain = {active_steps(input.chain), latent_dimensions(input.chain)}});
-        figures.add_(result.figures, 1 / entries);
+      [&](int64_t first, int64_t step, const StepTerms& now) {
+        const int64_t size = sizes[static_cast<size_t>(step)];
+        const double parts = entries / static_cast<double>(size);  // a transition of `size` images
+        const auto of_branches = [&](const at::Tensor& x) {
+          return first_of_branch(x.select(1, step), size).narrow(0, first, now.log_ratio.size(0));
+        };
+        const auto share = [&](const at::Tensor& x) {
+          return x.defined() ? x.squeeze(1) / parts : x;
+        };
+        const auto result =
+            method.objective(entries_of(input, now, of_branches(old), of_branches(labels)));
+        figures.add_(result.figures, 1 / parts);
         return StepWeights{share(result.weights.log_ratio), share(result.weights.kl)};
       });
   all_reduce_gradients(input.share.ranks, params);

@@ -14,6 +14,9 @@ struct SampleRequests {
   std::vector<uint64_t> seeds;      // P
   std::vector<uint64_t>
       noise_seeds;  // of the initial noise: P, or empty for the same generator as the steps
+  // T: how many images, side by side, share each step's transition; each a multiple of the next.
+  // Empty: none do. Only of rollouts.
+  std::vector<int64_t> branch_sizes{};
 };
 
 // How a model draws images: prompts by their rows of a set, one image a seed.

@@ -108,16 +108,19 @@ struct Update {
 
 // Artificial trajectories: latents of noise, with the reference means near them.
 finetune::Trajectories random_pair(const finetune::SamplingPlan& chain) {
-  std::vector<int64_t> shape{2, static_cast<int64_t>(chain.steps.size()) + 1};
+  std::vector<int64_t> shape{2};
   shape.insert(shape.end(), chain.latent_shape.begin(), chain.latent_shape.end());
+  const size_t steps = chain.steps.size();
   finetune::Trajectories pair;
-  pair.latents = noise(shape, 4).to(chain.device);
-  --shape[1];
-  pair.reference_means =
-      pair.latents.narrow(1, 1, shape[1]) + kSigma * noise(shape, 5).to(chain.device);
-  pair.log_ratio = at::zeros({2, shape[1]}, at::kDouble);
-  pair.kl = at::zeros({2, shape[1]}, at::kDouble);
+  for (size_t k = 0; k <= steps; ++k) {
+    pair.latents.push_back(noise(shape, 4 + 2 * k).to(chain.device));
+    if (k == 0) continue;
+    pair.reference_means.push_back(pair.latents[k] +
+                                   kSigma * noise(shape, 5 + 2 * k).to(chain.device));
+  }
+  pair.log_ratio = pair.kl = at::zeros({2, static_cast<int64_t>(steps)}, at::kDouble);
   pair.prompt_ids = {0, 0};
+  pair.branch_sizes.assign(steps, 1);
   return pair;
 }
 

@@ -8,6 +8,7 @@
 #include "data/base/strings.hpp"
 #include "data/device/memory.hpp"
 #include "diffusion/sampling/step_kinds.hpp"
+#include "finetune/policy/tree.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "tools/finetune/methods/method_options.hpp"
 
@@ -37,6 +38,8 @@ void declare_sampling(Options& options, FinetuneCommand& command) {
   options.rare().integer("sample_batch_size", config.sample_batch_size, "images at once", 1, 65536);
   options.rare().flag("share_noise", config.share_noise,
                       "a prompt's images start at the same noise");
+  options.rare().text("branch", command.branch,
+                      "steps at which a prompt's images part, as a tree's branches: 0,3,6");
 }
 
 void declare_epoch(Options& options, FinetuneCommand& command) {
@@ -84,15 +87,14 @@ void declare_objective(Options& options, FinetuneCommand& command) {
                       "steps that leave the objective: auto, none, or 8,9");
 }
 
-std::vector<int64_t> numbers_of(const std::string& text) {
+// expected: "branch: expected whole numbers"
+std::vector<int64_t> numbers_of(const std::string& text, const std::string& expected) {
   std::vector<int64_t> numbers;
   std::istringstream words(text);
   for (std::string word; std::getline(words, word, ',');) {
     const auto value = data::number_of<int64_t>(word);
     if (!value) {
-      throw data::BadInput(
-          "skip_steps: expected auto, none or whole numbers separated by commas, found '" + text +
-          "'");
+      throw data::BadInput(expected + " separated by commas, found '" + text + "'");
     }
     numbers.push_back(*value);
   }
@@ -171,7 +173,11 @@ void resolve_finetune(FinetuneCommand& command,
   config.train_full = command.train == "full";
   config.skip_sharp_steps = command.skip_steps == "auto";
   const bool listed = command.skip_steps != "auto" && command.skip_steps != "none";
-  config.skip_steps = listed ? numbers_of(command.skip_steps) : std::vector<int64_t>();
+  config.skip_steps =
+      listed ? numbers_of(command.skip_steps, "skip_steps: expected auto, none or whole numbers")
+             : std::vector<int64_t>();
+  config.branch = numbers_of(command.branch, "branch: expected whole numbers");
+  finetune::branch_sizes(config);  // refuses what is no tree
   const auto& kind = diffusion::step_kind_of(config.step_kind, "step_kind");
   if (kind.noise != nullptr && !options.given("sample_eta")) config.sample_eta = kind.amount;
   command.trained_rewards = rewards::parse_reward_weights(command.reward);

@@ -22,6 +22,7 @@ struct FinetuneCommand : TrainingCommand {
   finetune::FinetuneConfig config;
   std::vector<DeclaredMethod> methods;
   std::string skip_steps = "auto";  // "none", "8,9"
+  std::string branch;               // "0,3,6"; empty: each image has a chain of its own
   std::string max_memory;           // "12GB"; empty: no limit
   bool compare_gradients = false;   // print gradient_cosines of all methods, train nothing
 };

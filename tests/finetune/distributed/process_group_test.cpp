@@ -96,6 +96,8 @@ FinetuneConfig config_named(const std::string& name) {
   for (const auto& method : finetune::policy_methods()) {
     if (method.name == name) config.method = method;
   }
+  if (name == "trees" || name == "trees of grpo") config.branch = {0, 2};
+  if (name == "trees of grpo") config.method = finetune::policy_method("grpo");
   if (name == "offline") {
     config.offline = true;
     config.offline_epochs = 2;
@@ -106,8 +108,8 @@ FinetuneConfig config_named(const std::string& name) {
 
 TEST(ProcessGroup, TheLossesOfManyProcessesAreThoseOfOne) {
   if (tests::is_rank()) return run_as_rank(config_named(tests::rank_folder().filename()));
-  std::vector<std::pair<std::string, std::vector<int>>> runs = {{"several updates", {2, 4}},
-                                                                {"offline", {4}}};
+  std::vector<std::pair<std::string, std::vector<int>>> runs = {
+      {"several updates", {2, 4}}, {"offline", {4}}, {"trees", {3}}, {"trees of grpo", {3}}};
   for (const auto& method : finetune::policy_methods()) runs.push_back({method.name, {2}});
   for (const auto& [name, counts] : runs) {
     const fs::path alone = tests::fresh_folder(name), place = tests::fresh_folder("ranks");

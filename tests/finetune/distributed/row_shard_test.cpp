@@ -56,6 +56,20 @@ TEST(RowShard, APartOfAPlanKeepsItsSeeds) {
             (Rows{0, 0, 1, 1}));
 }
 
+TEST(RowShard, RanksTakeWholeTrees) {
+  finetune::FinetuneConfig config = tests::tiny_config();  // 2 prompts, 4 images, 3 steps
+  config.branch = {0, 2};                                  // trees of two images
+  EXPECT_EQ(finetune::share_of(ProcessGroup{0, 3}, config).rows, (Rows{0, 1}));
+  EXPECT_EQ(finetune::share_of(ProcessGroup{2, 3}, config).rows, (Rows{4, 5, 6, 7}));
+  config.prompts_per_update = 1;
+  EXPECT_EQ(finetune::share_of(ProcessGroup{1, 2}, config).rows, (Rows{2, 3, 6, 7}));
+  EXPECT_EQ(finetune::share_of(ProcessGroup{1, 2}, config).total, 8);
+  EXPECT_NE(refusal([&] {
+              finetune::share_of(ProcessGroup{0, 5}, config);
+            }).find("5 ranks, found 8 in 4 trees"),
+            std::string::npos);
+}
+
 TEST(RowShard, RefusesFewerImagesThanRanks) {
   const std::string told = refusal([] {
     finetune::share_of(ProcessGroup{0, 9}, tests::tiny_config());

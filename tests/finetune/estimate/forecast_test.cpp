@@ -66,6 +66,9 @@ TEST(Forecast, TellsTheTrajectoriesOfAnEpoch) {
   const double images = static_cast<double>(config.prompts_per_epoch * config.images_per_prompt),
                latents = 2.0 * static_cast<double>(config.sample_num_steps) + 1;
   EXPECT_EQ(finetune::trajectory_bytes(config, {4, 8, 8}), images * latents * 256 * 4);
+  config.branch = {0, 2};  // of four images: two, two and four transitions of two starts
+  EXPECT_EQ(finetune::trajectory_bytes(config, {4, 8, 8}), 2 * (2 * 8 + 2) * 256 * 4);
+  config.branch = {};
   config.offline = true;
   config.offline_epochs = 3;
   EXPECT_EQ(finetune::trajectory_bytes(config, {4, 8, 8}), 3 * images * latents * 256 * 4);

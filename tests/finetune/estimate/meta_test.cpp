@@ -147,11 +147,13 @@ TEST(Meta, AGradientOfPrdpCostsAndHoldsWhatItDoesOnTheCpu) {
     config.sample_num_steps = 3;
     const finetune::SamplingPlan chain =
         finetune::make_sampling_plan(config, {}, {4, 16, 16}, device);
-    const finetune::Trajectories drawn{.latents = filled({4, 4, 4, 16, 16}, device),
-                                       .reference_means = filled({4, 3, 4, 16, 16}, device),
+    const at::Tensor some = filled({4, 4, 16, 16}, device);
+    const finetune::Trajectories drawn{.latents = std::vector<at::Tensor>(4, some),
+                                       .reference_means = std::vector<at::Tensor>(3, some),
                                        .log_ratio = {},
                                        .kl = {},
-                                       .prompt_ids = {0, 0, 1, 1}};
+                                       .prompt_ids = {0, 0, 1, 1},
+                                       .branch_sizes = {1, 1, 1}};
     const finetune::Denoiser policy = finetune::guided_policy(
         unet,
         {.text = {filled({2, 5, 8}, device), {}}, .negative = {filled({1, 5, 8}, device), {}}},

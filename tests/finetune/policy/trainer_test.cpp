@@ -104,8 +104,11 @@ TEST(Trainer, TheStartScoresAnEpochOnlyForMethodsThatCompareWithIt) {
   EXPECT_GT(metrics(without, true).back()["seen/kl_nats"].get<double>(), 0);
 }
 
-void expect_resumed_equals_whole(const std::string& method, bool full) {
+void expect_resumed_equals_whole(const std::string& method,
+                                 bool full,
+                                 const std::vector<int64_t>& branch = {}) {
   FinetuneConfig config = tiny_config(method);
+  config.branch = branch;
   config.num_inner_epochs = 2;
   config.prompts_per_update = 1;
   config.timestep_fraction = 0.5;
@@ -148,7 +151,43 @@ TEST(Trainer, AResumedRunEqualsTheUninterruptedOneBitForBit) {
   }
 }
 
+TEST(Trainer, SoDoesOneOfTrees) {
+  for (const char* method : {"prdp", "grpo"}) expect_resumed_equals_whole(method, false, {0, 1});
+}
+
 TEST(Trainer, SoDoesOneOfTheWholeUNet) { expect_resumed_equals_whole("prdp", /*full=*/true); }
+
+TEST(Trainer, ATreeThatPartsAtTheStartIsTheFlatRunBitForBit) {
+  for (const auto& method : finetune::policy_methods()) {
+    SCOPED_TRACE(method.name);
+    FinetuneConfig config = tiny_config(method.name);
+    const fs::path flat = tests::fresh_folder("flat"), tree = tests::fresh_folder("tree");
+    run(tiny_task(), config, flat);
+    config.branch = {0};
+    run(tiny_task(), config, tree);
+    tests::expect_same_tensors(flat / "checkpoint-4/state.safetensors",
+                               tree / "checkpoint-4/state.safetensors");
+    EXPECT_EQ(metrics(tree, false).back()["transitions"].get<int64_t>(), 8 * 3);
+  }
+}
+
+// Evaluations stay flat; the first one's images are those of the start.
+TEST(Trainer, ATreeDrawsFewerTransitionsForAsManyImages) {
+  FinetuneConfig config = tiny_config();
+  const fs::path flat = tests::fresh_folder("flat"), tree = tests::fresh_folder("tree");
+  run(tiny_task(), config, flat);
+  config.branch = {0, 2};
+  run(tiny_task(), config, tree);
+  const auto lines = metrics(tree, false);
+  EXPECT_EQ(lines.back()["transitions"].get<int64_t>(), 2 * (2 * 2 + 4));
+  EXPECT_EQ(lines.back()["queries"].get<int64_t>(), 4 * 8);
+  EXPECT_EQ(metrics(flat, true).front()["seen/redness"],
+            metrics(tree, true).front()["seen/redness"]);
+  const auto forecast = finetune::forecast(tiny_task(), config);
+  EXPECT_EQ(forecast.transitions, 2 * (2 * 2 + 4));
+  EXPECT_NE(finetune::forecast_text(forecast).find("transitions     16 an epoch"),
+            std::string::npos);
+}
 
 // What a combination learns on the way, moments and multipliers, survives an interruption.
 TEST(Trainer, AResumedCombinationEqualsTheUninterruptedOne) {

@@ -12,6 +12,7 @@
 #include "data/base/error.hpp"
 #include "data/train/optimizers.hpp"
 #include "finetune/policy/methods/prdp_loss.hpp"
+#include "tests/support/tiny/perceptron.hpp"
 #include "tests/support/tiny/pipeline.hpp"
 
 namespace {
@@ -21,99 +22,16 @@ using finetune::SamplingPlan;
 using finetune::StepTerms;
 using finetune::StepWeights;
 using finetune::Trajectories;
-
-// A perceptron as a policy: [B, 1, 2, 2] latents, three prompts. It computes in fp64.
-struct Perceptron {
-  at::Tensor in, time, prompt, out;
-};
-Perceptron make_perceptron(uint64_t seed) {
-  at::Generator generator = at::detail::createCPUGenerator(seed);
-  const auto normal = [&](at::IntArrayRef shape) {
-    return (0.5 * at::empty(shape, at::kDouble).normal_(0, 1, generator));
-  };
-  return {normal({4, 8}), normal({8}), normal({3, 8}), normal({8, 4})};
-}
-Denoiser denoiser(const Perceptron& w) {
-  return [w](const at::Tensor& x, double timestep, const std::vector<int64_t>& prompts) {
-    const at::Tensor text = w.prompt.index_select(0, at::tensor(prompts, at::kLong));
-    const at::Tensor hidden =
-        (x.flatten(1).to(at::kDouble).mm(w.in) + w.time * (timestep / 1000.0) + text).tanh();
-    return hidden.mm(w.out).view_as(x).to(x.scalar_type());
-  };
-}
-void require_gradients(Perceptron& w) {
-  for (at::Tensor* tensor : {&w.in, &w.time, &w.prompt, &w.out})
-    *tensor = tensor->detach().clone().requires_grad_(true);
-}
-at::Tensor gradients(const Perceptron& w) {
-  std::vector<at::Tensor> all;
-  for (const at::Tensor& tensor : {w.in, w.time, w.prompt, w.out}) {
-    all.push_back(tensor.grad().flatten().clone());
-    tensor.mutable_grad() = at::Tensor();
-  }
-  return at::cat(all);
-}
-
-SamplingPlan tiny_chain(int64_t steps, std::vector<int64_t> shape = {1, 2, 2}) {
-  finetune::FinetuneConfig config;
-  config.sample_num_steps = steps;
-  config.sigma_min = 0.1;
-  config.skip_sharp_steps = false;
-  return finetune::make_sampling_plan(config, {}, shape, at::kCPU);
-}
-finetune::SampleRequests tiny_draw(int64_t images) {
-  finetune::SampleRequests draw;
-  for (int64_t i = 0; i < 3 * images; ++i) {
-    draw.prompt_ids.push_back(i / images);
-    draw.seeds.push_back(static_cast<uint64_t>(100 + i));
-  }
-  return draw;
-}
-std::vector<int64_t> all_rows(const Trajectories& t) {
-  std::vector<int64_t> rows(t.prompt_ids.size());
-  std::iota(rows.begin(), rows.end(), 0);
-  return rows;
-}
-// Kept in fp64, so that gradients can be compared to the last digits.
-Trajectories in_double(Trajectories t) {
-  t.latents = t.latents.to(at::kDouble);
-  t.reference_means = t.reference_means.to(at::kDouble);
-  return t;
-}
-
-// The whole graph at once: u of every step, then eq. 9 and 10 as they are printed.
-at::Tensor full_loss(const Denoiser& policy,
-                     const Trajectories& t,
-                     const SamplingPlan& chain,
-                     const at::Tensor& rewards,
-                     double beta,
-                     double clip_range) {
-  std::vector<at::Tensor> columns;
-  for (size_t k = 0; k < chain.steps.size(); ++k) {
-    const auto at_step = static_cast<int64_t>(k);
-    const at::Tensor x = t.latents.select(1, at_step), next = t.latents.select(1, at_step + 1);
-    const at::Tensor output = policy(x, chain.steps[k].timestep, t.prompt_ids);
-    const at::Tensor mean =
-        diffusion::ddim_log_prob(chain.steps[k], chain.prediction, output, x, next).mean;
-    columns.push_back(diffusion::log_ratio(mean, t.reference_means.select(1, at_step), next,
-                                           chain.steps[k].sigma));
-  }
-  const at::Tensor u = at::stack(columns, 1), old = t.log_ratio;
-  const at::Tensor clipped = at::minimum(at::maximum(u, old - clip_range), old + clip_range);
-  const int64_t images = u.size(0) / 3;
-  at::Tensor loss = at::zeros({}, at::kDouble);
-  for (int64_t prompt = 0; prompt < 3; ++prompt) {
-    const auto pairs = [&](const at::Tensor& x) {
-      const at::Tensor own = x.narrow(0, prompt * images, images);
-      return own.unsqueeze(1) - own.unsqueeze(0);
-    };
-    const at::Tensor dr = pairs(rewards);
-    const at::Tensor worst = at::maximum((pairs(u.sum(1)) - dr / beta).square(),
-                                         (pairs(clipped.sum(1)) - dr / beta).square());
-    loss = loss + worst.masked_select(dr.gt(0)).mean();
-  }
-  return loss / 3.0;
-}
+using tests::all_rows;
+using tests::denoiser;
+using tests::gradients;
+using tests::in_double;
+using tests::make_perceptron;
+using tests::Perceptron;
+using tests::prdp_loss;
+using tests::require_gradients;
+using tests::tiny_chain;
+using tests::tiny_draw;
 
 TEST(TwoPassGradient, EqualsTheWholeGraphWithClippingActiveInactiveAndTied) {
   const SamplingPlan chain = tiny_chain(5);
@@ -130,7 +48,7 @@ TEST(TwoPassGradient, EqualsTheWholeGraphWithClippingActiveInactiveAndTied) {
     now.out = w.out * (1 + moved);
     require_gradients(now);
     const Denoiser policy = denoiser(now);
-    full_loss(policy, drawn, chain, rewards, 0.5, 0.05).backward();
+    prdp_loss(policy, drawn, chain, rewards, 0.5, 0.05).backward();
     const at::Tensor expected = gradients(now);
     for (const int64_t batch : {1, 5, 12}) {
       const at::Tensor u = finetune::log_ratios(policy, drawn, all_rows(drawn), chain, batch);
@@ -169,9 +87,10 @@ TEST(TwoPassGradient, WeighsTheStepsKl) {
   for (const bool both : {true, false}) {
     at::Tensor loss = at::zeros({}, at::kDouble);
     for (int64_t k = 0; k < 3; ++k) {
-      const auto& step = chain.steps[static_cast<size_t>(k)];
-      const at::Tensor x = drawn.latents.select(1, k), next = drawn.latents.select(1, k + 1),
-                       from = drawn.reference_means.select(1, k);
+      const auto at_step = static_cast<size_t>(k);
+      const auto& step = chain.steps[at_step];
+      const at::Tensor x = drawn.latents[at_step], next = drawn.latents[at_step + 1],
+                       from = drawn.reference_means[at_step];
       const at::Tensor mean =
           diffusion::ddim_log_prob(step, chain.prediction,
                                    policy(x, step.timestep, drawn.prompt_ids), x, next)
@@ -229,7 +148,9 @@ TEST(Rollout, LogRatioIsZeroAgainstItselfAndItsMeanIsTheKl) {
   const Trajectories alone = finetune::rollout(policy, {}, tiny_draw(2), chain, 6);
   EXPECT_EQ(alone.log_ratio.abs().max().item<double>(), 0);
   EXPECT_EQ(alone.kl.abs().max().item<double>(), 0);
-  EXPECT_EQ(alone.latents.sizes(), (std::vector<int64_t>{6, 4, 1, 2, 2}));
+  ASSERT_EQ(alone.latents.size(), 4u);
+  for (const auto& latents : alone.latents)
+    EXPECT_EQ(latents.sizes(), (std::vector<int64_t>{6, 1, 2, 2}));
   Perceptron near = make_perceptron(4);
   near.out = near.out * 1.2;
   const Trajectories many = finetune::rollout(policy, denoiser(near), tiny_draw(1000), chain, 3000);
@@ -246,12 +167,13 @@ TEST(Rollout, AnImageDependsOnItsOwnSeedAndPromptAlone) {
   const Trajectories all = finetune::rollout(policy, {}, tiny_draw(2), chain, 6);
   const Trajectories one = finetune::rollout(
       policy, {}, {.prompt_ids = {1}, .seeds = {103}, .noise_seeds = {}}, chain, 1);
-  EXPECT_TRUE(at::allclose(one.latents[0], all.latents[3], 1e-6, 1e-7));
+  for (size_t k = 0; k < 4; ++k)
+    EXPECT_TRUE(at::allclose(one.latents[k][0], all.latents[k][3], 1e-6, 1e-7));
   finetune::SampleRequests shared = tiny_draw(2);
   shared.noise_seeds = {7, 7, 8, 8, 9, 9};
   const Trajectories start = finetune::rollout(policy, {}, shared, chain, 6);
   EXPECT_TRUE(at::equal(start.latents[0][0], start.latents[1][0]));
-  EXPECT_FALSE(at::equal(start.latents[0][1], start.latents[1][1]));
+  EXPECT_FALSE(at::equal(start.latents[1][0], start.latents[1][1]));
 }
 
 // A UNet small enough for a test, adapters included.

@@ -84,7 +84,7 @@ TEST(Loops, ARolloutWaitsForNothing) {
     EXPECT_EQ(waits([&] {
                 const auto drawn = finetune::rollout(policy, policy, {{0, 1, 1}, {1, 2, 3}, {}},
                                                      meta_chain(steps), 2);
-                EXPECT_EQ(drawn.latents.size(1), steps + 1);
+                EXPECT_EQ(static_cast<int64_t>(drawn.latents.size()), steps + 1);
               }),
               0);
   }

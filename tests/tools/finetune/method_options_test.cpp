@@ -74,6 +74,22 @@ TEST(MethodOptions, ThoseOfAnotherMethodAreRefusedByName) {
   EXPECT_EQ(refused({"prdp", "--config", file}), "");
 }
 
+TEST(MethodOptions, ABranchIsStepsThatMakeATree) {
+  EXPECT_EQ(parsed({"prdp"}).command.config.branch, std::vector<int64_t>());
+  EXPECT_EQ(parsed({"grpo", "--branch", "0,3,6"}).command.config.branch,
+            (std::vector<int64_t>{0, 3, 6}));
+  const auto refused = [](const std::string& branch) {
+    return refusal([&] { parsed({"prdp", "--images_per_prompt", "6", "--branch", branch}); });
+  };
+  EXPECT_EQ(refused("0,5"), "");
+  EXPECT_EQ(refused("0;5"), "branch: expected whole numbers separated by commas, found '0;5'");
+  EXPECT_EQ(refused("0,99"),
+            "branch: expected at most 16 steps from 0 to 9 (sample_num_steps), ascending, found "
+            "0,99");
+  EXPECT_TRUE(has(refused("0,3,6"), "images_per_prompt: expected a multiple of 4"))
+      << refused("0,3,6");
+}
+
 TEST(MethodOptions, AnUnknownMethodIsRefusedWithAllNames) {
   for (const auto& [arguments, found] :
        std::vector<std::pair<std::vector<std::string>, std::string>>{
