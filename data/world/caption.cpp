@@ -112,14 +112,14 @@ void add_singles(const Phrase& phrase, std::vector<Sentence>& sentences) {
         Phrase full = phrase;
         full.size = size;
         full.place = place;
-        sentences.push_back({{full}, std::nullopt, tone});
+        sentences.push_back({.phrases = {full}, .background = tone});
       }
     }
     for (int64_t count = 2; count <= kMaxObjects; ++count) {
       Phrase many = phrase;
       many.size = size;
       many.count = count;
-      sentences.push_back({{many}, std::nullopt, std::nullopt});
+      sentences.push_back({.phrases = {many}});
     }
   }
 }
@@ -132,11 +132,10 @@ std::vector<Sentence> all_sentences() {
     for (size_t other = 0; other < phrases.size(); ++other) {
       if (one == other) continue;
       for (const auto& relation : with_none<Relation>(kRelations))
-        sentences.push_back({{phrases[one], phrases[other]}, relation, std::nullopt});
+        sentences.push_back({.phrases = {phrases[one], phrases[other]}, .relation = relation});
       const size_t third = (one + 3 * other + 5) % phrases.size();
       if (third != one && third != other)
-        sentences.push_back(
-            {{phrases[one], phrases[other], phrases[third]}, std::nullopt, std::nullopt});
+        sentences.push_back({.phrases = {phrases[one], phrases[other], phrases[third]}});
     }
   }
   return sentences;
@@ -159,6 +158,8 @@ std::vector<Claim> parse_caption(const std::string& text) {
     }
   }
   claims.front().value = object;
+  if (sentence.absent)  // such a caption leaves open what else there is
+    claims.front() = {ClaimKind::kAbsent, 0, 0, static_cast<int64_t>(*sentence.absent)};
   if (sentence.relation)
     claims.push_back({ClaimKind::kRelation, 0, 1, static_cast<int64_t>(*sentence.relation)});
   if (sentence.background)

@@ -12,13 +12,14 @@
 
 namespace world {
 
-enum class ClaimKind { kCount, kKind, kColour, kSize, kPlace, kRelation, kBackground };
+enum class ClaimKind { kCount, kKind, kColour, kSize, kPlace, kRelation, kBackground, kAbsent };
 
 // One statement of a caption. `value` is the number of objects, or a Kind, Colour, Size, Place,
-// Relation or Tone.
+// Relation or Tone. A caption that says what is absent (a Kind: "and no square") says nothing of
+// the number of objects.
 struct Claim {
   ClaimKind kind = ClaimKind::kCount;
-  int64_t object = 0;  // index in the caption; unused for count and background
+  int64_t object = 0;  // index in the caption; unused for count, background, absent
   int64_t other = 0;   // the second object of a relation
   int64_t value = 0;
 };

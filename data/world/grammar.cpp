@@ -68,10 +68,28 @@ std::string write(const Sentence& sentence, const Choose& choose) {
     }
     text += write_phrase(sentence.phrases[index], choose);
   }
+  if (sentence.absent)
+    text += " and no " + plain(kind_words(), static_cast<int64_t>(*sentence.absent));
   if (!sentence.background) return text;
   const std::string before = wording(background_words(), 0, choose);
   return text + (before == "," ? "" : " ") + before + " " +
          wording(tone_words(), static_cast<int64_t>(*sentence.background), choose) + " background";
+}
+
+std::vector<std::string> all_wordings(const Sentence& sentence) {
+  std::vector<std::string> texts;
+  std::vector<int64_t> choices, counts;  // one a choice of `write`, in its order
+  do {
+    size_t place = 0;
+    texts.push_back(write(sentence, [&](int64_t count) {
+      if (place == choices.size()) choices.push_back(0);
+      counts.resize(std::max(counts.size(), place + 1));
+      counts[place] = count;
+      return choices[place++];
+    }));
+    while (!choices.empty() && ++choices.back() == counts[choices.size() - 1]) choices.pop_back();
+  } while (!choices.empty());
+  return texts;
 }
 
 Sentence parse(const std::string& text) {
@@ -84,6 +102,11 @@ Sentence parse(const std::string& text) {
       sentence.background = tone;
       if (!reader.done()) reader.fail("the end of the caption", {});
       break;
+    }
+    if (sentence.absent) reader.fail("'on a .. background' or the end of the caption", {});
+    if (reader.take({{{"and no", ", no", "without a"}}})) {
+      sentence.absent = static_cast<Kind>(reader.require(kind_words(), "a shape"));
+      continue;
     }
     const bool may_relate = sentence.phrases.size() == 1 && sentence.phrases[0].count == 1;
     const auto relation = may_relate ? reader.take(relation_words()) : std::nullopt;

@@ -24,8 +24,9 @@ struct Phrase {
 struct Sentence {
   std::vector<Phrase> phrases;  // in the order of the text, three objects at most
   std::optional<Relation>
-      relation;  // of the first phrase to the second; only with two phrases of count 1
-  std::optional<Tone> background;
+      relation{};  // of the first phrase to the second; only with two phrases of count 1
+  std::optional<Kind> absent{};  // "and no square": a shape that the picture must not have
+  std::optional<Tone> background{};
 };
 
 // Chooses one of `count` wordings; 0 is the plain one.
@@ -34,8 +35,10 @@ using Choose = std::function<int64_t(int64_t count)>;
 // A wording of a value, among those that are written.
 const std::string& wording(const WordTable& table, int64_t value, const Choose& choose);
 
-// The text of a sentence: lower case, at most 28 words.
+// The text of a sentence: lower case, at most 28 words, and three more with an absent shape.
 std::string write(const Sentence& sentence, const Choose& choose);
+// Every text that `write` can give for a sentence, distinct, the plain one first.
+std::vector<std::string> all_wordings(const Sentence& sentence);
 
 // Parses every wording. Throws data::BadInput with the first word outside the grammar.
 Sentence parse(const std::string& text);

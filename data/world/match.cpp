@@ -18,6 +18,10 @@ bool holds(const Claim& claim, const SceneReading& reading, const Pairing& pairi
     return static_cast<int64_t>(reading.objects.size()) == claim.value;
   if (claim.kind == ClaimKind::kBackground)
     return reading.background == static_cast<Tone>(claim.value);
+  if (claim.kind == ClaimKind::kAbsent)
+    return std::none_of(reading.objects.begin(), reading.objects.end(), [&](const auto& object) {
+      return !object.kind || *object.kind == static_cast<Kind>(claim.value);
+    });
   const DetectedObject* sight = paired(reading, pairing, claim.object);
   if (!sight) return false;
   switch (claim.kind) {

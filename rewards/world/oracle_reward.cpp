@@ -11,7 +11,7 @@ namespace {
 bool belongs(const world::Claim& claim, OraclePart part) {
   using world::ClaimKind;
   const bool object = claim.kind == ClaimKind::kCount || claim.kind == ClaimKind::kKind ||
-                      claim.kind == ClaimKind::kColour;
+                      claim.kind == ClaimKind::kColour || claim.kind == ClaimKind::kAbsent;
   return part == OraclePart::kAll || object == (part == OraclePart::kObjects);
 }
 

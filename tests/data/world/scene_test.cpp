@@ -121,6 +121,29 @@ TEST(Caption, ParaphrasesMakeTheSameClaims) {
             "a small cyan circle in the top left corner on a pale blue background");
 }
 
+TEST(Caption, AllWordingsAreDistinctAndMakeTheSameClaims) {
+  const auto sentence = world::parse("a small red circle left of a blue square");
+  const auto texts = world::all_wordings(sentence);
+  // openings 4, "small" 2, "circle" 2, the relation 2, "square" 2
+  EXPECT_EQ(texts.size(), 4u * 2 * 2 * 2 * 2);
+  EXPECT_EQ(texts.front(), "a small red circle left of a blue square");
+  EXPECT_EQ(std::set<std::string>(texts.begin(), texts.end()).size(), texts.size());
+  const auto zero = [](int64_t) { return 0; };
+  for (const auto& text : texts)
+    EXPECT_EQ(world::write(world::parse(text), zero), texts.front()) << text;
+}
+
+TEST(Caption, NegationsSayWhatIsAbsentAndNothingOfTheNumber) {
+  const auto claims = world::parse_caption("a red circle and no square on a white background");
+  ASSERT_EQ(claims.size(), 4u);
+  EXPECT_EQ(claims[0].kind, world::ClaimKind::kAbsent);
+  EXPECT_EQ(claims[0].value, static_cast<int64_t>(Kind::kSquare));
+  EXPECT_EQ(world::write(world::parse("a red disc without a box"), [](int64_t) { return 0; }),
+            "a red circle and no square");
+  EXPECT_THROW(world::parse("a red circle and no square and a ring"), data::BadInput);
+  EXPECT_THROW(world::parse("a red circle and no"), data::BadInput);
+}
+
 TEST(Caption, ClaimsAreListed) {
   const auto claims = world::parse_caption("an orange ring to the left of a big green box");
   ASSERT_EQ(claims.size(), 7u);
@@ -167,6 +190,10 @@ TEST(Match, CountsTheClaimsThatHoldUnderTheBestPairing) {
   EXPECT_DOUBLE_EQ(matched("a blue square").fraction, 2.0 / 3);
   EXPECT_DOUBLE_EQ(matched("a red circle, a red circle and a blue square").fraction, 4.0 / 7);
   EXPECT_DOUBLE_EQ(matched("a green triangle on a black background").fraction, 0);
+  EXPECT_TRUE(matched("a red circle and no ring").exact);
+  EXPECT_DOUBLE_EQ(matched("a red circle and no square").fraction, 2.0 / 3);
+  reading.objects.push_back({});  // of a shape that was not recognised: it may be a ring
+  EXPECT_FALSE(matched("a red circle and no ring").exact);
 }
 
 }  // namespace
