@@ -1,8 +1,8 @@
 #include "rewards/evaluation/one_to_many.hpp"
 
-#include <algorithm>
 #include <functional>
-#include <unordered_map>
+
+#include "rewards/evaluation/grouped_ratio.hpp"
 
 namespace rewards {
 namespace {
@@ -25,25 +25,13 @@ using ItemValue = std::function<double(const RankedItem& item)>;
 
 // The mean over items, resampled by prompts.
 Interval mean_over_prompts(const std::vector<RankedItem>& items, const ItemValue& value_of) {
-  struct Sum {
-    double sum = 0, count = 0;
-  };
-  std::unordered_map<int64_t, size_t> place;
-  std::vector<Sum> prompts;
+  std::vector<int64_t> prompts;
+  std::vector<double> values;
   for (const auto& item : items) {
-    const auto [found, fresh] = place.try_emplace(item.group, prompts.size());
-    if (fresh) prompts.emplace_back();
-    prompts[found->second].sum += value_of(item);
-    prompts[found->second].count += 1;
+    prompts.push_back(item.group);
+    values.push_back(value_of(item));
   }
-  return bootstrap(prompts.size(), [&](const std::vector<size_t>& drawn) {
-    Sum all;
-    for (const size_t prompt : drawn) {
-      all.sum += prompts[prompt].sum;
-      all.count += prompts[prompt].count;
-    }
-    return all.sum / all.count;
-  });
+  return grouped_ratio(prompts, values, std::vector<double>(values.size(), 1));
 }
 
 }  // namespace
