@@ -47,6 +47,13 @@ double factor(const std::string& scale, double logit_scale, const std::string& n
 
 }  // namespace
 
+void check_vocabulary(const fs::path& model, size_t known, int64_t embedded) {
+  if (static_cast<int64_t>(known) > embedded)
+    throw data::BadInput(model.string() + ": the tokenizer knows " + std::to_string(known) +
+                         " symbols, the model " + std::to_string(embedded) +
+                         "; name the right one: ;tokenizer=PATH");
+}
+
 FamilyClip open_family_clip(const PublishedClip& published,
                             const fs::path& path,
                             const RewardSpec& spec,
@@ -67,12 +74,7 @@ FamilyClip open_family_clip(const PublishedClip& published,
   opened.clip.transform.antialias = antialias == "yes";
   data::Tokenizer tokenizer = data::load_tokenizer(tokenizer_of(opened, settings, sources));
   tokenizer.max_length = opened.clip.text.config.max_position_embeddings;
-  const auto vocabulary = static_cast<int64_t>(tokenizer.vocab.size());
-  if (vocabulary > opened.clip.text.config.vocab_size)
-    throw data::BadInput(path.string() + ": the tokenizer knows " + std::to_string(vocabulary) +
-                         " symbols, the model " +
-                         std::to_string(opened.clip.text.config.vocab_size) +
-                         "; name the right one: ;tokenizer=FOLDER");
+  check_vocabulary(path, tokenizer.vocab.size(), opened.clip.text.config.vocab_size);
   return {std::make_shared<ClipEmbedder>(opened.clip, std::move(tokenizer), sources.device),
           opened.description};
 }

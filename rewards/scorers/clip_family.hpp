@@ -37,6 +37,9 @@ FamilyClip open_family_clip(const PublishedClip& published,
                             const RewardSpec& spec,
                             const RewardSources& sources);
 
+// Throws BadInput naming the model where its tokenizer knows more symbols than it embeds.
+void check_vocabulary(const std::filesystem::path& model, size_t known, int64_t embedded);
+
 // The scores of the CLIP at spec.argument. Units (;scale=): cosine, x100, logit (times
 // exp(logit_scale)), logit/26.
 Reward clip_family_reward(const PublishedClip& published,

@@ -9,6 +9,7 @@
 #include "data/base/shape.hpp"
 #include "data/weights/weight_files.hpp"
 #include "rewards/loader/loader.hpp"
+#include "rewards/scorers/clip_family.hpp"
 
 namespace fs = std::filesystem;
 
@@ -191,6 +192,7 @@ Reward image_reward(const RewardSpec& spec, at::Device device) {
     if (tensor.defined()) tensor = tensor.to(device);
   });
   const data::WordPiece tokenizer = data::load_wordpiece(vocabulary_of(spec, file.parent_path()));
+  check_vocabulary(file, tokenizer.vocab.size(), blip.words.size(0));
   const auto score = [blip, tokenizer, device](const RewardBatch& batch) {
     TORCH_CHECK(static_cast<int64_t>(batch.prompts.size()) == batch.images.size(0),
                 "imagereward: expected a prompt for each image");

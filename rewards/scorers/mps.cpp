@@ -12,6 +12,7 @@
 #include "rewards/clip/files.hpp"
 #include "rewards/clip/layouts.hpp"
 #include "rewards/loader/loader.hpp"
+#include "rewards/scorers/clip_family.hpp"
 
 namespace rewards {
 namespace {
@@ -187,6 +188,7 @@ Reward mps_reward(const RewardSpec& spec, const RewardSources& sources) {
   data::Tokenizer tokenizer = data::load_tokenizer(
       place == spec.settings.end() ? sources.tokenizer : std::filesystem::path(place->second));
   tokenizer.max_length = config.text.max_position_embeddings;
+  check_vocabulary(spec.argument, tokenizer.vocab.size(), config.text.vocab_size);
   const at::Device device = sources.device;
   const at::Tensor condition = data::encode(tokenizer, {kAttributes}).ids.to(device);
   const auto score = [w, tokenizer, condition, device](const RewardBatch& batch) {

@@ -103,6 +103,25 @@ TEST(Mps, IsTheTranscription) {
             std::string::npos);
 }
 
+// Of fewer symbols than its vocabulary, the ids of prompts would stand outside the embeddings.
+TEST(Mps, RefusesATokenizerOfMoreSymbolsThanItEmbeds) {
+  rewards::RewardSources sources;
+  sources.definitions = {"x=mps:" + (scorers() / "mps.safetensors").string() +
+                         ";tokenizer=" + (scorers() / "../tokenizer").string()};
+  EXPECT_NE(refusal([&] { rewards::make_reward("x", sources); }).find("the tokenizer knows"),
+            std::string::npos);
+}
+
+TEST(ImageReward, RefusesAVocabularyOfMoreSymbolsThanItEmbeds) {
+  const fs::path longer = fs::path(testing::TempDir()) / "laurel_longer_vocabulary.txt";
+  data::write_file(longer, data::read_file(scorers() / "vocab.txt") + "another\n");
+  rewards::RewardSources sources;
+  sources.definitions = {"x=imagereward:" + (scorers() / "imagereward.safetensors").string() +
+                         ";tokenizer=" + longer.string()};
+  EXPECT_NE(refusal([&] { rewards::make_reward("x", sources); }).find("the tokenizer knows"),
+            std::string::npos);
+}
+
 // A CLIP of 64-wide towers under the tokenizer of the tiny world, in the file forms of the
 // published scorers.
 class Family : public testing::Test {
