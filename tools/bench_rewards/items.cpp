@@ -1,23 +1,13 @@
 #include "tools/bench_rewards/items.hpp"
 
-#include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/core/grad_mode.h>
-
-#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <set>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
-#include "data/base/format.hpp"
 #include "data/base/json.hpp"
-#include "data/images/image_io.hpp"
-#include "data/world/caption.hpp"
-#include "data/world/edit.hpp"
-#include "data/world/match.hpp"
+#include "data/base/strings.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;
@@ -26,135 +16,96 @@ namespace tools {
 namespace {
 
 constexpr size_t kMostItems = 100'000;
-constexpr int kTriesOfItem = 400;  // edits drawn for the wrong pictures
+constexpr const char* kFormOfItem = R"({"prompt", "chosen": FILE, "rejected": [1 to 9 files]})";
+constexpr const char* kFormOfVariants = R"({"prompt", "variants": {NAME: PROMPT}})";
 
-[[noreturn]] void refuse_item(const std::string& where, const std::string& what) {
-  throw BadInput(where + ": " + what +
-                 R"(; expected {"prompt", "chosen": FILE, "rejected": [1 to 9 files]})");
-}
-
-std::string item_text(const nlohmann::json& line, const char* key, const std::string& where) {
-  if (!line.contains(key) || !line[key].is_string())
-    refuse_item(where, std::string(key) + " is no text");
-  return line[key].get<std::string>();
-}
-
-std::vector<std::string> item_texts(const nlohmann::json& line,
-                                    const char* key,
-                                    const std::string& where) {
-  std::vector<std::string> texts;
-  if (!line.contains(key) || !line[key].is_array())
-    refuse_item(where, std::string(key) + " is no list");
-  for (const auto& text : line[key]) {
-    if (!text.is_string()) refuse_item(where, std::string(key) + " holds no text");
-    texts.push_back(text.get<std::string>());
+// A line of a file, for messages.
+struct BenchLine {
+  const nlohmann::json& json;
+  const std::string& where;
+  const char* form;  // what was expected
+  [[noreturn]] void refuse(const std::string& what) const {
+    throw BadInput(where + ": " + what + "; expected " + form);
   }
-  return texts;
-}
-
-BenchItem item_of(const nlohmann::json& line, const fs::path& folder, const std::string& where) {
-  BenchItem item{.prompt = item_text(line, "prompt", where),
-                 .slice = line.contains("slice") ? item_text(line, "slice", where) : "",
-                 .right = folder / item_text(line, "chosen", where),
-                 .wrong = {}};
-  for (const auto& name : item_texts(line, "rejected", where)) item.wrong.push_back(folder / name);
-  if (item.wrong.empty() || item.wrong.size() > kMostWrong)
-    refuse_item(where, std::to_string(item.wrong.size()) + " rejected files");
-  if (std::find(item.wrong.begin(), item.wrong.end(), item.right) != item.wrong.end())
-    refuse_item(where, "the chosen picture is also rejected, so that none is right");
-  if (line.contains("changes")) item.changes = item_texts(line, "changes", where);
-  if (!item.changes.empty() && item.changes.size() != item.wrong.size())
-    refuse_item(where, "changes: expected one of each rejected file");
-  return item;
-}
-
-const char* name_of_operation(world::EditOperation operation) {
-  static constexpr const char* kNames[] = {"colour", "place",   "added",     "missing",
-                                           "size",   "swapped", "background"};
-  return kNames[static_cast<size_t>(operation)];
-}
-
-// A random edit of which only the parts that the operation reads are set; none where the scene does
-// not allow the operation.
-std::optional<world::Edit> drawn_edit(const world::Scene& scene, world::RandomStream& random) {
-  using Operation = world::EditOperation;
-  const auto objects = static_cast<int64_t>(scene.objects.size());
-  world::Edit edit{.operation = static_cast<Operation>(random.below(world::kOperations))};
-  if (edit.operation != Operation::kAdd && edit.operation != Operation::kBackground)
-    edit.object = static_cast<size_t>(random.below(objects));
-  if (edit.operation == Operation::kRecolour || edit.operation == Operation::kAdd)
-    edit.colour = static_cast<world::Colour>(random.below(world::kColours));
-  if (edit.operation == Operation::kResize || edit.operation == Operation::kAdd)
-    edit.size = static_cast<world::Size>(random.below(world::kSizes));
-  if (edit.operation == Operation::kAdd) {
-    edit.kind = static_cast<world::Kind>(random.below(world::kKinds));
-    edit.place = static_cast<world::Place>(random.below(world::kPlaces));
-    if (objects >= world::kMaxObjects) return std::nullopt;
+  std::string text(const char* key) const {
+    if (!json.contains(key)) refuse(std::string(key) + " is missing");
+    if (!json[key].is_string()) refuse(std::string(key) + " is no text");
+    return json[key].get<std::string>();
   }
-  if (edit.operation == Operation::kMove)
-    edit.direction = static_cast<world::Direction>(random.below(world::kDirections));
-  if (edit.operation == Operation::kBackground)
-    edit.tone = static_cast<world::Tone>(random.below(world::kTones));
-  if (edit.operation == Operation::kSwap) edit.other = static_cast<size_t>(random.below(objects));
-  const bool alone = edit.operation == Operation::kRemove || edit.operation == Operation::kSwap;
-  if (alone && objects < 2) return std::nullopt;
-  if (edit.operation == Operation::kSwap && edit.other <= edit.object) return std::nullopt;
-  return edit;
-}
-
-struct WrongScene {
-  world::Scene scene;
-  const char* change;
+  std::vector<std::string> texts(const nlohmann::json& list, const std::string& name) const {
+    std::vector<std::string> found;
+    if (!list.is_array()) refuse(name + " is no list");
+    for (const auto& one : list) {
+      if (!one.is_string()) refuse(name + " has an entry that is no text");
+      found.push_back(one.get<std::string>());
+    }
+    return found;
+  }
+  // A text counts as a list of one.
+  std::vector<std::string> one_or_more(const nlohmann::json& value, const std::string& name) const {
+    if (value.is_string()) return {value.get<std::string>()};
+    return texts(value, name);
+  }
 };
 
-// Edits of the source that break its caption, of distinct pictures, as many kinds as there are.
-std::vector<WrongScene> wrong_scenes(const world::Scene& source,
-                                     const std::vector<world::Claim>& claims,
-                                     world::RandomStream& random) {
-  std::map<std::string, std::vector<WrongScene>> by_kind;
-  std::set<std::vector<int64_t>> known;
-  for (int attempt = 0; attempt < kTriesOfItem; ++attempt) {
-    const auto edit = drawn_edit(source, random);
-    if (!edit) continue;
-    const std::vector<int64_t> key{
-        static_cast<int64_t>(edit->operation), static_cast<int64_t>(edit->object),
-        static_cast<int64_t>(edit->other),     static_cast<int64_t>(edit->colour),
-        static_cast<int64_t>(edit->kind),      static_cast<int64_t>(edit->size),
-        static_cast<int64_t>(edit->place),     static_cast<int64_t>(edit->direction),
-        static_cast<int64_t>(edit->tone)};
-    if (!known.insert(key).second) continue;
-    world::Scene scene = apply(source, *edit);
-    if (!well_placed(scene) || match(claims, truth(scene)).exact) continue;
-    const char* change = name_of_operation(edit->operation);
-    by_kind[change].push_back({std::move(scene), change});
-  }
-  std::vector<WrongScene> wrong;
-  for (size_t round = 0; wrong.size() < kMostWrong; ++round) {
-    const size_t before = wrong.size();
-    for (auto& [kind, scenes] : by_kind) {
-      if (round < scenes.size() && wrong.size() < kMostWrong) wrong.push_back(scenes[round]);
+std::vector<PromptVariant> variants_of(const BenchLine& line) {
+  std::vector<PromptVariant> variants;
+  if (!line.json["variants"].is_object()) line.refuse("variants is no object");
+  for (const auto& [name, value] : line.json["variants"].items()) {
+    for (const auto& prompt : line.one_or_more(value, "variants: " + name)) {
+      if (data::trimmed(prompt).empty()) line.refuse("variants: " + name + " is empty");
+      variants.push_back({name, prompt});
     }
-    if (wrong.size() == before) break;
   }
-  return wrong;
+  if (variants.size() > kMostVariants)
+    line.refuse(std::to_string(variants.size()) + " variants, of at most " +
+                std::to_string(kMostVariants));
+  return variants;
 }
 
-// The pictures of an item, all through the autoencoder in one batch. -> [1 + W, 3, 64, 64]
-at::Tensor pictures_of(const world::Scene& right,
-                       const std::vector<WrongScene>& wrong,
-                       const diffusion::Vae& vae) {
-  std::vector<at::Tensor> images{render(right)};
-  for (const auto& one : wrong) images.push_back(render(one.scene));
-  const at::NoGradGuard no_grad;
-  return diffusion::latents_to_images(vae, diffusion::images_to_latents(vae, at::stack(images)));
+void check_pictures(const BenchItem& item, const BenchLine& line) {
+  if (item.wrong.empty() || item.wrong.size() > kMostWrong)
+    line.refuse(std::to_string(item.wrong.size()) + " rejected files");
+  std::set<fs::path> known;
+  for (const auto& wrong : item.wrong) {
+    if (wrong == item.right)
+      line.refuse(wrong.filename().string() +
+                  " is both chosen and rejected, so that none is right");
+    if (!known.insert(wrong).second) line.refuse(wrong.filename().string() + " is rejected twice");
+  }
+}
+
+BenchItem item_of(const BenchLine& line, const fs::path& folder, bool need_prompt) {
+  const auto file = [&](const std::string& name) {
+    if (name.empty()) line.refuse("a file without a name");
+    return (folder / name).lexically_normal();
+  };
+  BenchItem item{.prompt = line.text("prompt"), .right = file(line.text("chosen")), .wrong = {}};
+  if (need_prompt && data::trimmed(item.prompt).empty())
+    line.refuse("the prompt is empty, and a reward needs it");
+  if (!line.json.contains("rejected")) line.refuse("rejected is missing");
+  for (const auto& name : line.texts(line.json["rejected"], "rejected"))
+    item.wrong.push_back(file(name));
+  check_pictures(item, line);
+  if (line.json.contains("slice")) item.slices = line.one_or_more(line.json["slice"], "slice");
+  if (line.json.contains("variants")) item.variants = variants_of(line);
+  if (line.json.contains("apart")) {
+    if (!line.json["apart"].is_boolean()) line.refuse("apart is neither true nor false");
+    item.apart = line.json["apart"].get<bool>();
+  }
+  if (line.json.contains("changes")) item.changes = line.texts(line.json["changes"], "changes");
+  if (!item.changes.empty() && item.changes.size() != item.wrong.size())
+    line.refuse("changes: expected one of each rejected file");
+  return item;
 }
 
 }  // namespace
 
-std::vector<BenchItem> read_bench_items(const fs::path& path) {
+std::vector<BenchItem> read_bench_items(const fs::path& path, bool need_prompt) {
   std::vector<BenchItem> items;
   data::for_each_line(path, [&](const std::string& text, const std::string& where) {
-    items.push_back(item_of(data::parse_json_object(text, where), path.parent_path(), where));
+    const auto json = data::parse_json_object(text, where);
+    items.push_back(item_of({json, where, kFormOfItem}, path.parent_path(), need_prompt));
     if (items.size() > kMostItems)
       throw BadInput(where + ": expected at most 100,000 items; split the file");
   });
@@ -162,35 +113,26 @@ std::vector<BenchItem> read_bench_items(const fs::path& path) {
   return items;
 }
 
-void write_world_items(const WorldItems& options,
-                       const diffusion::Vae& vae,
-                       const fs::path& folder) {
-  auto generator = at::detail::createCPUGenerator(options.seed);
-  std::string lines;
-  for (int64_t number = 0; number < options.count;) {
-    const bool seen = number % 2 == 0;
-    const world::Scene scene =
-        world::random_scene(generator, seen ? world::Split::kSeen : world::Split::kUnseen);
-    const std::string prompt = world::caption(scene, generator);
-    world::RandomStream random(generator);
-    const auto wrong = wrong_scenes(scene, world::parse_caption(prompt), random);
-    if (wrong.size() < 2) continue;  // a caption that says too little
-    const at::Tensor pictures = pictures_of(scene, wrong, vae);
-    nlohmann::ordered_json line{{"prompt", prompt}, {"slice", seen ? "seen" : "unseen"}};
-    for (int64_t i = 0; i < pictures.size(0); ++i) {
-      const std::string name = data::formatted("%05lld-%lld.png", static_cast<long long>(number),
-                                               static_cast<long long>(i));
-      data::write_png(folder / name, pictures[i]);
-      if (i == 0)
-        line["chosen"] = name;
-      else
-        line["rejected"].push_back(name);
-    }
-    for (const auto& one : wrong) line["changes"].push_back(one.change);
-    lines += data::to_text(line) + "\n";
-    ++number;
+void add_variants(const fs::path& path, std::vector<BenchItem>& items) {
+  std::map<std::string, std::vector<PromptVariant>> by_prompt;
+  data::for_each_line(path, [&](const std::string& text, const std::string& where) {
+    const auto json = data::parse_json_object(text, where);
+    const BenchLine line{json, where, kFormOfVariants};
+    const std::string prompt = line.text("prompt");
+    if (!json.contains("variants")) line.refuse("variants is missing");
+    if (!by_prompt.emplace(prompt, variants_of(line)).second)
+      line.refuse("an earlier line has the same prompt");
+  });
+  size_t found = 0;
+  for (auto& item : items) {
+    const auto own = by_prompt.find(item.prompt);
+    if (own == by_prompt.end()) continue;
+    ++found;
+    item.variants.insert(item.variants.end(), own->second.begin(), own->second.end());
   }
-  data::write_file(folder / "items.jsonl", lines);
+  if (!found)
+    throw BadInput(path.string() + ": expected the prompt of at least one item, found none of " +
+                   std::to_string(by_prompt.size()) + "; write the prompts as the items do");
 }
 
 }  // namespace tools

@@ -48,18 +48,97 @@ TEST_F(BenchRewards, RanksTheRightPictureInEachSlice) {
   EXPECT_GT(report()[0]["ms_an_image"].get<double>(), 0);
 }
 
-TEST_F(BenchRewards, MakesItemsOfTheWorldThatItsOracleTells) {
-  ASSERT_EQ(run("--world @/world --count 4 --seed 3 -r oracle,brightness -o @/out.json").exit_code,
-            0);
-  const std::string items = data::read_file(folder_ / "world/items.jsonl");
+TEST_F(BenchRewards, MakesItemsOfTheWorldThatItsGoldRewardsTell) {
+  const std::string world = "--world @/world --count 18 --seed 3 --probe_images 0 -o @/out.json ";
+  ASSERT_EQ(run(world + "-r oracle,rater_preference,flat --define flat=0*brightness").exit_code, 0);
   const auto found = report();
-  EXPECT_EQ(found[0]["slices"]["seen"]["items"], 2);
-  EXPECT_EQ(found[0]["slices"]["unseen"]["items"], 2);
-  EXPECT_GT(found[0]["slices"]["all"]["one_to_one"]["value"].get<double>(), 0.7);
-  bad_input::expect_complaint(run("--world @/world --count 4 -r brightness"),
-                              {"--world", "expected a new folder"}, folder_.string());
-  ASSERT_EQ(run("--world @/again --count 4 --seed 3 -r brightness").exit_code, 0);
+  const auto slices = found[0]["slices"];
+  EXPECT_EQ(slices["seen"]["items"], 9);
+  EXPECT_EQ(slices["3 objects"]["items"], 6);
+  for (const char* name : {"clean", "blurred", "JPEG", "wrong: colour", "wrong: relation"})
+    EXPECT_GT(slices[name]["items"].get<int>(), 0) << name;
+  for (const auto& [name, figures] : slices.items()) {
+    if (name == "taste") continue;
+    EXPECT_EQ(figures["one_to_one"]["value"], 1) << name;
+    EXPECT_EQ(figures["one_to_many"]["value"], 1) << name;
+    EXPECT_EQ(figures["reciprocal_rank"]["value"], 1) << name;
+  }
+  EXPECT_EQ(slices["all"]["items"], 18 + 4);  // the tastes are apart
+  EXPECT_EQ(found[0]["variants"]["paraphrase"]["survives"]["value"], 1);
+  EXPECT_NEAR(found[0]["variants"]["paraphrase"]["deviation"]["value"].get<double>(), 0, 1e-9);
+  EXPECT_EQ(slices["taste"]["one_to_many"]["value"], 0);  // all show the caption
+  EXPECT_EQ(found[1]["slices"]["taste"]["one_to_many"]["value"], 1);
+  const auto flat = found[2]["slices"]["all"];
+  EXPECT_EQ(flat["one_to_one"]["value"], 0.5);
+  EXPECT_EQ(flat["one_to_many"]["value"], 0);
+  EXPECT_GE(flat["ties"].get<int>(), 2 * flat["items"].get<int>());
+}
+
+TEST_F(BenchRewards, UsesTheItemsThatAnEarlierRunMade) {
+  const std::string more = " --count 2 --seed 4 -r brightness --probe_images 0";
+  ASSERT_EQ(run("--world @/world" + more).exit_code, 0);
+  const std::string items = data::read_file(folder_ / "world/items.jsonl");
+  fs::remove(folder_ / "world/made.json");
+  bad_input::expect_complaint(run("--world @/world" + more), {"--world", "expected a new folder"},
+                              folder_.string());
+  ASSERT_EQ(run("--world @/again" + more).exit_code, 0);
   EXPECT_EQ(data::read_file(folder_ / "again/items.jsonl"), items);
+  const auto before = fs::last_write_time(folder_ / "again/items.jsonl");
+  ASSERT_EQ(run("--world @/again" + more).exit_code, 0);
+  EXPECT_EQ(fs::last_write_time(folder_ / "again/items.jsonl"), before);
+  bad_input::expect_complaint(run("--world @/again --count 3 -r brightness"),
+                              {"--world", "found others"}, folder_.string());
+}
+
+TEST_F(BenchRewards, MeasuresPromptsInOtherWords) {
+  data::write_file(folder_ / "items.jsonl",
+                   R"({"prompt":"x","chosen":"9.png","rejected":["1.png"]}
+{"prompt":"y","chosen":"5.png","rejected":["6.png","4.png"],"variants":{"fr":["z","w"]}}
+)");
+  data::write_file(folder_ / "words.jsonl", R"({"prompt":"x","variants":{"de":"a"}})");
+  ASSERT_EQ(run("@/items.jsonl --variants @/words.jsonl -r brightness -o @/out.json").exit_code, 0);
+  const auto variants = report()[0]["variants"];
+  EXPECT_EQ(variants["de"]["one_to_many"]["value"], 1);
+  EXPECT_EQ(variants["fr"]["items"], 2);  // one of each wording
+  EXPECT_EQ(variants["fr"]["one_to_one"]["value"], 0.5);
+  EXPECT_EQ(variants["fr"]["survives"]["value"], 1);
+  const auto refused = [&](const std::string& line, const std::string& expected) {
+    data::write_file(folder_ / "words.jsonl", line + "\n");
+    bad_input::expect_complaint(run("@/items.jsonl --variants @/words.jsonl -r brightness"),
+                                {"words.jsonl", expected}, folder_.string());
+  };
+  refused(R"({"prompt":"no such","variants":{"de":"a"}})", "at least one item");
+  refused(R"({"prompt":"x","variants":["a"]})", "variants is no object");
+  refused(R"({"prompt":"x","variants":{"de":" "}})", "de is empty");
+  refused(R"({"prompt":"x"})", "variants is missing");
+}
+
+TEST_F(BenchRewards, WritesAPageOfTheWorstItemsThatLoadsNothing) {
+  data::write_file(
+      folder_ / "items.jsonl",
+      R"({"prompt":"<script>x</script>","chosen":"1.png","rejected":["9.png"],"slice":"<b>"}
+{"prompt":"y","chosen":"5.png","rejected":["4.png"]}
+)");
+  ASSERT_EQ(run("@/items.jsonl -r brightness --page @/page.html -o @/out.json").exit_code, 0);
+  const std::string page = data::read_file(folder_ / "page.html");
+  EXPECT_NE(page.find("&lt;script&gt;x&lt;/script&gt;"), std::string::npos);
+  EXPECT_EQ(page.find("<script"), std::string::npos);
+  EXPECT_EQ(page.find("<b>"), std::string::npos);
+  EXPECT_EQ(page.find("http:"), std::string::npos);
+  EXPECT_EQ(page.find("{{"), std::string::npos);
+  EXPECT_NE(page.find("The worst 1 of 1 items"), std::string::npos);
+  EXPECT_NE(page.find("src=\"data:image/png;base64,"), std::string::npos);
+  EXPECT_EQ(report()[0]["worst"], nlohmann::json::parse("[1]"));
+}
+
+TEST_F(BenchRewards, ProbesTheRightPictures) {
+  data::write_file(folder_ / "items.jsonl", R"({"prompt":"x","chosen":"2.png","rejected":["1.png"]}
+{"prompt":"y","chosen":"6.png","rejected":["4.png"]}
+)");
+  ASSERT_EQ(run("@/items.jsonl -r brightness -o @/out.json").exit_code, 0);
+  // 0.2 and 0.6 become 0.5: + 0.3 and - 0.1, over their deviation of 0.2
+  EXPECT_NEAR(report()[0]["hacking"]["blank"]["change"].get<double>(), 0.5, 0.02);
+  EXPECT_NEAR(report()[0]["robustness"]["shifted by a pixel"]["change"].get<double>(), 0, 1e-3);
 }
 
 TEST_F(BenchRewards, LeavesOutItemsWithAPictureThatCannotBeRead) {
@@ -79,11 +158,20 @@ TEST_F(BenchRewards, RefusesItemsWithoutARightAnswer) {
     bad_input::expect_complaint(run("@/bad.jsonl -r brightness"), {"bad.jsonl:1", expected},
                                 folder_.string());
   };
-  refused(R"({"prompt":"x","rejected":["1.png"]})", "chosen is no text");
+  refused(R"({"prompt":"x","rejected":["1.png"]})", "chosen is missing");
+  refused(R"({"prompt":"x","chosen":["1.png"],"rejected":["2.png"]})", "chosen is no text");
+  refused(R"({"prompt":"x","chosen":"1.png"})", "rejected is missing");
+  refused(R"({"prompt":"x","chosen":"1.png","rejected":["./1.png"]})", "both chosen and rejected");
+  refused(R"({"prompt":"x","chosen":"1.png","rejected":["2.png","2.png"]})", "rejected twice");
+  refused(R"({"prompt":"x","chosen":"1.png","rejected":["2.png"],"slice":[1]})", "slice has");
+  refused(R"({"prompt":"x","chosen":"1.png","rejected":["2.png"],"apart":1})", "apart is neither");
   refused(R"({"prompt":"x","chosen":"1.png","rejected":[]})", "0 rejected files");
   refused(R"({"prompt":"x","chosen":"1.png","rejected":["2.png","1.png"]})", "none is right");
   refused(R"({"prompt":"x","chosen":"1.png","rejected":["2.png"],"changes":["a","b"]})",
           "changes: expected one");
+  data::write_file(folder_ / "bad.jsonl", R"({"prompt":"","chosen":"1.png","rejected":["2.png"]})");
+  bad_input::expect_complaint(run("@/bad.jsonl -r clip_score"),
+                              {"bad.jsonl:1", "the prompt is empty"}, folder_.string());
   bad_input::expect_complaint(run("-r brightness"), {"expected one file of items"},
                               folder_.string());
 }
