@@ -2,41 +2,16 @@
 # A simulated person's taste, and a reward from a handful of pictures, on real photographs and drawings: the 796 stamps
 # of Debian's tuxpaint-stamps-default, which is fetched by its name. Nothing of it is part of this repository.
 #   benchmarks/real_pictures.sh FOLDER [LAUREL]       # FOLDER: of everything; what is there is not made again
-# Pictures lie on white (their transparent pixels have any colour, which laurel would show), captions are the first line of
-# each NAME.txt (the others are translations). Needs apt-get and dpkg; python3-pil is installed where it is missing.
+# Needs what benchmarks/debian_pictures.sh needs.
 set -euo pipefail
-[ $# -ge 1 ] && [ $# -le 2 ] && [[ "$1" != -* ]] || { sed -n '2,6s/^# \?//p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] && [ $# -le 2 ] && [[ "$1" != -* ]] || { sed -n '2,5s/^# \?//p' "$0" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
 laurel=$(realpath "${2:-$root/build/release/bin/laurel}")
 mkdir -p "$1"
 cd "$1"
 export OMP_NUM_THREADS=1
 
-if [ ! -d package ]; then
-  apt-get download -qq tuxpaint-stamps-default
-  dpkg -x tuxpaint-stamps-default_*.deb package.part
-  mv package.part package
-  rm tuxpaint-stamps-default_*.deb
-fi
-/usr/bin/python3 -c 'import PIL' 2>/dev/null || apt-get install -y -qq --no-install-recommends python3-pil > /dev/null
-[ -d pictures ] || /usr/bin/python3 - <<'PYTHON'
-import os, pathlib
-from PIL import Image
-
-stamps = pathlib.Path("package/usr/share/tuxpaint/stamps")
-out = pathlib.Path("pictures.part")
-out.mkdir(exist_ok=True)
-for file in sorted(stamps.rglob("*.png")):
-    name = "-".join(file.relative_to(stamps).with_suffix("").parts)
-    image = Image.open(file).convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    white.alpha_composite(image)
-    white.convert("RGB").save(out / f"{name}.png")
-    caption = file.with_suffix(".txt")
-    if caption.exists():
-        (out / f"{name}.txt").write_text(caption.read_text(errors="replace").splitlines()[0].strip() + "\n")
-os.rename(out, "pictures")
-PYTHON
+"$root/benchmarks/debian_pictures.sh" tuxpaint-stamps-default pictures
 echo "$(ls pictures/*.png | wc -l) pictures, $(ls pictures/*.txt | wc -l) captions"
 
 under=aesthetic,brightness,colourfulness,saturation,contrast,warm_share,sharpness,offset_from_centre,symmetry,border_brightness,vignette
