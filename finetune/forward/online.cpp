@@ -2,10 +2,13 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "data/base/error.hpp"
 #include "data/base/format.hpp"
 #include "data/train/metrics.hpp"
 #include "finetune/forward/online_epoch.hpp"
+#include "finetune/forward/remembered_images.hpp"
 #include "finetune/forward/winner_watch.hpp"
 #include "finetune/policy/epoch_results.hpp"
 #include "finetune/run/guarding.hpp"
@@ -22,6 +25,7 @@ struct OnlineRun {
   const ForwardConfig& config;
   const ForwardDrawing& drawing;
   AveragedPolicy& averaged;  // without parameters where the method has none
+  RememberedImages& memory;  // empty where the method has none
   diffusion::NoiseSchedule schedule;
   TrainingRun session;
   WinnerWatch watch{};
@@ -47,17 +51,17 @@ DrawnEpoch next_epoch(OnlineRun& run) {
                     averages ? average_of(run) : session.unet, plan, ranks_of(run));
 }
 
-// The rewards as one, [P]; the first time, their scales are chosen: progress.beta is the spread
-// within a prompt at the start.
-at::Tensor combine_epoch(OnlineRun& run, const DrawnEpoch& epoch) {
-  const auto& prompt_ids = epoch.plan.draw.prompt_ids;
+// The candidates' rewards as one, [Q]; the first time, when all of them are new, their scales are
+// chosen: progress.beta is the spread within a prompt at the start.
+at::Tensor combine_epoch(OnlineRun& run, const DrawnEpoch& epoch, const Candidates& candidates) {
+  const auto& prompt_ids = candidates.prompt_ids;
   RunProgress& progress = run.session.progress;
   const auto combine = combine_options(run.session.task.rewards, run.config);
   const bool first = progress.beta == 0;
   if (first) progress.spreads = rewards::pooled_spreads(epoch.rewards, prompt_ids);
   progress.combine.spreads = progress.spreads;
   const at::Tensor combined =
-      rewards::combine_rewards(epoch.rewards, prompt_ids, progress.combine, combine);
+      rewards::combine_rewards(candidates.rewards, prompt_ids, progress.combine, combine);
   if (first) progress.beta = rewards::spread_within_prompts(combined, prompt_ids);
   if (!(progress.beta > 0))
     throw data::BadInput(
@@ -78,17 +82,18 @@ struct EpochUpdate {
 };
 EpochUpdate make_update(const OnlineRun& run,
                         const DrawnEpoch& epoch,
+                        const Candidates& candidates,
                         const ForwardLabels& labels) {
   const TrainingRun& session = run.session;
   const ForwardMethod& method = method_of(run);
   const bool averages = method.compares_with_average;
   const diffusion::Network compared = averages ? average_of(run) : session.task.unet;
-  const auto& ids = epoch.plan.draw.prompt_ids;
+  const auto& ids = candidates.prompt_ids;
   EpochUpdate update{
       .pass = make_forward_pass(session.task, run.config, run.schedule, session.unet,
                                 averages || method.compares_with_start ? &compared : nullptr,
                                 epoch.plan.prompts, ranks_of(run)),
-      .images = {epoch.latents, ids, static_cast<int64_t>(epoch.plan.prompts.size())},
+      .images = {candidates.latents, ids, static_cast<int64_t>(epoch.plan.prompts.size())},
       .labels = labels,
       .prompts = {},
       .share = strided_shard(ranks_of(run), static_cast<int64_t>(labels.rows.size()))};
@@ -119,8 +124,7 @@ MetricValues take_update(OnlineRun& run, const EpochUpdate& update) {
 }
 
 // The epoch's optimiser steps. -> means over those that were taken
-MetricValues take_updates(OnlineRun& run, const DrawnEpoch& epoch, const ForwardLabels& labels) {
-  const EpochUpdate update = make_update(run, epoch, labels);
+MetricValues take_updates(OnlineRun& run, const EpochUpdate& update) {
   const int64_t each = run.config.num_inner_epochs;
   MetricValues means;
   double taken = 0;
@@ -146,6 +150,30 @@ void follow_brake(OnlineRun& run) {
   restart_average(run.averaged);
 }
 
+// What an epoch's images, and those remembered of its prompts, are trained towards.
+struct LabelledEpoch {
+  Candidates candidates;
+  ForwardLabels labels;  // rows: of the candidates
+  at::Tensor combined;   // [P] of the epoch's own images
+};
+LabelledEpoch label_epoch(OnlineRun& run, const DrawnEpoch& epoch) {
+  LabelledEpoch result{candidates_of(epoch, run.memory), {}, {}};
+  const Candidates& all = result.candidates;
+  const at::Tensor rated = combine_epoch(run, epoch, all);
+  result.labels =
+      method_of(run).labels({rated, all.prompt_ids, all.seeds, run.session.progress.beta});
+  result.combined = rated.narrow(0, 0, epoch.rewards.size(0));
+  remember(run.memory, all, rated, epoch.plan.prompts);
+  return result;
+}
+
+// How many of the images trained on were drawn in earlier epochs.
+double old_images(const ForwardLabels& labels, const DrawnEpoch& epoch) {
+  const int64_t drawn = epoch.rewards.size(0);
+  return static_cast<double>(std::count_if(labels.rows.begin(), labels.rows.end(),
+                                           [&](int64_t row) { return row >= drawn; }));
+}
+
 void train_epoch(OnlineRun& run) {
   TrainingRun& session = run.session;
   const double started = data::now();
@@ -155,19 +183,19 @@ void train_epoch(OnlineRun& run) {
   ++session.progress.epoch;
   const bool finite = epoch.latents.isfinite().all().item<bool>();  // of all ranks
   if (!keep_finite_epoch(session, finite, run.lost_in_a_row)) return restart_average(run.averaged);
-  const at::Tensor combined = combine_epoch(run, epoch);
+  const auto [candidates, labels, combined] = label_epoch(run, epoch);
   const auto& draw = epoch.plan.draw;
-  const ForwardLabels labels =
-      method_of(run).labels({combined, draw.prompt_ids, draw.seeds, session.progress.beta});
   MetricValues figures = reward_figures(session, epoch.rewards, combined, draw.prompt_ids);
   figures.emplace_back("trained_images", static_cast<double>(labels.rows.size()));
+  if (method_of(run).remembers > 0)
+    figures.emplace_back("trained_remembered", old_images(labels, epoch));
   figures.emplace_back("queries", static_cast<double>(session.progress.queries));
   const double epochs = static_cast<double>(session.progress.epoch);
   if (labels.rows.empty()) {
     session.reporter.say(data::formatted(
         "epoch %.0f: no reward differs between images of a prompt: nothing is learnt", epochs));
   } else {
-    const MetricValues steps = take_updates(run, epoch, labels);
+    const MetricValues steps = take_updates(run, make_update(run, epoch, candidates, labels));
     watch_winner(run.watch, steps, session.reporter);
     figures.insert(figures.end(), steps.begin(), steps.end());
   }
@@ -193,15 +221,19 @@ void train_epoch(OnlineRun& run) {
 RunHooks online_hooks(const TrainingTask& task,
                       const ForwardConfig& config,
                       const ForwardDrawing& drawing,
-                      AveragedPolicy& averaged) {
+                      AveragedPolicy& averaged,
+                      RememberedImages& memory) {
   RunHooks hooks = drawing_hooks(task, config, drawing);
   hooks.shows_epochs = true;
-  if (!config.method.compares_with_average) return hooks;
-  hooks.save_more = [&averaged](const std::filesystem::path& folder) {
-    save_average(folder, averaged);
+  const bool averages = config.method.compares_with_average, remembers = memory.each > 0;
+  if (!averages && !remembers) return hooks;
+  hooks.save_more = [&averaged, &memory, averages, remembers](const std::filesystem::path& folder) {
+    if (averages) save_average(folder, averaged);
+    if (remembers) save_remembered(folder, memory);
   };
-  hooks.load_more = [&averaged](const std::filesystem::path& folder) {
-    load_average(folder, averaged);
+  hooks.load_more = [&averaged, &memory, averages, remembers](const std::filesystem::path& folder) {
+    if (averages) load_average(folder, averaged);
+    if (remembers) load_remembered(folder, memory);
   };
   return hooks;
 }
@@ -215,12 +247,14 @@ RunResult run_online(const TrainingTask& task,
   const ForwardDrawing drawing = make_drawing(task, config);
   share_of(options.ranks, epoch_config(config));  // refuses what does not fit, before the run
   AveragedPolicy averaged;
+  RememberedImages memory{.each = config.method.remembers};
   OnlineRun run{.config = config,
                 .drawing = drawing,
                 .averaged = averaged,
+                .memory = memory,
                 .schedule = diffusion::make_schedule(task.pipeline->scheduler),
                 .session = make_training_run(task, config, options, reporter,
-                                             online_hooks(task, config, drawing, averaged),
+                                             online_hooks(task, config, drawing, averaged, memory),
                                              config.num_epochs * config.num_inner_epochs)};
   if (config.method.compares_with_average)
     averaged = make_averaged(run.session.optimizer.state.params);

@@ -78,6 +78,7 @@ ForwardMethod raft_method(const RaftConfig& config) {
   ForwardMethod method = imitation_method(config);
   method.name = "raft";
   method.summary = "imitates the best images of each prompt";
+  method.remembers = config.memory;
   method.labels = [keep = config.keep](const RatedImages& images) {
     return best_images(images, keep);
   };

@@ -31,7 +31,8 @@ ForwardLabels weighted_images(const RatedImages& images, double temperature);
 ForwardGradient imitation_gradient(const ForwardInput& input, const ImitationConfig& config);
 
 struct RaftConfig : ImitationConfig {
-  int64_t keep = 1;  // of each prompt's images
+  int64_t keep = 1;    // of each prompt's images
+  int64_t memory = 0;  // ForwardMethod::remembers
 };
 ForwardMethod raft_method(const RaftConfig& config = {});
 

@@ -89,6 +89,8 @@ struct ForwardMethod {
   bool couples_rows = false;
   bool learns_from_pairs = false;    // else from values
   bool learns_from_choices = false;  // people's choices will do in place of rewards
+  // Images of a prompt, the best of all epochs, among which `labels` chooses beside an epoch's own.
+  int64_t remembers = 0;
 
   std::vector<std::string> figures;  // names in the metrics
   // The differentiable scalars, [b] fp64 each.

@@ -87,6 +87,36 @@ TEST(Online, AResumedRunEqualsTheUninterruptedOneBitForBit) {
   }
 }
 
+// Every prompt in every epoch, so that each is seen again.
+ForwardConfig remembering_run() {
+  finetune::RaftConfig raft;
+  raft.keep = 2;
+  raft.memory = 3;
+  ForwardConfig config = small_run(finetune::raft_method(raft));
+  config.prompts_per_epoch = 4;
+  return config;
+}
+
+TEST(Online, RaftWithAMemoryResumesBitForBitAndTrainsOnOldImages) {
+  ForwardConfig config = remembering_run();
+  const auto whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
+  run(config, whole);
+  config.num_epochs = 2;
+  run(config, parts);
+  config.num_epochs = 4;
+  run(config, parts, "latest");
+  for (const char* file : {"checkpoint-8/state.safetensors", "checkpoint-8/remembered.safetensors"})
+    tests::expect_same_tensors(whole / file, parts / file);
+  const auto kept = data::read_safetensors(whole / "checkpoint-8/remembered.safetensors");
+  EXPECT_EQ(kept.tensors.at("latents").size(0), 4 * 3);
+  double old = 0;
+  for (const auto& line : tests::metrics(whole, false)) {
+    EXPECT_EQ(line.value("trained_images", 0.0), 8);
+    old += line.value("trained_remembered", -1.0);
+  }
+  EXPECT_GT(old, 0);
+}
+
 TEST(Online, AnySamplerDrawsTheImages) {
   for (const char* sampler : {"dpm++2m", "euler_a", "DPM++ 2M Karras"}) {
     ForwardConfig config = small_run(finetune::forward_methods()[0]);

@@ -135,6 +135,7 @@ TEST(ForwardCommand, BadInputIsOneLineAndExitsWithTwo) {
 TEST(ReadImageChoices, TieIsNobodysWinAndBothBadAreDisliked) {
   const fs::path place = tests::fresh_folder();
   data::write_file(place / "c.jsonl",
+           Case{"raft" + online_words() + "--memory -1", "memory"},
                    "{\"prompt\": \"p\", \"a\": \"1.png\", \"b\": \"2.png\", \"winner\": \"b\"}\n"
                    "{\"prompt\": \"p\", \"a\": \"1.png\", \"b\": \"2.png\", \"winner\": \"tie\"}\n"
                    "{\"prompt\": \"q\", \"a\": \"1.png\", \"b\": \"2.png\", \"winner\": "

@@ -17,6 +17,9 @@ std::function<finetune::ForwardMethod()> declare_raft(Options& options,
                                                       finetune::ForwardConfig& training) {
   const auto config = std::make_shared<finetune::RaftConfig>();
   options.integer("keep", config->keep, "best images of each prompt that are imitated", 1, 65535);
+  options.integer("memory", config->memory,
+                  "best images ever drawn of a prompt that compete with its new ones; 0: none", 0,
+                  1024);
   declare_distance(options, *config);
   declare_snr_gamma(options, training);
   return [config, &training] {
