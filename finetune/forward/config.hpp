@@ -19,6 +19,7 @@ struct ForwardConfig : TrainingConfig {
   // From people's choices: optimiser steps, and the choices of each.
   int64_t max_train_steps = 200;
   int64_t choices_per_update = 16;
+  bool cache_reference = false;  // the starting model's errors once, at fixed draws
 
   int64_t draws = 4;                      // of noise and timestep, of an image and optimiser step
   double snr_gamma = 0;                   // of min_snr_weights; 0: all noise levels weigh the same

@@ -10,6 +10,25 @@
 namespace finetune {
 namespace {
 
+// The entries of these rows, a row's draws side by side.
+std::vector<NoisedEntry> entries_of(const ForwardLabels& labels,
+                                    const NoiseDraws& draws,
+                                    const RowShard& share) {
+  TORCH_CHECK(draws.rows() == static_cast<int64_t>(labels.rows.size()),
+              "forward gradient: draws of ", draws.rows(), " rows, labels of ", labels.rows.size());
+  std::vector<NoisedEntry> entries;
+  for (const int64_t row : share.rows) {
+    for (int64_t s = 0; s < draws.count(); ++s)
+      entries.push_back({labels.rows[static_cast<size_t>(row)], row, s});
+  }
+  return entries;
+}
+
+// The values of a table at these timesteps. table: [num_train_timesteps]; t: [b]
+at::Tensor at_times(const at::Tensor& table, const at::Tensor& t) {
+  return data::to_device(table, t.device()).index_select(0, t);
+}
+
 // What the functions of one gradient share.
 struct ForwardWork {
   const ForwardMethod& method;
@@ -44,11 +63,8 @@ EntryTerms entry_terms(const ForwardWork& work, int64_t start, int64_t count, bo
     outputs.compared = pass.compared(batch.x, batch.t, batch.prompts);
   }
   outputs.now = pass.network(batch.x, batch.t, batch.prompts);
-  const auto at_times = [&](const at::Tensor& table) {
-    return data::to_device(table, pass.device).index_select(0, batch.t);
-  };
-  const at::Tensor weight = at_times(pass.weights);
-  EntryTerms terms{work.method.scalars(outputs), {}, at_times(pass.x0_scales)};
+  const at::Tensor weight = at_times(pass.weights, batch.t);
+  EntryTerms terms{work.method.scalars(outputs), {}, at_times(pass.x0_scales, batch.t)};
   for (auto& scalar : terms.now) scalar = weight * scalar;
   if (compares) terms.compared = weight * squared_error(outputs.compared, batch.target);
   return terms;
@@ -106,7 +122,9 @@ ForwardInput gathered(const ForwardWork& work, const std::vector<EntryTerms>& pa
                      .labels = work.labels,
                      .dimensions = work.dimensions()};
   input.now.push_back(all([](const EntryTerms& part) { return part.now[0]; }));
-  if (work.pass.compared)
+  if (work.pass.compared_errors.defined())
+    input.compared = work.pass.compared_errors;
+  else if (work.pass.compared)
     input.compared = all([](const EntryTerms& part) { return part.compared; });
   return input;
 }
@@ -141,15 +159,32 @@ at::Tensor add_forward_gradient(const ForwardMethod& method,
                                 const ForwardLabels& labels,
                                 const NoiseDraws& draws,
                                 const RowShard& share) {
-  TORCH_CHECK(draws.rows() == static_cast<int64_t>(labels.rows.size()),
-              "add_forward_gradient: draws of ", draws.rows(), " rows, labels of ",
-              labels.rows.size());
-  ForwardWork work{method, pass, images, labels, draws, share, {}};
-  for (const int64_t row : share.rows) {
-    for (int64_t s = 0; s < draws.count(); ++s)
-      work.entries.push_back({labels.rows[static_cast<size_t>(row)], row, s});
-  }
+  TORCH_CHECK(!pass.compared_errors.defined() || method.couples_rows,
+              "add_forward_gradient: ", method.name, " needs the compared outputs, not errors");
+  const ForwardWork work{
+      method, pass, images, labels, draws, share, entries_of(labels, draws, share)};
   return method.couples_rows ? coupled(work) : separable(work);
+}
+
+at::Tensor compared_errors(const ForwardPass& pass,
+                           const CleanImages& images,
+                           const ForwardLabels& labels,
+                           const NoiseDraws& draws,
+                           const RowShard& share) {
+  const at::NoGradGuard no_gradient;
+  const std::vector<NoisedEntry> entries = entries_of(labels, draws, share);
+  const auto own = static_cast<int64_t>(entries.size());
+  std::vector<at::Tensor> parts{at::zeros({0}, at::kDouble)};
+  for (int64_t start = 0; start < own; start += pass.batch) {
+    const int64_t end = std::min(start + pass.batch, own);
+    const NoisedBatch batch =
+        noised_batch(pass.schedule, images, draws, {entries.begin() + start, entries.begin() + end},
+                     pass.device);
+    const at::Tensor output = pass.compared(batch.x, batch.t, batch.prompts);
+    parts.push_back(
+        data::to_host(at_times(pass.weights, batch.t) * squared_error(output, batch.target)));
+  }
+  return all_gather_rows(share, at::cat(parts).view({-1, draws.count()}));
 }
 
 }  // namespace finetune

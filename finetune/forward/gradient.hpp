@@ -13,6 +13,8 @@ namespace finetune {
 struct ForwardPass {
   NoiseNetwork network;   // in training
   NoiseNetwork compared;  // what the method compares it with; empty: nothing
+  at::Tensor
+      compared_errors{};  // [R, S] fp64, where they are known already, in place of `compared`
   at::Tensor weights;     // [num_train_timesteps] fp64, of the scalars at each timestep
   at::Tensor x0_scales;   // [num_train_timesteps] fp64, of x0_error_scales
   const diffusion::NoiseSchedule& schedule;
@@ -29,5 +31,13 @@ at::Tensor add_forward_gradient(const ForwardMethod& method,
                                 const ForwardLabels& labels,
                                 const NoiseDraws& draws,
                                 const RowShard& share);
+
+// The compared network's errors, weighed, as a method that couples rows sees them. -> [R, S] fp64
+// on the CPU, of all ranks
+at::Tensor compared_errors(const ForwardPass& pass,
+                           const CleanImages& images,
+                           const ForwardLabels& labels,
+                           const NoiseDraws& draws,
+                           const RowShard& share);
 
 }  // namespace finetune

@@ -16,9 +16,10 @@ RunResult run_offline(const TrainingTask& task,
                       const RunOptions& options,
                       const Reporter& reporter);
 
-// What the run will cost, from one real step and one drawn micro-batch.
+// What the run will cost, from one real step and one drawn micro-batch, and, where they are cached,
+// from computing the starting model's errors.
 struct OfflineForecast {
-  double seconds_step = 0, seconds_evaluate = 0;
+  double seconds_cache = 0, seconds_step = 0, seconds_evaluate = 0;
   double seconds = 0;     // of the whole run
   double peak_bytes = 0;  // resident memory at its most, so far
   int64_t trained_values = 0, choices = 0;

@@ -82,7 +82,8 @@ void refuse_other_way(const ForwardCommand& command,
                                                      "images_per_prompt", "num_inner_epochs",
                                                      "label_temperature", "reward",
                                                      "normalise_rewards", "constraints"};
-  static const std::vector<std::string> of_choices = {"max_train_steps", "choices_per_update"};
+  static const std::vector<std::string> of_choices = {"max_train_steps", "choices_per_update",
+                                                      "cache_reference"};
   const auto now = data::values_by_key(options.resolved());
   for (const auto& key : command.online ? of_choices : of_online) {
     if (options.given(key) && now.at(key) != values.at(key))

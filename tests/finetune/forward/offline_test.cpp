@@ -8,7 +8,11 @@
 #include <set>
 
 #include "data/images/image_io.hpp"
+#include "finetune/forward/cached_reference.hpp"
 #include "finetune/forward/methods/forward_methods.hpp"
+#include "finetune/forward/methods/preference.hpp"
+#include "finetune/forward/online_epoch.hpp"
+#include "finetune/run/trained_parameters.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny/run.hpp"
 
@@ -148,6 +152,59 @@ TEST(Offline, AResumedRunEqualsTheUninterruptedOneBitForBit) {
     tests::expect_same_tensors(whole / "checkpoint-4/state.safetensors",
                                parts / "checkpoint-4/state.safetensors");
   }
+}
+
+// The gradient of DPO on the first two choices, by the network's parameters.
+at::Tensor gradient_of(const finetune::TrainingTask& task,
+                       const ForwardConfig& config,
+                       const finetune::ChoiceData& data,
+                       const finetune::CachedReference& cache,
+                       bool cached) {
+  const auto schedule = diffusion::make_schedule(task.pipeline->scheduler);
+  const auto batch = finetune::choice_batch(data, {0, 1});
+  diffusion::Network network = task.unet;
+  const auto params = finetune::trained_parameters(network, config);
+  // Away from the start, where the errors of both networks would be equal.
+  for (const auto& param : params) param.value.detach().add_(0.01);
+  auto pass = finetune::make_forward_pass(task, config, schedule, network,
+                                          cached ? nullptr : &task.unet, batch.prompts);
+  const auto rows = finetune::rows_of(cache, data, {0, 1});
+  if (cached) pass.compared_errors = rows.errors;
+  finetune::add_forward_gradient(config.method, pass, {batch.latents, batch.labels.rows, 4},
+                                 batch.labels, rows.draws, finetune::whole(4));
+  std::vector<at::Tensor> parts;
+  for (const auto& param : params) parts.push_back(param.value.grad().flatten());
+  return at::cat(parts);
+}
+
+TEST(CachedReference, GivesTheGradientThatTheStartingModelGives) {
+  const auto data = some_data(tests::fresh_folder("images"));
+  const finetune::TrainingTask task = looking_task();
+  ForwardConfig config = offline_config(finetune::dpo_method());
+  const auto cache = finetune::cache_reference(
+      task, data, config, diffusion::make_schedule(task.pipeline->scheduler), {});
+  EXPECT_EQ(cache.errors.sizes(), (std::vector<int64_t>{12, 2}));
+  EXPECT_TRUE(at::equal(cache.draws.t[0], cache.draws.t[1]));  // a pair shares its draws
+  EXPECT_FALSE(at::equal(cache.draws.t[0], cache.draws.t[2]));
+  const at::Tensor expected = gradient_of(task, config, data, cache, false),
+                   found = gradient_of(task, config, data, cache, true);
+  EXPECT_GT(expected.norm().item<double>(), 0);
+  EXPECT_LT((found - expected).norm().item<double>(), 1e-4 * expected.norm().item<double>());
+}
+
+TEST(CachedReference, AResumedRunEqualsTheUninterruptedOneBitForBit) {
+  const auto data = some_data(tests::fresh_folder("images"));
+  ForwardConfig config = offline_config(finetune::dpo_method());
+  config.cache_reference = true;
+  const auto whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
+  run(config, data, whole);
+  config.max_train_steps = 2;
+  run(config, data, parts);
+  config.max_train_steps = 4;
+  run(config, data, parts, "latest");
+  tests::expect_same_tensors(whole / "checkpoint-4/state.safetensors",
+                             parts / "checkpoint-4/state.safetensors");
+  EXPECT_GT(finetune::forecast_offline(looking_task(), data, config).seconds_cache, 0);
 }
 
 TEST(Offline, RefusesWhatAMethodCannotLearnFrom) {

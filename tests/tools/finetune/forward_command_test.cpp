@@ -135,6 +135,8 @@ TEST(ForwardCommand, BadInputIsOneLineAndExitsWithTwo) {
 TEST(ReadImageChoices, TieIsNobodysWinAndBothBadAreDisliked) {
   const fs::path place = tests::fresh_folder();
   data::write_file(place / "c.jsonl",
+           Case{"ipo --online --cache_reference", "cache_reference goes with --pairs"},
+           Case{"dpo --reference none --cache_reference" + pairs, "cache_reference: expected"},
            Case{"raft" + online_words() + "--memory -1", "memory"},
                    "{\"prompt\": \"p\", \"a\": \"1.png\", \"b\": \"2.png\", \"winner\": \"b\"}\n"
                    "{\"prompt\": \"p\", \"a\": \"1.png\", \"b\": \"2.png\", \"winner\": \"tie\"}\n"

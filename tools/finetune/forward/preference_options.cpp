@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "data/base/error.hpp"
 #include "finetune/forward/methods/preference.hpp"
 #include "tools/finetune/forward/rows.hpp"
 
@@ -38,6 +39,23 @@ void declare_reference(Options& options, PreferenceWords& words) {
                  "subtract the starting model's error, or not");
 }
 
+void declare_cache(Options& options, finetune::ForwardConfig& training) {
+  options.rare().flag("cache_reference", training.cache_reference,
+                      "with --pairs: compute the starting model's errors once; each choice then "
+                      "keeps its draws of noise");
+}
+
+// What the words say goes into the config.
+void resolve_preference(const PreferenceWords& words,
+                        finetune::PreferenceConfig& config,
+                        const finetune::ForwardConfig& training) {
+  words.put_into(config);
+  if (training.cache_reference && !config.reference)
+    throw data::BadInput(
+        "cache_reference: expected reference base, found none: there are no errors to keep; leave "
+        "it out");
+}
+
 std::function<finetune::ForwardMethod()> declare_dpo(Options& options,
                                                      finetune::ForwardConfig& training) {
   const auto config = std::make_shared<finetune::DpoConfig>();
@@ -46,8 +64,9 @@ std::function<finetune::ForwardMethod()> declare_dpo(Options& options,
   options.number("margin", config->margin, "logits by which the preferred image is to lead", 0,
                  1e9);
   declare_reference(options, *words);
-  return [config, words] {
-    words->put_into(*config);
+  declare_cache(options, training);
+  return [config, words, &training] {
+    resolve_preference(*words, *config, training);
     return finetune::dpo_method(*config);
   };
 }
@@ -59,8 +78,9 @@ std::function<finetune::ForwardMethod()> declare_ipo(Options& options,
   declare_preference(options, *config, *words, training);
   options.number("tau", config->tau, "the logit of a sure pair is to be 1 / (2 tau)", 1e-9, 1e9);
   declare_reference(options, *words);
-  return [config, words] {
-    words->put_into(*config);
+  declare_cache(options, training);
+  return [config, words, &training] {
+    resolve_preference(*words, *config, training);
     return finetune::ipo_method(*config);
   };
 }
@@ -70,6 +90,7 @@ std::function<finetune::ForwardMethod()> declare_kto(Options& options,
   const auto config = std::make_shared<finetune::KtoConfig>();
   const auto words = std::make_shared<PreferenceWords>();
   declare_preference(options, *config, *words, training);
+  declare_cache(options, training);
   options.rare().number("desirable_weight", config->desirable_weight, "of images that are liked", 0,
                         1e9);
   options.rare().number("undesirable_weight", config->undesirable_weight, "of the others", 0, 1e9);
