@@ -37,6 +37,7 @@ std::map<std::string, std::string> model_spec_metadata(const ModelSpec& spec) {
       {"author", spec.author},
       {"license", spec.license},
       {"usage_hint", spec.usage_hint},
+      {"trigger_phrase", spec.trigger_phrase},
       {"tags", spec.tags},
       {"thumbnail", spec.thumbnail},
       {"date", date_text(spec.finished)},

@@ -14,7 +14,8 @@ namespace diffusion {
 // Empty values and zeros leave their key out.
 struct ModelSpec {
   std::string architecture = {}, implementation = "diffusers", title = {}, description = {},
-              author = {}, license = {}, usage_hint = {}, tags = {}, thumbnail = {};
+              author = {}, license = {}, usage_hint = {}, trigger_phrase = {}, tags = {},
+              thumbnail = {};
   std::string prediction_type = {};  // diffusers': "epsilon", "v_prediction"
   int64_t resolution = 0;            // pixels of a side
   double finished = 0;               // seconds since 1970

@@ -12,6 +12,7 @@
 #include "data/images/image_folder.hpp"
 #include "data/images/image_io.hpp"
 #include "finetune/datasets/latents.hpp"
+#include "finetune/run/score_prompt.hpp"
 
 namespace finetune {
 namespace {
@@ -29,6 +30,10 @@ struct ImageRows {
 
 }  // namespace
 
+at::Tensor choice_image(const TrainingTask& task, const std::filesystem::path& file) {
+  return data::middle_square(data::read_image(file), vae_factor(task) * task.latent_shape[1]);
+}
+
 ChoiceData encode_choices(const TrainingTask& task,
                           const std::vector<ImageChoice>& choices,
                           int64_t batch,
@@ -41,14 +46,12 @@ ChoiceData encode_choices(const TrainingTask& task,
     result.a.push_back(rows.of(choice.a));
     result.b.push_back(choice.b.empty() ? -1 : rows.of(choice.b));
   }
-  const int64_t pixels = vae_factor(task) * task.latent_shape[1],
-                total = static_cast<int64_t>(rows.files.size());
+  const auto total = static_cast<int64_t>(rows.files.size());
   std::vector<at::Tensor> parts;
   for (int64_t start = 0; start < total; start += batch) {
     std::vector<at::Tensor> images;
     for (int64_t i = start; i < std::min(start + batch, total); ++i)
-      images.push_back(
-          data::middle_square(data::read_image(rows.files[static_cast<size_t>(i)]), pixels));
+      images.push_back(choice_image(task, rows.files[static_cast<size_t>(i)]));
     const at::Tensor encoded =
         latent_gaussian(task.pipeline->vae, data::to_device(at::stack(images), task.device));
     parts.push_back(data::to_host(encoded.select(1, 0).contiguous()));
@@ -63,7 +66,8 @@ ChoiceBatch choice_batch(const ChoiceData& data, const std::vector<int64_t>& cho
   std::vector<int64_t> images;
   std::vector<double> values, weights;
   const auto add = [&](const ImageChoice& choice, int64_t image, double p, int64_t group) {
-    batch.prompts.emplace_back(choice.prompt);
+    batch.prompts.emplace_back(choice.score > 0 ? score_prompt(choice.score, choice.prompt)
+                                                : choice.prompt);
     images.push_back(image);
     batch.groups.push_back(group);
     values.push_back(p);

@@ -17,7 +17,12 @@ struct ImageChoice {
   std::filesystem::path a, b;  // b empty: of a alone
   double p = 1;                // that a is preferred; of one image: that it is liked
   double weight = 1;           // > 0
+  int64_t score = 0;           // that its prompt asks for (finetune/run/score_prompt.hpp); 0: none
 };
+
+// The middle square of an image at the task's size. -> [3, H, W] in [0, 1]. Throws BadInput for an
+// image that is missing or damaged, naming it.
+at::Tensor choice_image(const TrainingTask& task, const std::filesystem::path& file);
 
 struct ChoiceData {
   std::vector<ImageChoice> choices;
@@ -25,8 +30,7 @@ struct ChoiceData {
   at::Tensor latents;  // [N, C, h, w] fp16 on the CPU: the means of the autoencoder's Gaussian
 };
 
-// Reads each image once: its middle square at the task's size. Throws BadInput for an image that is
-// missing or damaged, naming it, and when there are no choices.
+// Reads each image once. Throws BadInput as choice_image, and when there are no choices.
 ChoiceData encode_choices(const TrainingTask& task,
                           const std::vector<ImageChoice>& choices,
                           int64_t batch,

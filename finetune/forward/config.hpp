@@ -20,6 +20,7 @@ struct ForwardConfig : TrainingConfig {
   int64_t max_train_steps = 200;
   int64_t choices_per_update = 16;
   bool cache_reference = false;  // the starting model's errors once, at fixed draws
+  bool asks_for_scores = false;  // the choices have scores (with_scores): evaluate at the highest
 
   int64_t draws = 4;                      // of noise and timestep, of an image and optimiser step
   double snr_gamma = 0;                   // of min_snr_weights; 0: all noise levels weigh the same

@@ -9,6 +9,7 @@
 #include "data/device/transfer.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "finetune/run/sampler_drawer.hpp"
+#include "finetune/run/score_prompt.hpp"
 
 namespace finetune {
 namespace {
@@ -30,6 +31,12 @@ SamplingPlan chain_of(const TrainingTask& task,
   chain.sample_num_steps = config.sample_num_steps;
   chain.sample_eta = config.sample_eta;
   return make_sampling_plan(chain, drawing.scheduler, task.latent_shape, task.device);
+}
+
+// The same prompts, each asking for this score. Rewards see them without it.
+std::vector<TrainingPrompt> asking_for(int64_t score, std::vector<TrainingPrompt> prompts) {
+  for (auto& prompt : prompts) prompt.text = score_prompt(score, prompt.text);
+  return prompts;
 }
 
 }  // namespace
@@ -71,13 +78,15 @@ Evaluation evaluate_drawn(const TrainingRun& run,
                           const ForwardConfig& config,
                           const ForwardDrawing& drawing,
                           bool is_base) {
-  const auto on = [&](const diffusion::Network& network) {
-    return policy_on(run.task, network, run.eval_set.prompts, config.sample_guidance_scale,
-                     run.options.ranks);
+  const auto on = [&](const diffusion::Network& network,
+                      const std::vector<TrainingPrompt>& prompts) {
+    return policy_on(run.task, network, prompts, config.sample_guidance_scale, run.options.ranks);
   };
   const int64_t batch = config.sample_batch_size;
   const SamplingPlan& chain = drawing.chain;
-  const Denoiser base = on(run.task.unet), now = is_base ? base : on(run.unet);
+  const auto& prompts = run.eval_set.prompts;  // the starting model knows nothing of scores
+  const auto asked = config.asks_for_scores ? asking_for(kHighestScore, prompts) : prompts;
+  const Denoiser base = on(run.task.unet, prompts), now = is_base ? base : on(run.unet, asked);
   if (chain.steps.empty())
     return evaluate(run.task, run.eval_set,
                     sampler_drawer(run.task, now, drawing.scheduler, drawing.options),

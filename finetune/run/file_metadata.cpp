@@ -12,6 +12,7 @@
 #include "data/train/events.hpp"
 #include "diffusion/checkpoints/families.hpp"
 #include "diffusion/checkpoints/model_spec.hpp"
+#include "finetune/run/score_prompt.hpp"
 
 namespace finetune {
 namespace {
@@ -40,10 +41,16 @@ std::string thumbnail(const TrainingRun& run) {
   return jpeg.size() > kLongestThumbnail ? "" : "data:image/jpeg;base64," + data::base64(jpeg);
 }
 
+// A prompt that asks for the highest score.
+std::string asking(const std::string& prompt) { return score_prompt(kHighestScore, prompt); }
+
 std::string usage_hint(const TrainingRun& run) {
   const SampleCaption& caption = run.hooks.caption;
   if (caption.sampler.empty()) return "";
-  return data::formatted("No trigger words. Evaluated with %s, %.0f steps, guidance scale %g.",
+  const std::string words = asks_for_scores(run.task.config_text)
+                                ? "For the most reward write " + asking("PROMPT") + "."
+                                : "No trigger words.";
+  return data::formatted("%s Evaluated with %s, %.0f steps, guidance scale %g.", words.c_str(),
                          caption.sampler.c_str(), static_cast<double>(caption.steps),
                          caption.guidance_scale);
 }
@@ -76,12 +83,17 @@ std::string text_option(const std::string& config_text, const std::string& key) 
   return "";
 }
 
+bool asks_for_scores(const std::string& config_text) {
+  return text_option(config_text, "condition") == kScoreCondition;
+}
+
 std::map<std::string, std::string> file_metadata(const TrainingRun& run) {
   const TrainingTask& task = run.task;
   const auto told = [&](const char* key) { return text_option(task.config_text, key); };
   const auto or_else = [](const std::string& text, const std::string& other) {
     return text.empty() ? other : text;
   };
+  const bool scores = asks_for_scores(task.config_text);
   const std::string name = fs::absolute(run.options.folder).filename().string(),
                     rewards = data::to_text(weights_of(run));
   const std::string trained =
@@ -97,11 +109,13 @@ std::map<std::string, std::string> file_metadata(const TrainingRun& run) {
        .author = told("metadata_author"),
        .license = told("metadata_license"),
        .usage_hint = usage_hint(run),
+       .trigger_phrase = scores ? score_words(kHighestScore) : "",
        .tags = or_else(told("metadata_tags"), "laurel, reward-finetuning"),
        .thumbnail = thumbnail(run),
        .prediction_type = diffusion::prediction_name(task.pipeline->scheduler.prediction_type),
        .resolution = vae_factor(task) * task.latent_shape[1]});
   if (!task.rewards.empty()) metadata["laurel.rewards"] = rewards;
+  if (scores) metadata["laurel.prompt_form"] = asking("{prompt}");
   return metadata;
 }
 

@@ -13,8 +13,12 @@ namespace finetune {
 // TOML); "" where it is not there.
 std::string text_option(const std::string& config_text, const std::string& key);
 
+// Whether the run's prompts ask for scores (score_prompt.hpp), by its option `condition`.
+bool asks_for_scores(const std::string& config_text);
+
 // modelspec.*, with the options metadata_title and the like, and laurel.rewards: the trained
-// rewards with their weights, a JSON object. Without a date: a run that is repeated or resumed
+// rewards with their weights, a JSON object; where prompts ask for scores, laurel.prompt_form, how
+// one asks for the highest. Without a date: a run that is repeated or resumed
 // writes the same bytes.
 std::map<std::string, std::string> file_metadata(const TrainingRun& run);
 

@@ -13,6 +13,7 @@
 #include "finetune/run/file_metadata.hpp"
 #include "finetune/run/guarding.hpp"
 #include "finetune/run/model_card.hpp"
+#include "finetune/run/score_prompt.hpp"
 
 namespace finetune {
 namespace {
@@ -121,6 +122,9 @@ void write_model_card(const TrainingRun& run) {
                  .images = card_images(run.options.folder, samples, kCardImages),
                  .figures = {},
                  .license = text_option(run.task.config_text, "metadata_license")};
+  if (asks_for_scores(run.task.config_text))
+    card.figures.emplace_back(
+        "prompts", "`" + score_prompt(kHighestScore, "PROMPT") + "` asks for the most reward");
   if (run.result.trained)
     card.figures.emplace_back(
         "trained rewards", data::formatted("%+.3f standard deviations from ", *run.result.trained) +

@@ -5,13 +5,17 @@
 #include <algorithm>
 #include <iostream>
 #include <map>
+#include <utility>
 
 #include "data/base/error.hpp"
+#include "data/base/format.hpp"
 #include "data/base/strings.hpp"
 #include "finetune/forward/forecast.hpp"
 #include "finetune/forward/methods/forward_methods.hpp"
 #include "finetune/forward/offline.hpp"
 #include "finetune/forward/online.hpp"
+#include "finetune/forward/score_condition.hpp"
+#include "finetune/run/score_prompt.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "tools/cli/run_console.hpp"
 #include "tools/cli/run_in_ranks.hpp"
@@ -26,8 +30,9 @@ constexpr int64_t kStepsBetween = 50;  // of evaluations and checkpoints of a ru
 
 struct ForwardCommand : TrainingCommand {
   finetune::ForwardConfig config;
-  std::string pairs;    // a file or folder of choices
-  bool online = false;  // own images and a reward in place of choices
+  std::string pairs;               // a file or folder of choices
+  bool online = false;             // own images and a reward in place of choices
+  std::string condition = "none";  // of the choices' prompts: none | scores
   std::vector<finetune::ImageChoice> choices{};
 };
 
@@ -68,6 +73,9 @@ void declare_choices(Options& options, ForwardCommand& command) {
   options.text("pairs", command.pairs,
                "choices between images, as laurel eval-pairs reads them; or folders w/ and l/");
   options.flag("online", command.online, "draw own images instead, and prefer by --reward");
+  options.rare().choice("condition", command.condition, {"none", finetune::kScoreCondition},
+                        "scores: each choice twice, its prompt asking for the one or the other "
+                        "image's score by --reward");
   options.integer("max_train_steps", command.config.max_train_steps, "optimiser steps", 1,
                   1000000000);
   options.integer("choices_per_update", command.config.choices_per_update, "choices of a step", 1,
@@ -78,14 +86,15 @@ void declare_choices(Options& options, ForwardCommand& command) {
 void refuse_other_way(const ForwardCommand& command,
                       const Options& options,
                       const std::map<std::string, std::string>& values) {
-  static const std::vector<std::string> of_online = {"num_epochs",        "prompts_per_epoch",
-                                                     "images_per_prompt", "num_inner_epochs",
-                                                     "label_temperature", "reward",
-                                                     "normalise_rewards", "constraints"};
+  static const std::vector<std::string> of_online = {
+      "num_epochs",        "prompts_per_epoch", "images_per_prompt", "num_inner_epochs",
+      "label_temperature", "normalise_rewards", "constraints"};
   static const std::vector<std::string> of_choices = {"max_train_steps", "choices_per_update",
-                                                      "cache_reference"};
+                                                      "condition", "cache_reference"};
   const auto now = data::values_by_key(options.resolved());
-  for (const auto& key : command.online ? of_choices : of_online) {
+  std::vector<std::string> foreign = command.online ? of_choices : of_online;
+  if (!command.online && !command.config.asks_for_scores) foreign.emplace_back("reward");
+  for (const auto& key : foreign) {
     if (options.given(key) && now.at(key) != values.at(key))
       throw data::BadInput(key +
                            (command.online ? " goes with --pairs, not with --online"
@@ -104,20 +113,41 @@ void resolve_choices(ForwardCommand& command, const Options& options) {
   command.captions = prompts_of_choices(command.choices);
   if (!options.given("eval_every")) command.config.eval_every = kStepsBetween;
   if (!options.given("checkpointing_steps")) command.config.checkpointing_steps = kStepsBetween;
-  if (command.eval_rewards == "auto")
+  if (command.config.asks_for_scores) {
+    command.trained_rewards = rewards::parse_reward_weights(command.reward);
+  } else if (command.eval_rewards == "auto") {
     command.eval_rewards =
         command.checkpoint.model.empty() ? "aesthetic,clip_score,oracle" : "aesthetic,clip_score";
+  }
 }
 
 bool from_choices(const ForwardCommand& command) { return !command.choices.empty(); }
+
+// The choices that are trained on, as latents.
+finetune::ChoiceData training_choices(const finetune::TrainingTask& task,
+                                      const ForwardCommand& command,
+                                      const finetune::Reporter& reporter) {
+  auto choices = without_prompts(command.choices, task.unseen);
+  if (command.config.asks_for_scores) {
+    auto conditioned = finetune::with_scores(
+        choices, finetune::rate_choices(task, choices, command.config, reporter));
+    const finetune::ScoreScale& scale = conditioned.scale;
+    reporter.say(data::formatted(
+        "scores of %.0f to %.0f stand for rewards of %.4g to %.4g; %.0f of %.0f choices are left "
+        "out: their scores do not order the images as the choice does",
+        static_cast<double>(finetune::kLowestScore), static_cast<double>(finetune::kHighestScore),
+        scale.low, scale.high, static_cast<double>(conditioned.left_out),
+        static_cast<double>(choices.size())));
+    choices = std::move(conditioned.choices);
+  }
+  return finetune::encode_choices(task, choices, command.config.sample_batch_size, reporter);
+}
 
 // What the run will cost, as text.
 std::string forecast_of(const finetune::TrainingTask& task, const ForwardCommand& command) {
   if (!from_choices(command))
     return finetune::forecast_text(finetune::forecast_online(task, command.config));
-  const auto data =
-      finetune::encode_choices(task, without_prompts(command.choices, task.unseen),
-                               command.config.sample_batch_size, finetune::Reporter());
+  const auto data = training_choices(task, command, finetune::Reporter());
   return finetune::forecast_text(finetune::forecast_offline(task, data, command.config));
 }
 
@@ -126,8 +156,7 @@ finetune::RunResult run_forward(const finetune::TrainingTask& task,
                                 const finetune::RunOptions& run,
                                 const finetune::Reporter& reporter) {
   if (!from_choices(command)) return finetune::run_online(task, command.config, run, reporter);
-  const auto data = finetune::encode_choices(task, without_prompts(command.choices, task.unseen),
-                                             command.config.sample_batch_size, reporter);
+  const auto data = training_choices(task, command, reporter);
   return finetune::run_offline(task, data, command.config, run, reporter);
 }
 
@@ -147,9 +176,12 @@ int forward_in(const finetune::ProcessGroup& ranks,
   finetune::RunOptions run;
   run.folder = command.output_dir;
   run.resume_from = command.resume_from_checkpoint;
-  run.record = {
-      command.config.method.name, task.model,          from_choices(command) ? "" : command.reward,
-      placement.device.str(),     command.config.seed, task.synthetic};
+  run.record = {command.config.method.name,
+                task.model,
+                command.trained_rewards.empty() ? "" : command.reward,
+                placement.device.str(),
+                command.config.seed,
+                task.synthetic};
   run.stop_requested = stop_on_signal();
   run.ranks = ranks;
   const auto result =
@@ -166,6 +198,7 @@ void resolve_forward(ForwardCommand& command,
                      const std::map<std::string, std::string>& defaults) {
   command.config.method = make();
   command.config.train_full = command.train == "full";
+  command.config.asks_for_scores = command.condition == finetune::kScoreCondition;
   check_combination(command.config);
   if (command.output_dir.empty()) command.output_dir = "runs/" + command.config.method.name;
   if (command.config.method.learns_from_choices) {

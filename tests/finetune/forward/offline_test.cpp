@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <set>
 
+#include "data/base/files.hpp"
 #include "data/images/image_io.hpp"
 #include "finetune/forward/cached_reference.hpp"
 #include "finetune/forward/methods/forward_methods.hpp"
 #include "finetune/forward/methods/preference.hpp"
 #include "finetune/forward/online_epoch.hpp"
+#include "finetune/forward/score_condition.hpp"
 #include "finetune/run/trained_parameters.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny/run.hpp"
@@ -205,6 +207,28 @@ TEST(CachedReference, AResumedRunEqualsTheUninterruptedOneBitForBit) {
   tests::expect_same_tensors(whole / "checkpoint-4/state.safetensors",
                              parts / "checkpoint-4/state.safetensors");
   EXPECT_GT(finetune::forecast_offline(looking_task(), data, config).seconds_cache, 0);
+}
+
+TEST(Offline, WithScoresTheFilesSayHowToAskForTheHighest) {
+  const auto images = tests::fresh_folder("images");
+  const auto choices = red_choices(images, 6);
+  finetune::TrainingTask task = tests::tiny_task();
+  ForwardConfig config = offline_config(finetune::dpo_method());
+  const auto conditioned = finetune::with_scores(
+      choices, finetune::rate_choices(task, choices, config, finetune::Reporter()));
+  EXPECT_EQ(conditioned.left_out, 0);
+  EXPECT_EQ(conditioned.choices.size(), 12u);
+  config.asks_for_scores = true;
+  task.config_text = "condition = \"scores\"\n";
+  const auto data = finetune::encode_choices(task, conditioned.choices, 4, {});
+  EXPECT_EQ(data.latents.size(0), 12);  // each image once
+  const auto folder = tests::fresh_folder("run");
+  run(config, data, folder, "", nullptr, task);
+  const auto file = data::read_safetensors(folder / "pytorch_lora_weights.safetensors");
+  EXPECT_EQ(file.metadata.at("laurel.prompt_form"), "score 10, {prompt}");
+  EXPECT_EQ(file.metadata.at("modelspec.trigger_phrase"), "score 10");
+  EXPECT_NE(data::read_file(folder / "README.md").find("`score 10, PROMPT` asks for the most"),
+            std::string::npos);
 }
 
 TEST(Offline, RefusesWhatAMethodCannotLearnFrom) {

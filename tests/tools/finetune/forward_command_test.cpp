@@ -96,6 +96,20 @@ TEST(ForwardCommand, LearnsFromChoicesInAFileAndInFolders) {
   }
 }
 
+TEST(ForwardCommand, WithScoresTheCardSaysHowToAskForTheHighest) {
+  const fs::path place = tests::fresh_folder("place"), log = place / "log";
+  const fs::path file = write_choices(place);
+  data::write_png(place / "w/x.png", at::full({3, 16, 16}, 0.9));
+  data::write_png(place / "l/x.png", at::full({3, 16, 16}, 0.1));
+  const std::string run = std::string(tests::program()) + " finetune dpo" +
+                          model_and_prompts(place) + " --max_train_steps 2 --eval_rewards '' " +
+                          "--condition scores --cache_reference --reward brightness --pairs " +
+                          file.string() + " --output_dir " + (place / "out").string();
+  ASSERT_EQ(shell(run, log), 0) << data::read_file(log);
+  EXPECT_NE(data::read_file(log).find("1 of 2 choices are left out"), std::string::npos);
+  EXPECT_NE(data::read_file(place / "out/README.md").find("score 10, PROMPT"), std::string::npos);
+}
+
 TEST(ForwardCommand, BadInputIsOneLineAndExitsWithTwo) {
   const fs::path place = tests::fresh_folder("place"), log = place / "log";
   const std::string words = model_and_prompts(place);
@@ -121,6 +135,11 @@ TEST(ForwardCommand, BadInputIsOneLineAndExitsWithTwo) {
            Case{"dpo --pairs " + (place / "missing.jsonl").string(), "none.png"},
            Case{"dpo --pairs " + (place / "likes.jsonl").string(), "expected choices between two"},
            Case{"simpo --reference base" + pairs, "reference"},
+           Case{"dpo --online --condition scores", "condition goes with --pairs"},
+           Case{"dpo --condition scores --reward brightnes" + pairs, "did you mean brightness"},
+           Case{"ipo --online --cache_reference", "cache_reference goes with --pairs"},
+           Case{"dpo --reference none --cache_reference" + pairs, "cache_reference: expected"},
+           Case{"raft" + online_words() + "--memory -1", "memory"},
            Case{"dpo --pairs " + (place / "model").string(), "model"},
        }) {
     const std::string run = std::string(tests::program()) + " finetune " + arguments + words +
@@ -135,9 +154,6 @@ TEST(ForwardCommand, BadInputIsOneLineAndExitsWithTwo) {
 TEST(ReadImageChoices, TieIsNobodysWinAndBothBadAreDisliked) {
   const fs::path place = tests::fresh_folder();
   data::write_file(place / "c.jsonl",
-           Case{"ipo --online --cache_reference", "cache_reference goes with --pairs"},
-           Case{"dpo --reference none --cache_reference" + pairs, "cache_reference: expected"},
-           Case{"raft" + online_words() + "--memory -1", "memory"},
                    "{\"prompt\": \"p\", \"a\": \"1.png\", \"b\": \"2.png\", \"winner\": \"b\"}\n"
                    "{\"prompt\": \"p\", \"a\": \"1.png\", \"b\": \"2.png\", \"winner\": \"tie\"}\n"
                    "{\"prompt\": \"q\", \"a\": \"1.png\", \"b\": \"2.png\", \"winner\": "
