@@ -3,9 +3,9 @@
 #include <iostream>
 
 #include "data/base/strings.hpp"
+#include "finetune/compare/gradient_cosines.hpp"
 #include "finetune/estimate/forecast.hpp"
 #include "finetune/estimate/memory.hpp"
-#include "finetune/policy/gradient_cosines.hpp"
 #include "finetune/policy/methods/policy_methods.hpp"
 #include "finetune/policy/trainer.hpp"
 #include "tools/cli/run_console.hpp"

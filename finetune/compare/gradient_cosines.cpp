@@ -1,4 +1,4 @@
-#include "finetune/policy/gradient_cosines.hpp"
+#include "finetune/compare/gradient_cosines.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
