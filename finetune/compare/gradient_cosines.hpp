@@ -2,18 +2,26 @@
 
 // How alike the methods' gradients are on the same images. At the starting model, with rewards that
 // are centred within a prompt, each method's expected direction is a covariance of a rising
-// function of the reward with the score of the policy: the cosines are positive, and a sign or a
-// scale that is wrong in one method shows.
+// function of the reward with the score of the policy, or the derivative of the reward itself: the
+// cosines are positive, and a sign or a scale that is wrong in one method shows.
 
 #include <ATen/core/Tensor.h>
 
 #include <string>
 #include <vector>
 
+#include "finetune/draft/methods.hpp"
+#include "finetune/forward/config.hpp"
 #include "finetune/policy/config.hpp"
 #include "finetune/run/training_task.hpp"
 
 namespace finetune {
+
+struct ComparedMethods {
+  std::vector<PolicyMethod> policy{};
+  std::vector<ForwardConfig> forward{};  // each with its method; of the rest what denoising reads
+  std::vector<DraftMethod> draft{};      // left out where a trained reward is not differentiable
+};
 
 struct GradientCosines {
   std::vector<std::string> methods;  // M
@@ -22,11 +30,12 @@ struct GradientCosines {
 };
 
 // Draws the images of the run's first epoch and computes each method's gradient of all of them, at
-// the starting model. `config` tells everything but the method. Throws BadInput as run_finetune
-// does.
+// the starting model: of the steps that drew them, of their denoising errors at draws of noise that
+// the methods share, and of the reward through the chain that draws them. `config` tells everything
+// but the methods. Throws BadInput as run_finetune does.
 GradientCosines gradient_cosines(const TrainingTask& task,
                                  const FinetuneConfig& config,
-                                 const std::vector<PolicyMethod>& methods);
+                                 const ComparedMethods& methods);
 
 // A line of names, then a line for each method.
 std::string cosines_text(const GradientCosines& result);

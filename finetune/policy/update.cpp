@@ -286,6 +286,17 @@ UpdateReport update(const UpdateInput& input,
   return report;
 }
 
+at::Tensor take_gradient(const train::Params& params) {
+  std::vector<at::Tensor> parts;
+  for (const auto& param : params) {
+    const at::Tensor& gradient = param.value.grad();
+    const at::Tensor whole = gradient.defined() ? gradient : at::zeros_like(param.value.detach());
+    parts.push_back(data::to_host(whole).to(at::kDouble).flatten());
+  }
+  train::zero_grad(params);
+  return at::cat(parts);
+}
+
 at::Tensor first_gradient(const UpdateInput& input,
                           const FinetuneConfig& config,
                           const train::Params& params) {
@@ -295,14 +306,7 @@ at::Tensor first_gradient(const UpdateInput& input,
   std::iota(all.begin(), all.end(), 0);
   add_gradient(input, config, rows_of(input, known, all), {unmasked_steps(input.chain), 1},
                /*at_snapshot=*/true, params);
-  std::vector<at::Tensor> parts;
-  for (const auto& param : params) {
-    const at::Tensor& gradient = param.value.grad();
-    const at::Tensor whole = gradient.defined() ? gradient : at::zeros_like(param.value.detach());
-    parts.push_back(data::to_host(whole).to(at::kDouble).flatten());
-  }
-  train::zero_grad(params);
-  return at::cat(parts);
+  return take_gradient(params);
 }
 
 }  // namespace finetune

@@ -42,6 +42,10 @@ UpdateReport update(const UpdateInput& input,
                     Optimizer& optimizer,
                     const std::function<void()>& progress);
 
+// The gradients of parameters, in order, as one vector, 0 where there is none; they are dropped.
+// -> [D] fp64 on the CPU
+at::Tensor take_gradient(const train::Params& params);
+
 // The gradient of the loss on all trajectories and steps, as the first update of a pass has it: of
 // every parameter, in their order, as one vector.  -> [D] fp64 on the CPU. The parameters and
 // their own gradients stay as they are, but for gradients that are dropped.

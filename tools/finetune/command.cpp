@@ -4,6 +4,7 @@
 
 #include "data/base/strings.hpp"
 #include "finetune/compare/gradient_cosines.hpp"
+#include "finetune/draft/methods.hpp"
 #include "finetune/estimate/forecast.hpp"
 #include "finetune/estimate/memory.hpp"
 #include "finetune/policy/methods/policy_methods.hpp"
@@ -12,6 +13,7 @@
 #include "tools/cli/run_in_ranks.hpp"
 #include "tools/finetune/draft_command.hpp"
 #include "tools/finetune/edit_command.hpp"
+#include "tools/finetune/forward/rows.hpp"
 #include "tools/finetune/forward_command.hpp"
 #include "tools/finetune/policy_options.hpp"
 #include "tools/finetune/task.hpp"
@@ -19,10 +21,15 @@
 namespace tools {
 namespace {
 
-// Of all methods, each with the options that it was given.
+// Of all methods: those of policy gradients with the options that they were given, the others,
+// where the model makes images from text alone, with their defaults.
 void print_cosines(const FinetuneCommand& command, const finetune::TrainingTask& task) {
-  std::vector<finetune::PolicyMethod> methods;
-  for (const auto& method : command.methods) methods.push_back(method.make());
+  finetune::ComparedMethods methods;
+  for (const auto& method : command.methods) methods.policy.push_back(method.make());
+  if (command.edits.empty()) {
+    for (const ForwardRow* row : forward_rows()) methods.forward.push_back(default_config(*row));
+    methods.draft = finetune::draft_methods();
+  }
   std::cout << finetune::cosines_text(finetune::gradient_cosines(task, command.config, methods));
 }
 

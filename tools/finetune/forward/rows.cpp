@@ -8,6 +8,14 @@ const std::vector<const ForwardRow*>& forward_rows() {
   return rows;
 }
 
+finetune::ForwardConfig default_config(const ForwardRow& row) {
+  finetune::ForwardConfig config;
+  row.defaults(config);
+  Options options(row.name, "");
+  config.method = row.declare(options, config)();
+  return config;
+}
+
 void declare_snr_gamma(Options& options, finetune::ForwardConfig& config) {
   options.rare().number("snr_gamma", config.snr_gamma,
                         "min-SNR weights of the timesteps; 0: all weigh the same", 0, 1e300);

@@ -24,6 +24,9 @@ extern const ForwardRow kRaftRow, kRwrRow, kNftRow, kDpoRow, kIpoRow, kKtoRow, k
 // In the order of --help.
 const std::vector<const ForwardRow*>& forward_rows();
 
+// What the row's command trains by without options.
+finetune::ForwardConfig default_config(const ForwardRow& row);
+
 // --snr_gamma
 void declare_snr_gamma(Options& options, finetune::ForwardConfig& config);
 
