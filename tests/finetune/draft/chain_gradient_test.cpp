@@ -4,6 +4,8 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "diffusion/sampling/random_noise.hpp"
@@ -94,6 +96,27 @@ TEST(ChainGradient, OfTheLastStepsStopsBeforeThem) {
     different.insert(found);
   }
   EXPECT_EQ(different.size(), 3u);
+}
+
+// A public trainer drew the truncation anew at every step, so that single steps lost their graph.
+TEST(ChainGradient, ARandomTruncationIsThatOfOneNumberOfStepsForTheWholeBatch) {
+  Toy toy;
+  DraftConfig config = toy.config();
+  std::vector<double> fixed;
+  for (config.last_steps = 1; config.last_steps <= 4; ++config.last_steps)
+    fixed.push_back(toy.gradient(config));
+  config.last_steps = 0;
+  config.random_truncation = true;
+  std::set<size_t> drawn;
+  for (int i = 0; i < 24; ++i) {
+    const double found = toy.gradient(config);
+    const auto near = std::find_if(fixed.begin(), fixed.end(), [&](double one) {
+      return std::abs(found - one) < 1e-5 * std::abs(one);
+    });
+    ASSERT_NE(near, fixed.end()) << found;
+    drawn.insert(static_cast<size_t>(near - fixed.begin()));
+  }
+  EXPECT_EQ(drawn.size(), 4u);
 }
 
 // ReFL with K 1 rates what the last step predicts: x0 = (x - noise w x) / signal.

@@ -224,6 +224,30 @@ TEST(GuidedDenoiser, EqualsTheTwoHalvesApartAndSkipsTheUnusedOne) {
   EXPECT_TRUE(at::allclose(tiny_policy(unet, 1)(x, 500, {2, 0}), cond, 1e-5, 1e-6));
 }
 
+// A public trainer lets no gradient through the half without the prompt.
+TEST(GuidedDenoiser, BothHalvesHaveAGradient) {
+  diffusion::Network unet = tiny_unet();
+  const auto params = train::parameters_of(unet, "");
+  const at::Tensor x = at::full({1, 4, 8, 8}, 0.3);
+  // d mean output / d parameters at this guidance scale. Scale 1 is the prompt's half, and at scale
+  // w the whole is (w - 1) times the other's gradient away from w times that.
+  const auto gradient = [&](double scale) {
+    train::zero_grad(params);
+    tiny_policy(unet, scale)(x, 500, {1}).mean().backward();
+    std::vector<at::Tensor> parts;
+    for (const auto& param : params) {
+      const at::Tensor& grad = param.value.grad();
+      parts.push_back(grad.defined() ? grad.flatten() : at::zeros({param.value.numel()}));
+    }
+    return at::cat(parts).to(at::kDouble);
+  };
+  const at::Tensor prompt = gradient(1), at_two = gradient(2), at_four = gradient(4);
+  const at::Tensor other = 2 * prompt - at_two;  // g(w) = w prompt - (w - 1) other
+  EXPECT_GT(other.norm().item<double>(), 0.1 * prompt.norm().item<double>());
+  EXPECT_LT((at_four - (4 * prompt - 3 * other)).norm().item<double>(),
+            1e-3 * at_four.norm().item<double>());
+}
+
 // Follows what a thread allocates.
 struct Ledger : c10::MemoryReportingInfoBase {
   int64_t now = 0, peak = 0;

@@ -82,6 +82,12 @@ TEST(ForwardMethods, WeightsAreTheDerivativesOfTheLoss) {
   for (const auto& method : methods) EXPECT_LT(weight_error(method), 1e-8) << method.name;
 }
 
+// Sums in half precision end at 65504: losses that jump to infinity.
+TEST(SquaredError, OfHalfPrecisionIsSummedInDouble) {
+  const at::Tensor a = at::full({2, 4, 200, 200}, 1.5, at::kHalf), b = at::full_like(a, 0.5);
+  EXPECT_TRUE(at::equal(finetune::squared_error(a, b), at::full({2}, 160000.0, at::kDouble)));
+}
+
 TEST(ForwardMethods, NamesAndFiguresFitWhatTheObjectiveGives) {
   std::set<std::string> names;
   for (const auto& method : finetune::forward_methods()) {
