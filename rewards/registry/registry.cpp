@@ -140,6 +140,7 @@ const std::vector<const RewardEntry*>& reward_entries() {
     std::vector<const RewardEntry*> all = {
         &kAestheticEntry,
         &kClipScoreEntry,
+        &kJudgeClipScoreEntry,
         &kSocialEntry,
         &kJudgeStudentEntry,
         &kOracleEntry,

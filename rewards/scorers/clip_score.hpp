@@ -14,5 +14,8 @@ at::Tensor clip_score(const at::Tensor& images, const at::Tensor& texts);
 Reward clip_score_reward(const std::shared_ptr<ClipEmbedder>& clip);
 
 extern const RewardEntry kClipScoreEntry;
+// The same by a second CLIP that shares no weights with the first: it judges what is trained on the
+// first one's rewards.
+extern const RewardEntry kJudgeClipScoreEntry;
 
 }  // namespace rewards

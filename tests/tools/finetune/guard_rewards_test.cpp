@@ -26,12 +26,16 @@ Names chosen(const Names& trained,
 }
 
 TEST(GuardRewards, ShareNoWeightsWithWhatIsTrained) {
-  EXPECT_EQ(chosen({"aesthetic", "clip_score"}, "auto", {"oracle"}, true), Names{"social"});
-  EXPECT_EQ(chosen({"social"}, "auto", {}, true), (Names{"aesthetic", "clip_score", "lvlm"}));
-  EXPECT_EQ(chosen({"brightness"}, "auto", {}, true),
+  EXPECT_EQ(chosen({"aesthetic", "clip_score"}, "auto", {"oracle"}, true),
+            (Names{"clip_score@judge", "social"}));
+  EXPECT_EQ(chosen({"social"}, "auto", {}, true),
+            (Names{"aesthetic", "clip_score", "clip_score@judge", "lvlm"}));
+  EXPECT_EQ(chosen({"clip_score@judge"}, "auto", {}, true),
             (Names{"aesthetic", "clip_score", "social", "lvlm"}));
+  EXPECT_EQ(chosen({"brightness"}, "auto", {}, true),
+            (Names{"aesthetic", "clip_score", "clip_score@judge", "social", "lvlm"}));
   EXPECT_EQ(chosen({"mix"}, "auto", {}, true, "auto", {"mix=0.5*social + brightness"}),
-            (Names{"aesthetic", "clip_score", "lvlm"}));
+            (Names{"aesthetic", "clip_score", "clip_score@judge", "lvlm"}));
 }
 
 TEST(GuardRewards, OfARealModelAreThoseThatWereNamed) {
