@@ -7,6 +7,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "diffusion/networks/layers/config_keys.hpp"
 
 using data::BadInput;
 using nlohmann::json;
@@ -18,51 +19,28 @@ namespace {
 constexpr const char* kClass = "SD3Transformer2DModel";
 constexpr int64_t kMostLayers = 1024;
 
-// A key that is one number.
-struct NumberKey {
-  const char* name;
-  int64_t MMDiTConfig::*member;
-};
-constexpr NumberKey kNumbers[] = {{"sample_size", &MMDiTConfig::sample_size},
-                                  {"patch_size", &MMDiTConfig::patch_size},
-                                  {"in_channels", &MMDiTConfig::in_channels},
-                                  {"out_channels", &MMDiTConfig::out_channels},
-                                  {"num_layers", &MMDiTConfig::num_layers},
-                                  {"attention_head_dim", &MMDiTConfig::attention_head_dim},
-                                  {"num_attention_heads", &MMDiTConfig::num_attention_heads},
-                                  {"joint_attention_dim", &MMDiTConfig::joint_attention_dim},
-                                  {"caption_projection_dim", &MMDiTConfig::caption_projection_dim},
-                                  {"pooled_projection_dim", &MMDiTConfig::pooled_projection_dim},
-                                  {"pos_embed_max_size", &MMDiTConfig::pos_embed_max_size}};
-
-void check_class(const json& object, const std::string& source) {
-  const auto name = object.value("_class_name", json(kClass));
-  if (name == kClass) return;
-  throw BadInput(source + ": _class_name: expected " + kClass + ", found " + data::to_text(name) +
-                 "; point to the transformer folder of a Stable Diffusion 3 checkpoint");
-}
-
-[[noreturn]] void refuse(const std::string& source, const std::string& key, const json& found) {
-  throw BadInput(source + ": " + key + ": found " + data::to_text(found) +
-                 ", which is not of the expected type");
-}
-
-void read_number(const json& object,
-                 const NumberKey& key,
-                 MMDiTConfig& config,
-                 const std::string& source) {
-  const auto found = object.find(key.name);
-  if (found == object.end() || found->is_null()) return;
-  if (!found->is_number_integer()) refuse(source, key.name, *found);
-  config.*key.member = found->get<int64_t>();
+const NumberKeys<MMDiTConfig>& mmdit_numbers() {
+  static const NumberKeys<MMDiTConfig> keys = {
+      {"sample_size", &MMDiTConfig::sample_size},
+      {"patch_size", &MMDiTConfig::patch_size},
+      {"in_channels", &MMDiTConfig::in_channels},
+      {"out_channels", &MMDiTConfig::out_channels},
+      {"num_layers", &MMDiTConfig::num_layers},
+      {"attention_head_dim", &MMDiTConfig::attention_head_dim},
+      {"num_attention_heads", &MMDiTConfig::num_attention_heads},
+      {"joint_attention_dim", &MMDiTConfig::joint_attention_dim},
+      {"caption_projection_dim", &MMDiTConfig::caption_projection_dim},
+      {"pooled_projection_dim", &MMDiTConfig::pooled_projection_dim},
+      {"pos_embed_max_size", &MMDiTConfig::pos_embed_max_size}};
+  return keys;
 }
 
 void read_lists(const json& object, MMDiTConfig& config, const std::string& source) {
   const json dual = object.value("dual_attention_layers", json());
   if (!dual.is_null()) {
-    if (!dual.is_array()) refuse(source, "dual_attention_layers", dual);
+    if (!dual.is_array()) refuse_type(source, "dual_attention_layers", dual);
     for (const auto& layer : dual) {
-      if (!layer.is_number_integer()) refuse(source, "dual_attention_layers", dual);
+      if (!layer.is_number_integer()) refuse_type(source, "dual_attention_layers", dual);
       config.dual_attention_layers.push_back(layer.get<int64_t>());
     }
   }
@@ -71,17 +49,6 @@ void read_lists(const json& object, MMDiTConfig& config, const std::string& sour
     throw BadInput(source + ": qk_norm: expected rms_norm or null, found " + data::to_text(norm));
   }
   config.qk_norm = !norm.is_null();
-}
-
-void check_mmdit_keys(const json& object, const std::string& source) {
-  for (const auto& [key, value] : object.items()) {
-    const auto is_key = [&name = key](const NumberKey& one) { return name == one.name; };
-    if (key.starts_with("_") || value.is_null() || key == "dual_attention_layers" ||
-        key == "qk_norm" || std::any_of(std::begin(kNumbers), std::end(kNumbers), is_key))
-      continue;
-    throw BadInput(source + ": " + key + ": not a key of " + kClass + " that laurel knows; found " +
-                   data::to_text(value) + "; remove it if the network works without it");
-  }
 }
 
 }  // namespace
@@ -98,11 +65,11 @@ bool has_dual_attention(const MMDiTConfig& config, int64_t layer) {
 MMDiTConfig read_mmdit_config(const fs::path& file) {
   const std::string source = file.string();
   const json object = data::read_json_object(file);
-  check_class(object, source);
+  check_class_name(object, kClass, "Stable Diffusion 3", source);
   data::check_config_numbers(object, source);
-  check_mmdit_keys(object, source);
+  check_known_keys(object, mmdit_numbers(), {"dual_attention_layers", "qk_norm"}, kClass, source);
   MMDiTConfig config;
-  for (const NumberKey& key : kNumbers) read_number(object, key, config, source);
+  read_numbers(object, mmdit_numbers(), config, source);
   if (object.value("out_channels", json()).is_null() && object.contains("out_channels"))
     config.out_channels = config.in_channels;
   read_lists(object, config, source);
@@ -115,21 +82,15 @@ void write_mmdit_config(const fs::path& file, const MMDiTConfig& config) {
                  {"_diffusers_version", "0.42.1"},
                  {"dual_attention_layers", config.dual_attention_layers},
                  {"qk_norm", config.qk_norm ? json("rms_norm") : json()}};
-  for (const NumberKey& key : kNumbers) object[key.name] = config.*key.member;
+  for (const auto& key : mmdit_numbers()) object[key.name] = config.*key.member;
   data::write_file(file, data::to_text(object, 2) + "\n");
 }
 
 void check_mmdit_config(const MMDiTConfig& config, const std::string& source) {
-  for (const NumberKey& key : kNumbers) {
-    if (config.*key.member >= 1) continue;
-    throw BadInput(source + ": " + key.name + ": expected at least 1, found " +
-                   std::to_string(config.*key.member));
-  }
+  check_positive(config, mmdit_numbers(), source);
   const auto check = [&](bool good, const std::string& key, const std::string& expected,
                          int64_t found) {
-    if (good) return;
-    throw BadInput(source + ": " + key + ": expected " + expected + ", found " +
-                   std::to_string(found));
+    check_number(good, source + ": " + key, expected, found);
   };
   const int64_t width = width_of(config);
   check(config.num_layers <= kMostLayers, "num_layers", "at most " + std::to_string(kMostLayers),

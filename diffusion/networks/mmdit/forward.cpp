@@ -3,87 +3,11 @@
 #include <ATen/ATen.h>
 
 #include "data/base/shape.hpp"
-#include "data/nn/rms_norm.hpp"
 #include "data/train/activation_checkpointing.hpp"
 #include "diffusion/networks/layers/embedding.hpp"
 
 namespace diffusion {
 namespace {
-
-constexpr double kEps = 1e-6;  // of every norm
-
-// Layer norm without weights, then scaled and shifted. x: [B, L, D]; scale, shift: [B, D]
-at::Tensor modulate(const at::Tensor& normed, const at::Tensor& shift, const at::Tensor& scale) {
-  return normed * (1 + scale.unsqueeze(1)) + shift.unsqueeze(1);
-}
-
-at::Tensor normalised(const at::Tensor& x) {
-  return at::layer_norm(x, {x.size(-1)}, /*weight=*/{}, /*bias=*/{}, kEps);
-}
-
-at::Tensor feed_forward(const BlockStream& w, const at::Tensor& x) {
-  return nn::linear(w.ff_out, at::gelu(nn::linear(w.ff_in, x), "tanh"));
-}
-
-// x plus its MLP. shift, scale, gate: [B, D]
-at::Tensor with_mlp(const BlockStream& w,
-                    const at::Tensor& x,
-                    const at::Tensor& shift,
-                    const at::Tensor& scale,
-                    const at::Tensor& gate) {
-  return x + gate.unsqueeze(1) * feed_forward(w, modulate(normalised(x), shift, scale));
-}
-
-struct QueryKeyValue {
-  at::Tensor q, k, v;  // [B, L, D]
-};
-
-QueryKeyValue project(const StreamAttention& w, const at::Tensor& x, int64_t heads) {
-  const auto per_head = [heads](const nn::Norm& norm, const at::Tensor& y) {
-    if (!norm.weight.defined()) return y;
-    const at::Tensor split = y.view({y.size(0), y.size(1), heads, -1});
-    return nn::rms_norm(norm, split, kEps).view_as(y);
-  };
-  return {per_head(w.norm_q, nn::linear(w.to_q, x)), per_head(w.norm_k, nn::linear(w.to_k, x)),
-          nn::linear(w.to_v, x)};
-}
-
-// What a block passes on: both streams in one tensor, the image's tokens first.
-struct BlockShape {
-  int64_t heads, image_tokens;
-  bool last;
-};
-
-// in: [B, image + text, D], time: [B, D] after SiLU -> the same, of the last block the image alone
-at::Tensor block_forward(const JointBlock& w,
-                         const BlockShape& shape,
-                         const at::Tensor& in,
-                         const at::Tensor& time) {
-  at::Tensor image = in.slice(1, 0, shape.image_tokens), text = in.slice(1, shape.image_tokens);
-  const bool dual = w.attn2.to_q.weight.defined();
-  const auto of_image = nn::linear(w.image.modulation, time).chunk(dual ? 9 : 6, 1),
-             of_text = nn::linear(w.text.modulation, time).chunk(shape.last ? 2 : 6, 1);
-  const at::Tensor plain = normalised(image);
-  const auto own = project(w.image.attn, modulate(plain, of_image[0], of_image[1]), shape.heads),
-             other = project(w.text.attn,
-                             modulate(normalised(text), of_text[shape.last ? 1 : 0],
-                                      of_text[shape.last ? 0 : 1]),
-                             shape.heads);
-  const at::Tensor both = nn::attention(at::cat({own.q, other.q}, 1), at::cat({own.k, other.k}, 1),
-                                        at::cat({own.v, other.v}, 1), shape.heads, {});
-  image = image + of_image[2].unsqueeze(1) *
-                      nn::linear(w.image.attn.to_out, both.slice(1, 0, shape.image_tokens));
-  if (dual) {
-    const auto alone = project(w.attn2, modulate(plain, of_image[6], of_image[7]), shape.heads);
-    const at::Tensor second = nn::attention(alone.q, alone.k, alone.v, shape.heads, {});
-    image = image + of_image[8].unsqueeze(1) * nn::linear(w.attn2.to_out, second);
-  }
-  image = with_mlp(w.image, image, of_image[3], of_image[4], of_image[5]);
-  if (shape.last) return image;
-  text = text + of_text[2].unsqueeze(1) *
-                    nn::linear(w.text.attn.to_out, both.slice(1, shape.image_tokens));
-  return at::cat({image, with_mlp(w.text, text, of_text[3], of_text[4], of_text[5])}, 1);
-}
 
 // The middle of the table of positions. -> [1, rows columns, D]
 at::Tensor cropped_positions(const MMDiT& mmdit, int64_t rows, int64_t columns) {
@@ -148,10 +72,11 @@ at::Tensor mmdit_forward(const MMDiT& mmdit,
   at::Tensor h = at::cat({patches(mmdit, x, rows, columns), text.rows}, 1);
   for (size_t i = 0; i < mmdit.transformer_blocks.size(); ++i) {
     const JointBlock& w = mmdit.transformer_blocks[i];
-    const BlockShape shape{config.num_attention_heads, rows * columns,
-                           i + 1 == mmdit.transformer_blocks.size()};
+    const JointBlockShape shape{.heads = config.num_attention_heads,
+                                .image_tokens = rows * columns,
+                                .last = i + 1 == mmdit.transformer_blocks.size()};
     const auto block = [w, shape](const std::vector<at::Tensor>& in) {
-      return block_forward(w, shape, in[0], in[1]);
+      return joint_block_forward(w, shape, in[0], in[1]);
     };
     h = train::run_block(mmdit.gradient_checkpointing, block, {h, time}, tensors_of(w));
   }

@@ -6,11 +6,7 @@
 
 namespace diffusion {
 
-// The text's rows as the first block reads them: all that depends on the text alone, because the
-// text changes with the image in every block.
-struct EmbeddedText {
-  at::Tensor rows;  // [B, L, width]
-};
+// The context_embedder's output.
 EmbeddedText embed_text(const MMDiT& mmdit,
                         const at::Tensor& hidden);  // hidden: [B, L, joint_attention_dim]
 

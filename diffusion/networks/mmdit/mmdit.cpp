@@ -17,57 +17,12 @@ namespace {
 constexpr const char* kPositions = "pos_embed.pos_embed";
 constexpr int64_t kTimeWaves = 256;  // sinusoids of the timestep
 
-// Called with every layer and its sizes, in the order of the checkpoint: the one list of names, by
-// which a network is built and visited.
-struct LayerWalk {
-  std::function<void(const std::string& name, nn::Linear& layer, int64_t out, int64_t in)> linear;
-  std::function<void(
-      const std::string& name, nn::Conv2d& layer, int64_t out, int64_t in, int64_t k)>
-      conv2d;
-  std::function<void(const std::string& name, nn::Norm& layer, int64_t channels)> rms_norm;
-};
-
-struct AttentionNames {
-  const char *q, *k, *v, *norm_q, *norm_k, *out;  // out "": none
-};
-
-void walk(StreamAttention& w,
-          const MMDiTConfig& config,
-          const std::string& prefix,
-          const AttentionNames& names,
-          const LayerWalk& each) {
-  const int64_t width = width_of(config);
-  each.linear(prefix + names.q, w.to_q, width, width);
-  each.linear(prefix + names.k, w.to_k, width, width);
-  each.linear(prefix + names.v, w.to_v, width, width);
-  if (config.qk_norm) {
-    each.rms_norm(prefix + names.norm_q, w.norm_q, config.attention_head_dim);
-    each.rms_norm(prefix + names.norm_k, w.norm_k, config.attention_head_dim);
-  }
-  if (*names.out != '\0') each.linear(prefix + names.out, w.to_out, width, width);
-}
-
-void walk(JointBlock& w,
-          const MMDiTConfig& config,
-          int64_t layer,
-          const std::string& prefix,
-          const LayerWalk& each) {
-  const int64_t width = width_of(config);
-  const bool dual = has_dual_attention(config, layer), last = layer + 1 == config.num_layers;
-  const AttentionNames image{"to_q", "to_k", "to_v", "norm_q", "norm_k", "to_out.0"};
-  const AttentionNames text{"add_q_proj",   "add_k_proj",   "add_v_proj",
-                            "norm_added_q", "norm_added_k", last ? "" : "to_add_out"};
-  const auto feed_forward = [&](const std::string& name, BlockStream& stream) {
-    each.linear(prefix + name + ".net.0.proj", stream.ff_in, 4 * width, width);
-    each.linear(prefix + name + ".net.2", stream.ff_out, width, 4 * width);
-  };
-  each.linear(prefix + "norm1.linear", w.image.modulation, (dual ? 9 : 6) * width, width);
-  each.linear(prefix + "norm1_context.linear", w.text.modulation, (last ? 2 : 6) * width, width);
-  walk(w.image.attn, config, prefix + "attn.", image, each);
-  walk(w.text.attn, config, prefix + "attn.", text, each);
-  if (dual) walk(w.attn2, config, prefix + "attn2.", image, each);
-  feed_forward("ff", w.image);
-  if (!last) feed_forward("ff_context", w.text);
+JointBlockForm form_of(const MMDiTConfig& config, int64_t layer) {
+  return {.heads = config.num_attention_heads,
+          .head_width = config.attention_head_dim,
+          .normalised = config.qk_norm,
+          .dual = has_dual_attention(config, layer),
+          .last = layer + 1 == config.num_layers};
 }
 
 void walk(MMDiT& w, const std::string& prefix, const LayerWalk& each) {
@@ -82,7 +37,7 @@ void walk(MMDiT& w, const std::string& prefix, const LayerWalk& each) {
   each.linear(embed + "text_embedder.linear_2", w.text_linear_2, width, width);
   each.linear(prefix + "context_embedder", w.context_embedder, width, config.joint_attention_dim);
   for (int64_t i = 0; i < config.num_layers; ++i) {
-    walk(w.transformer_blocks[static_cast<size_t>(i)], config, i,
+    walk(w.transformer_blocks[static_cast<size_t>(i)], form_of(config, i),
          prefix + "transformer_blocks." + std::to_string(i) + ".", each);
   }
   each.linear(prefix + "norm_out.linear", w.norm_out, 2 * width, width);
@@ -94,13 +49,7 @@ MMDiT build_mmdit(const MMDiTConfig& config, const LayerSource& source, const at
   mmdit.config = config;
   mmdit.position_table = table;
   mmdit.transformer_blocks.resize(static_cast<size_t>(config.num_layers));
-  walk(mmdit, "",
-       {.linear = [&](const std::string& name, nn::Linear& layer, int64_t out,
-                      int64_t in) { layer = source.linear(name, out, in, /*bias=*/true); },
-        .conv2d = [&](const std::string& name, nn::Conv2d& layer, int64_t out, int64_t in,
-                      int64_t kernel) { layer = source.conv2d(name, out, in, kernel); },
-        .rms_norm = [&](const std::string& name, nn::Norm& layer,
-                        int64_t channels) { layer = source.rms_norm(name, channels); }});
+  walk(mmdit, "", building_walk(source));
   return mmdit;
 }
 
@@ -164,50 +113,17 @@ at::Tensor sincos_positions(const MMDiTConfig& config) {
 
 void for_each_tensor(MMDiT& mmdit, const std::string& prefix, const data::TensorVisitor& visit) {
   visit(prefix + kPositions, mmdit.position_table);
-  walk(mmdit, prefix,
-       {.linear = [&](const std::string& name, nn::Linear& layer, int64_t,
-                      int64_t) { nn::for_each_tensor(layer, name, visit); },
-        .conv2d = [&](const std::string& name, nn::Conv2d& layer, int64_t, int64_t,
-                      int64_t) { nn::for_each_tensor(layer, name, visit); },
-        .rms_norm = [&](const std::string& name, nn::Norm& layer,
-                        int64_t) { nn::for_each_tensor(layer, name, visit); }});
+  walk(mmdit, prefix, tensor_walk(visit));
 }
 
 MMDiT with_compute_dtype(const MMDiT& mmdit, at::ScalarType type) {
   MMDiT typed = mmdit;
-  const auto convert = [type](const std::string&, auto& layer) {
-    layer.weight = layer.weight.to(type);
-    if (layer.bias.defined()) layer.bias = layer.bias.to(type);
-  };
-  for_each_adaptable_layer(typed, {convert, convert});
+  for_each_adaptable_layer(typed, casting_visitor(type));
   return typed;
 }
 
 void for_each_adaptable_layer(MMDiT& mmdit, const AdaptableLayerVisitor& visit) {
-  walk(mmdit, "",
-       {.linear = [&](const std::string& name, nn::Linear& layer, int64_t,
-                      int64_t) { visit.linear(name, layer); },
-        .conv2d = [&](const std::string& name, nn::Conv2d& layer, int64_t, int64_t,
-                      int64_t) { visit.conv2d(name, layer); },
-        .rms_norm = [](const std::string&, nn::Norm&, int64_t) {}});
-}
-
-std::vector<at::Tensor> tensors_of(const JointBlock& block) {
-  std::vector<at::Tensor> tensors;
-  const auto add_linear = [&](const nn::Linear& layer) {
-    tensors.insert(tensors.end(), {layer.weight, layer.bias, layer.lora.down, layer.lora.up});
-  };
-  const auto add_attention = [&](const StreamAttention& w) {
-    for (const auto* layer : {&w.to_q, &w.to_k, &w.to_v, &w.to_out}) add_linear(*layer);
-    tensors.insert(tensors.end(), {w.norm_q.weight, w.norm_k.weight});
-  };
-  for (const auto* stream : {&block.image, &block.text}) {
-    for (const auto* layer : {&stream->modulation, &stream->ff_in, &stream->ff_out})
-      add_linear(*layer);
-    add_attention(stream->attn);
-  }
-  add_attention(block.attn2);
-  return tensors;
+  walk(mmdit, "", adaptable_walk(visit));
 }
 
 }  // namespace diffusion

@@ -12,31 +12,10 @@
 #include <vector>
 
 #include "data/weights/tensor_map.hpp"
-#include "diffusion/networks/layers/layer_source.hpp"
+#include "diffusion/networks/layers/joint_block.hpp"
 #include "diffusion/networks/mmdit/config.hpp"
 
 namespace diffusion {
-
-// One stream's part of an attention.
-struct StreamAttention {
-  nn::Linear to_q, to_k, to_v;  // with bias
-  nn::Norm norm_q, norm_k;      // [attention_head_dim], of every head; undefined without qk_norm
-  nn::Linear to_out;            // undefined for the text of the last block
-};
-
-// One stream of a block: image or text.
-struct BlockStream {
-  nn::Linear modulation;  // of the time embedding: see JointBlock
-  StreamAttention attn;
-  nn::Linear ff_in, ff_out;  // undefined for the text of the last block
-};
-
-// Chunks of a modulation, [width] each: shift, scale and gate of the attention, then of the MLP;
-// with attn2 also shift, scale and gate of that. The last block's text: scale, shift.
-struct JointBlock {
-  BlockStream image, text;
-  StreamAttention attn2;  // of the image alone; undefined outside dual_attention_layers
-};
 
 struct MMDiT {
   MMDiTConfig config;
@@ -72,8 +51,5 @@ void for_each_tensor(MMDiT& mmdit, const std::string& prefix, const data::Tensor
 // As of a UNet (networks/unet/unet.hpp).
 MMDiT with_compute_dtype(const MMDiT& mmdit, at::ScalarType type);
 void for_each_adaptable_layer(MMDiT& mmdit, const AdaptableLayerVisitor& visit);
-
-// Every tensor that a block's forward pass reads.
-std::vector<at::Tensor> tensors_of(const JointBlock& block);
 
 }  // namespace diffusion
