@@ -34,14 +34,28 @@ NetworkTraits traits_of(const MMDiT& mmdit) {
           .pooled_width = config.pooled_projection_dim};
 }
 
+NetworkTraits traits_of(const Flux& flux) {
+  const FluxConfig& config = flux.config;
+  const int64_t square = kFluxPatch * kFluxPatch;
+  return {.in_channels = config.in_channels / square,
+          .out_channels = config.out_channels / square,
+          .sample_size = kFluxSampleSize,
+          .patch_size = kFluxPatch,
+          .context_width = config.joint_attention_dim,
+          .pooled_width = config.pooled_projection_dim,
+          .guidance = config.guidance_embeds ? std::optional(flux.guidance) : std::nullopt};
+}
+
 at::Tensor first_weight(const UNet& unet) { return unet.conv_in.weight; }
 at::Tensor first_weight(const MMDiT& mmdit) { return mmdit.patch_projection.weight; }
+at::Tensor first_weight(const Flux& flux) { return flux.x_embedder.weight; }
 
 PreparedText text_of(const UNet& unet, const at::Tensor& hidden) {
   return context_keys(unet, hidden);
 }
-PreparedText text_of(const MMDiT& mmdit, const at::Tensor& hidden) {
-  return embed_text(mmdit, hidden);
+template <class Transformer>
+PreparedText text_of(const Transformer& network, const at::Tensor& hidden) {
+  return embed_text(network, hidden);
 }
 
 ContextKeys rows_of(ContextKeys keys, const at::Tensor& places) {
@@ -66,6 +80,9 @@ at::Tensor run(const UNet& unet, const ContextKeys& keys, const Inputs& in) {
 at::Tensor run(const MMDiT& mmdit, const EmbeddedText& text, const Inputs& in) {
   return mmdit_forward(mmdit, in.x, in.t, text, in.extra.text_embeds);
 }
+at::Tensor run(const Flux& flux, const EmbeddedText& text, const Inputs& in) {
+  return flux_forward(flux, in.x, in.t, text, in.extra.text_embeds);
+}
 template <class One, class Text>
 at::Tensor run(const One&, const Text&, const Inputs&) {
   TORCH_CHECK(false, "forward: the text was prepared for a network of another architecture");
@@ -85,6 +102,11 @@ const RewardBranchConfig& reward_config(const Network& network) {
 
 at::Device device_of(const Network& network) {
   return std::visit([](const auto& one) { return first_weight(one).device(); }, network);
+}
+
+void set_guidance(Network& network, double scale) {
+  TORCH_CHECK(traits(network).guidance, "set_guidance: the network is told no scale");
+  std::get<Flux>(network).guidance = scale;
 }
 
 PreparedText prepare_text(const Network& network, const at::Tensor& hidden) {

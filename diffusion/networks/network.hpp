@@ -5,17 +5,19 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
 #include "data/weights/tensor_map.hpp"
+#include "diffusion/networks/flux/forward.hpp"
 #include "diffusion/networks/mmdit/forward.hpp"
 #include "diffusion/networks/unet/forward.hpp"
 
 namespace diffusion {
 
 // A value whose tensors are shared by its copies.
-using Network = std::variant<UNet, MMDiT>;
+using Network = std::variant<UNet, MMDiT, Flux>;
 
 struct NetworkTraits {
   int64_t in_channels = 0, out_channels = 0;  // of latents
@@ -26,13 +28,17 @@ struct NetworkTraits {
   int64_t pooled_width = 0;     // of the pooled text that it reads beside them; 0: none
   bool reads_time_ids = false;  // image sizes (SDXL)
   int64_t guidance_width = 0;   // of the embedding of the guidance scale; 0: not an input (LCM)
-  bool edits_images = false;    // reads a source image's latent beside its own (InstructPix2Pix)
-  bool reads_reward = false;    // reads the requested reward: see reward_config
+  std::optional<double> guidance{};  // the scale that it is told beside the text (FLUX.1 dev)
+  bool edits_images = false;  // reads a source image's latent beside its own (InstructPix2Pix)
+  bool reads_reward = false;  // reads the requested reward: see reward_config
 };
 NetworkTraits traits(const Network& network);
 // What a network with reads_reward reads; layout kNone otherwise.
 const RewardBranchConfig& reward_config(const Network& network);
 at::Device device_of(const Network& network);
+
+// Sets the scale that a network with traits().guidance is told. Throws c10::Error for another.
+void set_guidance(Network& network, double scale);
 
 // What depends on the text and the weights alone, so that a sampler computes it once; in training
 // it is computed again when the weights or adapters have changed. Rows: of the text.

@@ -15,6 +15,9 @@ void save_files(const fs::path& folder, UNet network, at::ScalarType dtype) {
 void save_files(const fs::path& folder, MMDiT network, at::ScalarType dtype) {
   save_mmdit(folder, network, dtype);
 }
+void save_files(const fs::path& folder, Flux network, at::ScalarType dtype) {
+  save_flux(folder, network, dtype);
+}
 
 }  // namespace
 
@@ -25,7 +28,10 @@ const std::vector<NetworkKind>& network_kinds() {
        .load = [](const fs::path& folder) -> Network { return load_unet(folder); }},
       {.part = "transformer",
        .class_name = "SD3Transformer2DModel",
-       .load = [](const fs::path& folder) -> Network { return load_mmdit(folder); }}};
+       .load = [](const fs::path& folder) -> Network { return load_mmdit(folder); }},
+      {.part = "transformer",
+       .class_name = "FluxTransformer2DModel",
+       .load = [](const fs::path& folder) -> Network { return load_flux(folder); }}};
   return kinds;
 }
 

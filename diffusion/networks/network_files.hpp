@@ -21,7 +21,7 @@ const std::vector<NetworkKind>& network_kinds();
 const NetworkKind& kind_of(const Network& network);
 
 // A folder with config.json, whose _class_name says which architecture it is (a UNet where it says
-// none), and weights. Throws BadInput as load_unet and load_mmdit do.
+// none), and weights. Throws BadInput as its own function does.
 Network load_network(const std::filesystem::path& folder);
 
 // Writes config.json and weights without adapters into <folder>/<part>.

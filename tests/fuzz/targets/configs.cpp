@@ -4,6 +4,7 @@
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/ldm_hints.hpp"
+#include "diffusion/networks/flux/config.hpp"
 #include "diffusion/networks/mmdit/config.hpp"
 #include "diffusion/networks/unet/config.hpp"
 #include "diffusion/sampling/scheduler_config.hpp"
@@ -34,6 +35,8 @@ void scheduler(std::string_view input) {
 void unet(std::string_view input) { diffusion::read_unet_config(file_of("config.json", input)); }
 
 void mmdit(std::string_view input) { diffusion::read_mmdit_config(file_of("config.json", input)); }
+
+void flux(std::string_view input) { diffusion::read_flux_config(file_of("config.json", input)); }
 
 // The two files beside a checkpoint, and its metadata.
 void hints(std::string_view input) {
@@ -74,6 +77,11 @@ Targets config_targets() {
        .run = mmdit,
        .golden = {"mmdit_sd3/config.json", "mmdit_sd35/config.json"},
        .words = {"dual_attention_layers", "num_layers", "qk_norm", "patch_size", "16777216"}},
+      {.name = "flux_config",
+       .run = flux,
+       .golden = {"flux_dev/config.json", "flux_odd/config.json"},
+       .words = {"axes_dims_rope", "num_single_layers", "guidance_embeds", "[16, 56, 56]",
+                 "16777216"}},
       {.name = "checkpoint_hints",
        .run = hints,
        .seeds =
