@@ -106,7 +106,7 @@ std::string what_instead(const fs::path& path) {
                                {".engine", "a TensorRT engine"},
                                {".gguf", "GGUF, quantised weights"}};
   constexpr Form kStarts[] = {
-      {"GGUF", "GGUF, quantised weights"},
+      {"GGUF", "GGUF, quantised weights, which is not read; take the .safetensors"},
       {"version https://git-lfs", "a pointer of Git LFS; fetch the file itself with git lfs pull"},
       {"<!doctype", "an HTML page; the download was refused, log in and fetch it again"},
       {"<html", "an HTML page; the download was refused, log in and fetch it again"},

@@ -62,8 +62,8 @@ void check_vocabulary(const data::UnigramTokenizer& tokenizer,
   for (const auto& [text, id] : tokenizer.special) ids = std::max(ids, id + 1);
   const int64_t rows = encoder.token_embedding.size(0);
   if (ids <= rows) return;
-  refuse_fit(source, "the words of tokenizer_3 take " + std::to_string(ids) +
-                         " ids, the vocab_size of text_encoder_3 is " + std::to_string(rows));
+  refuse_fit(source, "the words of T5's tokenizer take " + std::to_string(ids) +
+                         " ids, the vocab_size of its encoder is " + std::to_string(rows));
 }
 
 void check_projection(const TextEncoder& encoder,
@@ -99,6 +99,46 @@ void check_second_encoder(const Pipeline& pipeline, const std::string& source) {
   check_lengths(pipeline, source);
 }
 
+[[noreturn]] void refuse_size(const std::string& source,
+                              const std::string& own,
+                              int64_t expected,
+                              const std::string& what,
+                              int64_t found) {
+  refuse_fit(source, "the transformer's " + own + " is " + std::to_string(expected) + ", " + what +
+                         " " + std::to_string(found));
+}
+
+// T5's rows fit the network.
+void check_t5(const Pipeline& pipeline, const char* part, const std::string& source) {
+  const auto& t5 = pipeline.t5_text->encoder;
+  if (!t5) return;
+  const int64_t expected = traits(pipeline.network).context_width,
+                found = t5->network.config.d_model;
+  if (found != expected)
+    refuse_size(source, "joint_attention_dim", expected, std::string("the d_model of ") + part,
+                found);
+  check_vocabulary(t5->tokenizer, t5->network, source);
+}
+
+// FLUX.1's text: T5's rows, and the pooled text of a CLIP that does not project it.
+void check_t5_alone(const Pipeline& pipeline,
+                    const ModelFamily& family,
+                    const std::string& source) {
+  if (!pipeline.t5_text->encoder)
+    throw BadInput(source + ": " + family.t5_encoder->part + " (T5): expected it, because " +
+                   family.name + " reads no other rows, found none; leave out --no_t5");
+  check_t5(pipeline, family.t5_encoder->part, source);
+  const TextEncoder& clip = pipeline.text_encoders[0];
+  check_vocabulary(clip.tokenizer, clip.network, source);
+  const int64_t expected = traits(pipeline.network).pooled_width;
+  const nn::Linear& projection = clip.network.text_projection;
+  const int64_t found = projection.weight.defined() ? projection.weight.size(0)
+                                                    : clip.network.token_embedding.size(1);
+  if (found != expected)
+    refuse_size(source, "pooled_projection_dim", expected, "the hidden_size of text_encoder",
+                found);
+}
+
 // Stable Diffusion 3's text: both CLIPs project, their rows and T5's fit the network.
 void check_joint_text(const Pipeline& pipeline, const std::string& source) {
   const NetworkTraits network = traits(pipeline.network);
@@ -113,18 +153,13 @@ void check_joint_text(const Pipeline& pipeline, const std::string& source) {
   const auto fits = [&](bool good, const std::string& own, int64_t expected,
                         const std::string& what, int64_t found) {
     if (good) return;
-    refuse_fit(source, "the transformer's " + own + " is " + std::to_string(expected) + ", " +
-                           what + " " + std::to_string(found));
+    refuse_size(source, own, expected, what, found);
   };
   fits(width <= network.context_width, "joint_attention_dim", network.context_width,
        "the hidden_size of both CLIP encoders together", width);
   fits(pooled == network.pooled_width, "pooled_projection_dim", network.pooled_width,
        "text_encoder and text_encoder_2 project to", pooled);
-  const auto& t5 = pipeline.t5_text->encoder;
-  if (!t5) return;
-  fits(t5->network.config.d_model == network.context_width, "joint_attention_dim",
-       network.context_width, "the d_model of text_encoder_3", t5->network.config.d_model);
-  check_vocabulary(t5->tokenizer, t5->network, source);
+  check_t5(pipeline, kText3Part, source);
 }
 
 // The network is of the architecture that the class has.
@@ -132,7 +167,7 @@ void check_architecture(const ClassFamily& kind,
                         const Pipeline& pipeline,
                         const std::string& source) {
   const NetworkKind& network = kind_of(pipeline.network);
-  if (network.part == std::string(kind.family.network_part)) return;
+  if (network.class_name == std::string(kind.family.network_class)) return;
   throw BadInput(source + ": a " + kind.pipeline.name + " has a " + kind.family.network_part +
                  " (" + kind.family.network_class + "), found a " + network.class_name +
                  "; model_index.json and the network are of different families");
@@ -174,6 +209,8 @@ void check_scheduler(const ModelFamily& family,
 void check_fit(const Pipeline& pipeline, const std::string& source) {
   check_channels(pipeline, source);
   check_family(pipeline, source);
+  if (pipeline.t5_text && pipeline.t5_text->alone)
+    return check_t5_alone(pipeline, class_family(pipeline.class_name, source).family, source);
   if (pipeline.t5_text) {
     check_joint_text(pipeline, source);
     return check_lengths(pipeline, source);

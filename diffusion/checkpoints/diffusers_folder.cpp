@@ -3,6 +3,7 @@
 #include "data/text/clip_tokenizer_files.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/checkpoints/families.hpp"
+#include "diffusion/checkpoints/family_defaults.hpp"
 #include "diffusion/checkpoints/model_index.hpp"
 #include "diffusion/networks/vae/build.hpp"
 #include "diffusion/pipeline/t5_text.hpp"
@@ -45,6 +46,7 @@ Pipeline load_pipeline(const fs::path& folder, bool without_t5) {
   pipeline.scheduler = read_scheduler_config(folder / "scheduler");
   pipeline.network = load_network(folder / family.network_part);
   pipeline.source = folder;
+  set_family_defaults(pipeline, family);
   check_fit(pipeline, folder.string());
   return pipeline;
 }

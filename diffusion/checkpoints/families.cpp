@@ -99,6 +99,7 @@ ModelFamily sd3() {
                       {.name = "StableDiffusion3InpaintPipeline"}},
           .network_part = kTransformerPart,
           .network_class = "SD3Transformer2DModel",
+          .blocks = "joint_blocks.",
           .text_encoders = {{.part = kTextPart,
                              .tokenizer = "tokenizer",
                              .prefix = "text_encoders.clip_l.transformer.",
@@ -130,19 +131,85 @@ ModelFamily sd3() {
           .architecture = "stable-diffusion-3/lora"};
 }
 
+// dev, schnell and their kin: what config.json says alone, guidance_embeds, tells them apart.
+ModelFamily flux1() {
+  return {.name = "FLUX.1",
+          .prefixes = {"model.diffusion_model.double_blocks.", "double_blocks."},
+          .context_width = 4096,
+          .says_velocity = true,
+          .classes = {{.name = "FluxPipeline"},
+                      {.name = "FluxImg2ImgPipeline"},
+                      {.name = "FluxInpaintPipeline"}},
+          .network_part = kTransformerPart,
+          .network_class = "FluxTransformer2DModel",
+          .blocks = "double_blocks.",
+          .text_encoders = {{.part = kTextPart,
+                             .tokenizer = "tokenizer",
+                             .prefix = "text_encoders.clip_l.transformer.",
+                             .stem = "clip_l"}},
+          .t5_encoder = FamilyEncoder{.part = kText2Part,
+                                      .tokenizer = "tokenizer_2",
+                                      .prefix = "text_encoders.t5xxl.transformer.",
+                                      .class_name = "T5EncoderModel",
+                                      .stem = "t5xxl"},
+          .t5_alone = true,
+          .vae_stem = "ae",
+          .scheduler_class = "FlowMatchEulerDiscreteScheduler",
+          .flow_shift = 1,
+          .even_times = true,
+          .sample_size = 128,
+          .vae_sample_size = 1024,
+          .scaling_factor = 0.3611,
+          .shift_factor = 0.1159,
+          .vae_overflows = true,
+          .kohya_original = true,
+          .own_modules = "single_transformer_blocks.",
+          .own_width = 3072,
+          .text_layer = "T5's rows; CLIP's end token after the final norm",
+          .kohya_version = "flux1",
+          .architecture = "flux-1-dev/lora"};
+}
+
 ModelFamily sdxl_refiner() {
   return {.name = "SDXL refiner",
           .supported = false,
+          .instead = "use the base model",
           .prefixes = {"conditioner.embedders.0.model."},
           .context_width = 1280,
           .reads_pooled_text = true,
           .linear_projection = true};
 }
 
+// Kin of FLUX.1 with other blocks. Both have double_blocks, so they are looked for before it.
+ModelFamily chroma() {
+  return {
+      .name = "Chroma",
+      .supported = false,
+      .instead = "use FLUX.1",
+      .prefixes = {"model.diffusion_model.distilled_guidance_layer.", "distilled_guidance_layer."},
+      .network_part = kTransformerPart,
+      .blocks = "double_blocks."};
+}
+
+ModelFamily flux2() {
+  return {.name = "FLUX.2",
+          .supported = false,
+          .instead = "use FLUX.1",
+          .prefixes = {"model.diffusion_model.double_stream_modulation_img.",
+                       "double_stream_modulation_img."},
+          .network_part = kTransformerPart,
+          .blocks = "double_blocks."};
+}
+
 }  // namespace
 
+bool projects(const FamilyEncoder& encoder) {
+  return encoder.class_name == std::string("CLIPTextModelWithProjection");
+}
+
 const std::vector<ModelFamily>& model_families() {
-  static const std::vector<ModelFamily> families = {sdxl(), sdxl_refiner(), sd2(), sd1(), sd3()};
+  static const std::vector<ModelFamily> families = {sdxl(), sdxl_refiner(), sd2(),   sd1(),
+                                                    sd3(),  chroma(),       flux2(), flux1()};
   return families;
 }
 
@@ -166,6 +233,19 @@ const ModelFamily* family_of_width(int64_t context_width) {
     if (family.context_width == context_width) return &family;
   }
   return nullptr;
+}
+
+const ModelFamily& family_of_transformer(
+    const std::function<bool(const std::string& start)>& has_module, int64_t width) {
+  const ModelFamily* plain = nullptr;
+  for (const auto& family : model_families()) {
+    if (family.network_part != std::string(kTransformerPart) || !family.supported) continue;
+    if (*family.own_modules == '\0' && plain == nullptr) plain = &family;
+    if (*family.own_modules != '\0' &&
+        (has_module(family.own_modules) || width == family.own_width))
+      return family;
+  }
+  return *plain;
 }
 
 const ModelFamily* family_of_name(const std::string& name) {

@@ -137,6 +137,14 @@ constexpr LoraNames kLoraNames[] = {
 
 constexpr const char* kTransformer = "transformer";
 
+// Of an adapter's tensor: a block that FLUX.1 alone has.
+bool is_of_flux(const std::string& name) {
+  for (const char* blocks : {"double_blocks", "single_blocks", "single_transformer_blocks"}) {
+    if (name.find(blocks) != std::string::npos) return true;
+  }
+  return false;
+}
+
 // "lora_unet_down_blocks_0_..." or "unet.down_blocks.0...": which model it changes.
 std::string part_of(const std::string& name) {
   if (name.starts_with("lora_te2") || name.starts_with("text_encoder_2."))
@@ -144,7 +152,7 @@ std::string part_of(const std::string& name) {
   if (name.starts_with("lora_te") || name.starts_with("text_encoder.")) return "text encoder";
   const bool transformer = name.starts_with("transformer.") ||
                            name.starts_with("lora_transformer_") ||
-                           name.find("joint_blocks") != std::string::npos;
+                           name.find("joint_blocks") != std::string::npos || is_of_flux(name);
   return transformer ? kTransformer : "UNet";
 }
 
@@ -162,6 +170,7 @@ std::string alpha_text(const Weights& weights, const std::string& module) {
 struct AdapterLayers {
   std::set<std::string> ranks{}, alphas{}, parts{};
   int64_t count = 0, context = -1;  // width of the text that the layers read
+  bool flux = false;
 };
 
 // `inputs`: of the layer's weight.
@@ -173,6 +182,7 @@ void add_layer(AdapterLayers& layers,
   ++layers.count;
   layers.ranks.insert(rank);
   layers.parts.insert(part_of(module));
+  layers.flux = layers.flux || is_of_flux(module);
   const std::string alpha = alpha_text(weights, module);
   if (!alpha.empty()) layers.alphas.insert(alpha);
   const bool reads_text = module.ends_with("attn2_to_k") || module.ends_with("attn2.to_k");
@@ -186,7 +196,8 @@ ModelKind adapter_kind(const std::string& title, const AdapterLayers& layers) {
     kind.details.push_back({"made for", family ? family->name : "Stable Diffusion's form"});
   }
   if (layers.parts.contains(kTransformer))
-    kind.details.push_back({"made for", "a transformer, such as Stable Diffusion 3"});
+    kind.details.push_back(
+        {"made for", layers.flux ? "FLUX.1" : "a transformer, such as Stable Diffusion 3"});
   kind.details.push_back({"rank", data::joined(layers.ranks, ", ")});
   kind.details.push_back({"alpha", layers.alphas.empty() ? "not in the file: equal to the rank"
                                                          : data::joined(layers.alphas, ", ")});
@@ -242,6 +253,18 @@ std::optional<ModelKind> adapter(const Weights& weights) {
   return std::nullopt;
 }
 
+// The parts of a transformer's single file: "transformer, VAE, CLIP-L".
+std::string held_parts(const Weights& weights) {
+  std::string holds = "transformer";
+  for (const auto& [prefix, part] :
+       {std::pair{"first_stage_model.", "VAE"}, std::pair{"vae.", "VAE"},
+        std::pair{"text_encoders.clip_l.", "CLIP-L"}, std::pair{"text_encoders.clip_g.", "CLIP-G"},
+        std::pair{"text_encoders.t5xxl.", "T5"}}) {
+    if (data::has_prefix(weights, prefix)) holds += std::string(", ") + part;
+  }
+  return holds;
+}
+
 // The form that the transformer of Stable Diffusion 3 has. base: what its names start with.
 ModelKind joint_transformer(const Weights& weights, const std::string& base, bool diffusers) {
   const std::string blocks = base + (diffusers ? "transformer_blocks." : "joint_blocks.");
@@ -261,15 +284,52 @@ ModelKind joint_transformer(const Weights& weights, const std::string& base, boo
   kind.details.push_back({"form", dual         ? "3.5 medium"
                                   : normalised ? "3.5 large or large turbo"
                                                : "3 medium"});
-  if (diffusers) return kind;
-  std::string holds = "transformer";
-  for (const auto& [prefix, part] :
-       {std::pair{"first_stage_model.", "VAE"}, std::pair{"text_encoders.clip_l.", "CLIP-L"},
-        std::pair{"text_encoders.clip_g.", "CLIP-G"}, std::pair{"text_encoders.t5xxl.", "T5"}}) {
-    if (data::has_prefix(weights, prefix)) holds += std::string(", ") + part;
-  }
-  kind.details.push_back({"holds", holds});
+  if (!diffusers) kind.details.push_back({"holds", held_parts(weights)});
   return kind;
+}
+
+// "dev": FLUX.1's release of such an input, or what is made of it.
+std::string flux_release(const Weights& weights, const std::string& base, int64_t channels) {
+  if (channels == 384) return "Fill";
+  if (channels == 128) return "Depth or Canny";
+  if (channels == 196) return "Flex.2";
+  const bool guided = data::has_prefix(weights, base + "guidance_in.") ||
+                      data::has_prefix(weights, base + "time_text_embed.guidance_embedder.");
+  return guided ? "dev, or made of it: the guidance is an input" : "schnell: no input of guidance";
+}
+
+// The form that the transformer of FLUX.1 has. base: what its names start with.
+ModelKind flux_transformer(const Weights& weights, const std::string& base, bool diffusers) {
+  ModelKind kind;
+  kind.kind = std::string(diffusers ? "transformer" : "checkpoint") + " of FLUX.1" +
+              (diffusers ? ", diffusers' names" : ", original names");
+  const std::string in = base + (diffusers ? "x_embedder" : "img_in");
+  const int64_t channels = size_of(weights, in, ".weight", 1);
+  add(kind, "double layers",
+      data::count_numbered(weights, base + (diffusers ? "transformer_blocks." : "double_blocks.")));
+  add(kind, "single layers",
+      data::count_numbered(weights,
+                           base + (diffusers ? "single_transformer_blocks." : "single_blocks.")));
+  add(kind, "input channels of a token", channels);
+  add(kind, "width", size_of(weights, in, ".weight", 0));
+  add(kind, "text width",
+      size_of(weights, base + (diffusers ? "context_embedder" : "txt_in"), ".weight", 1));
+  kind.details.push_back({"form", flux_release(weights, base, channels)});
+  if (!diffusers) kind.details.push_back({"holds", held_parts(weights)});
+  return kind;
+}
+
+// A family that laurel knows by its single file's names alone.
+std::optional<ModelKind> refused_transformer(const Weights& weights) {
+  for (const auto& family : model_families()) {
+    if (family.supported || *family.blocks == '\0') continue;
+    for (const char* prefix : family.prefixes) {
+      if (data::has_prefix(weights, prefix))
+        return ModelKind{std::string("transformer of ") + family.name,
+                         {{"supported", std::string("no; ") + family.instead}}};
+    }
+  }
+  return std::nullopt;
 }
 
 std::optional<ModelKind> t5_encoder(const Weights& weights) {
@@ -282,10 +342,16 @@ std::optional<ModelKind> t5_encoder(const Weights& weights) {
 }
 
 std::optional<ModelKind> transformer(const Weights& weights) {
+  if (const auto kind = refused_transformer(weights)) return kind;
   for (const std::string base : {"model.diffusion_model.", ""}) {
     if (data::has_prefix(weights, base + "joint_blocks."))
       return joint_transformer(weights, base, false);
+    if (data::has_prefix(weights, base + "double_blocks."))
+      return flux_transformer(weights, base, false);
   }
+  if (data::has_prefix(weights, "single_transformer_blocks.") &&
+      data::has(weights, "single_transformer_blocks.0.proj_mlp.weight"))
+    return flux_transformer(weights, "", true);
   if (data::has(weights, "pos_embed.pos_embed") &&
       data::has(weights, "transformer_blocks.0.attn.add_q_proj.weight"))
     return joint_transformer(weights, "", true);
@@ -294,7 +360,6 @@ std::optional<ModelKind> transformer(const Weights& weights) {
            data::has_prefix(weights, "model.diffusion_model." + start) ||
            data::has_prefix(weights, "transformer." + start);
   };
-  if (any("double_blocks.")) return ModelKind{"Flux transformer: laurel does not read it", {}};
   if (any("transformer_blocks."))
     return ModelKind{"diffusion transformer: laurel does not read it", {}};
   return std::nullopt;

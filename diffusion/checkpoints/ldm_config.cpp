@@ -175,12 +175,12 @@ SchedulerConfig scheduler_config_of(const UNetConfig& unet,
   return config;
 }
 
-SchedulerConfig flow_scheduler_of(const ModelFamily& family) {
+SchedulerConfig flow_scheduler_of(const ModelFamily& family, bool dynamic_shift) {
   SchedulerConfig config;
   config.class_name = family.scheduler_class;
   config.sampler = sampler_of_class(family.scheduler_class);
   config.prediction_type = Prediction::kFlow;
-  config.flow = FlowConfig{.shift = family.flow_shift};
+  config.flow = FlowConfig{.shift = family.flow_shift, .use_dynamic_shifting = dynamic_shift};
   return config;
 }
 

@@ -39,6 +39,6 @@ nn::ClipTextConfig text_config_of(const data::Weights& part, bool open_clip, int
 SchedulerConfig scheduler_config_of(const UNetConfig& unet,
                                     const ModelFamily& family,
                                     const LdmHints& hints);
-SchedulerConfig flow_scheduler_of(const ModelFamily& family);
+SchedulerConfig flow_scheduler_of(const ModelFamily& family, bool dynamic_shift);
 
 }  // namespace diffusion

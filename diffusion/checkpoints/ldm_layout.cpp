@@ -8,8 +8,8 @@
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
 #include "diffusion/checkpoints/identify.hpp"
+#include "diffusion/checkpoints/scaled_weights.hpp"
 #include "diffusion/naming/ldm_names.hpp"
-#include "diffusion/naming/mmdit_names.hpp"
 
 namespace diffusion {
 namespace {
@@ -19,7 +19,6 @@ using data::has_prefix;
 using data::Weights;
 
 const std::string kUNet = "model.diffusion_model.";
-const std::string kBlocks = "joint_blocks.";
 const std::string kProjection = "text_projection.weight";
 const std::string kPacked = ".in_proj_";
 const char* const kHeads[] = {".q_proj.", ".k_proj.", ".v_proj."};  // packed in this order
@@ -60,12 +59,12 @@ const ModelFamily& family_of(const Weights& file) {
 
 [[noreturn]] void refuse(const Weights& file, const std::string& what_to_do) {
   throw BadInput(file.source +
-                 ": expected a whole checkpoint of Stable Diffusion 1, 2, XL or 3, found " +
+                 ": expected a whole checkpoint of Stable Diffusion 1, 2, XL, 3 or FLUX.1, found " +
                  identify(file).kind + what_to_do);
 }
 
 bool has_transformer(const Weights& file) {
-  return has_prefix(file, kUNet + kBlocks) || has_prefix(file, kBlocks);
+  return family_of(file).network_part != std::string(kUnetPart);
 }
 
 void check_is_checkpoint(const Weights& file) {
@@ -77,7 +76,8 @@ void check_is_checkpoint(const Weights& file) {
       refuse(file, "; put it with its config.json into the unet folder of a diffusers model");
     refuse(file, "");
   }
-  if (!family_of(file).supported) refuse(file, ", which is not supported; use the base model");
+  const ModelFamily& family = family_of(file);
+  if (!family.supported) refuse(file, std::string(", which is not supported; ") + family.instead);
 }
 
 // Residual blocks a level: the first level ends with the first "op".
@@ -108,8 +108,7 @@ std::string text_name(const LdmLayout& layout,
                       const FamilyEncoder& encoder,
                       const std::string& name) {
   if (!encoder.open_clip) {
-    const bool projects = encoder.class_name == std::string("CLIPTextModelWithProjection");
-    return projects && name == kProjection ? name : clip_name(name);
+    return projects(encoder) && name == kProjection ? name : clip_name(name);
   }
   const std::string known = open_clip_name(name);
   if (!encoder.drops_last_layer) return known;
@@ -132,44 +131,50 @@ LdmPlace text_place(const FamilyEncoder& encoder, const std::string& name) {
   const size_t packed = name.find(kPacked);
   if (packed == std::string::npos) return place;
   for (const char* head : kHeads)
-    place.packed.push_back(name.substr(0, packed) + head + name.substr(packed + kPacked.size()));
+    place.rows.names.push_back(name.substr(0, packed) + head +
+                               name.substr(packed + kPacked.size()));
   return place;
 }
 
 LdmPlace transformer_place(const LdmLayout& layout, const std::string& name) {
-  const MMDiTRows rows = mmdit_rows(name, layout.joint_blocks);
-  LdmPlace place{.part = layout.family->network_part, .name = ""};
-  if (!rows.names.empty()) place.name = rows.names.front();
-  if (rows.names.size() > 1) place.packed = rows.names;
-  place.swapped_halves = rows.swapped_halves;
+  LdmPlace place{.part = layout.family->network_part,
+                 .name = "",
+                 .rows = transformer_rows(name, layout.blocks)};
+  if (!place.rows.names.empty()) place.name = place.rows.names.front();
   return place;
 }
 
 // [shift; scale] -> [scale; shift], or back
 at::Tensor with_swapped_halves(const at::Tensor& rows) { return rows.roll(rows.size(0) / 2, 0); }
 
+// The tensors of diffusers' names that `place` stands for, one after the other, in its order of
+// rows.
+std::vector<at::Tensor> tensors_at(const std::string& source,
+                                   const LdmPlace& place,
+                                   const at::Tensor& tensor) {
+  const int64_t size = tensor.dim() == 0 ? 0 : tensor.size(0);
+  const auto counts = row_counts(place.rows, size);
+  if (size == 0 || counts.empty() || (place.rows.swapped_halves && size % 2 != 0))
+    throw BadInput(source + ": " + place.name + ": expected " +
+                   (place.rows.swapped_halves      ? "shift and scale of one size"
+                    : place.rows.names.size() == 3 ? "queries, keys and values of one size"
+                                                   : "queries, keys, values and an MLP's rows"));
+  if (place.rows.swapped_halves) return {with_swapped_halves(tensor)};
+  return tensor.split_with_sizes(counts);
+}
+
 // Adds the tensor or tensors that `place` stands for.
 void add(Weights& part, const LdmPlace& place, const at::Tensor& tensor) {
-  const auto rows = static_cast<int64_t>(std::max<size_t>(place.packed.size(), 1));
-  if (tensor.dim() == 0
-          ? rows > 1 || place.swapped_halves
-          : tensor.size(0) % rows != 0 || (place.swapped_halves && tensor.size(0) % 2 != 0))
-    throw BadInput(part.source + ": " + place.name + ": expected " +
-                   (place.swapped_halves ? "shift and scale" : "queries, keys and values") +
-                   " of one size");
-  if (!place.packed.empty()) {
-    const auto parts = tensor.chunk(rows);  // [3 D, ...] -> 3 x [D, ...]
-    for (size_t i = 0; i < parts.size(); ++i) part.tensors[place.packed[i]] = parts[i];
+  if (place.rows.names.size() > 1 || place.rows.swapped_halves) {
+    const auto parts = tensors_at(part.source, place, tensor);
+    for (size_t i = 0; i < parts.size(); ++i) part.tensors[place.rows.names[i]] = parts[i];
     return;
   }
   const bool transposed = place.transposed && tensor.dim() == 2;
   // The VAE's attention had 1x1 convolutions.
   const bool convolution = place.part == kVaePart && tensor.dim() > 2 &&
                            place.name.find(".attentions.") != std::string::npos;
-  part.tensors[place.name] = transposed             ? tensor.t()
-                             : convolution          ? tensor.flatten(1)
-                             : place.swapped_halves ? with_swapped_halves(tensor)
-                                                    : tensor;
+  part.tensors[place.name] = transposed ? tensor.t() : convolution ? tensor.flatten(1) : tensor;
 }
 
 }  // namespace
@@ -180,7 +185,7 @@ LdmLayout ldm_layout(const Weights& file) {
   layout.family = &family_of(file);
   if (has_transformer(file)) {
     layout.network = first_prefix(file, {kUNet});
-    layout.joint_blocks = data::count_numbered(file, layout.network + kBlocks);
+    layout.blocks = data::count_numbered(file, layout.network + layout.family->blocks);
   } else {
     layout.unet_layers = layers_a_level(file);
   }
@@ -201,9 +206,9 @@ std::optional<LdmPlace> place_of(const LdmLayout& layout, const std::string& ori
              .name = vae_name(original.substr(layout.vae.size()), layout.vae_levels)};
   } else if (is_under(original, layout.t5)) {
     place = {.part = layout.family->t5_encoder->part, .name = original.substr(layout.t5.size())};
-  } else if (original.starts_with(kUNet) && layout.joint_blocks == 0) {
+  } else if (original.starts_with(kUNet) && layout.blocks == 0) {
     place.name = unet_name(original.substr(kUNet.size()), layout.unet_layers);
-  } else if (layout.joint_blocks > 0 && original.starts_with(layout.network)) {
+  } else if (layout.blocks > 0 && original.starts_with(layout.network)) {
     place = transformer_place(layout, original.substr(layout.network.size()));
   } else {
     for (size_t i = 0; i < layout.text.size(); ++i) {
@@ -222,7 +227,8 @@ Weights take_part(const Weights& file, const LdmLayout& layout, const std::strin
   for (const auto& [original, tensor] : file.tensors) {
     const auto place = place_of(layout, original);
     if (place && place->part == part) add(taken, *place, tensor);
-    const bool of_network = part == layout.family->network_part && original.starts_with(kUNet);
+    const bool of_network = part == layout.family->network_part && original.starts_with(kUNet) &&
+                            !stands_beside_weight(original);
     if (!place && of_network)
       throw BadInput(file.source + ": tensor " + original + " is no part of the " +
                      (part == kUnetPart ? "UNet" : part) + " of " + layout.family->name +
@@ -254,15 +260,18 @@ at::Tensor put_back(const at::Tensor& old, const LdmPlace& place, const Weights&
     const auto found = part.tensors.find(name);
     if (found != part.tensors.end()) values.push_back(found->second.detach());
   };
-  if (place.packed.empty()) find(place.name);
-  for (const auto& name : place.packed) find(name);
+  const bool several = place.rows.names.size() > 1;
+  if (!several) find(place.name);
+  for (const auto& name : place.rows.names) {
+    if (several) find(name);
+  }
   if (values.empty()) return {};
-  TORCH_CHECK(place.packed.empty() || values.size() == place.packed.size(),
-              "put_back: ", place.name, ": expected queries, keys and values");
+  TORCH_CHECK(!several || values.size() == place.rows.names.size(), "put_back: ", place.name,
+              ": expected the rows of all its layers");
   const at::Tensor value = values.size() == 1 ? values[0] : at::cat(values);
-  const at::Tensor own = place.transposed       ? value.t()
-                         : place.swapped_halves ? with_swapped_halves(value)
-                                                : value;
+  const at::Tensor own = place.transposed            ? value.t()
+                         : place.rows.swapped_halves ? with_swapped_halves(value)
+                                                     : value;
   return own.to(old.device()).reshape(old.sizes());
 }
 

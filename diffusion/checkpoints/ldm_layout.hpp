@@ -1,7 +1,7 @@
 #pragma once
 
-// Single-file checkpoints of Stable Diffusion 1 to 3: which of their tensors belong to which
-// network, and under what name diffusers has them.
+// Single-file checkpoints of Stable Diffusion 1 to 3 and FLUX.1: which of their tensors belong to
+// which network, and under what name diffusers has them.
 
 #include <ATen/core/Tensor.h>
 
@@ -13,13 +13,14 @@
 #include "data/weights/tensor_map.hpp"
 #include "diffusion/checkpoints/families.hpp"
 #include "diffusion/naming/part_names.hpp"
+#include "diffusion/naming/transformer_names.hpp"
 
 namespace diffusion {
 
 struct LdmLayout {
   const ModelFamily* family = nullptr;
-  int64_t unet_layers = 2;   // residual blocks a level
-  int64_t joint_blocks = 0;  // of a transformer
+  int64_t unet_layers = 2;  // residual blocks a level
+  int64_t blocks = 0;       // family->blocks of a transformer; 0: a UNet
   int64_t vae_levels = 4;
   int64_t text_layers = 0;  // used ones of an encoder with drops_last_layer
   // What the part's names start with; "": not in the file, of the network that nothing does.
@@ -38,9 +39,8 @@ LdmLayout ldm_layout(const data::Weights& file);
 struct LdmPlace {
   std::string part;  // kUnetPart, ...
   std::string name;
-  std::vector<std::string> packed{};  // the tensors that its rows are, where they are several
-  bool transposed = false;            // [in, out] in the file
-  bool swapped_halves = false;        // of the rows
+  OriginalRows rows{};  // the tensors that its rows are, where they are several, and their order
+  bool transposed = false;  // [in, out] in the file
 };
 // Nothing for what no part needs: averages, buffers, an optimiser's state.
 std::optional<LdmPlace> place_of(const LdmLayout& layout, const std::string& original);

@@ -4,25 +4,10 @@
 
 #include <cmath>
 
-#include "data/base/error.hpp"
-#include "data/base/shape.hpp"
-
 namespace diffusion {
 namespace {
 
 constexpr int64_t kHeadWidth = 64;  // of every published one
-
-int64_t axis_of(const data::Weights& part, const std::string& name, int64_t axis) {
-  const auto found = part.tensors.find(name);
-  if (found == part.tensors.end())
-    throw data::BadInput(part.source + ": tensor " + name + " (diffusers' name) is missing; " +
-                         "the file is not whole");
-  if (found->second.dim() <= axis || found->second.size(axis) == 0)
-    throw data::BadInput(part.source + ": tensor " + name +
-                         ": expected more axes or values, found " +
-                         data::shape_text(found->second.sizes()));
-  return found->second.size(axis);
-}
 
 std::string block_name(int64_t layer) {
   return "transformer_blocks." + std::to_string(layer) + ".";
@@ -82,5 +67,16 @@ std::string mmdit_text(const MMDiTConfig& config) {
          ", positions of " + std::to_string(config.pos_embed_max_size) + "x" +
          std::to_string(config.pos_embed_max_size) + " patches";
 }
+
+const TransformerKind kMMDiTKind = {
+    .class_name = "SD3Transformer2DModel",
+    .read = [](const data::Weights& part, const ModelFamily& family, const LdmHints& hints)
+        -> Network { return mmdit_from_weights(part, mmdit_config_of(part, family, hints)); },
+    .text_of_part =
+        [](const data::Weights& part, const ModelFamily& family, const LdmHints& hints) {
+          return mmdit_text(mmdit_config_of(part, family, hints));
+        },
+    .text_of_config =
+        [](const std::filesystem::path& config) { return mmdit_text(read_mmdit_config(config)); }};
 
 }  // namespace diffusion

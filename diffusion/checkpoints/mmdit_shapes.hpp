@@ -7,6 +7,7 @@
 #include "data/weights/tensor_map.hpp"
 #include "diffusion/checkpoints/families.hpp"
 #include "diffusion/checkpoints/ldm_hints.hpp"
+#include "diffusion/checkpoints/transformer_kinds.hpp"
 #include "diffusion/networks/mmdit/config.hpp"
 
 namespace diffusion {
@@ -20,5 +21,7 @@ MMDiTConfig mmdit_config_of(const data::Weights& part,
 
 // "24 layers of width 1536, 24 heads, ...": with the release that has such a network.
 std::string mmdit_text(const MMDiTConfig& config);
+
+extern const TransformerKind kMMDiTKind;
 
 }  // namespace diffusion

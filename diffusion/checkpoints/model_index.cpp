@@ -16,7 +16,8 @@ namespace diffusion {
 namespace {
 
 const char* kExpected =
-    "expected a diffusers folder of Stable Diffusion 1, 2, XL or 3 (model_index.json, unet/ or "
+    "expected a diffusers folder of Stable Diffusion 1, 2, XL, 3 or FLUX.1 (model_index.json, "
+    "unet/ or "
     "transformer/, vae/, text_encoder/, tokenizer/, scheduler/)";
 
 // What was found at a path that is no diffusers folder, and what to do.

@@ -11,6 +11,7 @@
 #include "data/weights/safetensors.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/ldm_layout.hpp"
+#include "diffusion/checkpoints/scaled_weights.hpp"
 #include "diffusion/naming/ldm_names.hpp"
 
 using data::BadInput;
@@ -67,12 +68,15 @@ void save_single_file(const fs::path& source,
   Weights file = data::read_weights_file(source);
   const LdmLayout layout = ldm_layout(file);
   check_all_placed(file, layout, parts);
+  if (dtype) file = dequantised(file);
   for (auto& [original, tensor] : file.tensors) {
     const auto place = place_of(layout, original);
     if (!place) continue;
     const Weights* values = part_of(parts, place->part);
     const at::Tensor value = values ? put_back(tensor, *place, *values) : at::Tensor();
-    if (value.defined()) tensor = changed(tensor, value, dtype);
+    if (!value.defined()) continue;
+    const at::Tensor scale = scale_of(file, original);
+    tensor = scale.defined() ? quantised(tensor, value, scale) : changed(tensor, value, dtype);
   }
   data::write_safetensors(target, file);
 }

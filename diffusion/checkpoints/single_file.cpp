@@ -9,12 +9,14 @@
 #include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
+#include "diffusion/checkpoints/family_defaults.hpp"
 #include "diffusion/checkpoints/identify.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"
 #include "diffusion/checkpoints/ldm_hints.hpp"
 #include "diffusion/checkpoints/ldm_layout.hpp"
-#include "diffusion/checkpoints/mmdit_shapes.hpp"
+#include "diffusion/checkpoints/scaled_weights.hpp"
 #include "diffusion/checkpoints/text_beside.hpp"
+#include "diffusion/checkpoints/transformer_kinds.hpp"
 #include "diffusion/naming/ldm_names.hpp"
 #include "diffusion/networks/unet/forward.hpp"
 #include "diffusion/networks/vae/build.hpp"
@@ -37,10 +39,14 @@ void check_parts(const Source& source, const SingleFileOptions& options) {
     throw BadInput(source.file.source + ": this checkpoint of " + source.layout.family->name +
                    " holds no " + what + "; " + advice);
   };
-  if (source.layout.vae.empty() && options.vae.empty())
-    missing("VAE (first_stage_model.*)", "name one with --vae");
   const fs::path file = source.file.source;
-  for (const FamilyEncoder& encoder : source.layout.family->text_encoders) {
+  const ModelFamily& family = *source.layout.family;
+  if (source.layout.vae.empty() && options.vae.empty() &&
+      text_beside(file, vae_encoder(family)).empty())
+    missing("VAE (first_stage_model.*)", "name one with --vae");
+  std::vector<FamilyEncoder> encoders = family.text_encoders;
+  if (family.t5_alone) encoders.push_back(*family.t5_encoder);
+  for (const FamilyEncoder& encoder : encoders) {
     if (holds_part(source.layout, encoder.part) || !text_beside(file, encoder).empty()) continue;
     missing("text encoder (" + std::string(encoder.prefix) + "*)",
             *encoder.stem == '\0'
@@ -87,16 +93,17 @@ nn::ClipText text_encoder_of(const Source& source, const FamilyEncoder& encoder)
   const bool own = holds_part(source.layout, encoder.part);
   const fs::path beside = own ? fs::path() : text_beside(source.file.source, encoder);
   if (fs::is_directory(beside)) return nn::load_clip_text(beside);
-  const data::Weights weights =
-      own ? take_part(source.file, source.layout, encoder.part) : data::read_weights_file(beside);
+  const data::Weights weights = own ? take_part(source.file, source.layout, encoder.part)
+                                    : dequantised(data::read_weights_file(beside));
   const auto heads = source.hints.text_heads.find(encoder.part);
   const nn::ClipTextConfig config =
       text_config_of(weights, encoder.open_clip || encoder.gelu,
                      heads == source.hints.text_heads.end() ? 0 : heads->second);
   nn::ClipText text = nn::take_clip_text(weights, config);
-  text.text_projection = encoder.projects_identity
-                             ? nn::Linear{at::eye(config.encoder.hidden_size), {}, {}}
-                             : nn::take_text_projection(weights, config);
+  if (encoder.projects_identity)
+    text.text_projection = nn::Linear{at::eye(config.encoder.hidden_size), {}, {}};
+  else if (projects(encoder))
+    text.text_projection = nn::take_text_projection(weights, config);
   return text;
 }
 
@@ -109,12 +116,11 @@ std::shared_ptr<const T5TextEncoder> t5_of(const Source& source, const FamilyEnc
   if (!fs::is_directory(tokenizer))
     throw BadInput(tokenizer.string() + ": expected the tokenizer of T5 (" +
                    (own ? file : beside).string() +
-                   "), spiece.model or tokenizer.json, found nothing there; fetch it, or leave T5 "
-                   "out with --no_t5");
+                   "), spiece.model or tokenizer.json, found nothing there; fetch it" +
+                   (source.layout.family->t5_alone ? "" : ", or leave T5 out with --no_t5"));
   if (fs::is_directory(beside)) return load_t5_text(beside, tokenizer);
-  const data::Weights weights =
-      own ? take_part(source.file, source.layout, encoder.part) : data::read_weights_file(beside);
-  check_not_quantised(weights);
+  const data::Weights weights = own ? take_part(source.file, source.layout, encoder.part)
+                                    : dequantised(data::read_weights_file(beside));
   auto t5 = std::make_shared<T5TextEncoder>();
   t5->tokenizer = data::load_unigram_tokenizer(tokenizer);
   t5->tokenizer_files = tokenizer;
@@ -204,8 +210,10 @@ void read_transformer(const Source& source, const SingleFileOptions& options, Pi
     throw BadInput("--prediction_type: expected " + velocity + " of " + family.name + ", found " +
                    options.prediction_type + "; leave it out");
   const data::Weights weights = take_part(source.file, source.layout, family.network_part);
-  pipeline.network = mmdit_from_weights(weights, mmdit_config_of(weights, family, source.hints));
-  pipeline.scheduler = flow_scheduler_of(family);
+  pipeline.network = transformer_kind(family).read(weights, family, source.hints);
+  // FLUX.1: the shift of dev follows the image's size, schnell has none.
+  const bool dynamic_shift = traits(pipeline.network).guidance.has_value();
+  pipeline.scheduler = flow_scheduler_of(family, dynamic_shift);
   pipeline.class_name = family.classes.front().name;
 }
 
@@ -222,7 +230,7 @@ void note_averages(const data::Weights& file, std::vector<std::string>& notes) {
 Source open_source(const fs::path& path, const SingleFileOptions& options) {
   Source source{.file = data::read_weights_file(path), .layout = {}, .hints = {}};
   source.layout = ldm_layout(source.file);
-  if (source.layout.joint_blocks > 0) check_not_quantised(source.file);
+  if (source.layout.blocks > 0) source.file = dequantised(source.file);
   check_parts(source, options);
   source.hints = read_hints(source.file);
   if (!options.prediction_type.empty()) {
@@ -237,6 +245,9 @@ Vae vae_of(const Source& source, const SingleFileOptions& options) {
   if (!options.vae.empty())
     return load_vae_alone(options.vae, scaling_factor_of(family, source.hints),
                           family.shift_factor);
+  if (source.layout.vae.empty())
+    return load_vae_alone(text_beside(source.file.source, vae_encoder(family)),
+                          scaling_factor_of(family, source.hints), family.shift_factor);
   const data::Weights weights = take_part(source.file, source.layout, kVaePart);
   return vae_from_weights(weights, vae_config_of(weights, family, source.hints));
 }
@@ -251,12 +262,13 @@ SingleFile load_single_file(const fs::path& path, const SingleFileOptions& optio
   load_text(source, options, pipeline);
   load_t5(source, options, loaded);
   pipeline.vae = vae_of(source, options);
-  if (source.layout.joint_blocks > 0)
+  if (source.layout.blocks > 0)
     read_transformer(source, options, pipeline);
   else
     read_unet(source, loaded);
   pipeline.source = path;
   pipeline.cache = make_prompt_cache();
+  set_family_defaults(pipeline, *source.layout.family);
   check_fit(pipeline, path.string());
   return loaded;
 }

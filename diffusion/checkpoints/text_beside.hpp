@@ -1,10 +1,9 @@
 #pragma once
 
-// Text encoders that stand beside a single file which lacks them, and files that are quantised.
+// Parts that stand beside a single file which lacks them.
 
 #include <filesystem>
 
-#include "data/weights/tensor_map.hpp"
 #include "diffusion/checkpoints/families.hpp"
 
 namespace diffusion {
@@ -13,8 +12,7 @@ namespace diffusion {
 // <encoder.stem>*.safetensors there, by name; empty: neither, or the encoder has no stem.
 std::filesystem::path text_beside(const std::filesystem::path& file, const FamilyEncoder& encoder);
 
-// Throws BadInput when the tensors are quantised with scales beside them (scaled fp8, NF4), saying
-// which and what to take instead.
-void check_not_quantised(const data::Weights& weights);
+// The VAE that text_beside looks for in the same way: the folder vae, or <family.vae_stem>*.
+FamilyEncoder vae_encoder(const ModelFamily& family);
 
 }  // namespace diffusion

@@ -8,7 +8,7 @@
 #include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"
-#include "diffusion/checkpoints/mmdit_shapes.hpp"
+#include "diffusion/checkpoints/transformer_kinds.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 
 using nlohmann::json;
@@ -68,8 +68,9 @@ std::string unet_text(const UNetConfig& config) {
 std::string yes_no(bool value) { return value ? "yes" : "no"; }
 
 // Of a family that may have T5.
-std::string t5_note(bool there) {
-  return there ? "read" : "none: zeros in its rows' place, as diffusers";
+std::string t5_note(const ModelFamily& family, bool there) {
+  if (there) return "read";
+  return family.t5_alone ? "none: it is needed" : "none: zeros in its rows' place, as diffusers";
 }
 
 // The family that model_index.json's class says; nullptr: laurel knows no such class.
@@ -89,6 +90,8 @@ std::vector<std::string> missing_of_file(const LdmLayout& layout) {
   for (const auto& encoder : layout.family->text_encoders) {
     if (!holds_part(layout, encoder.part)) missing.push_back(encoder.part);
   }
+  if (layout.family->t5_alone && layout.t5.empty())
+    missing.push_back(layout.family->t5_encoder->part);
   return missing;
 }
 
@@ -101,16 +104,16 @@ ModelTraits traits_of_transformer_file(const data::Weights& file, const LdmLayou
           .scaling_factor = scaling_factor_of(family, hints),
           .shift_factor = family.shift_factor,
           .upcast_vae = family.vae_overflows,
-          .transformer = mmdit_text(mmdit_config_of(part, family, hints)),
+          .transformer = transformer_kind(family).text_of_part(part, family, hints),
           .text_layer = family.text_layer,
-          .t5 = t5_note(!layout.t5.empty()),
+          .t5 = t5_note(family, !layout.t5.empty()),
           .missing = missing_of_file(layout)};
 }
 
 // What a folder's transformer/config.json says.
 std::string transformer_text(const fs::path& folder, const ModelFamily& family) {
   const fs::path config = folder / family.network_part / "config.json";
-  return fs::exists(config) ? mmdit_text(read_mmdit_config(config)) : "";
+  return fs::exists(config) ? transformer_kind(family).text_of_config(config) : "";
 }
 
 bool has_part(const fs::path& folder, const std::optional<FamilyEncoder>& encoder) {
@@ -121,7 +124,7 @@ bool has_part(const fs::path& folder, const std::optional<FamilyEncoder>& encode
 
 ModelTraits traits_of_single_file(const data::Weights& file) {
   const LdmLayout layout = ldm_layout(file);
-  if (layout.joint_blocks > 0) return traits_of_transformer_file(file, layout);
+  if (layout.blocks > 0) return traits_of_transformer_file(file, layout);
   const LdmHints hints = read_hints(file);
   const data::Weights unet = take_part(file, layout, kUnetPart);
   const ModelFamily& family = *layout.family;
@@ -158,7 +161,7 @@ ModelTraits traits_of_folder(const fs::path& folder) {
   traits.scaling_factor = value_of(vae, "scaling_factor", 0.18215);
   traits.shift_factor = value_of(vae, "shift_factor", 0.0);
   if (transformer) traits.transformer = transformer_text(folder, family);
-  if (family.t5_encoder) traits.t5 = t5_note(has_part(folder, family.t5_encoder));
+  if (family.t5_encoder) traits.t5 = t5_note(family, has_part(folder, family.t5_encoder));
   traits.upcast_attention = value_of(unet, "upcast_attention", false);
   traits.upcast_vae = value_of(vae, "force_upcast", family.vae_overflows);
   traits.embeds_guidance = value_of<int64_t>(unet, "time_cond_proj_dim", 0) > 0;

@@ -6,7 +6,9 @@
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "data/weights/weight_files.hpp"
+#include "diffusion/checkpoints/families.hpp"
 #include "diffusion/checkpoints/ldm_layout.hpp"
+#include "diffusion/checkpoints/scaled_weights.hpp"
 #include "diffusion/lora/apply.hpp"
 #include "diffusion/naming/ldm_names.hpp"
 #include "diffusion/networks/unet/config.hpp"
@@ -68,7 +70,7 @@ CheckpointParts parts_of_folder(const fs::path& source) {
 }
 
 CheckpointParts parts_of_file(const fs::path& source) {
-  const Weights file = data::read_weights_file(source);
+  const Weights file = dequantised(data::read_weights_file(source));
   const LdmLayout layout = ldm_layout(file);
   CheckpointParts checkpoint{source, {}, layout.unet_layers};
   for (const char* part : kParts) {
@@ -89,10 +91,15 @@ LoraTarget lora_target(CheckpointParts& checkpoint) {
   target.source = checkpoint.source.string();
   target.layers_per_block = checkpoint.layers_per_block;
   for (auto& [part, weights] : checkpoint.parts) {
-    if (part == kVaePart || part == kText3Part) continue;
-    const auto context = weights.tensors.find("context_embedder.weight");
-    if (part == kTransformerPart && context != weights.tensors.end() && context->second.dim() == 2)
-      target.family = family_text(context->second.size(1));
+    const bool t5 = data::has_prefix(weights, "encoder.block.");
+    if (part == kVaePart || t5) continue;
+    if (part == kTransformerPart)
+      target.family = family_of_transformer(
+                          [&weights = weights](const std::string& start) {
+                            return data::has_prefix(weights, start);
+                          },
+                          /*width=*/0)
+                          .name;
     for (auto& [name, tensor] : weights.tensors) {
       const bool layer = name.ends_with(".weight") && tensor.dim() >= 2 &&
                          tensor.is_floating_point() &&

@@ -84,7 +84,9 @@ TextCondition encode_one(const Pipeline& pipeline,
   }
   if (pipeline.t5_text) {
     const int64_t width = traits(pipeline.network).context_width;
-    return joint_text(outputs, t5_rows(*pipeline.t5_text, prompt.text, width), width);
+    const at::Tensor rows = t5_rows(*pipeline.t5_text, prompt.text, width);
+    return pipeline.t5_text->alone ? TextCondition{rows, outputs[0].pooled}
+                                   : joint_text(outputs, rows, width);
   }
   return combined(outputs, {});
 }

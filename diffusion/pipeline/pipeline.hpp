@@ -28,11 +28,13 @@ struct TextEncoder {
   data::Tokenizer tokenizer;
 };
 
-// The rows that T5 adds to a text in Stable Diffusion 3: see diffusion/pipeline/t5_text.hpp.
+// The rows that T5 adds to a text in Stable Diffusion 3, and that are the text in FLUX.1: see
+// diffusion/pipeline/t5_text.hpp.
 struct T5TextEncoder;
 struct T5Text {
   std::shared_ptr<const T5TextEncoder> encoder;  // none: zeros in the rows' place, as diffusers
   int64_t max_sequence_length = 256;             // rows, 0..512
+  bool alone = false;  // the network reads no rows of the CLIP, but its pooled text (FLUX.1)
 };
 
 struct Pipeline {
@@ -43,7 +45,7 @@ struct Pipeline {
   // (SDXL): it reads the penultimate rows of all side by side, and the last one's pooled output.
   // With t5_text: as joint_text.
   std::vector<TextEncoder> text_encoders;
-  std::optional<T5Text> t5_text;              // Stable Diffusion 3
+  std::optional<T5Text> t5_text;              // Stable Diffusion 3, FLUX.1
   bool force_zeros_for_empty_prompt = false;  // SDXL: guidance starts from zeros, see below
   SchedulerConfig scheduler;
   std::filesystem::path source;  // the folder that it was read from

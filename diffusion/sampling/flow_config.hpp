@@ -21,6 +21,10 @@ struct FlowConfig {
   int64_t base_image_seq_len = 256, max_image_seq_len = 4096;  // patches
   double shift_terminal = 0;  // the last time of a run, which the others are stretched to; 0: none
   std::string time_shift_type = "exponential";  // of dynamic shifting: exponential | linear
+  // Not in the file. The times before the shift are 1, (n - 1) / n, ... 1 / n, as the pipeline of
+  // FLUX.1 gives them to its scheduler.
+  bool even_times = false;
+  int64_t image_tokens = 0;  // of a run with one size, where make_schedule is told none
 };
 
 // The keys of the class of `form`; others have no effect in diffusers and are ignored. Throws

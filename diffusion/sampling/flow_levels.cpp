@@ -53,6 +53,23 @@ void spread(std::vector<double>& t, const SigmaSchedule* spacing) {
     t[i] = spacing->sigma(highest, lowest, i == 0 ? 0 : static_cast<double>(i) / gaps);
 }
 
+// The times before the shift. The range of training is fp32 as in diffusers, and a fixed shift is
+// in it already.
+std::vector<double> times_before_shift(const NoiseSchedule& schedule, double shift, int64_t steps) {
+  const FlowConfig& config = flow_of(schedule);
+  if (config.even_times) return linspace(1, 1 / static_cast<double>(steps), steps);
+  const auto total = static_cast<float>(schedule.config.num_train_timesteps);
+  float most = 1, least = 1 / total;
+  if (!config.use_dynamic_shifting) {
+    most = shifted(most, static_cast<float>(shift));
+    least = shifted(least, static_cast<float>(shift));
+  }
+  const double range = static_cast<double>(total);
+  std::vector<double> times = linspace(most * range, least * range, steps);
+  for (double& t : times) t /= range;
+  return times;
+}
+
 }  // namespace
 
 FlowTimes flow_match_times(const NoiseSchedule& schedule, int64_t steps) {
@@ -60,16 +77,9 @@ FlowTimes flow_match_times(const NoiseSchedule& schedule, int64_t steps) {
   const FlowConfig& config = flow_of(schedule);
   const auto total = static_cast<float>(schedule.config.num_train_timesteps);
   const double shift = shift_of(config, schedule.image_tokens);
-  // The range of training, in fp32 as there; a fixed shift is in it already.
-  float most = 1, least = 1 / total;
-  if (!config.use_dynamic_shifting) {
-    most = shifted(most, static_cast<float>(shift));
-    least = shifted(least, static_cast<float>(shift));
-  }
-  const double range = static_cast<double>(total);
   FlowTimes times;
-  for (const double timestep : linspace(most * range, least * range, steps))
-    times.t.push_back(shifted(timestep / range, shift));
+  for (const double t : times_before_shift(schedule, shift, steps))
+    times.t.push_back(shifted(t, shift));
   stretch_to_terminal(times.t, config);
   spread(times.t, schedule.config.sigma_schedule);
   for (double& t : times.t) {

@@ -71,7 +71,10 @@ double time_of(const NoiseSchedule& schedule, double timestep) {
 
 NoiseSchedule make_schedule(const SchedulerConfig& config, int64_t image_tokens) {
   check_prediction(config);
-  if (config.flow) return {.config = config, .alphas_cumprod = {}, .image_tokens = image_tokens};
+  if (config.flow)
+    return {.config = config,
+            .alphas_cumprod = {},
+            .image_tokens = image_tokens > 0 ? image_tokens : config.flow->image_tokens};
   at::Tensor betas = betas_of(config);
   if (config.rescale_betas_zero_snr) {
     if (config.prediction_type == Prediction::kEpsilon) {

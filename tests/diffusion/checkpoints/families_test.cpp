@@ -30,7 +30,7 @@ TEST(Families, AreFoundByWidthAndName) {
   EXPECT_STREQ(diffusion::family_of_width(1024)->name, "Stable Diffusion 2");
   EXPECT_EQ(diffusion::family_of_width(777), nullptr);
   EXPECT_EQ(diffusion::family_of_name("SDXL"), diffusion::family_of_width(2048));
-  EXPECT_EQ(diffusion::family_of_name("Flux"), nullptr);
+  EXPECT_EQ(diffusion::family_of_name("FLUX"), nullptr);
   EXPECT_EQ(diffusion::family_of_name("Stable Diffusion 3"), diffusion::family_of_width(4096));
 }
 
@@ -40,9 +40,14 @@ TEST(Families, EveryRowIsComplete) {
   for (const ModelFamily& family : diffusion::model_families()) {
     SCOPED_TRACE(family.name);
     EXPECT_TRUE(names.insert(family.name).second);
-    EXPECT_TRUE(widths.insert(family.context_width).second);
+    if (family.network_part == std::string("unet")) {
+      EXPECT_TRUE(widths.insert(family.context_width).second);
+    }
     EXPECT_FALSE(family.prefixes.empty());
-    if (!family.supported) continue;
+    if (!family.supported) {
+      EXPECT_STRNE(family.instead, "");
+      continue;
+    }
     EXPECT_FALSE(family.classes.empty());
     EXPECT_FALSE(family.text_encoders.empty());
     EXPECT_STRNE(family.text_layer, "");
@@ -66,10 +71,21 @@ TEST(Families, OfAPipelineClass) {
   }
   EXPECT_TRUE(
       diffusion::class_family("LatentConsistencyModelPipeline", "").pipeline.embeds_guidance);
-  const std::string said = refusal([] { diffusion::class_family("FluxPipeline", "a/b.json"); });
+  const std::string said = refusal([] { diffusion::class_family("KolorsPipeline", "a/b.json"); });
   EXPECT_NE(said.find("a/b.json: _class_name"), std::string::npos) << said;
   EXPECT_NE(said.find("StableDiffusionXLPipeline"), std::string::npos) << said;
-  EXPECT_NE(said.find("FluxPipeline"), std::string::npos) << said;
+  EXPECT_NE(said.find("KolorsPipeline"), std::string::npos) << said;
+}
+
+TEST(Families, OfATransformerAreToldByBlocksOrWidth) {
+  const auto named = [](const std::string& module, int64_t width) {
+    return diffusion::family_of_transformer(
+               [&](const std::string& start) { return module.starts_with(start); }, width)
+        .name;
+  };
+  EXPECT_STREQ(named("single_transformer_blocks.0.attn.to_q", 32), "FLUX.1");
+  EXPECT_STREQ(named("transformer_blocks.0.attn.to_q", 3072), "FLUX.1");
+  EXPECT_STREQ(named("transformer_blocks.0.attn.to_q", 1536), "Stable Diffusion 3");
 }
 
 }  // namespace

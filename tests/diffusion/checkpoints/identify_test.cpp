@@ -73,8 +73,8 @@ TEST(Identify, TheOtherParts) {
             "aesthetic head (LAION v1, linear)");
   EXPECT_EQ(kind_of({{"generator", {4}}, {"param.w", {1}}}).kind,
             "laurel's training state (to resume from)");
-  EXPECT_EQ(kind_of({{"double_blocks.0.x", {1}}}).kind,
-            "Flux transformer: laurel does not read it");
+  EXPECT_EQ(kind_of({{"transformer_blocks.0.x", {1}}}).kind,
+            "diffusion transformer: laurel does not read it");
   EXPECT_EQ(kind_of({{"something", {1}}}).kind, "unknown");
 }
 
@@ -104,6 +104,37 @@ TEST(Identify, StableDiffusion3AndItsT5) {
                {"transformer.transformer_blocks.0.attn2.to_k.lora_B.weight", {1536, 4}}});
   EXPECT_EQ(detail(lora, "changes"), "transformer");
   EXPECT_EQ(detail(lora, "made for"), "a transformer, such as Stable Diffusion 3");
+}
+
+TEST(Identify, Flux1AndItsKin) {
+  const std::string base = "model.diffusion_model.";
+  const auto file = kind_of({{base + "img_in.weight", {3072, 64}},
+                             {base + "txt_in.weight", {3072, 4096}},
+                             {base + "guidance_in.in_layer.weight", {3072, 256}},
+                             {base + "double_blocks.18.img_attn.qkv.weight", {9216, 3072}},
+                             {base + "single_blocks.37.linear1.weight", {21504, 3072}},
+                             {"vae.x", {1}}});
+  EXPECT_EQ(file.kind, "checkpoint of FLUX.1, original names");
+  EXPECT_EQ(detail(file, "double layers"), "19");
+  EXPECT_EQ(detail(file, "single layers"), "38");
+  EXPECT_EQ(detail(file, "width"), "3072");
+  EXPECT_EQ(detail(file, "text width"), "4096");
+  EXPECT_EQ(detail(file, "form"), "dev, or made of it: the guidance is an input");
+  EXPECT_EQ(detail(file, "holds"), "transformer, VAE");
+  const auto fill = kind_of({{"img_in.weight", {3072, 384}}, {"double_blocks.0.x", {1}}});
+  EXPECT_EQ(detail(fill, "form"), "Fill");
+  const auto part = kind_of({{"x_embedder.weight", {32, 64}},
+                             {"transformer_blocks.1.attn.add_q_proj.weight", {32, 32}},
+                             {"single_transformer_blocks.0.proj_mlp.weight", {128, 32}}});
+  EXPECT_EQ(part.kind, "transformer of FLUX.1, diffusers' names");
+  EXPECT_EQ(detail(part, "double layers"), "2");
+  EXPECT_EQ(detail(part, "form"), "schnell: no input of guidance");
+  EXPECT_EQ(kind_of({{"double_blocks.0.x", {1}}, {"distilled_guidance_layer.x", {1}}}).kind,
+            "transformer of Chroma");
+  const auto lora = kind_of({{"lora_unet_single_blocks_0_linear1.lora_down.weight", {4, 3072}},
+                             {"lora_unet_single_blocks_0_linear1.lora_up.weight", {21504, 4}}});
+  EXPECT_EQ(detail(lora, "changes"), "transformer");
+  EXPECT_EQ(detail(lora, "made for"), "FLUX.1");
 }
 
 TEST(Identify, LorasWithRankAlphaAndBase) {

@@ -235,7 +235,12 @@ TEST(SingleFile, WhatIsNoCheckpointIsNamed) {
   expect(refused({{"lora_unet_mid_block.lora_down.weight", {4, 8}}}), "--lora");
   expect(refused({{"decoder.conv_in.weight", {8, 4, 3, 3}}}), "found VAE");
   expect(refused({{"model.diffusion_model.joint_blocks.0.x", {1}}}), "Stable Diffusion 3");
-  expect(refused({{"double_blocks.0.img_attn.x", {1}}}), "Flux");
+  expect(refused({{"double_blocks.0.img_attn.x", {1}}}), "of FLUX.1 holds no VAE");
+  expect(refused({{"double_blocks.0.x", {1}}, {"distilled_guidance_layer.x", {1}}}),
+         "transformer of Chroma, which is not supported; use FLUX.1");
+  expect(refused({{kUNet + "double_blocks.0.x", {1}},
+                  {kUNet + "double_stream_modulation_img.lin.weight", {1}}}),
+         "transformer of FLUX.2, which is not supported");
   expect(
       refused(
           {{"conv_in.weight", {8, 4, 3, 3}}, {"down_blocks.0.x", {1}}, {"time_embedding.x", {1}}}),
