@@ -93,7 +93,7 @@ void add_encoder(LoraTarget& target, const char* part, nn::ClipText& text) {
 
 LoraTarget lora_target(Network& network) {
   LoraTarget target;
-  target.family = family_text(traits(network).context_width);
+  target.family = network_family(kind_of(network).class_name, traits(network).context_width);
   if (const UNet* unet = std::get_if<UNet>(&network))
     target.layers_per_block = unet->config.layers_per_block.at(0);
   auto& sites = target.parts[kind_of(network).part];

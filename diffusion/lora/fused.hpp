@@ -1,6 +1,6 @@
 #pragma once
 
-// Changes of the layers that Stable Diffusion 3's original code has in one piece: queries, keys and
+// Changes of the layers that a transformer's original code has in one piece: queries, keys and
 // values of an attention.
 
 #include <map>
@@ -17,5 +17,11 @@ namespace diffusion {
 std::map<std::string, LoraChange> diffusers_changes(const std::string& module,
                                                     const LoraChange& change,
                                                     const std::string& where);
+
+// The reverse for low-rank changes of FLUX's layers: those of a fused one as one change of the sum
+// of their ranks, whose upper factor is a diagonal of blocks, as kohya's split_qkv writes it. The
+// scales of fused ones go into the upper factors. Throws c10::Error for another form or network.
+std::map<std::string, LoraChange> original_changes(
+    const std::map<std::string, LoraChange>& modules);
 
 }  // namespace diffusion

@@ -7,7 +7,7 @@
 
 #include "data/base/error.hpp"
 #include "diffusion/naming/ldm_names.hpp"
-#include "diffusion/naming/mmdit_names.hpp"
+#include "diffusion/naming/transformer_names.hpp"
 
 namespace diffusion {
 namespace {
@@ -26,7 +26,12 @@ constexpr std::string_view kWords[] = {
     "joint_blocks", "x_block", "context_block", "adaLN_modulation", "x_embedder", "t_embedder",
     "y_embedder", "context_embedder", "final_layer", "add_q_proj", "add_k_proj", "add_v_proj",
     "to_add_out", "ff_context", "norm1_context", "time_text_embed", "text_embedder", "pos_embed",
-    "norm_out", "timestep_embedder"};
+    "norm_out", "timestep_embedder",
+    // Of FLUX's.
+    "double_blocks", "single_blocks", "single_transformer_blocks", "img_attn", "txt_attn",
+    "img_mlp", "txt_mlp", "img_mod", "txt_mod", "img_in", "txt_in", "time_in", "vector_in",
+    "guidance_in", "in_layer", "out_layer", "query_norm", "key_norm", "proj_mlp",
+    "guidance_embedder"};
 
 struct Prefix {
   std::string_view text;
@@ -74,6 +79,8 @@ constexpr Ending kEndings[] = {
     {"_lora.up.weight", "up"},
     {".lora_linear_layer.down.weight", "down"},
     {".lora_linear_layer.up.weight", "up"},
+    {".down.weight", "down"},  // XLabs'
+    {".up.weight", "up"},
     {".alpha", "alpha"},
     {".dora_scale", "dora_scale"},
     {".lora_magnitude_vector.weight", "dora_scale"},
@@ -116,14 +123,8 @@ constexpr Foreign kForeignEndings[] = {
 };
 // Architectures, by how their tensors' names begin.
 constexpr Foreign kForeignStarts[] = {
-    {"lora_unet_double_blocks", "Flux"},
-    {"lora_unet_single_blocks", "Flux"},
     {"lora_unet_blocks_", "a video or diffusion transformer"},
-    {"transformer.single_transformer_blocks", "Flux"},
-    {"lora_transformer_single_transformer_blocks", "Flux"},
-    {"diffusion_model.double_blocks", "Flux"},
-    {"diffusion_model.single_blocks", "Flux"},
-    {"lora_te3_", "Stable Diffusion 3's T5 text encoder"},
+    {"lora_te3_", "the T5 text encoder of Stable Diffusion 3 or FLUX.1"},
     {"lora_prior_", "Stable Cascade"},
     {"lora_controlnet", "ControlNet"},
 };
@@ -138,7 +139,7 @@ constexpr std::string_view kCheckpointStarts[] = {
   for (const auto& foreign : kForeignStarts) {
     if (!name.starts_with(foreign.sign)) continue;
     throw BadInput(source + ": a LoRA of " + foreign.title + " (tensor " + name +
-                   "); laurel reads those of Stable Diffusion 1, 2, 3 and SDXL");
+                   "); laurel reads those of Stable Diffusion 1, 2, 3, SDXL and FLUX.1");
   }
   for (const auto& foreign : kForeignEndings) {
     if (!name.ends_with(foreign.sign)) continue;
@@ -185,7 +186,7 @@ const char* part_of_module(const std::string& module) {
                     std::any_of(std::begin(starts), std::end(starts),
                                 [&](std::string_view start) { return module.starts_with(start); });
   if (unet) return kUnetPart;
-  const std::string_view blocks[] = {"transformer_blocks.", "joint_blocks."};
+  const std::string_view blocks[] = {"transformer_blocks.", "single_transformer_blocks."};
   const bool transformer =
       std::any_of(std::begin(blocks), std::end(blocks),
                   [&](std::string_view start) { return module.starts_with(start); });
@@ -242,7 +243,9 @@ LoraName parse_lora_name(const std::string& name, const std::string& source) {
   if (prefix->flat) module = dotted_module(module);
   std::string part = *prefix->part ? prefix->part : part_of_module(module);
   // kohya and ComfyUI call every network a UNet.
-  if (part == kUnetPart && !mmdit_rows(module, 0).names.empty()) part = kTransformerPart;
+  const std::string current = modern_module(module, /*text=*/false);
+  if ((part.empty() || part == kUnetPart) && !transformer_rows(current, 0).names.empty())
+    part = kTransformerPart;
   if (part.empty() || module.empty()) refuse_name(name, source);
   return {part, modern_module(module, !is_network_part(part)), ending->role};
 }

@@ -12,7 +12,7 @@ namespace diffusion {
 struct LoraName {
   std::string part;    // kUnetPart, kTransformerPart, kTextPart or kText2Part
   std::string module;  // "down_blocks.0.attentions.0.proj_in"; the original code's
-                       // "input_blocks.1.1.proj_in" and "joint_blocks.0.x_block.attn.qkv" stay
+                       // "input_blocks.1.1.proj_in" and "double_blocks.0.img_attn.qkv" stay
                        // so; "encoder.layers.0.mlp.fc1"
   std::string role;    // "down", "up", "mid", "alpha", "dora_scale", "diff", "hada_...", "lokr_..."
 };

@@ -130,6 +130,19 @@ fs::path file_of(const fs::path& place) {
                  "pytorch_lora_weights.safetensors (diffusers'); name the file");
 }
 
+// Of a LoRA's changes of a transformer.
+std::string transformer_family(const std::map<std::string, LoraChange>& modules) {
+  int64_t width = 0;  // of the stream that a query's layer reads
+  for (const auto& [module, change] : modules) {
+    if (module.ends_with("attn.to_q")) width = flat_size(change_shape(change)).second;
+  }
+  const auto has_module = [&](const std::string& start) {
+    const auto found = modules.lower_bound(start);
+    return found != modules.end() && found->first.starts_with(start);
+  };
+  return family_of_transformer(has_module, width).name;
+}
+
 std::string shown_list(const std::set<std::string>& words) {
   std::string text;
   for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
@@ -179,6 +192,15 @@ std::string family_text(int64_t context_width) {
   return family ? family->name : "a UNet whose text is " + std::to_string(context_width) + " wide";
 }
 
+std::string network_family(const std::string& network_class, int64_t context_width) {
+  for (const auto& family : model_families()) {
+    if (family.network_part == std::string(kTransformerPart) &&
+        family.network_class == network_class)
+      return family.name;
+  }
+  return family_text(context_width);
+}
+
 std::string lora_family(const LoraWeights& lora) {
   const auto unet = lora.parts.find(kUnetPart);
   if (unet != lora.parts.end()) {
@@ -187,10 +209,9 @@ std::string lora_family(const LoraWeights& lora) {
       if (module.ends_with("attn2.to_k") && shape.size() >= 2) return family_text(shape[1]);
     }
   }
+  const auto transformer = lora.parts.find(kTransformerPart);
+  if (transformer != lora.parts.end()) return transformer_family(transformer->second);
   for (const auto& family : model_families()) {
-    if (family.network_part == std::string(kTransformerPart) &&
-        lora.parts.contains(kTransformerPart))
-      return family.name;
     const auto& encoders = family.text_encoders;
     if (encoders.size() > 1 && lora.parts.contains(encoders.back().part)) return family.name;
   }

@@ -32,6 +32,8 @@ int64_t count_changes(const LoraWeights& lora);
 std::string lora_family(const LoraWeights& lora);
 // The family of a network that attends to text of such a width: "Stable Diffusion 2" of 1024.
 std::string family_text(int64_t context_width);
+// The family of a network of that class of diffusers.
+std::string network_family(const std::string& network_class, int64_t context_width);
 // One line for people: "style.safetensors: LoRA of rank 8 for Stable Diffusion 1, 192 layers ...".
 std::string lora_summary(const LoraWeights& lora);
 

@@ -12,6 +12,8 @@
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/families.hpp"
 #include "diffusion/checkpoints/model_spec.hpp"
+#include "diffusion/lora/fused.hpp"
+#include "diffusion/naming/transformer_names.hpp"
 #include "diffusion/networks/network_files.hpp"
 
 namespace diffusion {
@@ -27,7 +29,9 @@ std::string written_name(const std::string& part, const std::string& module, Lor
   if (format == LoraFormat::kPeft) return part + "." + full;
   std::string flat = full;
   std::replace(flat.begin(), flat.end(), '.', '_');
-  // OneTrainer's names of a transformer's layers: kohya's fused ones have no place for their pairs.
+  const bool original = part == kTransformerPart && !transformer_rows(module, 0).names.empty();
+  if (original) return "lora_unet_" + flat;
+  // OneTrainer's names of Stable Diffusion 3's layers, which its fused ones have no place for.
   return (!text ? "lora_" + part + "_" : part == kText2Part ? "lora_te2_" : "lora_te_") + flat;
 }
 
@@ -109,6 +113,16 @@ void add_pair(data::Weights& file,
   if (alpha) file.tensors[name + ".alpha"] = at::full({}, *alpha, at::kFloat);
 }
 
+// kohya's trainer of FLUX changes the original code's layers.
+LoraWeights with_original_modules(const LoraWeights& lora) {
+  LoraWeights written = lora;
+  const auto transformer = written.parts.find(kTransformerPart);
+  if (transformer == written.parts.end() || !written_family(lora).kohya_original) return written;
+  for (const auto& [module, change] : transformer->second) low_rank_of(lora, module, change);
+  transformer->second = original_changes(transformer->second);
+  return written;
+}
+
 }  // namespace
 
 LoraWeights adapters_of(Network& network) {
@@ -124,11 +138,12 @@ LoraWeights adapters_of(Network& network) {
 }
 
 void write_lora(const fs::path& path,
-                const LoraWeights& lora,
+                const LoraWeights& given,
                 LoraFormat format,
                 at::ScalarType dtype,
                 const std::map<std::string, std::string>& metadata) {
-  TORCH_CHECK(count_changes(lora) > 0, "write_lora: no adapter");
+  TORCH_CHECK(count_changes(given) > 0, "write_lora: no adapter");
+  const LoraWeights lora = format == LoraFormat::kKohya ? with_original_modules(given) : given;
   data::Weights file;
   file.metadata = metadata;
   file.metadata["format"] = "pt";

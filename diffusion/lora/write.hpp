@@ -14,8 +14,9 @@ namespace diffusion {
 enum class LoraFormat {
   kPeft,   // unet.<module>.lora_A.weight, unet.<module>.lora_B.weight; one rank and alpha stand in
            // the metadata lora_adapter_metadata, several alphas are multiplied into lora_B
-  kKohya,  // lora_unet_<module_with_underscores>.lora_down.weight, .lora_up.weight, .alpha (one
-           // for all: several are multiplied into lora_up)
+  kKohya,  // of FLUX under the original code's modules;
+           // lora_unet_<module_with_underscores>.lora_down.weight, .lora_up.weight, .alpha (one for
+           // all: several are multiplied into lora_up)
 };
 
 // The adapters that a network carries, as a file would hold them (the tensors are shared).

@@ -7,8 +7,6 @@
 
 namespace diffusion {
 
-using MMDiTRows = OriginalRows;
-
 // original: without "model.diffusion_model.": "joint_blocks.0.x_block.attn.qkv.weight" ->
 // {"transformer_blocks.0.attn.to_q.weight", ...to_k..., ...to_v...}. blocks: joint blocks of the
 // network, the last of which has a modulation of its own. A module's path without ".weight" is

@@ -63,6 +63,17 @@ TEST(LoraNames, OfEveryForm) {
               "transformer_blocks.0.attn.to_out.0", "down");
   expect_name("lora_unet_joint_blocks_0_context_block_attn_qkv.alpha", "transformer",
               "joint_blocks.0.context_block.attn.qkv", "alpha");
+  expect_name("lora_unet_single_blocks_7_modulation_lin.lora_down.weight", "transformer",
+              "single_blocks.7.modulation.lin", "down");
+  expect_name("lora_transformer_single_transformer_blocks_7_proj_mlp.lora_up.weight", "transformer",
+              "single_transformer_blocks.7.proj_mlp", "up");
+  expect_name("lora_unet_guidance_in_in_layer.alpha", "transformer", "guidance_in.in_layer",
+              "alpha");
+  expect_name("double_blocks.0.processor.qkv_lora2.up.weight", "transformer",
+              "double_blocks.0.qkv_lora2", "up");
+  expect_name("single_blocks.0.processor.proj_lora.down.weight", "transformer",
+              "single_blocks.0.proj", "down");
+  expect_name("diffusion_model.txt_in.lora_A.weight", "transformer", "txt_in", "down");
   expect_name("lora_transformer_transformer_blocks_12_ff_context_net_0_proj.lora_up.weight",
               "transformer", "transformer_blocks.12.ff_context.net.0.proj", "up");
 }
@@ -73,8 +84,7 @@ TEST(LoraNames, OthersAreRefusedByName) {
     EXPECT_NE(line.find(part), std::string::npos) << line;
     EXPECT_EQ(line.find("f: "), 0u) << line;
   };
-  expect("lora_unet_double_blocks_0_img_attn_proj.lora_down.weight", "a LoRA of Flux");
-  expect("transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight", "a LoRA of Flux");
+  expect("lora_unet_blocks_0_img_attn_proj.lora_down.weight", "a video or diffusion transformer");
   expect("lora_te3_encoder_block_0_layer_0_SelfAttention_q.lora_up.weight", "T5");
   expect("lora_unet_mid_block_x.oft_blocks", "OFT");
   expect("lora_unet_mid_block_x.b1.weight", "GLoRA");
