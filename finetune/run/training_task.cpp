@@ -55,7 +55,7 @@ std::string label_of(const TrainingPrompt& prompt) {
 
 TrainingTask make_training_task(std::shared_ptr<diffusion::Pipeline> pipeline, int64_t pixels) {
   TrainingTask task;
-  task.pipeline = std::move(pipeline);
+  task.pipeline = pipeline;
   task.unet = task.pipeline->network;
   task.device = diffusion::device_of(task.unet);
   task.model = task.pipeline->source.string();
@@ -63,6 +63,8 @@ TrainingTask make_training_task(std::shared_ptr<diffusion::Pipeline> pipeline, i
   const int64_t side = (pixels > 0 ? pixels : diffusion::native_size(*task.pipeline)) / factor;
   // Throws for a side that the network does not divide into patches.
   task.latent_shape = diffusion::latent_shape(*task.pipeline, side * factor, side * factor);
+  if (auto& flow = pipeline->scheduler.flow)
+    flow->image_tokens = diffusion::image_tokens(*pipeline, task.latent_shape);
   return task;
 }
 

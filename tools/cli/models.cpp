@@ -65,10 +65,24 @@ void declare_model(Options& options, ModelConfig& config) {
                       "epsilon or v_prediction [derived from the model]");
   options.rare().flag("no_t5", config.no_t5,
                       "Stable Diffusion 3: leave T5 out, zeros in its rows' place: less memory");
+  options.rare().number("distilled_cfg_scale", config.distilled_cfg_scale,
+                        "FLUX.1 dev: the guidance that its network is told, one pass a step; "
+                        "diffusers' guidance_scale",
+                        0, 100);
   options.alias("pretrained_model_name_or_path", "model");
 }
 
-diffusion::Pipeline open_model(const ModelConfig& config) {
+namespace {
+
+void set_distilled_scale(diffusion::Pipeline& pipeline, double scale) {
+  if (diffusion::traits(pipeline.network).guidance)
+    return diffusion::set_guidance(pipeline.network, scale);
+  if (scale == ModelConfig().distilled_cfg_scale) return;
+  throw data::BadInput("--distilled_cfg_scale: " + pipeline.source.string() +
+                       " reads no guidance scale, as FLUX.1 dev does; leave it out");
+}
+
+diffusion::Pipeline open_parts(const ModelConfig& config) {
   const fs::path path = checkpoint_path(config.model);
   if (fs::is_regular_file(path)) {
     const fs::path clip = embedded_models() / "clip-tokenizer";
@@ -90,6 +104,14 @@ diffusion::Pipeline open_model(const ModelConfig& config) {
   if (!config.prediction_type.empty())
     pipeline.scheduler.prediction_type =
         diffusion::prediction_from_name(config.prediction_type, "--prediction_type");
+  return pipeline;
+}
+
+}  // namespace
+
+diffusion::Pipeline open_model(const ModelConfig& config) {
+  diffusion::Pipeline pipeline = open_parts(config);
+  set_distilled_scale(pipeline, config.distilled_cfg_scale);
   return pipeline;
 }
 

@@ -28,10 +28,12 @@ struct ModelConfig {
   std::string tokenizer;        // folder that replaces the model's tokenizer
   std::string prediction_type;  // "": derived from the model
   bool no_t5 = false;           // Stable Diffusion 3 without its third text encoder
+  double distilled_cfg_scale = 3.5;  // that the network of FLUX.1 dev is told
 };
-// Declares --model, -m, --vae, --tokenizer, --prediction_type and --no_t5.
+// Declares --model, -m, --vae, --tokenizer, --prediction_type, --no_t5 and --distilled_cfg_scale.
 void declare_model(Options& options, ModelConfig& config);
-// Opens a folder or a single file. Prints notes about it on stderr.
+// Opens a folder or a single file. Prints notes about it on stderr. Throws BadInput for a
+// distilled_cfg_scale of a network that is told none.
 diffusion::Pipeline open_model(const ModelConfig& config);
 // Moves UNet and VAE to the device; the text encoder stays on the CPU.
 void move_to(diffusion::Pipeline& pipeline, at::Device device);

@@ -219,9 +219,12 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
   for (const auto& [name, value] : conditions) options.base.extra.push_back({name, value});
   for (const auto& [name, value] : diffusion::t5_parameters(run.pipeline))
     options.base.extra.push_back({name, value});
+  const auto told = diffusion::traits(run.pipeline.network).guidance;
+  if (told)  // under the name that web UIs have for it
+    options.base.extra.push_back({"Distilled CFG Scale", data::short_number(*told)});
   // A graph of text to image alone: of other images ComfyUI reads the parameters.
-  if (!config.no_workflow && conditions.empty() && config.unet.empty() && config.latents.empty() &&
-      run.guide.deltas.empty())
+  if (!config.no_workflow && !told && conditions.empty() && config.unet.empty() &&
+      config.latents.empty() && run.guide.deltas.empty())
     options.comfy = {.checkpoint = options.base.model + ".safetensors",
                      .choice = run.choice,
                      .clip_skip = config.clip_skip,

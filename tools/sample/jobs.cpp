@@ -9,6 +9,8 @@
 #include <tuple>
 
 #include "data/base/error.hpp"
+#include "data/base/log.hpp"
+#include "data/images/generation_parameters.hpp"
 
 namespace fs = std::filesystem;
 
@@ -22,9 +24,15 @@ void resolve_family(SampleConfig& config,
     if (config.height == 0) config.height = fitted_side(image.size(1), pipeline);
     if (config.width == 0) config.width = fitted_side(image.size(2), pipeline);
   }
-  if (pipeline.t5_text) {  // as diffusers' StableDiffusion3Pipeline
-    if (!given.steps) config.steps = 28;
-    if (!given.cfg_scale) config.cfg_scale = 7;
+  if (pipeline.t5_text) {  // as diffusers' StableDiffusion3Pipeline and FluxPipeline
+    const bool flux = pipeline.t5_text->alone,
+               told = diffusion::traits(pipeline.network).guidance.has_value();
+    if (!given.steps) config.steps = flux && !told ? 4 : 28;
+    if (!given.cfg_scale) config.cfg_scale = flux ? 1 : 7;
+    if (flux && config.cfg_scale > 1)
+      data::log_warning("--cfg_scale " + data::short_number(config.cfg_scale) +
+                        ": two passes a step of a network that was distilled to do without; what "
+                        "diffusers calls guidance_scale is --distilled_cfg_scale here");
   }
   if (!diffusion::embeds_guidance(pipeline.network)) return;
   if (!given.steps) config.steps = 4;

@@ -14,7 +14,10 @@ namespace tools {
 diffusion::Pipeline load_sample_model(const SampleConfig& config, at::Device device) {
   diffusion::Pipeline pipeline = open_model(config.checkpoint);
   if (!config.unet.empty()) {
+    const auto told = diffusion::traits(pipeline.network).guidance;
     pipeline.network = diffusion::load_network(config.unet);
+    if (told && diffusion::traits(pipeline.network).guidance)
+      diffusion::set_guidance(pipeline.network, *told);
     diffusion::check_fit(pipeline, config.unet);
   }
   pipeline.vae.use_slicing = config.vae_slicing;

@@ -48,7 +48,7 @@ void declare_how(Options& options, SampleConfig& c) {
                          "omitted last layers of the text encoder: A1111's Clip skip minus 1", 0,
                          11);
   options.rare().integer("max_sequence_length", c.max_sequence_length,
-                         "Stable Diffusion 3: T5's tokens of a prompt", 0,
+                         "Stable Diffusion 3, FLUX.1: T5's tokens of a prompt", 0,
                          diffusion::kMostT5Tokens);
   options.flag("prompt_weighting", c.prompt_weighting,
                "parse (a:1.3) [a] BREAK and long prompts as A1111 does");
