@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -27,6 +28,7 @@ struct RewardInfo {
   bool differentiable = false;  // with respect to the images
   std::string description{};    // one line
   std::string model{};          // of the loaded weights: layout, sizes, activation; empty: none
+  std::string member_of{};      // the reward that it is one member of; empty: none
 };
 
 // A named function from images to scores. The caller decides whether gradients are recorded.
@@ -36,6 +38,10 @@ struct Reward {
       score;  // -> [B] fp32, raw units, higher is better
   // Variance among the members, where the reward is an ensemble; empty: it is none. -> [B] fp32
   std::function<at::Tensor(const RewardBatch& batch)> disagreement{};
+  // The scores of its `member_count` members, whose mean is `score`; empty: there are none, or they
+  // cannot be had one by one. -> [B, M] fp32
+  std::function<at::Tensor(const RewardBatch& batch)> members{};
+  int64_t member_count = 0;
 };
 
 // A reward and its weight among several that are combined.

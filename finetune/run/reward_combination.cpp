@@ -18,7 +18,9 @@ rewards::CombineOptions combine_options(const std::vector<rewards::WeightedRewar
           &rewards::normaliser_by_name(config.normalise_rewards, rewards::Stage::kTraining),
       .aggregate = {.kind = &rewards::aggregate_by_name(config.aggregate),
                     .temperature = config.soft_min_temperature,
-                    .k = config.aggregate_k},
+                    .k = config.aggregate_k,
+                    .nominal = config.robust_nominal,
+                    .groups = rewards::member_groups(trained)},
       .constraint_rate = config.constraint_rate};
   if (!config.caps.empty()) options.caps = rewards::parse_caps(config.caps, names);
   if (!config.constraints.empty())

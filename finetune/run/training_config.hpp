@@ -17,9 +17,10 @@ struct TrainingConfig {
 
   std::string normalise_rewards = "none";  // none, pooled, prompt, rank, running, fixed
   std::string reward_statistics;           // file of fixed
-  std::string aggregate = "sum";           // sum, mean, min, soft_min, mean_std, uncertainty
+  std::string aggregate = "sum";           // a row of rewards::aggregates()
   double soft_min_temperature = 1.0;
   double aggregate_k = 1.0;      // of mean_std and uncertainty
+  double robust_nominal = 0.5;   // of robust: weight of the nominal member
   std::string caps;              // "imagereward=..2": limits in raw units
   std::string constraints;       // "clip_score>=25": on a reward's mean
   double constraint_rate = 0.1;  // of a multiplier, an epoch and a spread missed

@@ -55,6 +55,36 @@ const Aggregate kUncertainty{.name = "uncertainty",
                                       options.k * parts.var(-1, /*unbiased=*/false);
                              }};
 
+// 1 / n at the n columns with the least value, 0 elsewhere. x: [M] -> [M]
+at::Tensor share_of_least(const at::Tensor& x) {
+  constexpr double kRounding = 1e-9;
+  const at::Tensor least = x.le(x.min() + kRounding * x.abs().max()).to(x.scalar_type());
+  return least / least.sum();
+}
+
+// a times the nominal part plus 1 - a times the worst one, the same two for the whole batch. The
+// nominal part is the one of least deviation from the mean of the parts, the worst one that which
+// gained least since the start; equals share their place. After Yan et al., "Reward-robust RLHF in
+// LLMs" (2024): the minimum is of expectations, so it stands outside the mean over images. Their
+// parts are heads that predict a deviation of their own.
+at::Tensor robust(const at::Tensor& parts, const AggregateOptions& options) {
+  const at::Tensor whole = parts.isfinite().all(1).nonzero().squeeze(1);  // no broken images
+  const at::Tensor rows = parts.index_select(0, whole);
+  if (rows.size(0) == 0) return parts.mean(-1);
+  const at::Tensor nominal =
+      share_of_least((rows - rows.mean(1, /*keepdim=*/true)).square().mean(0));
+  const at::Tensor worst = options.gains.defined()
+                               ? share_of_least(options.gains.to(parts.options()))
+                               : at::full_like(nominal, 1.0 / static_cast<double>(parts.size(1)));
+  return parts.mv(options.nominal * nominal + (1 - options.nominal) * worst);
+}
+const Aggregate kRobust{.name = "robust",
+                        .description =
+                            "a nominal + (1 - a) worst member, by the means of a batch (Yan et "
+                            "al., \"Reward-robust RLHF\", 2024, BRME)",
+                        .reads_gains = true,
+                        .apply = robust};
+
 }  // namespace
 
 const Aggregate kSum{
@@ -64,14 +94,16 @@ const Aggregate kSum{
     .apply = [](const at::Tensor& parts, const AggregateOptions&) { return parts.sum(-1); }};
 
 const std::vector<const Aggregate*>& aggregates() {
-  static const std::vector<const Aggregate*> rows = {&kSum,     &kMean,    &kMedian,     &kMin,
-                                                     &kSoftMin, &kMeanStd, &kUncertainty};
+  static const std::vector<const Aggregate*> rows = {&kSum,     &kMean,    &kMedian,      &kMin,
+                                                     &kSoftMin, &kMeanStd, &kUncertainty, &kRobust};
   return rows;
 }
 
-std::vector<std::string> aggregate_names() {
+std::vector<std::string> aggregate_names(bool training) {
   std::vector<std::string> names;
-  for (const auto* row : aggregates()) names.push_back(row->name);
+  for (const auto* row : aggregates()) {
+    if (training || !row->reads_gains) names.push_back(row->name);
+  }
   return names;
 }
 
@@ -85,7 +117,17 @@ const Aggregate& aggregate_by_name(const std::string& name) {
 }
 
 at::Tensor aggregate(const at::Tensor& parts, const AggregateOptions& options) {
-  return options.kind->apply(parts, options);
+  if (options.groups.empty() || !options.kind->compares_parts)
+    return options.kind->apply(parts, options);
+  at::Tensor total = at::zeros({parts.size(0)}, parts.options());
+  for (const auto& group : options.groups) {
+    const at::Tensor columns = at::tensor(group, at::kLong);
+    AggregateOptions own = options;
+    if (own.gains.defined()) own.gains = options.gains.index_select(0, columns);
+    const at::Tensor members = parts.index_select(1, columns.to(parts.device()));
+    total = total + own.kind->apply(members * static_cast<double>(group.size()), own);
+  }
+  return total;
 }
 
 }  // namespace rewards

@@ -6,12 +6,27 @@
 
 namespace rewards {
 
+std::vector<std::vector<int64_t>> member_groups(const std::vector<WeightedReward>& rewards) {
+  std::vector<std::vector<int64_t>> groups;
+  std::string open;
+  bool any = false;
+  for (size_t m = 0; m < rewards.size(); ++m) {
+    const std::string& whole = rewards[m].reward.info.member_of;
+    if (whole.empty() || whole != open) groups.emplace_back();
+    groups.back().push_back(static_cast<int64_t>(m));
+    open = whole;
+    any = any || !whole.empty();
+  }
+  return any ? groups : std::vector<std::vector<int64_t>>{};
+}
+
 CombineOptions combine_options(const std::vector<WeightedReward>& rewards) {
   CombineOptions options;
   for (const auto& [reward, weight] : rewards) {
     options.weights.push_back(weight);
     options.ranges.push_back({reward.info.low, reward.info.high});
   }
+  options.aggregate.groups = member_groups(rewards);
   return options;
 }
 

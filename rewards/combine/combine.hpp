@@ -25,7 +25,10 @@ struct CombineOptions {
   std::vector<Constraint> constraints{};  // training: on the mean of a raw reward
   double constraint_rate = 0.1;  // training: of a multiplier, per epoch and spread of violation
 };
-// The weights and ranges of these rewards; raw units, summed.
+// The columns of each reward, in their order: those of a reward's members stand together. Empty
+// when no reward is a member.
+std::vector<std::vector<int64_t>> member_groups(const std::vector<WeightedReward>& rewards);
+// The weights, ranges and groups of these rewards; raw units, summed.
 CombineOptions combine_options(const std::vector<WeightedReward>& rewards);
 
 // What a combination has learnt from a run; kept in its checkpoints.
@@ -36,6 +39,7 @@ struct CombineState {
   at::Tensor spreads;      // [M] of pooled_spreads
   RunningMoments running;  // of "running"
   at::Tensor multipliers;  // [C] of the constraints; undefined: all 0
+  at::Tensor start;        // [M] mean raw rewards of the first epoch, for gains; undefined: none
 };
 
 struct ScoredBatch {

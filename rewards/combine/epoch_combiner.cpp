@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
 #include "data/base/shape.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 
@@ -20,11 +22,27 @@ at::Tensor centred(const at::Tensor& x, const std::vector<int64_t>& prompt_ids) 
   return result;
 }
 
+// [M] mean of each column over its finite values.
+at::Tensor means_of(const at::Tensor& x) {
+  return x.masked_fill(x.isfinite().logical_not(), std::nan("")).nanmean(0);
+}
+
+// What each weighted reward's mean has gained since the first epoch, in spreads. raw: [P, M] ->
+// [M]; undefined before the first epoch was observed
+at::Tensor gains_of(const CombineState& state,
+                    const at::Tensor& raw,
+                    const CombineOptions& options) {
+  if (!state.start.defined()) return {};
+  const at::Tensor gain = (means_of(raw) - state.start) * at::tensor(options.weights, at::kDouble);
+  return state.spreads.defined() ? gain / state.spreads.to(at::kDouble) : gain;
+}
+
 }  // namespace
 
 void observe(CombineState& state, const at::Tensor& rewards, const CombineOptions& options) {
   const at::Tensor raw = rewards.detach().to(at::kCPU, at::kDouble);
   update(state.running, raw);
+  if (options.aggregate.kind->reads_gains && !state.start.defined()) state.start = means_of(raw);
   const auto count = static_cast<int64_t>(options.constraints.size());
   if (count == 0) return;
   if (!state.multipliers.defined()) state.multipliers = at::zeros({count}, at::kDouble);
@@ -41,6 +59,7 @@ std::map<std::string, double> numbers_of(const CombineState& state) {
   add("running.mean", state.running.mean);
   add("running.squares", state.running.squares);
   add("multiplier", state.multipliers);
+  add("start", state.start);
   return numbers;
 }
 
@@ -62,6 +81,7 @@ void restore_numbers(CombineState& state,
     state.running = {count->second, read("running.mean", rewards),
                      read("running.squares", rewards)};
   state.multipliers = constraints > 0 ? read("multiplier", constraints) : at::Tensor();
+  state.start = numbers.count("start.0") > 0 ? read("start", rewards) : at::Tensor();
 }
 
 at::Tensor combine_rewards(const at::Tensor& rewards,
@@ -73,9 +93,10 @@ at::Tensor combine_rewards(const at::Tensor& rewards,
                     "combine_rewards: rewards");
   const at::Tensor raw = rewards.detach().to(at::kCPU, at::kDouble);
   const at::Tensor parts = combine(raw, prompt_ids, options, state).parts;
-  const at::Tensor total = options.aggregate.kind->compares_parts
-                               ? aggregate(centred(parts, prompt_ids), options.aggregate)
-                               : aggregate(parts, options.aggregate);
+  AggregateOptions rule = options.aggregate;
+  if (rule.kind->reads_gains) rule.gains = gains_of(state, raw, options);
+  const at::Tensor total =
+      aggregate(rule.kind->compares_parts ? centred(parts, prompt_ids) : parts, rule);
   if (!state.multipliers.defined()) return total;
   return total + constraint_terms(state.multipliers, options.constraints, raw, state.spreads);
 }

@@ -12,8 +12,8 @@
 
 namespace rewards {
 
-// Updates the running moments with one epoch's raw rewards and takes a step of the multipliers.
-// rewards: [P, M]
+// Updates the running moments with one epoch's raw rewards, keeps the means of the first epoch
+// where the aggregate reads gains, and takes a step of the multipliers. rewards: [P, M]
 void observe(CombineState& state, const at::Tensor& rewards, const CombineOptions& options);
 
 // The state as named numbers, for a checkpoint, and back; the spreads are not among them.

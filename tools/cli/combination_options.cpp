@@ -8,7 +8,8 @@ namespace tools {
 void declare_combination(Options& options, CombinationConfig& config) {
   options.choice("normalise", config.normalise, rewards::normaliser_names(rewards::Stage::kScoring),
                  "scale before weighting");
-  options.choice("aggregate", config.aggregate, rewards::aggregate_names(), "of several rewards");
+  options.choice("aggregate", config.aggregate, rewards::aggregate_names(false),
+                 "of several rewards");
   options.text("caps", config.caps, "limits in raw units: imagereward=..2,aesthetic=4..7");
   options.text("statistics", config.statistics, "file of --save-statistics, for fixed");
   options.rare().number("soft_min_temperature", config.temperature, "of soft_min", 1e-6, 1e300);
@@ -23,7 +24,8 @@ rewards::CombineOptions combination(const CombinationConfig& config,
   options.normaliser = &rewards::normaliser_by_name(config.normalise, rewards::Stage::kScoring);
   options.aggregate = {.kind = &rewards::aggregate_by_name(config.aggregate),
                        .temperature = config.temperature,
-                       .k = config.aggregate_k};
+                       .k = config.aggregate_k,
+                       .groups = options.aggregate.groups};
   if (!config.caps.empty()) options.caps = rewards::parse_caps(config.caps, names);
   const bool reads_statistics = options.normaliser->reads_statistics;
   if (reads_statistics && config.statistics.empty())

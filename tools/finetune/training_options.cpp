@@ -42,11 +42,13 @@ void declare_combination(Options& options, finetune::TrainingConfig& config) {
   options.choice("normalise_rewards", config.normalise_rewards,
                  rewards::normaliser_names(rewards::Stage::kTraining),
                  "one scale before weighting");
-  options.rare().choice("aggregate", config.aggregate, rewards::aggregate_names(),
-                        "of several rewards");
+  options.rare().choice("aggregate", config.aggregate, rewards::aggregate_names(true),
+                        "of several rewards, or of each one's members");
   options.rare().number("soft_min_temperature", config.soft_min_temperature, "of soft_min", 1e-6,
                         kHuge);
   options.rare().number("aggregate_k", config.aggregate_k, "of mean_std and uncertainty", 0, kHuge);
+  options.rare().number("robust_nominal", config.robust_nominal,
+                        "of robust: weight of the nominal member", 0, 1);
   options.rare().text("reward_statistics", config.reward_statistics,
                       "of fixed: laurel score --save-statistics");
   options.rare().text("caps", config.caps, "limits in raw units: imagereward=..2");

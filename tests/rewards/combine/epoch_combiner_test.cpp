@@ -107,6 +107,34 @@ TEST(CombineRewards, AViolatedConstraintGainsWeightAndIsKeptInNumbers) {
   EXPECT_EQ(again.running.count, 4);
 }
 
+TEST(CombineRewards, RobustFollowsTheMemberThatGainedLeastSinceTheFirstEpoch) {
+  rewards::CombineOptions options{
+      .weights = {1, 1},
+      .aggregate = {.kind = &rewards::aggregate_by_name("robust"), .nominal = 0}};
+  rewards::CombineState state(at::tensor({1.0, 10.0}, at::kDouble));
+  const auto total = [&](const at::Tensor& raw) {
+    return rewards::combine_rewards(raw, kTwoPrompts, state, options);
+  };
+  // Centred: a is -1, 1, 0.5, -0.5, b is -5, 5, 20, -20. At first both count.
+  EXPECT_TRUE(
+      at::allclose(total(four_rewards()), at::tensor({-3.0, 3.0, 10.25, -10.25}, at::kDouble)))
+      << total(four_rewards());
+  rewards::observe(state, four_rewards(), options);
+  // a gained 2 of its spreads, b 10 / 10 = 1.
+  const at::Tensor later = four_rewards() + at::tensor({2.0, 10.0}, at::kDouble);
+  EXPECT_TRUE(at::allclose(total(later), at::tensor({-5.0, 5.0, 20.0, -20.0}, at::kDouble)));
+  // Resumed, the start is known; later epochs do not change it.
+  rewards::CombineState again(state.spreads);
+  rewards::restore_numbers(again, rewards::numbers_of(state), 2, 0);
+  rewards::observe(again, later, options);
+  EXPECT_TRUE(again.start.equal(state.start));
+  EXPECT_TRUE(again.start.equal(at::tensor({2.75, 17.5}, at::kDouble)));
+  // Another rule keeps no start.
+  rewards::CombineState plain;
+  rewards::observe(plain, four_rewards(), {.weights = {1, 1}});
+  EXPECT_FALSE(plain.start.defined());
+}
+
 TEST(EvaluationOptions, LeaveNothingThatDependsOnOtherImages) {
   rewards::CombineOptions options{.weights = {1}, .normaliser = training("rank")};
   options.aggregate.kind = &rewards::aggregate_by_name("min");
