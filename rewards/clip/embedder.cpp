@@ -28,9 +28,10 @@ int64_t ClipEmbedder::width() const { return clip_.visual_projection.size(0); }
 at::Tensor ClipEmbedder::images(const at::Tensor& images) {
   data::check_shape(images, {-1, 3, -1, -1}, "ClipEmbedder: images");
   const bool graph = at::GradMode::is_enabled() && images.requires_grad();
+  const bool same = !graph && last_images_.defined() && last_images_.is_same(images) &&
+                    last_version_ == images._version();
+  if (!same) ++image_passes_;
   if (graph) return image_features(clip_, images.to(device_));
-  const bool same =
-      last_images_.defined() && last_images_.is_same(images) && last_version_ == images._version();
   if (!same) {
     last_features_ = image_features(clip_, images.to(device_));
     last_images_ = images;

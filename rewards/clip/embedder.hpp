@@ -24,7 +24,8 @@ class ClipEmbedder {
   // -> [B, D] unit norm, no gradient. Longer prompts are truncated to the text tower's length.
   at::Tensor texts(const std::vector<std::string>& prompts);
   int64_t width() const;
-  double logit_scale() const;  // its logarithm, as stored
+  double logit_scale() const;                             // its logarithm, as stored
+  int64_t image_passes() const { return image_passes_; }  // batches that the image tower has seen
   at::Device device() const { return device_; }
 
  private:
@@ -33,7 +34,7 @@ class ClipEmbedder {
   at::Device device_;
   std::unordered_map<std::string, at::Tensor> texts_;  // prompt -> [D]
   at::Tensor last_images_, last_features_;             // without gradients only
-  int64_t last_version_ = 0;
+  int64_t last_version_ = 0, image_passes_ = 0;
 };
 
 // The tokenizer inside a CLIP folder, else in ../tokenizer, as in a diffusers folder.

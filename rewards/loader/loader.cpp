@@ -21,8 +21,13 @@ RewardLoader::RewardLoader(RewardSources sources,
 const std::shared_ptr<ClipEmbedder>& RewardLoader::clip() {
   if (sources_.clip.empty())
     throw BadInput("this reward needs a CLIP; name its folder (--clip FOLDER)");
-  if (!clip_) clip_ = load_clip_embedder(sources_.clip, sources_.device);
-  return clip_;
+  return clip_in(sources_.clip);
+}
+
+const std::shared_ptr<ClipEmbedder>& RewardLoader::clip_in(const std::filesystem::path& folder) {
+  auto& clip = clips_[std::filesystem::weakly_canonical(folder)];
+  if (!clip) clip = load_clip_embedder(folder, sources_.device);
+  return clip;
 }
 
 const std::filesystem::path& RewardLoader::weights(const WeightsOption& option) const {

@@ -24,6 +24,8 @@ class RewardLoader {
   const RewardSources& sources() const { return sources_; }
   // The shared CLIP. Throws BadInput when sources().clip is empty.
   const std::shared_ptr<ClipEmbedder>& clip();
+  // The CLIP of this folder, in Hugging Face's layout.
+  const std::shared_ptr<ClipEmbedder>& clip_in(const std::filesystem::path& folder);
   // Throws BadInput that says what is missing.
   const std::filesystem::path& weights(const WeightsOption& option) const;
   // The spec of --define with this name; null: none.
@@ -37,7 +39,7 @@ class RewardLoader {
   RewardSources sources_;
   std::map<std::string, RewardSpec> specs_;
   MakeByName make_;
-  std::shared_ptr<ClipEmbedder> clip_;
+  std::map<std::filesystem::path, std::shared_ptr<ClipEmbedder>> clips_;  // by folder
   std::set<std::string> open_;  // rewards that are being made
 };
 

@@ -9,6 +9,7 @@
 #include "rewards/facts/image_facts.hpp"
 #include "rewards/judge_student/reward.hpp"
 #include "rewards/loader/loader.hpp"
+#include "rewards/loader/members.hpp"
 #include "rewards/pairs/examples_reward.hpp"
 #include "rewards/pairs/reward.hpp"
 #include "rewards/scorers/aesthetic.hpp"
@@ -86,18 +87,32 @@ RewardLoader loader_of(const RewardSources& sources) {
 
 std::vector<WeightedReward> make_all(const std::vector<RewardWeight>& names, RewardLoader& loader) {
   std::vector<WeightedReward> rewards;
-  for (const auto& [name, weight] : names) rewards.push_back({make(name, loader), weight});
+  for (const auto& [name, weight] : names) {
+    const auto whole = reward_of_members(name);
+    const auto made = whole ? member_rewards(make(*whole, loader), weight)
+                            : std::vector<WeightedReward>{{make(name, loader), weight}};
+    rewards.insert(rewards.end(), made.begin(), made.end());
+  }
   return rewards;
 }
 
 void add_part(const std::string& name, RewardLoader& loader, int depth, RewardOrigin& origin);
+
+// A file or folder, and what the members in it read.
+void add_weights(const fs::path& path, RewardOrigin& origin) {
+  origin.weights.push_back(path);
+  for (const auto& [weights, clip] : listed_members(path)) {
+    origin.weights.push_back(weights);
+    if (!clip.empty()) origin.weights.push_back(clip);
+  }
+}
 
 void add_entry(const RewardEntry& entry, const RewardSources& sources, RewardOrigin& origin) {
   origin.is_gold = origin.is_gold || entry.is_gold;
   if (entry.reads_clip) origin.weights.push_back(sources.clip);
   if (!entry.weights) return;
   const auto found = sources.weights.find(entry.weights->flag);
-  if (found != sources.weights.end()) origin.weights.push_back(found->second);
+  if (found != sources.weights.end()) add_weights(found->second, origin);
 }
 
 void add_spec(const RewardSpec& spec, RewardLoader& loader, int depth, RewardOrigin& origin) {
@@ -105,7 +120,7 @@ void add_spec(const RewardSpec& spec, RewardLoader& loader, int depth, RewardOri
   if (family.settings.empty()) {
     origin.is_known = origin.is_known && family.parts;
   } else {
-    origin.weights.emplace_back(spec.argument);
+    add_weights(spec.argument, origin);
   }
   const auto clip = spec.settings.find("clip");
   if (clip != spec.settings.end())
@@ -119,6 +134,8 @@ void add_spec(const RewardSpec& spec, RewardLoader& loader, int depth, RewardOri
 void add_part(const std::string& name, RewardLoader& loader, int depth, RewardOrigin& origin) {
   if (depth > kDeepestFormula)
     throw BadInput("reward " + name + ": its formula leads back to itself");
+  if (const auto whole = reward_of_members(name); whole && depth == 0)
+    return add_part(*whole, loader, depth, origin);
   const FormulaPart part = formula_part(name);
   if (part.words) return add_part(part.reward, loader, depth + 1, origin);
   if (loader.sources().given.count(name) > 0)

@@ -23,6 +23,7 @@ const std::vector<const FamilyEntry*>& reward_families();
 Reward make_reward(const std::string& name, const RewardSources& sources);
 
 // "aesthetic=1,clip_score=0.5" with each model loaded once and each image embedded once.
+// "aesthetic.members" becomes the M members of that reward, which share its weight.
 std::vector<WeightedReward> make_rewards(const std::string& specification,
                                          const RewardSources& sources);
 

@@ -6,9 +6,13 @@
 
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
+#include "data/weights/collect.hpp"
 #include "data/weights/weight_files.hpp"
 #include "rewards/loader/loader.hpp"
+#include "rewards/loader/members.hpp"
 #include "rewards/scorers/clip_family.hpp"
+
+namespace fs = std::filesystem;
 
 namespace rewards {
 namespace {
@@ -37,12 +41,14 @@ nn::Linear take_layer(const data::Weights& weights,
           .lora = {}};
 }
 
-AestheticForm form_of(const data::Weights& weights) {
-  if (data::has(weights, "layers.7.weight")) return AestheticForm::kLinearMlp;
-  if (data::has(weights, "layers.11.weight")) return AestheticForm::kReluMlp;
-  if (data::has(weights, "weight")) return AestheticForm::kLinear;
-  throw data::BadInput(weights.source +
-                       ": not an aesthetic head (expected tensors layers.{0,2,4,6,7}.weight, "
+std::string prefix_of_member(int64_t member) { return "members." + std::to_string(member) + "."; }
+
+AestheticForm form_of(const data::Weights& weights, const std::string& prefix) {
+  if (data::has(weights, prefix + "layers.7.weight")) return AestheticForm::kLinearMlp;
+  if (data::has(weights, prefix + "layers.11.weight")) return AestheticForm::kReluMlp;
+  if (data::has(weights, prefix + "weight")) return AestheticForm::kLinear;
+  throw data::BadInput(weights.source + ": not an aesthetic head (expected tensors " + prefix +
+                       "layers.{0,2,4,6,7}.weight, "
                        "layers.{0,3,6,9,11}.weight or weight); `laurel inspect` tells what it is");
 }
 
@@ -62,11 +68,19 @@ at::Tensor forward(const AestheticHead& head, const at::Tensor& embedding, at::G
   return x.squeeze(1);
 }
 
+void check_width(const AestheticHead& head, const ClipEmbedder& clip, const std::string& source) {
+  if (embedding_width(head) == clip.width()) return;
+  throw data::BadInput(source + ": expected a head for CLIP embeddings of width " +
+                       std::to_string(clip.width()) + ", found " +
+                       std::to_string(embedding_width(head)) +
+                       "; give the CLIP that it was trained on (--clip)");
+}
+
 }  // namespace
 
-AestheticHead take_aesthetic(const data::Weights& weights) {
-  AestheticHead head{.form = form_of(weights), .layers = {}};
-  const auto names = layer_names(head.form, "");
+AestheticHead take_aesthetic(const data::Weights& weights, const std::string& prefix) {
+  AestheticHead head{.form = form_of(weights, prefix), .layers = {}};
+  const auto names = layer_names(head.form, prefix);
   int64_t in = -1;
   for (size_t i = 0; i < names.size(); ++i) {
     const int64_t out = names.size() == 1 ? 1 : kOutputs[i];
@@ -76,8 +90,39 @@ AestheticHead take_aesthetic(const data::Weights& weights) {
   return head;
 }
 
-AestheticHead load_aesthetic(const std::filesystem::path& path) {
-  return take_aesthetic(data::read_weights_file(path));
+std::vector<AestheticHead> load_aesthetic(const std::filesystem::path& path) {
+  return take_aesthetic_members(data::read_weights_file(path));
+}
+
+std::vector<AestheticHead> take_aesthetic_members(const data::Weights& weights) {
+  const int64_t count = data::count_numbered(weights, "members.");
+  if (count == 0) return {take_aesthetic(weights)};
+  if (count > kMostMembers)
+    throw data::BadInput(weights.source + ": expected at most " + std::to_string(kMostMembers) +
+                         " members, found " + std::to_string(count));
+  std::vector<AestheticHead> members;
+  for (int64_t m = 0; m < count; ++m) {
+    members.push_back(take_aesthetic(weights, prefix_of_member(m)));
+    const int64_t width = embedding_width(members.back()), first = embedding_width(members[0]);
+    if (width != first)
+      throw data::BadInput(weights.source + ": expected members for one CLIP, of width " +
+                           std::to_string(first) + ", found member " + std::to_string(m + 1) +
+                           " for width " + std::to_string(width) +
+                           "; members of different CLIPs go into a folder (--vary clip)");
+  }
+  return members;
+}
+
+data::Weights aesthetic_file(const std::vector<AestheticHead>& members) {
+  if (members.size() == 1) return data::collect(members[0], "", at::kHalf);
+  data::Weights file;
+  for (size_t m = 0; m < members.size(); ++m) {
+    data::Weights one =
+        data::collect(members[m], prefix_of_member(static_cast<int64_t>(m)), at::kHalf);
+    file.metadata = one.metadata;
+    file.tensors.merge(one.tensors);
+  }
+  return file;
 }
 
 AestheticHead make_aesthetic(AestheticForm form, int64_t width, at::Generator& generator) {
@@ -128,21 +173,29 @@ at::Tensor aesthetic_forward_training(const AestheticHead& head,
   return forward(head, embedding, &generator);
 }
 
+Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip, const fs::path& path) {
+  return aesthetic_reward(clip, load_aesthetic(path), path.string());
+}
+
 Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
-                        const std::filesystem::path& path) {
-  AestheticHead head = folded(load_aesthetic(path));
-  if (embedding_width(head) != clip->width()) {
-    throw data::BadInput(path.string() + ": expected a head for CLIP embeddings of width " +
-                         std::to_string(clip->width()) + ", found " +
-                         std::to_string(embedding_width(head)) +
-                         "; give the CLIP that it was trained on (--clip)");
+                        std::vector<AestheticHead> heads,
+                        const std::string& source) {
+  for (auto& head : heads) {
+    check_width(head, *clip, source);
+    head = folded(head);
+    for_each_tensor(head, "", [&](const std::string&, at::Tensor& tensor) {
+      tensor = tensor.to(clip->device());
+    });
   }
-  for_each_tensor(head, "", [&](const std::string&, at::Tensor& tensor) {
-    tensor = tensor.to(clip->device());
-  });
-  const auto score = [clip, head](const RewardBatch& batch) {
-    return aesthetic_forward(head, clip->images(batch.images)).to(batch.images.device());
+  const auto scores = [clip, heads](const RewardBatch& batch) {
+    const at::Tensor embeddings = clip->images(batch.images);
+    std::vector<at::Tensor> columns;
+    for (const auto& head : heads) columns.push_back(aesthetic_forward(head, embeddings));
+    return at::stack(columns, 1).to(batch.images.device());
   };
+  if (heads.size() > 1)
+    return ensemble_reward(kAestheticEntry.info, static_cast<int64_t>(heads.size()), scores);
+  const auto score = [scores](const RewardBatch& batch) { return scores(batch).squeeze(1); };
   return {.info = kAestheticEntry.info, .score = score};
 }
 
@@ -158,11 +211,24 @@ constexpr WeightsOption kWeights{
 // The CLIP that LAION's heads were trained on, for files without a config.
 constexpr PublishedClip kClipOfTheHead{.fit = Fit::kTorchvision, .act = nn::Activation::kQuickGelu};
 
+// Heads of several CLIPs, a folder of them.
+Reward listed_reward(const std::vector<ListedMember>& members, RewardLoader& loader) {
+  std::vector<Reward> parts;
+  for (const auto& [weights, clip] : members)
+    parts.push_back(aesthetic_reward(clip.empty() ? loader.clip() : loader.clip_in(clip), weights));
+  return ensemble_reward(kAestheticEntry.info, parts);
+}
+
+Reward make_from(const fs::path& path, RewardLoader& loader) {
+  const auto members = listed_members(path);
+  return members.empty() ? aesthetic_reward(loader.clip(), path) : listed_reward(members, loader);
+}
+
 Reward make_defined(const RewardSpec& spec, RewardLoader& loader) {
   const auto clip = spec.settings.find("clip");
   Reward reward;
   if (clip == spec.settings.end()) {
-    reward = aesthetic_reward(loader.clip(), spec.argument);
+    reward = make_from(spec.argument, loader);
   } else {
     const FamilyClip opened =
         open_family_clip(kClipOfTheHead, clip->second, spec, loader.sources());
@@ -184,10 +250,7 @@ const RewardEntry kAestheticEntry{
              .description = "mean rating predicted from the CLIP embedding (LAION's form)"},
     .weights = kWeights,
     .reads_clip = true,
-    .make = [](RewardLoader& loader) {
-      const auto& head = loader.weights(kWeights);
-      return aesthetic_reward(loader.clip(), head);
-    }};
+    .make = [](RewardLoader& loader) { return make_from(loader.weights(kWeights), loader); }};
 
 const FamilyEntry kAestheticFamily{
     .name = "aesthetic",

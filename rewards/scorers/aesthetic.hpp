@@ -29,10 +29,16 @@ struct AestheticHead {
   std::vector<nn::Linear> layers;  // 1 (v1) or 5 (v2)
 };
 
-// From safetensors. Throws BadInput when the names fit none of the forms or the sizes of adjacent
-// layers differ.
-AestheticHead load_aesthetic(const std::filesystem::path& path);
-AestheticHead take_aesthetic(const data::Weights& weights);
+// Of tensors whose names have this prefix. Throws BadInput when the names fit none of the forms or
+// the sizes of adjacent layers differ.
+AestheticHead take_aesthetic(const data::Weights& weights, const std::string& prefix = "");
+// The heads of a file of several, members.0. to members.<M - 1>.; of another file its one head.
+// Throws BadInput as take_aesthetic, for more than kMostMembers, and for members whose embeddings
+// differ in width, which are of different CLIPs.
+std::vector<AestheticHead> load_aesthetic(const std::filesystem::path& path);
+std::vector<AestheticHead> take_aesthetic_members(const data::Weights& weights);
+// The file of these heads, fp16: one alone has the released names.
+data::Weights aesthetic_file(const std::vector<AestheticHead>& members);
 AestheticHead make_aesthetic(AestheticForm form, int64_t width, at::Generator& generator);
 void for_each_tensor(AestheticHead& head,
                      const std::string& prefix,
@@ -54,10 +60,15 @@ at::Tensor aesthetic_forward_training(const AestheticHead& head,
                                       const at::Tensor& embedding,
                                       at::Generator& generator);
 
-// Throws BadInput when the head expects embeddings of another width than this CLIP's. A head
-// without activations is folded into one layer.
+// A file of several members becomes an ensemble: one CLIP pass, then each head. Throws BadInput
+// when the heads expect embeddings of another width than this CLIP's. A head without activations is
+// folded into one layer.
 Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
                         const std::filesystem::path& head);
+// source: what the heads are from, for messages
+Reward aesthetic_reward(const std::shared_ptr<ClipEmbedder>& clip,
+                        std::vector<AestheticHead> heads,
+                        const std::string& source);
 
 extern const RewardEntry kAestheticEntry;
 extern const FamilyEntry kAestheticFamily;

@@ -7,6 +7,7 @@
 #include "rewards/clip/layouts.hpp"
 #include "rewards/clip/open.hpp"
 #include "rewards/loader/loader.hpp"
+#include "rewards/loader/members.hpp"
 #include "rewards/scorers/clip_score.hpp"
 
 namespace fs = std::filesystem;
@@ -126,7 +127,15 @@ const std::vector<std::string> kSettings = {"act", "scale", "antialias", "tokeni
 
 template <const PublishedClip& published>
 Reward make(const RewardSpec& spec, RewardLoader& loader) {
-  return clip_family_reward(published, spec, loader.sources());
+  const auto members = listed_members(spec.argument);
+  if (members.empty()) return clip_family_reward(published, spec, loader.sources());
+  std::vector<Reward> parts;
+  for (const auto& member : members) {
+    RewardSpec own = spec;
+    own.argument = member.weights.string();
+    parts.push_back(clip_family_reward(published, own, loader.sources()));
+  }
+  return ensemble_reward(parts[0].info, parts);
 }
 
 }  // namespace

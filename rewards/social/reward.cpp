@@ -1,6 +1,7 @@
 #include "rewards/social/reward.hpp"
 
 #include "rewards/loader/loader.hpp"
+#include "rewards/loader/members.hpp"
 #include "rewards/scorers/clip_score.hpp"
 
 namespace rewards {
@@ -17,6 +18,15 @@ constexpr WeightsOption kSocialWeights{
     .embedded = "rewards/social",
     .missing = "a CLIP trained by `laurel train-reward social`; name its folder (--social FOLDER)"};
 
+Reward make_social(RewardLoader& loader) {
+  const auto& folder = loader.weights(kSocialWeights);
+  const auto members = listed_members(folder);
+  if (members.empty()) return social_reward(loader.clip_in(folder));
+  std::vector<Reward> parts;
+  for (const auto& member : members) parts.push_back(social_reward(loader.clip_in(member.weights)));
+  return ensemble_reward(kSocialEntry.info, parts);
+}
+
 }  // namespace
 
 const RewardEntry kSocialEntry{
@@ -28,9 +38,6 @@ const RewardEntry kSocialEntry{
              .differentiable = true,
              .description = "what a community would like for the prompt (Social Reward's form)"},
     .weights = kSocialWeights,
-    .make = [](RewardLoader& loader) {
-      return social_reward(
-          load_clip_embedder(loader.weights(kSocialWeights), loader.sources().device));
-    }};
+    .make = make_social};
 
 }  // namespace rewards

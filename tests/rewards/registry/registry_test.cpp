@@ -15,11 +15,14 @@
 #include "data/world/caption.hpp"
 #include "data/world/scene.hpp"
 #include "rewards/clip/embedder.hpp"
+#include "rewards/combine/combine.hpp"
+#include "rewards/loader/members.hpp"
 #include "rewards/scorers/aesthetic.hpp"
 #include "rewards/scorers/clip_score.hpp"
 #include "rewards/scorers/image_stats.hpp"
 #include "rewards/scorers/jpeg_size.hpp"
 #include "rewards/world/oracle_reward.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
@@ -156,6 +159,83 @@ TEST(AestheticReward, ScoresTheEmbeddingAndRefusesAHeadOfAnotherWidth) {
   write(7);
   EXPECT_THROW(rewards::aesthetic_reward(clip, path), data::BadInput);
   std::filesystem::remove(path);
+}
+
+// Heads with the files that they are read from.
+struct HeadFiles {
+  const std::filesystem::path folder = tests::fresh_folder("aesthetic_members");
+  std::vector<rewards::AestheticHead> heads;
+
+  explicit HeadFiles(const std::vector<int64_t>& widths) {
+    auto generator = at::detail::createCPUGenerator(12);
+    for (const int64_t width : widths)
+      heads.push_back(
+          rewards::make_aesthetic(rewards::AestheticForm::kLinearMlp, width, generator));
+  }
+  // The first `count` heads in one file.
+  std::filesystem::path file_of(size_t count) const {
+    const auto path = folder / (std::to_string(count) + ".safetensors");
+    data::write_safetensors(path, rewards::aesthetic_file({heads.begin(), heads.begin() + count}));
+    return path;
+  }
+};
+
+TEST(AestheticReward, FiveMembersCostOneClipPass) {
+  const HeadFiles files({6, 6, 6, 6, 6});
+  const auto clip = tiny_embedder();
+  const auto images = at::rand({2, 3, 16, 16});
+  const auto reward = rewards::aesthetic_reward(clip, files.file_of(5));
+  {
+    const at::NoGradGuard no_grad;
+    for (const auto& member : rewards::member_rewards(reward, 1)) member.reward.score({images, {}});
+    const at::Tensor scores = reward.members({images, {}});  // [2, 5]
+    EXPECT_TRUE(at::equal(reward.score({images, {}}), scores.mean(1)));
+    reward.disagreement({images, {}});
+    EXPECT_EQ(clip->image_passes(), 1);
+    for (int64_t m = 0; m < 5; ++m) {
+      const auto& head = files.heads[static_cast<size_t>(m)];
+      EXPECT_TRUE(at::allclose(scores.select(1, m),
+                               rewards::aesthetic_forward(head, clip->images(images)), 1e-2, 1e-2));
+    }
+    EXPECT_GT((scores.select(1, 0) - scores.select(1, 1)).abs().max().item<double>(), 1e-3);
+  }
+  auto followed = images.clone().requires_grad_(true);
+  reward.score({followed, {}}).sum().backward();
+  EXPECT_EQ(clip->image_passes(), 2);
+  EXPECT_GT(followed.grad().abs().max().item<double>(), 0);
+}
+
+TEST(AestheticReward, RefusesMembersOfSeveralClipsInOneFile) {
+  const HeadFiles files({6, 6, 7});
+  const auto said = refusal([&] { rewards::aesthetic_reward(tiny_embedder(), files.file_of(3)); });
+  EXPECT_NE(said.find("expected members for one CLIP, of width 6, found member 3 for width 7"),
+            std::string::npos)
+      << said;
+}
+
+TEST(AestheticReward, OfAFolderReadsTheClipOfEachMember) {
+  const HeadFiles files({128, 128});
+  const auto embedded = std::filesystem::path(tests::source_dir()) / "models/tiny-world/clip";
+  rewards::write_member_list(files.folder,
+                             {{files.file_of(1), embedded}, {files.file_of(2), embedded}});
+  rewards::RewardSources sources;
+  sources.definitions = {"both=aesthetic:" + files.folder.string()};
+  sources.clip = "nowhere";  // not read
+  const auto rewards = rewards::make_rewards("both.members=3,brightness", sources);
+  ASSERT_EQ(rewards.size(), 3U);
+  EXPECT_EQ(rewards[1].reward.info.name, "both.2");
+  EXPECT_EQ(rewards[1].weight, 1.5);
+  const at::NoGradGuard no_grad;
+  const rewards::RewardBatch batch{at::rand({1, 3, 64, 64}), {""}};
+  EXPECT_EQ(rewards::score_all(rewards, batch).sizes(), at::IntArrayRef({1, 3}));
+  const auto origin = rewards::origin_of("both.members", sources);
+  EXPECT_EQ(std::count(origin.weights.begin(), origin.weights.end(),
+                       std::filesystem::weakly_canonical(embedded)),
+            2);
+  EXPECT_NE(refusal([&] {
+              rewards::make_rewards("brightness.members", sources);
+            }).find("brightness has no members"),
+            std::string::npos);
 }
 
 TEST(Registry, NamesAreDistinctAndDescribed) {
