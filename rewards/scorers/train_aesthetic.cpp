@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -68,6 +69,19 @@ double train_epoch(HeadFit& fit,
 
 }  // namespace
 
+at::Tensor with_swapped_ratings(const at::Tensor& ratings, double share, at::Generator& generator) {
+  TORCH_CHECK(share >= 0 && share <= 1, "with_swapped_ratings: share must be in [0, 1]");
+  const int64_t count = ratings.size(0),
+                pairs = std::llround(share * static_cast<double>(count) / 2);
+  const auto order = at::randperm(count, generator, at::kLong);
+  const auto one = order.slice(0, 0, std::min(pairs, count / 2)),
+             other = order.slice(0, one.size(0), 2 * one.size(0));
+  at::Tensor swapped = ratings.clone();
+  swapped.index_copy_(0, one, ratings.index_select(0, other));
+  swapped.index_copy_(0, other, ratings.index_select(0, one));
+  return swapped;
+}
+
 TrainedAesthetic train_aesthetic(const at::Tensor& embeddings,
                                  const at::Tensor& ratings,
                                  const AestheticTraining& options,
@@ -80,8 +94,10 @@ TrainedAesthetic train_aesthetic(const at::Tensor& embeddings,
   const auto held =
       std::max<int64_t>(1, std::llround(options.validation_share * static_cast<double>(count)));
   const RatedEmbeddings all{embeddings, ratings};
-  const RatedEmbeddings validation = rows_of(all, order.slice(0, 0, held)),
-                        training = rows_of(all, order.slice(0, held));
+  const RatedEmbeddings validation = rows_of(all, order.slice(0, 0, held));
+  RatedEmbeddings training = rows_of(all, order.slice(0, held));
+  if (options.bootstrap)
+    training = rows_of(training, at::randint(count - held, {count - held}, generator, at::kLong));
 
   HeadFit fit{.head = make_aesthetic(options.form, embeddings.size(1), generator),
               .params = {},

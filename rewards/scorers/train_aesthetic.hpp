@@ -17,6 +17,7 @@ struct AestheticTraining {
   double learning_rate = 1e-3;
   double weight_decay = 1e-4;
   double validation_share = 0.05;  // held out to choose the best epoch
+  bool bootstrap = false;          // trains on as many ratings, drawn with replacement
 };
 
 struct TrainedAesthetic {
@@ -24,6 +25,10 @@ struct TrainedAesthetic {
   int64_t best_epoch = 0;       // from 1
   double validation_error = 0;  // mean squared, points^2
 };
+
+// Noise for studies: round(share N / 2) pairs of ratings, no rating in two pairs, change places.
+// ratings: [N], share: 0 to 1 -> [N]
+at::Tensor with_swapped_ratings(const at::Tensor& ratings, double share, at::Generator& generator);
 
 // embeddings: [N, D] unit norm, ratings: [N] 1-10, N >= 20. `report` is called after each epoch.
 using EpochReport =

@@ -12,22 +12,21 @@
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
+#include "data/base/format.hpp"
 #include "data/base/json.hpp"
 #include "data/base/log.hpp"
-#include "data/images/captions.hpp"
-#include "data/images/image_io.hpp"
-#include "data/weights/collect.hpp"
 #include "data/weights/safetensors.hpp"
 #include "rewards/clip/embedder.hpp"
 #include "rewards/evaluation/agreement.hpp"
+#include "rewards/loader/members.hpp"
 #include "rewards/scorers/train_aesthetic.hpp"
-#include "rewards/world/rater_preference.hpp"
-#include "rewards/world/simulated_ratings.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/failure.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/cli/reward_options.hpp"
+#include "tools/train_reward/member_options.hpp"
+#include "tools/train_reward/rated_images.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;
@@ -35,9 +34,7 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
-constexpr int64_t kResamples = 1000;          // of the bootstrap
-constexpr int64_t kPiece = 256;               // images embedded at once
-constexpr double kLowest = 1, kHighest = 10;  // LAION's scale of ratings
+constexpr int64_t kResamples = 1000;  // of the bootstrap
 
 struct AestheticCommand {
   std::string clip, output, ratings;
@@ -45,15 +42,8 @@ struct AestheticCommand {
   int64_t images = 12000, held_out = 2000, seed = 0;
   rewards::RaterOptions raters;
   rewards::AestheticTraining training;
+  MemberConfig members;
   DeviceConfig device;
-};
-
-// Embedded images with their ratings, and the raters' preference where it is known.
-struct RatedImages {
-  at::Tensor embeddings;   // [N, D]
-  at::Tensor ratings;      // [N] the mean over raters
-  at::Tensor preference;   // [N] without bias and noise, or undefined
-  int64_t unreadable = 0;  // images that were left out
 };
 
 void declare(Options& options, AestheticCommand& config) {
@@ -79,6 +69,7 @@ void declare(Options& options, AestheticCommand& config) {
   options.number("learning_rate", config.training.learning_rate, "falls to 0 as a cosine", 1e-9, 1);
   options.number("weight_decay", config.training.weight_decay, "of AdamW", 0, 10);
   options.integer("seed", config.seed, "of everything random", 0);
+  declare_members(options, config.members);
   declare_device(options, config.device);
 }
 
@@ -88,98 +79,6 @@ rewards::AestheticForm form_by_name(const std::string& name) {
                           : rewards::AestheticForm::kReluMlp;
 }
 
-// What simulated ratings are drawn from.
-struct RatingSimulation {
-  rewards::ClipEmbedder& clip;
-  const rewards::RaterOptions& raters;
-  at::Tensor biases;  // [raters]
-  at::Generator& generator;
-};
-
-RatedImages simulate(const RatingSimulation& simulation,
-                     int64_t count,
-                     world::Split split,
-                     const std::string& title) {
-  const at::NoGradGuard no_grad;
-  Progress progress(title, count, "img");
-  std::vector<at::Tensor> embeddings, preferences;
-  for (int64_t done = 0; done < count; done += kPiece) {
-    const auto drawn =
-        world::random_batch(std::min(kPiece, count - done), split, simulation.generator);
-    const auto images = rewards::degrade(drawn.images, simulation.generator);
-    embeddings.push_back(simulation.clip.images(images).cpu());
-    preferences.push_back(rewards::rater_preference(images));
-    progress.advance(images.size(0));
-  }
-  RatedImages rated{
-      .embeddings = at::cat(embeddings), .ratings = {}, .preference = at::cat(preferences)};
-  rated.ratings = rewards::simulate_ratings(rated.preference, simulation.biases, simulation.raters,
-                                            simulation.generator);
-  return rated;
-}
-
-struct MeanRating {
-  double sum = 0;
-  int64_t count = 0;
-};
-
-void check_count(const fs::path& path, size_t images) {
-  constexpr size_t kFewest = 25;
-  if (images < kFewest)
-    throw BadInput(path.string() + ": expected ratings of at least 25 readable images, found " +
-                   std::to_string(images));
-}
-
-// Mean rating of each image; paths are relative to the file.
-std::map<fs::path, MeanRating> read_ratings(const fs::path& path) {
-  std::map<fs::path, MeanRating> ratings;
-  data::for_each_line(path, [&](const std::string& line, const std::string& where) {
-    const auto json = data::parse_json_object(line, where);
-    if (!json.contains("image") || !json["image"].is_string() || !json.contains("rating") ||
-        !json["rating"].is_number()) {
-      throw BadInput(where +
-                     ": expected an object with \"image\" (a path) and \"rating\" (a number)");
-    }
-    const double value = json["rating"].get<double>();
-    if (!(value >= kLowest && value <= kHighest))
-      throw BadInput(where + ": rating: expected a number from 1 to 10, found " +
-                     data::to_text(json["rating"]) + "; scale the ratings first");
-    MeanRating& rating =
-        ratings[data::listed_file(path.parent_path(), json["image"].get<std::string>())];
-    rating.sum += value;
-    ++rating.count;
-  });
-  check_count(path, ratings.size());
-  return ratings;
-}
-
-RatedImages embed_ratings(const fs::path& path, rewards::ClipEmbedder& clip) {
-  const at::NoGradGuard no_grad;
-  const auto ratings = read_ratings(path);
-  Progress progress("Embedding", static_cast<int64_t>(ratings.size()), "img");
-  RatedImages rated;
-  std::vector<at::Tensor> embeddings;
-  std::vector<double> means;
-  for (const auto& [image, rating] : ratings) {
-    try {
-      embeddings.push_back(clip.images(data::read_image(image).unsqueeze(0)).cpu());
-      means.push_back(rating.sum / static_cast<double>(rating.count));
-    } catch (const BadInput& error) {
-      progress.print_fault(error.what());
-      ++rated.unreadable;
-    }
-    progress.advance();
-  }
-  check_count(path, embeddings.size());
-  rated.embeddings = at::cat(embeddings);
-  rated.ratings = at::tensor(means, at::kFloat);
-  return rated;
-}
-
-RatedImages rows_of(const RatedImages& rated, const at::Tensor& rows) {
-  return {rated.embeddings.index_select(0, rows), rated.ratings.index_select(0, rows), {}};
-}
-
 nlohmann::ordered_json to_json(const rewards::Agreement& agreement) {
   return {{"spearman", agreement.spearman},
           {"spearman_95", {agreement.spearman_low, agreement.spearman_high}},
@@ -187,18 +86,41 @@ nlohmann::ordered_json to_json(const rewards::Agreement& agreement) {
           {"mean_absolute_error", agreement.mean_absolute_error}};
 }
 
-// Prints how well the head predicts images that it was not trained on, and returns it for the
+// A trained head and the number of its CLIP.
+struct Member {
+  rewards::TrainedAesthetic trained;
+  size_t clip = 0;
+};
+using Members = std::vector<Member>;
+
+at::Tensor predictions(const Member& member, const RatedImages& rated) {
+  return rewards::aesthetic_forward(member.trained.head, rated.embeddings[member.clip]);
+}
+
+// The score of a file of these members: their mean. -> [N]
+at::Tensor mean_prediction(const Members& members, const RatedImages& rated) {
+  std::vector<at::Tensor> all;
+  for (const auto& member : members) all.push_back(predictions(member, rated));
+  return all.size() == 1 ? all[0] : at::stack(all, 1).mean(1);
+}
+
+// Prints how well the members predict images that they were not trained on, and returns it for the
 // report.
 nlohmann::ordered_json evaluate(const std::string& title,
-                                const rewards::AestheticHead& head,
+                                const Members& members,
                                 const RatedImages& rated,
                                 at::Generator& generator) {
   const at::NoGradGuard no_grad;
-  const auto prediction = rewards::aesthetic_forward(head, rated.embeddings);
+  const auto prediction = mean_prediction(members, rated);
   nlohmann::ordered_json json{{"images", prediction.size(0)}};
   const auto compare = [&](const std::string& with, const at::Tensor& target) {
     const auto found = rewards::agreement(prediction, target, kResamples, generator);
     json[with] = to_json(found);
+    for (const auto& member : members) {
+      if (members.size() > 1)
+        json[with]["spearman_of_members"].push_back(
+            rewards::spearman(predictions(member, rated), target));
+    }
     std::cout << title << " against the " << with << ": Spearman " << found.spearman
               << " (95 %: " << found.spearman_low << " to " << found.spearman_high << "), Pearson "
               << found.pearson << ", mean absolute error " << found.mean_absolute_error << "\n";
@@ -208,21 +130,49 @@ nlohmann::ordered_json evaluate(const std::string& title,
   return json;
 }
 
-void save(const fs::path& path,
-          const rewards::AestheticHead& head,
-          const AestheticCommand& config) {
-  data::Weights file = data::collect(head, "", at::kHalf);
-  file.metadata["laurel.kind"] = "aesthetic";
-  file.metadata["laurel.form"] = config.form;
-  file.metadata["laurel.synthetic"] = config.ratings.empty() ? "true" : "false";
+// What the members' file or folder says of itself.
+std::map<std::string, std::string> metadata_of(const AestheticCommand& config) {
+  std::map<std::string, std::string> metadata{
+      {"laurel.kind", "aesthetic"},
+      {"laurel.form", config.form},
+      {"laurel.synthetic", config.ratings.empty() ? "true" : "false"}};
+  if (config.members.members > 1) metadata["laurel.vary"] = config.members.vary;
+  if (config.members.label_noise > 0)
+    metadata["laurel.label_noise"] = data::formatted("%g", config.members.label_noise);
+  return metadata;
+}
+
+void save_file(const fs::path& path,
+               const std::vector<rewards::AestheticHead>& heads,
+               const AestheticCommand& config) {
+  data::Weights file = rewards::aesthetic_file(heads);
+  for (const auto& [key, value] : metadata_of(config)) file.metadata[key] = value;
   data::write_safetensors(path, file);
 }
 
-rewards::TrainedAesthetic train(const RatedImages& rated,
+// One file, or of several CLIPs a folder with a file for each.
+void save(const Members& members,
+          const std::vector<fs::path>& clips,
+          const AestheticCommand& config) {
+  std::vector<rewards::AestheticHead> heads;
+  for (const auto& member : members) heads.push_back(member.trained.head);
+  if (clips.size() < 2) return save_file(config.output, heads, config);
+  const fs::path folder = config.output;
+  std::vector<rewards::ListedMember> list;
+  for (size_t m = 0; m < members.size(); ++m) {
+    const fs::path file = folder / (std::to_string(m + 1) + ".safetensors");
+    save_file(file, {heads[m]}, config);
+    list.push_back({file, clips[m]});
+  }
+  rewards::write_member_list(folder, list);
+}
+
+rewards::TrainedAesthetic train(const at::Tensor& embeddings,
+                                const at::Tensor& ratings,
                                 const AestheticCommand& config,
                                 at::Generator& generator) {
   Progress progress("Training", config.training.epochs, "epoch");
-  return rewards::train_aesthetic(rated.embeddings, rated.ratings, config.training, generator,
+  return rewards::train_aesthetic(embeddings, ratings, config.training, generator,
                                   [&](int64_t, double training, double validation) {
                                     std::ostringstream note;
                                     note << std::setprecision(3) << "error=" << training
@@ -231,39 +181,88 @@ rewards::TrainedAesthetic train(const RatedImages& rated,
                                   });
 }
 
-nlohmann::ordered_json run(rewards::ClipEmbedder& clip,
-                           const AestheticCommand& config,
-                           at::Generator& generator) {
-  nlohmann::ordered_json report;
-  if (!config.ratings.empty()) {
-    const RatedImages all = embed_ratings(config.ratings, clip);
-    const auto order = at::randperm(all.ratings.size(0), generator, at::kLong);
-    const int64_t held = std::max<int64_t>(2, order.size(0) / 10);
-    const auto trained = train(rows_of(all, order.slice(0, held)), config, generator);
-    report["held_out"] =
-        evaluate("held-out images", trained.head, rows_of(all, order.slice(0, 0, held)), generator);
-    save(config.output, trained.head, config);
-    report["unreadable"] = all.unreadable;
-    return report;
+// All members see the same ratings, wrong ones included.
+Members train_members(const RatedImages& rated,
+                      const AestheticCommand& config,
+                      at::Generator& generator) {
+  const double noise = config.members.label_noise;
+  const at::Tensor ratings =
+      noise > 0 ? rewards::with_swapped_ratings(rated.ratings, noise, generator) : rated.ratings;
+  Members members;
+  for (int64_t m = 0; m < config.members.members; ++m) {
+    const size_t clip = rated.embeddings.size() > 1 ? static_cast<size_t>(m) : 0;
+    auto own = m == 0 ? generator : at::detail::createCPUGenerator(seed_of_member(config.seed, m));
+    members.push_back({train(rated.embeddings[clip], ratings, config, own), clip});
   }
-  const RatingSimulation simulation{.clip = clip,
+  return members;
+}
+
+nlohmann::ordered_json facts_of(const Members& members) {
+  nlohmann::ordered_json facts = nlohmann::ordered_json::array();
+  for (const auto& member : members)
+    facts.push_back({{"best_epoch", member.trained.best_epoch},
+                     {"validation_error", member.trained.validation_error}});
+  return facts;
+}
+
+// The ratings of a file: nine in ten train.
+nlohmann::ordered_json run_on_ratings(const Clips& clips,
+                                      const AestheticCommand& config,
+                                      at::Generator& generator,
+                                      Members& members) {
+  nlohmann::ordered_json report;
+  const RatedImages all = read_rated_images(config.ratings, clips);
+  const auto order = at::randperm(all.ratings.size(0), generator, at::kLong);
+  const int64_t held = std::max<int64_t>(2, order.size(0) / 10);
+  members = train_members(rows_of(all, order.slice(0, held)), config, generator);
+  report["held_out"] =
+      evaluate("held-out images", members, rows_of(all, order.slice(0, 0, held)), generator);
+  report["unreadable"] = all.unreadable;
+  return report;
+}
+
+nlohmann::ordered_json run_on_world(const Clips& clips,
+                                    const AestheticCommand& config,
+                                    at::Generator& generator,
+                                    Members& members) {
+  nlohmann::ordered_json report;
+  const RatingSimulation simulation{.clips = clips,
                                     .raters = config.raters,
                                     .biases = rewards::draw_biases(config.raters, generator),
                                     .generator = generator};
   const auto drawn = [&](int64_t count, world::Split split, const std::string& title) {
-    return simulate(simulation, count, split, title);
+    return simulated_images(simulation, count, split, title);
   };
-  const auto trained =
-      train(drawn(config.images, world::Split::kSeen, "Training scenes"), config, generator);
-  report["best_epoch"] = trained.best_epoch;
+  members = train_members(drawn(config.images, world::Split::kSeen, "Training scenes"), config,
+                          generator);
+  report["best_epoch"] = members[0].trained.best_epoch;
   report["seen"] =
-      evaluate("fresh seen scenes", trained.head,
+      evaluate("fresh seen scenes", members,
                drawn(config.held_out, world::Split::kSeen, "Held-out scenes"), generator);
   report["unseen"] =
-      evaluate("unseen combinations", trained.head,
+      evaluate("unseen combinations", members,
                drawn(config.held_out, world::Split::kUnseen, "Unseen scenes"), generator);
-  save(config.output, trained.head, config);
   return report;
+}
+
+// Throws BadInput for what does not fit together. -> the CLIPs of --clips
+std::vector<fs::path> check(AestheticCommand& config) {
+  if (config.output.empty())
+    throw BadInput("--output: expected a file to write, as aesthetic.safetensors, found nothing");
+  if (config.raters.ratings > config.raters.raters)
+    throw BadInput("--raters_an_image: expected at most --raters (" +
+                   std::to_string(config.raters.raters) + "), found " +
+                   std::to_string(config.raters.ratings));
+  config.training.form = form_by_name(config.form);
+  config.training.bootstrap = config.members.vary == "data";
+  const auto clips = clips_of_members(config.members);
+  const fs::path output = config.output;
+  if (!clips.empty() && (output.extension() == ".safetensors" || fs::is_regular_file(output)))
+    throw BadInput("--output " + config.output +
+                   ": members of different CLIPs do not fit one file; name a folder");
+  if (clips.empty() && fs::is_directory(output))
+    throw BadInput("--output " + config.output + ": expected a file to write, found a folder");
+  return clips;
 }
 
 int train_aesthetic_command(const std::vector<std::string>& arguments) {
@@ -275,21 +274,25 @@ int train_aesthetic_command(const std::vector<std::string>& arguments) {
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty())
     throw BadInput("laurel train-reward aesthetic: unexpected '" + parsed.positional[0] + "'");
-  if (config.output.empty())
-    throw BadInput("--output: expected a file to write, as aesthetic.safetensors, found nothing");
-  if (config.raters.ratings > config.raters.raters)
-    throw BadInput("--raters_an_image: expected at most --raters (" +
-                   std::to_string(config.raters.raters) + "), found " +
-                   std::to_string(config.raters.ratings));
-  config.training.form = form_by_name(config.form);
+  auto folders = check(config);
   const Placement placement = open_device(config.device);
   const auto sources = reward_sources({.clip = config.clip}, placement.device);
-  if (sources.clip.empty()) throw BadInput("--clip: no embedded CLIP found; name a CLIP folder");
-  const auto clip = rewards::load_clip_embedder(sources.clip, placement.device);
+  if (folders.empty()) folders = {sources.clip};
+  if (folders[0].empty()) throw BadInput("--clip: no embedded CLIP found; name a CLIP folder");
+  Clips clips;
+  for (const auto& folder : folders)
+    clips.push_back(rewards::load_clip_embedder(folder, placement.device));
   auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(config.seed));
-  nlohmann::ordered_json report = run(*clip, config, generator);
+  Members members;
+  nlohmann::ordered_json report = config.ratings.empty()
+                                      ? run_on_world(clips, config, generator, members)
+                                      : run_on_ratings(clips, config, generator, members);
+  save(members, folders, config);
   report["synthetic"] = config.ratings.empty();
   report["form"] = config.form;
+  if (members.size() > 1) report["members"] = facts_of(members);
+  if (members.size() > 1) report["vary"] = config.members.vary;
+  if (config.members.label_noise > 0) report["label_noise"] = config.members.label_noise;
   data::write_file(config.output + ".json", data::to_text(report, 2) + "\n");
   data::write_file(config.output + ".toml", options.resolved());
   std::cout << "wrote " << config.output << ", its report (.json) and settings (.toml)\n";

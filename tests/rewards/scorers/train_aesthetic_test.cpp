@@ -93,4 +93,38 @@ TEST(TrainAesthetic, RefusesTooFewRatings) {
                c10::Error);
 }
 
+TEST(SwappedRatings, MoveAQuarterAndKeepAllValues) {
+  auto generator = at::detail::createCPUGenerator(6);
+  const auto ratings = at::arange(400, at::kFloat);
+  const auto swapped = rewards::with_swapped_ratings(ratings, 0.25, generator);
+  EXPECT_EQ(swapped.ne(ratings).sum().item<int64_t>(), 100);
+  EXPECT_TRUE(at::equal(std::get<0>(swapped.sort()), ratings));
+  EXPECT_TRUE(at::equal(rewards::with_swapped_ratings(ratings, 0, generator), ratings));
+  EXPECT_EQ(rewards::with_swapped_ratings(at::arange(5), 1, generator)
+                .ne(at::arange(5))
+                .sum()
+                .item<int64_t>(),
+            4);  // one is left over
+  EXPECT_THROW(rewards::with_swapped_ratings(ratings, 2, generator), c10::Error);
+}
+
+TEST(TrainAesthetic, ABootstrapIsAnotherSampleOfTheSameRatings) {
+  const auto problem = affine_problem();
+  const auto trained = [&](bool bootstrap) {
+    auto generator = at::detail::createCPUGenerator(4);
+    const rewards::AestheticTraining options{.form = rewards::AestheticForm::kLinear,
+                                             .epochs = 12,
+                                             .batch_size = 32,
+                                             .learning_rate = 0.1,
+                                             .bootstrap = bootstrap};
+    return rewards::train_aesthetic(problem.embeddings, problem.ratings, options, generator,
+                                    [](int64_t, double, double) {});
+  };
+  const auto plain = trained(false), drawn = trained(true);
+  EXPECT_FALSE(at::equal(plain.head.layers[0].weight, drawn.head.layers[0].weight));
+  EXPECT_GT(rewards::pearson(rewards::aesthetic_forward(drawn.head, problem.embeddings).detach(),
+                             problem.ratings),
+            0.95);
+}
+
 }  // namespace
