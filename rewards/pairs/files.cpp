@@ -7,6 +7,7 @@
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
+#include "rewards/loader/members.hpp"
 
 namespace fs = std::filesystem;
 
@@ -37,6 +38,44 @@ double number(const nlohmann::json& object, const char* key, const std::string& 
   return found->get<double>();
 }
 
+std::string member_prefix(size_t member) { return "members." + std::to_string(member) + "."; }
+
+void add_weights(const Taste& taste, const std::string& prefix, data::Weights& file) {
+  file.tensors[prefix + "weight"] = taste.weight.to(at::kFloat);
+  file.tensors[prefix + "score_weight"] = taste.score_weight.to(at::kFloat);
+  file.tensors[prefix + "bias"] = taste.bias.to(at::kFloat);
+}
+
+// rows: 1 + P; rewards: K
+void take_weights(const data::Weights& weights,
+                  const std::string& prefix,
+                  int64_t rows,
+                  int64_t rewards,
+                  Taste& taste) {
+  taste.weight = data::take(weights, prefix + "weight", {rows, -1});
+  taste.score_weight = data::take(weights, prefix + "score_weight", {rows, rewards});
+  taste.bias = data::take(weights, prefix + "bias", {rows});
+}
+
+// Throws BadInput for too many, and for a member of another width than the taste's.
+std::vector<Taste> take_members(const data::Weights& weights, const Taste& taste) {
+  const int64_t count = data::count_numbered(weights, "members.");
+  if (count > kMostMembers)
+    throw data::BadInput(weights.source + ": expected at most " + std::to_string(kMostMembers) +
+                         " members, found " + std::to_string(count));
+  std::vector<Taste> members(static_cast<size_t>(count));
+  for (size_t m = 0; m < members.size(); ++m) {
+    take_weights(weights, member_prefix(m), taste.weight.size(0), taste.score_weight.size(1),
+                 members[m]);
+    const int64_t width = members[m].weight.size(1), first = taste.weight.size(1);
+    if (width != first)
+      throw data::BadInput(weights.source + ": expected members for one CLIP, of width " +
+                           std::to_string(first) + ", found member " + std::to_string(m + 1) +
+                           " for width " + std::to_string(width));
+  }
+  return members;
+}
+
 }  // namespace
 
 fs::path reward_file(const fs::path& path) {
@@ -49,15 +88,15 @@ void save_taste(const fs::path& folder, const Taste& taste) {
                                          {"tie", taste.tie},
                                          {"low", taste.low},
                                          {"high", taste.high}};
-  data::write_safetensors(folder / kRewardFile,
-                          {.tensors = {{"weight", taste.weight.to(at::kFloat)},
-                                       {"score_weight", taste.score_weight.to(at::kFloat)},
-                                       {"bias", taste.bias.to(at::kFloat)},
-                                       {"fingerprint", taste.fingerprint.to(at::kFloat)}},
-                           .metadata = {{"format", "pt"},
-                                        {"laurel.kind", kTasteKind},
-                                        {"laurel.taste", data::to_text(described)}},
-                           .source = ""});
+  data::Weights file{.tensors = {{"fingerprint", taste.fingerprint.to(at::kFloat)}},
+                     .metadata = {{"format", "pt"},
+                                  {"laurel.kind", kTasteKind},
+                                  {"laurel.taste", data::to_text(described)}},
+                     .source = ""};
+  add_weights(taste, "", file);
+  for (size_t m = 0; m < taste.members.size(); ++m)
+    add_weights(taste.members[m], member_prefix(m), file);
+  data::write_safetensors(folder / kRewardFile, file);
 }
 
 Taste take_taste(const data::Weights& weights) {
@@ -79,10 +118,8 @@ Taste take_taste(const data::Weights& weights) {
                          ": metadata laurel.taste: expected low below high and a tie of at least "
                          "0; train the reward again");
   const auto rows = static_cast<int64_t>(taste.people.size()) + 1;
-  taste.weight = data::take(weights, "weight", {rows, -1});
-  taste.score_weight =
-      data::take(weights, "score_weight", {rows, static_cast<int64_t>(taste.rewards.size())});
-  taste.bias = data::take(weights, "bias", {rows});
+  take_weights(weights, "", rows, static_cast<int64_t>(taste.rewards.size()), taste);
+  taste.members = take_members(weights, taste);
   taste.fingerprint = data::take(weights, "fingerprint", {taste.weight.size(1)});
   return taste;
 }

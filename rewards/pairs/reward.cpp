@@ -4,8 +4,11 @@
 #include <ATen/core/grad_mode.h>
 
 #include "rewards/loader/loader.hpp"
+#include "rewards/loader/members.hpp"
 #include "rewards/pairs/files.hpp"
 #include "rewards/scorers/clip_family.hpp"
+
+namespace fs = std::filesystem;
 
 namespace rewards {
 namespace {
@@ -23,6 +26,7 @@ at::Tensor part_scores(const std::vector<Reward>& parts, const RewardBatch& batc
 Taste on_device(Taste taste, at::Device device) {
   for (auto* tensor : {&taste.weight, &taste.score_weight, &taste.bias})
     *tensor = tensor->to(device, at::kFloat);
+  for (auto& member : taste.members) member = on_device(member, device);
   return taste;
 }
 
@@ -59,17 +63,41 @@ Reward taste_reward(const std::shared_ptr<ClipEmbedder>& clip,
     reward.info.differentiable = reward.info.differentiable && part.info.differentiable;
   }
   const Taste here = on_device(taste, clip->device());
-  reward.score = [clip, here, row, parts](const RewardBatch& batch) {
-    return taste_scores(here, row, clip->images(batch.images).to(at::kFloat),
-                        part_scores(parts, batch, clip->device()))
-        .to(batch.images.device());
+  const std::vector<Taste> fits = here.members.empty() ? std::vector<Taste>{here} : here.members;
+  const auto scores = [clip, fits, row, parts](const RewardBatch& batch) {
+    const at::Tensor embeddings = clip->images(batch.images).to(at::kFloat),
+                     others = part_scores(parts, batch, clip->device());
+    std::vector<at::Tensor> columns;
+    for (const auto& fit : fits) columns.push_back(taste_scores(fit, row, embeddings, others));
+    return at::stack(columns, 1).to(batch.images.device());
   };
+  if (fits.size() > 1)
+    return ensemble_reward(reward.info, static_cast<int64_t>(fits.size()), scores);
+  reward.score = [scores](const RewardBatch& batch) { return scores(batch).squeeze(1); };
   return reward;
 }
 
 namespace {
 
+Reward make_pairs_reward(const RewardSpec& spec, RewardLoader& loader);
+
+// A folder of tastes, each of its own CLIP.
+Reward make_listed(const std::vector<ListedMember>& members,
+                   const RewardSpec& spec,
+                   RewardLoader& loader) {
+  std::vector<Reward> parts;
+  for (const auto& [weights, clip] : members) {
+    RewardSpec own = spec;
+    own.argument = weights.string();
+    if (!clip.empty()) own.settings["clip"] = clip.string();
+    parts.push_back(make_pairs_reward(own, loader));
+  }
+  return ensemble_reward(parts[0].info, parts);
+}
+
 Reward make_pairs_reward(const RewardSpec& spec, RewardLoader& loader) {
+  const auto members = listed_members(spec.argument);
+  if (!members.empty()) return make_listed(members, spec, loader);
   const Taste taste = load_taste(spec.argument);
   const RoomClip opened = clip_of(spec, loader, taste.fingerprint);
   const auto person = spec.settings.find("person");
@@ -89,7 +117,11 @@ const FamilyEntry kPairsFamily{
     .schemes = {"pairs"},
     .settings = {"person", "clip", "act", "antialias", "tokenizer"},
     .reads_clip = true,
-    .parts = [](const RewardSpec& spec) { return load_taste(spec.argument).rewards; },
+    .parts =
+        [](const RewardSpec& spec) {
+          const auto members = listed_members(spec.argument);
+          return load_taste(members.empty() ? fs::path(spec.argument) : members[0].weights).rewards;
+        },
     .make = make_pairs_reward};
 
 }  // namespace rewards

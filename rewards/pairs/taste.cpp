@@ -31,4 +31,18 @@ at::Tensor taste_scores(const Taste& taste,
   return embeddings.mv(taste.weight[row]) + scores.mv(taste.score_weight[row]) + taste.bias[row];
 }
 
+Taste mean_of_members(Taste taste, std::vector<Taste> members) {
+  TORCH_CHECK(!members.empty(), "mean_of_members: expected at least one");
+  const auto mean = [&](at::Tensor Taste::*tensor) {
+    std::vector<at::Tensor> all;
+    for (const auto& member : members) all.push_back(member.*tensor);
+    return at::stack(all).mean(0);
+  };
+  taste.weight = mean(&Taste::weight);
+  taste.score_weight = mean(&Taste::score_weight);
+  taste.bias = mean(&Taste::bias);
+  taste.members = std::move(members);
+  return taste;
+}
+
 }  // namespace rewards

@@ -21,6 +21,9 @@ struct Taste {
   std::vector<std::string> rewards{};  // K names
   double tie = 0;                      // Davidson's nu
   double low = -1, high = 1;           // 1st and 99th percentile of the shared scores
+  // Tastes fitted to resampled choices, whose mean this one is; only their weights and biases are
+  // defined. None: it is a single fit.
+  std::vector<Taste> members{};
 };
 
 // The row of Taste of this person; "": 0. Throws BadInput with the nearest name for an unknown one.
@@ -31,6 +34,10 @@ at::Tensor taste_scores(const Taste& taste,
                         int64_t row,
                         const at::Tensor& embeddings,
                         const at::Tensor& scores);
+
+// `taste` with the mean of these members' weights and biases: its score is the mean of theirs. At
+// least one member.
+Taste mean_of_members(Taste taste, std::vector<Taste> members);
 
 // One answer about items, which are an image with its prompt.
 struct TasteAnswer {

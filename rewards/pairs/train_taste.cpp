@@ -194,6 +194,26 @@ Ridges choose_ridges(const Comparisons& data,
   return best_of(candidates, all);
 }
 
+Taste fit_taste(const TasteData& data, const Ridges& ridges) {
+  const TasteFeatures features = taste_features(data.embeddings, data.scores, data.prompts);
+  const Comparisons comparisons = comparisons_of(data, features);
+  return taste_of(fit_davidson(comparisons, ridges, zero_fit(comparisons)), data, features);
+}
+
+TasteData resampled(TasteData data, at::Generator& generator) {
+  const auto count = static_cast<int64_t>(data.answers.size());
+  const auto drawn =
+      at::bincount(at::randint(count, {count}, generator, at::kLong), {}, count).contiguous();
+  std::vector<TasteAnswer> answers;
+  for (int64_t i = 0; i < count; ++i) {
+    TasteAnswer answer = data.answers[static_cast<size_t>(i)];
+    answer.weight *= static_cast<double>(drawn[i].item<int64_t>());
+    if (answer.weight > 0) answers.push_back(answer);
+  }
+  data.answers = std::move(answers);
+  return data;
+}
+
 TrainedTaste train_taste(const TasteData& data,
                          int64_t folds,
                          const std::function<void()>& report) {

@@ -2,6 +2,7 @@
 
 // Fits a taste to choices, and measures it on choices whose images it has not seen.
 
+#include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
 #include <functional>
@@ -53,6 +54,11 @@ struct TrainedTaste {
   at::Tensor held_out{};
 };
 // `report` is called after each of folds.count + 1 fits with all their ridges. At least 2 images.
+// A fit of all answers with these ridges. -> without its fingerprint
+Taste fit_taste(const TasteData& data, const Ridges& ridges);
+// The same answers, each as often as a sample of their number with replacement has it.
+TasteData resampled(TasteData data, at::Generator& generator);
+
 TrainedTaste train_taste(const TasteData& data,
                          int64_t folds,
                          const std::function<void()>& report = {});

@@ -3,6 +3,7 @@
 #include "tools/train_reward/pairs.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
 #include <cmath>
@@ -14,6 +15,7 @@
 #include "data/base/log.hpp"
 #include "data/base/strings.hpp"
 #include "data/storage/folder_lock.hpp"
+#include "rewards/loader/members.hpp"
 #include "rewards/pairs/files.hpp"
 #include "rewards/pairs/train_taste.hpp"
 #include "tools/cli/device.hpp"
@@ -21,6 +23,7 @@
 #include "tools/cli/options.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/cli/reward_options.hpp"
+#include "tools/train_reward/member_options.hpp"
 #include "tools/train_reward/pairs_data.hpp"
 #include "tools/train_reward/reward_folder.hpp"
 #include "tools/train_reward/rewards_at_hand.hpp"
@@ -36,7 +39,8 @@ struct PairsCommand {
   std::vector<std::string> data;
   std::string output, embedder;
   std::string rewards = "auto";
-  int64_t folds = 5, batch_size = 16;
+  int64_t folds = 5, batch_size = 16, seed = 0;
+  MemberConfig members{.vary = "data"};
   RewardSourceConfig sources;
   DeviceConfig device;
 };
@@ -54,6 +58,8 @@ void declare(Options& options, PairsCommand& config) {
                "any CLIP for the head: PATH;act=..;tokenizer=.. [that of --clip]");
   declare_reward_sources(options, config.sources, Rarity::kRare);
   options.rare().integer("batch_size", config.batch_size, "images at once", 1, 4096);
+  options.rare().integer("seed", config.seed, "of members and label noise", 0);
+  declare_members(options, config.members);
   declare_device(options, config.device);
 }
 
@@ -177,25 +183,125 @@ std::string card_text(const TasteInput& input,
   return text;
 }
 
-rewards::TrainedTaste train(const TasteInput& input, int64_t folds) {
-  Progress progress("Fitting", folds + 1, "fit");
-  return rewards::train_taste(input.data, folds, [&] { progress.advance(); });
+// Turns the answers of a share of the decided pairs and likes around, for studies of wrong labels.
+void add_label_noise(std::vector<rewards::TasteAnswer>& answers, double share, int64_t seed) {
+  std::vector<size_t> decided;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    if (answers[i].outcome != rewards::kTied) decided.push_back(i);
+  }
+  auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(seed));
+  const auto count = static_cast<int64_t>(decided.size());
+  const auto order = at::randperm(count, generator, at::kLong);
+  for (int64_t i = 0; i < std::llround(share * static_cast<double>(count)); ++i) {
+    auto& outcome = answers[decided[static_cast<size_t>(order[i].item<int64_t>())]].outcome;
+    outcome = outcome == rewards::kWonA ? rewards::kWonB : rewards::kWonA;
+  }
 }
 
-int print_result(const PairsCommand& config,
-                 const TasteInput& input,
-                 const rewards::TrainedTaste& trained,
-                 const std::vector<Row>& rows) {
+// With --members, the taste becomes the mean of fits to bootstraps of the answers.
+rewards::TrainedTaste train(const TasteInput& input, const PairsCommand& config) {
+  const bool bootstrap = config.members.vary == "data" && config.members.members > 1;
+  const int64_t members = bootstrap ? config.members.members : 0;
+  Progress progress("Fitting", config.folds + 1 + members, "fit");
+  auto trained = rewards::train_taste(input.data, config.folds, [&] { progress.advance(); });
+  std::vector<rewards::Taste> fits;
+  for (int64_t m = 0; m < members; ++m) {
+    auto generator = at::detail::createCPUGenerator(seed_of_member(config.seed, m));
+    fits.push_back(rewards::fit_taste(rewards::resampled(input.data, generator), trained.ridges));
+    progress.advance();
+  }
+  if (bootstrap) trained.taste = rewards::mean_of_members(trained.taste, fits);
+  return trained;
+}
+
+void print_result(const TasteInput& input,
+                  const rewards::TrainedTaste& trained,
+                  const std::vector<Row>& rows) {
   std::cout << facts_of(input, trained) << "\n";
   for (const auto& row : rows)
     std::cout << data::formatted("  %-18s %-22s %6lld pairs\n", row.name.c_str(),
                                  share_text(row.agreement.share).c_str(),
                                  static_cast<long long>(row.agreement.pairs));
-  std::cout << "wrote " << config.output << "; use it by --define 'mine=pairs:" << config.output
-            << "'\n";
-  if (input.left_out.empty()) return 0;
-  data::log_error(std::to_string(input.left_out.size()) + " pictures left out, see above");
-  return kBadInput;
+}
+
+std::string members_text(const PairsCommand& config) {
+  std::string text;
+  if (config.members.members > 1)
+    text += "\nThe mean of " + std::to_string(config.members.members) +
+            (config.members.vary == "clip" ? " members, each of its own CLIP.\n"
+                                           : " members, fitted to bootstraps of the choices; the "
+                                             "table is of a fit to all of them.\n");
+  if (config.members.label_noise > 0)
+    text += data::formatted("\nFor a study, %g %% of the decided choices were turned around.\n",
+                            100 * config.members.label_noise);
+  return text;
+}
+
+// What every member is trained on.
+struct PairsMaterial {
+  const rewards::Choices& choices;
+  const rewards::RewardSources& sources;
+  at::Device device;
+  std::string settings;  // resolved
+};
+
+// Trains on one CLIP and writes the reward's folder. -> pictures that were left out
+size_t train_one(const PairsCommand& config,
+                 const PairsMaterial& material,
+                 const std::shared_ptr<rewards::ClipEmbedder>& clip,
+                 const fs::path& folder) {
+  TasteInput input =
+      taste_input(material.choices, clip,
+                  rewards_named(config, material.sources, have_prompts(material.choices)),
+                  {.batch_size = config.batch_size, .device = material.device});
+  if (input.too_many_people)
+    data::log_warning("more than 200 people: their choices are learnt as one person's");
+  add_label_noise(input.data.answers, config.members.label_noise, config.seed);
+  auto trained = train(input, config);
+  const data::FolderLock lock(folder);
+  trained.taste.fingerprint = clip->images(rewards::clip_test_image())[0].cpu();
+  const auto rows = held_out_rows(input, trained, -1);
+  ordered_json report = report_of(input, trained, rows);
+  if (config.members.members > 1) report["members"] = config.members.members;
+  if (config.members.label_noise > 0) report["label_noise"] = config.members.label_noise;
+  rewards::save_taste(folder, trained.taste);
+  rewards::write_member_list(folder, {});
+  write_card(folder,
+             {.family = "pairs",
+              .settings = trained.taste.people.empty() ? "" : ";person=NAME",
+              .description = card_text(input, trained, rows) + members_text(config)},
+             report, material.settings);
+  print_result(input, trained, rows);
+  return input.left_out.size();
+}
+
+// A folder for each CLIP of --clips, and their list.
+size_t train_on_clips(const PairsCommand& config,
+                      const PairsMaterial& material,
+                      const std::vector<fs::path>& clips) {
+  const fs::path output = config.output;
+  std::vector<rewards::ListedMember> list;
+  size_t left_out = 0;
+  for (const auto& clip : clips) {
+    const fs::path folder = output / std::to_string(list.size() + 1);
+    left_out =
+        train_one(config, material, rewards::load_clip_embedder(clip, material.device), folder);
+    list.push_back({folder, clip});
+  }
+  rewards::write_member_list(output, list);
+  return left_out;
+}
+
+void check(const PairsCommand& config) {
+  if (config.data.empty())
+    throw BadInput("--data: expected a file or folder of choices, found none");
+  if (config.members.vary == "seed")
+    throw BadInput(
+        "--vary seed: the fit has a single optimum, so that all members would be equal; use "
+        "--vary data");
+  if (config.members.vary == "clip" && !config.embedder.empty())
+    throw BadInput("--embedder: goes with one CLIP, found --vary clip; name them all by --clips");
+  check_reward_folder("train-reward pairs", config.output);
 }
 
 int train_pairs_command(const std::vector<std::string>& arguments) {
@@ -207,32 +313,24 @@ int train_pairs_command(const std::vector<std::string>& arguments) {
   if (!parsed.proceed) return 0;
   if (!parsed.positional.empty())
     throw BadInput("laurel train-reward pairs: unexpected '" + parsed.positional[0] + "'");
-  if (config.data.empty())
-    throw BadInput("--data: expected a file or folder of choices, found none");
-  check_reward_folder("train-reward pairs", config.output);
+  check(config);
+  const auto clips = clips_of_members(config.members);
   const rewards::Choices choices = read_all_choices(config.data);
   for (const auto& line : choices.left_out) data::log_error(line);
   const Placement placement = open_device(config.device);
   const PrecisionScope precision(placement);
   const at::NoGradGuard no_grad;
   const auto sources = reward_sources(config.sources, placement.device);
-  const auto clip = head_clip(config.embedder, sources);
-  const TasteInput input =
-      taste_input(choices, clip, rewards_named(config, sources, have_prompts(choices)),
-                  {.batch_size = config.batch_size, .device = placement.device});
-  if (input.too_many_people)
-    data::log_warning("more than 200 people: their choices are learnt as one person's");
-  auto trained = train(input, config.folds);
-  trained.taste.fingerprint = clip->images(rewards::clip_test_image())[0].cpu();
-  const auto rows = held_out_rows(input, trained, -1);
-  const data::FolderLock lock(config.output);
-  rewards::save_taste(config.output, trained.taste);
-  write_card(config.output,
-             {.family = "pairs",
-              .settings = trained.taste.people.empty() ? "" : ";person=NAME",
-              .description = card_text(input, trained, rows)},
-             report_of(input, trained, rows), options.resolved());
-  return print_result(config, input, trained, rows);
+  const PairsMaterial material{choices, sources, placement.device, options.resolved()};
+  const size_t left_out =
+      clips.empty()
+          ? train_one(config, material, head_clip(config.embedder, sources), config.output)
+          : train_on_clips(config, material, clips);
+  std::cout << "wrote " << config.output << "; use it by --define 'mine=pairs:" << config.output
+            << "'\n";
+  if (left_out == 0) return 0;
+  data::log_error(std::to_string(left_out) + " pictures left out, see above");
+  return kBadInput;
 }
 
 }  // namespace

@@ -7,11 +7,13 @@
 #include <cmath>
 
 #include "data/text/clip_tokenizer_files.hpp"
+#include "data/weights/safetensors.hpp"
 #include "rewards/clip/files.hpp"
 #include "rewards/pairs/examples_reward.hpp"
 #include "rewards/pairs/files.hpp"
 #include "rewards/pairs/reward.hpp"
 #include "rewards/registry/registry.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny/clip.hpp"
@@ -57,6 +59,38 @@ TEST(Taste, KnowsItsPeople) {
   EXPECT_EQ(rewards::row_of_person(taste, "Ann"), 1);
   EXPECT_EQ(refusal([&] { rewards::row_of_person(taste, "Anne"); }),
             "person 'Anne': not in this taste; did you mean Ann?");
+}
+
+TEST(Taste, IsTheMeanOfItsMembers) {
+  rewards::Taste other = taste_by_hand();
+  other.weight = 3 * other.weight;
+  other.bias = other.bias + 2;
+  const auto mean = rewards::mean_of_members(taste_by_hand(), {taste_by_hand(), other});
+  const auto x = at::tensor({0.6, 0.8}, at::kDouble).view({1, 2});
+  const auto score = at::full({1, 1}, 2.0, at::kDouble);
+  const auto of = [&](const rewards::Taste& taste) {
+    return rewards::taste_scores(taste, 1, x, score).item<double>();
+  };
+  EXPECT_NEAR(of(mean), (of(taste_by_hand()) + of(other)) / 2, 1e-12);
+  EXPECT_EQ(mean.members.size(), 2U);
+  EXPECT_EQ(mean.tie, 0.4);
+  EXPECT_THROW(rewards::mean_of_members(taste_by_hand(), {}), c10::Error);
+}
+
+TEST(Taste, MembersComeBackFromTheirFile) {
+  const fs::path folder = tests::fresh_folder();
+  rewards::Taste other = taste_by_hand();
+  other.bias = other.bias + 2;
+  rewards::save_taste(folder, rewards::mean_of_members(taste_by_hand(), {taste_by_hand(), other}));
+  const auto loaded = rewards::load_taste(folder);
+  ASSERT_EQ(loaded.members.size(), 2U);
+  EXPECT_TRUE(at::allclose(loaded.members[1].bias, other.bias.to(at::kFloat)));
+  data::Weights file = data::read_safetensors(folder / rewards::kRewardFile);
+  file.tensors["members.1.weight"] = at::zeros({2, 3});
+  EXPECT_NE(refusal([&] {
+              rewards::take_taste(file);
+            }).find("expected members for one CLIP, of width 2, found member 2 for width 3"),
+            std::string::npos);
 }
 
 class TasteFile : public testing::Test {

@@ -10,6 +10,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
+#include "rewards/pairs/files.hpp"
 #include "tests/support/bad_input.hpp"
 
 namespace {
@@ -67,6 +68,29 @@ TEST_F(TrainPairs, MakesARewardThatOtherCommandsTake) {
       run("score @/scenes -r mine --define 'mine=pairs:@/taste' --format jsonl -o @/scores.jsonl");
   EXPECT_EQ(scored.exit_code, 0) << scored.complaint;
   EXPECT_NE(data::read_file(folder() / "scores.jsonl").find("mine"), std::string::npos);
+}
+
+TEST_F(TrainPairs, WritesMembersFittedToBootstraps) {
+  const auto made =
+      run("train-reward pairs --data @/choices.jsonl -r none --members 3 --label-noise 0.25 -o "
+          "@/three");
+  EXPECT_EQ(made.exit_code, 0) << made.complaint;
+  const auto taste = rewards::load_taste(folder() / "three");
+  ASSERT_EQ(taste.members.size(), 3U);
+  EXPECT_FALSE(at::equal(taste.members[0].weight, taste.members[1].weight));
+  EXPECT_TRUE(at::allclose(
+      taste.weight,
+      (taste.members[0].weight + taste.members[1].weight + taste.members[2].weight) / 3, 1e-4,
+      1e-5));
+  EXPECT_EQ(report("three")["label_noise"], 0.25);
+  const auto scored =
+      run("score @/scenes -r mine.members,mine --normalise none "
+          "--define 'mine=pairs:@/three' --format jsonl -o @/members.jsonl");
+  EXPECT_EQ(scored.exit_code, 0) << scored.complaint;
+  EXPECT_NE(data::read_file(folder() / "members.jsonl").find("\"mine.3\""), std::string::npos);
+  bad_input::expect_complaint(
+      run("train-reward pairs --data @/choices.jsonl --vary seed --members 3 -o @/seeds"),
+      {"--vary seed: the fit has a single optimum"}, folder().string());
 }
 
 TEST_F(TrainPairs, ReplacesAnEarlierRewardByTheSameBytes) {
