@@ -3,8 +3,10 @@
 #include "tools/train_reward/social.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 
 #include <array>
+#include <cmath>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -20,11 +22,13 @@
 #include "data/train/lr_schedule.hpp"
 #include "rewards/clip/embedder.hpp"
 #include "rewards/clip/files.hpp"
+#include "rewards/loader/members.hpp"
 #include "rewards/social/preference_pairs.hpp"
 #include "rewards/social/train.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/cli/reward_options.hpp"
 #include "tools/pretrain/options.hpp"
+#include "tools/train_reward/member_options.hpp"
 #include "tools/train_reward/social_evaluate.hpp"
 
 namespace fs = std::filesystem;
@@ -41,6 +45,7 @@ struct SocialCommand {
   rewards::TrainSocialOptions train;
   int64_t epochs = 10;
   double validation_share = 0.1;
+  MemberConfig members;
 };
 
 constexpr std::array<const char*, 4> kCorrections = {"counts", "views", "position", "all"};
@@ -93,6 +98,7 @@ void declare(Options& options, SocialCommand& s) {
   options.number("validation_share", s.validation_share, "of the prompts, held out", 0, 0.9);
   options.integer("seed", s.train.loop.seed, "of the order of the pairs", 0);
   declare_progress(options, s.train.loop);
+  declare_members(options, s.members);
 }
 
 // Held out by a hash of the prompt, so that no prompt is in both sets, whatever the log's order.
@@ -139,6 +145,44 @@ void print_curation(const rewards::SocialLog& log, const rewards::CuratedLog& cu
   std::fflush(stdout);
 }
 
+// Swaps the two images of a share of the pairs, for studies of wrong labels.
+void add_label_noise(std::vector<rewards::Triplet>& pairs, double share, int64_t seed) {
+  auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(seed));
+  const auto count = static_cast<int64_t>(pairs.size());
+  const auto order = at::randperm(count, generator, at::kLong);
+  for (int64_t i = 0; i < std::llround(share * static_cast<double>(count)); ++i) {
+    auto& pair = pairs[static_cast<size_t>(order[i].item<int64_t>())];
+    std::swap(pair.preferred, pair.other);
+  }
+}
+
+// As many pairs, drawn with replacement.
+std::vector<rewards::Triplet> bootstrapped(const std::vector<rewards::Triplet>& pairs,
+                                           uint64_t seed) {
+  auto generator = at::detail::createCPUGenerator(seed);
+  const auto count = static_cast<int64_t>(pairs.size());
+  const auto rows = at::randint(count, {count}, generator, at::kLong);
+  std::vector<rewards::Triplet> drawn;
+  for (int64_t i = 0; i < count; ++i)
+    drawn.push_back(pairs[static_cast<size_t>(rows[i].item<int64_t>())]);
+  return drawn;
+}
+
+rewards::TripletSet training_set(const SocialCommand& s,
+                                 const rewards::SocialLog& log,
+                                 const rewards::CuratedLog& curated,
+                                 int64_t resolution) {
+  auto set = triplets_of(log, curated, resolution, s.validation_share);
+  if (set.training.size() < 10)
+    throw BadInput(s.log + ": expected at least 10 pairs to learn from, found " +
+                   std::to_string(set.training.size()) +
+                   "; the log is too small, or min_users and min_deviations are too strict");
+  if (s.members.label_noise == 0) return set;
+  add_label_noise(set.training, s.members.label_noise, s.train.loop.seed);
+  set.digest += data::formatted(" label_noise %g", s.members.label_noise);
+  return set;
+}
+
 void save(const fs::path& folder,
           const rewards::TrainSocialResult& result,
           const data::Tokenizer& tokenizer,
@@ -180,6 +224,51 @@ void check(const SocialCommand& s) {
     throw BadInput("train-reward social: vision_layers and text_layers: expected one above 0");
 }
 
+// What all members learn from.
+struct SocialData {
+  const rewards::SocialLog& log;
+  const rewards::CuratedLog& curated;
+  const rewards::TripletSet& set;
+  const rewards::RewardSources& sources;
+};
+
+fs::path member_folder(const SocialCommand& s, const fs::path& folder, int64_t member) {
+  return s.members.members == 1 ? folder : folder / std::to_string(member + 1);
+}
+
+// Trains one member, or the only reward, from its CLIP and writes it to `folder`.
+void train_member(const SocialCommand& s,
+                  int64_t member,
+                  const std::vector<fs::path>& clips,
+                  const SocialData& given,
+                  const fs::path& folder) {
+  const fs::path& start = clips[clips.size() > 1 ? static_cast<size_t>(member) : 0];
+  const auto tokenizer = rewards::load_clip_tokenizer(start);
+  rewards::TrainSocialOptions options = s.train;
+  const uint64_t seed = seed_of_member(s.train.loop.seed, member);
+  options.loop.seed = static_cast<int64_t>(seed);
+  options.loop.output_dir = member_folder(s, s.output_dir, member);
+  rewards::TripletSet set = given.set;
+  if (s.members.vary == "data") {
+    set.training = bootstrapped(set.training, seed);
+    set.digest += data::formatted(" bootstrap %llu", static_cast<unsigned long long>(seed));
+  }
+  const auto result =
+      rewards::train_social(options, rewards::load_clip(start), tokenizer, set,
+                            [](const std::string& line) { std::cout << line << std::endl; });
+  auto report = report_of(s, given.log, given.curated, set, result);
+  if (s.members.members > 1) report["vary"] = s.members.vary;
+  if (s.members.label_noise > 0) report["label_noise"] = s.members.label_noise;
+  std::cout << data::formatted("held-out pairs right: %.1f %% before, %.1f %% after %lld updates\n",
+                               100 * result.accuracy_before, 100 * result.accuracy,
+                               static_cast<long long>(result.steps));
+  save(folder, result, tokenizer, report);
+  for (const auto& exam : s.exams)
+    report["exams"][fs::path(exam).filename().string()] =
+        evaluate_social(exam, folder, given.sources, s.curate);
+  if (!s.exams.empty()) save(folder, result, tokenizer, report);
+}
+
 int train_social_command(const std::vector<std::string>& arguments) {
   SocialCommand s;
   Options options(
@@ -195,33 +284,28 @@ int train_social_command(const std::vector<std::string>& arguments) {
       std::find(kCorrections.begin(), kCorrections.end(), s.correction) - kCorrections.begin());
   const auto sources = reward_sources(s.sources, at::kCPU);
   if (sources.clip.empty()) throw BadInput("--clip: no embedded CLIP found; name a CLIP folder");
-  const rewards::Clip clip = rewards::load_clip(sources.clip);
-  const auto tokenizer = rewards::load_clip_tokenizer(sources.clip);
+  auto clips = clips_of_members(s.members);
+  if (clips.empty()) clips = {sources.clip};
+  const rewards::Clip clip = rewards::load_clip(clips[0]);
   const auto log = rewards::with_views(rewards::read_social_log(s.log));
   const auto curated = rewards::curate(log, s.curate);
   print_curation(log, curated);
-  const auto set = triplets_of(log, curated, clip.transform.size, s.validation_share);
-  if (set.training.size() < 10)
-    throw BadInput(s.log + ": expected at least 10 pairs to learn from, found " +
-                   std::to_string(set.training.size()) +
-                   "; the log is too small, or min_users and min_deviations are too strict");
+  const auto set = training_set(s, log, curated, clip.transform.size);
   const auto batch =
       std::min(s.train.loop.train_batch_size, static_cast<int64_t>(set.training.size()));
   s.train.loop.max_train_steps = s.epochs * (static_cast<int64_t>(set.training.size()) / batch);
-  train::check_output(s.train.loop);
+  train::LoopOptions first = s.train.loop;
+  first.output_dir = member_folder(s, output, 0);
+  train::check_output(first);
   data::write_file(output / "config.toml", options.resolved());
-  const auto result =
-      rewards::train_social(s.train, clip, tokenizer, set,
-                            [](const std::string& line) { std::cout << line << std::endl; });
-  auto report = report_of(s, log, curated, set, result);
-  std::cout << data::formatted("held-out pairs right: %.1f %% before, %.1f %% after %lld updates\n",
-                               100 * result.accuracy_before, 100 * result.accuracy,
-                               static_cast<long long>(result.steps));
-  save(output / "reward", result, tokenizer, report);
-  for (const auto& exam : s.exams)
-    report["exams"][fs::path(exam).filename().string()] =
-        evaluate_social(exam, output / "reward", sources, s.curate);
-  if (!s.exams.empty()) save(output / "reward", result, tokenizer, report);
+  std::vector<rewards::ListedMember> list;
+  for (int64_t m = 0; m < s.members.members; ++m) {
+    const fs::path folder = member_folder(s, output / "reward", m);
+    train_member(s, m, clips, {log, curated, set, sources}, folder);
+    list.push_back({folder, {}});
+  }
+  if (list.size() == 1) list.clear();  // the folder is the reward
+  rewards::write_member_list(output / "reward", list);
   std::cout << "wrote " << (output / "reward").string() << "\n";
   return 0;
 }

@@ -34,45 +34,66 @@ void draw_pictures(const fs::path& folder) {
   }
 }
 
+// Simulates a community's log of such pictures. -> `laurel train-reward` on it, into run/
+std::vector<std::string> arguments_of_log(const fs::path& folder) {
+  draw_pictures(folder / "pictures");
+  const std::string world = (folder / "log").string();
+  const std::vector<std::string> simulation = {"social-log",
+                                               "--images",
+                                               (folder / "pictures").string(),
+                                               "--out",
+                                               world,
+                                               "--survey_pairs",
+                                               "3",
+                                               "--visits_a_prompt",
+                                               "80"};
+  EXPECT_EQ(tools::kWorld.run(simulation), 0);
+  EXPECT_THROW(tools::kWorld.run(simulation), data::BadInput);  // the folder holds a log
+  std::vector<std::string> arguments = {"social", "--log", world + "/log.jsonl", "--output_dir"};
+  for (const auto& word : {(folder / "run").string(), std::string("--exam"), world})
+    arguments.push_back(word);
+  for (const char* word : {"--epochs", "1", "--min_deviations", "0", "--train_batch_size", "8",
+                           "--vision_layers", "1", "--text_layers", "1"})
+    arguments.emplace_back(word);
+  return arguments;
+}
+
 TEST(SocialCommands, FromPicturesToAReward) {
   const fs::path folder = tests::fresh_folder();
-  draw_pictures(folder / "pictures");
-  const std::string pictures = (folder / "pictures").string(), world = (folder / "log").string();
-  ASSERT_EQ(tools::kWorld.run({"social-log", "--images", pictures, "--out", world, "--survey_pairs",
-                               "3", "--visits_a_prompt", "80"}),
-            0);
-  EXPECT_THROW(tools::kWorld.run({"social-log", "--images", pictures, "--out", world}),
-               data::BadInput);
-  const std::string output = (folder / "run").string();
-  const std::vector<std::string> arguments = {"social",
-                                              "--log",
-                                              world + "/log.jsonl",
-                                              "--output_dir",
-                                              output,
-                                              "--exam",
-                                              world,
-                                              "--epochs",
-                                              "1",
-                                              "--min_deviations",
-                                              "0",
-                                              "--train_batch_size",
-                                              "8",
-                                              "--vision_layers",
-                                              "1",
-                                              "--text_layers",
-                                              "1"};
+  const auto arguments = arguments_of_log(folder);
   ASSERT_EQ(tools::kTrainReward.run(arguments), 0);
   EXPECT_THROW(tools::kTrainReward.run(arguments), data::BadInput);  // the folder holds a run
-  const auto report = data::read_json_object(fs::path(output) / "reward" / "reward.json");
+  const auto report = data::read_json_object(folder / "run" / "reward" / "reward.json");
   EXPECT_EQ(report["exams"]["log"]["pairs"].get<int>() > 10, true);
   EXPECT_GE(report["exams"]["log"]["curated_rate"]["right"]["value"].get<double>(), 0.5);
   EXPECT_EQ(report["position_factor"][1], 1);
   rewards::RewardSources sources;
-  sources.weights["social"] = fs::path(output) / "reward";
+  sources.weights["social"] = folder / "run" / "reward";
   const auto reward = rewards::make_reward("social", sources);
   const auto image = data::read_image(folder / "pictures" / "0-0.png").unsqueeze(0);
   EXPECT_GT(
       reward.score({image, {data::read_file(folder / "pictures" / "0-0.txt")}}).item<double>(), 20);
+}
+
+TEST(SocialCommands, MembersAreAFolderOfClips) {
+  const fs::path folder = tests::fresh_folder();
+  auto arguments = arguments_of_log(folder);
+  for (const char* word : {"--members", "2", "--vary", "data", "--label_noise", "0.25"})
+    arguments.emplace_back(word);
+  ASSERT_EQ(tools::kTrainReward.run(arguments), 0);
+  const auto two = folder / "run" / "reward";
+  EXPECT_EQ(data::read_json_object(two / "2" / "reward.json")["label_noise"], 0.25);
+  const auto image = data::read_image(folder / "pictures" / "0-0.png").unsqueeze(0);
+  rewards::RewardSources sources;
+  sources.weights["social"] = two;
+  sources.definitions = {"mine=social:" + two.string()};
+  for (const auto* name : {"social.members", "mine.members"}) {
+    const auto members = rewards::make_rewards(name, sources);
+    ASSERT_EQ(members.size(), 2U);
+    const rewards::RewardBatch batch{image, {"a red circle"}};
+    EXPECT_NE(members[0].reward.score(batch).item<double>(),
+              members[1].reward.score(batch).item<double>());
+  }
 }
 
 void write_fixtures(const fs::path& folder) {
