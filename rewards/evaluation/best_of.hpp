@@ -25,6 +25,9 @@ struct PromptSamples {
   std::vector<double> proxy, gold;
 };
 // n = 1, 2, 4, ... up to the fewest samples of a prompt, and that number itself.
+std::vector<int64_t> best_of_sizes(const std::vector<PromptSamples>& prompts);
+BestOfPoint best_of_point(const std::vector<PromptSamples>& prompts, int64_t n);
+// The points of all sizes.
 std::vector<BestOfPoint> best_of_curve(const std::vector<PromptSamples>& prompts);
 
 }  // namespace rewards
