@@ -18,6 +18,7 @@
 #include "tools/bench/distill_stages.hpp"
 #include "tools/bench/guided_stages.hpp"
 #include "tools/bench/random_model.hpp"
+#include "tools/bench/reward_stages.hpp"
 #include "tools/bench/task.hpp"
 
 namespace bench {
@@ -234,6 +235,7 @@ std::vector<StagePlan> make_stages(const diffusion::Pipeline& pipeline,
   if (clip) {
     add("CLIP image features", [=, &clip] { return features_stage(*clip, device); });
     add("score JPEGs", [=, &clip] { return scoring_stage(*clip, device); });
+    for (auto& plan : reward_stages(*clip, options)) plans.push_back(plan);
   }
   add("PRDP update", [=, &pipeline] { return update_stage(pipeline, options); });
   for (auto& plan : distill_stages(pipeline, clip, options)) plans.push_back(plan);

@@ -24,8 +24,8 @@ struct StageOptions {
 
 // Text encoder (only on the CPU), UNet at batches of 1, 8 and 16, UNet training step, VAE encode
 // and decode, end-to-end sampling of one image and of `images`, guided sampling, with a CLIP its
-// image features and the scores of JPEGs, one PRDP update of a LoRA, one distillation step. The
-// pipeline and the CLIP must outlive the stages.
+// image features, the scores of JPEGs and an aesthetic reward of one and of five members, one PRDP
+// update of a LoRA, one distillation step. The pipeline and the CLIP must outlive the stages.
 std::vector<StagePlan> make_stages(const diffusion::Pipeline& pipeline,
                                    const std::optional<rewards::Clip>& clip,
                                    const StageOptions& options);
