@@ -10,6 +10,7 @@
 #include <map>
 
 #include "data/base/error.hpp"
+#include "data/base/strings.hpp"
 #include "data/unicode/utf8.hpp"
 #include "rewards/loader/loader.hpp"
 
@@ -76,6 +77,7 @@ struct Parser {
   size_t at = 0;
   int depth = 0, nodes = 0;
   std::vector<std::string> names{};
+  std::vector<ExpressionTerm> terms{};  // of the outermost sum
 
   [[noreturn]] void refuse(const std::string& expected) const {
     throw data::BadInput(
@@ -108,17 +110,24 @@ struct Parser {
 
   Node sum() {
     if (++depth > kDeepest) refuse("fewer brackets inside brackets");
-    Node left = product();
+    Node left = term();
     for (;;) {
       if (take('+'))
-        left = node([](const Arguments& x) { return x[0] + x[1]; }, {left, product()});
+        left = node([](const Arguments& x) { return x[0] + x[1]; }, {left, term()});
       else if (take('-'))
-        left = node([](const Arguments& x) { return x[0] - x[1]; }, {left, product()});
+        left = node([](const Arguments& x) { return x[0] - x[1]; }, {left, term()});
       else
         break;
     }
     --depth;
     return left;
+  }
+  Node term() {
+    skip_space();
+    const size_t start = at;
+    const Node value = product();
+    if (depth == 1) terms.push_back({data::trimmed(text.substr(start, at - start)), value});
+    return value;
   }
   Node product() {
     Node left = sign();
@@ -227,10 +236,11 @@ Expression parse_expression(const std::string& text, const std::string& where) {
     throw data::BadInput(where + ": expected a formula of at most " + std::to_string(kLongestText) +
                          " characters, found " + std::to_string(text.size()));
   Parser parser{.text = text, .where = where};
-  Expression expression{.text = text, .names = {}, .root = parser.sum()};
+  Expression expression{.text = text, .names = {}, .root = parser.sum(), .terms = {}};
   parser.skip_space();
   if (parser.at != text.size()) parser.refuse("an operator or the end");
   expression.names = parser.names;
+  expression.terms = parser.terms;
   if (expression.names.empty())
     throw data::BadInput(where + ": '" + data::shortened(text, 200) +
                          "': expected the name of a reward in it");
@@ -263,6 +273,16 @@ at::Tensor evaluate(const Expression& expression, const std::vector<at::Tensor>&
   TORCH_CHECK(values.size() == expression.names.size(), "evaluate: expected ",
               expression.names.size(), " facts, got ", values.size());
   return value_of(*expression.root, values).expand_as(values[0]);
+}
+
+std::vector<at::Tensor> evaluate_terms(const Expression& expression,
+                                       const std::vector<at::Tensor>& values) {
+  TORCH_CHECK(values.size() == expression.names.size(), "evaluate_terms: expected ",
+              expression.names.size(), " facts, got ", values.size());
+  std::vector<at::Tensor> results;
+  for (const auto& term : expression.terms)
+    results.push_back(value_of(*term.root, values).expand_as(values[0]));
+  return results;
 }
 
 Reward expression_reward(const std::string& name,

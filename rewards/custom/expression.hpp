@@ -19,10 +19,15 @@
 namespace rewards {
 
 struct ExpressionNode;  // of the parsed tree
+struct ExpressionTerm {
+  std::string text;  // without its sign
+  std::shared_ptr<const ExpressionNode> root;
+};
 struct Expression {
   std::string text;
   std::vector<std::string> names;  // of the facts, each once, as they first occur
   std::shared_ptr<const ExpressionNode> root;
+  std::vector<ExpressionTerm> terms;  // whose sum or difference it is; at least one
 };
 
 // Throws BadInput with `where`, the position and what was expected there, for a syntax error, an
@@ -42,6 +47,9 @@ Reward with_words(const Reward& reward, const std::string& words);
 
 // values: one [B] for each of expression.names -> [B]; differentiable.
 at::Tensor evaluate(const Expression& expression, const std::vector<at::Tensor>& values);
+// The same of each of expression.terms, without its sign.
+std::vector<at::Tensor> evaluate_terms(const Expression& expression,
+                                       const std::vector<at::Tensor>& values);
 
 // The value of an expression as a reward; facts: one for each of expression.names. Its usual range
 // is taken from 256 points of the facts' ranges, seed 0. Throws BadInput when it is finite at none.
