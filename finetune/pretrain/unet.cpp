@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "data/images/contact_sheet.hpp"
 #include "data/images/image_io.hpp"
 #include "diffusion/networks/unet/forward.hpp"
 #include "finetune/datasets/timesteps.hpp"
@@ -133,7 +134,7 @@ PretrainUNetResult validate(UNetPretraining& run) {
     char name[40];
     std::snprintf(name, sizeof name, "step-%07lld.png", static_cast<long long>(run.loop.step));
     data::write_png(run.options.loop.output_dir / "samples" / name,
-                    contact_sheet(at::cat(images), 16), {});
+                    data::contact_sheet(at::cat(images), 16), {});
   }
   return result;
 }

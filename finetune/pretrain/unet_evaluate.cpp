@@ -96,13 +96,4 @@ std::vector<ExamSet> world_exams(int64_t count) {
   return sets;
 }
 
-at::Tensor contact_sheet(const at::Tensor& images, int64_t columns) {
-  std::vector<at::Tensor> rows;
-  for (const auto& row : images.split(columns)) {
-    const at::Tensor line = at::cat(row.unbind(0), 2);  // [3, H, columns W]
-    rows.push_back(at::constant_pad_nd(line, {0, columns * images.size(3) - line.size(2)}, 1.0));
-  }
-  return at::cat(rows, 1);
-}
-
 }  // namespace finetune

@@ -40,7 +40,4 @@ ExamResult examine(const diffusion::Pipeline& pipeline,
 // `count` captions of each split of the built-in world, the same for every call.
 std::vector<ExamSet> world_exams(int64_t count);
 
-// Images side by side, `columns` a row. images: [B, 3, H, W] -> [3, H', W']
-at::Tensor contact_sheet(const at::Tensor& images, int64_t columns);
-
 }  // namespace finetune

@@ -193,12 +193,6 @@ TEST(Exam, PromptsAreFixedAndSplit) {
   EXPECT_NE(sets[0].prompts, sets[1].prompts);
 }
 
-TEST(ContactSheet, PadsTheLastRow) {
-  const at::Tensor sheet = finetune::contact_sheet(at::zeros({3, 3, 2, 4}), 2);
-  EXPECT_EQ(sheet.sizes(), (std::vector<int64_t>{3, 4, 8}));
-  EXPECT_EQ(sheet.sum().item<double>(), 3 * 2 * 4.0);
-}
-
 TEST(PretrainUNet, GoesOnFromAUNetThatExists) {
   const auto pipeline = tests::tiny_pipeline();
   const fs::path folder = tests::fresh_folder("_start");
