@@ -4,6 +4,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <limits>
@@ -245,6 +246,15 @@ Expression parse_expression(const std::string& text, const std::string& where) {
     throw data::BadInput(where + ": '" + data::shortened(text, 200) +
                          "': expected the name of a reward in it");
   return expression;
+}
+
+std::string formula_functions() {
+  constexpr std::array<const char*, 4> kArguments = {"", "x", "x, y", "x, y, z"};
+  std::string all;
+  for (const auto& [name, function] : functions())
+    all += (all.empty() ? "" : ", ") + name + "(" + kArguments.at(function.fewest) +
+           (function.most > function.fewest ? ", ..)" : ")");
+  return all;
 }
 
 FormulaPart formula_part(const std::string& name) {

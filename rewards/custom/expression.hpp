@@ -35,6 +35,9 @@ struct Expression {
 // numbers, names and operations, or 200 brackets or powers inside one another.
 Expression parse_expression(const std::string& text, const std::string& where);
 
+// The functions and their arguments, for people: "abs(x), clamp(x, y, z), max(x, y, ..)".
+std::string formula_functions();
+
 // A part of a formula: a reward, and the words that it is told instead of each image's prompt.
 struct FormulaPart {
   std::string reward;

@@ -12,6 +12,7 @@ namespace rewards {
 namespace {
 
 constexpr double kLeastSpread = 1e-6;  // of the largest value
+constexpr double kLeastShare = 1e-9;   // below it, a term varies by rounding alone
 
 bool is_constant(const at::Tensor& finite) {
   const double low = finite.min().item<double>(), high = finite.max().item<double>();
@@ -23,7 +24,7 @@ bool is_constant(const at::Tensor& finite) {
 std::vector<double> term_shares(const Expression& expression,
                                 const std::vector<at::Tensor>& values) {
   const at::Tensor terms = at::stack(evaluate_terms(expression, values)).to(at::kDouble);  // [K, B]
-  const at::Tensor finite = terms.index({at::Tensor(), terms.isfinite().all(0)});
+  const at::Tensor finite = terms.index_select(1, terms.isfinite().all(0).nonzero().view(-1));
   std::vector<double> shares(static_cast<size_t>(terms.size(0)), 0.0);
   if (finite.size(1) == 0) return shares;
   const at::Tensor variances = finite.var(1, /*unbiased=*/false);
@@ -45,7 +46,8 @@ std::string formula_fault(const Expression& expression, const std::vector<at::Te
     return data::formatted("it has the same value, %.4g, on all pictures",
                            finite[0].item<double>());
   const auto shares = term_shares(expression, values);
-  const auto varying = std::count_if(shares.begin(), shares.end(), [](double s) { return s > 0; });
+  const auto varying =
+      std::count_if(shares.begin(), shares.end(), [](double share) { return share > kLeastShare; });
   const auto largest = std::max_element(shares.begin(), shares.end());
   if (varying < 2 || *largest <= kLargestTermShare) return "";
   const auto& term = expression.terms[static_cast<size_t>(largest - shares.begin())];
