@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/base/json.hpp"
+#include "data/unicode/utf8.hpp"
 
 using nlohmann::json;
 using nlohmann::ordered_json;
@@ -170,6 +171,16 @@ bool refuses_question(const data::HttpReply& reply) {
   if (!data::is_refusal(reply.status) || reply.status < 400) return false;
   return is_filtered(reply) ||
          std::find(kOfAll.begin(), kOfAll.end(), reply.status) == kOfAll.end();
+}
+
+bool is_worth_a_retry(const data::HttpReply& reply) {
+  return reply.status == 0 || (reply.status >= 400 && !data::is_refusal(reply.status));
+}
+
+std::string described(const data::HttpReply& reply) {
+  return reply.status == 0
+             ? reply.error
+             : "status " + std::to_string(reply.status) + ": " + data::shortened(reply.body, 200);
 }
 
 }  // namespace rewards

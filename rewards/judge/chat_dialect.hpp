@@ -37,5 +37,9 @@ std::string make_room(ChatDialect& dialect, const std::string& reply_body);
 bool is_filtered(const data::HttpReply& refusal);
 // Whether it refuses this question alone; else it would refuse every other too (401, 404, ..).
 bool refuses_question(const data::HttpReply& reply);
+// Whether the same request may be answered later: 408, 429, 5xx, no answer.
+bool is_worth_a_retry(const data::HttpReply& reply);
+// The status and the beginning of the body, or why there is none.
+std::string described(const data::HttpReply& reply);
 
 }  // namespace rewards

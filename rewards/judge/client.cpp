@@ -19,16 +19,6 @@ namespace {
 
 constexpr double kLongestBackoff = 60, kLongestPause = 600;  // seconds
 
-bool worth_a_retry(const data::HttpReply& reply) {
-  return reply.status == 0 || (reply.status >= 400 && !data::is_refusal(reply.status));
-}
-
-std::string described(const data::HttpReply& reply) {
-  return reply.status == 0
-             ? reply.error
-             : "status " + std::to_string(reply.status) + ": " + data::shortened(reply.body, 200);
-}
-
 JudgeConstraint looser(JudgeConstraint constraint) {
   return static_cast<JudgeConstraint>(static_cast<int>(constraint) + 1);
 }
@@ -143,7 +133,7 @@ data::HttpReply JudgeClient::exchange(const JudgeQuestion& question,
       const std::lock_guard lock(mutex_);
       manner_.constraint = std::max(manner_.constraint, sampling.constraint);
     }
-    if (!worth_a_retry(reply) || attempt >= policy_.retries) return reply;
+    if (!is_worth_a_retry(reply) || attempt >= policy_.retries) return reply;
     clock_.sleep(backoff(attempt++, reply));
   }
 }
