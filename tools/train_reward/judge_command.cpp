@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <mutex>
@@ -28,6 +27,7 @@
 #include "tools/cli/options.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/score/image_prompts.hpp"
+#include "tools/train_reward/chat_server.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;
@@ -36,20 +36,18 @@ namespace tools {
 namespace {
 
 struct JudgeCommand {
-  std::string server = "http://127.0.0.1:8080/v1", model, api_key_env, output, cache,
-              mode = "point";
+  ChatServerConfig server;
+  std::string output, cache, mode = "point";
   std::vector<std::string> axes;
   PromptSources sources;
   std::string prompt, prompts;
-  bool remote = false, recursive = false;
+  bool recursive = false;
   int64_t pairs = 4, seed = 0, max_side = 1024, concurrency = 8;
-  double timeout = 120;
   rewards::JudgePolicy policy;
 };
 
 void declare(Options& options, JudgeCommand& s) {
-  options.text("server", s.server, "base URL of an OpenAI-compatible server (vLLM, llama.cpp, ..)");
-  options.text("model", s.model, "its name there [the server's first]");
+  declare_chat_server(options, s.server);
   options.text("output", s.output, "JSONL of judgements; an existing file is continued");
   options.short_name("output", 'o');
   options.choice("mode", s.mode, {"point", "pair"},
@@ -67,7 +65,7 @@ void declare(Options& options, JudgeCommand& s) {
                          16384);
   options.group("how it asks");
   options.integer("concurrency", s.concurrency, "requests at a time", 1, 256);
-  options.number("timeout", s.timeout, "seconds for an answer", 0.1, 36000);
+  declare_chat_timeout(options, s.server);
   options.integer("retries", s.policy.retries, "after 429, 5xx, no answer", 0, 100);
   options.rare().number("backoff", s.policy.backoff_seconds, "seconds before the first; doubles", 0,
                         3600);
@@ -82,8 +80,7 @@ void declare(Options& options, JudgeCommand& s) {
   options.rare().number("max_pause", s.policy.max_pause_seconds,
                         "seconds of all pauses; then it ends", 0, 1e7);
   options.text("cache", s.cache, "JSONL of raw replies, to share between outputs [OUTPUT.cache]");
-  options.flag("remote", s.remote, "allow a server on another machine: images leave this one");
-  options.text("api_key_env", s.api_key_env, "environment variable that holds the key");
+  declare_chat_access(options, s.server, "images leave");
 }
 
 // One line of the output: an image, or a pair in one order, with all axes.
@@ -237,45 +234,6 @@ std::string ask_all(JudgeRun& run, const std::vector<JudgeItem>& items, Progress
   return stopped;
 }
 
-struct JudgeServer {
-  data::Url chat;
-  data::HttpOptions http;
-};
-
-JudgeServer open_server(const JudgeCommand& s) {
-  JudgeServer server{.chat = data::parse_url(s.server, "--server"), .http = {}};
-  if (!data::is_loopback(server.chat) && !s.remote)
-    throw BadInput("--server " + s.server +
-                   ": expected a server on this machine; the images are "
-                   "sent there, so say --remote to allow another");
-  while (server.chat.path.ends_with('/')) server.chat.path.pop_back();
-  if (server.chat.path.empty()) server.chat.path = "/v1";
-  server.http.seconds = s.timeout;
-  if (!s.api_key_env.empty()) {
-    const char* key = std::getenv(s.api_key_env.c_str());
-    if (!key)
-      throw BadInput("--api_key_env: expected a variable of the environment, found no " +
-                     s.api_key_env);
-    server.http.headers["authorization"] = std::string("Bearer ") + key;
-  }
-  return server;
-}
-
-std::string first_model(const JudgeServer& server) {
-  data::Url url = server.chat;
-  url.path += "/models";
-  const auto reply = data::http_get(url, server.http);
-  const auto body = data::parse_json(reply.body);
-  if (reply.status == 200 && body.is_object() && body.value("data", nlohmann::json()).is_array() &&
-      !body["data"].empty() && body["data"][0].is_object() &&
-      body["data"][0].value("id", nlohmann::json()).is_string())
-    return body["data"][0]["id"];
-  throw BadInput("--server " + url.scheme + "://" + url.host + ":" + std::to_string(url.port) +
-                 url.path + ": expected a list of models, found " +
-                 (reply.status == 0 ? reply.error : "status " + std::to_string(reply.status)) +
-                 "; is the server up? (--model names one)");
-}
-
 void report(const rewards::JudgeCounts& counts, const JudgeRun& run) {
   std::cout << data::formatted(
       "%lld requests (%lld of them again, %lld told to slow down), %lld answers from the cache, "
@@ -324,24 +282,21 @@ int run_judge(const JudgeCommand& s,
               const std::vector<JudgeItem>& items) {
   std::vector<rewards::JudgeAxis> axes;
   for (const auto& axis : s.axes) axes.push_back(rewards::judge_axis(axis));
-  const JudgeServer server = open_server(s);
-  const std::string model = s.model.empty() ? first_model(server) : s.model;
+  const ChatServer server = open_chat_server(s.server, "the images are");
+  const std::string model = model_of(s.server, server);
   const auto output_lock = data::FolderLock::of_file(s.output);
   data::drop_cut_line(s.output);
   data::drop_cut_line(s.cache);
   rewards::JudgeCache cache(s.cache);
   Progress progress("Judging", static_cast<int64_t>(items.size()),
                     s.mode == "pair" ? "order" : "img");
-  data::Url url = server.chat;
-  url.path += "/chat/completions";
   std::mutex mutex;  // of the output and the progress
-  rewards::JudgeClient client(
-      [&](const std::string& body) { return data::http_post(url, body, server.http); }, s.policy,
-      rewards::real_clock(), cache,
-      [&](const std::string& line) {
-        const std::lock_guard lock(mutex);
-        progress.print(line);
-      });
+  rewards::JudgeClient client([&](const std::string& body) { return post_chat(server, body); },
+                              s.policy, rewards::real_clock(), cache,
+                              [&](const std::string& line) {
+                                const std::lock_guard lock(mutex);
+                                progress.print(line);
+                              });
   JudgeRun run{.s = s,
                .files = material.files,
                .axes = axes,
