@@ -5,6 +5,7 @@
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
 #include "tools/cli/options.hpp"
+#include "tools/cli/shell_word.hpp"
 #include "tools/commands.hpp"
 #include "tools/reference/command_pages.hpp"
 
@@ -42,17 +43,10 @@ std::vector<std::string> top_names(const std::vector<CommandPage>& pages) {
   return names;
 }
 
-// Text between single quotes of a shell.
-std::string quoted(const std::string& text) {
-  std::string safe;
-  for (const char c : text) safe += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return "'" + safe + "'";
-}
-
 // bash: the command is the longest known one at the front of the line. An option's choices are
 // known by "command option".
 std::string bash_script(const std::vector<CommandPage>& pages) {
-  std::string words = "    '') words=" + quoted(data::joined(top_names(pages), " ")) + " ;;\n",
+  std::string words = "    '') words=" + shell_word(data::joined(top_names(pages), " ")) + " ;;\n",
               values;
   for (const auto& page : pages) {
     const std::string name = data::joined(page.words, " ");
@@ -61,12 +55,12 @@ std::string bash_script(const std::vector<CommandPage>& pages) {
     for (const auto& flag : flags_of(page)) {
       all.push_back(flag.name);
       if (!flag.choices.empty())
-        values += "    " + quoted(name + " " + flag.name) +
-                  ") words=" + quoted(data::joined(flag.choices, " ")) + " ;;\n";
+        values += "    " + shell_word(name + " " + flag.name) +
+                  ") words=" + shell_word(data::joined(flag.choices, " ")) + " ;;\n";
       else if (flag.takes_value)
-        files += (files.empty() ? "" : "|") + quoted(name + " " + flag.name);
+        files += (files.empty() ? "" : "|") + shell_word(name + " " + flag.name);
     }
-    words += "    " + quoted(name) + ") words=" + quoted(data::joined(all, " ")) + " ;;\n";
+    words += "    " + shell_word(name) + ") words=" + shell_word(data::joined(all, " ")) + " ;;\n";
     if (!files.empty()) values += "    " + files + ") words='' ;;\n";
   }
   return "# bash completion of laurel; made by `laurel completion bash`\n"
@@ -113,12 +107,13 @@ std::string fish_script(const std::vector<CommandPage>& pages) {
                       start = "complete -c laurel -n '__laurel_at " + name + "'";
     if (page.words.size() == 1)
       text += "complete -c laurel -n __fish_use_subcommand -f -a " + name + " -d " +
-              quoted(page.summary) + "\n";
+              shell_word(page.summary) + "\n";
     for (const auto& word : page.subcommands) text += start + " -a " + word + "\n";
     for (const auto& flag : flags_of(page))
-      text += start + " -l " + flag.name.substr(2) + (flag.takes_value ? " -r" : "") +
-              (flag.choices.empty() ? "" : " -f -a " + quoted(data::joined(flag.choices, " "))) +
-              " -d " + quoted(flag.help) + "\n";
+      text +=
+          start + " -l " + flag.name.substr(2) + (flag.takes_value ? " -r" : "") +
+          (flag.choices.empty() ? "" : " -f -a " + shell_word(data::joined(flag.choices, " "))) +
+          " -d " + shell_word(flag.help) + "\n";
   }
   return text;
 }
