@@ -16,6 +16,7 @@
 #include "rewards/world/oracle_reward.hpp"
 #include "rewards/world/rater_preference.hpp"
 #include "rewards/world/simulated_edit_judge.hpp"
+#include "rewards/world/simulated_formula_writer.hpp"
 
 using data::BadInput;
 using nlohmann::json;
@@ -209,6 +210,11 @@ data::HttpReply world_judge_reply(const WorldJudge& judge, const data::HttpReque
     return json_reply(404, {{"error", {{"message", "no such path: " + request.path}}}});
   const json body = data::parse_json(request.body);
   if (!body.is_object()) return refused("the body is not a JSON object");
+  if (const auto wish = wish_in(body))
+    return completion(judge,
+                      {{"finish_reason", "stop"},
+                       {"message", {{"role", "assistant"}, {"content", formula_answer(*wish)}}}},
+                      0);
   if (!judge.constraints && body.contains("structured_outputs"))
     return refused("structured_outputs: unknown field");
   try {

@@ -31,7 +31,8 @@ double world_judgement(const std::string& axis, const at::Tensor& image, const s
 double normal_of(const std::string& text);
 
 // Answers GET /v1/models, /health and POST /v1/chat/completions, whose text must be laurel's
-// (rewards/judge/question.hpp, rewards/judge/edit_judge.hpp). Equal requests get equal answers.
+// (rewards/judge/question.hpp, rewards/judge/edit_judge.hpp, rewards/judge/chat.hpp). Equal
+// requests get equal answers.
 data::HttpReply world_judge_reply(const WorldJudge& judge, const data::HttpRequest& request);
 
 }  // namespace rewards
