@@ -23,6 +23,7 @@
 #include "tools/train_reward/command.hpp"
 #include "tools/train_reward/judge_command.hpp"
 #include "tools/world/command.hpp"
+#include "tools/write_reward/command.hpp"
 
 namespace tools {
 
@@ -36,6 +37,7 @@ const CommandList& all_commands() {
       &kEvalPairs,
       &kBonCurve,
       &kBenchRewards,
+      &kWriteReward,
       &kJudge,
       &kPairs,
       &kTrainReward,

@@ -189,6 +189,14 @@ Reward make_reward(const std::string& name, const RewardSources& sources) {
   return make(name, loader);
 }
 
+std::vector<Reward> make_formula_parts(const std::vector<std::string>& names,
+                                       const RewardSources& sources) {
+  RewardLoader loader = loader_of(sources);
+  std::vector<Reward> parts;
+  for (const auto& name : names) parts.push_back(make_part(name, loader));
+  return parts;
+}
+
 std::vector<WeightedReward> make_rewards(const std::string& specification,
                                          const RewardSources& sources) {
   RewardLoader loader = loader_of(sources);

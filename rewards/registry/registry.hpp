@@ -22,6 +22,11 @@ const std::vector<const FamilyEntry*>& reward_families();
 // one is named) and for sources that are missing.
 Reward make_reward(const std::string& name, const RewardSources& sources);
 
+// The parts of a formula (Expression::names), with each model loaded once. Throws BadInput as
+// above.
+std::vector<Reward> make_formula_parts(const std::vector<std::string>& names,
+                                       const RewardSources& sources);
+
 // "aesthetic=1,clip_score=0.5" with each model loaded once and each image embedded once.
 // "aesthetic.members" becomes the M members of that reward, which share its weight.
 std::vector<WeightedReward> make_rewards(const std::string& specification,

@@ -1,0 +1,9 @@
+#pragma once
+
+#include "tools/cli/command.hpp"
+
+namespace tools {
+
+extern const Command kWriteReward;  // laurel write-reward
+
+}  // namespace tools
