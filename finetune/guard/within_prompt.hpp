@@ -1,25 +1,16 @@
 #pragma once
 
-// Where the next update will move a reward: its covariance within prompts with what is trained. To
-// first order every method tilts the images of a prompt by exp(score / beta), so a held-out reward
-// h moves by Cov(score, h) / beta.
+// Where the next update will move a held-out reward, by its correlation within prompts with what is
+// trained (rewards/combine/within_prompt.hpp), and how sure that is.
 
-#include <ATen/core/Tensor.h>
-
-#include <cstdint>
 #include <vector>
+
+#include "rewards/combine/within_prompt.hpp"
 
 namespace guard {
 
-// Centred sums over the images of one prompt.
-struct PromptMoments {
-  double xy = 0, xx = 0, yy = 0;
-};
-// One entry for each prompt with two images or more whose scores are both finite, in the order of
-// the ids. x, y: [P]
-std::vector<PromptMoments> within_prompt_moments(const at::Tensor& x,
-                                                 const at::Tensor& y,
-                                                 const std::vector<int64_t>& prompt_ids);
+using rewards::PromptMoments;
+using rewards::within_prompt_moments;
 
 struct PooledCorrelation {
   double value = 0;  // in [-1, 1]; 0 where one of them does not vary
