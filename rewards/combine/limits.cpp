@@ -46,6 +46,12 @@ std::vector<std::string> pieces(const std::string& text) {
   return parts;
 }
 
+// tanh(artanh(before) + step); the argument stays where tanh still differs from 1.
+double equality_multiplier(double before, double step) {
+  constexpr double kFarthest = 15;
+  return std::tanh(std::clamp(std::atanh(before) + step, -kFarthest, kFarthest));
+}
+
 }  // namespace
 
 std::vector<Cap> parse_caps(const std::string& text, const std::vector<std::string>& names) {
@@ -80,12 +86,16 @@ std::vector<Constraint> parse_constraints(const std::string& text,
   std::vector<Constraint> constraints;
   for (const auto& part : pieces(text)) {
     const std::string where = "constraints: '" + part + "'";
-    const size_t sign = std::min(part.find(">="), part.find("<="));
-    if (sign == std::string::npos)
-      throw BadInput(where + ": expected NAME>=VALUE or NAME<=VALUE, as clip_score>=25");
-    constraints.push_back({.column = column_of(part.substr(0, sign), names, where),
-                           .sign = part[sign] == '>' ? 1.0 : -1.0,
-                           .threshold = parse_number(part.substr(sign + 2), where)});
+    const size_t sign = part.find_first_of("><=");
+    const bool is_equality = sign != std::string::npos && part[sign] == '=';
+    if (sign == std::string::npos || (!is_equality && part.compare(sign + 1, 1, "=") != 0))
+      throw BadInput(where +
+                     ": expected NAME>=VALUE, NAME<=VALUE or NAME=VALUE, as clip_score>=25");
+    constraints.push_back(
+        {.column = column_of(part.substr(0, sign), names, where),
+         .sign = part[sign] == '<' ? -1.0 : 1.0,
+         .threshold = parse_number(part.substr(sign + (is_equality ? 1 : 2)), where),
+         .is_equality = is_equality});
   }
   return constraints;
 }
@@ -98,14 +108,14 @@ at::Tensor stepped_multipliers(const at::Tensor& multipliers,
   data::check_shape(multipliers, {static_cast<int64_t>(constraints.size())}, "multipliers");
   at::Tensor stepped = multipliers.clone();
   for (size_t c = 0; c < constraints.size(); ++c) {
-    const auto& [column, sign, threshold] = constraints[c];
+    const auto& [column, sign, threshold, is_equality] = constraints[c];
     const at::Tensor values = x.select(1, column), finite = values.masked_select(values.isfinite());
     if (finite.numel() == 0) continue;
     const double violation = sign * (threshold - finite.mean().item<double>());
     const auto at = static_cast<int64_t>(c);
-    const double next =
-        multipliers[at].item<double>() + rate * violation / spreads[column].item<double>();
-    stepped[at] = std::max(0.0, next);
+    const double before = multipliers[at].item<double>(),
+                 step = rate * violation / spreads[column].item<double>();
+    stepped[at] = is_equality ? equality_multiplier(before, step) : std::max(0.0, before + step);
   }
   return stepped;
 }
@@ -116,9 +126,9 @@ at::Tensor constraint_terms(const at::Tensor& multipliers,
                             const at::Tensor& spreads) {
   at::Tensor sum = at::zeros({x.size(0)}, x.options());
   for (size_t c = 0; c < constraints.size(); ++c) {
-    const auto& [column, sign, threshold] = constraints[c];
+    const auto& [column, sign, threshold, is_equality] = constraints[c];
     const double multiplier = multipliers[static_cast<int64_t>(c)].item<double>();
-    if (multiplier > 0)
+    if (multiplier != 0)
       sum = sum + x.select(1, column) * (multiplier * sign / spreads[column].item<double>());
   }
   return sum;

@@ -19,17 +19,21 @@ std::vector<Cap> parse_caps(const std::string& text, const std::vector<std::stri
 // -> [P, M]; caps: M
 at::Tensor capped(const at::Tensor& x, const std::vector<Cap>& caps);
 
-// "clip_score>=25": the mean of a column is to stay on one side of a threshold.
+// "clip_score>=25": the mean of a column is to stay on one side of a threshold. "clip_score=25": at
+// it.
 struct Constraint {
   int64_t column = 0;
-  double sign = 1;  // 1: at least, -1: at most
+  double sign = 1;  // 1: at least, -1: at most; of an equality 1
   double threshold = 0;
+  bool is_equality = false;
 };
 std::vector<Constraint> parse_constraints(const std::string& text,
                                           const std::vector<std::string>& names);
-// One projected ascent step of each multiplier: max(0, l + rate sign (threshold - mean) / spread).
-// multipliers: [C]; spreads: [M], the unit in which a violation counts. Moskovitz et al.,
-// "Confronting reward model overoptimization with constrained RLHF" (2023), eq. 5. -> [C]
+// One ascent step of each multiplier by s = rate sign (threshold - mean) / spread: projected,
+// max(0, l + s); of an equality tanh(artanh(l) + s), in (-1, 1), so that it also pushes back. (Not
+// finite rows are left out.)  multipliers: [C]; spreads: [M], the unit in which a violation counts.
+// Moskovitz et al., "Confronting reward model overoptimization with constrained RLHF" (2023), eq.
+// 5, and its xi-PPO. -> [C]
 at::Tensor stepped_multipliers(const at::Tensor& multipliers,
                                const std::vector<Constraint>& constraints,
                                const at::Tensor& x,

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/support/refusal.hpp"
 
 namespace {
@@ -36,12 +38,34 @@ TEST(Constraints, MultipliersRiseWhileViolatedAndFallToZero) {
   const at::Tensor back = rewards::stepped_multipliers(once, constraints, x + 20, spreads, 0.5);
   EXPECT_DOUBLE_EQ(at_row(back, 0), 0);         // well satisfied: never below 0
   EXPECT_DOUBLE_EQ(at_row(back, 1), 0.5 * 20);  // a is now far above 1
-  for (const char* wrong : {"a", "a>1", "c>=1", "a>=x"})
+  for (const char* wrong : {"a", "a>1", "c>=1", "a>=x", "a=", "a==1"})
     EXPECT_NE(refusal([&] {
                 rewards::parse_constraints(wrong, {"a", "b"});
               }).find("constraints: '"),
               std::string::npos)
         << wrong;
+}
+
+// tanh of a number that steps by rate (threshold - mean) / spread.
+TEST(Constraints, AnEqualityPushesFromBothSides) {
+  const auto constraints = rewards::parse_constraints("a=4", {"a"});
+  ASSERT_EQ(constraints.size(), 1u);
+  EXPECT_TRUE(constraints[0].is_equality);
+  const at::Tensor spreads = at::tensor({2.0}, at::kDouble), zero = at::zeros({1}, at::kDouble);
+  const auto step = [&](const at::Tensor& before, double mean) {
+    return rewards::stepped_multipliers(before, constraints, rows({mean}, 1), spreads, 0.5);
+  };
+  const at::Tensor below = step(zero, 2), above = step(below, 8);
+  EXPECT_NEAR(at_row(below, 0), std::tanh(0.5), 1e-12);
+  EXPECT_NEAR(at_row(above, 0), std::tanh(0.5 - 1), 1e-12);
+  EXPECT_NEAR(at_row(rewards::constraint_terms(above, constraints, rows({8}, 1), spreads), 0),
+              std::tanh(-0.5) * 8 / 2, 1e-12);
+  at::Tensor far = zero;
+  for (int i = 0; i < 100; ++i) far = step(far, -1000);
+  EXPECT_LT(at_row(far, 0), 1);  // and finds the way back
+  for (int i = 0; i < 100; ++i) far = step(far, 1000);
+  EXPECT_GT(at_row(far, 0), -1);
+  EXPECT_LT(at_row(far, 0), -0.9);
 }
 
 }  // namespace
