@@ -59,6 +59,9 @@ at::Tensor combine_epoch(OnlineRun& run, const DrawnEpoch& epoch, const Candidat
   const auto combine = combine_options(run.session.task.rewards, run.config);
   const bool first = progress.beta == 0;
   if (first) progress.spreads = rewards::pooled_spreads(epoch.rewards, prompt_ids);
+  if (first)
+    choose_caps(progress.combine, run.session.task, run.config,
+                {epoch.rewards, epoch.held_out, prompt_ids}, run.session.reporter);
   progress.combine.spreads = progress.spreads;
   const at::Tensor combined =
       rewards::combine_rewards(candidates.rewards, prompt_ids, progress.combine, combine);
@@ -68,7 +71,7 @@ at::Tensor combine_epoch(OnlineRun& run, const DrawnEpoch& epoch, const Candidat
         "reward: expected values that differ between images of a prompt, found no difference in "
         "the first epoch; choose another reward, or check that the model's images are not all "
         "alike");
-  rewards::observe(progress.combine, epoch.rewards, combine);
+  rewards::observe(progress.combine, epoch.rewards, combine, prompt_ids);
   return combined;
 }
 

@@ -13,6 +13,7 @@ FinetuneConfig epoch_config(const ForwardConfig& config) {
   epoch.seed = config.seed;
   epoch.prompts_per_epoch = config.prompts_per_epoch;
   epoch.images_per_prompt = config.images_per_prompt;
+  epoch.primary_share = config.primary_share;
   return epoch;
 }
 

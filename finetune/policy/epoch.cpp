@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "data/base/error.hpp"
 #include "data/base/splitmix.hpp"
@@ -29,6 +30,9 @@ EpochPlan plan_epoch(const std::vector<TrainingPrompt>& prompts,
     const int64_t prompt = i / config.images_per_prompt;
     plan.draw.prompt_ids.push_back(prompt);
     plan.draw.seeds.push_back(data::splitmix64(base + static_cast<uint64_t>(i)) >> 1);
+    if (config.primary_share < 1)
+      plan.by_first.push_back(static_cast<double>(i % config.images_per_prompt) <
+                              config.primary_share * static_cast<double>(config.images_per_prompt));
     if (config.share_noise)
       plan.draw.noise_seeds.push_back(data::splitmix64(~base + static_cast<uint64_t>(prompt)) >> 1);
   }
@@ -62,10 +66,35 @@ EpochPlan part_of(const EpochPlan& plan, const RowShard& share) {
     const auto i = static_cast<size_t>(row);
     part.draw.prompt_ids.push_back(plan.draw.prompt_ids[i]);
     part.draw.seeds.push_back(plan.draw.seeds[i]);
+    if (!plan.by_first.empty()) part.by_first.push_back(plan.by_first[i]);
     if (!plan.draw.noise_seeds.empty()) part.draw.noise_seeds.push_back(plan.draw.noise_seeds[i]);
   }
   return part;
 }
+
+namespace {
+
+using Rewards = std::vector<rewards::WeightedReward>;
+
+// As score_images, but the first reward rates `rows` alone; the others are NaN there.
+at::Tensor score_sparing_first(const Rewards& all,
+                               const at::Tensor& images,
+                               const std::vector<TrainingPrompt>& prompts,
+                               const std::vector<int64_t>& rows,
+                               const ProcessGroup& ranks) {
+  at::Tensor first = at::full({images.size(0), 1}, std::nan(""), at::kDouble);
+  if (!rows.empty()) {
+    const at::Tensor places = at::tensor(rows, at::kLong);
+    std::vector<TrainingPrompt> some;
+    for (const int64_t row : rows) some.push_back(prompts[static_cast<size_t>(row)]);
+    first.index_copy_(
+        0, places,
+        score_images({all[0]}, images.index_select(0, places.to(images.device())), some, ranks));
+  }
+  return at::cat({first, score_images({all.begin() + 1, all.end()}, images, prompts, ranks)}, 1);
+}
+
+}  // namespace
 
 at::Tensor rate(const TrainingTask& task,
                 const EpochPlan& plan,
@@ -74,19 +103,24 @@ at::Tensor rate(const TrainingTask& task,
                 const ProcessGroup& ranks) {
   const at::NoGradGuard no_gradient;
   const at::Tensor latents = final_latents(trajectories);
-  std::vector<rewards::WeightedReward> all = task.rewards;
+  Rewards all = task.rewards;
   for (auto& held_out : guard_rewards_of(task)) all.push_back(std::move(held_out));
   std::vector<at::Tensor> parts;
   for (int64_t start = 0; start < latents.size(0); start += batch) {
     const int64_t count = std::min(batch, latents.size(0) - start);
     std::vector<TrainingPrompt> prompts;
+    std::vector<int64_t> by_first;
     for (int64_t i = start; i < start + count; ++i) {
+      if (!plan.by_first.empty() && plan.by_first[static_cast<size_t>(i)])
+        by_first.push_back(i - start);
       prompts.push_back(
           plan.prompts[static_cast<size_t>(trajectories.prompt_ids[static_cast<size_t>(i)])]);
     }
     const at::Tensor images =
         decode(task, data::to_device(latents.narrow(0, start, count), task.device));
-    parts.push_back(score_images(all, images, prompts, ranks));
+    parts.push_back(plan.by_first.empty()
+                        ? score_images(all, images, prompts, ranks)
+                        : score_sparing_first(all, images, prompts, by_first, ranks));
   }
   return at::cat(parts);
 }

@@ -15,6 +15,7 @@ namespace finetune {
 struct EpochPlan {
   std::vector<TrainingPrompt> prompts;  // N
   SampleRequests draw;                  // N x images_per_prompt, a prompt's images side by side
+  std::vector<bool> by_first{};  // of each image: the first reward rates it; none: it rates all
 };
 // Prompts without replacement (all of them before one comes twice), ordered by `generator`; seeds
 // that depend on config.seed, the epoch and the place in it.
@@ -31,7 +32,7 @@ RowShard share_of(const ProcessGroup& ranks, const FinetuneConfig& config);
 EpochPlan part_of(const EpochPlan& plan, const RowShard& share);
 
 // Decodes and rates trajectories' final latents, `batch` at a time: by the trained rewards, then by
-// the guard's. -> [P, M + H] fp64 raw
+// the guard's. -> [P, M + H] fp64 raw; NaN where the plan spares the first reward
 at::Tensor rate(const TrainingTask& task,
                 const EpochPlan& plan,
                 const Trajectories& trajectories,

@@ -47,6 +47,10 @@ MetricValues reward_figures(const TrainingRun& session,
   for (const auto& [name, value] : rewards::numbers_of(session.progress.combine)) {
     if (name.starts_with("multiplier.")) figures.emplace_back(name, value);
   }
+  const at::Tensor weights = session.progress.combine.weights;
+  for (size_t m = 0; weights.defined() && m < session.task.rewards.size(); ++m)
+    figures.emplace_back("weight/" + session.task.rewards[m].reward.info.name,
+                         weights[static_cast<int64_t>(m)].item<double>());
   return figures;
 }
 

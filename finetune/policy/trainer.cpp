@@ -124,6 +124,9 @@ at::Tensor combine_epoch(PolicyRun& run, const EpochData& data) {
   auto& progress = run.session.progress;
   const bool first = progress.beta == 0;
   if (first) progress.spreads = rewards::pooled_spreads(data.rewards, prompt_ids);
+  if (first)
+    choose_caps(progress.combine, run.session.task, run.config,
+                {data.rewards, data.held_out, prompt_ids}, run.session.reporter);
   progress.combine.spreads = progress.spreads;
   const at::Tensor combined =
       rewards::combine_rewards(data.rewards, prompt_ids, progress.combine, combine);
@@ -133,7 +136,7 @@ at::Tensor combine_epoch(PolicyRun& run, const EpochData& data) {
     for (const auto& remark : chosen.remarks) run.session.reporter.say(remark);
     progress.beta = chosen.beta;
   }
-  rewards::observe(progress.combine, data.rewards, combine);
+  rewards::observe(progress.combine, data.rewards, combine, prompt_ids);
   return combined;
 }
 

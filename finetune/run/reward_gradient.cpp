@@ -65,6 +65,7 @@ at::Tensor image_gradient(const TrainingTask& task,
 at::Tensor weighted_reward(const at::Tensor& raw,
                            const std::vector<rewards::WeightedReward>& trained,
                            const TrainingConfig& config) {
+  refuse_auto_caps(config);
   const rewards::CombineOptions options = combine_options(trained, config);
   data::check_shape(raw, {-1, static_cast<int64_t>(options.weights.size())}, "weighted_reward");
   const at::Tensor within = options.caps.empty() ? raw : rewards::capped(raw, options.caps);

@@ -24,6 +24,10 @@ struct TrainingConfig {
   std::string caps;              // "imagereward=..2": limits in raw units
   std::string constraints;       // "clip_score>=25": on a reward's mean
   double constraint_rate = 0.1;  // of a multiplier, an epoch and a spread missed
+  bool learn_weights = false;    // of all rewards but the first, the primary one
+  double primary_share = 1;      // of a prompt's images that the primary rates; at least one
+  double auxiliary_rate = 0.1, auxiliary_decay = 0.1,
+         largest_auxiliary = 1;  // of the learnt weights
 
   bool train_full = false;  // the whole UNet instead of adapters
   bool save_whole =

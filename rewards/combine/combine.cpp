@@ -30,6 +30,13 @@ CombineOptions combine_options(const std::vector<WeightedReward>& rewards) {
   return options;
 }
 
+at::Tensor weights_now(const CombineOptions& options, const CombineState& state) {
+  const at::Tensor given = at::tensor(options.weights, at::kDouble);
+  if (options.learning.primary < 0) return given;
+  return given * (state.weights.defined() ? state.weights
+                                          : starting_weights(options.learning, given.size(0)));
+}
+
 at::Tensor score_all(const std::vector<WeightedReward>& rewards, const RewardBatch& batch) {
   std::vector<at::Tensor> columns;
   for (const auto& part : rewards) {
@@ -45,7 +52,8 @@ ScoredBatch combine(const at::Tensor& raw,
                     const CombineState& state) {
   data::check_shape(raw, {-1, static_cast<int64_t>(options.weights.size())}, "combine: raw");
   const auto within_caps = [&](const at::Tensor& values) {
-    return options.caps.empty() ? values : capped(values, options.caps);
+    const at::Tensor within = options.caps.empty() ? values : capped(values, options.caps);
+    return state.highest.defined() ? within.minimum(state.highest.to(within.options())) : within;
   };
   at::Tensor x = within_caps(raw);
   if (options.baseline.defined()) x = x - within_caps(options.baseline.to(raw.options()));
@@ -57,7 +65,7 @@ ScoredBatch combine(const at::Tensor& raw,
                                                  .spreads = state.spreads,
                                                  .running = state.running,
                                                  .statistics = options.statistics});
-  scored.parts = scored.normalised * at::tensor(options.weights, raw.options());
+  scored.parts = scored.normalised * weights_now(options, state).to(raw.options());
   scored.total = aggregate(scored.parts, options.aggregate);
   return scored;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "rewards/combine/aggregate.hpp"
+#include "rewards/combine/learnt_weights.hpp"
 #include "rewards/combine/limits.hpp"
 #include "rewards/combine/normalisers.hpp"
 #include "rewards/reward.hpp"
@@ -24,6 +25,7 @@ struct CombineOptions {
   at::Tensor baseline{};                  // undefined, or [B, M] raw values that earn nothing
   std::vector<Constraint> constraints{};  // training: on the mean of a raw reward
   double constraint_rate = 0.1;  // training: of a multiplier, per epoch and spread of violation
+  WeightLearning learning{};     // training: of weights that multiply `weights`
 };
 // The columns of each reward, in their order: those of a reward's members stand together. Empty
 // when no reward is a member.
@@ -40,7 +42,12 @@ struct CombineState {
   RunningMoments running;  // of "running"
   at::Tensor multipliers;  // [C] of the constraints; undefined: all 0
   at::Tensor start;        // [M] mean raw rewards of the first epoch, for gains; undefined: none
+  at::Tensor weights;      // [M] learnt; undefined: starting_weights
+  at::Tensor highest;      // [M] caps of proxy_points; undefined: none
 };
+
+// The weights of the rewards, times those that were learnt, if any are. -> [M] fp64
+at::Tensor weights_now(const CombineOptions& options, const CombineState& state);
 
 struct ScoredBatch {
   at::Tensor total;       // [B] the aggregate over m of weight_m normalised_m

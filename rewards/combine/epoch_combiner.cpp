@@ -39,10 +39,17 @@ at::Tensor gains_of(const CombineState& state,
 
 }  // namespace
 
-void observe(CombineState& state, const at::Tensor& rewards, const CombineOptions& options) {
+void observe(CombineState& state,
+             const at::Tensor& rewards,
+             const CombineOptions& options,
+             const std::vector<int64_t>& prompt_ids) {
   const at::Tensor raw = rewards.detach().to(at::kCPU, at::kDouble);
   update(state.running, raw);
   if (options.aggregate.kind->reads_gains && !state.start.defined()) state.start = means_of(raw);
+  if (options.learning.primary >= 0) {
+    if (!state.weights.defined()) state.weights = starting_weights(options.learning, raw.size(1));
+    state.weights = stepped_weights(state.weights, raw, prompt_ids, options.learning);
+  }
   const auto count = static_cast<int64_t>(options.constraints.size());
   if (count == 0) return;
   if (!state.multipliers.defined()) state.multipliers = at::zeros({count}, at::kDouble);
@@ -60,6 +67,8 @@ std::map<std::string, double> numbers_of(const CombineState& state) {
   add("running.squares", state.running.squares);
   add("multiplier", state.multipliers);
   add("start", state.start);
+  add("learnt_weight", state.weights);
+  add("highest", state.highest);
   return numbers;
 }
 
@@ -82,6 +91,9 @@ void restore_numbers(CombineState& state,
                      read("running.squares", rewards)};
   state.multipliers = constraints > 0 ? read("multiplier", constraints) : at::Tensor();
   state.start = numbers.count("start.0") > 0 ? read("start", rewards) : at::Tensor();
+  state.highest = numbers.count("highest.0") > 0 ? read("highest", rewards) : at::Tensor();
+  state.weights =
+      numbers.count("learnt_weight.0") > 0 ? read("learnt_weight", rewards) : at::Tensor();
 }
 
 at::Tensor combine_rewards(const at::Tensor& rewards,
@@ -91,7 +103,9 @@ at::Tensor combine_rewards(const at::Tensor& rewards,
   const auto count = static_cast<int64_t>(options.weights.size());
   data::check_shape(rewards, {static_cast<int64_t>(prompt_ids.size()), count},
                     "combine_rewards: rewards");
-  const at::Tensor raw = rewards.detach().to(at::kCPU, at::kDouble);
+  at::Tensor raw = rewards.detach().to(at::kCPU, at::kDouble);
+  if (options.learning.primary >= 0)
+    raw = with_primary_filled(raw, prompt_ids, options.learning.primary);
   const at::Tensor parts = combine(raw, prompt_ids, options, state).parts;
   AggregateOptions rule = options.aggregate;
   if (rule.kind->reads_gains) rule.gains = gains_of(state, raw, options);

@@ -6,12 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace rewards {
+#include "rewards/combine/proxy_points.hpp"
 
-// The unbiased estimate, from N samples, of the mean gold reward of the best of n by proxy: sorted
-// by proxy, sum over i >= n of C(i - 1, n - 1) / C(N, n) gold_i (Nakano et al. 2021). Samples of
-// equal proxy share their mean gold. 1 <= n <= N.
-double best_of_n(const std::vector<double>& proxy, const std::vector<double>& gold, int64_t n);
+namespace rewards {
 
 // KL of the best-of-n policy from the one it draws from: ln n - (n - 1) / n.
 double best_of_n_kl(int64_t n);

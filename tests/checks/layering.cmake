@@ -50,7 +50,7 @@ set(may_rewards_judge_student "rewards/clip|rewards/evaluation|rewards/judge|rew
 set(may_rewards_labels "rewards/pairs")
 set(may_rewards_pairs "rewards|rewards/clip|rewards/combine|rewards/evaluation|rewards/loader|rewards/scorers")
 set(may_rewards_social "rewards/clip|rewards/loader|rewards/scorers")
-set(may_rewards_evaluation "rewards")
+set(may_rewards_evaluation "rewards|rewards/combine")
 set(may_rewards_world "rewards|rewards/judge|rewards/loader|rewards/social")
 set(may_finetune_distributed "")
 set(may_finetune_guard "")

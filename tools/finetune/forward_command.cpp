@@ -21,6 +21,7 @@
 #include "tools/cli/run_in_ranks.hpp"
 #include "tools/finetune/choice_files.hpp"
 #include "tools/finetune/forward/rows.hpp"
+#include "tools/finetune/learnt_weights_options.hpp"
 #include "tools/finetune/task.hpp"
 
 namespace tools {
@@ -208,6 +209,7 @@ void resolve_forward(ForwardCommand& command,
     refuse_other_way(command, options, defaults);
     if (!command.online) return resolve_choices(command, options);
   }
+  resolve_learnt_weights(command, command.config, options, command.config.images_per_prompt);
   command.trained_rewards = rewards::parse_reward_weights(command.reward);
 }
 
@@ -222,6 +224,7 @@ int forward_command(const ForwardRow& row,
   if (method.learns_from_choices) declare_choices(options, command);
   declare_prompts(options, command);
   declare_combination(options, command.config);
+  declare_learnt_weights(options, command, command.config);
   declare_drawing(options, command.config);
   declare_epochs(options, command.config);
   declare_denoising(options, command.config);

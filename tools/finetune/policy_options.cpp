@@ -10,6 +10,7 @@
 #include "diffusion/sampling/step_kinds.hpp"
 #include "finetune/policy/tree.hpp"
 #include "rewards/combine/reward_weights.hpp"
+#include "tools/finetune/learnt_weights_options.hpp"
 #include "tools/finetune/methods/method_options.hpp"
 
 namespace tools {
@@ -135,6 +136,7 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
   declare_prompts(options, command);
   declare_edits(options, command);
   declare_combination(options, command.config);
+  declare_learnt_weights(options, command, command.config);
   declare_sampling(options, command);
   declare_epoch(options, command);
   declare_objective(options, command);
@@ -180,6 +182,7 @@ void resolve_finetune(FinetuneCommand& command,
   finetune::branch_sizes(config);  // refuses what is no tree
   const auto& kind = diffusion::step_kind_of(config.step_kind, "step_kind");
   if (kind.noise != nullptr && !options.given("sample_eta")) config.sample_eta = kind.amount;
+  resolve_learnt_weights(command, config, options, config.images_per_prompt);
   command.trained_rewards = rewards::parse_reward_weights(command.reward);
   check_combination(config);
   if (command.output_dir.empty()) command.output_dir = "runs/" + config.method.name;

@@ -51,9 +51,10 @@ void declare_combination(Options& options, finetune::TrainingConfig& config) {
                         "of robust: weight of the nominal member", 0, 1);
   options.rare().text("reward_statistics", config.reward_statistics,
                       "of fixed: laurel score --save-statistics");
-  options.rare().text("caps", config.caps, "limits in raw units: imagereward=..2");
+  options.rare().text("caps", config.caps,
+                      "limits in raw units: imagereward=..2; auto: where a held-out reward turns");
   options.rare().text("constraints", config.constraints,
-                      "kept by Lagrange multipliers: clip_score>=25");
+                      "kept by Lagrange multipliers: clip_score>=25, or =25");
   options.rare().number("constraint_rate", config.constraint_rate, "of the multipliers, an epoch",
                         0, kHuge);
 }

@@ -31,6 +31,7 @@ struct TrainingCommand {
   int64_t max_train_prompts = 0;    // 0: all
   int64_t resolution = 0;           // pixels; 0: the model's own
   std::string reward = "aesthetic=1,clip_score=0.1";
+  std::string primary, auxiliary;  // where weights are learnt; then `reward` is both
   std::vector<rewards::RewardWeight> trained_rewards;  // `reward`, parsed
   std::string eval_rewards = "auto";
   std::string guard_rewards = "auto";  // by which the guard judges; see choose_guard_rewards

@@ -113,7 +113,8 @@ void check_groups(const ScoredImages& images, const std::string& path) {
                    "as laurel sample --count 16");
 }
 
-void print_curve(const NamedCurve& curve, const std::string& gold) {
+// single: the proxy is one reward, in its own unit, which --caps can hold.
+void print_curve(const NamedCurve& curve, const std::string& gold, bool single) {
   std::cout << "     n  KL (nats)  " << curve.name << "  " << gold << " [95 %]\n";
   for (const auto& point : curve.points)
     std::cout << data::formatted("%6lld  %9.3f  %10.4f  %10.4f [%.4f, %.4f]\n",
@@ -131,7 +132,10 @@ void print_curve(const NamedCurve& curve, const std::string& gold) {
               << " chooses: the curve says nothing\n";
   else if (best->n < curve.points.back().n)
     std::cout << gold << " is best at n = " << best->n << " (" << best->kl
-              << " nats): beyond it the choice by " << curve.name << " goes too far\n";
+              << " nats): beyond it the choice by " << curve.name << " goes too far\n"
+              << (single ? data::formatted("the proxy point: --caps %s=..%.4g\n",
+                                           curve.name.c_str(), best->proxy)
+                         : "");
   else
     std::cout << gold << " still rises at n = " << best->n << "\n";
 }
@@ -201,7 +205,7 @@ int bon_curve_command(const std::vector<std::string>& arguments) {
         {proxy.name,
          curve_of(proxy, images,
                   {.temperature = config.temperature, .k = config.k, .nominal = config.nominal})});
-    print_curve(curves.back(), config.gold);
+    print_curve(curves.back(), config.gold, !proxy.aggregate);
     lines += lines_of(curves.back());
     ensembles = ensembles || proxy.aggregate;
   }

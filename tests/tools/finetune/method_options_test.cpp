@@ -102,4 +102,29 @@ TEST(MethodOptions, AnUnknownMethodIsRefusedWithAllNames) {
   }
 }
 
+TEST(MethodOptions, PrimaryAndAuxiliariesAreTheTrainedRewards) {
+  const auto learnt = parsed({"prdp", "--primary", "lvlm", "--auxiliary", "clip_score,brightness",
+                              "--primary_share", "0.25"});
+  ASSERT_EQ(learnt.command.trained_rewards.size(), 3u);
+  EXPECT_EQ(learnt.command.trained_rewards[0].name, "lvlm");
+  EXPECT_TRUE(learnt.command.config.learn_weights);
+  EXPECT_TRUE(has(learnt.configuration, "normalise_rewards = \"pooled\""));
+  EXPECT_FALSE(parsed({"prdp"}).command.config.learn_weights);
+  const auto named = parsed(
+      {"prdp", "--primary", "lvlm", "--auxiliary", "brightness", "--normalise_rewards", "rank"});
+  EXPECT_EQ(named.command.config.normalise_rewards, "rank");
+  const auto refused = [](std::vector<std::string> more) {
+    more.insert(more.begin(), "prdp");
+    return refusal([&] { parsed(more); });
+  };
+  EXPECT_TRUE(has(refused({"--primary", "lvlm"}), "auxiliary: expected rewards"));
+  EXPECT_TRUE(has(refused({"--primary_share", "0.5"}), "primary: expected rewards"));
+  EXPECT_TRUE(
+      has(refused({"--primary", "lvlm", "--auxiliary", "brightness=2"}), "without weights"));
+  EXPECT_TRUE(has(refused({"--primary", "lvlm,social", "--auxiliary", "brightness"}), "one name"));
+  EXPECT_TRUE(has(refused({"--primary", "lvlm", "--auxiliary", "brightness", "--primary_share",
+                           "0.25", "--images_per_prompt", "4"}),
+                  "at least two"));
+}
+
 }  // namespace

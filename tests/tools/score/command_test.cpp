@@ -279,6 +279,9 @@ TEST_F(Score, BonCurveSaysWhereGoldTurns) {
   data::write_file(folder_ / "scores.jsonl", lines);
   ASSERT_EQ(run("bon-curve @/scores.jsonl --proxy proxy --gold gold -o @/curve.jsonl").exit_code,
             0);
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(tools::kBonCurve.run({at("scores.jsonl"), "--proxy", "proxy", "--gold", "gold"}), 0);
+  EXPECT_NE(testing::internal::GetCapturedStdout().find("--caps proxy=..3\n"), std::string::npos);
   const std::string curve = data::read_file(folder_ / "curve.jsonl");
   EXPECT_NE(curve.find("\"n\":5"), std::string::npos) << curve;
   EXPECT_NE(run("bon-curve @/scores.jsonl --proxy none --gold gold").complaint.find("'none'"),
