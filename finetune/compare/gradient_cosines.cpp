@@ -21,11 +21,12 @@ namespace {
 
 constexpr int64_t kLeastDraws = 8;  // of noise, of an image: the errors' own noise is then small
 
-// The raw rewards [P, M] of an epoch as one, [P].
+// The raw rewards [P, M + H] of an epoch, without the guard's, as one, [P].
 at::Tensor combined_rewards(const TrainingTask& task,
                             const FinetuneConfig& config,
-                            const at::Tensor& raw,
+                            const at::Tensor& rated,
                             const std::vector<int64_t>& prompt_ids) {
+  const at::Tensor raw = rated.narrow(1, 0, static_cast<int64_t>(task.rewards.size()));
   rewards::CombineState state;
   state.spreads = rewards::pooled_spreads(raw, prompt_ids);
   return rewards::combine_rewards(raw, prompt_ids, state, combine_options(task.rewards, config));
@@ -49,9 +50,10 @@ at::Tensor gradient_of(const ComparedEpoch& epoch, const PolicyMethod& method) {
   FinetuneConfig own = epoch.config;
   own.method = method;
   const double beta = choose_calibration(own, epoch.chain, epoch.spread).beta;
-  return first_gradient({epoch.policy, epoch.drawn, epoch.reward, epoch.chain, beta,
-                         clip_range_in_nats(own, epoch.chain), whole(epoch.drawn.log_ratio.size(0))},
-                        own, epoch.params);
+  return first_gradient(
+      {epoch.policy, epoch.drawn, epoch.reward, epoch.chain, beta,
+       clip_range_in_nats(own, epoch.chain), whole(epoch.drawn.log_ratio.size(0))},
+      own, epoch.params);
 }
 
 at::Tensor gradient_of(const ComparedEpoch& epoch, ForwardConfig own) {
@@ -126,8 +128,10 @@ GradientCosines gradient_cosines(const TrainingTask& task,
   epoch.policy = policy_on(task, network, epoch.plan.prompts, config.sample_guidance_scale);
   epoch.drawn = rollout(epoch.policy, Denoiser(), epoch.plan.draw, chain, config.sample_batch_size);
   const auto& prompt_ids = epoch.plan.draw.prompt_ids;
-  epoch.reward = combined_rewards(
-      task, config, rate(task, epoch.plan, epoch.drawn, config.sample_batch_size), prompt_ids);
+  epoch.reward = combined_rewards(task, config,
+                                  rate(task, epoch.plan, whole(epoch.drawn.log_ratio.size(0)),
+                                       epoch.drawn, config.sample_batch_size),
+                                  prompt_ids);
   epoch.spread = rewards::spread_within_prompts(epoch.reward, prompt_ids);
 
   GradientCosines result;

@@ -36,7 +36,7 @@ double rating_bytes(const TrainingTask& task, int64_t images, const std::vector<
     const at::NoGradGuard no_gradient;
     const at::Tensor latents =
         at::zeros({images, shape[0], shape[1], shape[2]}, at::TensorOptions(task.device));
-    score_images(task.rewards, decode(task, latents), prompts);
+    measure_images(task.rewards, decode(task, latents), prompts);
   }));
 }
 

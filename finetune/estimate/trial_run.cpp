@@ -50,7 +50,7 @@ Trajectories draw(const TrialRun& probe) {
 }
 
 void rate(const TrialRun& probe, const Trajectories& drawn) {
-  rate(probe.task, probe.plan, drawn, probe.config.sample_batch_size);
+  measure(probe.task, probe.plan, drawn, probe.config.sample_batch_size);
 }
 
 void add_gradient(const TrialRun& probe, const Trajectories& drawn) {

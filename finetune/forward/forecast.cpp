@@ -53,7 +53,7 @@ MeasuredDraw measure_draw(const TrainingTask& task,
   Trajectories ends;
   ends.latents = {draw_clean(task, make_drawing(task, config), policy, some.draw, count)};
   ends.prompt_ids = some.draw.prompt_ids;
-  rate(task, some, ends, count);
+  measure(task, some, ends, count);
   result.seconds =
       (data::now() - started) * static_cast<double>(total) / static_cast<double>(count);
   result.latents = final_latents(ends).index_select(0, at::arange(total, at::kLong) % count);

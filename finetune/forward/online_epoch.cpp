@@ -35,7 +35,7 @@ DrawnEpoch draw_epoch(const TrainingTask& task,
   Trajectories ends;  // of which only the last latents are rated
   ends.latents = {draw_clean(task, drawing, policy, own.draw, batch)};
   ends.prompt_ids = own.draw.prompt_ids;
-  const at::Tensor scores = all_gather_rows(epoch.share, rate(task, own, ends, batch, ranks));
+  const at::Tensor scores = rate(task, plan, epoch.share, ends, batch);
   const auto trained = static_cast<int64_t>(task.rewards.size());
   epoch.latents = all_gather_rows(epoch.share, final_latents(ends).contiguous());
   epoch.rewards = scores.narrow(1, 0, trained).contiguous();

@@ -9,6 +9,7 @@
 #include "data/base/error.hpp"
 #include "data/base/splitmix.hpp"
 #include "data/device/transfer.hpp"
+#include "rewards/combine/measures.hpp"
 
 namespace finetune {
 
@@ -76,35 +77,43 @@ namespace {
 
 using Rewards = std::vector<rewards::WeightedReward>;
 
-// As score_images, but the first reward rates `rows` alone; the others are NaN there.
-at::Tensor score_sparing_first(const Rewards& all,
-                               const at::Tensor& images,
-                               const std::vector<TrainingPrompt>& prompts,
-                               const std::vector<int64_t>& rows,
-                               const ProcessGroup& ranks) {
-  at::Tensor first = at::full({images.size(0), 1}, std::nan(""), at::kDouble);
+// As measure_images, but the first reward rates `rows` alone; the others are NaN there.
+at::Tensor measure_sparing_first(const Rewards& all,
+                                 const at::Tensor& images,
+                                 const std::vector<TrainingPrompt>& prompts,
+                                 const std::vector<int64_t>& rows,
+                                 const ProcessGroup& ranks) {
+  const Rewards first{all[0]};
+  at::Tensor measures =
+      at::full({images.size(0), rewards::measure_width(first)}, std::nan(""), at::kDouble);
   if (!rows.empty()) {
     const at::Tensor places = at::tensor(rows, at::kLong);
     std::vector<TrainingPrompt> some;
     for (const int64_t row : rows) some.push_back(prompts[static_cast<size_t>(row)]);
-    first.index_copy_(
+    measures.index_copy_(
         0, places,
-        score_images({all[0]}, images.index_select(0, places.to(images.device())), some, ranks));
+        measure_images(first, images.index_select(0, places.to(images.device())), some, ranks));
   }
-  return at::cat({first, score_images({all.begin() + 1, all.end()}, images, prompts, ranks)}, 1);
+  return at::cat({measures, measure_images({all.begin() + 1, all.end()}, images, prompts, ranks)},
+                 1);
 }
 
 }  // namespace
 
-at::Tensor rate(const TrainingTask& task,
-                const EpochPlan& plan,
-                const Trajectories& trajectories,
-                int64_t batch,
-                const ProcessGroup& ranks) {
-  const at::NoGradGuard no_gradient;
-  const at::Tensor latents = final_latents(trajectories);
+std::vector<rewards::WeightedReward> epoch_rewards(const TrainingTask& task) {
   Rewards all = task.rewards;
   for (auto& held_out : guard_rewards_of(task)) all.push_back(std::move(held_out));
+  return all;
+}
+
+at::Tensor measure(const TrainingTask& task,
+                   const EpochPlan& plan,
+                   const Trajectories& trajectories,
+                   int64_t batch,
+                   const ProcessGroup& ranks) {
+  const at::NoGradGuard no_gradient;
+  const at::Tensor latents = final_latents(trajectories);
+  const Rewards all = epoch_rewards(task);
   std::vector<at::Tensor> parts;
   for (int64_t start = 0; start < latents.size(0); start += batch) {
     const int64_t count = std::min(batch, latents.size(0) - start);
@@ -119,10 +128,20 @@ at::Tensor rate(const TrainingTask& task,
     const at::Tensor images =
         decode(task, data::to_device(latents.narrow(0, start, count), task.device));
     parts.push_back(plan.by_first.empty()
-                        ? score_images(all, images, prompts, ranks)
-                        : score_sparing_first(all, images, prompts, by_first, ranks));
+                        ? measure_images(all, images, prompts, ranks)
+                        : measure_sparing_first(all, images, prompts, by_first, ranks));
   }
   return at::cat(parts);
+}
+
+at::Tensor rate(const TrainingTask& task,
+                const EpochPlan& plan,
+                const RowShard& share,
+                const Trajectories& own,
+                int64_t batch) {
+  const at::Tensor measures =
+      all_gather_rows(share, measure(task, part_of(plan, share), own, batch, share.ranks));
+  return rewards::scores_of(epoch_rewards(task), measures, plan.draw.prompt_ids);
 }
 
 }  // namespace finetune

@@ -31,12 +31,22 @@ RowShard share_of(const ProcessGroup& ranks, const FinetuneConfig& config);
 // The plan's images of this share; all of its prompts.
 EpochPlan part_of(const EpochPlan& plan, const RowShard& share);
 
-// Decodes and rates trajectories' final latents, `batch` at a time: by the trained rewards, then by
-// the guard's. -> [P, M + H] fp64 raw; NaN where the plan spares the first reward
+// What rates an epoch's images: the trained rewards, then the guard's.
+std::vector<rewards::WeightedReward> epoch_rewards(const TrainingTask& task);
+// Decodes and measures trajectories' final latents, `batch` at a time, by epoch_rewards; the plan
+// is that of these trajectories. -> [P, W] fp64 (rewards/combine/measures.hpp); NaN where the plan
+// spares the first reward
+at::Tensor measure(const TrainingTask& task,
+                   const EpochPlan& plan,
+                   const Trajectories& trajectories,
+                   int64_t batch,
+                   const ProcessGroup& ranks = {});
+// An epoch's images, of which `own` are this share's, rated by epoch_rewards. -> [P, M + H] fp64
+// raw, of all; NaN where the plan spares the first reward
 at::Tensor rate(const TrainingTask& task,
                 const EpochPlan& plan,
-                const Trajectories& trajectories,
-                int64_t batch,
-                const ProcessGroup& ranks = {});
+                const RowShard& share,
+                const Trajectories& own,
+                int64_t batch);
 
 }  // namespace finetune

@@ -64,9 +64,8 @@ EpochData draw_epoch(PolicyRun& run,
                                  : policy_of(run, run.reference, plan.prompts);
   data.trajectories = rollout(policy_of(run, unet, plan.prompts), reference, own.draw, run.chain,
                               run.config.sample_batch_size);
-  const at::Tensor scores = all_gather_rows(
-      data.share,
-      rate(run.session.task, own, data.trajectories, run.config.sample_batch_size, ranks_of(run)));
+  const at::Tensor scores =
+      rate(run.session.task, plan, data.share, data.trajectories, run.config.sample_batch_size);
   const auto trained = static_cast<int64_t>(run.session.task.rewards.size());
   data.rewards = scores.narrow(1, 0, trained).contiguous();
   data.held_out = scores.slice(1, trained);

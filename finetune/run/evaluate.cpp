@@ -4,9 +4,10 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <map>
 
 #include "data/device/transfer.hpp"
+#include "rewards/combine/diversity.hpp"
+#include "rewards/combine/measures.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {
@@ -32,6 +33,12 @@ std::vector<int64_t> items_of(const EvalSet& set, const std::string& split) {
     if (set.items[i].split == split) rows.push_back(static_cast<int64_t>(i));
   }
   return rows;
+}
+
+std::vector<int64_t> prompt_ids_of(const EvalSet& set) {
+  std::vector<int64_t> ids;
+  for (const auto& item : set.items) ids.push_back(item.prompt_id);
+  return ids;
 }
 
 double finite_mean(const at::Tensor& x) {
@@ -71,11 +78,9 @@ at::Tensor combined(const TrainingTask& task,
                     const Evaluation& evaluation,
                     const at::Tensor& spreads,
                     const rewards::CombineOptions& options) {
-  std::vector<int64_t> ids;
-  for (const auto& item : set.items) ids.push_back(item.prompt_id);
   return rewards::combine_rewards(
-      evaluation.rewards.narrow(1, 0, static_cast<int64_t>(task.rewards.size())), ids, spreads,
-      rewards::evaluation_options(options));
+      evaluation.rewards.narrow(1, 0, static_cast<int64_t>(task.rewards.size())),
+      prompt_ids_of(set), spreads, rewards::evaluation_options(options));
 }
 
 }  // namespace
@@ -105,7 +110,9 @@ Evaluation evaluate(const TrainingTask& task,
                     int64_t batch,
                     const ProcessGroup& ranks) {
   const at::NoGradGuard no_gradient;
-  std::vector<at::Tensor> scores, kl, features, pictures, disagreements;
+  std::vector<rewards::WeightedReward> all = task.rewards;
+  all.insert(all.end(), task.eval_rewards.begin(), task.eval_rewards.end());
+  std::vector<at::Tensor> measures, kl, features, pictures, disagreements;
   const RowShard share = contiguous_shard(ranks, static_cast<int64_t>(set.items.size()));
   const int64_t first = share.rows.empty() ? 0 : share.rows[0],
                 end = first + static_cast<int64_t>(share.rows.size());
@@ -116,39 +123,24 @@ Evaluation evaluate(const TrainingTask& task,
     std::vector<TrainingPrompt> prompts;
     for (const int64_t id : wanted.prompt_ids)
       prompts.push_back(set.prompts[static_cast<size_t>(id)]);
-    scores.push_back(at::cat({score_images(task.rewards, images, prompts, ranks),
-                              score_images(task.eval_rewards, images, prompts, ranks)},
-                             1));
+    measures.push_back(measure_images(all, images, prompts, ranks));
     const at::Tensor disagreement = disagreement_of(task, images, prompts);
     if (disagreement.defined()) disagreements.push_back(disagreement);
     kl.push_back(drawn.kl);
     features.push_back((task.embed ? task.embed(images) : images.flatten(1)).cpu());
     pictures.push_back(images.cpu());
   }
-  Evaluation result{
-      put_together(share, scores),   put_together(share, kl),       mask,
-      put_together(share, features), put_together(share, pictures), reward_names(task)};
+  Evaluation result{rewards::scores_of(all, put_together(share, measures), prompt_ids_of(set)),
+                    put_together(share, kl),
+                    mask,
+                    put_together(share, features),
+                    put_together(share, pictures),
+                    reward_names(task)};
   const bool has_members =
       std::any_of(task.rewards.begin(), task.rewards.end(),
                   [](const rewards::WeightedReward& one) { return bool(one.reward.disagreement); });
   if (has_members) result.disagreement = put_together(share, disagreements);
   return result;
-}
-
-double diversity(const at::Tensor& features, const std::vector<int64_t>& prompt_ids) {
-  std::map<int64_t, std::vector<int64_t>> groups;
-  for (size_t i = 0; i < prompt_ids.size(); ++i)
-    groups[prompt_ids[i]].push_back(static_cast<int64_t>(i));
-  double sum = 0, prompts = 0;
-  for (const auto& [id, rows] : groups) {
-    if (rows.size() < 2) continue;
-    const at::Tensor group = features.index_select(0, at::tensor(rows, at::kLong)).to(at::kDouble);
-    const at::Tensor unit = group / group.norm(2, {1}, true).clamp_min(1e-12);
-    const double n = static_cast<double>(rows.size());
-    sum += 1.0 - (unit.mm(unit.t()).sum().item<double>() - n) / (n * (n - 1.0));
-    ++prompts;
-  }
-  return prompts == 0 ? 0.0 : sum / prompts;
 }
 
 double win_rate(const at::Tensor& scores, const at::Tensor& base) {
@@ -163,8 +155,7 @@ std::vector<std::pair<std::string, double>> evaluation_figures(
     const Evaluation& base,
     const rewards::CombineOptions& combine) {
   std::vector<std::pair<std::string, double>> figures;
-  std::vector<int64_t> ids;
-  for (const auto& item : set.items) ids.push_back(item.prompt_id);
+  const std::vector<int64_t> ids = prompt_ids_of(set);
   const auto trained = static_cast<int64_t>(task.rewards.size());
   const at::Tensor spreads = rewards::pooled_spreads(base.rewards.narrow(1, 0, trained), ids);
   const at::Tensor score = combined(task, set, now, spreads, combine),
@@ -185,7 +176,7 @@ std::vector<std::pair<std::string, double>> evaluation_figures(
                            now.kl.index_select(0, rows).mv(now.mask).mean().item<double>());
     }
     figures.emplace_back(split + "/diversity",
-                         diversity(now.features.index_select(0, rows), split_ids));
+                         rewards::mean_diversity(now.features.index_select(0, rows), split_ids));
     figures.emplace_back(split + "/win_rate",
                          win_rate(score.index_select(0, rows), score_base.index_select(0, rows)));
   }

@@ -49,10 +49,6 @@ Evaluation evaluate(const TrainingTask& task,
                     int64_t batch,
                     const ProcessGroup& ranks = {});
 
-// Mean over prompts of the mean pairwise 1 - cosine of an image's features; 0 with one image a
-// prompt. features: [I, D]
-double diversity(const at::Tensor& features, const std::vector<int64_t>& prompt_ids);
-
 // Share of the images whose score is above the base's at the same prompt and seed; ties count half.
 // Both: [I]
 double win_rate(const at::Tensor& scores, const at::Tensor& base);

@@ -13,6 +13,7 @@
 #include "finetune/guard/image_statistics.hpp"
 #include "finetune/guard/records.hpp"
 #include "finetune/run/guard_control.hpp"
+#include "rewards/combine/diversity.hpp"
 
 namespace finetune {
 namespace {
@@ -47,7 +48,7 @@ guard::Measures measures_of(const TrainingRun& run, const Evaluation& evaluation
                            .held_out = columns(evaluation, run.guarded.held_out),
                            .statistics = guard::measure_statistics(evaluation.images),
                            .nearest = guard::nearest_elsewhere(evaluation.features, ids)};
-  const double apart = diversity(evaluation.features, ids);
+  const double apart = rewards::mean_diversity(evaluation.features, ids);
   if (apart > 0) measures.diversity = apart;
   if (evaluation.mask.size(0) > 0)
     measures.kl_nats = evaluation.kl.mv(evaluation.mask).mean().item<double>();

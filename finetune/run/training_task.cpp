@@ -8,6 +8,7 @@
 #include "data/images/image_io.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "diffusion/pipeline/generate.hpp"
+#include "rewards/combine/measures.hpp"
 
 namespace finetune {
 namespace {
@@ -157,6 +158,15 @@ at::Tensor score_images(const std::vector<rewards::WeightedReward>& rewards,
   for (const auto& [reward, weight] : rewards)
     columns.push_back(reward.score(batch).to(at::kCPU, at::kDouble));
   return columns.empty() ? at::zeros({images.size(0), 0}, at::kDouble) : at::stack(columns, 1);
+}
+
+at::Tensor measure_images(const std::vector<rewards::WeightedReward>& rewards,
+                          const at::Tensor& images,
+                          const std::vector<TrainingPrompt>& prompts,
+                          const ProcessGroup& ranks) {
+  const at::NoGradGuard no_gradient;
+  const WaitGuard outside(ranks);
+  return rewards::measure(rewards, reward_batch(images, prompts));
 }
 
 }  // namespace finetune

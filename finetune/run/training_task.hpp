@@ -91,11 +91,19 @@ void save_pipeline(const TrainingTask& task,
 // Images and what they were made from, as rewards see them.
 rewards::RewardBatch reward_batch(const at::Tensor& images,
                                   const std::vector<TrainingPrompt>& prompts);
-// Each image by each reward, in raw units. -> [B, M] fp64 on the CPU
+// Each image by each reward, in raw units; rewards that compare images refuse. -> [B, M] fp64 on
+// the CPU
 at::Tensor score_images(const std::vector<rewards::WeightedReward>& rewards,
                         const at::Tensor& images,
                         const std::vector<TrainingPrompt>& prompts,
                         const ProcessGroup& ranks = {});
+
+// The measures of images by these rewards (rewards/combine/measures.hpp), some of which may compare
+// a prompt's images: scores_of makes them scores. -> [B, W] fp64 on the CPU
+at::Tensor measure_images(const std::vector<rewards::WeightedReward>& rewards,
+                          const at::Tensor& images,
+                          const std::vector<TrainingPrompt>& prompts,
+                          const ProcessGroup& ranks = {});
 
 // Those of the evaluated rewards by which the guard judges, in order.
 std::vector<rewards::WeightedReward> guard_rewards_of(const TrainingTask& task);

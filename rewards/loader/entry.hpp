@@ -39,7 +39,8 @@ struct FamilyEntry {
   bool scheme_is_argument = false;     // the argument keeps its scheme (an address)
   // The keys it takes, where the argument is a path of weights; none: ';' is part of the argument.
   std::vector<std::string> settings{};
-  bool reads_clip = false;  // the shared CLIP, where there is no ;clip=PATH
+  bool reads_clip = false;       // the shared CLIP, where there is no ;clip=PATH
+  bool compares_images = false;  // as RewardInfo says
   // The rewards that it consists of; null: none.
   std::vector<std::string> (*parts)(const RewardSpec& spec) = nullptr;
   Reward (*make)(const RewardSpec& spec, RewardLoader& loader) = nullptr;

@@ -15,6 +15,7 @@
 #include "rewards/scorers/aesthetic.hpp"
 #include "rewards/scorers/clip_family.hpp"
 #include "rewards/scorers/clip_score.hpp"
+#include "rewards/scorers/diversity.hpp"
 #include "rewards/scorers/image_reward.hpp"
 #include "rewards/scorers/image_stats.hpp"
 #include "rewards/scorers/jpeg_size.hpp"
@@ -109,6 +110,7 @@ void add_weights(const fs::path& path, RewardOrigin& origin) {
 
 void add_entry(const RewardEntry& entry, const RewardSources& sources, RewardOrigin& origin) {
   origin.is_gold = origin.is_gold || entry.is_gold;
+  origin.compares_images = origin.compares_images || entry.info.compares_images;
   if (entry.reads_clip) origin.weights.push_back(sources.clip);
   if (!entry.weights) return;
   const auto found = sources.weights.find(entry.weights->flag);
@@ -117,6 +119,7 @@ void add_entry(const RewardEntry& entry, const RewardSources& sources, RewardOri
 
 void add_spec(const RewardSpec& spec, RewardLoader& loader, int depth, RewardOrigin& origin) {
   const FamilyEntry& family = *spec.family;
+  origin.compares_images = origin.compares_images || family.compares_images;
   if (family.settings.empty()) {
     origin.is_known = origin.is_known && family.parts;
   } else {
@@ -168,6 +171,7 @@ const std::vector<const RewardEntry*>& reward_entries() {
         &kColourfulnessEntry,
         &kJpegCompressibilityEntry,
         &kJpegIncompressibilityEntry,
+        &kDiversityEntry,
     };
     for (const auto& fact : image_fact_entries()) all.push_back(&fact);
     return all;
@@ -177,9 +181,10 @@ const std::vector<const RewardEntry*>& reward_entries() {
 
 const std::vector<const FamilyEntry*>& reward_families() {
   static const std::vector<const FamilyEntry*> rows = {
-      &kClipFamily,  &kSocialFamily,    &kHpsv2Family,       &kPickscoreFamily,
-      &kMpsFamily,   &kAestheticFamily, &kImageRewardFamily, &kProgramFamily,
-      &kPairsFamily, &kExamplesFamily,  &kHttpFamily,        &kExpressionFamily,
+      &kClipFamily,      &kSocialFamily,    &kHpsv2Family,       &kPickscoreFamily,
+      &kMpsFamily,       &kAestheticFamily, &kImageRewardFamily, &kProgramFamily,
+      &kPairsFamily,     &kExamplesFamily,  &kHttpFamily,        &kExpressionFamily,
+      &kDiversityFamily,
   };
   return rows;
 }

@@ -46,8 +46,9 @@ RewardSets make_reward_sets(const std::vector<RewardWeight>& trained,
 // What a reward reads, without loading it.
 struct RewardOrigin {
   std::vector<std::filesystem::path> weights;  // files and folders; none: a function of pixels
-  bool is_known = true;  // false: a program, a server, or a reward that the caller made
-  bool is_gold = false;  // knows the truth
+  bool is_known = true;          // false: a program, a server, or a reward that the caller made
+  bool is_gold = false;          // knows the truth
+  bool compares_images = false;  // of a prompt: see RewardInfo
 };
 // Throws BadInput as make_reward, for a formula that cannot be read.
 RewardOrigin origin_of(const std::string& name, const RewardSources& sources);

@@ -42,7 +42,7 @@ set(may_rewards_registry "rewards|rewards/combine|rewards/custom|rewards/facts|r
 set(may_rewards_combine "rewards")
 set(may_rewards_loader "rewards|rewards/clip")
 set(may_rewards_clip "")
-set(may_rewards_scorers "rewards|rewards/clip|rewards/loader")
+set(may_rewards_scorers "rewards|rewards/clip|rewards/combine|rewards/loader")
 set(may_rewards_facts "rewards|rewards/loader")
 set(may_rewards_custom "rewards|rewards/loader")
 set(may_rewards_judge "")

@@ -82,13 +82,15 @@ std::vector<std::string> choose_guard_rewards(const TrainingCommand& command,
   if (trained.empty()) return chosen;
   for (const auto& [name, origin] : origins_of(evaluated, sources)) {
     const bool judges = !origin.is_known || !origin.weights.empty();  // not a measure of pixels
-    if (judges && !origin.is_gold && shares_with(origin, trained).empty()) chosen.push_back(name);
+    if (judges && !origin.is_gold && !origin.compares_images &&
+        shares_with(origin, trained).empty())
+      chosen.push_back(name);
   }
   for (const auto& name : unnamed(sources, synthetic)) {
     const auto origin = rewards::origin_of(name, sources);
     const bool known = std::find(chosen.begin(), chosen.end(), name) != chosen.end();
-    if (!known && !is_among(name, trained) && !origin.is_gold && origin.is_known &&
-        can_be_loaded(origin) && shares_with(origin, trained).empty())
+    if (!known && !is_among(name, trained) && !origin.is_gold && !origin.compares_images &&
+        origin.is_known && can_be_loaded(origin) && shares_with(origin, trained).empty())
       chosen.push_back(name);
   }
   return chosen;

@@ -91,9 +91,24 @@ void add_rewards(const TrainingCommand& command,
   finetune::combine_options(task.rewards, config);  // refuses what does not fit, before the run
 }
 
-// Features of images for diversity, where the CLIP of the rewards is there.
-void add_features(const rewards::RewardSources& sources, finetune::TrainingTask& task) {
-  if (!fs::exists(sources.clip)) return;
+// Whether a reward that compares images is trained in the features of the rewards' CLIP.
+bool trains_diversity_by_clip(const TrainingCommand& command,
+                              const rewards::RewardSources& sources) {
+  rewards::RewardOrigin clip;
+  clip.weights = {sources.clip};
+  return std::any_of(command.trained_rewards.begin(), command.trained_rewards.end(),
+                     [&](const rewards::RewardWeight& one) {
+                       const auto origin = rewards::origin_of(one.name, sources);
+                       return origin.compares_images && rewards::share_weights(origin, clip);
+                     });
+}
+
+// Features of images for diversity, where the CLIP of the rewards is there, and is no judge of what
+// it taught.
+void add_features(const TrainingCommand& command,
+                  const rewards::RewardSources& sources,
+                  finetune::TrainingTask& task) {
+  if (!fs::exists(sources.clip) || trains_diversity_by_clip(command, sources)) return;
   const auto clip = std::make_shared<rewards::Clip>(rewards::load_clip(sources.clip));
   task.embed = [clip](const at::Tensor& images) {
     return rewards::image_features(*clip, images.cpu());
@@ -185,7 +200,7 @@ finetune::TrainingTask make_task(const TrainingCommand& command,
   }
   const auto sources = reward_sources(command.sources, placement.device);
   add_rewards(command, config, sources, task);
-  add_features(sources, task);
+  add_features(command, sources, task);
   task.config_text = config_text;
   return task;
 }

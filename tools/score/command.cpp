@@ -16,6 +16,7 @@
 #include "data/images/image_io.hpp"
 #include "data/images/png_text.hpp"
 #include "data/storage/folder_lock.hpp"
+#include "rewards/combine/measures.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 #include "rewards/combine/statistics.hpp"
 #include "rewards/registry/registry.hpp"
@@ -185,12 +186,13 @@ ScoredRows score_missing(const std::vector<ScoreJob>& jobs,
 
 ScoredFiles collect_rows(const std::vector<fs::path>& paths,
                          const ScoredRows& rows,
-                         size_t rewards) {
+                         const Rewards& rewards) {
+  const int64_t width = rewards::measure_width(rewards);
   ScoredFiles scored;
   std::vector<double> values;
   for (size_t i = 0; i < paths.size(); ++i) {
     const auto& [prompt, raw] = rows[i];
-    if (raw.size() != rewards) {
+    if (static_cast<int64_t>(raw.size()) != width) {
       ++scored.failed;
       continue;
     }
@@ -199,7 +201,8 @@ ScoredFiles collect_rows(const std::vector<fs::path>& paths,
     values.insert(values.end(), raw.begin(), raw.end());
   }
   if (scored.files.empty()) throw BadInput("score: none of the images could be scored, see above");
-  scored.raw = at::tensor(values, at::kDouble).view({-1, static_cast<int64_t>(rewards)});
+  scored.raw = rewards::scores_of(rewards, at::tensor(values, at::kDouble).view({-1, width}),
+                                  rewards::ids_of_texts(scored.prompts));
   return scored;
 }
 
@@ -282,7 +285,11 @@ int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
   const auto rewards = rewards::make_rewards(config.rewards, sources);
   rewards::CombineOptions combine = combination(config.combination, rewards);
   bool need_prompt = combine.normaliser->compares_prompt_images;
-  for (const auto& part : rewards) need_prompt |= part.reward.info.needs_prompt;
+  bool compares_images = false;
+  for (const auto& part : rewards) {
+    need_prompt |= part.reward.info.needs_prompt;
+    compares_images |= part.reward.info.compares_images;
+  }
   const auto lock =
       config.output.empty() ? data::FolderLock() : data::FolderLock::of_file(config.output);
   const auto log = open_log(config.output, identity(rewards, sources));
@@ -290,9 +297,10 @@ int score(const std::vector<fs::path>& paths, const ScoreConfig& config) {
                                         {.batch_size = config.batch_size,
                                          .decode_threads = config.decode_threads,
                                          .need_prompt = need_prompt,
+                                         .measures = compares_images,
                                          .device = placement.device},
                                         log.get());
-  const ScoredFiles images = collect_rows(paths, rows, rewards.size());
+  const ScoredFiles images = collect_rows(paths, rows, rewards);
   if (!config.baseline.empty())
     combine.baseline = read_baseline(config.baseline, images.files, names_of(rewards));
   if (!config.save_statistics.empty())

@@ -8,6 +8,7 @@
 
 #include "data/images/from_pixels.hpp"
 #include "rewards/combine/combine.hpp"
+#include "rewards/combine/measures.hpp"
 #include "tools/score/image_stream.hpp"
 
 namespace fs = std::filesystem;
@@ -51,7 +52,9 @@ struct BatchScorer {
       prompts.push_back(*jobs[image.job].prompt);
     }
     const at::Tensor images = floats(std::move(stored));
-    const at::Tensor raw = rewards::score_all(rewards, {images, prompts}).to(at::kCPU, at::kDouble);
+    const at::Tensor raw =
+        options.measures ? rewards::measure(rewards, {images, prompts})
+                         : rewards::score_all(rewards, {images, prompts}).to(at::kCPU, at::kDouble);
     for (size_t i = 0; i < batch.size(); ++i) {
       const at::Tensor row = raw[static_cast<int64_t>(i)].contiguous();
       hooks.scored(jobs[batch[i].job],

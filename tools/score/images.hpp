@@ -29,11 +29,14 @@ struct ScoringOptions {
   int64_t batch_size = 16;
   int64_t decode_threads = 2;
   bool need_prompt = false;
+  // The caller has all images of a prompt: hooks get measures (rewards/combine/measures.hpp), which
+  // rewards that compare images need.
+  bool measures = false;
   at::Device device = at::kCPU;
 };
 
 struct ScoringHooks {
-  // A scored image: its job, whose prompt is set, and its raw values.
+  // A scored image: its job, whose prompt is set, and its raw values or measures.
   std::function<void(const ScoreJob& job, const std::vector<double>& raw)> scored;
   // An image that cannot be read, or lacks a prompt that is needed.
   std::function<void(const ScoreJob& job, const std::string& fault)> failed;

@@ -29,11 +29,12 @@ TEST(EpochPlan, RateLeavesOutWhatThePrimaryIsSpared) {
   task.rewards.push_back({tests::channel_reward("blueness", 2, false), 1});
   finetune::Trajectories ends;
   auto generator = at::detail::createCPUGenerator(2);
-  ends.latents = at::randn({8, 1, 3, 8, 8}, generator);
+  ends.latents = {at::randn({8, 3, 8, 8}, generator)};
+  const finetune::RowShard share = finetune::whole(8);
   finetune::EpochPlan all = plan_with(1), some = plan_with(0.5);
   ends.prompt_ids = all.draw.prompt_ids;
-  const at::Tensor whole = finetune::rate(task, all, ends, 3);
-  const at::Tensor spared = finetune::rate(task, some, ends, 3);
+  const at::Tensor whole = finetune::rate(task, all, share, ends, 3);
+  const at::Tensor spared = finetune::rate(task, some, share, ends, 3);
   ASSERT_EQ(spared.sizes(), whole.sizes());
   for (int64_t i = 0; i < 8; ++i) {
     EXPECT_NEAR(spared[i][1].item<double>(), whole[i][1].item<double>(), 1e-5);

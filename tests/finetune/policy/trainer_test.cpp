@@ -452,10 +452,7 @@ TEST(Checkpoints, TheOldestGoFirst) {
   EXPECT_EQ(finetune::find_checkpoint(folder, "latest")->filename(), "checkpoint-10");
 }
 
-TEST(Diversity, IsZeroForCopiesAndOneForOrthogonalImages) {
-  const at::Tensor features = at::tensor({1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 2.0}).view({4, 2});
-  EXPECT_NEAR(finetune::diversity(features, {0, 0, 1, 1}), 0.5, 1e-12);
-  EXPECT_EQ(finetune::diversity(features, {0, 1, 2, 3}), 0);
+TEST(WinRate, CountsTiesAsHalf) {
   EXPECT_DOUBLE_EQ(finetune::win_rate(at::tensor({1.0, 2.0, 3.0}), at::tensor({1.0, 1.0, 4.0})),
                    0.5);
 }

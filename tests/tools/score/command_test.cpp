@@ -195,6 +195,39 @@ TEST_F(Score, NormalisersCapsAndAggregates) {
       << twice.complaint;
 }
 
+// Of the images of a prompt, whatever the batches; no group without a prompt's second image.
+TEST_F(Score, DiversityComparesThePromptsImages) {
+  for (const char* name : {"a", "b", "c", "d"}) {
+    draw(folder_ / "groups" / (std::string(name) + ".png"), name[0] == 'c' ? 0.9 : 0.1);
+    data::write_file(folder_ / "groups" / (std::string(name) + ".txt"),
+                     name[0] == 'd' ? "a blue square" : "a red circle");
+  }
+  const auto scores = [&](const std::string& more) {
+    const auto done = run("score @/groups -r brightness,diversity -f jsonl -o @/out.jsonl " + more);
+    EXPECT_EQ(done.exit_code, 0) << done.complaint;
+    std::vector<double> values;
+    for (const auto& row : tools::read_scores(folder_ / "out.jsonl"))
+      values.push_back(row.rewards.at("diversity"));
+    return values;
+  };
+  const auto whole = scores(""), one = scores("--batch-size 1");
+  ASSERT_EQ(whole.size(), 4u);
+  EXPECT_NEAR(whole[0], whole[1], 1e-6);      // copies, as far from c
+  EXPECT_NEAR(whole[2], 2 * whole[0], 1e-5);  // of a, b: 0 and the distance to c
+  EXPECT_EQ(whole[3], 0);                     // alone in its prompt
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(one[i], whole[i], 1e-5);
+  const auto alone = run("score @/groups/a.png -r diversity");
+  EXPECT_EQ(alone.exit_code, 2);
+  EXPECT_NE(alone.complaint.find("reward diversity: expected two images of a prompt"),
+            std::string::npos)
+      << alone.complaint;
+  const auto ranked = run("rank @/groups -r diversity");
+  EXPECT_EQ(ranked.exit_code, 2);
+  EXPECT_NE(ranked.complaint.find("reward diversity: compares the images of a prompt"),
+            std::string::npos)
+      << ranked.complaint;
+}
+
 TEST_F(Score, RankOrdersEachPrompt) {
   data::write_file(folder_ / "in/i3.txt", "other");
   const std::string command = "OMP_NUM_THREADS=1 " + std::string(tests::program()) + " rank " +
