@@ -12,16 +12,8 @@
 namespace finetune {
 namespace {
 
-constexpr int64_t kWidth = 48, kProjection = 64, kGroups = 8;
+constexpr int64_t kProjection = 64, kFeatures = 4 * nn::kLatentTowerWidth;
 constexpr const char* kLatentRewardFile = "latent_reward.safetensors";
-
-// -> [B, 4 W]
-at::Tensor tower(const LatentScorer& w, const at::Tensor& latents) {
-  at::Tensor x = at::silu(nn::conv2d(w.conv_in, latents, 1, 1));
-  x = nn::group_norm_silu(w.norm_1, nn::conv2d(w.conv_1, x, 2, 1), kGroups, 1e-5);
-  x = nn::group_norm_silu(w.norm_2, nn::conv2d(w.conv_2, x, 2, 1), kGroups, 1e-5);
-  return x.mean({2, 3});
-}
 
 at::Tensor unit(const at::Tensor& x) { return x / x.norm(2, {1}, true).clamp_min(1e-6); }
 
@@ -45,24 +37,16 @@ LatentScorer make_latent_scorer(int64_t latent_channels,
                                 int64_t text_width,
                                 at::Generator& generator) {
   LatentScorer w;
-  w.conv_in = nn::make_conv2d(kWidth, latent_channels, 3, generator);
-  w.conv_1 = nn::make_conv2d(2 * kWidth, kWidth, 3, generator);
-  w.conv_2 = nn::make_conv2d(4 * kWidth, 2 * kWidth, 3, generator);
-  w.norm_1 = nn::make_norm(2 * kWidth);
-  w.norm_2 = nn::make_norm(4 * kWidth);
-  w.image_projection = nn::make_linear(kProjection, 4 * kWidth, true, generator);
+  w.tower = nn::make_latent_tower(latent_channels, generator);
+  w.image_projection = nn::make_linear(kProjection, kFeatures, true, generator);
   w.text_projection = nn::make_linear(kProjection, text_width, true, generator);
-  w.alone = nn::make_linear(1, 4 * kWidth, true, generator);
+  w.alone = nn::make_linear(1, kFeatures, true, generator);
   w.logit_scale = at::zeros({}, at::kFloat);
   return w;
 }
 
 void for_each_tensor(LatentScorer& w, const std::string& prefix, const data::TensorVisitor& visit) {
-  for_each_tensor(w.conv_in, prefix + "conv_in", visit);
-  for_each_tensor(w.conv_1, prefix + "conv_1", visit);
-  for_each_tensor(w.conv_2, prefix + "conv_2", visit);
-  for_each_tensor(w.norm_1, prefix + "norm_1", visit);
-  for_each_tensor(w.norm_2, prefix + "norm_2", visit);
+  for_each_tensor(w.tower, prefix, visit);
   for_each_tensor(w.image_projection, prefix + "image_projection", visit);
   for_each_tensor(w.text_projection, prefix + "text_projection", visit);
   for_each_tensor(w.alone, prefix + "alone", visit);
@@ -72,7 +56,7 @@ void for_each_tensor(LatentScorer& w, const std::string& prefix, const data::Ten
 at::Tensor latent_score(const LatentScorer& w,
                         const at::Tensor& latents,
                         const at::Tensor& hidden) {
-  const at::Tensor features = tower(w, latents);
+  const at::Tensor features = nn::latent_features(w.tower, latents);
   const at::Tensor image = unit(nn::linear(w.image_projection, features));
   const at::Tensor text = unit(nn::linear(w.text_projection, hidden.mean({1})));
   return w.logit_scale.exp() * (image * text).sum(1) + nn::linear(w.alone, features).squeeze(1);

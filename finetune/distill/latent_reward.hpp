@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <string>
 
-#include "data/nn/layers.hpp"
+#include "data/nn/latent_tower.hpp"
 #include "data/train/train_state.hpp"
 
 namespace finetune {
@@ -19,8 +19,7 @@ namespace finetune {
 // A small CLIP-like scorer: a convolutional tower on the latent against the mean of the text
 // encoder's rows, and a part that needs no text.
 struct LatentScorer {
-  nn::Conv2d conv_in, conv_1, conv_2;  // [W, C, 3, 3], [2 W, W, 3, 3], [4 W, 2 W, 3, 3]
-  nn::Norm norm_1, norm_2;
+  nn::LatentTower tower;
   nn::Linear image_projection;  // [P, 4 W]
   nn::Linear text_projection;   // [P, D]
   nn::Linear alone;             // [1, 4 W]

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
+#include "data/nn/timestep_embedding.hpp"
 
 namespace diffusion {
 
@@ -11,13 +11,7 @@ at::Tensor timestep_embedding(const at::Tensor& t,
                               bool flip_sin_to_cos,
                               double freq_shift,
                               double max_period) {
-  const int64_t half = width / 2;
-  const at::Tensor k = at::arange(half, t.options().dtype(at::kFloat));
-  const at::Tensor rates =
-      at::exp(k * (-std::log(max_period)) / (static_cast<double>(half) - freq_shift));
-  const at::Tensor angles = t.to(at::kFloat).unsqueeze(1) * rates.unsqueeze(0);  // [B, half]
-  return flip_sin_to_cos ? at::cat({angles.cos(), angles.sin()}, 1)
-                         : at::cat({angles.sin(), angles.cos()}, 1);
+  return nn::timestep_embedding(t, width, flip_sin_to_cos, freq_shift, max_period);
 }
 
 at::Tensor guidance_embedding(const at::Tensor& w, int64_t width) {
