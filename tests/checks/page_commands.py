@@ -132,6 +132,7 @@ WAYS = [
     Way(r"laurel (?:vote|studio) (?!.*--(?:check|backup|export|import))", more="--port 0", serves=True),
     Way(r"laurel train-reward (?:lvlm|social)", more="--epochs 1"),
     Way(r"laurel train-reward aesthetic --members", more="--images 100 --held_out 20 --epochs 1"),
+    Way(r"laurel train-reward value", more="--max_prompts 4 --chains 2 --steps 2 --max_train_steps 2"),
     Way(r"laurel bench-rewards", more="--count 2"),
     Way(r"laurel bench", not_run="measures for a minute; tests/tools/bench and benchmarks/gpu run its stages"),
     Way(r"laurel "),

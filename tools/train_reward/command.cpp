@@ -8,13 +8,14 @@
 #include "tools/train_reward/judge_student.hpp"
 #include "tools/train_reward/pairs.hpp"
 #include "tools/train_reward/social.hpp"
+#include "tools/train_reward/value.hpp"
 
 namespace tools {
 namespace {
 
 const CommandList& rewards_to_train() {
-  static const CommandList list = {&kTrainPairs, &kTrainExamples, &kTrainAesthetic, &kTrainSocial,
-                                   &kTrainJudgeStudent};
+  static const CommandList list = {&kTrainPairs,  &kTrainExamples,     &kTrainAesthetic,
+                                   &kTrainSocial, &kTrainJudgeStudent, &kTrainValue};
   return list;
 }
 
