@@ -32,6 +32,7 @@
 #include "tools/sample/best_of.hpp"
 #include "tools/sample/conditions.hpp"
 #include "tools/sample/guides/generate.hpp"
+#include "tools/sample/guides/value.hpp"
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/memory_fit.hpp"
 #include "tools/sample/sampler_choice.hpp"
@@ -177,6 +178,7 @@ data::GenerationParameters parameters_of(const EditRun& run,
   }
   if (run.config.best_of > 1) note("Best of", std::to_string(run.config.best_of));
   note("Guide", run.config.guide.guide);
+  note("Guide value", guide_value_text(run.guide));
   note("Image CFG scale", data::short_number(job.cfg_image));
   note("Image", job.image.filename().string());
   note("Denoising strength", unless(job.strength, 1));
@@ -370,11 +372,13 @@ int edit_command(const std::vector<std::string>& arguments) {
   run.pipeline = load_editor(config, placement.device);
   run.choice =
       resolve_sampler(config.sampling_method, config.timestep_spacing, config.eta, run.pipeline);
+  const fs::path log = fs::path(config.output_dir) / "guide.jsonl";
+  run.guide = {guide, config.guide, {}, config.output.empty() ? log.string() : ""};
+  open_guide_value(run.pipeline, run.guide, config.reward);
   if (!config.reward.empty())
     run.rewards =
         rewards::make_rewards(config.reward, reward_sources(config.sources, placement.device));
-  const fs::path log = fs::path(config.output_dir) / "guide.jsonl";
-  run.guide = {guide, config.guide, run.rewards, config.output.empty() ? log.string() : ""};
+  run.guide.rewards = run.rewards;
   check_guide(run.guide, {.sampler = run.choice.sampler, .steps = config.steps, .eta = config.eta});
   const data::FolderLock lock =
       config.output.empty() ? data::FolderLock(config.output_dir) : data::FolderLock();

@@ -30,6 +30,7 @@
 #include "tools/sample/embeddings.hpp"
 #include "tools/sample/group_plan.hpp"
 #include "tools/sample/guides/generate.hpp"
+#include "tools/sample/guides/value.hpp"
 #include "tools/sample/jobs.hpp"
 #include "tools/sample/memory_fit.hpp"
 #include "tools/sample/model.hpp"
@@ -206,6 +207,7 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
   options.base.model =
       model_name(config.unet.empty() ? run.pipeline.source : fs::path(config.unet));
   if (!config.guide.guide.empty()) options.base.extra.push_back({"Guide", config.guide.guide});
+  if (run.guide.value) options.base.extra.push_back({"Guide value", guide_value_text(run.guide)});
   for (const auto& delta : run.guide.deltas) options.base.extra.push_back({"Delta", delta.name});
   if (config.eta > 0) options.base.extra.push_back({"Eta", data::short_number(config.eta)});
   if (config.clip_skip > 0)
@@ -303,6 +305,7 @@ void open_run(SampleRun& run, const Options& options, at::Device device) {
   SampleConfig& config = run.config;
   run.pipeline = load_sample_model(config, device);
   run.guide.deltas = load_deltas(config.deltas, run.pipeline);
+  open_guide_value(run.pipeline, run.guide, config.reward);
   add_embeddings(config.embedding, unique_texts(run.prompts), run.pipeline);
   if (options.given("max_sequence_length"))
     diffusion::set_max_sequence_length(run.pipeline, config.max_sequence_length);

@@ -15,6 +15,7 @@
 #include "data/base/splitmix.hpp"
 #include "diffusion/sampling/particles.hpp"
 #include "tools/sample/guides/rating.hpp"
+#include "tools/sample/guides/value.hpp"
 
 using diffusion::ImageRequest;
 
@@ -30,6 +31,9 @@ struct GuideContest {
   std::vector<diffusion::Particles> particles{};  // of each image
   std::vector<double> ratios{};  // of each sample: log_ratio of its steps since its last rating
   std::vector<nlohmann::ordered_json> records{};  // the same
+  // For a value network: [B, D], and the state that is rated.
+  at::Tensor text{};
+  std::shared_ptr<SeenStates> seen = std::make_shared<SeenStates>();
 };
 
 // How the samples of an image compete: at which calls, and which of them go on.
@@ -108,7 +112,9 @@ GuideContest make_contest(const BatchLead& lead, int64_t each) {
     contest.particles.push_back(diffusion::make_particles(each));
     contest.records.push_back(
         {{"seed", lead.batch[first].seed}, {"prompt", lead.batch[first].prompt.text}});
+    if (lead.setting.value) contest.records.back()["value"] = guide_value_text(lead.setting);
   }
+  if (lead.setting.value) contest.text = value_texts(lead.pipeline, lead.batch);
   return contest;
 }
 
@@ -120,12 +126,21 @@ void add_ratios(GuideContest& contest, const at::Tensor& ratios) {
     contest.ratios[i] += known.data_ptr<double>()[i];
 }
 
+// What each sample is worth there: the value of its state, or of the picture that it is expected to
+// become.
+std::vector<double> values_at(const GuideContest& contest,
+                              const diffusion::SamplerCallState& state) {
+  const GuideSetting& setting = contest.lead.setting;
+  if (setting.value) return rate_states(*setting.value, *contest.seen, state.x0, contest.text);
+  return rate_latents(setting.rewards, contest.lead.pipeline, state.x0,
+                      captions_of(contest.lead.batch));
+}
+
 // -> [B] int64 rows that go on
 at::Tensor compete(GuideContest& contest,
                    const ContestRules& rules,
                    const diffusion::SamplerCallState& state) {
-  const auto values = rate_latents(contest.lead.setting.rewards, contest.lead.pipeline, state.x0,
-                                   captions_of(contest.lead.batch));
+  const auto values = values_at(contest, state);
   std::vector<int64_t> rows;
   for (size_t image = 0; image < contest.particles.size(); ++image) {
     const int64_t first = static_cast<int64_t>(image) * contest.each;
@@ -158,6 +173,11 @@ void lead_contest(const BatchLead& lead,
                   int64_t each,
                   diffusion::BatchGuide& guide) {
   const auto contest = std::make_shared<GuideContest>(make_contest(lead, each));
+  if (lead.setting.value) {
+    guide.around = [inner = guide.around, seen = contest->seen](const diffusion::Denoiser& own) {
+      return recorded(inner ? inner(own) : own, seen);
+    };
+  }
   guide.select = [contest, rules](const diffusion::SamplerCallState& state) {
     const auto rated = rules.calls(state.calls, contest->lead.setting.config);
     add_ratios(*contest, state.log_ratio);
@@ -195,6 +215,7 @@ constexpr GuideKind competition(const char* name, const char* example, Lead* lea
           .whole = true,
           .has_candidates = true,
           .side_by_side = true,
+          .rates_states = true,
           .check = check_noise,
           .lead = lead};
 }

@@ -60,6 +60,8 @@ const std::vector<const GuideKind*>& guide_kinds() {
 void declare_guide(Options& options, GuideConfig& config) {
   options.text("guide", config.guide,
                "sample under --reward: " + guide_examples() + "; a comma adds gradient to others");
+  options.text("guide_value", config.value,
+               "folder of laurel train-reward value: rates particles and per_step undecoded");
   options.rare().number("guide_strength", config.strength,
                         "nats a unit of the reward; 0: particles: what lets about half go on; "
                         "per_step: the best goes on",

@@ -4,11 +4,13 @@
 // NAME`. Each is a row beside its code; guide_kinds() lists them.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "diffusion/pipeline/generate.hpp"
 #include "rewards/reward.hpp"
+#include "rewards/value/network.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/sample/guides/deltas.hpp"
 
@@ -21,6 +23,7 @@ struct GuideConfig {
   int64_t round = 4;      // samples of a search between two choices
   double radius = 0.5;    // of a search, 0..1; 1: every sample is fresh
   bool jacobian = false;  // the gradient goes through the network
+  std::string value;      // folder of a value network that rates states; "": pictures are rated
 };
 // Declares --guide and the options of its kinds.
 void declare_guide(Options& options, GuideConfig& config);
@@ -39,6 +42,7 @@ struct GuideSetting {
   std::vector<rewards::WeightedReward> rewards;
   std::string log;  // file: a line for each image, what its samples were worth and which went on
   std::vector<Delta> deltas{};
+  std::shared_ptr<const rewards::ValueNetwork> value{};  // of config.value
 };
 
 // A micro-batch to lead. Its members outlive the guide.
@@ -58,6 +62,7 @@ struct GuideKind {
   // a guide at most.
   bool has_candidates = false;
   bool side_by_side = false;  // these are rows of one micro-batch
+  bool rates_states = false;  // on the way, so that a value network can
   // Throws BadInput for what does not fit; beside the range of the value. nullptr: nothing
   void (*check)(const GuideSetting& setting, const diffusion::SamplerOptions& sampler) = nullptr;
   // Adds what it does to `guide`. nullptr: nothing
