@@ -1,6 +1,7 @@
 #pragma once
 
 #include "finetune/policy/methods/method.hpp"
+#include "finetune/policy/step_credit.hpp"
 #include "finetune/run/training_config.hpp"
 
 namespace finetune {
@@ -42,6 +43,8 @@ struct FinetuneConfig : TrainingConfig {
   double beta = 0.0;        // reward a nat of KL costs; 0: from target_kl
   double target_kl = 10.0;  // nats a trajectory, to choose beta from the spread of the reward
   double clip_range = 0.2;  // nats a step
+
+  StepCredit credit{};  // of methods whose loss is a mean over steps
 };
 
 }  // namespace finetune

@@ -8,6 +8,7 @@
 #include "finetune/policy/calibration.hpp"
 #include "finetune/policy/epoch.hpp"
 #include "finetune/policy/epoch_results.hpp"
+#include "finetune/policy/state_values.hpp"
 #include "finetune/policy/update.hpp"
 #include "finetune/run/guarding.hpp"
 #include "finetune/run/reward_combination.hpp"
@@ -139,6 +140,21 @@ at::Tensor combine_epoch(PolicyRun& run, const EpochData& data) {
   return combined;
 }
 
+// What the states of the epoch's trajectories are worth, where steps get credit for it.
+EpochValues epoch_values(const PolicyRun& run, const EpochData& data, const Denoiser& policy) {
+  const StepCredit& credit = run.config.credit;
+  if (!gives_credit(credit)) return {};
+  const auto& task = run.session.task;
+  const auto schedule = diffusion::make_schedule(task.pipeline->scheduler);
+  const auto of = [&](const StateValue& value) {
+    if (!value.of) return at::Tensor();
+    return all_gather_rows(
+        data.share, state_values(value, {policy, data.trajectories, data.plan.prompts, run.chain,
+                                         schedule, run.config.sample_batch_size}));
+  };
+  return {weighted_rewards(task, data.rewards), of(credit.steps), of(credit.baseline)};
+}
+
 // Says once that the model has moved much further from the start than was asked for.
 void warn_of_kl(PolicyRun& run, double kl) {
   const double target = run.config.target_kl;
@@ -168,7 +184,7 @@ void train_epoch(PolicyRun& run) {
   int64_t done = before;
   const UpdateReport report = update(
       {policy, data.trajectories, combined, run.chain, run.session.progress.beta, run.clip_range,
-       data.share},
+       data.share, epoch_values(run, data, policy)},
       run.config, run.session.optimizer,
       [&] { run.session.reporter.progress("updates", ++done, run.config.num_epochs * updates); });
   for (const auto& fault : report.faults) {

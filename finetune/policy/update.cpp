@@ -1,6 +1,7 @@
 #include "finetune/policy/update.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +10,7 @@
 #include <optional>
 #include <set>
 
+#include "data/base/splitmix.hpp"
 #include "data/device/transfer.hpp"
 
 namespace finetune {
@@ -25,11 +27,13 @@ std::vector<int64_t> permutation(int64_t count, at::Generator& generator) {
 struct Known {
   std::vector<int64_t> prompt_ids;
   at::Tensor log_ratio;            // [P, T] fp64, as drawn
-  at::Tensor labels;               // [P] fp64, of PolicyMethod::labels
+  at::Tensor labels;               // [P] fp64, of PolicyMethod::labels; with credit [P, T]
   at::Tensor counted;              // [P] bool, whose reward is finite
   std::map<int64_t, int64_t> own;  // of this rank's rows: their place in its trajectories
 };
-Known known_of(const UpdateInput& input, const PolicyMethod& method) {
+// `step`: of the optimiser. The order of shuffled credit is of its own, so that runs with and
+// without it draw the same images.
+Known known_of(const UpdateInput& input, const FinetuneConfig& config, int64_t step) {
   const RowShard& share = input.share;
   const at::Tensor ids =
       all_gather_rows(share, at::tensor(input.trajectories.prompt_ids, at::kLong)).contiguous();
@@ -38,7 +42,13 @@ Known known_of(const UpdateInput& input, const PolicyMethod& method) {
               {},
               input.rewards.isfinite(),
               {}};
-  known.labels = method.labels(input.rewards, known.prompt_ids);
+  known.labels = config.method.labels(input.rewards, known.prompt_ids);
+  if (gives_credit(config.credit) && input.values.rewards.defined()) {
+    auto generator = at::detail::createCPUGenerator(data::splitmix64(
+        data::splitmix64(static_cast<uint64_t>(config.seed)) + static_cast<uint64_t>(step)));
+    known.labels =
+        step_labels(config.credit, known.labels, input.values, known.prompt_ids, generator);
+  }
   for (size_t i = 0; i < share.rows.size(); ++i) known.own[share.rows[i]] = static_cast<int64_t>(i);
   return known;
 }
@@ -90,7 +100,7 @@ StepChoice choose_steps(const SamplingPlan& chain, double fraction, at::Generato
 struct Rows {
   at::Tensor index;  // [R] int64: their rows in the epoch
   std::vector<int64_t> prompt_ids;
-  at::Tensor old, labels;    // [R, T] log-ratios as drawn, [R]
+  at::Tensor old, labels;    // [R, T] log-ratios as drawn, [R] or [R, T]
   at::Tensor counted;        // [R] bool, whose reward is finite
   RowShard share;            // this rank's, as places in 0 .. R - 1
   std::vector<int64_t> own;  // the same, as rows of its trajectories
@@ -193,8 +203,9 @@ NamedFigures add_separable_gradient(const UpdateInput& input,
   const PolicyMethod& method = config.method;
   const at::Device device = input.chain.device;
   const BranchSizes& sizes = input.trajectories.branch_sizes;
-  const at::Tensor labels = data::to_device(
-      own_of(rows, edge_advantages(rows.labels, rows.counted, sizes)), device);  // [R, T] of own
+  const at::Tensor by_step =  // [R, T]
+      rows.labels.dim() == 2 ? rows.labels : edge_advantages(rows.labels, rows.counted, sizes);
+  const at::Tensor labels = data::to_device(own_of(rows, by_step), device);
   const at::Tensor old = data::to_device(own_of(rows, rows.old), device);
   const double entries =
       static_cast<double>(rows.index.numel()) * static_cast<double>(choice.steps.size());
@@ -258,7 +269,7 @@ UpdateReport update(const UpdateInput& input,
   UpdateReport report;
   std::map<std::string, double> sums;
   std::vector<std::string> names;
-  const Known known = known_of(input, config.method);
+  const Known known = known_of(input, config, optimizer.step);
   const train::Params& params = optimizer.state.params;
   bool at_snapshot = true;  // the log-ratios stored with the trajectories are the policy's own
   for (int64_t pass = 0; pass < config.num_inner_epochs; ++pass) {
@@ -301,7 +312,7 @@ at::Tensor first_gradient(const UpdateInput& input,
                           const FinetuneConfig& config,
                           const train::Params& params) {
   train::zero_grad(params);
-  const Known known = known_of(input, config.method);
+  const Known known = known_of(input, config, 0);
   std::vector<int64_t> all(known.prompt_ids.size());
   std::iota(all.begin(), all.end(), 0);
   add_gradient(input, config, rows_of(input, known, all), {unmasked_steps(input.chain), 1},

@@ -22,6 +22,7 @@ struct UpdateInput {
   double beta = 1;        // per nat
   double clip_range = 1;  // nats
   RowShard share{};       // of the P trajectories
+  EpochValues values{};   // of all P, where FinetuneConfig::credit asks for them
 };
 
 struct UpdateReport {

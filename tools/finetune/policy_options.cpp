@@ -79,6 +79,7 @@ void declare_objective(Options& options, FinetuneCommand& command) {
   options.number("clip_range", config.clip_range, "nats a step", 1e-12, kHuge);
   options.alias("train_clip_range", "clip_range");
   for (const DeclareMethod declare : method_options()) declare_method(options, declare, command);
+  declare_step_credit(options, command.credit);
   options.rare().flag("compare_gradients", command.compare_gradients,
                       "print the cosines between all methods' gradients on one epoch's images");
   options.rare().number("timestep_fraction", config.timestep_fraction,
@@ -180,6 +181,7 @@ void resolve_finetune(FinetuneCommand& command,
              : std::vector<int64_t>();
   config.branch = numbers_of(command.branch, "branch: expected whole numbers");
   finetune::branch_sizes(config);  // refuses what is no tree
+  check_step_credit(command.credit, config);
   const auto& kind = diffusion::step_kind_of(config.step_kind, "step_kind");
   if (kind.noise != nullptr && !options.given("sample_eta")) config.sample_eta = kind.amount;
   resolve_learnt_weights(command, config, options, config.images_per_prompt);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "finetune/policy/config.hpp"
+#include "tools/finetune/step_credit_options.hpp"
 #include "tools/finetune/training_options.hpp"
 
 namespace tools {
@@ -20,6 +21,7 @@ struct DeclaredMethod {
 
 struct FinetuneCommand : TrainingCommand {
   finetune::FinetuneConfig config;
+  StepCreditConfig credit;
   std::vector<DeclaredMethod> methods;
   std::string skip_steps = "auto";  // "none", "8,9"
   std::string branch;               // "0,3,6"; empty: each image has a chain of its own
