@@ -114,8 +114,9 @@ Forecast forecast(const TrainingTask& task, const FinetuneConfig& config) {
                    transitions(active_sizes(sizes, chain), epoch_images));  // in the objective
   const double passes = static_cast<double>(config.num_inner_epochs);
   // The policy sees an epoch's images once. Where the method needs it, the starting model scores
-  // them, but for the first epoch, which it draws. Where the method couples trajectories, every
-  // update but the first recomputes its share; all have a gradient.
+  // them, but for the first epoch, which it draws; where the method imitates it, its guided pass is
+  // a part of `costs.draw`. Where the method couples trajectories, every update but the first
+  // recomputes its share; all have a gradient.
   const double scored = config.method.compares_with_start ? epochs - 1 : 0;
   const double draws = (config.offline ? drawn_epochs : epochs + scored) * drawn;
   const double recomputed =
@@ -124,19 +125,21 @@ Forecast forecast(const TrainingTask& task, const FinetuneConfig& config) {
           : epochs * active *
                     (passes - 1.0 / static_cast<double>(updates_per_epoch(config)) * passes) +
                 (config.offline ? epochs * active : 0);
-  const double gradients = epochs * passes * active * config.timestep_fraction;
+  const bool imitates = config.method.imitated_guidance > 0;
+  const double gradients = epochs * passes * (imitates ? drawn : active) * config.timestep_fraction;
+  const double evaluated_passes = imitates ? steps : 2 * steps;  // the model's and the start's
   const int64_t evaluations =
       1 + (config.eval_every > 0 ? config.num_epochs / config.eval_every : 1);
   Forecast result;
   result.evaluated = evaluations * evaluation_images(task, config);
   const double evaluated = static_cast<double>(result.evaluated);
   result.flop_per_step = costs.reckoned.draw.flop;
-  result.flop = (draws + recomputed + 2 * evaluated * steps) * costs.reckoned.draw.flop +
+  result.flop = (draws + recomputed + evaluated * evaluated_passes) * costs.reckoned.draw.flop +
                 gradients * costs.reckoned.update.flop;
   result.seconds_draw = draws * costs.draw;
   result.seconds_rate = drawn_epochs * images * costs.rate;
   result.seconds_update = recomputed * costs.draw + gradients * costs.gradient;
-  result.seconds_evaluate = evaluated * (2 * steps * costs.draw + costs.rate);
+  result.seconds_evaluate = evaluated * (evaluated_passes * costs.draw + costs.rate);
   result.gflops = costs.reckoned.draw.flop / costs.draw / 1e9;
   result.queries = static_cast<int64_t>(drawn_epochs * images);
   result.transitions = transitions(sizes, epoch_images);

@@ -161,7 +161,8 @@ double optimizer_bytes(const TrainingConfig& config, int64_t trained_values) {
 double trajectory_bytes(const FinetuneConfig& config, const std::vector<int64_t>& latent_shape) {
   const int64_t images = config.prompts_per_epoch * config.images_per_prompt;
   const BranchSizes sizes = branch_sizes(config);
-  const int64_t latents = 2 * transitions(sizes, images) + images / sizes.at(0);
+  const int64_t of_a_transition = config.method.imitated_guidance > 0 ? 3 : 2;
+  const int64_t latents = of_a_transition * transitions(sizes, images) + images / sizes.at(0);
   return static_cast<double>(latents) * values(latent_shape) * kFloat *
          static_cast<double>(config.offline ? config.offline_epochs : 1);
 }

@@ -29,7 +29,8 @@ TrialRun make_trial_run(const TrainingTask& task,
       .unet = task.unet,
       .optimizer = {},
       .plan = {},
-      .policy = {}};
+      .policy = {},
+      .teacher = {}};
   const auto steps = std::min(probe.chain.steps.size(), static_cast<size_t>(size.steps));
   probe.chain.steps.resize(steps);
   probe.chain.mask = at::ones({static_cast<int64_t>(steps)}, at::kDouble);
@@ -42,11 +43,14 @@ TrialRun make_trial_run(const TrainingTask& task,
   images.noise_seeds.clear();
   images.branch_sizes.clear();
   probe.policy = policy_on(task, probe.unet, probe.plan.prompts, config.sample_guidance_scale);
+  if (config.method.imitated_guidance > 0)
+    probe.teacher = policy_on(task, task.unet, probe.plan.prompts, config.method.imitated_guidance);
   return probe;
 }
 
 Trajectories draw(const TrialRun& probe) {
-  return rollout(probe.policy, {}, probe.plan.draw, probe.chain, probe.config.sample_batch_size);
+  return rollout(probe.policy, {}, probe.plan.draw, probe.chain, probe.config.sample_batch_size,
+                 probe.teacher);
 }
 
 void rate(const TrialRun& probe, const Trajectories& drawn) {
@@ -59,7 +63,8 @@ void add_gradient(const TrialRun& probe, const Trajectories& drawn) {
                       counted(probe.chain.steps.size()), probe.chain, probe.config.train_batch_size,
                       weighs_kl, [&](int64_t, int64_t, const StepTerms& now) {
                         const at::Tensor ones = at::ones_like(now.log_ratio);
-                        return StepWeights{ones, weighs_kl ? ones : at::Tensor()};
+                        return StepWeights{ones, weighs_kl ? ones : at::Tensor(),
+                                           now.error.defined() ? ones : at::Tensor()};
                       });
 }
 

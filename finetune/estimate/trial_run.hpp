@@ -17,6 +17,7 @@ struct TrialRun {
   Optimizer optimizer;
   EpochPlan plan;  // the first images of the first epoch
   Denoiser policy;
+  Denoiser teacher;  // empty: the method imitates nobody
 };
 
 struct TrialSize {

@@ -78,7 +78,7 @@ Denoiser in_batches(const Denoiser& policy, int64_t batch) {
 }
 
 struct Models {
-  Denoiser policy, reference;  // as of rollout
+  Denoiser policy, reference, teacher;  // as of rollout
 };
 
 // One step of the branches x and the reference's mean of it. noise: like x
@@ -131,6 +131,9 @@ void draw_trees(const Models& models,
     }
     const auto rows = [&](const at::Tensor& all) { return all.narrow(0, start / size, x.size(0)); };
     rows(result.reference_means[k]).copy_(mean, /*non_blocking=*/true);
+    if (models.teacher)
+      rows(result.targets[k])
+          .copy_(models.teacher(x, chain.steps[k].timestep, ids), /*non_blocking=*/true);
     rows(result.latents[k + 1]).copy_(drawn.next, /*non_blocking=*/true);
     x = drawn.next;
   }
@@ -224,11 +227,18 @@ Trajectories rollout(const Denoiser& policy,
                      const Denoiser& reference,
                      const SampleRequests& draw,
                      const SamplingPlan& chain,
-                     int64_t batch) {
+                     int64_t batch,
+                     const Denoiser& teacher) {
   const at::NoGradGuard no_gradient;
   Trajectories result = empty_trajectories(draw, chain);
-  const Models models{in_batches(policy, batch),
-                      reference ? in_batches(reference, batch) : Denoiser()};
+  if (teacher) {
+    for (const auto& means : result.reference_means)
+      result.targets.push_back(data::pinned_empty(means.sizes(), at::kFloat, chain.device));
+  }
+  const auto of = [batch](const Denoiser& some) {
+    return some ? in_batches(some, batch) : Denoiser();
+  };
+  const Models models{of(policy), of(reference), of(teacher)};
   const int64_t tree = result.branch_sizes[0],
                 images = std::max<int64_t>(1, batch / tree) * tree;  // at once
   const auto total = static_cast<int64_t>(draw.seeds.size());

@@ -45,6 +45,9 @@ struct Trajectories {
   // [P / branch_sizes[k], C, H, W], [T] the clean latents
   std::vector<at::Tensor> latents;
   std::vector<at::Tensor> reference_means;  // T: [P / branch_sizes[k], C, H, W] fp32
+  // T: [P / branch_sizes[k], C, H, W] fp32, the outputs to imitate where the transitions of step k
+  // begin; empty: none
+  std::vector<at::Tensor> targets;
   at::Tensor log_ratio;  // [P, T] fp64 nats, log pi / pi_ref of what was drawn; 0 where sigma is 0
   at::Tensor
       kl;  // [P, T] fp64 nats, of each step's Gaussian from the reference's; 0 where sigma is 0
@@ -54,12 +57,14 @@ struct Trajectories {
 
 // Draws trajectories from `policy`, `batch` latents at a time. A branch draws with the noise of its
 // first image. An empty `reference` says that the policy is the reference: the starting model, or
-// for methods that do not compare with it the policy as it draws.
+// for methods that do not compare with it the policy as it draws. `teacher`: whose outputs are
+// imitated; empty: nobody's.
 Trajectories rollout(const Denoiser& policy,
                      const Denoiser& reference,
                      const SampleRequests& draw,
                      const SamplingPlan& chain,
-                     int64_t batch);
+                     int64_t batch,
+                     const Denoiser& teacher = {});
 
 // The clean latents: [P, C, H, W]. Each image is a branch of its own at the last step.
 at::Tensor final_latents(const Trajectories& trajectories);

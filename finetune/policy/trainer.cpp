@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <limits>
+
 #include "data/base/format.hpp"
 #include "data/train/metrics.hpp"
 #include "finetune/policy/calibration.hpp"
@@ -52,6 +54,15 @@ Denoiser policy_of(const PolicyRun& run,
                    ranks_of(run));
 }
 
+// What the method imitates: the starting model, guided; empty: nothing.
+Denoiser teacher_of(const TrainingRun& session,
+                    const FinetuneConfig& config,
+                    const std::vector<TrainingPrompt>& prompts) {
+  const double scale = config.method.imitated_guidance;
+  if (scale == 0) return {};
+  return policy_on(session.task, session.task.unet, prompts, scale, session.options.ranks);
+}
+
 EpochData draw_epoch(PolicyRun& run,
                      const EpochPlan& plan,
                      const diffusion::Network& unet,
@@ -63,8 +74,9 @@ EpochData draw_epoch(PolicyRun& run,
   const Denoiser reference = is_reference || !run.config.method.compares_with_start
                                  ? Denoiser()
                                  : policy_of(run, run.reference, plan.prompts);
-  data.trajectories = rollout(policy_of(run, unet, plan.prompts), reference, own.draw, run.chain,
-                              run.config.sample_batch_size);
+  data.trajectories =
+      rollout(policy_of(run, unet, plan.prompts), reference, own.draw, run.chain,
+              run.config.sample_batch_size, teacher_of(run.session, run.config, plan.prompts));
   const at::Tensor scores =
       rate(run.session.task, plan, data.share, data.trajectories, run.config.sample_batch_size);
   const auto trained = static_cast<int64_t>(run.session.task.rewards.size());
@@ -221,7 +233,8 @@ void train_epoch(PolicyRun& run) {
   warn_of_kl(run, kl);
 }
 
-// Draws and rates the evaluation's images, of the starting model or of the one in training.
+// Draws and rates the evaluation's images, of the starting model (guided, where a method imitates
+// that) or of the one in training; with the KL from the former.
 Evaluation evaluate_model(const TrainingRun& session,
                           const FinetuneConfig& config,
                           const SamplingPlan& chain,
@@ -231,7 +244,8 @@ Evaluation evaluate_model(const TrainingRun& session,
                      session.options.ranks);
   };
   const int64_t batch = config.sample_batch_size;
-  const Denoiser base = on(session.task.unet);
+  const Denoiser teacher = teacher_of(session, config, session.eval_set.prompts),
+                 base = teacher ? teacher : on(session.task.unet);
   return evaluate(session.task, session.eval_set,
                   is_base ? chain_drawer(base, {}, chain, batch)
                           : chain_drawer(on(session.unet), base, chain, batch),
@@ -244,6 +258,13 @@ RunHooks hooks_of(const TrainingTask& task,
                   const SamplingPlan& chain) {
   const SampleCaption caption{std::filesystem::path(task.model).filename().string(), "DDIM",
                               config.sample_num_steps, config.sample_guidance_scale};
+  SampleCaption base_caption = caption;
+  const bool imitates = config.method.imitated_guidance > 0;
+  if (imitates) base_caption.guidance_scale = config.method.imitated_guidance;
+  // The KL from the model that is imitated falls: it is no sign of a gamed reward.
+  const double kl_budget = imitates          ? std::numeric_limits<double>::infinity()
+                           : config.beta > 0 ? 0
+                                             : kKlBudget * config.target_kl;
   const auto draw = [&config, chain](bool is_base) {
     return [&config, chain, is_base](const TrainingRun& session) {
       return evaluate_model(session, config, chain, is_base);
@@ -256,9 +277,11 @@ RunHooks hooks_of(const TrainingTask& task,
                               static_cast<double>(config.sample_batch_size)),
           .draw_base = draw(true),
           .draw_now = draw(false),
-          .base_caption = caption,
+          .base_caption = base_caption,
           .caption = caption,
-          .kl_budget = config.beta > 0 ? 0 : kKlBudget * config.target_kl,
+          .base_name = imitates ? "the guided start" : "the start",
+          .base_is_start = !imitates,
+          .kl_budget = kl_budget,
           .shows_epochs = true};
 }
 

@@ -61,6 +61,11 @@ void for_transitions(const Trajectories& trajectories,
   }
 }
 
+// The squared distance of the network's output from the target, summed over C H W. -> [b] fp64
+at::Tensor output_error(const at::Tensor& output, const at::Tensor& target) {
+  return (output.to(at::kDouble) - target.to(at::kDouble)).square().flatten(1).sum(1);
+}
+
 // The terms of these transitions: [b] fp64, with a gradient where it is on.
 StepTerms step_terms(const Denoiser& policy,
                      const Trajectories& trajectories,
@@ -72,17 +77,28 @@ StepTerms step_terms(const Denoiser& policy,
   const auto rows = [&](const at::Tensor& all, const at::Tensor& index) {
     return data::to_device(all.index_select(0, index), chain.device);
   };
-  const at::Tensor x = rows(trajectories.latents[k], chosen.from),
-                   next = rows(trajectories.latents[k + 1], chosen.to),
-                   reference = rows(trajectories.reference_means[k], chosen.to);
+  const at::Tensor x = rows(trajectories.latents[k], chosen.from);
   const at::Tensor output = policy(x, step.timestep, chosen.prompt_ids);
+  StepTerms terms;
+  if (!trajectories.targets.empty())
+    terms.error = output_error(output, rows(trajectories.targets[k], chosen.to));
+  if (chain.mask[chosen.step].item<double>() == 0) return terms;
+  const at::Tensor next = rows(trajectories.latents[k + 1], chosen.to),
+                   reference = rows(trajectories.reference_means[k], chosen.to);
   const at::Tensor mean = diffusion::ddim_log_prob(step, chain.prediction, output, x, next).mean;
-  return {diffusion::log_ratio(mean, reference, next, step.sigma),
-          with_kl ? diffusion::step_kl(mean, reference, step.sigma) : at::Tensor()};
+  terms.log_ratio = diffusion::log_ratio(mean, reference, next, step.sigma);
+  if (with_kl) terms.kl = diffusion::step_kl(mean, reference, step.sigma);
+  return terms;
 }
 
-at::Tensor weighted_sum(const at::Tensor& term, const at::Tensor& weight) {
-  return (term * data::to_device(weight, term.device()).to(term.scalar_type())).sum();
+at::Tensor detached(const at::Tensor& term) { return term.defined() ? term.detach() : term; }
+
+// sum + weight . term; either undefined: nothing is added
+void add_weighted(at::Tensor& sum, const at::Tensor& term, const at::Tensor& weight) {
+  if (!weight.defined() || !term.defined()) return;
+  const at::Tensor own =
+      (term * data::to_device(weight, term.device()).to(term.scalar_type())).sum();
+  sum = sum.defined() ? sum + own : own;
 }
 
 }  // namespace
@@ -118,13 +134,11 @@ void accumulate_gradient(const Denoiser& policy,
   for_transitions(trajectories, rows, steps, batch, [&](int64_t first, const Transitions& chosen) {
     const StepTerms terms = step_terms(policy, trajectories, chosen, chain, with_kl);
     const StepWeights weights = weigh(
-        first, chosen.step, {terms.log_ratio.detach(), with_kl ? terms.kl.detach() : at::Tensor()});
+        first, chosen.step, {detached(terms.log_ratio), detached(terms.kl), detached(terms.error)});
     at::Tensor sum;
-    if (weights.log_ratio.defined()) sum = weighted_sum(terms.log_ratio, weights.log_ratio);
-    if (weights.kl.defined()) {
-      const at::Tensor of_kl = weighted_sum(terms.kl, weights.kl);
-      sum = sum.defined() ? sum + of_kl : of_kl;
-    }
+    add_weighted(sum, terms.log_ratio, weights.log_ratio);
+    add_weighted(sum, terms.kl, weights.kl);
+    add_weighted(sum, terms.error, weights.error);
     if (sum.defined()) sum.backward();
   });
 }

@@ -1,10 +1,11 @@
 #pragma once
 
 // The gradient of a loss that couples all steps of many trajectories, with the memory of one step.
-// The loss depends on the network only through each step's log-ratio u[i, t], and its KL from the
-// reference's Gaussian, k[i, t]. Pass 1 computes u without a gradient, the loss gives w = d loss /
-// d u and v = d loss / d k, and pass 2 accumulates the gradient of sum w u + v k, one micro-batch
-// of one step at a time.
+// The loss depends on the network only through each step's log-ratio u[i, t], its KL from the
+// reference's Gaussian, k[i, t], and where the trajectories have targets, its output's squared
+// distance from them, e[i, t]. Pass 1 computes u without a gradient, the loss gives w = d loss / d
+// u, v = d loss / d k and s = d loss / d e, and pass 2 accumulates the gradient of sum w u + v k +
+// s e, one micro-batch of one step at a time.
 
 #include <ATen/core/Tensor.h>
 
@@ -28,8 +29,9 @@ at::Tensor log_ratios(const Denoiser& policy,
 // `size` images; of rows[first + j] where each image has its own.
 using WeighSteps = std::function<StepWeights(int64_t first, int64_t step, const StepTerms& now)>;
 
-// Pass 2: adds d (sum w u + v k) / d parameters to the parameters' gradients. Only the steps listed
-// are visited. Without `with_kl` the terms have no k.
+// Pass 2: adds d (sum w u + v k + s e) / d parameters to the parameters' gradients. Only the steps
+// listed are visited; those that the chain masks have e alone. Without `with_kl` the terms have no
+// k.
 void accumulate_gradient(const Denoiser& policy,
                          const Trajectories& trajectories,
                          const std::vector<int64_t>& rows,

@@ -83,8 +83,16 @@ struct StepChoice {
   std::vector<int64_t> steps;
   double factor = 1;
 };
-StepChoice choose_steps(const SamplingPlan& chain, double fraction, at::Generator& generator) {
-  const std::vector<int64_t> active = unmasked_steps(chain);
+// Those that a method's gradient visits.
+std::vector<int64_t> visited_steps(const SamplingPlan& chain, const PolicyMethod& method) {
+  if (method.imitated_guidance == 0) return unmasked_steps(chain);
+  std::vector<int64_t> all(chain.steps.size());
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+StepChoice choose_steps(const std::vector<int64_t>& active,
+                        double fraction,
+                        at::Generator& generator) {
   const auto total = static_cast<int64_t>(active.size());
   const auto count = static_cast<int64_t>(std::ceil(fraction * static_cast<double>(total) - 1e-9));
   if (count >= total) return {active, 1.0};
@@ -184,7 +192,7 @@ MethodInput entries_of(const UpdateInput& input,
                        const at::Tensor& log_ratio_old,
                        const at::Tensor& labels) {
   const auto column = [](const at::Tensor& x) { return x.defined() ? x.unsqueeze(1) : x; };
-  return {.now = {column(now.log_ratio), column(now.kl)},
+  return {.now = {column(now.log_ratio), column(now.kl), column(now.error)},
           .log_ratio_old = column(log_ratio_old),
           .labels = labels,
           .prompt_ids = {},
@@ -216,9 +224,10 @@ NamedFigures add_separable_gradient(const UpdateInput& input,
       config.train_batch_size, method.weighs_kl,
       [&](int64_t first, int64_t step, const StepTerms& now) {
         const int64_t size = sizes[static_cast<size_t>(step)];
+        const int64_t count = (now.log_ratio.defined() ? now.log_ratio : now.error).size(0);
         const double parts = entries / static_cast<double>(size);  // a transition of `size` images
         const auto of_branches = [&](const at::Tensor& x) {
-          return first_of_branch(x.select(1, step), size).narrow(0, first, now.log_ratio.size(0));
+          return first_of_branch(x.select(1, step), size).narrow(0, first, count);
         };
         const auto share = [&](const at::Tensor& x) {
           return x.defined() ? x.squeeze(1) / parts : x;
@@ -226,7 +235,8 @@ NamedFigures add_separable_gradient(const UpdateInput& input,
         const auto result =
             method.objective(entries_of(input, now, of_branches(old), of_branches(labels)));
         figures.add_(result.figures, 1 / parts);
-        return StepWeights{share(result.weights.log_ratio), share(result.weights.kl)};
+        return StepWeights{share(result.weights.log_ratio), share(result.weights.kl),
+                           share(result.weights.error)};
       });
   all_reduce_gradients(input.share.ranks, params);
   figures = data::to_host(figures);
@@ -275,8 +285,8 @@ UpdateReport update(const UpdateInput& input,
   for (int64_t pass = 0; pass < config.num_inner_epochs; ++pass) {
     for (const auto& list : step_rows(known.prompt_ids, config, optimizer)) {
       const Rows rows = rows_of(input, known, list);
-      const StepChoice choice =
-          choose_steps(input.chain, config.timestep_fraction, optimizer.state.generator);
+      const StepChoice choice = choose_steps(visited_steps(input.chain, config.method),
+                                             config.timestep_fraction, optimizer.state.generator);
       NamedFigures figures = add_gradient(input, config, rows, choice, at_snapshot, params);
       const StepResult step = take_step(optimizer);
       progress();
@@ -315,8 +325,8 @@ at::Tensor first_gradient(const UpdateInput& input,
   const Known known = known_of(input, config, 0);
   std::vector<int64_t> all(known.prompt_ids.size());
   std::iota(all.begin(), all.end(), 0);
-  add_gradient(input, config, rows_of(input, known, all), {unmasked_steps(input.chain), 1},
-               /*at_snapshot=*/true, params);
+  add_gradient(input, config, rows_of(input, known, all),
+               {visited_steps(input.chain, config.method), 1}, /*at_snapshot=*/true, params);
   return take_gradient(params);
 }
 

@@ -106,6 +106,8 @@ WAYS = [
     Way(r"laurel finetune edit", more=SMALL_STEPS + " --held_out 2"),
     Way(r"laurel finetune draft .*mine=pairs", more="--max_train_steps 1 --train_batch_size 2 --sample_num_steps 2 "
         "--eval_prompts 1 --eval_images 1"),
+    Way(r"laurel finetune distill-cfg", more="--num_epochs 1 --prompts_per_epoch 2 --images_per_prompt 3 --sample_num_steps 2 "
+        "--eval_prompts 0"),
     Way(r"laurel finetune .*--(?:dry_run|max_memory)", more="--num_epochs 1 --prompts_per_epoch 2 --images_per_prompt 2 "
         "--sample_num_steps 2 --eval_prompts 0"),
     Way(r"laurel finetune (?:dpo|ipo|kto|simpo) --pairs", more="--max_train_steps 1 --sample_num_steps 2 --eval_prompts 0"),

@@ -130,10 +130,26 @@ void refuse_options(const DeclaredMethod& other,
 
 }  // namespace
 
-void declare_finetune(Options& options, FinetuneCommand& command) {
-  declare_run(options, command, command.config);
+void declare_max_memory(Options& options, FinetuneCommand& command) {
   options.text("max_memory", command.max_memory,
                "chooses batch sizes, checkpointing, tiling so that the run fits: 12GB");
+}
+
+void declare_micro_batch(Options& options, finetune::FinetuneConfig& config) {
+  options.integer("train_batch_size", config.train_batch_size, "trajectories at once: memory alone",
+                  1, 65536);
+}
+
+void check_updates(const finetune::FinetuneConfig& config) {
+  if (config.prompts_per_update <= config.prompts_per_epoch) return;
+  throw data::BadInput("prompts_per_update: expected at most prompts_per_epoch (" +
+                       std::to_string(config.prompts_per_epoch) + "), found " +
+                       std::to_string(config.prompts_per_update));
+}
+
+void declare_finetune(Options& options, FinetuneCommand& command) {
+  declare_run(options, command, command.config);
+  declare_max_memory(options, command);
   declare_prompts(options, command);
   declare_edits(options, command);
   declare_combination(options, command.config);
@@ -142,8 +158,7 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
   declare_epoch(options, command);
   declare_objective(options, command);
   declare_training(options, command, command.config);
-  options.integer("train_batch_size", command.config.train_batch_size,
-                  "trajectories at once: memory alone", 1, 65536);
+  declare_micro_batch(options, command.config);
   declare_records(options, command, command.config, "epochs");
   declare_guard_rewards(options, command);
   declare_guard_kl(options, command.config);
@@ -189,11 +204,7 @@ void resolve_finetune(FinetuneCommand& command,
   check_combination(config);
   if (command.output_dir.empty()) command.output_dir = "runs/" + config.method.name;
   if (!command.max_memory.empty()) data::parse_bytes(command.max_memory, "max_memory");
-  if (config.prompts_per_update > config.prompts_per_epoch) {
-    throw data::BadInput("prompts_per_update: expected at most prompts_per_epoch (" +
-                         std::to_string(config.prompts_per_epoch) + "), found " +
-                         std::to_string(config.prompts_per_update));
-  }
+  check_updates(config);
 }
 
 }  // namespace tools

@@ -30,6 +30,11 @@ struct FinetuneCommand : TrainingCommand {
 };
 
 void declare_finetune(Options& options, FinetuneCommand& command);
+// Groups that other commands of a policy gradient share with it.
+void declare_max_memory(Options& options, FinetuneCommand& command);
+void declare_micro_batch(Options& options, finetune::FinetuneConfig& config);
+// Throws BadInput for more prompts an update than an epoch has.
+void check_updates(const finetune::FinetuneConfig& config);
 
 // Moves what was given as text into the config, makes the method that the words name, and checks
 // what single options cannot. Throws BadInput; also for an option of another method, unless its

@@ -13,14 +13,15 @@
 
 namespace finetune {
 
-// The differentiable scalars of a step of a trajectory, both relative to the starting model.
+// The differentiable scalars of a step of a trajectory, all relative to the starting model.
 struct StepTerms {
-  at::Tensor log_ratio;  // log pi / pi_ref of what was drawn
+  at::Tensor log_ratio;  // log pi / pi_ref of what was drawn; undefined: the step has none
   at::Tensor kl;         // of the step's Gaussian from the reference's; undefined: not needed
+  at::Tensor error{};    // of the network's output from the guided one; undefined: not needed
 };
 // d loss / d StepTerms. Undefined: zero.
 struct StepWeights {
-  at::Tensor log_ratio, kl;
+  at::Tensor log_ratio, kl, error{};
 };
 
 struct ChainSize {
@@ -72,6 +73,10 @@ struct PolicyMethod {
   // False: only their changes count. They are relative to the policy that drew, which costs no
   // further pass of a network; the KL from the start is then known at evaluations alone.
   bool compares_with_start = true;
+  // > 0: the starting model, guided at this scale, says its output at all that is drawn, and
+  // `now.error` is the squared distance from it, summed over C H W. Every step is visited; those
+  // outside the objective have no log-ratio. Only of methods that do not couple trajectories.
+  double imitated_guidance = 0;
   std::vector<std::string> figures;  // names in the metrics
 
   // The configured clip range in nats.
