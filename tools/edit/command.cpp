@@ -179,6 +179,7 @@ data::GenerationParameters parameters_of(const EditRun& run,
   if (run.config.best_of > 1) note("Best of", std::to_string(run.config.best_of));
   note("Guide", run.config.guide.guide);
   note("Guide value", guide_value_text(run.guide));
+  for (const auto& delta : run.guide.deltas) note("Delta", delta.name);
   note("Image CFG scale", data::short_number(job.cfg_image));
   note("Image", job.image.filename().string());
   note("Denoising strength", unless(job.strength, 1));
@@ -379,6 +380,7 @@ int edit_command(const std::vector<std::string>& arguments) {
     run.rewards =
         rewards::make_rewards(config.reward, reward_sources(config.sources, placement.device));
   run.guide.rewards = run.rewards;
+  run.guide.deltas = load_deltas(config.deltas, run.pipeline);
   check_guide(run.guide, {.sampler = run.choice.sampler, .steps = config.steps, .eta = config.eta});
   const data::FolderLock lock =
       config.output.empty() ? data::FolderLock(config.output_dir) : data::FolderLock();

@@ -68,6 +68,7 @@ void declare_rest(Options& options, ImageEditConfig& c) {
   options.text("reward", c.reward, "reward names, with weights: aesthetic=1,clip_score=0.1");
   options.short_name("reward", 'r');
   declare_guide(options, c.guide);
+  declare_deltas(options, c.deltas);
   options.rare().text("caption", c.caption,
                       "caption of the edited image, for rewards [the instruction]");
   declare_reward_sources(options, c.sources, Rarity::kRare, Rarity::kRare);

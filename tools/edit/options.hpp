@@ -37,6 +37,7 @@ struct ImageEditConfig {
   int64_t batch_size = 4;
   int64_t best_of = 1;
   GuideConfig guide;
+  DeltaConfig deltas;
   std::string reward, caption;
   RewardSourceConfig sources;
   DeviceConfig device;

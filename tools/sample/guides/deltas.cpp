@@ -8,6 +8,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
+#include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
@@ -98,6 +99,13 @@ void check_same_space(const std::string& name,
     throw BadInput("--delta: " + name +
                    ": expected a model that edits images where the sampling one does, and none "
                    "where it does not");
+  const auto axes = [](const diffusion::Pipeline& pipeline) {
+    return data::joined(diffusion::reward_config(pipeline.network).axes, ", ");
+  };
+  if (diffusion::traits(found.network).reads_reward && axes(found) != axes(led))
+    throw BadInput("--delta: " + name +
+                   ": expected the axes of requested reward of the model that samples (" +
+                   axes(led) + "), found " + axes(found));
 }
 
 // The guided output of a delta's network at the prompts of a batch.

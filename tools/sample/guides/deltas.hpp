@@ -26,7 +26,7 @@ struct Delta {
 };
 // On the device of `led`. Throws BadInput for files that cannot be read or do not fit, a strength
 // that is not a number in [-10, 10], and models of another latent space or noise schedule than
-// `led`'s.
+// `led`'s, or where `led` edits images, that read other axes of requested reward.
 std::vector<Delta> load_deltas(const DeltaConfig& config, const diffusion::Pipeline& led);
 
 // Adds them to what leads a micro-batch of `led`, `options` being those of generate().
