@@ -13,8 +13,9 @@ namespace {
 
 constexpr int64_t kCondition = 128;                            // E
 constexpr int64_t kTowerFeatures = 4 * nn::kLatentTowerWidth;  // 4 W
-constexpr double kSameColour = 0.1;   // root mean squared difference of two fingerprints
-constexpr double kSameSignal = 0.01;  // largest difference of two schedules
+constexpr double kSameColour = 0.1;    // root mean squared difference of two fingerprints
+constexpr double kSameScaling = 0.01;  // relative difference of two scaling factors
+constexpr double kSameSignal = 0.01;   // largest difference of two schedules
 
 at::Tensor mlp(const nn::Linear& first, const nn::Linear& second, const at::Tensor& x) {
   return nn::linear(second, at::silu(nn::linear(first, x)));
@@ -47,6 +48,9 @@ double rms_difference(const std::vector<double>& a, const std::vector<double>& b
 std::string latent_space_difference(const LatentSpace& own, const LatentSpace& found) {
   if (own.channels != found.channels)
     return std::to_string(found.channels) + " channels, not " + std::to_string(own.channels);
+  if (std::abs(found.scaling_factor / own.scaling_factor - 1) > kSameScaling)
+    return data::formatted("latents scaled by %.5g in place of %.5g", found.scaling_factor,
+                           own.scaling_factor);
   if (own.fingerprint.size() != found.fingerprint.size() ||
       rms_difference(own.fingerprint, found.fingerprint) > kSameColour)
     return "another autoencoder";

@@ -32,7 +32,7 @@ void check_rewards(const rewards::ValueNetwork& network,
            trained[m].weight == task.rewards[m].weight;
   if (same) return;
   throw BadInput(where +
-                 ": expected the value of the rewards of --reward, in their order, found "
+                 ": expected the value of the rewards and weights of --reward, found "
                  "that of " +
                  network.config.reward + "; train one for these rewards");
 }

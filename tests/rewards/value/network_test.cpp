@@ -123,6 +123,9 @@ TEST(LatentSpace, IsTheSameWhenRoundedAndAnotherWithOtherChannelsDecoderOrSchedu
   found.channels = 16;
   EXPECT_EQ(rewards::latent_space_difference(own, found), "16 channels, not 2");
   found = own;
+  found.scaling_factor = 0.25;
+  EXPECT_EQ(rewards::latent_space_difference(own, found), "latents scaled by 0.25 in place of 0.5");
+  found = own;
   found.fingerprint[1] = 0.5;
   EXPECT_EQ(rewards::latent_space_difference(own, found), "another autoencoder");
   found = own;

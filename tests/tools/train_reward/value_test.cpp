@@ -134,9 +134,9 @@ TEST_F(TrainValue, IsRefusedInOneLineWhereItDoesNotFit) {
           {"step_rewards: expected images without common steps"});
   refused("finetune grpo --reward brightness --step_rewards value " + tuning,
           {"step_rewards: value: expected a network"});
-  refused(
-      "finetune grpo --reward brightness=2 --eval_prompts 1 --baseline_value @/value " + tuning,
-      {"--baseline_value @/value: expected the value of the rewards of --reward", "brightness"});
+  refused("finetune grpo --reward brightness=2 --eval_prompts 1 --baseline_value @/value " + tuning,
+          {"--baseline_value @/value: expected the value of the rewards and weights of --reward",
+           "brightness"});
 }
 
 }  // namespace
