@@ -58,12 +58,17 @@ at::Tensor weighted_rewards(const TrainingTask& task, const at::Tensor& raw) {
   return sum;
 }
 
+at::Tensor picture_rewards(const TrainingTask& task,
+                           const at::Tensor& x0,
+                           const std::vector<TrainingPrompt>& prompts) {
+  return weighted_rewards(task, score_images(task.rewards, decode(task, x0), prompts));
+}
+
 StateValue expected_picture_value(const TrainingTask& task) {
-  const auto rate = [&task](const StateBatch& states) {
-    const at::Tensor images = decode(task, states.x0);
-    return weighted_rewards(task, score_images(task.rewards, images, states.prompts));
+  const auto of = [&task](const StateBatch& states) {
+    return picture_rewards(task, states.x0, states.prompts);
   };
-  return {.of = rate, .reads_expected = true};
+  return {.of = of, .reads_expected = true};
 }
 
 }  // namespace finetune

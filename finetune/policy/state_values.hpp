@@ -27,8 +27,11 @@ at::Tensor state_values(const StateValue& value, const DrawnStates& drawn);
 // The weighted sum of the task's trained rewards, in raw units. raw: [P, M] -> [P] fp64
 at::Tensor weighted_rewards(const TrainingTask& task, const at::Tensor& raw);
 
-// The reward of the picture that the policy expects at each state, decoded. `task` must outlive
-// it.
+// The weighted reward of the pictures of x0: [B, C, h, w] -> [B] fp64
+at::Tensor picture_rewards(const TrainingTask& task,
+                           const at::Tensor& x0,
+                           const std::vector<TrainingPrompt>& prompts);
+// The reward of the picture that the policy expects at each state. `task` must outlive it.
 StateValue expected_picture_value(const TrainingTask& task);
 
 }  // namespace finetune

@@ -37,7 +37,8 @@ int run_policy(const finetune::ProcessGroup& ranks,
       make_task(command, command.config, placement, finetune_configuration(command, options));
   if (!command.config.train_full && placement.compute != at::kFloat)
     task.unet = diffusion::with_compute_dtype(task.unet, placement.compute);
-  command.config.credit = make_step_credit(command.credit, task);
+  command.config.credit =
+      make_step_credit(command.credit, task, command.config.sample_guidance_scale);
   Console console;
   const finetune::Reporter reporter = ranks.rank == 0 ? console.reporter() : finetune::Reporter();
   if (!command.max_memory.empty()) {

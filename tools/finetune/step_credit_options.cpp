@@ -2,24 +2,20 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <memory>
 
 #include "data/base/error.hpp"
+#include "finetune/distill/lcd.hpp"
 #include "finetune/policy/state_values.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "tools/cli/latent_space.hpp"
+#include "tools/cli/models.hpp"
 
 using data::BadInput;
 
 namespace tools {
 namespace {
-
-// Who says what a state is worth.
-struct StepValueKind {
-  const char* name;
-  bool reads_network;
-  finetune::StateValue (*make)(const StepCreditConfig& config, const finetune::TrainingTask& task);
-};
 
 // Throws BadInput where the network was trained on other rewards than the task's.
 void check_rewards(const rewards::ValueNetwork& network,
@@ -44,42 +40,95 @@ finetune::StateValue network_value(const std::string& path,
       std::make_shared<rewards::ValueNetwork>(open_value_network(path, option, *task.pipeline));
   check_rewards(*network, option + " " + path, task);
   const auto of = [network, &task](const finetune::StateBatch& states) {
-    const std::vector<std::string> words = [&] {
-      std::vector<std::string> texts;
-      for (const auto& prompt : states.prompts) texts.push_back(prompt.text);
-      return texts;
-    }();
+    std::vector<diffusion::Prompt> prompts;
+    for (const auto& prompt : states.prompts) prompts.emplace_back(prompt.text);
     const at::Device device = states.x.device();
-    const at::Tensor text = text_means(*task.pipeline, {words.begin(), words.end()});
     return rewards::value_of(*network, {.latents = states.x,
                                         .expected = states.x0,
                                         .timesteps = at::full({states.x.size(0)}, states.timestep,
                                                               at::TensorOptions(device)),
-                                        .text = text.to(device)});
+                                        .text = text_means(*task.pipeline, prompts).to(device)});
   };
   return {.of = of, .reads_expected = network->config.reads_expected};
 }
 
+// The reward of the picture that a distilled student makes of the state in one pass.
+finetune::StateValue student_value(const std::string& path,
+                                   const finetune::TrainingTask& task,
+                                   double guidance_scale) {
+  ModelConfig model;
+  model.model = path;
+  diffusion::Pipeline student = open_model(model);
+  const std::string difference =
+      rewards::latent_space_difference(latent_space_of(*task.pipeline), latent_space_of(student));
+  if (!difference.empty())
+    throw BadInput("--step_student " + path + ": expected the latents of the model in training, " +
+                   "found " + difference);
+  move_to(student, task.device);
+  const auto schedule = finetune::lcd_schedule(diffusion::make_schedule(student.scheduler),
+                                               student.scheduler.original_inference_steps,
+                                               student.scheduler.timestep_scaling);
+  const auto of = [network = student.network, schedule, &task,
+                   guidance_scale](const finetune::StateBatch& states) {
+    const int64_t count = states.x.size(0);
+    const auto on_device = at::TensorOptions(states.x.device());
+    diffusion::Conditioning conditions;
+    conditions.text = finetune::encode(task, states.prompts);
+    conditions.negative = finetune::unconditional(task);
+    conditions.time_ids = finetune::size_conditions(task);
+    conditions.guidance_w = at::full({count}, guidance_scale - 1, on_device);
+    const at::Tensor t = at::full({count}, std::lround(states.timestep),
+                                  on_device.dtype(at::kLong)),
+                     x0 = finetune::consistency(network, schedule, states.x, t, conditions);
+    return finetune::picture_rewards(task, x0, states.prompts);
+  };
+  return {.of = of, .reads_expected = false};
+}
+
+// Who says what a state is worth.
+struct StepValueKind {
+  const char* name;
+  const char* option;  // that names its network; nullptr: it has none
+  std::string StepCreditConfig::*path;
+  finetune::StateValue (*make)(const StepCreditConfig& config,
+                               const finetune::TrainingTask& task,
+                               double guidance_scale);
+};
+
 const std::vector<StepValueKind>& step_value_kinds() {
+  using Config = StepCreditConfig;
+  using Task = finetune::TrainingTask;
   static const std::vector<StepValueKind> kinds = {
-      {"none", false,
-       [](const StepCreditConfig&, const finetune::TrainingTask&) {
-         return finetune::StateValue();
-       }},
-      {"value", true,
-       [](const StepCreditConfig& config, const finetune::TrainingTask& task) {
+      {"none", nullptr, nullptr,
+       [](const Config&, const Task&, double) { return finetune::StateValue(); }},
+      {"value", "step_value", &Config::step_value,
+       [](const Config& config, const Task& task, double) {
          return network_value(config.step_value, "--step_value", task);
        }},
-      {"expected", false, [](const StepCreditConfig&, const finetune::TrainingTask& task) {
+      {"expected", nullptr, nullptr,
+       [](const Config&, const Task& task, double) {
          return finetune::expected_picture_value(task);
+       }},
+      {"student", "step_student", &Config::step_student,
+       [](const Config& config, const Task& task, double guidance_scale) {
+         return student_value(config.step_student, task, guidance_scale);
        }}};
   return kinds;
 }
 
-const StepValueKind& kind_of(const StepCreditConfig& config) {
-  for (const auto& kind : step_value_kinds())
-    if (config.step_rewards == kind.name) return kind;
-  throw BadInput("step_rewards: unknown '" + config.step_rewards + "'");
+// Throws BadInput for a kind without its network, and for the network of another kind.
+void check_networks(const StepCreditConfig& config) {
+  for (const auto& kind : step_value_kinds()) {
+    if (kind.option == nullptr) continue;
+    const bool chosen = config.step_rewards == kind.name;
+    const std::string option = std::string("--") + kind.option;
+    if (chosen && (config.*kind.path).empty())
+      throw BadInput("step_rewards: " + config.step_rewards +
+                     ": expected a network, found none; name one with " + option);
+    if (!chosen && !(config.*kind.path).empty())
+      throw BadInput(option + ": expected --step_rewards " + kind.name + " beside it, found " +
+                     config.step_rewards + "; leave it out");
+  }
 }
 
 }  // namespace
@@ -91,6 +140,8 @@ void declare_step_credit(Options& options, StepCreditConfig& config) {
                         "ddpo, dpok, grpo: rewards of steps, by what a state is worth");
   options.rare().text("step_value", config.step_value,
                       "of step_rewards value: folder of laurel train-reward value");
+  options.rare().text("step_student", config.step_student,
+                      "of step_rewards student: model by laurel distill");
   options.rare().number("step_reward_scale", config.step_reward_scale,
                         "alpha: of the step rewards beside the image's", 0, 1e6);
   options.rare().flag("shuffle_step_rewards", config.shuffle_step_rewards,
@@ -100,14 +151,7 @@ void declare_step_credit(Options& options, StepCreditConfig& config) {
 }
 
 void check_step_credit(const StepCreditConfig& config, const finetune::FinetuneConfig& run) {
-  const bool network = kind_of(config).reads_network;
-  if (network && config.step_value.empty())
-    throw BadInput(
-        "step_rewards: value: expected a network, found none; name one with "
-        "--step_value (laurel train-reward value)");
-  if (!network && !config.step_value.empty())
-    throw BadInput("step_value: expected --step_rewards value beside it, found " +
-                   config.step_rewards + "; leave it out");
+  check_networks(config);
   for (const auto& [key, given] : {std::pair("step_rewards", config.step_rewards != "none"),
                                    std::pair("baseline_value", !config.baseline_value.empty())}) {
     if (!given) continue;
@@ -123,10 +167,12 @@ void check_step_credit(const StepCreditConfig& config, const finetune::FinetuneC
 }
 
 finetune::StepCredit make_step_credit(const StepCreditConfig& config,
-                                      const finetune::TrainingTask& task) {
-  finetune::StepCredit credit{.steps = kind_of(config).make(config, task),
-                              .scale = config.step_reward_scale,
-                              .shuffled = config.shuffle_step_rewards};
+                                      const finetune::TrainingTask& task,
+                                      double guidance_scale) {
+  finetune::StepCredit credit{
+      .steps = {}, .scale = config.step_reward_scale, .shuffled = config.shuffle_step_rewards};
+  for (const auto& kind : step_value_kinds())
+    if (config.step_rewards == kind.name) credit.steps = kind.make(config, task, guidance_scale);
   if (!config.baseline_value.empty())
     credit.baseline = network_value(config.baseline_value, "--baseline_value", task);
   return credit;

@@ -108,6 +108,10 @@ TEST_F(TrainValue, GivesCreditToTheStepsOfAFinetuning) {
                         "--step_rewards value --step_value @/value --baseline_value "
                         "@/value -o @/tuned");
   EXPECT_EQ(done.exit_code, 0) << done.complaint;
+  // Any model of one UNet is a student, though a bad one.
+  const auto student = run(finetune + "--step_rewards student --step_student " +
+                           std::string(tests::source_dir()) + "/tests/golden/pipeline -o @/led");
+  EXPECT_EQ(student.exit_code, 0) << student.complaint;
   const auto other = run(finetune + "--step_rewards expected -o @/expected");
   EXPECT_EQ(other.exit_code, 0) << other.complaint;
 }
@@ -134,6 +138,8 @@ TEST_F(TrainValue, IsRefusedInOneLineWhereItDoesNotFit) {
           {"step_rewards: expected images without common steps"});
   refused("finetune grpo --reward brightness --step_rewards value " + tuning,
           {"step_rewards: value: expected a network"});
+  refused("finetune grpo --reward brightness --step_student x " + tuning,
+          {"--step_student: expected --step_rewards student beside it, found none"});
   refused("finetune grpo --reward brightness=2 --eval_prompts 1 --baseline_value @/value " + tuning,
           {"--baseline_value @/value: expected the value of the rewards and weights of --reward",
            "brightness"});
