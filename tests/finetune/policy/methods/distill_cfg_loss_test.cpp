@@ -52,7 +52,7 @@ TEST(DistillCfgLoss, WithoutAScaleOrALogRatioOnlyTheDistanceCounts) {
   for (const double scale : {0.0, 0.5}) {
     const auto method = finetune::distill_cfg_method({.diversity_scale = scale});
     MethodInput input = some_input(method);
-    if (scale > 0) input.now.log_ratio = {};
+    if (scale > 0) input.now.log_ratio = at::Tensor();
     const auto found = method.objective(input);
     EXPECT_FALSE(found.weights.log_ratio.defined());
     EXPECT_EQ(found.figures[0].item<double>(), input.now.error.sum().item<double>());
