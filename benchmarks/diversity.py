@@ -259,7 +259,9 @@ class Panel:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts = [f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='1.5'/>"]
         for (x, y), name in zip(places, names):
-            parts += [f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3' fill='{colour}'/>", f"<text x='{x + 5:.1f}' y='{y - 5:.1f}' fill='{colour}'>{name}</text>"]
+            to_left = x > self.left + 0.75 * WIDTH
+            parts += [f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3' fill='{colour}'/>",
+                      f"<text x='{x - 5 if to_left else x + 5:.1f}' y='{y - 6:.1f}' text-anchor='{'end' if to_left else 'start'}' fill='{colour}'>{name}</text>"]
         return parts
 
     def axes(self):
@@ -270,7 +272,7 @@ class Panel:
                 f"<text x='{left}' y='{bottom + 22}'>{x_low:.1f}</text>", f"<text x='{right - 20}' y='{bottom + 22}'>{x_high:.1f}</text>",
                 f"<text x='{(left + right) / 2 - 50:.0f}' y='{bottom + 36}'>pixel diversity</text>",
                 f"<text x='{left - 40}' y='{bottom}'>{y_low:.2f}</text>", f"<text x='{left - 40}' y='{top + 4}'>{y_high:.2f}</text>",
-                f"<text x='{left - 40}' y='{top - 4}'>oracle</text>"]
+                f"<text x='{left - 40}' y='{top - 10}'>oracle</text>"]
 
 
 def draw_fronts(options, fronts, file):
