@@ -365,18 +365,22 @@ std::optional<ModelKind> transformer(const Weights& weights) {
   return std::nullopt;
 }
 
+// One head, or the members of an ensemble.
 std::optional<ModelKind> reward_head(const Weights& weights) {
-  const bool linear = data::has(weights, "layers.7.weight"),
-             relu = data::has(weights, "layers.11.weight");
-  const auto first = weights.tensors.find(linear || relu ? "layers.0.weight" : "weight");
+  const int64_t members = data::count_numbered(weights, "members.");
+  const std::string prefix = members > 0 ? "members.0." : "";
+  const bool linear = data::has(weights, prefix + "layers.7.weight"),
+             relu = data::has(weights, prefix + "layers.11.weight");
+  const auto first = weights.tensors.find(prefix + (linear || relu ? "layers.0.weight" : "weight"));
   if (first == weights.tensors.end() || first->second.dim() != 2) return std::nullopt;
-  if (!linear && !relu && (first->second.size(0) != 1 || !data::has(weights, "bias")))
+  if (!linear && !relu && (first->second.size(0) != 1 || !data::has(weights, prefix + "bias")))
     return std::nullopt;
   ModelKind kind{.kind = linear ? "aesthetic head (LAION v2, linear layers)"
                          : relu ? "aesthetic head (LAION v2, ReLU)"
                                 : "aesthetic head (LAION v1, linear)",
                  .details = {}};
   add(kind, "CLIP embedding", first->second.size(1));
+  if (members > 0) add(kind, "members", members);
   return kind;
 }
 

@@ -71,6 +71,11 @@ TEST(Identify, TheOtherParts) {
             "aesthetic head (LAION v2, linear layers)");
   EXPECT_EQ(kind_of({{"weight", {1, 768}}, {"bias", {1}}}).kind,
             "aesthetic head (LAION v1, linear)");
+  const auto members = kind_of({{"members.0.layers.0.weight", {1024, 768}},
+                                {"members.0.layers.7.weight", {1, 16}},
+                                {"members.1.layers.0.weight", {1024, 768}}});
+  EXPECT_EQ(members.kind, "aesthetic head (LAION v2, linear layers)");
+  EXPECT_EQ(detail(members, "members"), "2");
   EXPECT_EQ(kind_of({{"generator", {4}}, {"param.w", {1}}}).kind,
             "laurel's training state (to resume from)");
   EXPECT_EQ(kind_of({{"transformer_blocks.0.x", {1}}}).kind,
