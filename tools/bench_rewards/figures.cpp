@@ -13,7 +13,7 @@ namespace tools {
 namespace {
 
 constexpr size_t kWorstKept = 1000;
-constexpr int64_t kMostProbePixels = int64_t{1} << 24;
+constexpr int64_t kMostProbePixels = int64_t{1} << 24, kProbeSide = 512, kLeastProbeSide = 8;
 
 using rewards::RankedItem;
 using ByName = std::map<std::string, std::vector<RankedItem>>;
@@ -116,17 +116,23 @@ RewardFigures figures_of(const std::string& name,
 std::optional<rewards::RewardBatch> probe_batch(const std::vector<BenchItem>& items,
                                                 int64_t most,
                                                 at::Device device) {
-  std::vector<at::Tensor> images;  // [3, H, W]
+  std::vector<at::Tensor> images;  // [3, height, width]
+  int64_t height = 0, width = 0;
   rewards::RewardBatch batch;
   const size_t stride =
       std::max<size_t>(1, items.size() / static_cast<size_t>(std::max<int64_t>(1, most)));
   for (size_t i = 0; i < items.size() && static_cast<int64_t>(images.size()) < most; i += stride) {
     try {
       const at::Tensor image = data::read_image(items[i].right);
-      if (!images.empty() && image.sizes() != images[0].sizes()) continue;
-      const int64_t pixels = image.size(1) * image.size(2);
-      if (static_cast<int64_t>(images.size() + 1) * pixels > kMostProbePixels) break;
-      images.push_back(image);
+      if (std::min(image.size(1), image.size(2)) < kLeastProbeSide) continue;
+      if (images.empty()) {
+        height = std::min(image.size(1), kProbeSide);
+        width = std::min(image.size(2), kProbeSide);
+      }
+      if (static_cast<int64_t>(images.size() + 1) * height * width > kMostProbePixels) break;
+      images.push_back(image.size(1) == height && image.size(2) == width
+                           ? image
+                           : data::resize(image, height, width, data::ResizeKind::kArea));
       batch.prompts.push_back(items[i].prompt);
     } catch (const data::BadInput&) {
       continue;  // its scoring names it

@@ -42,8 +42,9 @@ RewardFigures figures_of(const std::string& name,
                          const std::vector<BenchItem>& items,
                          const BenchScores& scores);
 
-// Right pictures of at most `most` items, spread over all, of one size and at most 2^24 pixels
-// together; none where there are fewer than two.
+// Right pictures of at most `most` items, spread over all, of 8 pixels a side or more, brought to
+// the size of the first, at most 512 pixels a side, and at most 2^24 pixels together; none where
+// there are fewer than two.
 std::optional<rewards::RewardBatch> probe_batch(const std::vector<BenchItem>& items,
                                                 int64_t most,
                                                 at::Device device);

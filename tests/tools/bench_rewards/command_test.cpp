@@ -136,6 +136,11 @@ TEST_F(BenchRewards, ProbesTheRightPictures) {
 {"prompt":"y","chosen":"6.png","rejected":["4.png"]}
 )");
   ASSERT_EQ(run("@/items.jsonl -r brightness -o @/out.json").exit_code, 0);
+  data::write_png(folder_ / "6.png", at::full({3, 20, 12}, 0.6));    // of another size
+  data::write_png(folder_ / "line.png", at::full({3, 1, 12}, 0.6));  // too thin to be changed
+  data::append_line(folder_ / "items.jsonl",
+                    R"({"prompt":"z","chosen":"line.png","rejected":["4.png"]})");
+  ASSERT_EQ(run("@/items.jsonl -r brightness -o @/out.json").exit_code, 0);
   // 0.2 and 0.6 become 0.5: + 0.3 and - 0.1, over their deviation of 0.2
   EXPECT_NEAR(report()[0]["hacking"]["blank"]["change"].get<double>(), 0.5, 0.02);
   EXPECT_NEAR(report()[0]["robustness"]["shifted by a pixel"]["change"].get<double>(), 0, 1e-3);
