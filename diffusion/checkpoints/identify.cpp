@@ -8,6 +8,8 @@
 
 #include "data/base/strings.hpp"
 #include "diffusion/checkpoints/families.hpp"
+#include "diffusion/checkpoints/identify_transformer.hpp"
+#include "diffusion/checkpoints/kind_details.hpp"
 
 namespace diffusion {
 namespace {
@@ -17,22 +19,6 @@ using data::Weights;
 bool ends_any(const Weights& weights, const std::string& end) {
   return std::any_of(weights.tensors.begin(), weights.tensors.end(),
                      [&](auto& entry) { return entry.first.ends_with(end); });
-}
-
-// Size of `axis` of the first tensor whose name starts and ends so; -1 when there is none.
-int64_t size_of(const Weights& weights,
-                const std::string& start,
-                const std::string& end,
-                int64_t axis) {
-  for (auto found = weights.tensors.lower_bound(start);
-       found != weights.tensors.end() && found->first.starts_with(start); ++found) {
-    if (found->first.ends_with(end) && found->second.dim() > axis) return found->second.size(axis);
-  }
-  return -1;
-}
-
-void add(ModelKind& kind, const std::string& name, int64_t value) {
-  if (value > 0) kind.details.push_back({name, std::to_string(value)});
 }
 
 // The family by the width of the text that the UNet attends to; nullptr: none of them.
@@ -49,13 +35,13 @@ std::string purpose_of(int64_t in_channels) {
 
 // `base`: where the UNet's tensors start, in diffusers' names or the original ones.
 ModelKind unet(const Weights& weights, const std::string& base, bool diffusers) {
-  const int64_t context = size_of(weights, base, "attn2.to_k.weight", 1);
+  const int64_t context = axis_size(weights, base, "attn2.to_k.weight", 1);
   // The published reward branch has tensors of SDXL's name.
   const bool published = data::has(weights, "proj_deal.proj_in.weight");
   const bool added =
       !published && data::has_prefix(weights, base + (diffusers ? "add_embedding." : "label_emb."));
   const std::string first = base + (diffusers ? "conv_in" : "input_blocks.0.0");
-  const int64_t in_channels = size_of(weights, first, ".weight", 1);
+  const int64_t in_channels = axis_size(weights, first, ".weight", 1);
   const ModelFamily* family = family_of(context, added);
   const std::string name = family  ? family->name
                            : added ? "SDXL's form"
@@ -63,9 +49,9 @@ ModelKind unet(const Weights& weights, const std::string& base, bool diffusers) 
   ModelKind kind;
   kind.kind = (diffusers ? "UNet of " : "checkpoint of ") + name + purpose_of(in_channels) +
               (diffusers ? ", diffusers' names" : ", original names");
-  add(kind, "input channels", in_channels);
-  add(kind, "first width", size_of(weights, first, ".weight", 0));
-  add(kind, "cross attention width", context);
+  add_detail(kind, "input channels", in_channels);
+  add_detail(kind, "first width", axis_size(weights, first, ".weight", 0));
+  add_detail(kind, "cross attention width", context);
   if (published || data::has_prefix(weights, "reward_embedding."))
     kind.details.push_back({"reads a reward", published ? "published layout" : "native layout"});
   if (diffusers && data::has(weights, "v_pred"))
@@ -92,12 +78,12 @@ ModelKind vae(const Weights& weights) {
   ModelKind kind{.kind = diffusers ? "VAE (AutoencoderKL), diffusers' names"
                                    : "VAE (AutoencoderKL), original names",
                  .details = {}};
-  add(kind, "latent channels", size_of(weights, "decoder.conv_in", ".weight", 1));
+  add_detail(kind, "latent channels", axis_size(weights, "decoder.conv_in", ".weight", 1));
   const int64_t levels =
       data::count_numbered(weights, diffusers ? "decoder.up_blocks." : "decoder.up.");
-  add(kind, "levels", levels);
+  add_detail(kind, "levels", levels);
   if (levels > 0 && levels <= 32)
-    add(kind, "pixels per latent, a side", int64_t{1} << (levels - 1));
+    add_detail(kind, "pixels per latent, a side", int64_t{1} << (levels - 1));
   return kind;
 }
 
@@ -108,16 +94,20 @@ ModelKind clip(const Weights& weights, bool text, bool vision) {
                              : "CLIP vision tower";
   const std::string prefix = data::has_prefix(weights, "text_model.") || !text ? "text_model." : "";
   if (text) {
-    add(kind, "text width", size_of(weights, prefix + "embeddings.token_embedding", "", 1));
-    add(kind, "text layers", data::count_numbered(weights, prefix + "encoder.layers."));
-    add(kind, "vocabulary", size_of(weights, prefix + "embeddings.token_embedding", "", 0));
-    add(kind, "tokens", size_of(weights, prefix + "embeddings.position_embedding", "", 0));
+    add_detail(kind, "text width",
+               axis_size(weights, prefix + "embeddings.token_embedding", "", 1));
+    add_detail(kind, "text layers", data::count_numbered(weights, prefix + "encoder.layers."));
+    add_detail(kind, "vocabulary",
+               axis_size(weights, prefix + "embeddings.token_embedding", "", 0));
+    add_detail(kind, "tokens", axis_size(weights, prefix + "embeddings.position_embedding", "", 0));
   }
   if (vision) {
-    add(kind, "vision width", size_of(weights, "vision_model.embeddings.patch_embedding", "", 0));
-    add(kind, "vision layers", data::count_numbered(weights, "vision_model.encoder.layers."));
-    add(kind, "patch", size_of(weights, "vision_model.embeddings.patch_embedding", "", 2));
-    add(kind, "embedding", size_of(weights, "visual_projection.", "", 0));
+    add_detail(kind, "vision width",
+               axis_size(weights, "vision_model.embeddings.patch_embedding", "", 0));
+    add_detail(kind, "vision layers",
+               data::count_numbered(weights, "vision_model.encoder.layers."));
+    add_detail(kind, "patch", axis_size(weights, "vision_model.embeddings.patch_embedding", "", 2));
+    add_detail(kind, "embedding", axis_size(weights, "visual_projection.", "", 0));
   }
   return kind;
 }
@@ -201,7 +191,7 @@ ModelKind adapter_kind(const std::string& title, const AdapterLayers& layers) {
   kind.details.push_back({"rank", data::joined(layers.ranks, ", ")});
   kind.details.push_back({"alpha", layers.alphas.empty() ? "not in the file: equal to the rank"
                                                          : data::joined(layers.alphas, ", ")});
-  add(kind, "changed layers", layers.count);
+  add_detail(kind, "changed layers", layers.count);
   kind.details.push_back({"changes", data::joined(layers.parts, ", ")});
   return kind;
 }
@@ -253,118 +243,6 @@ std::optional<ModelKind> adapter(const Weights& weights) {
   return std::nullopt;
 }
 
-// The parts of a transformer's single file: "transformer, VAE, CLIP-L".
-std::string held_parts(const Weights& weights) {
-  std::string holds = "transformer";
-  for (const auto& [prefix, part] :
-       {std::pair{"first_stage_model.", "VAE"}, std::pair{"vae.", "VAE"},
-        std::pair{"text_encoders.clip_l.", "CLIP-L"}, std::pair{"text_encoders.clip_g.", "CLIP-G"},
-        std::pair{"text_encoders.t5xxl.", "T5"}}) {
-    if (data::has_prefix(weights, prefix)) holds += std::string(", ") + part;
-  }
-  return holds;
-}
-
-// The form that the transformer of Stable Diffusion 3 has. base: what its names start with.
-ModelKind joint_transformer(const Weights& weights, const std::string& base, bool diffusers) {
-  const std::string blocks = base + (diffusers ? "transformer_blocks." : "joint_blocks.");
-  const std::string image = diffusers ? "attn." : "x_block.attn.";
-  ModelKind kind;
-  kind.kind = std::string(diffusers ? "transformer" : "checkpoint") + " of Stable Diffusion 3" +
-              (diffusers ? ", diffusers' names" : ", original names");
-  add(kind, "layers", data::count_numbered(weights, blocks));
-  const std::string patches = base + (diffusers ? "pos_embed.proj" : "x_embedder.proj");
-  add(kind, "input channels", size_of(weights, patches, ".weight", 1));
-  add(kind, "width", size_of(weights, patches, ".weight", 0));
-  add(kind, "text width", size_of(weights, base + "context_embedder", ".weight", 1));
-  const bool normalised =
-      data::has(weights, blocks + "0." + image + (diffusers ? "norm_q" : "ln_q") + ".weight");
-  const bool dual =
-      data::has_prefix(weights, blocks + "0." + (diffusers ? "" : "x_block.") + "attn2.");
-  kind.details.push_back({"form", dual         ? "3.5 medium"
-                                  : normalised ? "3.5 large or large turbo"
-                                               : "3 medium"});
-  if (!diffusers) kind.details.push_back({"holds", held_parts(weights)});
-  return kind;
-}
-
-// "dev": FLUX.1's release of such an input, or what is made of it.
-std::string flux_release(const Weights& weights, const std::string& base, int64_t channels) {
-  if (channels == 384) return "Fill";
-  if (channels == 128) return "Depth or Canny";
-  if (channels == 196) return "Flex.2";
-  const bool guided = data::has_prefix(weights, base + "guidance_in.") ||
-                      data::has_prefix(weights, base + "time_text_embed.guidance_embedder.");
-  return guided ? "dev, or made of it: the guidance is an input" : "schnell: no input of guidance";
-}
-
-// The form that the transformer of FLUX.1 has. base: what its names start with.
-ModelKind flux_transformer(const Weights& weights, const std::string& base, bool diffusers) {
-  ModelKind kind;
-  kind.kind = std::string(diffusers ? "transformer" : "checkpoint") + " of FLUX.1" +
-              (diffusers ? ", diffusers' names" : ", original names");
-  const std::string in = base + (diffusers ? "x_embedder" : "img_in");
-  const int64_t channels = size_of(weights, in, ".weight", 1);
-  add(kind, "double layers",
-      data::count_numbered(weights, base + (diffusers ? "transformer_blocks." : "double_blocks.")));
-  add(kind, "single layers",
-      data::count_numbered(weights,
-                           base + (diffusers ? "single_transformer_blocks." : "single_blocks.")));
-  add(kind, "input channels of a token", channels);
-  add(kind, "width", size_of(weights, in, ".weight", 0));
-  add(kind, "text width",
-      size_of(weights, base + (diffusers ? "context_embedder" : "txt_in"), ".weight", 1));
-  kind.details.push_back({"form", flux_release(weights, base, channels)});
-  if (!diffusers) kind.details.push_back({"holds", held_parts(weights)});
-  return kind;
-}
-
-// A family that laurel knows by its single file's names alone.
-std::optional<ModelKind> refused_transformer(const Weights& weights) {
-  for (const auto& family : model_families()) {
-    if (family.supported || *family.blocks == '\0') continue;
-    for (const char* prefix : family.prefixes) {
-      if (data::has_prefix(weights, prefix))
-        return ModelKind{std::string("transformer of ") + family.name,
-                         {{"supported", std::string("no; ") + family.instead}}};
-    }
-  }
-  return std::nullopt;
-}
-
-std::optional<ModelKind> t5_encoder(const Weights& weights) {
-  const std::string first = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias";
-  if (!data::has_prefix(weights, first)) return std::nullopt;
-  ModelKind kind{.kind = "T5 encoder", .details = {}};
-  add(kind, "text width", size_of(weights, "encoder.final_layer_norm", ".weight", 0));
-  add(kind, "text layers", data::count_numbered(weights, "encoder.block."));
-  return kind;
-}
-
-std::optional<ModelKind> transformer(const Weights& weights) {
-  if (const auto kind = refused_transformer(weights)) return kind;
-  for (const std::string base : {"model.diffusion_model.", ""}) {
-    if (data::has_prefix(weights, base + "joint_blocks."))
-      return joint_transformer(weights, base, false);
-    if (data::has_prefix(weights, base + "double_blocks."))
-      return flux_transformer(weights, base, false);
-  }
-  if (data::has_prefix(weights, "single_transformer_blocks.") &&
-      data::has(weights, "single_transformer_blocks.0.proj_mlp.weight"))
-    return flux_transformer(weights, "", true);
-  if (data::has(weights, "pos_embed.pos_embed") &&
-      data::has(weights, "transformer_blocks.0.attn.add_q_proj.weight"))
-    return joint_transformer(weights, "", true);
-  const auto any = [&](const std::string& start) {
-    return data::has_prefix(weights, start) ||
-           data::has_prefix(weights, "model.diffusion_model." + start) ||
-           data::has_prefix(weights, "transformer." + start);
-  };
-  if (any("transformer_blocks."))
-    return ModelKind{"diffusion transformer: laurel does not read it", {}};
-  return std::nullopt;
-}
-
 // One head, or the members of an ensemble.
 std::optional<ModelKind> reward_head(const Weights& weights) {
   const int64_t members = data::count_numbered(weights, "members.");
@@ -379,8 +257,8 @@ std::optional<ModelKind> reward_head(const Weights& weights) {
                          : relu ? "aesthetic head (LAION v2, ReLU)"
                                 : "aesthetic head (LAION v1, linear)",
                  .details = {}};
-  add(kind, "CLIP embedding", first->second.size(1));
-  if (members > 0) add(kind, "members", members);
+  add_detail(kind, "CLIP embedding", first->second.size(1));
+  if (members > 0) add_detail(kind, "members", members);
   return kind;
 }
 
@@ -398,8 +276,7 @@ std::optional<ModelKind> training_state(const Weights& weights) {
 ModelKind identify(const Weights& weights) {
   if (const auto kind = training_state(weights)) return *kind;
   if (const auto kind = adapter(weights)) return *kind;
-  if (const auto kind = transformer(weights)) return *kind;
-  if (const auto kind = t5_encoder(weights)) return *kind;
+  if (const auto kind = identify_transformer(weights)) return *kind;
   if (data::has_prefix(weights, "model.diffusion_model.input_blocks."))
     return unet(weights, "model.diffusion_model.", false);
   if (data::has_prefix(weights, "down_blocks.") && data::has_prefix(weights, "time_embedding."))
