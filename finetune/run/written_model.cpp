@@ -10,6 +10,7 @@
 #include "data/base/files.hpp"
 #include "data/base/format.hpp"
 #include "diffusion/lora/apply.hpp"
+#include "diffusion/networks/network_files.hpp"
 #include "finetune/run/file_metadata.hpp"
 #include "finetune/run/guarding.hpp"
 #include "finetune/run/model_card.hpp"
@@ -23,7 +24,8 @@ namespace fs = std::filesystem;
 // A kind of model that a run writes, and where it is put to be used.
 struct Destination {
   bool (*fits)(const TrainingRun& run);
-  std::string (*written)(const std::string& run);  // in the run's folder
+  // In the run's folder, which is called `name`.
+  std::string (*written)(const TrainingRun& run, const std::string& name);
   const char *comfyui, *web_ui;
 };
 
@@ -33,25 +35,29 @@ bool writes_lora(const TrainingRun& run) {
 
 const std::vector<Destination>& destinations() {
   static const std::vector<Destination> rows{
-      {writes_lora, [](const std::string& run) { return run + ".safetensors"; },
+      {writes_lora,
+       [](const TrainingRun&, const std::string& name) { return name + ".safetensors"; },
        "copy it to models/loras/, and load it by the node Load LoRA",
        "copy it to models/Lora/, and write <lora:NAME:1> in the prompt"},
       {[](const TrainingRun& run) { return static_cast<bool>(run.hooks.export_full); },
-       [](const std::string&) { return std::string("model"); },
+       [](const TrainingRun&, const std::string&) { return std::string("model"); },
        "copy the folder to models/diffusers/, and load it by the node DiffusersLoader",
        "SD.Next reads the folder from models/Diffusers/; AUTOMATIC1111's reads single files only"},
       {[](const TrainingRun& run) {
          return run.config.save_whole && fs::is_regular_file(run.task.model);
        },
-       [](const std::string& run) { return run + ".safetensors"; },
+       [](const TrainingRun&, const std::string& name) { return name + ".safetensors"; },
        "copy it to models/checkpoints/, and load it by the node Load Checkpoint",
        "copy it to models/Stable-diffusion/, and choose it as the checkpoint"},
       {[](const TrainingRun& run) { return run.config.save_whole; },
-       [](const std::string& run) { return run; },
+       [](const TrainingRun&, const std::string& name) { return name; },
        "copy the folder to models/diffusers/, and load it by the node DiffusersLoader",
        "SD.Next reads the folder from models/Diffusers/; AUTOMATIC1111's reads single files only"},
       {[](const TrainingRun&) { return true; },
-       [](const std::string&) { return std::string("unet/diffusion_pytorch_model.safetensors"); },
+       [](const TrainingRun& run, const std::string&) {
+         return std::string(diffusion::kind_of(run.task.unet).part) +
+                "/diffusion_pytorch_model.safetensors";
+       },
        "copy it to models/diffusion_models/, and load it by the node Load Diffusion Model",
        "they read no network alone: train with --save_as whole, or a LoRA"},
   };
@@ -108,7 +114,7 @@ void say_where_it_goes(const TrainingRun& run) {
   const auto row = std::find_if(destinations().begin(), destinations().end(),
                                 [&](const Destination& one) { return one.fits(run); });
   const fs::path& folder = run.options.folder;
-  const fs::path file = folder / row->written(fs::absolute(folder).filename().string());
+  const fs::path file = folder / row->written(run, fs::absolute(folder).filename().string());
   run.reporter.say("ComfyUI: " + file.string() + ": " + row->comfyui);
   run.reporter.say("web UIs: " + file.string() + ": " + row->web_ui);
 }
