@@ -6,6 +6,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/log.hpp"
+#include "data/images/generation_parameters.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
 #include "data/weights/hub_cache.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
@@ -113,6 +114,15 @@ diffusion::Pipeline open_model(const ModelConfig& config) {
   diffusion::Pipeline pipeline = open_parts(config);
   set_distilled_scale(pipeline, config.distilled_cfg_scale);
   return pipeline;
+}
+
+void warn_of_true_guidance(const diffusion::Pipeline& pipeline,
+                           const std::string& option,
+                           double scale) {
+  if (!pipeline.t5_text || !pipeline.t5_text->alone || scale <= 1) return;
+  data::log_warning(option + " " + data::short_number(scale) +
+                    ": two passes a step of a network that was distilled to do without; 1 is "
+                    "usual, and what diffusers calls guidance_scale is --distilled_cfg_scale here");
 }
 
 void move_to(diffusion::Pipeline& pipeline, at::Device device) {

@@ -35,6 +35,11 @@ void declare_model(Options& options, ModelConfig& config);
 // Opens a folder or a single file. Prints notes about it on stderr. Throws BadInput for a
 // distilled_cfg_scale of a network that is told none.
 diffusion::Pipeline open_model(const ModelConfig& config);
+// Warns of a scale above 1 on FLUX.1, which was distilled to do without classifier-free guidance.
+// option: "--cfg_scale"
+void warn_of_true_guidance(const diffusion::Pipeline& pipeline,
+                           const std::string& option,
+                           double scale);
 // Moves UNet and VAE to the device; the text encoder stays on the CPU.
 void move_to(diffusion::Pipeline& pipeline, at::Device device);
 

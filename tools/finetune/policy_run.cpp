@@ -7,6 +7,7 @@
 #include "finetune/estimate/forecast.hpp"
 #include "finetune/estimate/memory.hpp"
 #include "finetune/policy/trainer.hpp"
+#include "tools/cli/models.hpp"
 #include "tools/cli/run_console.hpp"
 #include "tools/finetune/forward/rows.hpp"
 #include "tools/finetune/task.hpp"
@@ -35,6 +36,8 @@ int run_policy(const finetune::ProcessGroup& ranks,
   const PrecisionScope precision(placement);
   finetune::TrainingTask task =
       make_task(command, command.config, placement, finetune_configuration(command, options));
+  warn_of_true_guidance(*task.pipeline, "--sample_guidance_scale",
+                        command.config.sample_guidance_scale);
   if (!command.config.train_full && placement.compute != at::kFloat)
     task.unet = diffusion::with_compute_dtype(task.unet, placement.compute);
   command.config.credit =

@@ -9,8 +9,6 @@
 #include <tuple>
 
 #include "data/base/error.hpp"
-#include "data/base/log.hpp"
-#include "data/images/generation_parameters.hpp"
 
 namespace fs = std::filesystem;
 
@@ -29,10 +27,7 @@ void resolve_family(SampleConfig& config,
                told = diffusion::traits(pipeline.network).guidance.has_value();
     if (!given.steps) config.steps = flux && !told ? 4 : 28;
     if (!given.cfg_scale) config.cfg_scale = flux ? 1 : 7;
-    if (flux && config.cfg_scale > 1)
-      data::log_warning("--cfg_scale " + data::short_number(config.cfg_scale) +
-                        ": two passes a step of a network that was distilled to do without; what "
-                        "diffusers calls guidance_scale is --distilled_cfg_scale here");
+    warn_of_true_guidance(pipeline, "--cfg_scale", config.cfg_scale);
   }
   if (!diffusion::embeds_guidance(pipeline.network)) return;
   if (!given.steps) config.steps = 4;

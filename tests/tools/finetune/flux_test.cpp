@@ -33,7 +33,6 @@ void train_flux(const tools::Command& command,
                                      "--device=cpu",
                                      "--resolution=16",
                                      "--sample_num_steps=3",
-                                     "--sample_guidance_scale=1",
                                      "--eval_prompts=1",
                                      "--eval_images=1",
                                      "--learning_rate=0.01"};
@@ -41,10 +40,13 @@ void train_flux(const tools::Command& command,
   EXPECT_EQ(command.run(arguments), 0);
 }
 
-void train_by(const std::string& method, const fs::path& place, const std::string& more) {
+void train_by(const std::string& method,
+              const fs::path& place,
+              const std::string& more,
+              const std::string& scale = "1") {
   train_flux(tools::kFinetune, place,
-             {method, more, "--num_epochs=1", "--prompts_per_epoch=2", "--images_per_prompt=2",
-              "--eval_every=1"});
+             {method, more, "--sample_guidance_scale=" + scale, "--num_epochs=1",
+              "--prompts_per_epoch=2", "--images_per_prompt=2", "--eval_every=1"});
 }
 
 // The largest change of a weight.
@@ -79,8 +81,24 @@ TEST(FluxFinetune, ChainMethodsTrainALoraWithEveryNoise) {
 
 TEST(FluxFinetune, TheWholeTransformerIsTrained) {
   const fs::path place = tests::fresh_folder();
+  testing::internal::CaptureStderr();
+  testing::internal::CaptureStdout();
   train_by("prdp", place, "--train=full");
+  const std::string said =
+      testing::internal::GetCapturedStdout() + testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("run/transformer/diffusion_pytorch_model.safetensors: copy it"),
+            std::string::npos)
+      << said;
+  EXPECT_EQ(said.find("two passes a step"), std::string::npos) << said;
   EXPECT_GT(flux_change(diffusion::load_network(place / "run/transformer")), 1e-4);
+}
+
+TEST(FluxFinetune, TrueGuidanceIsSaidToCostTwice) {
+  const fs::path place = tests::fresh_folder();
+  testing::internal::CaptureStderr();
+  train_by("grpo", place, "--step_kind=cps", "2");
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("--sample_guidance_scale 2: two passes a step"), std::string::npos) << said;
 }
 
 TEST(FluxFinetune, TheRewardsGradientGoesThroughTheChain) {
@@ -88,7 +106,8 @@ TEST(FluxFinetune, TheRewardsGradientGoesThroughTheChain) {
   const tools::Command* draft = tools::find_command(tools::draft_commands(), "draft");
   ASSERT_NE(draft, nullptr);
   train_flux(*draft, place,
-             {"--max_train_steps=1", "--train_batch_size=2", "--last_steps=2", "--eval_every=1"});
+             {"--sample_guidance_scale=1", "--max_train_steps=1", "--train_batch_size=2",
+              "--last_steps=2", "--eval_every=1"});
   EXPECT_GT(flux_change(with_flux_lora(place / "run")), 1e-4);
 }
 
