@@ -191,6 +191,28 @@ TEST(FluxFiles, AChangedTransformerIsWrittenInItsSourcesForm) {
     EXPECT_TRUE(at::equal(tensor, other.tensors.at(name))) << name;
 }
 
+TEST(FluxFiles, PlainFp8IsReadExactlyAndKept) {
+  const fs::path file = flux_file(), eights = file.parent_path() / "eights.safetensors";
+  data::Weights weights = tensors_in(file);
+  const std::string network = "model.diffusion_model.";
+  for (auto& [name, tensor] : weights.tensors) {
+    if (name.starts_with(network)) tensor = tensor.to(at::kFloat8_e4m3fn);
+  }
+  data::write_safetensors(eights, weights);
+  fs::copy(file.parent_path() / "model.json", file.parent_path() / "eights.json");
+  const Pipeline pipeline = diffusion::load_single_file(eights, {}).pipeline;
+  const data::Weights own = diffusion::tensors_of(pipeline.network);
+  const auto value = [&](const std::string& name) {
+    return weights.tensors.at(network + name + ".weight").to(at::kFloat);
+  };
+  EXPECT_TRUE(at::equal(own.tensors.at("x_embedder.weight"), value("img_in")));
+  EXPECT_TRUE(at::equal(own.tensors.at("norm_out.linear.weight"),
+                        value("final_layer.adaLN_modulation.1").roll(32, 0)));
+  const fs::path same = file.parent_path() / "same.safetensors";
+  diffusion::save_in_source_format(eights, same, {{"transformer", own}});
+  EXPECT_EQ(data::read_file(same), data::read_file(eights));
+}
+
 TEST(FluxFiles, ScaledFp8IsReadAndWrittenBack) {
   const fs::path file = flux_file(), scaled = file.parent_path() / "scaled.safetensors";
   data::Weights weights = tensors_in(file);
