@@ -84,9 +84,12 @@ Evaluation evaluate_drawn(const TrainingRun& run,
   };
   const int64_t batch = config.sample_batch_size;
   const SamplingPlan& chain = drawing.chain;
-  const auto& prompts = run.eval_set.prompts;  // the starting model knows nothing of scores
-  const auto asked = config.asks_for_scores ? asking_for(kHighestScore, prompts) : prompts;
-  const Denoiser base = on(run.task.unet, prompts), now = is_base ? base : on(run.unet, asked);
+  // The starting model's own images ask for no score, of which it knows nothing. The KL compares
+  // both networks at the same words.
+  const auto& prompts = run.eval_set.prompts;
+  const bool asks = config.asks_for_scores && !is_base;
+  const auto asked = asks ? asking_for(kHighestScore, prompts) : prompts;
+  const Denoiser base = on(run.task.unet, asked), now = is_base ? base : on(run.unet, asked);
   if (chain.steps.empty())
     return evaluate(run.task, run.eval_set,
                     sampler_drawer(run.task, now, drawing.scheduler, drawing.options),
