@@ -53,7 +53,7 @@ class Job(NamedTuple):
 
 
 def jobs_of(options):
-    return [Job(method, arm, seed, options.output / method / arm / f"seed-{seed}") for seed in SEEDS[:options.seeds] for method in METHODS
+    return [Job(method, arm, seed, options.output / method / arm / f"seed-{seed}") for seed in SEEDS[:options.seeds] for method in options.methods
             for arm in options.arms]
 
 
@@ -163,7 +163,7 @@ def table(method, options):
 
 
 def report(options):
-    for method in METHODS:
+    for method in options.methods:
         print(table(method, options) + "\n")
 
 
@@ -173,6 +173,7 @@ def main():
     parser.add_argument("--laurel", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "laurel")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "runs" / "trees")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="the first so many")
+    parser.add_argument("--methods", type=lambda text: text.split(","), default=list(METHODS))
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS))
     parser.add_argument("--jobs", type=int, default=2, help="processes at once")
     parser.add_argument("--minutes", type=float, default=0, help="start no run after so many; 0: no limit")

@@ -25,9 +25,13 @@ BranchSizes sizes_of(const SampleRequests& draw, const SamplingPlan& chain) {
   const auto images = static_cast<int64_t>(draw.seeds.size());
   BranchSizes sizes = draw.branch_sizes;
   if (sizes.empty()) sizes.assign(chain.steps.size(), 1);
-  TORCH_CHECK(sizes.size() == chain.steps.size() && images % sizes[0] == 0 && sizes.back() == 1,
-              "rollout: branch_sizes are not those of ", chain.steps.size(), " steps of ", images,
-              " images");
+  const bool divides = std::adjacent_find(sizes.begin(), sizes.end(), [](int64_t a, int64_t b) {
+                         return b < 1 || a % b != 0;
+                       }) == sizes.end();
+  TORCH_CHECK(
+      sizes.size() == chain.steps.size() && sizes.back() == 1 && divides && images % sizes[0] == 0,
+      "rollout: branch_sizes are not those of ", chain.steps.size(), " steps of ", images,
+      " images");
   return sizes;
 }
 

@@ -202,6 +202,18 @@ TEST(Tree, ImagesShareTheirChainsUntilTheyPart) {
   }
 }
 
+TEST(Tree, ARolloutRefusesBranchesThatDoNotFit) {
+  const SamplingPlan chain = tests::tiny_chain(3);
+  const Denoiser policy = denoiser(make_perceptron(4));
+  finetune::SampleRequests draw = tests::tiny_draw(3);  // nine images
+  for (const auto& sizes : std::vector<BranchSizes>{{1, 1}, {2, 1, 1}, {3, 2, 1}, {3, 3, 3}}) {
+    draw.branch_sizes = sizes;
+    EXPECT_THROW(finetune::rollout(policy, {}, draw, chain, 9), c10::Error);
+  }
+  draw.branch_sizes = {9, 3, 1};
+  EXPECT_EQ(finetune::rollout(policy, {}, draw, chain, 9).latents[0].size(0), 1);
+}
+
 TEST(Tree, EveryTransitionPassesTheNetworksOnce) {
   const SamplingPlan chain = tests::tiny_chain(10);
   for (const int64_t batch : {1, 3, 24}) {
