@@ -78,21 +78,22 @@ at::Tensor whole_loss(const Denoiser& policy,
                       double clip) {
   at::Tensor loss = at::zeros({}, at::kDouble);
   for (int64_t k = 0; k < chain.mask.size(0); ++k) {
-    const auto& step = chain.steps[static_cast<size_t>(k)];
-    const at::Tensor x = drawn.latents.select(1, k), next = drawn.latents.select(1, k + 1);
+    const auto at_step = static_cast<size_t>(k);
+    const auto& step = chain.steps[at_step];
+    const at::Tensor x = drawn.latents[at_step], next = drawn.latents[at_step + 1];
     const at::Tensor output = policy(x, step.timestep, drawn.prompt_ids);
-    loss = loss + (output - drawn.targets.select(1, k)).square().sum();
+    loss = loss + (output - drawn.targets[at_step]).square().sum();
     if (chain.mask[k].item<double>() == 0) continue;
     const at::Tensor mean = diffusion::ddim_log_prob(step, chain.prediction, output, x, next).mean;
     const at::Tensor u =
-        diffusion::log_ratio(mean, drawn.reference_means.select(1, k), next, step.sigma);
+        diffusion::log_ratio(mean, drawn.reference_means[at_step], next, step.sigma);
     const at::Tensor ratio = (u - drawn.log_ratio.select(1, k)).exp();
     loss =
         loss +
         scale *
             at::maximum(-advantages * ratio, -advantages * ratio.clamp(1 - clip, 1 + clip)).sum();
   }
-  return loss / static_cast<double>(drawn.latents.size(0) * chain.mask.size(0));
+  return loss / static_cast<double>(drawn.latents[0].size(0) * chain.mask.size(0));
 }
 
 TEST(DistillCfg, TheGradientEqualsThatOfTheWholeGraph) {
@@ -109,8 +110,9 @@ TEST(DistillCfg, TheGradientEqualsThatOfTheWholeGraph) {
   }
   Trajectories drawn = finetune::rollout(denoiser_of(numbers(0.5, 0.1)), {}, draw, chain, 6,
                                          denoiser_of(numbers(0.9, -0.2)));
-  for (at::Tensor* stored : {&drawn.latents, &drawn.reference_means, &drawn.targets})
-    *stored = stored->to(at::kDouble);
+  for (auto* steps : {&drawn.latents, &drawn.reference_means, &drawn.targets}) {
+    for (at::Tensor& stored : *steps) stored = stored.to(at::kDouble);
+  }
   const at::Tensor rewards = at::tensor({0.1, 0.5, 0.3, 0.9, 0.2, 0.25}, at::kDouble);
   const at::Tensor advantages = config.method.labels(rewards, drawn.prompt_ids);
   for (const double moved : {0.0, 0.3}) {  // the drawing policy's, and one whose ratio is clipped
