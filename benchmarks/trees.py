@@ -80,6 +80,8 @@ def run(options):
         while running or (waiting and time.time() < until):
             while waiting and len(running) < options.jobs and time.time() < until:
                 job = waiting.pop(0)
+                if finished(job):  # by another call in the meantime
+                    continue
                 job.folder.parent.mkdir(parents=True, exist_ok=True)
                 with open(job.folder.with_suffix(".log"), "ab") as log:
                     running.append((job, time.time(), subprocess.Popen(command_of(job, options), stdout=log, stderr=log)))

@@ -8,6 +8,7 @@
 #include "data/base/error.hpp"
 #include "finetune/distill/lcd.hpp"
 #include "finetune/policy/state_values.hpp"
+#include "finetune/policy/tree.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "tools/cli/latent_space.hpp"
 #include "tools/cli/models.hpp"
@@ -159,7 +160,7 @@ void check_step_credit(const StepCreditConfig& config, const finetune::FinetuneC
       throw BadInput(std::string(key) + ": " + run.method.name +
                      " compares whole trajectories, whose steps have no rewards of their own; "
                      "leave it out, or take ddpo, dpok or grpo");
-    if (run.branch.size() > 1)
+    if (finetune::branch_sizes(run).at(0) > 1)
       throw BadInput(std::string(key) +
                      ": expected images without common steps, found --branch; leave one of them "
                      "out");

@@ -134,8 +134,11 @@ TEST_F(TrainValue, IsRefusedInOneLineWhereItDoesNotFit) {
   const std::string tuning = model() + "--prompts @/prompts.txt -o @/t ";
   refused("finetune prdp --reward brightness --step_rewards expected " + tuning,
           {"step_rewards: prdp compares whole trajectories"});
-  refused("finetune grpo --reward brightness --step_rewards expected --branch 0,1 " + tuning,
-          {"step_rewards: expected images without common steps"});
+  for (const std::string branch : {"0,1", "1"}) {
+    refused("finetune grpo --reward brightness --step_rewards expected --branch " + branch + " " +
+                tuning,
+            {"step_rewards: expected images without common steps"});
+  }
   refused("finetune grpo --reward brightness --step_rewards value " + tuning,
           {"step_rewards: value: expected a network"});
   refused("finetune grpo --reward brightness --step_student x " + tuning,
