@@ -115,6 +115,8 @@ WAYS = [
         "--images_per_prompt 2 --sample_num_steps 2 --num_inner_epochs 1 --eval_prompts 0 --max_train_prompts 4"),
     Way(r"laurel finetune draft", more="--max_train_steps 1 --train_batch_size 2 --sample_num_steps 2 --eval_prompts 0"),
     Way(r"laurel finetune .*--primary_share", more=SMALL_RUN.replace("--images_per_prompt 2", "--images_per_prompt 8")),
+    Way(r"laurel finetune .*--branch", more=SMALL_RUN.replace("--images_per_prompt 2", "--images_per_prompt 8")
+        .replace("--sample_num_steps 2", "--sample_num_steps 7")),
     Way(r"laurel finetune", more=SMALL_RUN),
     Way(r"laurel distill .*--dry_run"),
     Way(r"laurel distill", more=SMALL_STEPS + " --images 8 --num_ddim_timesteps 10 --reward_batch_size 2"),
