@@ -25,7 +25,7 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CLIPS = {"clip_100": 100, "clip_300": 300}          # updates of 64 pictures
-HEADS = {"head_60": (60, 1), "head_600": (600, 1)}  # pictures, ratings of each
+HEADS = {"head_100": (100, 1), "head_600": (600, 1)}  # pictures, ratings of each
 FORMULAS = {"mix": "0.1*clip + aesthetic", "bright": "brightness + border_brightness", "vivid": "saturation + 2*contrast",
             "plain": "empty_share - 4*edge_density"}
 REWARDS = ["clip_score", *CLIPS, "aesthetic", *HEADS, "social", "lvlm", *FORMULAS]
