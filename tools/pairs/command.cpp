@@ -61,6 +61,7 @@ int write_clean_choices(const CleaningConfig& config, const rewards::Judgements&
   if (!config.report.empty())
     data::write_file(config.report, data::to_text(report_json_of(cleaned, labels), 2) + "\n");
   std::cout << report_text_of(cleaned, labels) << "wrote " << config.output << "\n";
+  if (const std::string doubt = doubt_about(cleaned); !doubt.empty()) data::log_warning(doubt);
   if (cleaned.without_votes > 0)
     data::log_error(
         std::to_string(cleaned.without_votes) +

@@ -211,6 +211,19 @@ std::string report_text_of(const Cleaned& cleaned, const Labels& labels) {
                          number(totals.ties), number(totals.dropped));
 }
 
+std::string doubt_about(const Cleaned& cleaned) {
+  const Totals totals = totals_of(cleaned.pairs);
+  const double highest =
+      rewards::wilson(static_cast<double>(totals.against), static_cast<double>(totals.decided))
+          .high;
+  if (totals.flipped == 0 || highest < 0.5) return "";
+  return data::formatted(
+      "votes stand against up to %.0f %% of the labels, as chance would: a label that they "
+      "exchange "
+      "may have been right; use --drop alone, or --scores that tell what people prefer",
+      100 * highest);
+}
+
 void write_best_folder(const fs::path& folder,
                        const std::vector<int64_t>& pictures,
                        const std::vector<double>& scores,

@@ -21,6 +21,9 @@ void write_choices(const std::filesystem::path& output,
 
 nlohmann::ordered_json report_json_of(const Cleaned& cleaned, const Labels& labels);
 std::string report_text_of(const Cleaned& cleaned, const Labels& labels);
+// What to doubt about the labels: labels were exchanged by votes that are not shown to agree with
+// the labels more than chance does (95 %). Empty: nothing.
+std::string doubt_about(const Cleaned& cleaned);
 
 // A new folder of links to these pictures, with metadata.jsonl where they have prompts. It appears
 // when it is complete. Throws BadInput when the folder exists and is not empty, and where only some

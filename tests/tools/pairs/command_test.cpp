@@ -65,6 +65,7 @@ TEST_F(PairsCommandRun, FlipsTheLabelThatTheVoteIsAgainst) {
       "--choices @/choices.jsonl --scores @/scores.jsonl --members good --flip 0.125 --soften 0.25 "
       "-o @/clean.jsonl --report @/report.json");
   ASSERT_EQ(outcome.exit_code, 0) << outcome.complaint;
+  EXPECT_EQ(outcome.complaint.find("as chance would"), std::string::npos) << outcome.complaint;
   const auto lines = lines_of("clean.jsonl");
   ASSERT_EQ(lines.size(), 8u);
   for (const auto& line : lines) {
@@ -84,6 +85,16 @@ TEST_F(PairsCommandRun, FlipsTheLabelThatTheVoteIsAgainst) {
   EXPECT_DOUBLE_EQ(report["votes_against"]["value"], 0.125);
   EXPECT_EQ(report["members"][0]["name"], "good");
   EXPECT_DOUBLE_EQ(report["members"][0]["value"], 0.875);
+}
+
+TEST_F(PairsCommandRun, DoubtsFlipsByVotesThatAgreeAsChanceDoes) {
+  std::string choices;
+  for (int i = 0; i < 16; i += 2) choices += choice_line(i, i + 1, i % 4 == 0 ? "a" : "b");
+  data::write_file(folder() / "half.jsonl", choices);
+  const std::string command =
+      "--choices @/half.jsonl --scores @/scores.jsonl --members good -o @/clean.jsonl ";
+  EXPECT_NE(run(command + "--flip 0.125").complaint.find("as chance would"), std::string::npos);
+  EXPECT_EQ(run(command + "--drop 0:0.125").complaint.find("as chance would"), std::string::npos);
 }
 
 TEST_F(PairsCommandRun, WritesWhatTheReaderOfChoicesReads) {
