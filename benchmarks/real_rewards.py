@@ -77,8 +77,10 @@ def clean_choices(options):
     facts = "saturation,contrast,warm_share,edge_density,sharpness,empty_share,symmetry,brightness,colourfulness"
     if not (options.output / "facts.jsonl").exists():
         call(options, options.laurel, "score", "stamps", "-r", facts, "--format", "jsonl", "-o", "facts.jsonl")
-    call(options, options.laurel, "pairs", "--choices", "votes/noisy.jsonl", "--scores", "facts.jsonl", "--cross_fit", 10, "--flip", 0.2,
-         "--drop", "0.2:0.4", "-o", "votes/cleaned.jsonl")
+    rules = {"flip 0.2, drop 0.2:0.4": ["--flip", 0.2, "--drop", "0.2:0.4"], "drop 0:0.4": ["--drop", "0:0.4"]}
+    for number, rule in enumerate(rules.values()):
+        call(options, options.laurel, "pairs", "--choices", "votes/noisy.jsonl", "--scores", "facts.jsonl", "--cross_fit", 10, *rule,
+             "-o", f"votes/cleaned-{number}.jsonl")
     truth = {frozenset((os.path.basename(row["a"]), os.path.basename(row["b"]))): os.path.basename(row[row["winner"]])
              for row in rows if row["winner"] in turned}
     def right(file):
@@ -86,7 +88,9 @@ def clean_choices(options):
                  for row in map(json.loads, file.read_text().splitlines()) if row["winner"] in turned]
         known = [(want, got) for want, got in found if want]
         return f"{len(known)} choices, {100 * sum(want == got for want, got in known) / len(known):.1f} % as the person's"
-    print(f"\nnoisy: {right(options.output / 'votes/noisy.jsonl')}; after `laurel pairs`: {right(options.output / 'votes/cleaned.jsonl')}")
+    print(f"\nnoisy: {right(options.output / 'votes/noisy.jsonl')}")
+    for number, name in enumerate(rules):
+        print(f"{name}: {right(options.output / f'votes/cleaned-{number}.jsonl')}")
 
 
 def main():
