@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "data/base/error.hpp"
+#include "rewards/loader/members.hpp"
 
 using data::BadInput;
 
@@ -39,6 +40,9 @@ void resolve_learnt_weights(TrainingCommand& command,
       command.primary.find(',') != std::string::npos)
     throw BadInput("primary, auxiliary: expected one name and several, without weights, found '" +
                    all + "'");
+  if (rewards::reward_of_members(command.primary))
+    throw BadInput("primary: expected one reward, found the members of one, '" + command.primary +
+                   "'; name the reward itself");
   const double rated = std::ceil(config.primary_share * static_cast<double>(images_per_prompt));
   if (rated < 2)
     throw BadInput("primary_share: expected a share of at least two of a prompt's " +

@@ -121,6 +121,7 @@ TEST(MethodOptions, PrimaryAndAuxiliariesAreTheTrainedRewards) {
   EXPECT_TRUE(has(refused({"--primary_share", "0.5"}), "primary: expected rewards"));
   EXPECT_TRUE(
       has(refused({"--primary", "lvlm", "--auxiliary", "brightness=2"}), "without weights"));
+  EXPECT_TRUE(has(refused({"--primary", "lvlm.members", "--auxiliary", "brightness"}), "members"));
   EXPECT_TRUE(has(refused({"--primary", "lvlm,social", "--auxiliary", "brightness"}), "one name"));
   EXPECT_TRUE(has(refused({"--primary", "lvlm", "--auxiliary", "brightness", "--primary_share",
                            "0.25", "--images_per_prompt", "4"}),
