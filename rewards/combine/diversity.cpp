@@ -13,8 +13,11 @@ constexpr double kSmallestNorm = 1e-12;
 // features: [n, D], n > 1 -> [n]
 at::Tensor apart(const at::Tensor& features) {
   const auto n = static_cast<double>(features.size(0));
-  const at::Tensor unit = features / features.norm(2, {1}, true).clamp_min(kSmallestNorm);
-  return 1 - (unit.mm(unit.t()).sum(1) - 1) / (n - 1);
+  const at::Tensor unit = features / features.norm(2, {1}, true).clamp_min(kSmallestNorm),
+                   cosines = unit.mm(unit.t());
+  // The same bits both ways: two images of a prompt are equally far from each other.
+  at::Tensor of_pairs = (cosines + cosines.t()) / 2;
+  return 1 - of_pairs.fill_diagonal_(0).sum(1) / (n - 1);
 }
 
 }  // namespace

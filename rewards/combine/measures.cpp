@@ -12,14 +12,6 @@ namespace {
 
 int64_t width_of(const Reward& reward) { return reward.group ? reward.group->width : 1; }
 
-void check_groups(const Reward& reward, const std::vector<int64_t>& prompt_ids) {
-  const std::set<int64_t> prompts(prompt_ids.begin(), prompt_ids.end());
-  if (prompts.size() < prompt_ids.size()) return;
-  throw data::BadInput("reward " + reward.info.name +
-                       ": expected two images of a prompt or more, which it compares, found one "
-                       "of each; give more images of a prompt, or leave the reward out");
-}
-
 }  // namespace
 
 int64_t measure_width(const std::vector<WeightedReward>& rewards) {
@@ -56,10 +48,21 @@ at::Tensor scores_of(const std::vector<WeightedReward>& rewards,
       columns.push_back(own.squeeze(1));
       continue;
     }
-    check_groups(reward, prompt_ids);
     columns.push_back(reward.group->score(own, prompt_ids));
   }
   return columns.empty() ? at::zeros({measures.size(0), 0}, at::kDouble) : at::stack(columns, 1);
+}
+
+void check_groups(const std::vector<WeightedReward>& rewards,
+                  const std::vector<int64_t>& prompt_ids) {
+  const std::set<int64_t> prompts(prompt_ids.begin(), prompt_ids.end());
+  if (prompts.size() < prompt_ids.size()) return;
+  for (const auto& [reward, weight] : rewards) {
+    if (!reward.info.compares_images) continue;
+    throw data::BadInput("reward " + reward.info.name +
+                         ": expected two images of a prompt or more, which it compares, found one "
+                         "of each; give more images of a prompt, or leave the reward out");
+  }
 }
 
 }  // namespace rewards

@@ -19,10 +19,13 @@ int64_t measure_width(const std::vector<WeightedReward>& rewards);
 at::Tensor measure(const std::vector<WeightedReward>& rewards, const RewardBatch& batch);
 
 // measures: [P, W] of all images; prompt_ids: P, equal for images of one prompt, read only where a
-// reward compares images -> [P, M] fp64 raw. Throws BadInput for such a reward when no prompt has
-// two images.
+// reward compares images -> [P, M] fp64 raw.
 at::Tensor scores_of(const std::vector<WeightedReward>& rewards,
                      const at::Tensor& measures,
                      const std::vector<int64_t>& prompt_ids);
+
+// Throws BadInput where a reward compares images and no prompt has two of them.
+void check_groups(const std::vector<WeightedReward>& rewards,
+                  const std::vector<int64_t>& prompt_ids);
 
 }  // namespace rewards

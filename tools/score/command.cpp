@@ -201,8 +201,9 @@ ScoredFiles collect_rows(const std::vector<fs::path>& paths,
     values.insert(values.end(), raw.begin(), raw.end());
   }
   if (scored.files.empty()) throw BadInput("score: none of the images could be scored, see above");
-  scored.raw = rewards::scores_of(rewards, at::tensor(values, at::kDouble).view({-1, width}),
-                                  rewards::ids_of_texts(scored.prompts));
+  const std::vector<int64_t> ids = rewards::ids_of_texts(scored.prompts);
+  rewards::check_groups(rewards, ids);
+  scored.raw = rewards::scores_of(rewards, at::tensor(values, at::kDouble).view({-1, width}), ids);
   return scored;
 }
 

@@ -46,6 +46,15 @@ TEST(ImageDiversity, IsZeroForCopiesAndOneForOrthogonalImages) {
   EXPECT_NEAR(image_diversity(features, {0, 0, 1, 1})[0].item<double>(), 0, 1e-12);
 }
 
+// To the last bit: a spread of rounding alone would stand for a difference.
+TEST(ImageDiversity, OfTwoImagesIsOneNumber) {
+  auto generator = at::detail::createCPUGenerator(2);
+  for (int i = 0; i < 20; ++i) {
+    const at::Tensor found = image_diversity(at::rand({2, 64}, generator), {0, 0});
+    EXPECT_EQ(found[0].item<double>(), found[1].item<double>());
+  }
+}
+
 TEST(ImageDiversity, RefusesAnotherNumberOfRows) {
   EXPECT_THROW(image_diversity(at::zeros({3, 2}), {0, 0}), c10::Error);
 }

@@ -48,10 +48,11 @@ TEST(Measures, OfNoRewardsAreNoColumns) {
 }
 
 TEST(Measures, RefuseImagesThatHaveNoneToCompareWith) {
-  const std::string said = refusal([] {
-    rewards::scores_of(two_rewards(), at::zeros({2, 13}, at::kDouble), {0, 1});
-  });
+  const auto rewards = two_rewards();
+  const std::string said = refusal([&] { rewards::check_groups(rewards, {0, 1}); });
   EXPECT_NE(said.find("reward apart: expected two images of a prompt"), std::string::npos) << said;
+  rewards::check_groups(rewards, {0, 1, 0});
+  rewards::check_groups({rewards[1]}, {0, 1});
 }
 
 TEST(Measures, RefuseAnotherWidth) {

@@ -59,7 +59,6 @@ TEST(DistillCfgCommand, BadInputIsOneLineAndExitsWithTwo) {
            Case{"--prompts_per_update 3", "prompts_per_update: expected at most"},
            Case{"--sample_guidance_scale 3", "sample_guidance_scale: unknown"},
            Case{"--reward diversty", "did you mean diversity"},
-           Case{"--eval_images 1", "reward diversity: expected two images of a prompt"},
            Case{"again", "unexpected 'again'"},
        }) {
     EXPECT_EQ(distill(words + " " + arguments, log), 2) << arguments;
