@@ -15,7 +15,7 @@ from the CLIP of the trained reward; and `diversity`, that reward itself.
 A point is compared with the best quality that the base has at that diversity or more, between two scales in proportion.
 Intervals are a bootstrap over captions and training seeds, paired.
 
-A cell (arm, split) is a folder of images and a .json of what they are worth. What is finished is kept; a stopped run goes on
+`report` tells of the students that are finished. A cell (arm, split) is a folder of images and a .json of what they are worth. What is finished is kept; a stopped run goes on
 where it was. Only the standard library is needed.
 """
 
@@ -37,8 +37,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPLITS = ("seen", "unseen")
 QUALITY, DIVERSITY = ("oracle", "clip_score"), ("pixels", "social", "diversity")
 IMAGES, SIDE, THUMBNAIL = 8, 64, 16
+TEACHER = 3  # the guidance scale that is imitated: that of the best oracle on unseen combinations
 SAMPLER = ["--steps", 10, "--eta", 1, "--sampling-method", "ddim"]
-TRAINING = ["--guidance_scale", 5, "--sample_num_steps", 10, "--prompts_per_epoch", 8, "--images_per_prompt", 4, "--num_inner_epochs", 3,
+TRAINING = ["--guidance_scale", TEACHER, "--sample_num_steps", 10, "--prompts_per_epoch", 8, "--images_per_prompt", 4, "--num_inner_epochs", 3,
             "--prompts_per_update", 2, "--rank", 16, "--lr", "3e-3", "--eval_prompts", 0]
 
 
@@ -151,13 +152,13 @@ def finish_cell(options, arm, split):
 
 def check(options):
     """Without a trade-off of the base there is no front to lie above."""
-    for scale, split in itertools.product((1, 5), SPLITS):
+    for scale, split in itertools.product((1, TEACHER), SPLITS):
         finish_cell(options, base_arm(scale), split)
     for split in SPLITS if not options.unrated else ():
-        at = {scale: means(cells(options, [base_arm(scale)], split)[0]) for scale in (1, 5)}
-        print(f"{split}: " + ", ".join(f"{name} {at[1][name]:.3f} at scale 1, {at[5][name]:.3f} at 5" for name in (*QUALITY, *DIVERSITY)))
-        if not (at[1]["oracle"] < at[5]["oracle"] and at[1]["pixels"] > at[5]["pixels"]):
-            raise SystemExit(f"{split}: the base at scale 1 is not both more diverse and worse than at 5: no front can exist")
+        plain, guided = (means(cells(options, [base_arm(scale)], split)[0]) for scale in (1, TEACHER))
+        print(f"{split}: " + ", ".join(f"{name} {plain[name]:.3f} at scale 1, {guided[name]:.3f} at {TEACHER}" for name in (*QUALITY, *DIVERSITY)))
+        if not (plain["oracle"] < guided["oracle"] and plain["pixels"] > guided["pixels"]):
+            raise SystemExit(f"{split}: the base at scale 1 is not both more diverse and worse than at {TEACHER}: no front can exist")
 
 
 def run(options):
@@ -172,6 +173,10 @@ def run(options):
 
 def cells(options, arms, split):
     return [json.loads((options.output / arm / split).with_suffix(".json").read_text()) for arm in arms]
+
+
+def finished(options, arms):
+    return all((options.output / arm / split).with_suffix(".json").exists() for arm in arms for split in SPLITS)
 
 
 def means(cell, captions=None):
@@ -195,7 +200,7 @@ class Resampled:
 
     def __init__(self, options, split, draws=1000):
         base = [cells(options, [base_arm(scale)], split)[0] for scale in options.scales]
-        students = {name: cells(options, arms, split) for name, arms in student_arms(options).items()}
+        students = {name: cells(options, arms, split) for name, arms in student_arms(options).items() if finished(options, arms)}
         generator, captions, seeds = random.Random(0), sorted(base[0]), range(len(options.seeds))
         self.draws = []
         for draw in range(draws + 1):
@@ -226,12 +231,16 @@ def report_split(options, split):
         print(f"| base, scale {scale:g} | {10 if scale == 1 else 20} | " + " | ".join(f"{point[name]:.3f}" for name in (*QUALITY, *DIVERSITY)) + " |")
     for name, point in students.items():
         print(f"| {name} | 10 | " + " | ".join(f"{point[key]:.3f}" for key in (*QUALITY, *DIVERSITY)) + " |")
+    if not students:
+        return front, students
     pairs = list(itertools.product(QUALITY, ("pixels", "social")))
     print("\nLess the base's best at the same diversity or more:\n\n| arm | " + " | ".join(f"{q} at {d}" for q, d in pairs) + " |\n|" + "---|" * 5)
     for name in students:
         gaps = [resampled.interval(lambda front, own: own[name][q] - best_at(front, q, d, own[name][d])) for q, d in pairs]
         print(f"| {name} | " + " | ".join(map(text_of, gaps)) + " |", flush=True)
     first, last = f"beta {options.betas[0]:g}", f"beta {options.betas[-1]:g}"
+    if first not in students or last not in students:
+        return front, students
     changes = [f"{key} {text_of(resampled.interval(lambda front, own: own[last][key] - own[first][key]))}" for key in (*QUALITY, *DIVERSITY)]
     print(f"\n{last} less {first}: " + ", ".join(changes))
     return front, students
@@ -277,9 +286,10 @@ class Panel:
 
 def draw_fronts(options, fronts, file):
     parts = []
-    names = [f"beta {options.betas[0]:g}", *(f"merge {share:g}" for share in options.shares), f"beta {options.betas[-1]:g}"]
+    ends = [f"beta {options.betas[0]:g}", *(f"merge {share:g}" for share in options.shares), f"beta {options.betas[-1]:g}"]
     for i, (split, (front, students)) in enumerate(fronts.items()):
         of = lambda point: (point["pixels"], point["oracle"])
+        names = [name for name in ends if name in students]
         base, tuned = [of(point) for point in front], [of(students[name]) for name in names]
         panel = Panel(i * WIDTH, [*base, *tuned], f"{split} combinations")
         parts += panel.axes() + panel.line(base, [f"{scale:g}" for scale in options.scales], COLOURS["base"])
