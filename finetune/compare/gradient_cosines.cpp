@@ -19,7 +19,7 @@
 namespace finetune {
 namespace {
 
-constexpr int64_t kLeastDraws = 8;  // of noise, of an image: the errors' own noise is then small
+constexpr int64_t kDraws = 8;  // of noise, of an image: the errors' own noise is then small
 
 // The raw rewards [P, M + H] of an epoch, without the guard's, as one, [P].
 at::Tensor combined_rewards(const TrainingTask& task,
@@ -44,6 +44,7 @@ struct ComparedEpoch {
   Trajectories drawn{};
   at::Tensor reward{};  // [P] fp64, combined
   double spread = 0;    // of it, within a prompt
+  NoiseDraws draws{};   // of all images, shared within a prompt
 };
 
 at::Tensor gradient_of(const ComparedEpoch& epoch, const PolicyMethod& method) {
@@ -56,30 +57,37 @@ at::Tensor gradient_of(const ComparedEpoch& epoch, const PolicyMethod& method) {
       own, epoch.params);
 }
 
-at::Tensor gradient_of(const ComparedEpoch& epoch, ForwardConfig own) {
-  own.draws = std::max(own.draws, kLeastDraws);
-  own.proportion_empty_prompts = 0;
-  own.sample_guidance_scale = epoch.config.sample_guidance_scale;
-  own.train_batch_size = epoch.config.train_batch_size;
-  const auto& draw = epoch.plan.draw;
-  const ForwardLabels labels =
-      own.method.labels({epoch.reward, draw.prompt_ids, draw.seeds, epoch.spread});
-  std::vector<int64_t> prompts;
-  for (const int64_t row : labels.rows)
-    prompts.push_back(draw.prompt_ids[static_cast<size_t>(row)]);
+// Of the loss on rows with these labels.
+at::Tensor labelled_gradient(const ComparedEpoch& epoch,
+                             const ForwardConfig& own,
+                             const ForwardLabels& labels) {
   const bool compares = own.method.compares_with_start || own.method.compares_with_average;
   const auto schedule = diffusion::make_schedule(epoch.task.pipeline->scheduler);
   const ForwardPass pass =
       make_forward_pass(epoch.task, own, schedule, epoch.network,
                         compares ? &epoch.task.unet : nullptr, epoch.plan.prompts);
-  auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(epoch.config.seed));
   train::zero_grad(epoch.params);
   add_forward_gradient(own.method, pass,
-                       {final_latents(epoch.drawn), draw.prompt_ids,
+                       {final_latents(epoch.drawn), epoch.plan.draw.prompt_ids,
                         static_cast<int64_t>(epoch.plan.prompts.size())},
-                       labels, next_draws(own, schedule, prompts, generator),
+                       labels, selected(epoch.draws, labels.rows),
                        whole(static_cast<int64_t>(labels.rows.size())));
   return take_gradient(epoch.params);
+}
+
+// Less the gradient of even labels, where they have one: what imitation of all own images alike
+// would do says nothing of the reward.
+at::Tensor gradient_of(const ComparedEpoch& epoch, ForwardConfig own) {
+  own.sample_guidance_scale = epoch.config.sample_guidance_scale;
+  own.train_batch_size = epoch.config.train_batch_size;
+  const auto& draw = epoch.plan.draw;
+  const RatedImages rated{epoch.reward, draw.prompt_ids, draw.seeds, epoch.spread};
+  const ForwardLabels labels = own.method.labels(rated);
+  const at::Tensor gradient = labelled_gradient(epoch, own, labels);
+  if (own.method.couples_rows) return gradient;
+  const at::Tensor mean = labels.values.mean();
+  const auto even = [&](const at::Tensor& group) { return mean.expand_as(group).clone(); };
+  return gradient - labelled_gradient(epoch, own, labels_by_group(rated, even));
 }
 
 at::Tensor gradient_of(const ComparedEpoch& epoch, const DraftMethod& method) {
@@ -133,6 +141,8 @@ GradientCosines gradient_cosines(const TrainingTask& task,
                                        epoch.drawn, config.sample_batch_size),
                                   prompt_ids);
   epoch.spread = rewards::spread_within_prompts(epoch.reward, prompt_ids);
+  epoch.draws = draw_noises(prompt_ids, kDraws, task.pipeline->scheduler.num_train_timesteps,
+                            /*proportion_empty_prompts=*/0, generator);
 
   GradientCosines result;
   std::vector<at::Tensor> gradients;

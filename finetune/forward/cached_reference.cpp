@@ -16,16 +16,6 @@ constexpr uint64_t kDrawsOfAChoice = 0x63616368;  // the seed's own stream
 
 int64_t rows_of_choice(const ChoiceData& data, size_t choice) { return data.b[choice] < 0 ? 1 : 2; }
 
-NoiseDraws selected_draws(const NoiseDraws& draws, const std::vector<int64_t>& rows) {
-  const at::Tensor index = at::tensor(rows, at::kLong);
-  NoiseDraws some{draws.t.index_select(0, index), {}, draws.drops.index_select(0, index)};
-  for (const int64_t row : rows) {
-    const auto first = draws.seeds.begin() + row * draws.count();
-    some.seeds.insert(some.seeds.end(), first, first + draws.count());
-  }
-  return some;
-}
-
 }  // namespace
 
 CachedRows rows_of(const CachedReference& cache,
@@ -36,7 +26,7 @@ CachedRows rows_of(const CachedReference& cache,
     const auto i = static_cast<size_t>(choice);
     for (int64_t k = 0; k < rows_of_choice(data, i); ++k) rows.push_back(cache.first_row[i] + k);
   }
-  CachedRows some{selected_draws(cache.draws, rows), {}};
+  CachedRows some{selected(cache.draws, rows), {}};
   if (cache.errors.defined())
     some.errors = cache.errors.index_select(0, at::tensor(rows, at::kLong));
   return some;

@@ -71,6 +71,16 @@ NoiseDraws draw_noises(const std::vector<int64_t>& groups,
   return result;
 }
 
+NoiseDraws selected(const NoiseDraws& draws, const std::vector<int64_t>& rows) {
+  const at::Tensor index = at::tensor(rows, at::kLong);
+  NoiseDraws some{draws.t.index_select(0, index), {}, draws.drops.index_select(0, index)};
+  for (const int64_t row : rows) {
+    const auto first = draws.seeds.begin() + row * draws.count();
+    some.seeds.insert(some.seeds.end(), first, first + draws.count());
+  }
+  return some;
+}
+
 NoisedBatch noised_batch(const diffusion::NoiseSchedule& schedule,
                          const CleanImages& images,
                          const NoiseDraws& draws,

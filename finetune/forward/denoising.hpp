@@ -49,6 +49,9 @@ NoiseDraws draw_noises(const std::vector<int64_t>& groups,
                        double proportion_empty_prompts,
                        at::Generator& generator);
 
+// The draws of some rows, in this order.
+NoiseDraws selected(const NoiseDraws& draws, const std::vector<int64_t>& rows);
+
 // A row and one of its draws.
 struct NoisedEntry {
   int64_t image = 0;  // of CleanImages
