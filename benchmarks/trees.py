@@ -143,12 +143,12 @@ def mean(values):
 
 
 def table(method, options):
-    """A line for each arm and budget; differences from flat are paired by seed and caption."""
+    """A line for each arm and budget, of unseen captions unless said; differences from flat are paired by seed and caption."""
     done = {arm: {job.seed: job for job in jobs_of(options) if (job.method, job.arm) == (method, arm) and finished(job)} for arm in ARMS}
     seeds = sorted(set.intersection(*(set(some) for some in done.values())))
     if not seeds:
         return f"{method}: no seed has all arms"
-    head = ["arm", "epochs", "1000 passes", "trained reward", "a 1000 passes", "less flat", *GOLD, "KL, nats"]
+    head = ["arm", "epochs", "1000 passes", "trained reward", "a 1000 passes", "less flat", "less flat, seen", *GOLD, "KL, nats"]
     lines = [f"{method}, seeds {', '.join(map(str, seeds))}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     flat = [end(done["flat"][seed]) for seed in seeds]
     for arm, budget in [("flat", EQUAL_QUERIES), *((arm, n) for arm in ARMS if arm != "flat" for n in (EQUAL_QUERIES, ARMS[arm].epochs))]:
@@ -157,8 +157,8 @@ def table(method, options):
         cost = passes(jobs[0], budget)
         gain = rs.bootstrap(folders, REWARD, "unseen")
         each = {key: [value / cost for value in gain[key]] if key == "runs" else gain[key] / cost for key in gain}
-        less = "-" if arm == "flat" else rs.cell(rs.bootstrap(folders, REWARD, "unseen", against=flat))
-        cells = [arm, budget, f"{cost:.1f}", rs.cell(gain), rs.cell(each, 4), less, *(rs.cell(rs.bootstrap(folders, name, "unseen")) for name in GOLD),
+        less = ["-", "-"] if arm == "flat" else [rs.cell(rs.bootstrap(folders, REWARD, split, against=flat)) for split in ("unseen", "seen")]
+        cells = [arm, budget, f"{cost:.1f}", rs.cell(gain), rs.cell(each, 4), *less, *(rs.cell(rs.bootstrap(folders, name, "unseen")) for name in GOLD),
                  f"{mean(kl(job, budget) for job in jobs):.1f}"]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
