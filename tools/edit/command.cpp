@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <set>
 
@@ -28,6 +27,7 @@
 #include "tools/cli/version.hpp"
 #include "tools/edit/jobs.hpp"
 #include "tools/edit/recorded_edits.hpp"
+#include "tools/edit/result.hpp"
 #include "tools/gallery/page.hpp"
 #include "tools/sample/best_of.hpp"
 #include "tools/sample/conditions.hpp"
@@ -44,24 +44,6 @@ namespace tools {
 namespace {
 
 constexpr const char* kPage = "gallery.html";
-
-struct EditRun {
-  ImageEditConfig config;
-  diffusion::Pipeline pipeline;
-  diffusion::SamplerChoice choice;
-  std::vector<rewards::WeightedReward> rewards;
-  GuideSetting guide;
-  EditPlan plan;
-  int64_t micro_batch = 1;
-  std::set<std::string> recorded;  // outputs that kEditResults tells of already
-  size_t written = 0, passed = 0;
-};
-
-// A job with its images.
-struct LoadedEdit {
-  const EditJob* job;
-  at::Tensor source, mask;  // [3, H, W], [1, H, W] or undefined
-};
 
 diffusion::Pipeline load_editor(const ImageEditConfig& config, at::Device device) {
   ModelConfig checkpoint = config.checkpoint;
@@ -147,91 +129,10 @@ bool alike(const LoadedEdit& a, const LoadedEdit& b) {
   return key(a) == key(b);
 }
 
-std::string caption_of(const EditJob& job) {
-  return job.caption.empty() ? job.instruction : job.caption;
-}
-
-data::GenerationParameters parameters_of(const EditRun& run,
-                                         const LoadedEdit& edit,
-                                         const BestCandidate& best) {
-  const EditJob& job = *edit.job;
-  const auto& axes = diffusion::reward_config(run.pipeline.network);
-  data::GenerationParameters p;
-  p.prompt = job.instruction;
-  p.negative_prompt = job.negative_prompt;
-  p.steps = job.steps;
-  p.sampler = diffusion::sampler_label(run.choice);
-  p.cfg_scale = job.cfg_text;
-  p.seed = job.seed + (candidates_of(run.guide.guide) > 1 ? 0 : static_cast<uint64_t>(best.index));
-  p.width = edit.source.size(2);
-  p.height = edit.source.size(1);
-  p.model = model_name(run.pipeline.source);
-  const auto note = [&](const char* key, const std::string& value) {
-    if (!value.empty()) p.extra.push_back({key, value});
-  };
-  const auto unless = [](double value, double usual) {
-    return value == usual ? std::string() : data::short_number(value);
-  };
-  for (size_t m = 0; m < run.rewards.size(); ++m) {
-    note((run.rewards[m].reward.info.name + " Score").c_str(),
-         data::short_number(best.scores[static_cast<int64_t>(m)].item<double>()));
-  }
-  if (run.config.best_of > 1) note("Best of", std::to_string(run.config.best_of));
-  note("Guide", run.config.guide.guide);
-  note("Guide value", guide_value_text(run.guide));
-  for (const auto& delta : run.guide.deltas) note("Delta", delta.name);
-  note("Image CFG scale", data::short_number(job.cfg_image));
-  note("Image", job.image.filename().string());
-  note("Denoising strength", unless(job.strength, 1));
-  note("Mask", job.mask.filename().string());
-  note("Requested reward", request_text(job.request, axes));
-  note("Feedback", job.feedback);
-  note("Reward CFG scale", unless(job.request_scale, 1));
-  if (job.request_scale != 1) note("Low reward", request_text(job.request_low, axes));
-  note("CFG rescale", unless(run.config.guidance_rescale, 0));
-  note("Eta", unless(run.config.eta, 0));
-  note("laurel", kVersion);
-  return p;
-}
-
-void write_result(const EditRun& run,
-                  const EditJob& job,
-                  const data::GenerationParameters& p,
-                  const BestCandidate& best,
-                  double seconds) {
-  nlohmann::ordered_json scores = nlohmann::ordered_json::object();
-  for (size_t m = 0; m < run.rewards.size(); ++m)
-    scores[run.rewards[m].reward.info.name] = best.scores[static_cast<int64_t>(m)].item<double>();
-  nlohmann::ordered_json request = nlohmann::ordered_json::object();
-  const auto& axes = diffusion::reward_config(run.pipeline.network).axes;
-  for (size_t k = 0; k < job.request.size(); ++k)
-    request[axes[k]] = std::isnan(job.request[k]) ? nlohmann::ordered_json()
-                                                  : nlohmann::ordered_json(job.request[k]);
-  const nlohmann::ordered_json line{{"output", job.output.string()},
-                                    {"image", job.image.string()},
-                                    {"instruction", job.instruction},
-                                    {"negative_prompt", job.negative_prompt},
-                                    {"seed", p.seed},
-                                    {"steps", job.steps},
-                                    {"sampler", p.sampler},
-                                    {"cfg_text", job.cfg_text},
-                                    {"cfg_image", job.cfg_image},
-                                    {"strength", job.strength},
-                                    {"request", request},
-                                    {"request_scale", job.request_scale},
-                                    {"width", p.width},
-                                    {"height", p.height},
-                                    {"model", run.pipeline.source.string()},
-                                    {"scores", scores},
-                                    {"seconds", seconds}};
-  if (run.config.output.empty())
-    data::append_line(fs::path(run.config.output_dir) / kEditResults, data::to_text(line));
-}
-
 void write_edit(EditRun& run, const LoadedEdit& edit, const at::Tensor& images, double seconds) {
   const EditJob& job = *edit.job;
   const BestCandidate best = best_candidate(run.rewards, images, caption_of(job));
-  const data::GenerationParameters p = parameters_of(run, edit, best);
+  const data::GenerationParameters p = edit_parameters(run, edit, best);
   data::PngText text{{"parameters", data::parameters_text(p)}};
   if (!job.set.empty())
     data::write_png(fs::path(run.config.output_dir) / "samples" / "source" / job.output.filename(),
@@ -353,6 +254,18 @@ int finish(const EditRun& run) {
   return 2;
 }
 
+// Loads what the guide and the choice among candidates need; a value network names its reward.
+void open_guide(EditRun& run, const Guide& guide, at::Device device) {
+  ImageEditConfig& config = run.config;
+  const fs::path log = fs::path(config.output_dir) / "guide.jsonl";
+  run.guide = {guide, config.guide, {}, config.output.empty() ? log.string() : ""};
+  open_guide_value(run.pipeline, run.guide, config.reward);
+  if (!config.reward.empty())
+    run.rewards = rewards::make_rewards(config.reward, reward_sources(config.sources, device));
+  run.guide.rewards = run.rewards;
+  run.guide.deltas = load_deltas(config.deltas, run.pipeline);
+}
+
 int edit_command(const std::vector<std::string>& arguments) {
   EditRun run;
   ImageEditConfig& config = run.config;
@@ -373,14 +286,7 @@ int edit_command(const std::vector<std::string>& arguments) {
   run.pipeline = load_editor(config, placement.device);
   run.choice =
       resolve_sampler(config.sampling_method, config.timestep_spacing, config.eta, run.pipeline);
-  const fs::path log = fs::path(config.output_dir) / "guide.jsonl";
-  run.guide = {guide, config.guide, {}, config.output.empty() ? log.string() : ""};
-  open_guide_value(run.pipeline, run.guide, config.reward);
-  if (!config.reward.empty())
-    run.rewards =
-        rewards::make_rewards(config.reward, reward_sources(config.sources, placement.device));
-  run.guide.rewards = run.rewards;
-  run.guide.deltas = load_deltas(config.deltas, run.pipeline);
+  open_guide(run, guide, placement.device);
   check_guide(run.guide, {.sampler = run.choice.sampler, .steps = config.steps, .eta = config.eta});
   const data::FolderLock lock =
       config.output.empty() ? data::FolderLock(config.output_dir) : data::FolderLock();

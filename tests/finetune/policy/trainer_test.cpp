@@ -16,6 +16,7 @@
 #include "data/profile/flops.hpp"
 #include "data/weights/safetensors.hpp"
 #include "finetune/estimate/forecast.hpp"
+#include "tests/finetune/policy/trainer_run.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny/run.hpp"
@@ -26,28 +27,11 @@ namespace fs = std::filesystem;
 using finetune::FinetuneConfig;
 using finetune::TrainingTask;
 using tests::metrics;
+using tests::run;
+using tests::said_so;
 using tests::tiny_config;
 
-TrainingTask tiny_task() {
-  TrainingTask task = tests::tiny_task();
-  task.config_text = "learning_rate = 0.01\nnum_epochs = 4\n";
-  return task;
-}
-
-finetune::RunResult run(const TrainingTask& task,
-                        const FinetuneConfig& config,
-                        const fs::path& folder,
-                        const std::string& resume = "",
-                        std::vector<std::string>* said = nullptr) {
-  return finetune::run_finetune(task, config,
-                                tests::run_options(folder, config.method.name, config.seed, resume),
-                                tests::reporter_into(said));
-}
-
-bool said_so(const std::vector<std::string>& said, const std::string& part) {
-  return std::any_of(said.begin(), said.end(),
-                     [&](const auto& line) { return line.find(part) != std::string::npos; });
-}
+TrainingTask tiny_task() { return tests::configured_task(); }
 
 TEST(Trainer, RaisesTheRewardAndLeavesACompleteFolder) {
   FinetuneConfig config = tiny_config();
@@ -187,104 +171,6 @@ TEST(Trainer, ATreeDrawsFewerTransitionsForAsManyImages) {
   EXPECT_EQ(forecast.transitions, 2 * (2 * 2 + 4));
   EXPECT_NE(finetune::forecast_text(forecast).find("transitions     16 an epoch"),
             std::string::npos);
-}
-
-// What a combination learns on the way, moments and multipliers, survives an interruption.
-TEST(Trainer, AResumedCombinationEqualsTheUninterruptedOne) {
-  TrainingTask task = tiny_task();
-  task.rewards.push_back({tests::channel_reward("blueness", 2, false), 0.5});
-  FinetuneConfig config = tiny_config();
-  config.normalise_rewards = "running";
-  config.constraints = "blueness>=9";  // out of reach: its multiplier grows
-  const fs::path whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
-  run(task, config, whole);
-  config.num_epochs = 2;
-  run(task, config, parts);
-  config.num_epochs = 4;
-  run(task, config, parts, "latest");
-  const auto a = metrics(whole, false), b = metrics(parts, false);
-  ASSERT_EQ(a.size(), 4u);
-  ASSERT_EQ(b.size(), 4u);
-  for (size_t i = 0; i < 4; ++i) {
-    EXPECT_EQ(a[i]["reward_mean"].get<double>(), b[i]["reward_mean"].get<double>());
-    EXPECT_EQ(a[i]["multiplier.0"].get<double>(), b[i]["multiplier.0"].get<double>());
-  }
-  EXPECT_GT(a[3]["multiplier.0"].get<double>(), a[1]["multiplier.0"].get<double>());
-  const std::string last = "checkpoint-4/state.safetensors";
-  tests::expect_same_tensors(whole / last, parts / last);
-}
-
-// Weights of auxiliaries, learnt from a primary that rates half of the images.
-TEST(Trainer, LearntWeightsFollowThePrimaryAndAreResumed) {
-  TrainingTask task = tiny_task();
-  int64_t rated = 0;
-  task.rewards[0].reward.score = [&rated, score = task.rewards[0].reward.score](const auto& batch) {
-    rated += batch.images.size(0);
-    return score(batch);
-  };
-  const auto redness = tests::channel_reward("", 0, true);
-  task.rewards.push_back({redness, 1});
-  task.rewards[1].reward.info.name = "the_same";
-  task.rewards.push_back({redness, 1});
-  task.rewards[2].reward = {
-      .info = {.name = "the_opposite"},
-      .score = [redness](const auto& batch) { return -redness.score(batch); }};
-  FinetuneConfig config = tiny_config();
-  config.normalise_rewards = "pooled";
-  config.learn_weights = true;
-  config.primary_share = 0.5;
-  config.auxiliary_rate = 0.2;
-  config.eval_every = config.eval_prompts = 0;
-  const fs::path whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
-  run(task, config, whole);
-  EXPECT_EQ(rated, 4 * 4);  // epochs, half of eight images
-  config.num_epochs = 2;
-  run(task, config, parts);
-  config.num_epochs = 4;
-  run(task, config, parts, "latest");
-  const auto a = metrics(whole, false), b = metrics(parts, false);
-  ASSERT_EQ(a.size(), 4u);
-  ASSERT_EQ(b.size(), 4u);
-  double expected = 0;
-  for (size_t i = 0; i < 4; ++i) {
-    expected += 0.2 - 0.1 * expected;  // a correlation of 1
-    EXPECT_NEAR(a[i]["weight/the_same"].get<double>(), expected, 1e-9);
-    EXPECT_EQ(a[i]["weight/the_opposite"].get<double>(), 0);
-    EXPECT_EQ(a[i]["weight/redness"].get<double>(), 1);
-    EXPECT_EQ(a[i]["weight/the_same"], b[i]["weight/the_same"]);
-    EXPECT_EQ(a[i]["reward_mean"], b[i]["reward_mean"]);
-  }
-}
-
-// The gold falls as redness rises: its mean over the start's images is the cap.
-TEST(Trainer, CapsARewardWhereTheHeldOutOneTurns) {
-  TrainingTask task = tiny_task();
-  const auto redness = tests::channel_reward("", 0, true);
-  task.eval_rewards = {{{.info = {.name = "gold"},
-                         .score = [redness](const auto& batch) { return -redness.score(batch); }},
-                        1}};
-  FinetuneConfig config = tiny_config();
-  config.caps = "auto";
-  config.guard = "warn";
-  EXPECT_NE(refusal([&] { run(task, config, tests::fresh_folder("none")); }).find("caps: auto"),
-            std::string::npos);
-  task.guard_rewards = {"gold"};
-  const fs::path whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
-  std::vector<std::string> said;
-  run(task, config, whole, "", &said);
-  EXPECT_TRUE(said_so(said, "caps: redness=..")) << said.size();
-  config.num_epochs = 2;
-  run(task, config, parts);
-  config.num_epochs = 4;
-  run(task, config, parts, "latest");
-  const auto a = metrics(whole, false), b = metrics(parts, false);
-  ASSERT_EQ(b.size(), 4u);
-  const double start = a[0]["reward/redness"];  // raw
-  for (size_t i = 0; i < 4; ++i) {
-    EXPECT_LE(a[i]["reward_mean"].get<double>(), start + 1e-6);
-    EXPECT_EQ(a[i]["reward_mean"], b[i]["reward_mean"]);
-  }
-  EXPECT_LT(a[0]["reward_mean"].get<double>(), start);
 }
 
 TEST(Trainer, LearnsFromImagesOfTheStart) {
