@@ -145,6 +145,7 @@ TEST(Meta, AGradientOfPrdpCostsAndHoldsWhatItDoesOnTheCpu) {
   expect_alike(costs_of([](const diffusion::Network& unet, at::Device device) {
     finetune::FinetuneConfig config;
     config.sample_num_steps = 3;
+    config.skip_sharp_steps = false;
     const finetune::SamplingPlan chain =
         finetune::make_sampling_plan(config, {}, {4, 16, 16}, device);
     const at::Tensor some = filled({4, 4, 16, 16}, device);

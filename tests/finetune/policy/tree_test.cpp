@@ -147,7 +147,7 @@ TEST(Tree, EdgeAdvantagesOfFourLeavesByHand) {
 
 TEST(Tree, AnImageThatDoesNotCountIsNoPartOfAMean) {
   const at::Tensor labels = at::tensor({3.0, 0.0, -3.0, -1.0}, at::kDouble);
-  at::Tensor counted = at::tensor({true, false, true, true}, at::kBool);
+  at::Tensor counted = at::tensor({1.0, 0.0, 1.0, 1.0}).gt(0);
   at::Tensor edges = finetune::edge_advantages(labels, counted, {2, 1});
   EXPECT_TRUE(at::equal(edges.select(1, 0), at::tensor({3., 3., -2., -2.}))) << edges;
   EXPECT_TRUE(at::equal(edges.select(1, 1), at::tensor({0., 0., -1., 1.}))) << edges;

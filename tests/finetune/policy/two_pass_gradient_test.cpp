@@ -172,7 +172,7 @@ TEST(Rollout, AnImageDependsOnItsOwnSeedAndPromptAlone) {
   finetune::SampleRequests shared = tiny_draw(2);
   shared.noise_seeds = {7, 7, 8, 8, 9, 9};
   const Trajectories start = finetune::rollout(policy, {}, shared, chain, 6);
-  EXPECT_TRUE(at::equal(start.latents[0][0], start.latents[1][0]));
+  EXPECT_TRUE(at::equal(start.latents[0][0], start.latents[0][1]));
   EXPECT_FALSE(at::equal(start.latents[1][0], start.latents[1][1]));
 }
 
