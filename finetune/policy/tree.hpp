@@ -40,9 +40,9 @@ at::Tensor branch_sums(const at::Tensor& images, int64_t size);
 // mean of its images' labels, less the mean of this over the branches that parted from the same
 // branch with it (itself among them). Branches that did not part from another one keep the mean as
 // it is: what it is relative to is the method's choice. So without branches it is the labels.
-// Leaves backed up by their mean are TreeRPO's (Yang et al. 2025; TreeGRPO, Ding and Ye 2025,
-// weighs them by the probability of their paths), and so is the group of siblings as baseline;
-// TreeRPO also divides by the siblings' deviation.
+// TreeGRPO (Ding and Ye 2025) backs up leaves' advantages to edges; in TreeRPO (Yang et al. 2025)
+// the value of a branch is the mean of its parts', and siblings are the group that it is compared
+// with.
 //   labels: [P] fp64 of images, whole prompts; counted: [P] bool, false for an image that is no
 //   part of a mean -> [P, T], equal for the images of a branch; 0 where none of them is counted
 at::Tensor edge_advantages(const at::Tensor& labels,
