@@ -2,8 +2,9 @@
 
 // How alike the methods' gradients are on the same images. At the starting model, with rewards that
 // are centred within a prompt, each method's expected direction is a covariance of a rising
-// function of the reward with the score of the policy, or the derivative of the reward itself: the
-// cosines are positive, and a sign or a scale that is wrong in one method shows.
+// function of the reward with the score of the policy, or the derivative of the reward itself. So
+// the cosines between methods of one kind are positive, and a sign or a scale that is wrong in one
+// shows; between kinds they are so in expectation, and few images hide it.
 
 #include <ATen/core/Tensor.h>
 

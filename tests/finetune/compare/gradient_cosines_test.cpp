@@ -17,7 +17,6 @@ finetune::GradientCosines cosines_of(const finetune::ComparedMethods& methods,
   finetune::FinetuneConfig config = tests::tiny_config();
   config.train_full = true;
   config.images_per_prompt = 8;
-  config.train_batch_size = 32;
   return finetune::gradient_cosines(task, config, methods);
 }
 
