@@ -108,7 +108,7 @@ TEST(MethodOptions, PrimaryAndAuxiliariesAreTheTrainedRewards) {
   ASSERT_EQ(learnt.command.trained_rewards.size(), 3u);
   EXPECT_EQ(learnt.command.trained_rewards[0].name, "lvlm");
   EXPECT_TRUE(learnt.command.config.learn_weights);
-  EXPECT_TRUE(has(learnt.configuration, "normalise_rewards = \"pooled\""));
+  EXPECT_TRUE(has(learnt.configuration, "normalise_rewards = 'pooled'"));
   EXPECT_FALSE(parsed({"prdp"}).command.config.learn_weights);
   const auto named = parsed(
       {"prdp", "--primary", "lvlm", "--auxiliary", "brightness", "--normalise_rewards", "rank"});

@@ -145,9 +145,9 @@ TEST_F(WriteReward, GoesOnWithAConversation) {
 
 TEST_F(WriteReward, MeasuresWordsAndDefinedFacts) {
   const std::string printed =
-      run({R"({"formula": "clip:\"it's a circle\" - twice", "sentence": "round"})"},
+      run({R"({"formula": "clip:\"it's a circle\" - 8*twice", "sentence": "round"})"},
           {"--define", "twice=2*brightness", "--name", "mine"});
-  EXPECT_NE(printed.find(R"(--define 'mine=clip:"it'\''s a circle" - twice')"), std::string::npos)
+  EXPECT_NE(printed.find(R"(--define 'mine=clip:"it'\''s a circle" - 8*twice')"), std::string::npos)
       << printed;
   EXPECT_NE(said_by("system")[0].find("twice (expression"), std::string::npos);
 }
