@@ -150,24 +150,24 @@ std::filesystem::path network_after(const std::string& method,
   return folder / "checkpoint-2/state.safetensors";
 }
 
-TEST(StepCredit, OfScaleZeroTrainsTheSameNetworkBitForBitAndOfOneAnother) {
-  for (const char* method : {"ddpo", "dpok", "grpo"}) {
-    const auto plain = network_after(method, {}, "plain");
-    tests::expect_same_tensors(plain, network_after(method, credit_of(0), "zero"));
-    StepCredit shuffled = credit_of(0);
-    shuffled.shuffled = true;
-    tests::expect_same_tensors(plain, network_after(method, shuffled, "shuffled"));
-    const auto with = data::read_safetensors(network_after(method, credit_of(1), "one"));
-    StepCredit baseline;
-    baseline.baseline = credit_of(1).steps;
-    const auto based = data::read_safetensors(network_after(method, baseline, "based"));
-    bool changed = false, moved = false;
-    for (const auto& [name, tensor] : data::read_safetensors(plain).tensors) {
+TEST(StepCredit, OfScaleZeroTrainsTheSameNetworkBitForBit) {
+  StepCredit zero = credit_of(0);
+  zero.shuffled = true;  // draws numbers of its own
+  for (const char* method : {"ddpo", "dpok", "grpo"})
+    tests::expect_same_tensors(network_after(method, {}, "plain"),
+                               network_after(method, zero, "zero"));
+}
+
+TEST(StepCredit, AndABaselineTrainAnotherNetwork) {
+  StepCredit baseline;
+  baseline.baseline = credit_of(1).steps;
+  const auto plain = data::read_safetensors(network_after("grpo", {}, "plain"));
+  for (const StepCredit& credit : {credit_of(1), baseline}) {
+    const auto with = data::read_safetensors(network_after("grpo", credit, "with"));
+    bool changed = false;
+    for (const auto& [name, tensor] : plain.tensors)
       changed = changed || !at::equal(tensor, with.tensors.at(name));
-      moved = moved || !at::equal(tensor, based.tensors.at(name));
-    }
-    EXPECT_TRUE(changed) << method;
-    EXPECT_TRUE(moved) << method;
+    EXPECT_TRUE(changed);
   }
 }
 
