@@ -74,7 +74,7 @@ void declare(Options& options, ValueCommand& c) {
   declare_chains(options, c);
   options.group("Network");
   options.flag("expected", c.expected,
-               "it reads the x0 that the sampler expects, too: tells more, same cost in sampling");
+               "it reads the x0 that the sampler expects, too, which sampling computes anyway");
   options.rare().flag("uncentred", c.uncentred,
                       "learn the reward as it is, not its prompt's mean and the rest apart");
   auto& loop = c.training.loop;
