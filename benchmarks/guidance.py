@@ -227,7 +227,7 @@ def plain_rows(options, followed, split, pools, plain):
         best = [by_caption(options, split, lambda seed, c: best_of(pools[seed][c], count, followed, rated)) for rated in RATED]
         values = [with_interval([found[c] - plain[rated][c] for c in found]) for found, rated in zip(best, RATED)]
         yield (f"best of {count}", count * cost_of(PLAIN), count * seconds, values,
-               lambda seed, c: max(pools[seed][c][:count], key=lambda image: image.rewards[followed]))
+               lambda seed, c, count=count: max(pools[seed][c][:count], key=lambda image: image.rewards[followed]))
 
 
 def report_split(options, followed, split):
