@@ -15,16 +15,14 @@ is needed. `--quick` is a smoke test of the same steps with tiny settings; its f
 
 import argparse
 import json
-import os
 import pathlib
-import shutil
 import statistics
-import subprocess
 import sys
-import time
 from typing import NamedTuple
 
 import methods_report
+from guard import REJECTED
+from side_by_side import finished, run_jobs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SEEDS = (1, 2, 3, 4, 5)
@@ -116,38 +114,8 @@ def command_of(job, options):
     return command
 
 
-def finished(job):
-    return (job.folder / "done.json").exists()
-
-
-def run_jobs(jobs, options):
-    """One process each, `--jobs` side by side; what is finished is passed over."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    until = time.time() + 60 * options.minutes if options.minutes else float("inf")
-    waiting, running = [job for job in jobs if not finished(job)], []
-    try:
-        while running or (waiting and time.time() < until):
-            while waiting and len(running) < options.jobs and time.time() < until:
-                job = waiting.pop(0)
-                job.folder.parent.mkdir(parents=True, exist_ok=True)
-                with open(job.folder.with_suffix(".log"), "ab") as log:
-                    running.append((job, time.time(), subprocess.Popen(command_of(job, options), stdout=log, stderr=log)))
-            for job, started, process in [item for item in running if item[2].poll() is not None]:
-                running = [item for item in running if item[0] != job]
-                if process.returncode not in (0, 3):
-                    raise SystemExit(f"{job.folder}: exit code {process.returncode}, see {job.folder.with_suffix('.log')}")
-                for checkpoint in job.folder.glob("checkpoint-*"):
-                    shutil.rmtree(checkpoint)
-                (job.folder / "done.json").write_text(json.dumps({"seconds": round(time.time() - started)}) + "\n")
-                print(f"{job.folder}: {time.time() - started:.0f} s, {len(waiting) + len(running)} to go", flush=True)
-            time.sleep(0.2)
-    finally:  # when interrupted: the next call continues from the checkpoints
-        for _, _, process in running:
-            process.terminate()
-        for _, _, process in running:
-            process.wait()
-    if waiting:
-        raise SystemExit(f"{len(waiting)} runs are left; call again")
+def run(jobs, options):
+    run_jobs(jobs, command_of, options, accepted=(0, REJECTED))
 
 
 def named(options):
@@ -167,7 +135,7 @@ def tuning_jobs(options):
 def tune(options):
     options.budget = "queries"
     jobs = tuning_jobs(options)
-    run_jobs([job for some in zip(*jobs.values()) for job in some], options)
+    run([job for some in zip(*jobs.values()) for job in some], options)
     chosen = options.output / options.reward / "tuned.json"
     found = json.loads(chosen.read_text()) if chosen.exists() else {}
     for name, some in jobs.items():
@@ -221,7 +189,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=0, help="start no run after so many; 0: no limit")
     parser.add_argument("--quick", action="store_true", help="a smoke test with tiny settings")
     options = parser.parse_args()
-    actions = {"tune": tune, "run": lambda some: run_jobs(final_jobs(some), some), "report": report}
+    actions = {"tune": tune, "run": lambda some: run(final_jobs(some), some), "report": report}
     actions[options.action](options)
 
 

@@ -13,14 +13,11 @@ Only the standard library is needed. `--quick` is a smoke test of the same steps
 
 import argparse
 import json
-import os
 import pathlib
-import shutil
-import subprocess
-import time
 from typing import NamedTuple
 
 import run_statistics as rs
+from side_by_side import finished, run_jobs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SEEDS = (1, 2, 3, 4, 5)
@@ -67,40 +64,8 @@ def command_of(job, options):
     return command + (["--branch", arm.branch] if arm.branch else [])
 
 
-def finished(job):
-    return (job.folder / "done.json").exists()
-
-
 def run(options):
-    """One process each, `--jobs` side by side; what is finished is passed over."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    until = time.time() + 60 * options.minutes if options.minutes else float("inf")
-    waiting, running = [job for job in jobs_of(options) if not finished(job)], []
-    try:
-        while running or (waiting and time.time() < until):
-            while waiting and len(running) < options.jobs and time.time() < until:
-                job = waiting.pop(0)
-                if finished(job):  # by another call in the meantime
-                    continue
-                job.folder.parent.mkdir(parents=True, exist_ok=True)
-                with open(job.folder.with_suffix(".log"), "ab") as log:
-                    running.append((job, time.time(), subprocess.Popen(command_of(job, options), stdout=log, stderr=log)))
-            for job, started, process in [item for item in running if item[2].poll() is not None]:
-                running = [item for item in running if item[0] != job]
-                if process.returncode:
-                    raise SystemExit(f"{job.folder}: exit code {process.returncode}, see {job.folder.with_suffix('.log')}")
-                for checkpoint in job.folder.glob("checkpoint-*"):
-                    shutil.rmtree(checkpoint)
-                (job.folder / "done.json").write_text(json.dumps({"seconds": round(time.time() - started)}) + "\n")
-                print(f"{job.folder}: {time.time() - started:.0f} s, {len(waiting) + len(running)} to go", flush=True)
-            time.sleep(0.2)
-    finally:  # when interrupted: the next call continues from the checkpoints
-        for _, _, process in running:
-            process.terminate()
-        for _, _, process in running:
-            process.wait()
-    if waiting:
-        raise SystemExit(f"{len(waiting)} runs are left; call again")
+    run_jobs(jobs_of(options), command_of, options)
 
 
 def metrics(folder):
