@@ -20,6 +20,7 @@ using finetune::TrainingTask;
 using tests::configured_task;
 using tests::metrics;
 using tests::run;
+using tests::run_in_parts;
 using tests::said_so;
 using tests::tiny_config;
 
@@ -32,10 +33,7 @@ TEST(TrainerCombination, AResumedCombinationEqualsTheUninterruptedOne) {
   config.constraints = "blueness>=9";  // out of reach: its multiplier grows
   const fs::path whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
   run(task, config, whole);
-  config.num_epochs = 2;
-  run(task, config, parts);
-  config.num_epochs = 4;
-  run(task, config, parts, "latest");
+  run_in_parts(task, config, parts);
   const auto a = metrics(whole, false), b = metrics(parts, false);
   ASSERT_EQ(a.size(), 4u);
   ASSERT_EQ(b.size(), 4u);
@@ -72,10 +70,7 @@ TEST(TrainerCombination, LearntWeightsFollowThePrimaryAndAreResumed) {
   const fs::path whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
   run(task, config, whole);
   EXPECT_EQ(rated, 4 * 4);  // epochs, half of eight images
-  config.num_epochs = 2;
-  run(task, config, parts);
-  config.num_epochs = 4;
-  run(task, config, parts, "latest");
+  run_in_parts(task, config, parts);
   const auto a = metrics(whole, false), b = metrics(parts, false);
   ASSERT_EQ(a.size(), 4u);
   ASSERT_EQ(b.size(), 4u);
@@ -107,10 +102,7 @@ TEST(TrainerCombination, CapsARewardWhereTheHeldOutOneTurns) {
   std::vector<std::string> said;
   run(task, config, whole, "", &said);
   EXPECT_TRUE(said_so(said, "caps: redness=..")) << said.size();
-  config.num_epochs = 2;
-  run(task, config, parts);
-  config.num_epochs = 4;
-  run(task, config, parts, "latest");
+  run_in_parts(task, config, parts);
   const auto a = metrics(whole, false), b = metrics(parts, false);
   ASSERT_EQ(b.size(), 4u);
   const double start = a[0]["reward/redness"];  // raw

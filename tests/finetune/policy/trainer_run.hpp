@@ -29,6 +29,17 @@ inline finetune::RunResult run(const finetune::TrainingTask& task,
                                 reporter_into(said));
 }
 
+// The same, stopped after two epochs and resumed.
+inline void run_in_parts(const finetune::TrainingTask& task,
+                         finetune::FinetuneConfig config,
+                         const std::filesystem::path& folder) {
+  const int64_t epochs = config.num_epochs;
+  config.num_epochs = 2;
+  run(task, config, folder);
+  config.num_epochs = epochs;
+  run(task, config, folder, "latest");
+}
+
 inline bool said_so(const std::vector<std::string>& said, const std::string& part) {
   return std::any_of(said.begin(), said.end(),
                      [&](const auto& line) { return line.find(part) != std::string::npos; });
