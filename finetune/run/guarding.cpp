@@ -197,7 +197,10 @@ bool follow(TrainingRun& run, const guard::Verdict& verdict) {
 }
 
 bool is_rejected(const RunResult& result) {
-  return result.guard_acts && result.verdict && result.verdict->state == guard::State::kStop;
+  if (!result.guard_acts || !result.verdict) return false;
+  const guard::Verdict& last = *result.verdict;
+  return last.state == guard::State::kStop ||
+         (last.state == guard::State::kBrake && last.step == result.steps);
 }
 
 bool restore_accepted(TrainingRun& run) {

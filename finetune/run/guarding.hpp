@@ -39,7 +39,8 @@ std::optional<guard::Verdict> judged(TrainingRun& run, const Evaluation& now);
 // Says and writes the verdict, keeps the model where it is accepted, brakes. True: stop.
 bool follow(TrainingRun& run, const guard::Verdict& verdict);
 
-// Whether the verdict forbids the model as it is: it brakes or stops, and the guard acts.
+// Whether the guard acts and the last verdict forbids the model as it ended: it stops the run, or
+// brakes it at the last step.
 bool is_rejected(const RunResult& result);
 // Puts the parameters back to those that were accepted last, moments to zero. False where they are
 // not kept.

@@ -344,6 +344,8 @@ RunResult run_training(TrainingRun& run, int64_t rounds, const std::function<voi
     if (!data::is_out_of_memory(error)) throw;
     end_for_memory(run, error);
   }
+  result.epochs = run.progress.epoch;
+  result.steps = run.optimizer.step;
   if (is_rejected(result)) leave_accepted(run);
   if (writes(run)) export_model(run.options.folder, run);
   if (writes(run)) write_model_card(run);
@@ -352,8 +354,6 @@ RunResult run_training(TrainingRun& run, int64_t rounds, const std::function<voi
     end_events(run);
     say_where_it_goes(run);
   }
-  result.epochs = run.progress.epoch;
-  result.steps = run.optimizer.step;
   return result;
 }
 

@@ -130,6 +130,24 @@ TEST(Guarding, LeavesTheLastAcceptedModelRatherThanTheStart) {
   EXPECT_FALSE(fs::exists(folder / "accepted.tmp"));
 }
 
+TEST(Guarding, RejectsTheEndOfARunThatIsBrakedAtItsLastStep) {
+  finetune::RunResult result;
+  result.steps = 8;
+  result.guard_acts = true;
+  EXPECT_FALSE(finetune::is_rejected(result));  // no verdict
+  result.verdict = guard::Verdict{};
+  result.verdict->step = 8;
+  EXPECT_FALSE(finetune::is_rejected(result));  // fine
+  result.verdict->state = guard::State::kBrake;
+  EXPECT_TRUE(finetune::is_rejected(result));
+  result.verdict->step = 4;  // trained on at half the rate, and not judged since
+  EXPECT_FALSE(finetune::is_rejected(result));
+  result.verdict->state = guard::State::kStop;
+  EXPECT_TRUE(finetune::is_rejected(result));
+  result.guard_acts = false;
+  EXPECT_FALSE(finetune::is_rejected(result));
+}
+
 TEST(Guarding, OnlySaysSoWhereItIsToWarn) {
   const fs::path folder = tests::fresh_folder("warned");
   std::vector<std::string> said;
