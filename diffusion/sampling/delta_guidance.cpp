@@ -25,6 +25,7 @@ Denoiser delta_guided(const Denoiser& denoiser,
     const NoiseLevel level = level_between(schedule, timestep);
     at::Tensor output = denoiser(x, timestep);
     for (const NetworkDelta& delta : deltas) {
+      if (timestep < delta.least || timestep > delta.most) continue;
       const auto said = [&](const Denoiser& network) {
         return converted(network(x, timestep), delta.prediction, wanted, level, x);
       };

@@ -5,6 +5,7 @@
 // language models; of a diffusion chain with base, tuned and reference, epsilon is that of the base
 // plus strength times (tuned - reference).
 
+#include <limits>
 #include <vector>
 
 #include "diffusion/sampling/sampler.hpp"
@@ -16,6 +17,8 @@ struct NetworkDelta {
   Denoiser tuned, reference;
   Prediction prediction = Prediction::kEpsilon;  // of both
   double strength = 1;
+  // The timesteps between which it leads, both included.
+  double least = 0, most = std::numeric_limits<double>::infinity();
 };
 
 // The denoiser's output plus strength times (tuned - reference) of each delta, all converted to

@@ -209,6 +209,8 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
   if (!config.guide.guide.empty()) options.base.extra.push_back({"Guide", config.guide.guide});
   if (run.guide.value) options.base.extra.push_back({"Guide value", guide_value_text(run.guide)});
   for (const auto& delta : run.guide.deltas) options.base.extra.push_back({"Delta", delta.name});
+  if (!run.guide.skipped.layers.empty())
+    options.base.extra.push_back({"Skipped layers", skipped_layers_text(run.guide.skipped)});
   if (config.eta > 0) options.base.extra.push_back({"Eta", data::short_number(config.eta)});
   if (config.clip_skip > 0)
     options.base.extra.push_back({"Clip skip", std::to_string(config.clip_skip + 1)});
@@ -226,7 +228,7 @@ WriterOptions writer_options(const SampleRun& run, at::Device device) {
     options.base.extra.push_back({"Distilled CFG Scale", data::short_number(*told)});
   // A graph of text to image alone: of other images ComfyUI reads the parameters.
   if (!config.no_workflow && !told && conditions.empty() && config.unet.empty() &&
-      config.latents.empty() && run.guide.deltas.empty())
+      config.latents.empty() && run.guide.deltas.empty() && run.guide.skipped.layers.empty())
     options.comfy = {.checkpoint = options.base.model + ".safetensors",
                      .choice = run.choice,
                      .clip_skip = config.clip_skip,
@@ -305,6 +307,7 @@ void open_run(SampleRun& run, const Options& options, at::Device device) {
   SampleConfig& config = run.config;
   run.pipeline = load_sample_model(config, device);
   run.guide.deltas = load_deltas(config.deltas, run.pipeline);
+  run.guide.skipped = read_skipped_layers(config.skipped, run.pipeline);
   open_guide_value(run.pipeline, run.guide, config.reward);
   add_embeddings(config.embedding, unique_texts(run.prompts), run.pipeline);
   if (options.given("max_sequence_length"))

@@ -38,6 +38,7 @@ void declare_how(Options& options, SampleConfig& c) {
   options.number("cfg_scale", c.cfg_scale, "scale of classifier-free guidance; up to 1: none", 0,
                  100);
   declare_conditions(options, c.conditions);
+  declare_skipped_layers(options, c.skipped);
   options.text(
       "sampling_method", c.sampling_method,
       diffusion::sampler_flags() + "; suffix _karras, ..; or diffusers' class [the model's]");

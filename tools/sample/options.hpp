@@ -45,6 +45,7 @@ struct SampleConfig {
   int64_t best_of = 1;                // candidates per image
   GuideConfig guide;
   DeltaConfig deltas;
+  SkippedLayersConfig skipped;
   std::string reward;  // specification: "aesthetic=1,clip_score=0.5"
   std::string output_dir = "samples";
   bool resume = false;

@@ -32,6 +32,16 @@ TEST(DeltaGuidance, AddsTheDifferencesByHand) {
   EXPECT_TRUE(at::allclose(led(latents(), 400), at::full_like(latents(), 0.6)));
 }
 
+TEST(DeltaGuidance, LeadsBetweenItsTimestepsAlone) {
+  const auto schedule = schedule_predicting(Prediction::kEpsilon);
+  const auto led = diffusion::delta_guided(
+      constant(1), schedule,
+      {{.tuned = constant(3), .reference = constant(1), .least = 200, .most = 400}});
+  for (const auto& [timestep, expected] :
+       {std::pair{199., 1.}, {200., 3.}, {400., 3.}, {401., 1.}, {0., 1.}})
+    EXPECT_EQ(led(latents(), timestep).max().item<double>(), expected) << timestep;
+}
+
 TEST(DeltaGuidance, AtStrengthOneOverItsReferenceItIsTheTunedNetwork) {
   const auto schedule = schedule_predicting(Prediction::kV);
   const Denoiser base = [](const at::Tensor& x, double t) { return at::sin(x + t); };

@@ -8,10 +8,11 @@ void generate_guided(const GuideSetting& setting,
                      const diffusion::GenerateOptions& options,
                      const diffusion::OnBatch& on_batch) {
   diffusion::GenerateOptions led = options;
-  if (!setting.guide.empty() || !setting.deltas.empty()) {
+  if (!setting.guide.empty() || !setting.deltas.empty() || !setting.skipped.layers.empty()) {
     led.guide = [&](const std::vector<diffusion::ImageRequest>& batch) {
       diffusion::BatchGuide guide;
       lead_by_deltas(setting.deltas, pipeline, batch, options, guide);
+      lead_by_skipped_layers(setting.skipped, pipeline, batch, options, guide);
       for (const GuidePart& part : setting.guide)
         if (part.kind->lead != nullptr)
           part.kind->lead({setting, pipeline, batch}, part.value, guide);

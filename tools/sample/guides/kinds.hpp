@@ -13,6 +13,7 @@
 #include "rewards/value/network.hpp"
 #include "tools/cli/options.hpp"
 #include "tools/sample/guides/deltas.hpp"
+#include "tools/sample/guides/skipped_layers.hpp"
 
 namespace tools {
 
@@ -42,6 +43,7 @@ struct GuideSetting {
   std::vector<rewards::WeightedReward> rewards;
   std::string log;  // file: a line for each image, what its samples were worth and which went on
   std::vector<Delta> deltas{};
+  SkippedLayers skipped{};
   std::shared_ptr<const rewards::ValueNetwork> value{};  // of config.value
 };
 
