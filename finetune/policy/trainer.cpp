@@ -3,13 +3,16 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <cmath>
 #include <limits>
+#include <optional>
 
 #include "data/base/format.hpp"
 #include "data/train/metrics.hpp"
 #include "finetune/policy/calibration.hpp"
 #include "finetune/policy/epoch.hpp"
 #include "finetune/policy/epoch_results.hpp"
+#include "finetune/policy/kl_bound.hpp"
 #include "finetune/policy/state_values.hpp"
 #include "finetune/policy/update.hpp"
 #include "finetune/run/guarding.hpp"
@@ -22,7 +25,7 @@ namespace finetune {
 namespace {
 
 constexpr double kFarFromTarget = 10;  // times target_kl
-constexpr double kKlBudget = 3;        // of the guard, times target_kl
+constexpr double kKlBudget = 3;        // of the guard, times the bound or target_kl
 
 struct EpochData {
   EpochPlan plan;
@@ -40,6 +43,7 @@ struct PolicyRun {
   diffusion::Network reference;
   std::vector<EpochData> offline{};  // drawn once
   double clip_range = 0;             // nats
+  std::optional<double> kl_bound{};  // nats
   bool tested = false;               // log-probabilities can be replayed
   bool warned_of_kl = false;
   int64_t lost_in_a_row = 0;
@@ -121,6 +125,21 @@ double kl_of(const PolicyRun& run, const EpochData& data) {
   return data.kl.mv(run.chain.mask).mean().item<double>();
 }
 
+// The coefficient follows the KL of the images that the update learns from.
+void follow_kl(PolicyRun& run, double kl) {
+  double& factor = run.session.progress.kl_factor;
+  if (run.kl_bound && !std::isnan(kl))
+    factor = stepped_kl_factor(factor, kl, *run.kl_bound, run.config.constraint_rate);
+}
+
+// What an epoch's line says of the KL, where it is known.
+std::string kl_words(const PolicyRun& run, double kl) {
+  if (!run.config.method.compares_with_start) return "";
+  return data::formatted("KL %.3f nats, ", kl) +
+         (run.kl_bound ? data::formatted("its coefficient x %.3g, ", run.session.progress.kl_factor)
+                       : "");
+}
+
 // What the ranks exchanged since `before`, where there are several.
 MetricValues exchange_figures(const PolicyRun& run, const CommunicationStats& before) {
   if (ranks_of(run).count == 1) return {};
@@ -191,12 +210,14 @@ void train_epoch(PolicyRun& run) {
     self_test(policy, data.trajectories, run.config, run.chain, run.session.reporter);
   run.tested = true;
   const at::Tensor combined = combine_epoch(run, data);
+  const double kl = kl_of(run, data);
+  follow_kl(run, kl);
   const int64_t updates = updates_per_epoch(run.config),
                 before = (run.session.progress.epoch - 1) * updates;
   int64_t done = before;
   const UpdateReport report = update(
       {policy, data.trajectories, combined, run.chain, run.session.progress.beta, run.clip_range,
-       data.share, epoch_values(run, data, policy)},
+       data.share, epoch_values(run, data, policy), run.session.progress.kl_factor},
       run.config, run.session.optimizer,
       [&] { run.session.reporter.progress("updates", ++done, run.config.num_epochs * updates); });
   for (const auto& fault : report.faults) {
@@ -207,7 +228,8 @@ void train_epoch(PolicyRun& run) {
   run.session.result.skipped_steps += static_cast<int64_t>(report.faults.size());
   MetricValues figures =
       reward_figures(run.session, data.rewards, combined, data.plan.draw.prompt_ids);
-  if (run.config.method.compares_with_start) figures.emplace_back("kl_nats", kl_of(run, data));
+  if (run.config.method.compares_with_start) figures.emplace_back("kl_nats", kl);
+  if (run.kl_bound) figures.emplace_back("multiplier.kl", run.session.progress.kl_factor);
   figures.emplace_back("queries", static_cast<double>(run.session.progress.queries));
   figures.emplace_back("transitions", static_cast<double>(transitions(data.plan.draw.branch_sizes,
                                                                       combined.size(0))));
@@ -215,7 +237,7 @@ void train_epoch(PolicyRun& run) {
   const double ended = data::now();
   figures.insert(
       figures.end(),
-      {{"beta", run.session.progress.beta},
+      {{"beta", run.session.progress.beta * run.session.progress.kl_factor},
        {"seconds/draw", drawn - started},
        {"seconds/update", ended - drawn},
        {"images_per_second", images_per_second(combined.size(0), ended - started, ranks_of(run))}});
@@ -223,13 +245,10 @@ void train_epoch(PolicyRun& run) {
   figures.insert(figures.end(), exchange.begin(), exchange.end());
   log_metrics(run.session, figures, false);
   show_epoch(run.session, combined, data.held_out, data.plan.draw.prompt_ids);
-  const double kl = kl_of(run, data);
-  run.session.reporter.say(
-      data::formatted("epoch %.0f: reward %.4f (spread %.3f), ",
-                      static_cast<double>(run.session.progress.epoch), figures[0].second,
-                      figures[1].second) +
-      (run.config.method.compares_with_start ? data::formatted("KL %.3f nats, ", kl) : "") +
-      data::formatted("%.1f s", data::now() - started));
+  run.session.reporter.say(data::formatted("epoch %.0f: reward %.4f (spread %.3f), ",
+                                           static_cast<double>(run.session.progress.epoch),
+                                           figures[0].second, figures[1].second) +
+                           kl_words(run, kl) + data::formatted("%.1f s", data::now() - started));
   warn_of_kl(run, kl);
 }
 
@@ -262,7 +281,9 @@ RunHooks hooks_of(const TrainingTask& task,
   const bool imitates = config.method.imitated_guidance > 0;
   if (imitates) base_caption.guidance_scale = config.method.imitated_guidance;
   // The KL from the model that is imitated falls: it is no sign of a gamed reward.
+  const auto bound = parse_kl_bound(config.constraints);
   const double kl_budget = imitates          ? std::numeric_limits<double>::infinity()
+                           : bound           ? kKlBudget * *bound
                            : config.beta > 0 ? 0
                                              : kKlBudget * config.target_kl;
   const auto draw = [&config, chain](bool is_base) {
@@ -298,6 +319,7 @@ PolicyRun make_run(const TrainingTask& task,
       .chain = chain,
       .reference = task.unet};
   run.clip_range = clip_range_in_nats(config, run.chain);
+  run.kl_bound = parse_kl_bound(config.constraints);
   return run;
 }
 

@@ -167,7 +167,8 @@ NamedFigures add_coupled_gradient(const UpdateInput& input,
                         .step_mask = input.chain.mask,
                         .beta = input.beta,
                         .clip_range = input.clip_range,
-                        .chain = {active_steps(input.chain), latent_dimensions(input.chain)}});
+                        .chain = {active_steps(input.chain), latent_dimensions(input.chain)},
+                        .kl_factor = input.kl_factor});
   if (result.weights.log_ratio.defined()) {
     const at::Tensor weights =
         data::to_device(own_of(rows, result.weights.log_ratio * choice.factor), input.chain.device);
@@ -199,7 +200,8 @@ MethodInput entries_of(const UpdateInput& input,
           .step_mask = {},
           .beta = input.beta,
           .clip_range = input.clip_range,
-          .chain = {active_steps(input.chain), latent_dimensions(input.chain)}};
+          .chain = {active_steps(input.chain), latent_dimensions(input.chain)},
+          .kl_factor = input.kl_factor};
 }
 
 // The same of a loss that is the mean over trajectories and steps: one pass.

@@ -23,6 +23,7 @@ struct UpdateInput {
   double clip_range = 1;  // nats
   RowShard share{};       // of the P trajectories
   EpochValues values{};   // of all P, where FinetuneConfig::credit asks for them
+  double kl_factor = 1;   // of MethodInput
 };
 
 struct UpdateReport {

@@ -149,6 +149,7 @@ std::map<std::string, std::string> notes_of(const TrainingTask& task,
         progress.spreads.defined() ? exact(progress.spreads[static_cast<int64_t>(m)].item<double>())
                                    : "1";
   }
+  if (progress.kl_factor != 1) notes["kl_factor"] = exact(progress.kl_factor);
   for (const auto& [name, value] : rewards::numbers_of(progress.combine))
     notes["combine." + name] = exact(value);
   note_sums(notes, progress.sums);
@@ -243,6 +244,7 @@ void load_checkpoint(const fs::path& checkpoint, TrainingRun& run) {
   progress.epoch = whole(notes, "epoch");
   progress.queries = whole(notes, "queries");
   progress.beta = number(notes, "beta");
+  if (notes.contains("kl_factor")) progress.kl_factor = number(notes, "kl_factor");
   progress.started = number(notes, "started");
   if (run.config.guard != "off")
     progress.watch = guard::load_guard(checkpoint / kGuardFile, task.guard_rewards.size());

@@ -26,9 +26,10 @@ struct MetricSums {
 
 // Where a run stands, beside the optimizer.
 struct RunProgress {
-  int64_t epoch = 0;    // epochs done
-  int64_t queries = 0;  // images rated for training
-  double beta = 0;      // per nat; 0: not yet chosen
+  int64_t epoch = 0;     // epochs done
+  int64_t queries = 0;   // images rated for training
+  double beta = 0;       // per nat; 0: not yet chosen
+  double kl_factor = 1;  // of the KL coefficient, where the KL is bounded
   at::Tensor
       spreads;  // [M] fp64, of each trained reward within prompts at the start; undefined before
   rewards::CombineState combine;  // what the combination of rewards has learnt

@@ -22,7 +22,7 @@ struct TrainingConfig {
   double aggregate_k = 1.0;      // of mean_std and uncertainty
   double robust_nominal = 0.5;   // of robust: weight of the nominal member
   std::string caps;              // "imagereward=..2": limits in raw units
-  std::string constraints;       // "clip_score>=25": on a reward's mean
+  std::string constraints;       // "clip_score>=25,kl<=20": on a reward's mean, on the KL
   double constraint_rate = 0.1;  // of a multiplier, an epoch and a spread missed
   bool learn_weights = false;    // of all rewards but the first, the primary one
   double primary_share = 1;      // of a prompt's images that the primary rates; at least one
@@ -52,8 +52,8 @@ struct TrainingConfig {
   // so.
   std::string guard = "auto";
   double guard_tolerance = 0.25;  // a fall of the held-out rewards that is borne, in deviations
-  double guard_kl = 0;            // nats a trajectory; 0: three times target_kl, without one 100
-  std::string guard_control;      // a run without reward that a distillation is compared with
+  double guard_kl = 0;  // nats a trajectory; 0: three times the bound or target_kl, without one 100
+  std::string guard_control;  // a run without reward that a distillation is compared with
 
   int64_t checkpointing_steps =
       20;  // optimiser steps; written at the end of a round; 0: only at the end

@@ -87,6 +87,7 @@ std::vector<Constraint> parse_constraints(const std::string& text,
   for (const auto& part : pieces(text)) {
     const std::string where = "constraints: '" + part + "'";
     const size_t sign = part.find_first_of("><=");
+    if (part.substr(0, sign) == "kl") continue;
     const bool is_equality = sign != std::string::npos && part[sign] == '=';
     if (sign == std::string::npos || (!is_equality && part.compare(sign + 1, 1, "=") != 0))
       throw BadInput(where +

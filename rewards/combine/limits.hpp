@@ -20,7 +20,7 @@ std::vector<Cap> parse_caps(const std::string& text, const std::vector<std::stri
 at::Tensor capped(const at::Tensor& x, const std::vector<Cap>& caps);
 
 // "clip_score>=25": the mean of a column is to stay on one side of a threshold. "clip_score=25": at
-// it.
+// it. "kl<=20" is passed over: the KL is no reward (finetune/policy/kl_bound.hpp).
 struct Constraint {
   int64_t column = 0;
   double sign = 1;  // 1: at least, -1: at most; of an equality 1

@@ -4,6 +4,7 @@
 
 #include "data/base/error.hpp"
 #include "data/device/memory.hpp"
+#include "finetune/policy/kl_bound.hpp"
 #include "finetune/policy/methods/distill_cfg_loss.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "tools/cli/run_in_ranks.hpp"
@@ -56,7 +57,8 @@ void declare_distillation(Options& options, DistillCfgCommand& command) {
 
 void resolve_distillation(DistillCfgCommand& command) {
   finetune::FinetuneConfig& config = command.config;
-  config.method = finetune::distill_cfg_method(command.objective);
+  config.method =
+      finetune::method_with_kl_bound(finetune::distill_cfg_method(command.objective), config);
   config.train_full = command.train == "full";
   command.trained_rewards = rewards::parse_reward_weights(command.reward);
   check_combination(config);

@@ -15,6 +15,7 @@
 #include "finetune/forward/offline.hpp"
 #include "finetune/forward/online.hpp"
 #include "finetune/forward/score_condition.hpp"
+#include "finetune/policy/kl_bound.hpp"
 #include "finetune/run/score_prompt.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "tools/cli/run_console.hpp"
@@ -203,6 +204,7 @@ void resolve_forward(ForwardCommand& command,
   command.config.train_full = command.train == "full";
   command.config.asks_for_scores = command.condition == finetune::kScoreCondition;
   check_combination(command.config);
+  finetune::refuse_kl_bound(command.config, command.config.method.name);
   if (command.output_dir.empty()) command.output_dir = "runs/" + command.config.method.name;
   if (command.config.method.learns_from_choices) {
     if (command.online && !command.pairs.empty())

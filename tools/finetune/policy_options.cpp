@@ -8,6 +8,7 @@
 #include "data/base/strings.hpp"
 #include "data/device/memory.hpp"
 #include "diffusion/sampling/step_kinds.hpp"
+#include "finetune/policy/kl_bound.hpp"
 #include "finetune/policy/tree.hpp"
 #include "rewards/combine/reward_weights.hpp"
 #include "tools/finetune/learnt_weights_options.hpp"
@@ -187,7 +188,7 @@ void resolve_finetune(FinetuneCommand& command,
   for (const auto& method : command.methods) {
     if (&method != &chosen) refuse_options(method, words[0], options);
   }
-  config.method = chosen.make();
+  config.method = finetune::method_with_kl_bound(chosen.make(), config);
   config.train_full = command.train == "full";
   config.skip_sharp_steps = command.skip_steps == "auto";
   const bool listed = command.skip_steps != "auto" && command.skip_steps != "none";

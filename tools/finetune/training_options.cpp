@@ -53,8 +53,9 @@ void declare_combination(Options& options, finetune::TrainingConfig& config) {
                       "of fixed: laurel score --save-statistics");
   options.rare().text("caps", config.caps,
                       "limits in raw units: imagereward=..2; auto: where a held-out reward turns");
-  options.rare().text("constraints", config.constraints,
-                      "kept by Lagrange multipliers: clip_score>=25, or =25");
+  options.rare().text(
+      "constraints", config.constraints,
+      "kept by Lagrange multipliers: clip_score>=25, or =25; policy methods: kl<=20");
   options.rare().number("constraint_rate", config.constraint_rate, "of the multipliers, an epoch",
                         0, kHuge);
 }
@@ -146,8 +147,8 @@ void declare_guard_rewards(Options& options, TrainingCommand& command) {
 
 void declare_guard_kl(Options& options, finetune::TrainingConfig& config) {
   options.rare().number("guard_kl", config.guard_kl,
-                        "nats a trajectory that are borne; 0: 3 x target_kl, without one 100", 0,
-                        kHuge);
+                        "nats a trajectory that are borne; 0: 3 x the bound or target_kl, else 100",
+                        0, kHuge);
 }
 
 void declare_ranks(Options& options, TrainingCommand& command, finetune::TrainingConfig& config) {

@@ -34,6 +34,7 @@ PolicyMethod distill_cfg_method(const DistillCfgConfig& config) {
   method.name = "distill-cfg";
   method.summary = "guided predictions without guidance, as diverse as rewarded";
   method.imitated_guidance = config.guidance_scale;
+  method.with_kl_coefficient = {};
   method.figures = {"loss", "imitation", "clipfrac"};
   method.objective = [policy, scale = config.diversity_scale](const MethodInput& input) {
     return distill_cfg_objective(input, policy, scale);

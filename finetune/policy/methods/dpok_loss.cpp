@@ -47,8 +47,8 @@ DpokGradient dpok_gradient(const StepTerms& now,
 namespace {
 
 MethodGradient dpok_objective(const MethodInput& input) {
-  const auto result =
-      dpok_gradient(input.now, input.log_ratio_old, input.labels, input.beta, input.clip_range);
+  const auto result = dpok_gradient(input.now, input.log_ratio_old, input.labels,
+                                    input.beta * input.kl_factor, input.clip_range);
   return {result.weights,
           at::stack({result.loss, result.clip_fraction * input.labels.numel(), result.kl_loss})};
 }
@@ -76,7 +76,8 @@ PolicyMethod dpok_method(const DpokConfig& config) {
           .clip_range_in_nats = [](double clip_range, const ChainSize&) { return clip_range; },
           .calibrate = calibrate,
           .labels = config.baseline ? rewards_less_prompt_mean : finite_rewards,
-          .objective = dpok_objective};
+          .objective = dpok_objective,
+          .with_kl_coefficient = [config](double) { return dpok_method(config); }};
 }
 
 }  // namespace finetune

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "data/base/error.hpp"
 #include "data/base/format.hpp"
 #include "data/base/shape.hpp"
 #include "finetune/policy/methods/ddpo_loss.hpp"
@@ -27,6 +28,17 @@ MethodGradient grpo_objective(const MethodInput& input, double kl_coefficient) {
   result.figures =
       at::stack({loss + kl_loss, clip_fraction * input.log_ratio_old.numel(), kl_loss});
   return result;
+}
+
+// With a coefficient, where there is none that whose optimum lies at the bound.
+GrpoConfig with_coefficient(GrpoConfig config, double bound) {
+  if (config.kl_coefficient > 0) return config;
+  if (!config.prompt_deviation && !config.epoch_deviation)
+    throw data::BadInput(
+        "kl_coefficient: expected one above 0 for a bound on the KL with advantage = none, where "
+        "it is in units of the reward, found 0");
+  config.kl_coefficient = beta_for_kl(1, bound);  // advantages have a deviation of 1
+  return config;
 }
 
 MethodCalibration calibrate(const CalibrationInput& input, const GrpoConfig& config) {
@@ -79,8 +91,10 @@ PolicyMethod grpo_method(const GrpoConfig& config) {
               },
           .objective =
               [config](const MethodInput& input) {
-                return grpo_objective(input, config.kl_coefficient);
-              }};
+                return grpo_objective(input, config.kl_coefficient * input.kl_factor);
+              },
+          .with_kl_coefficient =
+              [config](double bound) { return grpo_method(with_coefficient(config, bound)); }};
 }
 
 }  // namespace finetune

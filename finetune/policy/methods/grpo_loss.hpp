@@ -29,6 +29,8 @@ at::Tensor group_advantages(const at::Tensor& rewards,
                             const std::vector<int64_t>& prompt_ids,
                             const GrpoConfig& config);
 
+// A bound on the KL gives it the coefficient 1 / sqrt(2 bound) where it has none; throws BadInput
+// where advantages have no deviation of 1.
 PolicyMethod grpo_method(const GrpoConfig& config = {});
 
 }  // namespace finetune

@@ -40,6 +40,7 @@ struct MethodInput {
   double beta = 1;                  // > 0: reward a nat of KL costs
   double clip_range = 1;            // > 0: nats a step
   ChainSize chain{};
+  double kl_factor = 1;  // >= 1: of the method's KL coefficient, by a bound on the KL
 };
 struct MethodGradient {
   StepWeights weights;  // [R, S] fp64
@@ -87,6 +88,9 @@ struct PolicyMethod {
   std::function<at::Tensor(const at::Tensor& rewards, const std::vector<int64_t>& prompt_ids)>
       labels;
   std::function<MethodGradient(const MethodInput& input)> objective;
+  // The same method with a KL coefficient above 0, which `kl_factor` multiplies, for a bound of so
+  // many nats on the KL. Empty: it has no such coefficient.
+  std::function<PolicyMethod(double bound)> with_kl_coefficient{};
 };
 
 // The beta whose optimum lies about `target_kl` nats from the reference. The optimum pi_ref exp(r /

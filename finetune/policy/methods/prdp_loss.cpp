@@ -145,7 +145,7 @@ MethodCalibration calibrate(const CalibrationInput& input, bool mean_units) {
 MethodGradient prdp_objective(const MethodInput& input) {
   const auto [weights, statistics] =
       prdp_gradient(input.now.log_ratio, input.log_ratio_old, input.labels, input.prompt_ids,
-                    {input.beta, input.clip_range}, input.step_mask);
+                    {input.beta * input.kl_factor, input.clip_range}, input.step_mask);
   return {{statistics.pairs > 0 ? weights : at::Tensor(), {}},
           at::tensor({statistics.loss, statistics.clip_fraction, statistics.clipped_pairs,
                       statistics.explained_variance, static_cast<double>(statistics.degenerate),
@@ -170,7 +170,8 @@ PolicyMethod prdp_method(const PrdpConfig& config) {
       .calibrate =
           [config](const CalibrationInput& input) { return calibrate(input, config.mean_units); },
       .labels = [](const at::Tensor& rewards, const std::vector<int64_t>&) { return rewards; },
-      .objective = prdp_objective};
+      .objective = prdp_objective,
+      .with_kl_coefficient = [config](double) { return prdp_method(config); }};
 }
 
 }  // namespace finetune

@@ -1,6 +1,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +10,8 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/weights/safetensors.hpp"
+#include "finetune/policy/kl_bound.hpp"
+#include "finetune/policy/methods/grpo_loss.hpp"
 #include "tests/finetune/policy/trainer_run.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
@@ -111,6 +115,60 @@ TEST(TrainerCombination, CapsARewardWhereTheHeldOutOneTurns) {
     EXPECT_EQ(a[i]["reward_mean"], b[i]["reward_mean"]);
   }
   EXPECT_LT(a[0]["reward_mean"].get<double>(), start);
+}
+
+// The bound lies between the KLs of the run: the factor that each epoch trains with is that of the
+// KLs up to it.
+TEST(TrainerCombination, ABoundOnTheKlMovesTheCoefficientAndIsResumed) {
+  TrainingTask task = configured_task();
+  task.rewards.push_back({tests::channel_reward("blueness", 2, false), 0.5});
+  for (const auto& method : {finetune::policy_method("prdp"), finetune::policy_method("dpok"),
+                             finetune::grpo_method({.kl_coefficient = 1e-3})}) {
+    SCOPED_TRACE(method.name);
+    FinetuneConfig config = tiny_config();
+    config.constraints = "blueness>=9,kl<=0.5";
+    config.constraint_rate = 0.4;
+    config.method = finetune::method_with_kl_bound(method, config);
+    const fs::path whole = tests::fresh_folder("whole"), parts = tests::fresh_folder("parts");
+    run(task, config, whole);
+    run_in_parts(task, config, parts);
+    const auto a = metrics(whole, false), b = metrics(parts, false);
+    ASSERT_EQ(a.size(), 4u);
+    ASSERT_EQ(b.size(), 4u);
+    double factor = 1;
+    for (size_t i = 0; i < 4; ++i) {
+      const double kl = a[i]["kl_nats"].get<double>();
+      factor = std::max(1.0, factor * std::exp(0.4 * std::min(kl / 0.5 - 1, 1.0)));
+      EXPECT_NEAR(a[i]["multiplier.kl"].get<double>(), factor, 1e-9);
+      EXPECT_NEAR(a[i]["beta"].get<double>() / a[0]["beta"].get<double>(), factor, 1e-9);
+      EXPECT_EQ(a[i]["multiplier.kl"], b[i]["multiplier.kl"]);
+      EXPECT_EQ(a[i]["multiplier.0"], b[i]["multiplier.0"]);
+    }
+    EXPECT_GT(factor, 1);
+    const std::string last = "checkpoint-4/state.safetensors";
+    tests::expect_same_tensors(whole / last, parts / last);
+  }
+}
+
+TEST(TrainerCombination, ABoundOutOfReachIsNoBound) {
+  FinetuneConfig config = tiny_config("dpok");
+  const fs::path without = tests::fresh_folder("without"), with = tests::fresh_folder("with"),
+                 tight = tests::fresh_folder("tight");
+  const auto train = [&](const char* constraints, const fs::path& folder) {
+    config.constraints = constraints;
+    run(configured_task(), config, folder);
+    return data::read_safetensors(folder / "checkpoint-4/state.safetensors").tensors;
+  };
+  const auto free = train("", without), wide = train("kl<=1e9", with),
+             narrow = train("kl<=1e-6", tight);
+  bool differs = false;
+  for (const auto& [name, tensor] : free) {
+    EXPECT_TRUE(tensor.equal(wide.at(name))) << name;
+    differs = differs || !tensor.equal(narrow.at(name));
+  }
+  EXPECT_TRUE(differs);
+  EXPECT_EQ(metrics(with, false).back()["multiplier.kl"].get<double>(), 1);
+  EXPECT_FALSE(metrics(without, false).back().contains("multiplier.kl"));
 }
 
 }  // namespace

@@ -140,6 +140,8 @@ TEST(ForwardCommand, BadInputIsOneLineAndExitsWithTwo) {
            Case{"ipo --online --cache_reference", "cache_reference goes with --pairs"},
            Case{"dpo --reference none --cache_reference" + pairs, "cache_reference: expected"},
            Case{"raft" + online_words() + "--memory -1", "memory"},
+           Case{"raft" + online_words() + "--constraints 'kl<=20'",
+                "raft measures the KL at evaluations alone"},
            Case{"dpo --pairs " + (place / "model").string(), "model"},
        }) {
     const std::string run = std::string(tests::program()) + " finetune " + arguments + words +

@@ -74,6 +74,21 @@ TEST(MethodOptions, ThoseOfAnotherMethodAreRefusedByName) {
   EXPECT_EQ(refused({"prdp", "--config", file}), "");
 }
 
+TEST(MethodOptions, ABoundOnTheKlIsOfMethodsWithACoefficient) {
+  const auto grpo = parsed({"grpo", "--constraints", "clip_score>=25,kl<=20"});
+  EXPECT_TRUE(grpo.command.config.method.weighs_kl);
+  EXPECT_TRUE(has(grpo.configuration, "kl<=20")) << grpo.configuration;
+  EXPECT_EQ(refusal([] {
+              parsed({"ddpo", "--constraints", "kl<=20"});
+            }),
+            "constraints: expected no bound on the KL, since ddpo has no coefficient of the KL; a "
+            "bound goes with prdp, dpok, grpo");
+  EXPECT_EQ(refusal([] {
+              parsed({"prdp", "--constraints", "kl=20"});
+            }),
+            "constraints: 'kl=20': expected kl<=NATS, a number above 0, as kl<=20");
+}
+
 TEST(MethodOptions, ABranchIsStepsThatMakeATree) {
   EXPECT_EQ(parsed({"prdp"}).command.config.branch, std::vector<int64_t>());
   EXPECT_EQ(parsed({"grpo", "--branch", "0,3,6"}).command.config.branch,
