@@ -1,6 +1,7 @@
 #include "rewards/pairs/choices.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -89,6 +90,13 @@ struct ChoiceLine {
       refuse("p: expected a number between 0 and 1, found " + data::to_text(object["p"]));
     return value;
   }
+  double margin() const {
+    if (!has("margin") || object["margin"].is_null()) return 0;
+    const double value = number("margin");
+    if (!(value >= 0 && std::isfinite(value)))
+      refuse("margin: expected a number of at least 0, found " + data::to_text(object["margin"]));
+    return value;
+  }
   double weight() const {
     if (!has("weight") || object["weight"].is_null()) return 1;
     const double value = number("weight");
@@ -162,6 +170,7 @@ void add_line(const ChoiceLine& line, Choices& choices) {
   if (line.has("winner")) {
     add(line, {line.text("prompt"), line.file("a"), line.file("b"), answer_called(line)}, choices);
     choices.pairs.back().p = line.preference();
+    choices.pairs.back().margin = line.margin();
   } else if (line.has("like") || line.has("dislike")) {
     if (line.has("like") && line.has("dislike")) line.refuse("holds like and dislike");
     add_like(line, line.has("like") ? "like" : "dislike", choices);
@@ -186,7 +195,7 @@ using TakeLine = std::function<void(const json& object, const std::string& where
 // A field of a table as JSON has it: labels and weights are numbers, an empty field is absent.
 void set_field(json& object, const std::string& key, const std::string& field) {
   if (field.empty() && key != "prompt" && key != "caption") return;
-  if (key == "label_0" || key == "label_1" || key == "weight" || key == "p") {
+  if (key == "label_0" || key == "label_1" || key == "weight" || key == "p" || key == "margin") {
     char* end = nullptr;
     const double value = std::strtod(field.c_str(), &end);
     if (*end == '\0') {

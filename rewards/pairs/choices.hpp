@@ -19,6 +19,7 @@ struct Choice {
   std::string person{};       // "": not named
   double weight = 1;          // > 0
   std::optional<double> p{};  // that a is preferred, where the line has it; else label_of(answer)
+  double margin = 0;  // >= 0: by which the winner's score is to lead; of a tie it says nothing
 };
 // 1: a is preferred, 0: b, 0.5: neither
 double label_of(Answer answer);
@@ -41,7 +42,8 @@ struct Choices {
 // A file, or a folder (rewards/pairs/choice_folders.hpp). JSONL, a JSON array (.json) or CSV with
 // the same keys as columns (.csv), each line in one of these forms, paths relative to the file's
 // folder:
-//   {"prompt", "a", "b", "winner": "a" | "b" | "tie" | "both_bad"}         laurel; "p" in [0, 1]
+//   {"prompt", "a", "b", "winner": "a" | "b" | "tie" | "both_bad"}         laurel; "p" in [0, 1],
+//   "margin" >= 0
 //   {"like": FILE} or {"dislike": FILE}, with or without "prompt"          laurel
 //   {"prompt", "pos_path", "neg_path"}                                     Social Reward
 //   {"prompt", "generations": [...], "ranking": [...]}                     ImageRewardDB, 1 = best

@@ -37,6 +37,17 @@ at::Tensor log_probabilities(const at::Tensor& z, double log_nu, const at::Tenso
   return at::log_softmax(at::stack({z / 2, -z / 2, tie}, 1), 1);
 }
 
+// 1 where a won, -1 where b won, 0 of ties. -> [N] fp64
+at::Tensor signs_of(const Comparisons& data) {
+  return data.outcomes.eq(kWonA).to(at::kDouble) - data.outcomes.eq(kWonB).to(at::kDouble);
+}
+
+// The answers' log p, at their margins. z: [N] -> [N, 3]
+at::Tensor answer_log_probabilities(const at::Tensor& z, double log_nu, const Comparisons& data) {
+  return log_probabilities(data.margins.defined() ? z - data.margins * signs_of(data) : z, log_nu,
+                           data.may_tie);
+}
+
 class Problem {
  public:
   Problem(const Comparisons& data, const Ridges& ridges)
@@ -57,11 +68,10 @@ class Problem {
 
   // The gradient; keeps the second derivatives at x for times_hessian.
   Point gradient(const Point& x) {
-    const at::Tensor p = log_probabilities(z_of(x), log_nu_of(x), data_.may_tie).exp();  // [N, 3]
+    const at::Tensor p = answer_log_probabilities(z_of(x), log_nu_of(x), data_).exp();  // [N, 3]
     const at::Tensor tie = p.select(1, kTied), lead = p.select(1, kWonA) - p.select(1, kWonB);
     const at::Tensor decided = 1 - tie, w = data_.weights;
-    const at::Tensor won =
-        data_.outcomes.eq(kWonA).to(at::kDouble) - data_.outcomes.eq(kWonB).to(at::kDouble);
+    const at::Tensor won = signs_of(data_);
     zz_ = w * (decided - lead.square()) / 4;
     zt_ = -w * tie * lead / 2;
     tt_ = (w * tie * decided).sum();
@@ -149,6 +159,7 @@ void check(const Comparisons& data) {
   data::check_shape(data.may_tie, {n}, "davidson: may_tie");
   data::check_shape(data.people, {n}, "davidson: people");
   data::check_shape(data.weights, {n}, "davidson: weights");
+  if (data.margins.defined()) data::check_shape(data.margins, {n}, "davidson: margins");
 }
 
 }  // namespace
@@ -159,7 +170,8 @@ Comparisons rows_of(const Comparisons& all, const at::Tensor& rows) {
           .may_tie = all.may_tie.index_select(0, rows),
           .people = all.people.index_select(0, rows),
           .weights = all.weights.index_select(0, rows),
-          .people_count = all.people_count};
+          .people_count = all.people_count,
+          .margins = all.margins.defined() ? all.margins.index_select(0, rows) : at::Tensor()};
 }
 
 DavidsonFit zero_fit(const Comparisons& data) {
@@ -173,7 +185,7 @@ at::Tensor margins(const DavidsonFit& fit, const Comparisons& data) {
 }
 
 at::Tensor answer_losses(const at::Tensor& z, double log_nu, const Comparisons& data) {
-  return -log_probabilities(z, log_nu, data.may_tie)
+  return -answer_log_probabilities(z, log_nu, data)
               .gather(1, data.outcomes.unsqueeze(1))
               .squeeze(1);
 }

@@ -4,6 +4,9 @@
 // paired comparison experiments", JASA 1970, eq. 2.3), the strengths' logarithms being linear in
 // features, with a ridge. With z = log strength of a - log strength of b,
 //   p(a) = e^(z/2) / S,  p(b) = e^(-z/2) / S,  p(tie) = nu / S,  S = e^(z/2) + e^(-z/2) + nu.
+// An answer with a margin m is judged at z - m where a won and at z + m where b won: without ties
+// its loss is -log sigmoid(z_winner - z_loser - m), as Wang et al., "Secrets of RLHF in large
+// language models, part II" (2024), section 2.2, mean it (rewards/labels/rules.hpp).
 
 #include <ATen/core/Tensor.h>
 
@@ -19,8 +22,9 @@ struct Comparisons {
   at::Tensor outcomes;     // [N] int64: kWonA, kWonB or kTied
   at::Tensor may_tie;      // [N] bool: a tie was a possible answer; else nu counts as 0
   at::Tensor people;       // [N] int64 in [0, P)
-  at::Tensor weights;      // [N] fp64, > 0
+  at::Tensor weights;      // [N] fp64, >= 0
   int64_t people_count = 1;
+  at::Tensor margins{};  // [N] fp64, >= 0, 0 of ties; undefined: all 0
 };
 // rows: [M] int64
 Comparisons rows_of(const Comparisons& all, const at::Tensor& rows);
@@ -41,7 +45,7 @@ DavidsonFit zero_fit(const Comparisons& data);
 
 // z of each answer. -> [N] fp64
 at::Tensor margins(const DavidsonFit& fit, const Comparisons& data);
-// The negative logarithm of each answer's probability. z: [N] -> [N] fp64
+// The negative logarithm of each answer's probability, at its margin. z: [N] -> [N] fp64
 at::Tensor answer_losses(const at::Tensor& z, double log_nu, const Comparisons& data);
 
 // The minimum of

@@ -45,6 +45,8 @@ struct TasteAnswer {
   int64_t outcome = 0;    // kWonA, kWonB, kTied
   int64_t person = 0;
   double weight = 1;
+  double p = 1;       // of a pair's outcome; 1 - p: of the opposite one
+  double margin = 0;  // >= 0: by which the preferred item's score is to lead; not of ties
 };
 
 struct TasteData {

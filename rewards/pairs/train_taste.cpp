@@ -139,9 +139,24 @@ TasteFeatures taste_features(const at::Tensor& embeddings,
   return features;
 }
 
+TasteData with_opposites(TasteData data) {
+  const size_t count = data.answers.size();
+  for (size_t i = 0; i < count; ++i) {
+    TasteAnswer& answer = data.answers[i];
+    if (answer.p == 1 || answer.b < 0 || answer.outcome == kTied) continue;
+    TasteAnswer opposite = answer;
+    opposite.outcome = answer.outcome == kWonA ? kWonB : kWonA;
+    opposite.weight *= 1 - answer.p;
+    answer.weight *= answer.p;
+    answer.p = opposite.p = 1;
+    data.answers.push_back(opposite);
+  }
+  return data;
+}
+
 Comparisons comparisons_of(const TasteData& data, const TasteFeatures& features) {
   std::vector<int64_t> a, b, outcomes, people;
-  std::vector<double> single, weights;
+  std::vector<double> single, weights, margins;
   for (const auto& answer : data.answers) {
     const bool one = answer.b < 0;
     a.push_back(answer.a);
@@ -150,6 +165,7 @@ Comparisons comparisons_of(const TasteData& data, const TasteFeatures& features)
     outcomes.push_back(answer.outcome);
     people.push_back(answer.person);
     weights.push_back(answer.weight);
+    margins.push_back(answer.margin);
   }
   const auto numbers = [](const std::vector<int64_t>& values) {
     return at::tensor(values, at::kLong);
@@ -164,6 +180,8 @@ Comparisons comparisons_of(const TasteData& data, const TasteFeatures& features)
   result.differences = features.values.index_select(0, numbers(a)) -
                        (1 - alone).unsqueeze(1) * features.values.index_select(0, numbers(b));
   result.differences.select(1, -1).copy_(kLevel * alone);
+  if (std::any_of(margins.begin(), margins.end(), [](double margin) { return margin > 0; }))
+    result.margins = at::tensor(margins, at::kDouble);
   return result;
 }
 
@@ -194,7 +212,8 @@ Ridges choose_ridges(const Comparisons& data,
   return best_of(candidates, all);
 }
 
-Taste fit_taste(const TasteData& data, const Ridges& ridges) {
+Taste fit_taste(const TasteData& given, const Ridges& ridges) {
+  const TasteData data = with_opposites(given);
   const TasteFeatures features = taste_features(data.embeddings, data.scores, data.prompts);
   const Comparisons comparisons = comparisons_of(data, features);
   return taste_of(fit_davidson(comparisons, ridges, zero_fit(comparisons)), data, features);
@@ -214,9 +233,10 @@ TasteData resampled(TasteData data, at::Generator& generator) {
   return data;
 }
 
-TrainedTaste train_taste(const TasteData& data,
+TrainedTaste train_taste(const TasteData& given,
                          int64_t folds,
                          const std::function<void()>& report) {
+  const TasteData data = with_opposites(given);
   const TasteFeatures features = taste_features(data.embeddings, data.scores, data.prompts);
   const Comparisons comparisons = comparisons_of(data, features);
   const auto images = images_of(data);
@@ -236,6 +256,7 @@ TrainedTaste train_taste(const TasteData& data,
     }
     if (report) report();
   }
+  trained.held_out = trained.held_out.narrow(0, 0, static_cast<int64_t>(given.answers.size()));
   trained.ridges = choose_ridges(comparisons, images, trained.folds, -1);
   trained.taste =
       taste_of(fit_davidson(comparisons, trained.ridges, zero_fit(comparisons)), data, features);

@@ -33,7 +33,10 @@ TasteFeatures taste_features(const at::Tensor& embeddings,
                              const at::Tensor& scores,
                              const std::vector<int64_t>& prompts);
 
-// The rows of the fit, one for each answer.
+// The same answers, each weighed by its p, and after them the opposite of every pair whose p is
+// below 1, weighed by 1 - p: a soft label is two answers.
+TasteData with_opposites(TasteData data);
+// The rows of the fit, one for each answer as it is.
 Comparisons comparisons_of(const TasteData& data, const TasteFeatures& features);
 std::vector<ChoiceImages> images_of(const TasteData& data);
 

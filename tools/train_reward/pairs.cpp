@@ -40,6 +40,7 @@ struct PairsCommand {
   std::string output, embedder;
   std::string rewards = "auto";
   int64_t folds = 5, batch_size = 16, seed = 0;
+  double margin_scale = 0;
   MemberConfig members{.vary = "data"};
   RewardSourceConfig sources;
   DeviceConfig device;
@@ -54,6 +55,9 @@ void declare(Options& options, PairsCommand& config) {
                "names of rewards to build on; auto: the differentiable ones; none");
   options.short_name("rewards", 'r');
   options.integer("folds", config.folds, "of cross-validation", 2, 20);
+  options.number("margin_scale", config.margin_scale,
+                 "log-odds a unit of a choice's margin, by which its winner is to lead; 0: none", 0,
+                 1e6);
   options.text("embedder", config.embedder,
                "any CLIP for the head: PATH;act=..;tokenizer=.. [that of --clip]");
   declare_reward_sources(options, config.sources, Rarity::kRare);
@@ -131,7 +135,8 @@ std::string ridge_text(double ridge) {
 // What the reward was trained on and how.
 std::string facts_of(const TasteInput& input, const rewards::TrainedTaste& trained) {
   const auto number = [](int64_t value) { return std::to_string(value); };
-  std::string text = number(input.pairs) + " pairs (" + number(input.ties) + " ties), " +
+  std::string text = number(input.pairs) + " pairs (" + number(input.ties) + " ties" +
+                     (input.soft > 0 ? ", " + number(input.soft) + " soft labels" : "") + "), " +
                      number(input.likes) + " single likes and dislikes, " + number(input.pictures) +
                      " pictures, " + number(static_cast<int64_t>(input.data.people.size())) +
                      (input.data.people.size() == 1 ? " person" : " people") + ". " +
@@ -250,10 +255,10 @@ size_t train_one(const PairsCommand& config,
                  const PairsMaterial& material,
                  const std::shared_ptr<rewards::ClipEmbedder>& clip,
                  const fs::path& folder) {
-  TasteInput input =
-      taste_input(material.choices, clip,
-                  rewards_named(config, material.sources, have_prompts(material.choices)),
-                  {.batch_size = config.batch_size, .device = material.device});
+  TasteInput input = taste_input(
+      material.choices, clip,
+      rewards_named(config, material.sources, have_prompts(material.choices)), config.margin_scale,
+      {.batch_size = config.batch_size, .device = material.device});
   if (input.too_many_people)
     data::log_warning("more than 200 people: their choices are learnt as one person's");
   add_label_noise(input.data.answers, config.members.label_noise, config.seed);

@@ -64,9 +64,22 @@ std::vector<std::string> people_in(const rewards::Choices& choices) {
   return {names.begin(), names.end()};
 }
 
+rewards::TasteAnswer answer_of(
+    const rewards::Choice& pair, int64_t a, int64_t b, int64_t person, double margin_scale) {
+  rewards::TasteAnswer answer{a, b, rewards::kTied, person, pair.weight};
+  const double label = rewards::label_of(pair.answer);
+  if (label == 0.5) return answer;
+  const double p = pair.p.value_or(label);
+  answer.outcome = label == 1 ? rewards::kWonA : rewards::kWonB;
+  answer.p = label == 1 ? p : 1 - p;
+  answer.margin = margin_scale * pair.margin;
+  return answer;
+}
+
 // The answers, and which of them counts as a pair, a tie, a like.
 void add_answers(const rewards::Choices& choices,
                  const std::map<std::string, int64_t>& person_number,
+                 double margin_scale,
                  Items& items,
                  std::vector<rewards::TasteAnswer>& answers) {
   const auto person = [&](const std::string& name) {
@@ -76,10 +89,7 @@ void add_answers(const rewards::Choices& choices,
   for (const auto& pair : choices.pairs) {
     const int64_t a = items.of(pair.a, pair.prompt), b = items.of(pair.b, pair.prompt);
     const int64_t who = person(pair.person);
-    const int64_t outcome = pair.answer == rewards::Answer::kA   ? rewards::kWonA
-                            : pair.answer == rewards::Answer::kB ? rewards::kWonB
-                                                                 : rewards::kTied;
-    answers.push_back({a, b, outcome, who, pair.weight});
+    answers.push_back(answer_of(pair, a, b, who, margin_scale));
     if (pair.answer != rewards::Answer::kBothBad) continue;
     for (const int64_t bad : {a, b}) answers.push_back({bad, -1, rewards::kWonB, who, pair.weight});
   }
@@ -151,6 +161,7 @@ bool have_prompts(const rewards::Choices& choices) {
 TasteInput taste_input(const rewards::Choices& choices,
                        const std::shared_ptr<rewards::ClipEmbedder>& clip,
                        const std::vector<rewards::WeightedReward>& rewards,
+                       double margin_scale,
                        const ScoringOptions& options) {
   TasteInput input;
   input.left_out = choices.left_out;
@@ -163,7 +174,7 @@ TasteInput taste_input(const rewards::Choices& choices,
     input.data.people.push_back(name.empty() ? kUnnamed : name);
   }
   Items items;
-  add_answers(choices, person_number, items, input.data.answers);
+  add_answers(choices, person_number, margin_scale, items, input.data.answers);
   const auto pictures = embed_pictures(items.jobs(), clip, rewards, options);
   input.left_out.insert(input.left_out.end(), pictures.faults.begin(), pictures.faults.end());
   keep_read(pictures, items, input.data);
@@ -175,6 +186,7 @@ TasteInput taste_input(const rewards::Choices& choices,
     input.pairs += answer.b >= 0;
     input.ties += answer.outcome == rewards::kTied;
     input.likes += answer.b < 0;
+    input.soft += answer.p < 1;
   }
   return input;
 }

@@ -15,6 +15,7 @@ struct TasteInput {
   rewards::TasteData data;
   int64_t pictures = 0;                    // different image files
   int64_t pairs = 0, ties = 0, likes = 0;  // both bad counts as a tie
+  int64_t soft = 0;                        // pairs whose label is not sure
   std::vector<std::string> left_out;       // a line each
   bool too_many_people = false;            // more than 200: they are treated as one
 };
@@ -25,11 +26,13 @@ rewards::Choices read_all_choices(const std::vector<std::string>& paths);
 bool have_prompts(const rewards::Choices& choices);
 
 // Embeds and scores each picture with its prompt once. "Both bad" is a tie, and a dislike of either
-// image. Choices of a picture that cannot be read are left out. Throws BadInput when fewer than 8
-// choices remain, none of them decided, or when they take more than 2 GiB.
+// image. A decided pair keeps its soft label, and `margin_scale` times its margin. Choices of a
+// picture that cannot be read are left out. Throws BadInput when fewer than 8 choices remain, none
+// of them decided, or when they take more than 2 GiB.
 TasteInput taste_input(const rewards::Choices& choices,
                        const std::shared_ptr<rewards::ClipEmbedder>& clip,
                        const std::vector<rewards::WeightedReward>& rewards,
+                       double margin_scale,
                        const ScoringOptions& options);
 
 }  // namespace tools

@@ -41,8 +41,10 @@ void edits_jsonl(std::string_view input) {
 }
 
 void choices_in(const fs::path& file) {
-  for (const auto& choice : rewards::read_choices(file).pairs)
+  for (const auto& choice : rewards::read_choices(file).pairs) {
     require(choice.weight > 0, "a choice weighs more than 0");
+    require(choice.margin >= 0, "a winner leads by a margin of at least 0");
+  }
 }
 
 void choices_jsonl(std::string_view input) { choices_in(file_of("choices.jsonl", input)); }

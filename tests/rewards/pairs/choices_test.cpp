@@ -56,6 +56,20 @@ TEST_F(Choices, ReadsLaurelsForm) {
             "1>2 x by Ann x2.5; 1<2 x; 1=2 x; 1!2 x; ");
 }
 
+TEST_F(Choices, ReadsHowSureAChoiceIs) {
+  const auto lines =
+      read("c.jsonl", R"({"prompt":"x","a":"1","b":"2","winner":"a","p":0.9,"margin":1.3}
+{"prompt":"x","a":"1","b":"2","winner":"b","p":null,"margin":null}
+)")
+          .pairs;
+  EXPECT_EQ(lines[0].p, 0.9);
+  EXPECT_EQ(lines[0].margin, 1.3);
+  EXPECT_FALSE(lines[1].p);
+  EXPECT_EQ(lines[1].margin, 0);
+  EXPECT_EQ(read("c.csv", "prompt,a,b,winner,margin\nx,1,2,a,0.5\nx,1,2,a,\n").pairs[0].margin,
+            0.5);
+}
+
 TEST_F(Choices, ReadsTheFieldsForms) {
   EXPECT_EQ(text_of(read("c.jsonl", R"({"prompt":"s","pos_path":"1","neg_path":"2"}
 {"prompt":"i","generations":["1","2","3"],"ranking":[2,1,2]}
@@ -123,6 +137,14 @@ TEST_F(Choices, RefusesWhatIsNoChoiceByFileAndLine) {
             std::string::npos);
   EXPECT_NE(line_2("{\"prompt\":\"x\",\"a\":\"1\",\"b\":\"2\",\"winner\":\"a\",\"weight\":0}")
                 .find("c.jsonl:2: weight: expected a number above 0"),
+            std::string::npos);
+  for (const char* margin : {"-0.1", "\"1\"", "[1]"})
+    EXPECT_NE(line_2(R"({"prompt":"x","a":"1","b":"2","winner":"a","margin":)" +
+                     std::string(margin) + "}")
+                  .find("c.jsonl:2: margin"),
+              std::string::npos)
+        << margin;
+  EXPECT_NE(refused("d.csv", "prompt,a,b,winner,margin\nx,1,2,a,nan\n").find("d.csv:2: margin"),
             std::string::npos);
   EXPECT_NE(line_2("{\"like\":\"1\",\"dislike\":\"1\"}").find("c.jsonl:2: holds like and dislike"),
             std::string::npos);

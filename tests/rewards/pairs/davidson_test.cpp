@@ -59,6 +59,36 @@ TEST(Davidson, TheRidgeByHand) {
   EXPECT_NEAR(fit(data, {.shared = 2 / (1 + std::exp(1.0))}).shared.item<double>(), 1, 1e-9);
 }
 
+TEST(Davidson, AMarginByHand) {
+  // The same two answers with a margin of 0.5: ridge w = 2 / (1 + e^(w - 0.5)), which w = 1 solves.
+  auto data = comparisons(at::ones({2, 1}), {0, 0});
+  data.margins = at::full({2}, 0.5, at::kDouble);
+  EXPECT_NEAR(fit(data, {.shared = 2 / (1 + std::exp(0.5))}).shared.item<double>(), 1, 1e-9);
+  // -log sigmoid(z - m) where a won, -log sigmoid(-z - m) where b won; a tie has no side.
+  data = comparisons(at::ones({3, 1}), {0, 1, 2});
+  data.margins = at::tensor({0.5, 2.0, 0.0}, at::kDouble);
+  const auto losses =
+      rewards::answer_losses(at::tensor({0.3, 0.3, 0.3}, at::kDouble), std::log(0.8), data);
+  const double s = std::exp(-0.1) + std::exp(0.1) + 0.8, far = std::exp(1.15) + std::exp(-1.15);
+  EXPECT_NEAR(losses[0].item<double>(), std::log(s) + 0.1, 1e-12);
+  EXPECT_NEAR(losses[1].item<double>(), std::log(far + 0.8) + 1.15, 1e-12);
+  data.may_tie = at::zeros({3}, at::kBool);
+  EXPECT_NEAR(rewards::answer_losses(at::full({3}, 0.3, at::kDouble), 0, data)[0].item<double>(),
+              std::log1p(std::exp(0.2)), 1e-12);
+}
+
+TEST(Davidson, AMarginOfZeroIsNone) {
+  auto data = simulated(60, 3, 0.5).data;
+  const auto without = fit(data, {.shared = 1});
+  data.margins = at::zeros({60}, at::kDouble);
+  EXPECT_TRUE(at::equal(fit(data, {.shared = 1}).shared, without.shared));
+  data.margins = 2 * data.outcomes.ne(rewards::kTied).to(at::kDouble);
+  EXPECT_GT(fit(data, {.shared = 1}).shared.norm().item<double>(),
+            without.shared.norm().item<double>());
+  data.margins = at::zeros({59}, at::kDouble);
+  EXPECT_THROW(fit(data, {.shared = 1}), c10::Error);
+}
+
 TEST(Davidson, WeightsCountAsRepetitions) {
   auto weighted = comparisons(at::tensor({1.0, 1.0, -2.0}).unsqueeze(1), {0, 1, 2});
   weighted.weights = at::tensor({3.0, 1.0, 2.0}, at::kDouble);
@@ -91,6 +121,7 @@ TEST(Davidson, AnInfiniteRidgeGivesZero) {
 TEST(Davidson, LossesHaveTheGradientOfDifferences) {
   auto data = comparisons(at::ones({4, 1}), {0, 1, 2, 0});
   data.may_tie = at::tensor({1, 1, 1, 0}).to(at::kBool);
+  data.margins = at::tensor({0.7, 1.3, 0.0, 0.2}, at::kDouble);
   const auto f = [&](const at::Tensor& z) {
     return rewards::answer_losses(z, std::log(0.8), data).sum();
   };
@@ -101,6 +132,7 @@ TEST(Davidson, TheFitIsWhereTheGradientByDifferencesIsZero) {
   auto s = simulated(80, 3, 0.6);
   s.data.people = at::arange(80, at::kLong).remainder(2);
   s.data.people_count = 2;
+  s.data.margins = at::linspace(0, 2, 80, at::kDouble) * s.data.outcomes.ne(rewards::kTied);
   const rewards::Ridges ridges{.shared = 0.5, .own = 2};
   const auto found = fit(s.data, ridges);
   const auto objective = [&](const at::Tensor& x) {  // [9]: shared, own

@@ -84,6 +84,58 @@ TEST(TrainTaste, LikesAreMeasuredFromALevel) {
   EXPECT_EQ(rows.weights[1].item<double>(), 3);
 }
 
+TEST(TrainTaste, ASoftLabelIsTwoAnswersByHand) {
+  rewards::TasteData data;
+  data.answers = {{0, 1, kWonB, 0, 2, 0.75, 0.5}, {0, 1, kTied, 0, 1, 0.5}, {0, 1, kWonA}};
+  const auto all = rewards::with_opposites(data).answers;
+  ASSERT_EQ(all.size(), 4u);
+  EXPECT_EQ(all[0].outcome, kWonB);
+  EXPECT_EQ(all[0].weight, 1.5);
+  EXPECT_EQ(all[3].outcome, kWonA);
+  EXPECT_EQ(all[3].weight, 0.5);
+  EXPECT_EQ(all[3].margin, 0.5);
+  EXPECT_EQ(all[1].weight, 1);  // a tie stays as it is, and so does a sure answer
+  EXPECT_EQ(all[2].weight, 1);
+}
+
+// Of ten answers about one pair nine are a: as one answer of weight 10 with p = 0.9.
+TEST(TrainTaste, ASoftLabelFitsAsItsShareOfAnswersDoes) {
+  auto drawn = drawn_choices(30, 1).data;
+  rewards::TasteData repeated = drawn, soft = drawn;
+  repeated.answers.clear();
+  for (size_t i = 0; i < drawn.answers.size(); ++i) {
+    const TasteAnswer& answer = drawn.answers[i];
+    soft.answers[i].weight = 10;
+    soft.answers[i].p = 0.9;
+    for (int k = 0; k < 10; ++k) {
+      repeated.answers.push_back(answer);
+      if (k == 9) repeated.answers.back().outcome = 1 - answer.outcome;
+    }
+  }
+  const rewards::Ridges ridges{.shared = 1};
+  EXPECT_TRUE(at::allclose(rewards::fit_taste(soft, ridges).weight,
+                           rewards::fit_taste(repeated, ridges).weight, 1e-7, 1e-9));
+  const auto trained = rewards::train_taste(soft, 3);
+  EXPECT_EQ(trained.held_out.numel(), 30);  // an answer is measured once
+  EXPECT_EQ(rewards::agreement_with(trained.held_out, soft.answers).pairs, 30);
+}
+
+TEST(TrainTaste, AMarginDrivesThePreferredApart) {
+  auto data = drawn_choices(60, 1).data;
+  const rewards::Ridges ridges{.shared = 1};
+  const auto lead = [&] {  // mean difference of the scores, winner less loser
+    const auto taste = rewards::fit_taste(data, ridges);
+    const auto z = rewards::taste_scores(taste, 0, data.embeddings, data.scores);
+    double sum = 0;
+    for (const auto& answer : data.answers)
+      sum += (answer.outcome == kWonA ? 1 : -1) * (z[answer.a] - z[answer.b]).item<double>();
+    return sum / 60;
+  };
+  const double before = lead();
+  for (auto& answer : data.answers) answer.margin = 1;
+  EXPECT_GT(lead(), before);
+}
+
 TEST(TrainTaste, BeatsTheGenericRewardWhereTheTasteDiffers) {
   // The reward sees 2 of (2, 3): its angle to the taste is atan(3/2) = 56 degrees, so it agrees
   // with the noise-free taste on 1 - 56/180 = 69 % of pairs. The fit of 8 numbers to 300 answers

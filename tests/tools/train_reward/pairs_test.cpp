@@ -103,6 +103,27 @@ TEST_F(TrainPairs, ReplacesAnEarlierRewardByTheSameBytes) {
   EXPECT_NE(data::read_file(folder() / "again/README.md"), "edited");
 }
 
+TEST_F(TrainPairs, ReadsSoftLabelsAndMarginsWhereAsked) {
+  const auto taste_of = [&](const std::string& more, const std::string& options) {
+    std::string lines = data::read_file(folder() / "choices.jsonl");
+    for (size_t at = 0; (at = lines.find("\"}\n", at)) != std::string::npos; at += 3)
+      lines.insert(at + 1, more);
+    data::write_file(folder() / "sure.jsonl", lines);
+    const auto made =
+        run("train-reward pairs --data @/sure.jsonl -r none -o @/sure --folds 2 " + options);
+    EXPECT_EQ(made.exit_code, 0) << made.complaint;
+    return data::read_file(folder() / "sure/model.safetensors");
+  };
+  const std::string plain = taste_of("", ""), margin = R"(,"margin":1.5)";
+  EXPECT_EQ(taste_of("", "--margin_scale 2"), plain);
+  EXPECT_EQ(taste_of(margin, ""), plain);
+  EXPECT_NE(taste_of(margin, "--margin_scale 2"), plain);
+  EXPECT_EQ(report("sure")["pairs"], 24);
+  EXPECT_NE(taste_of(R"(,"p":0.7)", ""), plain);
+  EXPECT_EQ(report("sure")["held_out"][0]["pairs"], 24);
+  EXPECT_NE(data::read_file(folder() / "sure/README.md").find("24 soft labels"), std::string::npos);
+}
+
 TEST_F(TrainPairs, RefusesToReplaceAnotherModel) {
   data::write_file(folder() / "clip/config.json", "{}");
   bad_input::expect_complaint(run("train-reward pairs --data @/choices.jsonl -o @/clip"),
