@@ -80,7 +80,8 @@ ChoiceBatch choice_batch(const ChoiceData& data, const std::vector<int64_t>& cho
     add(choice, data.a[i], choice.p, row);
     if (data.b[i] < 0) continue;
     add(choice, data.b[i], 1 - choice.p, row);
-    batch.labels.pairs.push_back({.a = row, .b = row + 1, .p = choice.p, .weight = choice.weight});
+    batch.labels.pairs.push_back(
+        {.a = row, .b = row + 1, .p = choice.p, .weight = choice.weight, .margin = choice.margin});
   }
   batch.latents = data.latents.index_select(0, at::tensor(images, at::kLong)).to(at::kFloat);
   batch.labels.rows.resize(images.size());

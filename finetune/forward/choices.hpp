@@ -17,6 +17,7 @@ struct ImageChoice {
   std::filesystem::path a, b;  // b empty: of a alone
   double p = 1;                // that a is preferred; of one image: that it is liked
   double weight = 1;           // > 0
+  double margin = 0;           // >= 0: logits by which the preferred image is to lead
   int64_t score = 0;           // that its prompt asks for (finetune/run/score_prompt.hpp); 0: none
 };
 

@@ -19,6 +19,7 @@ struct ForwardConfig : TrainingConfig {
   // From people's choices: optimiser steps, and the choices of each.
   int64_t max_train_steps = 200;
   int64_t choices_per_update = 16;
+  double margin_scale = 0;       // logits a unit of a choice's own margin; 0: it is not read
   bool cache_reference = false;  // the starting model's errors once, at fixed draws
   bool asks_for_scores = false;  // the choices have scores (with_scores): evaluate at the highest
 

@@ -8,14 +8,17 @@
 
 namespace tools {
 
-std::vector<finetune::ImageChoice> read_image_choices(const std::string& path, bool single) {
+std::vector<finetune::ImageChoice> read_image_choices(const std::string& path,
+                                                      bool single,
+                                                      double margin_scale) {
   const rewards::Choices read = rewards::read_choices(path);
   for (const auto& line : read.left_out) data::log_error(line);
   std::vector<finetune::ImageChoice> choices;
   for (const auto& pair : read.pairs) {
     if (pair.answer != rewards::Answer::kBothBad) {
       const double p = pair.p.value_or(rewards::label_of(pair.answer));
-      choices.push_back({pair.prompt, pair.a, pair.b, p, pair.weight});
+      const double scale = pair.answer == rewards::Answer::kTie ? 0 : margin_scale;
+      choices.push_back({pair.prompt, pair.a, pair.b, p, pair.weight, scale * pair.margin});
     } else if (single) {
       choices.push_back({pair.prompt, pair.a, {}, 0, pair.weight});
       choices.push_back({pair.prompt, pair.b, {}, 0, pair.weight});

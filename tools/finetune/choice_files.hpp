@@ -11,8 +11,11 @@ namespace tools {
 
 // The choices of a file or a folder (rewards::read_choices); what has no counterpart is named on
 // stderr. With `single`, likes of one image are among them, and of two that are both bad each is
-// disliked; else such answers are left out. Throws BadInput when nothing is left.
-std::vector<finetune::ImageChoice> read_image_choices(const std::string& path, bool single);
+// disliked; else such answers are left out. margin_scale: logits a unit of a pair's margin. Throws
+// BadInput when nothing is left.
+std::vector<finetune::ImageChoice> read_image_choices(const std::string& path,
+                                                      bool single,
+                                                      double margin_scale);
 
 // Their distinct prompts, in order of first appearance.
 std::vector<std::string> prompts_of_choices(const std::vector<finetune::ImageChoice>& choices);

@@ -91,8 +91,8 @@ void refuse_other_way(const ForwardCommand& command,
   static const std::vector<std::string> of_online = {
       "num_epochs",        "prompts_per_epoch", "images_per_prompt", "num_inner_epochs",
       "label_temperature", "normalise_rewards", "constraints"};
-  static const std::vector<std::string> of_choices = {"max_train_steps", "choices_per_update",
-                                                      "condition", "cache_reference"};
+  static const std::vector<std::string> of_choices = {
+      "max_train_steps", "choices_per_update", "condition", "cache_reference", "margin_scale"};
   const auto now = data::values_by_key(options.resolved());
   std::vector<std::string> foreign = command.online ? of_choices : of_online;
   if (!command.online && !command.config.asks_for_scores) foreign.emplace_back("reward");
@@ -111,7 +111,8 @@ void resolve_choices(ForwardCommand& command, const Options& options) {
     throw data::BadInput(
         "pairs: expected choices between images, or --online, which draws own images and prefers "
         "by --reward; found neither");
-  command.choices = read_image_choices(command.pairs, !command.config.method.learns_from_pairs);
+  command.choices = read_image_choices(command.pairs, !command.config.method.learns_from_pairs,
+                                       command.config.margin_scale);
   command.captions = prompts_of_choices(command.choices);
   if (!options.given("eval_every")) command.config.eval_every = kStepsBetween;
   if (!options.given("checkpointing_steps")) command.config.checkpointing_steps = kStepsBetween;

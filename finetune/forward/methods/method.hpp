@@ -33,6 +33,7 @@ struct RankedPair {
   int64_t a = 0, b = 0;
   double p = 1;       // the probability that a is preferred
   double weight = 1;  // > 0
+  double margin = 0;  // >= 0: logits, added to the method's own
 };
 
 // What R rows are trained towards.

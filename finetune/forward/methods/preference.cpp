@@ -59,15 +59,17 @@ ForwardMethod preference_method(const PreferenceConfig& config) {
   return method;
 }
 
-ForwardMethod pair_method(const PreferenceConfig& config, const PairLoss& loss) {
+ForwardMethod pair_method(const PreferenceConfig& config,
+                          const PairLoss& loss,
+                          double least_margin) {
   ForwardMethod method = preference_method(config);
   method.learns_from_pairs = true;
   method.figures.emplace_back("pair_accuracy");
   method.labels = [temperature = config.temperature](const RatedImages& images) {
     return ranked_pairs(images, temperature);
   };
-  method.objective = [config, loss](const ForwardInput& input) {
-    return pair_gradient(input, config, loss);
+  method.objective = [config, loss, least_margin](const ForwardInput& input) {
+    return pair_gradient(input, config, loss, least_margin);
   };
   return method;
 }
@@ -81,24 +83,25 @@ void check_input(const ForwardInput& input, const PreferenceConfig& config) {
 
 }  // namespace
 
-PairTerms logistic_terms(const at::Tensor& z, const at::Tensor& p, double margin) {
+PairTerms logistic_terms(const at::Tensor& z, const at::Tensor& p, const at::Tensor& margin) {
   return {-(p * at::log_sigmoid(z - margin) + (1 - p) * at::log_sigmoid(-z - margin)),
           (1 - p) * at::sigmoid(z + margin) - p * at::sigmoid(margin - z)};
 }
 
-PairTerms squared_terms(const at::Tensor& z, const at::Tensor& p, double tau) {
-  const double c = 1 / (2 * tau);
-  return {p * (z - c).square() + (1 - p) * (z + c).square(), 2 * (z - (2 * p - 1) * c)};
+PairTerms squared_terms(const at::Tensor& z, const at::Tensor& p, const at::Tensor& margin) {
+  return {p * (z - margin).square() + (1 - p) * (z + margin).square(),
+          2 * (z - (2 * p - 1) * margin)};
 }
 
 ForwardGradient pair_gradient(const ForwardInput& input,
                               const PreferenceConfig& config,
-                              const PairLoss& loss) {
+                              const PairLoss& loss,
+                              double least_margin) {
   check_input(input, config);
   const auto& pairs = input.labels.pairs;
   const int64_t rows = input.now[0].size(0);
   std::vector<int64_t> first, second;
-  std::vector<double> chance, weight;
+  std::vector<double> chance, weight, lead;
   for (const auto& pair : pairs) {
     TORCH_CHECK(std::min(pair.a, pair.b) >= 0 && std::max(pair.a, pair.b) < rows,
                 "pair_gradient: pair ", pair.a, ", ", pair.b, " of ", rows, " rows");
@@ -106,13 +109,14 @@ ForwardGradient pair_gradient(const ForwardInput& input,
     second.push_back(pair.b);
     chance.push_back(pair.p);
     weight.push_back(pair.weight);
+    lead.push_back(least_margin + pair.margin);
   }
   const at::Tensor a = at::tensor(first, at::kLong), b = at::tensor(second, at::kLong);
   const at::Tensor p = at::tensor(chance, at::kDouble), each = at::tensor(weight, at::kDouble);
   const at::Tensor q = logits_of(input, config), z = q.index_select(0, a) - q.index_select(0, b);
   const at::Tensor share =
       each.unsqueeze(1) / (each.sum().clamp_min(1e-300) * static_cast<double>(q.size(1)));
-  const PairTerms terms = loss(z, p.unsqueeze(1));
+  const PairTerms terms = loss(z, p.unsqueeze(1), at::tensor(lead, at::kDouble).unsqueeze(1));
   const at::Tensor slope = share * terms.slope;
   const at::Tensor of_rows = at::zeros_like(q).index_add(0, a, slope).index_add(0, b, -slope);
   const at::Tensor none = at::zeros({rows}, at::kDouble);
@@ -175,20 +179,14 @@ ForwardLabels desirable_images(const RatedImages& images, double temperature) {
 }
 
 ForwardMethod dpo_method(const DpoConfig& config) {
-  ForwardMethod method =
-      pair_method(config, [margin = config.margin](const at::Tensor& z, const at::Tensor& p) {
-        return logistic_terms(z, p, margin);
-      });
+  ForwardMethod method = pair_method(config, logistic_terms, config.margin);
   method.name = "dpo";
   method.summary = "direct preference optimisation: a logistic loss on denoising errors";
   return method;
 }
 
 ForwardMethod ipo_method(const IpoConfig& config) {
-  ForwardMethod method =
-      pair_method(config, [tau = config.tau](const at::Tensor& z, const at::Tensor& p) {
-        return squared_terms(z, p, tau);
-      });
+  ForwardMethod method = pair_method(config, squared_terms, 1 / (2 * config.tau));
   method.name = "ipo";
   method.summary = "identity preference optimisation: a squared loss on denoising errors";
   return method;

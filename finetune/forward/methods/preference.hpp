@@ -33,20 +33,24 @@ struct PreferenceConfig {
   double temperature = 1;     // > 0, in spreads of the reward within a prompt at the start
 };
 
-// Of pairs, elementwise. z: [n, S'] logits; p: [n, 1] fp64
+// Of pairs, elementwise. z: [n, S'] logits; p: [n, 1] fp64; margin: [n, 1] fp64 >= 0, by which the
+// preferred image's logit is to lead: Amini, Vieira, Cotterell, "Direct preference optimization
+// with an offset" (2024). ipo's c is the margin
 struct PairTerms {
   at::Tensor loss, slope;  // [n, S'], slope: d loss / d z
 };
-PairTerms logistic_terms(const at::Tensor& z, const at::Tensor& p, double margin);
-PairTerms squared_terms(const at::Tensor& z, const at::Tensor& p, double tau);
+PairTerms logistic_terms(const at::Tensor& z, const at::Tensor& p, const at::Tensor& margin);
+PairTerms squared_terms(const at::Tensor& z, const at::Tensor& p, const at::Tensor& margin);
 
-using PairLoss = std::function<PairTerms(const at::Tensor& z, const at::Tensor& p)>;
-// The mean over pairs (and draws), by the pairs' weights. figures: loss; error and its start of the
-// preferred and of the other images, means over D, pairs with p = 1/2 aside; the share of pairs
-// whose z has the preferred sign.
+using PairLoss =
+    std::function<PairTerms(const at::Tensor& z, const at::Tensor& p, const at::Tensor& margin)>;
+// The mean over pairs (and draws), by the pairs' weights. A pair's margin is `least_margin` and its
+// own. figures: loss; error and its start of the preferred and of the other images, means over D,
+// pairs with p = 1/2 aside; the share of pairs whose z has the preferred sign.
 ForwardGradient pair_gradient(const ForwardInput& input,
                               const PreferenceConfig& config,
-                              const PairLoss& loss);
+                              const PairLoss& loss,
+                              double least_margin = 0);
 
 struct KtoConfig : PreferenceConfig {
   double desirable_weight = 1, undesirable_weight = 1;

@@ -118,6 +118,8 @@ TEST(ForwardCommand, BadInputIsOneLineAndExitsWithTwo) {
                    "{\"prompt\": \"p\", \"a\": \"w/none.png\", \"b\": \"l/x.png\", \"winner\": "
                    "\"a\"}\n");
   data::write_file(place / "likes.jsonl", "{\"like\": \"w/x.png\"}\n");
+  data::write_file(place / "margin.jsonl",
+                   R"({"prompt": "p", "a": "1.png", "b": "2.png", "winner": "a", "margin": -1})");
   const std::string pairs = " --pairs " + file.string();
   struct Case {
     std::string arguments, expected;
@@ -142,6 +144,10 @@ TEST(ForwardCommand, BadInputIsOneLineAndExitsWithTwo) {
            Case{"raft" + online_words() + "--memory -1", "memory"},
            Case{"raft" + online_words() + "--constraints 'kl<=20'",
                 "raft measures the KL at evaluations alone"},
+           Case{"dpo --online --margin_scale 1", "margin_scale goes with --pairs"},
+           Case{"ipo --margin_scale -1" + pairs, "margin_scale"},
+           Case{"dpo --pairs " + (place / "margin.jsonl").string(),
+                "margin.jsonl:1: margin: expected a number of at least 0, found -1"},
            Case{"dpo --pairs " + (place / "model").string(), "model"},
        }) {
     const std::string run = std::string(tests::program()) + " finetune " + arguments + words +
@@ -160,11 +166,11 @@ TEST(ReadImageChoices, TieIsNobodysWinAndBothBadAreDisliked) {
                    "{\"prompt\": \"p\", \"a\": \"1.png\", \"b\": \"2.png\", \"winner\": \"tie\"}\n"
                    "{\"prompt\": \"q\", \"a\": \"1.png\", \"b\": \"2.png\", \"winner\": "
                    "\"both_bad\"}\n{\"prompt\": \"q\", \"like\": \"3.png\"}\n");
-  const auto pairs = tools::read_image_choices(place / "c.jsonl", false);
+  const auto pairs = tools::read_image_choices(place / "c.jsonl", false, 0);
   ASSERT_EQ(pairs.size(), 2u);
   EXPECT_EQ(pairs[0].p, 0);
   EXPECT_EQ(pairs[1].p, 0.5);
-  const auto single = tools::read_image_choices(place / "c.jsonl", true);
+  const auto single = tools::read_image_choices(place / "c.jsonl", true, 0);
   ASSERT_EQ(single.size(), 5u);
   EXPECT_TRUE(single[2].b.empty());
   EXPECT_EQ(single[2].p, 0);
@@ -175,6 +181,21 @@ TEST(ReadImageChoices, TieIsNobodysWinAndBothBadAreDisliked) {
               tools::without_prompts(single, {"q", "p"});
             }).find("kept back"),
             std::string::npos);
+}
+
+TEST(ReadImageChoices, AMarginIsScaledAndATieHasNone) {
+  const fs::path place = tests::fresh_folder();
+  data::write_file(place / "c.jsonl",
+                   R"({"prompt": "p", "a": "1.png", "b": "2.png", "winner": "b", "margin": 1.5}
+{"prompt": "p", "a": "1.png", "b": "2.png", "winner": "tie", "margin": 1.5}
+{"prompt": "p", "a": "1.png", "b": "2.png", "winner": "a"}
+)");
+  const auto scaled = tools::read_image_choices(place / "c.jsonl", false, 2);
+  ASSERT_EQ(scaled.size(), 3u);
+  EXPECT_EQ(scaled[0].margin, 3);
+  EXPECT_EQ(scaled[1].margin, 0);
+  EXPECT_EQ(scaled[2].margin, 0);
+  EXPECT_EQ(tools::read_image_choices(place / "c.jsonl", false, 0)[0].margin, 0);
 }
 
 }  // namespace

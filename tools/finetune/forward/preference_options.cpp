@@ -39,6 +39,12 @@ void declare_reference(Options& options, PreferenceWords& words) {
                  "subtract the starting model's error, or not");
 }
 
+void declare_margin_scale(Options& options, finetune::ForwardConfig& training) {
+  options.rare().number("margin_scale", training.margin_scale,
+                        "with --pairs: logits a unit of a choice's own margin; 0: it is not read",
+                        0, 1e9);
+}
+
 void declare_cache(Options& options, finetune::ForwardConfig& training) {
   options.rare().flag("cache_reference", training.cache_reference,
                       "with --pairs: compute the starting model's errors once; each choice then "
@@ -63,6 +69,7 @@ std::function<finetune::ForwardMethod()> declare_dpo(Options& options,
   declare_preference(options, *config, *words, training);
   options.number("margin", config->margin, "logits by which the preferred image is to lead", 0,
                  1e9);
+  declare_margin_scale(options, training);
   declare_reference(options, *words);
   declare_cache(options, training);
   return [config, words, &training] {
@@ -77,6 +84,7 @@ std::function<finetune::ForwardMethod()> declare_ipo(Options& options,
   const auto words = std::make_shared<PreferenceWords>();
   declare_preference(options, *config, *words, training);
   options.number("tau", config->tau, "the logit of a sure pair is to be 1 / (2 tau)", 1e-9, 1e9);
+  declare_margin_scale(options, training);
   declare_reference(options, *words);
   declare_cache(options, training);
   return [config, words, &training] {
@@ -108,6 +116,7 @@ std::function<finetune::ForwardMethod()> declare_simpo(Options& options,
   declare_preference(options, *config, *words, training);
   options.number("margin", config->margin, "logits by which the preferred image is to lead", 0,
                  1e9);
+  declare_margin_scale(options, training);
   return [config, words] {
     words->put_into(*config);
     return finetune::simpo_method(*config);

@@ -14,13 +14,13 @@ using finetune::PreferenceConfig;
 at::Tensor fp64(const std::vector<double>& values) { return at::tensor(values, at::kDouble); }
 double sig(double x) { return 1 / (1 + std::exp(-x)); }
 finetune::PairLoss logistic(double margin) {
-  return [margin](const at::Tensor& z, const at::Tensor& p) {
-    return finetune::logistic_terms(z, p, margin);
+  return [margin](const at::Tensor& z, const at::Tensor& p, const at::Tensor& own) {
+    return finetune::logistic_terms(z, p, own + margin);
   };
 }
 finetune::PairLoss squared(double tau) {
-  return [tau](const at::Tensor& z, const at::Tensor& p) {
-    return finetune::squared_terms(z, p, tau);
+  return [tau](const at::Tensor& z, const at::Tensor& p, const at::Tensor& own) {
+    return finetune::squared_terms(z, p, own + 1 / (2 * tau));
   };
 }
 
@@ -45,6 +45,45 @@ TEST(PairGradient, ByHand) {
   const std::vector<double> expected = {2, 2.5, 2, 2, 1};  // errors, starts, accuracy
   for (size_t i = 0; i < expected.size(); ++i)
     EXPECT_NEAR(result.figures[static_cast<int64_t>(i) + 1].item<double>(), expected[i], 1e-12);
+}
+
+// As above with a margin of 0.3 of the pair and 0.2 of the method, and a label of 0.9.
+TEST(PairGradient, OfAMarginByHand) {
+  PreferenceConfig config;
+  config.beta = 1;
+  ForwardInput input = two_rows(0.9);
+  input.labels.pairs[0].margin = 0.3;
+  const auto dpo = finetune::pair_gradient(input, config, finetune::logistic_terms, 0.2);
+  EXPECT_NEAR(dpo.figures[0].item<double>(), -0.9 * std::log(sig(0)) - 0.1 * std::log(sig(-1)),
+              1e-12);
+  EXPECT_NEAR(dpo.weights[0][1][0].item<double>(), (0.1 * sig(1) - 0.9 * 0.5) / 4, 1e-12);
+  const auto ipo = finetune::pair_gradient(input, config, finetune::squared_terms, 0.4);
+  EXPECT_NEAR(ipo.figures[0].item<double>(), 0.9 * 0.2 * 0.2 + 0.1 * 1.2 * 1.2, 1e-12);
+}
+
+// Two pairs of three images, whose margins differ.
+TEST(PairGradient, OfMarginsIsThatOfDifferences) {
+  ForwardInput input = two_rows(0.8);
+  input.now = {fp64({3, 5, 6, 4, 2, 7}).view({3, 2})};
+  input.compared = at::full({3, 2}, 4.0, at::kDouble);
+  input.labels.pairs = {{.a = 0, .b = 1, .p = 0.8, .margin = 0.7},
+                        {.a = 2, .b = 1, .p = 1, .weight = 2, .margin = 1.9}};
+  for (const auto& method : {finetune::dpo_method(), finetune::ipo_method()}) {
+    const auto loss = [&](int64_t i, double step) {
+      ForwardInput moved = input;
+      moved.now = {input.now[0].clone()};
+      moved.now[0].view(-1)[i].add_(step);
+      return method.objective(moved).figures[0].item<double>();
+    };
+    const at::Tensor weights = method.objective(input).weights[0].flatten();
+    for (int64_t i = 0; i < 6; ++i)
+      EXPECT_NEAR(weights[i].item<double>(), (loss(i, 1e-5) - loss(i, -1e-5)) / 2e-5, 1e-8)
+          << method.name;
+    const double before = loss(0, 0);
+    input.labels.pairs[0].margin = 2.7;
+    EXPECT_GT(loss(0, 0), before) << method.name;
+    input.labels.pairs[0].margin = 0.7;
+  }
 }
 
 TEST(PairGradient, WithoutAReferenceLeavesTheStartOut) {
@@ -94,8 +133,8 @@ TEST(PairGradient, ATieIsNobodysWin) {
 
 TEST(SquaredTerms, HaveTheirOptimumAtTheLabel) {
   const at::Tensor z = fp64({0.5}).view({1, 1}), p = fp64({1}).view({1, 1});
-  EXPECT_NEAR(finetune::squared_terms(z, p, 1).slope.item<double>(), 0, 1e-15);
-  EXPECT_NEAR(finetune::squared_terms(2 * z, p, 1).loss.item<double>(), 0.25, 1e-15);
+  EXPECT_NEAR(finetune::squared_terms(z, p, z).slope.item<double>(), 0, 1e-15);
+  EXPECT_NEAR(finetune::squared_terms(2 * z, p, z).loss.item<double>(), 0.25, 1e-15);
 }
 
 // Images at q = 0.4 and 0: z0 is 0.2. The first is liked.
