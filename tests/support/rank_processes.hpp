@@ -110,4 +110,13 @@ inline std::string text_of(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
+// What the ranks of a test have said, one after another.
+inline std::string logs_of(const std::filesystem::path& folder) {
+  std::string all;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() == ".log") all += text_of(entry.path());
+  }
+  return all;
+}
+
 }  // namespace tests
