@@ -59,6 +59,8 @@ struct ConfigReader {
   }
 };
 
+}  // namespace
+
 ValueConfig read_value_config(const fs::path& path) {
   const json file = data::read_json_object(path);
   const ConfigReader reader{file, path.string()};
@@ -81,7 +83,23 @@ ValueConfig read_value_config(const fs::path& path) {
   return config;
 }
 
-}  // namespace
+void write_value_config(const fs::path& path, const ValueConfig& config) {
+  const LatentSpace& space = config.space;
+  const nlohmann::ordered_json entries{{"kind", kValueKind},
+                                       {"reward", config.reward},
+                                       {"unit", config.unit},
+                                       {"mean", config.mean},
+                                       {"spread", config.spread},
+                                       {"reads_expected", config.reads_expected},
+                                       {"text_width", config.text_width},
+                                       {"channels", space.channels},
+                                       {"scaling_factor", space.scaling_factor},
+                                       {"shift_factor", space.shift_factor},
+                                       {"fingerprint", space.fingerprint},
+                                       {"prediction_type", space.prediction},
+                                       {"signals", space.signals}};
+  data::write_file(path, data::to_text(entries, 2) + "\n");
+}
 
 ValueNetwork load_value_network(const fs::path& path) {
   std::error_code error;
@@ -104,21 +122,7 @@ void save_value_network(const fs::path& folder, const ValueNetwork& w) {
   data::Weights file = data::collect(w, "", at::kFloat);
   file.metadata["laurel.kind"] = kValueKind;
   data::write_safetensors(folder / "model.safetensors", file);
-  const LatentSpace& space = w.config.space;
-  const nlohmann::ordered_json config{{"kind", kValueKind},
-                                      {"reward", w.config.reward},
-                                      {"unit", w.config.unit},
-                                      {"mean", w.config.mean},
-                                      {"spread", w.config.spread},
-                                      {"reads_expected", w.config.reads_expected},
-                                      {"text_width", w.config.text_width},
-                                      {"channels", space.channels},
-                                      {"scaling_factor", space.scaling_factor},
-                                      {"shift_factor", space.shift_factor},
-                                      {"fingerprint", space.fingerprint},
-                                      {"prediction_type", space.prediction},
-                                      {"signals", space.signals}};
-  data::write_file(folder / "reward.json", data::to_text(config, 2) + "\n");
+  write_value_config(folder / "reward.json", w.config);
 }
 
 }  // namespace rewards

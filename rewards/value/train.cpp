@@ -9,23 +9,17 @@
 #include "data/train/epoch_order.hpp"
 #include "data/train/lr_schedule.hpp"
 #include "rewards/combine/prompt_groups.hpp"
+#include "rewards/value/batches.hpp"
 
 namespace rewards {
 namespace {
-
-// A chain whose reward is finite.
-struct ChainPlace {
-  size_t prompt = 0;
-  int64_t row = 0;
-};
 
 struct ValueFit {
   train::Loop loop;
   const ValueData& data;
   bool centre;
   ValueNetwork network;
-  std::vector<ChainPlace> places{};
-  std::vector<double> means{};  // of each prompt's finite rewards
+  RatedChains chains{};
   int64_t epoch = -1;
   at::Tensor order{};  // of the places, in this epoch
 };
@@ -34,18 +28,25 @@ double finite_reward_mean(const at::Tensor& rewards) {
   return rewards.masked_select(rewards.isfinite()).mean().item<double>();
 }
 
-void find_places(ValueFit& fit) {
-  for (size_t p = 0; p < fit.data.prompts.size(); ++p) {
-    const at::Tensor& rewards = fit.data.prompts[p].rewards;
-    fit.means.push_back(finite_reward_mean(rewards));
-    for (int64_t row = 0; row < rewards.size(0); ++row)
-      if (rewards[row].isfinite().item<bool>()) fit.places.push_back({p, row});
+struct PooledRewards {
+  at::Tensor rewards;  // [all chains] fp64
+  double spread = 0;   // within a prompt; 0: none differs there
+};
+PooledRewards pooled_rewards(const ValueData& data) {
+  std::vector<at::Tensor> rewards;
+  std::vector<int64_t> ids;
+  for (size_t p = 0; p < data.prompts.size(); ++p) {
+    rewards.push_back(data.prompts[p].rewards);
+    ids.insert(ids.end(), static_cast<size_t>(rewards.back().size(0)), static_cast<int64_t>(p));
   }
+  if (rewards.empty()) return {};
+  const at::Tensor all = at::cat(rewards);
+  return {all, spread_within_prompts(all, ids)};
 }
 
 // The chains of this update.
 std::vector<ChainPlace> next_places(ValueFit& fit) {
-  const auto count = static_cast<int64_t>(fit.places.size());
+  const auto count = static_cast<int64_t>(fit.chains.places.size());
   std::vector<ChainPlace> places;
   for (int64_t i = 0; i < fit.loop.options.train_batch_size; ++i) {
     const int64_t at = fit.loop.step * fit.loop.options.train_batch_size + i;
@@ -53,45 +54,16 @@ std::vector<ChainPlace> next_places(ValueFit& fit) {
       fit.epoch = at / count;
       fit.order = train::epoch_order(fit.loop.options.seed, fit.epoch, count);
     }
-    places.push_back(fit.places[static_cast<size_t>(fit.order[at % count].item<int64_t>())]);
+    const int64_t place = fit.order[at % count].item<int64_t>();
+    places.push_back(fit.chains.places[static_cast<size_t>(place)]);
   }
   return places;
 }
 
-// States of chains, and what became of them.
-struct ValueBatch {
-  ValueInput input;
-  at::Tensor rewards, means;  // [B]
-};
-
-ValueBatch value_batch(ValueFit& fit) {
-  const auto steps = static_cast<int64_t>(fit.data.timesteps.size());
-  const auto places = next_places(fit);
-  const at::Tensor drawn = at::randint(steps, {static_cast<int64_t>(places.size())},
-                                       fit.loop.state.generator, at::kLong);
-  std::vector<at::Tensor> latents, expected, text;
-  std::vector<double> timesteps, rewards, means;
-  for (size_t i = 0; i < places.size(); ++i) {
-    const PromptChains& chains = fit.data.prompts[places[i].prompt];
-    const int64_t row = places[i].row, step = drawn[static_cast<int64_t>(i)].item<int64_t>();
-    latents.push_back(chains.latents[row][step]);
-    if (fit.network.config.reads_expected) expected.push_back(chains.expected[row][step]);
-    text.push_back(chains.text);
-    timesteps.push_back(fit.data.timesteps[static_cast<size_t>(step)]);
-    rewards.push_back(chains.rewards[row].item<double>());
-    means.push_back(fit.means[places[i].prompt]);
-  }
-  const auto whole = [](const std::vector<at::Tensor>& rows) {
-    return rows.empty() ? at::Tensor() : at::stack(rows).to(at::kFloat);
-  };
-  return {{whole(latents), whole(expected), at::tensor(timesteps), whole(text)},
-          at::tensor(rewards),
-          at::tensor(means)};
-}
-
 double update_value(ValueFit& fit) {
   train::Loop& loop = fit.loop;
-  const ValueBatch batch = value_batch(fit);
+  const ValueBatch batch =
+      value_batch(fit.network, fit.data, fit.chains, next_places(fit), loop.state.generator);
   train::zero_grad(loop.state.params);
   const at::Tensor loss = value_loss(fit.network.config, value_parts(fit.network, batch.input),
                                      batch.rewards, batch.means, fit.centre);
@@ -106,21 +78,16 @@ double update_value(ValueFit& fit) {
 
 }  // namespace
 
+bool reward_varies(const ValueData& data) { return pooled_rewards(data).spread > 0; }
+
 void measure_reward(const ValueData& data, ValueConfig& config) {
-  std::vector<at::Tensor> rewards;
-  std::vector<int64_t> ids;
-  for (size_t p = 0; p < data.prompts.size(); ++p) {
-    rewards.push_back(data.prompts[p].rewards);
-    ids.insert(ids.end(), static_cast<size_t>(rewards.back().size(0)), static_cast<int64_t>(p));
-  }
-  const at::Tensor all = rewards.empty() ? at::empty({0}, at::kDouble) : at::cat(rewards);
-  const double spread = all.size(0) == 0 ? 0 : spread_within_prompts(all, ids);
-  if (!(spread > 0))
+  const PooledRewards pooled = pooled_rewards(data);
+  if (!(pooled.spread > 0))
     throw data::BadInput(config.reward +
                          ": expected rewards that differ among the images of a prompt, found none; "
                          "draw more chains, or take another reward");
-  config.mean = finite_reward_mean(all);
-  config.spread = spread;
+  config.mean = finite_reward_mean(pooled.rewards);
+  config.spread = pooled.spread;
 }
 
 at::Tensor value_loss(const ValueConfig& config,
@@ -146,8 +113,9 @@ ValueNetwork train_value(const ValueConfig& config,
                .data = data,
                .centre = options.centre,
                .network = make_value_network(config, generator)};
-  find_places(fit);
-  TORCH_CHECK(!fit.places.empty(), "train_value: expected chains with finite rewards, got none");
+  fit.chains = rated_chains(data);
+  TORCH_CHECK(!fit.chains.places.empty(),
+              "train_value: expected chains with finite rewards, got none");
   fit.loop.settings = {{"data", data.digest},
                        {"reward", config.reward},
                        {"reads_expected", config.reads_expected ? "yes" : "no"},
@@ -167,18 +135,19 @@ at::Tensor values_of(const ValueNetwork& w, const ValueData& data, size_t prompt
   const at::NoGradGuard no_grad;
   const PromptChains& chains = data.prompts[prompt];
   const int64_t count = chains.latents.size(0);
-  const at::Tensor text = chains.text.to(at::kFloat).unsqueeze(0).expand({count, -1});
+  const at::Device device = w.own_1.weight.device();
+  const at::Tensor text = chains.text.to(device, at::kFloat).unsqueeze(0).expand({count, -1});
   std::vector<at::Tensor> steps;
   for (size_t k = 0; k < data.timesteps.size(); ++k) {
     const auto at_step = [&](const at::Tensor& all) {
-      return all.select(1, static_cast<int64_t>(k)).to(at::kFloat);
+      return all.select(1, static_cast<int64_t>(k)).to(device, at::kFloat);
     };
     steps.push_back(
         value_of(w, {.latents = at_step(chains.latents),
                      .expected = w.config.reads_expected ? at_step(chains.expected) : at::Tensor(),
-                     .timesteps = at::full({count}, data.timesteps[k]),
+                     .timesteps = at::full({count}, data.timesteps[k], device),
                      .text = text})
-            .to(at::kDouble));
+            .to(at::kCPU, at::kDouble));
   }
   return at::stack(steps, 1);
 }

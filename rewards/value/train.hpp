@@ -26,6 +26,8 @@ struct ValueData {
   std::string digest{};           // a run can only be resumed on the same data
 };
 
+// Whether the finite rewards of some prompt's chains differ.
+bool reward_varies(const ValueData& data);
 // Sets what `config` says of the reward: its mean and its spread within a prompt. Rewards that are
 // not finite are left out. Throws BadInput when none varies within a prompt.
 void measure_reward(const ValueData& data, ValueConfig& config);

@@ -66,11 +66,11 @@ void check_same_plan(const fs::path& folder, const nlohmann::ordered_json& wante
 }
 
 // Some chains of a prompt.
-Trajectories draw_chains(const diffusion::Pipeline& pipeline,
-                         const TrajectoryPlan& plan,
-                         size_t prompt,
-                         int64_t first,
-                         int64_t count) {
+rewards::ChainFile draw_chains(const diffusion::Pipeline& pipeline,
+                               const TrajectoryPlan& plan,
+                               size_t prompt,
+                               int64_t first,
+                               int64_t count) {
   const auto shape = shape_of(pipeline, plan);
   std::vector<diffusion::ImageRequest> requests;
   std::vector<uint64_t> seeds;
@@ -98,7 +98,10 @@ Trajectories draw_chains(const diffusion::Pipeline& pipeline,
   };
   const at::Tensor clean =
       diffusion::sample(kept, noise, schedule_of(pipeline, shape), generators, sampler);
-  return {at::stack(latents, 1), at::stack(expected, 1), clean.cpu().to(at::kFloat)};
+  return {.prompt = plan.prompts[prompt],
+          .latents = at::stack(latents, 1),
+          .clean = clean.cpu().to(at::kFloat),
+          .expected = at::stack(expected, 1)};
 }
 
 // Calls `part` with each stretch of at most `size` of `count` rows.
@@ -112,16 +115,15 @@ void draw_prompt(const fs::path& file,
                  size_t prompt) {
   std::vector<at::Tensor> latents, expected, clean;
   in_batches(plan.chains, plan.generate.micro_batch, [&](int64_t first, int64_t count) {
-    const Trajectories drawn = draw_chains(pipeline, plan, prompt, first, count);
+    const rewards::ChainFile drawn = draw_chains(pipeline, plan, prompt, first, count);
     latents.push_back(drawn.latents);
     expected.push_back(drawn.expected);
     clean.push_back(drawn.clean);
   });
-  data::write_safetensors(file, {.tensors = {{"latents", at::cat(latents)},
-                                             {"expected", at::cat(expected)},
-                                             {"clean", at::cat(clean)}},
-                                 .metadata = {{"prompt", plan.prompts[prompt]}},
-                                 .source = ""});
+  rewards::write_chain_file(file, {.prompt = plan.prompts[prompt],
+                                   .latents = at::cat(latents),
+                                   .clean = at::cat(clean),
+                                   .expected = at::cat(expected)});
 }
 
 // [n] the weighted rewards of the pictures of latents.  latents: [n, C, h, w]
@@ -179,10 +181,14 @@ void draw_trajectories(const fs::path& folder,
   }
 }
 
-Trajectories read_trajectories(const fs::path& folder, size_t prompt) {
-  const data::Weights file = data::read_safetensors(trajectory_file(folder, prompt));
-  return {tensor_of(file, "latents", 5), tensor_of(file, "expected", 5),
-          tensor_of(file, "clean", 4)};
+rewards::ChainFile read_trajectories(const fs::path& folder, size_t prompt) {
+  const fs::path file = trajectory_file(folder, prompt);
+  rewards::ChainFile chains = rewards::read_chain_file(file);
+  if (!chains.expected.defined())
+    throw data::BadInput(file.string() +
+                         ": expected what the sampler expected at each step, found none; delete "
+                         "the file, and run again");
+  return chains;
 }
 
 TrajectoryRatings rate_trajectories(const fs::path& folder,
@@ -201,7 +207,7 @@ TrajectoryRatings rate_trajectories(const fs::path& folder,
       return known;
     }
   }
-  const Trajectories drawn = read_trajectories(folder, prompt);
+  const rewards::ChainFile drawn = read_trajectories(folder, prompt);
   const std::string& caption = plan.prompts[prompt];
   TrajectoryRatings ratings{rate_rows(rater, drawn.clean, caption, /*as_written=*/true), {}};
   data::Weights file{.tensors = {{"rewards", ratings.rewards}}, .metadata = {}, .source = ""};

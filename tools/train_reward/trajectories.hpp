@@ -12,6 +12,7 @@
 
 #include "diffusion/pipeline/generate.hpp"
 #include "rewards/reward.hpp"
+#include "rewards/value/chain_files.hpp"
 
 namespace tools {
 
@@ -33,13 +34,9 @@ void draw_trajectories(const std::filesystem::path& folder,
                        const TrajectoryPlan& plan,
                        const std::function<void()>& advance);
 
-// Mapped from the file of a prompt. Throws BadInput for a file that is missing or of other shapes.
-struct Trajectories {
-  at::Tensor latents;   // [n, T, C, h, w] fp16, what the network was given
-  at::Tensor expected;  // [n, T, C, h, w] fp16, the x0 that its output said
-  at::Tensor clean;     // [n, C, h, w] fp32, unit variance
-};
-Trajectories read_trajectories(const std::filesystem::path& folder, size_t prompt);
+// Mapped from the file of a prompt. Throws BadInput for a file that is missing, of other shapes, or
+// without what was expected.
+rewards::ChainFile read_trajectories(const std::filesystem::path& folder, size_t prompt);
 
 // What the ends of a prompt's chains earn, and, where that is asked for, the pictures that were
 // expected on the way.

@@ -6,9 +6,11 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
@@ -18,8 +20,10 @@
 #include "data/storage/sha256.hpp"
 #include "data/text/prompt_file.hpp"
 #include "data/world/caption.hpp"
+#include "rewards/combine/prompt_groups.hpp"
 #include "rewards/value/explained.hpp"
 #include "rewards/value/files.hpp"
+#include "rewards/value/kept_chains.hpp"
 #include "rewards/value/train.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/latent_space.hpp"
@@ -39,9 +43,11 @@ namespace fs = std::filesystem;
 namespace tools {
 namespace {
 
+constexpr int64_t kFewestPrompts = 4;  // two to learn from, two to measure
+
 struct ValueCommand {
   ModelConfig checkpoint;
-  std::string output, trajectories, prompts, reward, sampling_method;
+  std::string output, runs, trajectories, prompts, reward, sampling_method;
   int64_t max_prompts = 256, chains = 8, batch_size = 8, steps = 20, height = 0, width = 0;
   double held_out = 0.2, eta = 1, cfg_scale = 5;
   bool expected = false, uncentred = false;
@@ -67,10 +73,19 @@ void declare_chains(Options& options, ValueCommand& c) {
   options.text("trajectories", c.trajectories, "folder of the chains [OUTPUT/trajectories]");
 }
 
+// Of the above, what --runs leaves nothing to say to.
+const std::vector<std::string> kDrawnAlone = {
+    "model",     "prompts", "max_prompts", "chains",     "steps",        "sampling_method", "eta",
+    "cfg_scale", "height",  "width",       "batch_size", "trajectories", "expected"};
+
 void declare(Options& options, ValueCommand& c) {
   options.text("output", c.output, "folder for the network and its report");
   options.short_name("output", 'o');
-  options.text("reward", c.reward, "reward names, with weights: aesthetic=1,clip_score=0.1");
+  options.text("reward", c.reward,
+               "reward names, with weights: aesthetic=1,clip_score=0.1 [those of the runs]");
+  options.text("runs", c.runs,
+               "finetuning runs with --save_trajectories, comma-separated: nothing is drawn or "
+               "rated, their chains are learnt from");
   declare_chains(options, c);
   options.group("Network");
   options.flag("expected", c.expected,
@@ -103,9 +118,9 @@ std::vector<std::string> value_prompts(const ValueCommand& c) {
   std::vector<std::string> chosen;
   for (int64_t i = 0; i < std::min(c.max_prompts, order.size(0)); ++i)
     chosen.push_back(all[static_cast<size_t>(order[i].item<int64_t>())]);
-  if (chosen.size() < 4)
-    throw BadInput(c.prompts + ": expected at least 4 prompts, found " +
-                   std::to_string(chosen.size()));
+  if (chosen.size() < static_cast<size_t>(kFewestPrompts))
+    throw BadInput(c.prompts + ": expected at least " + std::to_string(kFewestPrompts) +
+                   " prompts, found " + std::to_string(chosen.size()));
   return chosen;
 }
 
@@ -117,7 +132,8 @@ int64_t measured_prompts(const ValueCommand& c, size_t prompts) {
 // Everything that the network is trained and measured on.
 struct ValueMaterial {
   rewards::ValueData training, held_out;
-  std::vector<at::Tensor> expected{};  // of each held-out prompt: [n, T] the plug-in's values
+  // Of each held-out prompt: [n, T] the rewards of the expected pictures; empty: not known
+  std::vector<at::Tensor> expected{};
 };
 
 ValueMaterial rated_chains(const ValueCommand& c,
@@ -130,7 +146,7 @@ ValueMaterial rated_chains(const ValueCommand& c,
   Progress progress("Rating", static_cast<int64_t>(all), "prompt");
   for (size_t i = 0; i < all; ++i) {
     const bool held_out = i >= training;
-    const Trajectories drawn = read_trajectories(c.trajectories, i);
+    const rewards::ChainFile drawn = read_trajectories(c.trajectories, i);
     const TrajectoryRatings ratings = rate_trajectories(c.trajectories, plan, i, held_out, rater);
     (held_out ? material.held_out : material.training)
         .prompts.push_back({.latents = drawn.latents,
@@ -147,35 +163,72 @@ ValueMaterial rated_chains(const ValueCommand& c,
   return material;
 }
 
+std::vector<fs::path> named_runs(const ValueCommand& c) {
+  std::vector<fs::path> runs;
+  std::istringstream words(c.runs);
+  for (std::string word; std::getline(words, word, ',');)
+    if (!word.empty()) runs.emplace_back(word);
+  return runs;
+}
+
+// What runs have kept; a share of the prompts, with all of their chains, is held out.
+ValueMaterial kept_chains(const ValueCommand& c, const rewards::KeptChains& kept) {
+  const std::vector<int64_t> ids = rewards::ids_of_texts(kept.prompts);
+  const int64_t count = ids.empty() ? 0 : 1 + *std::max_element(ids.begin(), ids.end());
+  if (count < kFewestPrompts)
+    throw BadInput("--runs " + c.runs + ": expected chains of at least " +
+                   std::to_string(kFewestPrompts) + " prompts, found " + std::to_string(count) +
+                   "; add runs, or keep more epochs (--save_trajectories)");
+  auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(c.training.loop.seed));
+  const at::Tensor place = at::randperm(count, generator);
+  const int64_t training = count - measured_prompts(c, static_cast<size_t>(count));
+  ValueMaterial material;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const bool held_out = place[ids[i]].item<int64_t>() >= training;
+    (held_out ? material.held_out : material.training).prompts.push_back(kept.data.prompts[i]);
+  }
+  material.training.timesteps = material.held_out.timesteps = kept.data.timesteps;
+  material.training.digest = kept.data.digest;
+  return material;
+}
+
 std::string explained_text(const rewards::Interval& share) {
   return data::formatted("%.2f [%.2f, %.2f]", share.value, share.low, share.high);
 }
 
-// How much the network and the expected pictures tell of held-out prompts' rewards, by step.
+// How much the network tells of held-out prompts' rewards, by step, and the expected pictures where
+// they are known.
 ordered_json measure_value(const rewards::ValueNetwork& network, const ValueMaterial& material) {
   std::vector<at::Tensor> values, rewards;
   std::vector<int64_t> ids;
   for (size_t p = 0; p < material.held_out.prompts.size(); ++p) {
     rewards.push_back(material.held_out.prompts[p].rewards);
-    values.push_back(rewards::values_of(network, material.held_out, p).cpu());
+    values.push_back(rewards::values_of(network, material.held_out, p));
     ids.insert(ids.end(), static_cast<size_t>(rewards.back().size(0)), static_cast<int64_t>(p));
   }
+  const bool pictures = !material.expected.empty();
   const at::Tensor earned = at::cat(rewards), told = at::cat(values),
-                   expected = at::cat(material.expected);
+                   expected = pictures ? at::cat(material.expected) : at::Tensor();
   std::cout << "share of the reward's variance within held-out prompts that is known [95 %]:\n"
-            << "  step  timestep  value                 expected picture\n";
+            << "  step  timestep  value" << (pictures ? "                 expected picture" : "")
+            << "\n";
   ordered_json steps = ordered_json::array();
   for (int64_t k = 0; k < told.size(1); ++k) {
-    const auto value = rewards::explained_within_prompts(told.select(1, k), earned, ids),
-               picture = rewards::explained_within_prompts(expected.select(1, k), earned, ids);
+    const auto explained = [&](const at::Tensor& ratings) {
+      return rewards::explained_within_prompts(ratings.select(1, k), earned, ids);
+    };
+    const auto value = explained(told);
     const double timestep = material.held_out.timesteps[static_cast<size_t>(k)];
-    steps.push_back({{"step", k + 1},
-                     {"timestep", timestep},
-                     {"value", share_json(value)},
-                     {"expected", share_json(picture)}});
-    std::cout << data::formatted("  %4lld  %8.1f  %-20s  %s\n", static_cast<long long>(k + 1),
-                                 timestep, explained_text(value).c_str(),
-                                 explained_text(picture).c_str());
+    ordered_json step{{"step", k + 1}, {"timestep", timestep}, {"value", share_json(value)}};
+    std::string line = data::formatted("  %4lld  %8.1f  %-20s", static_cast<long long>(k + 1),
+                                       timestep, explained_text(value).c_str());
+    if (pictures) {
+      const auto picture = explained(expected);
+      step["expected"] = share_json(picture);
+      line += "  " + explained_text(picture);
+    }
+    steps.push_back(step);
+    std::cout << line << "\n";
   }
   return steps;
 }
@@ -200,25 +253,35 @@ std::string unit_of(const std::vector<rewards::WeightedReward>& all) {
   return all.size() == 1 && all[0].weight == 1 ? all[0].reward.info.unit : "";
 }
 
-rewards::ValueNetwork train(ValueCommand& c,
-                            const diffusion::Pipeline& pipeline,
-                            const ValueMaterial& material,
-                            const std::vector<rewards::WeightedReward>& rewards) {
-  rewards::ValueConfig config{.space = latent_space_of(pipeline),
-                              .text_width = material.training.prompts[0].text.size(0),
-                              .reads_expected = c.expected,
-                              .reward = c.reward,
-                              .unit = unit_of(rewards)};
+// Trains the network that `config` describes, measures it, and writes it.
+void learn_and_report(ValueCommand& c, rewards::ValueConfig config, const ValueMaterial& material) {
+  config.reads_expected = c.expected;
   rewards::measure_reward(material.training, config);
   auto& loop = c.training.loop;
   loop.output_dir = fs::path(c.output) / "training";
   if (fs::exists(loop.output_dir / "state.safetensors")) loop.resume_from_checkpoint = "latest";
   c.training.centre = !c.uncentred;
-  return rewards::train_value(config, material.training, c.training,
-                              [](const std::string& line) { std::cout << line << std::endl; });
+  const auto network =
+      rewards::train_value(config, material.training, c.training,
+                           [](const std::string& line) { std::cout << line << std::endl; });
+  rewards::save_value_network(c.output, network);
+  int64_t chains = 0;
+  for (const auto& prompt : material.training.prompts) chains += prompt.rewards.size(0);
+  const ordered_json report{{"kind", "value"},
+                            {"reward", config.reward},
+                            {"training_prompts", material.training.prompts.size()},
+                            {"held_out_prompts", material.held_out.prompts.size()},
+                            {"training_chains", chains},
+                            {"mean", config.mean},
+                            {"spread", config.spread},
+                            {"explained", measure_value(network, material)}};
+  data::write_file(fs::path(c.output) / "report.json", data::to_text(report, 2) + "\n");
 }
 
-void run_value(ValueCommand& c, const Placement& placement) {
+void learn_from_drawn(ValueCommand& c) {
+  const Placement placement = open_device(c.device);
+  const PrecisionScope precision(placement);
+  const data::FolderLock chains(c.trajectories);
   diffusion::Pipeline pipeline = open_model(c.checkpoint);
   move_to(pipeline, placement.device);
   const TrajectoryPlan plan = plan_of(c, pipeline);
@@ -230,17 +293,34 @@ void run_value(ValueCommand& c, const Placement& placement) {
   }
   const ValueMaterial material = rated_chains(
       c, plan, {pipeline, rewards, c.reward + "\n" + identity_of(sources), c.batch_size});
-  const auto network = train(c, pipeline, material, rewards);
-  rewards::save_value_network(c.output, network);
-  const ordered_json report{{"kind", "value"},
-                            {"reward", c.reward},
-                            {"training_prompts", material.training.prompts.size()},
-                            {"held_out_prompts", material.held_out.prompts.size()},
-                            {"chains", c.chains},
-                            {"mean", network.config.mean},
-                            {"spread", network.config.spread},
-                            {"explained", measure_value(network, material)}};
-  data::write_file(fs::path(c.output) / "report.json", data::to_text(report, 2) + "\n");
+  learn_and_report(c,
+                   {.space = latent_space_of(pipeline),
+                    .text_width = material.training.prompts[0].text.size(0),
+                    .reads_expected = c.expected,
+                    .reward = c.reward,
+                    .unit = unit_of(rewards)},
+                   material);
+}
+
+void learn_from_runs(ValueCommand& c) {
+  const rewards::KeptChains kept = rewards::read_kept_chains(named_runs(c), c.reward);
+  learn_and_report(c, kept.config, kept_chains(c, kept));
+}
+
+// Throws BadInput for options that say how to draw chains beside runs that have drawn them.
+void check_source(ValueCommand& c, const Options& options) {
+  if (c.runs.empty() && c.reward.empty())
+    throw BadInput("--reward: expected a reward to learn, found none (see `laurel score --list`)");
+  if (c.trajectories.empty()) c.trajectories = (fs::path(c.output) / "trajectories").string();
+  if (c.runs.empty()) return;
+  for (const auto& key : kDrawnAlone) {
+    if (options.given(key))
+      throw BadInput("--" + key +
+                     ": expected nothing of how chains are drawn beside --runs, whose " +
+                     "chains are there, found it; leave it out");
+  }
+  if (named_runs(c).empty())
+    throw BadInput("--runs " + c.runs + ": expected folders of finetuning runs, found none");
 }
 
 int train_value_command(const std::vector<std::string>& arguments) {
@@ -253,13 +333,9 @@ int train_value_command(const std::vector<std::string>& arguments) {
   if (!parsed.positional.empty())
     throw BadInput("laurel train-reward value: unexpected '" + parsed.positional[0] + "'");
   require_folder("train-reward value", "output", c.output);
-  if (c.reward.empty())
-    throw BadInput("--reward: expected a reward to learn, found none (see `laurel score --list`)");
-  if (c.trajectories.empty()) c.trajectories = (fs::path(c.output) / "trajectories").string();
-  const Placement placement = open_device(c.device);
-  const PrecisionScope precision(placement);
-  const data::FolderLock lock(c.output), chains(c.trajectories);
-  run_value(c, placement);
+  check_source(c, options);
+  const data::FolderLock lock(c.output);
+  c.runs.empty() ? learn_from_drawn(c) : learn_from_runs(c);
   data::write_file(fs::path(c.output) / "config.toml", options.resolved());
   std::cout << "wrote " << c.output << "; use it by laurel sample --guide_value " << c.output
             << "\n";
