@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "data/base/format.hpp"
 #include "data/device/device.hpp"
 #include "data/device/memory.hpp"
 #include "finetune/estimate/measure.hpp"
 #include "finetune/estimate/memory.hpp"
 #include "finetune/estimate/step_costs.hpp"
 #include "finetune/estimate/trial_run.hpp"
+#include "finetune/policy/epoch_states.hpp"
 #include "finetune/policy/update.hpp"
 
 namespace finetune {
@@ -86,8 +88,18 @@ double disk(const TrainingTask& task,
                                             task.latent_shape[1] * task.latent_shape[2]);
   const double images =
       static_cast<double>((evaluations + 1) * 2 * config.eval_prompts * config.eval_images);
-  return kept * (state + exported) + 2 * exported +
+  const double replay = static_cast<double>(config.credit.learner.replay_epochs) *
+                        state_bytes(config, task.latent_shape);
+  return kept * (state + exported + replay) + 2 * exported +
          images * pixels * 2;  // a PNG of a picture: about 2 bytes a pixel
+}
+
+// Of the trajectories that a run keeps: states of half precision, ends of single precision.
+double kept_bytes(const TrainingTask& task, const FinetuneConfig& config) {
+  const int64_t drawn = config.offline ? config.offline_epochs : config.num_epochs;
+  const double states = state_bytes(config, task.latent_shape),
+               ends = 2 * states / static_cast<double>(config.sample_num_steps);
+  return static_cast<double>(std::min(config.keep.epochs, drawn)) * (states + ends);
 }
 
 // Of the steps in the objective.
@@ -148,7 +160,8 @@ Forecast forecast(const TrainingTask& task, const FinetuneConfig& config) {
   result.trajectory_bytes = trajectory_bytes(config, task.latent_shape);
   result.peak_bytes = peak_bytes(costs.memory, config, task.latent_shape, costs.trained_values,
                                  evaluation_images(task, config));
-  result.disk_bytes = disk(task, config, costs, evaluations);
+  result.kept_bytes = kept_bytes(task, config);
+  result.disk_bytes = disk(task, config, costs, evaluations) + result.kept_bytes;
   return result;
 }
 
@@ -171,7 +184,9 @@ std::string forecast_text(const Forecast& f) {
       static_cast<long long>(f.evaluated), static_cast<long long>(f.transitions),
       static_cast<long long>(f.optimizer_steps), static_cast<long long>(f.trained_values),
       data::bytes_text(f.disk_bytes).c_str());
-  return text;
+  if (f.kept_bytes == 0) return text;
+  return text + data::formatted("trajectories    %s of the disk\n",
+                                data::bytes_text(f.kept_bytes).c_str());
 }
 
 }  // namespace finetune

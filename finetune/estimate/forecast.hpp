@@ -18,7 +18,8 @@ struct Forecast {
   double gflops = 0;            // 1e9 operations a second, of the network as measured
   double peak_bytes = 0;        // resident memory at its most
   double trajectory_bytes = 0;  // of it what an epoch's trajectories take
-  double disk_bytes = 0;        // checkpoints that are kept, exports, evaluation images
+  double disk_bytes = 0;        // checkpoints and trajectories that are kept, exports, images
+  double kept_bytes = 0;        // of it the trajectories (save_trajectories)
   int64_t queries = 0;          // images rated for training
   int64_t transitions = 0;      // of the chain, that an epoch draws
   int64_t evaluated = 0;        // images rated by evaluations

@@ -10,6 +10,7 @@
 #include "data/device/device.hpp"
 #include "data/device/memory.hpp"
 #include "finetune/estimate/step_costs.hpp"
+#include "finetune/policy/epoch_states.hpp"
 #include "finetune/policy/tree.hpp"
 #include "finetune/run/trained_parameters.hpp"
 
@@ -177,8 +178,10 @@ double peak_bytes(const MemoryModel& model,
   const int64_t drawn = std::min(config.sample_batch_size, std::max(images, evaluated_images));
   const double sampling = std::max(bytes_at(model.draw, drawn), bytes_at(model.rate, drawn));
   const double update = bytes_at(model.update, std::min(config.train_batch_size, images));
-  const double epoch = (model.holds_trajectories ? trajectory_bytes(config, latent_shape) : 0) +
-                       std::max(sampling, update);
+  const double epoch =
+      (model.holds_trajectories ? trajectory_bytes(config, latent_shape) : 0) +
+      static_cast<double>(config.credit.learner.replay_epochs) * state_bytes(config, latent_shape) +
+      std::max(sampling, update);
   const auto per_latent = static_cast<double>(model.vae_factor * model.vae_factor);
   const double pixels =
       3.0 * per_latent * values(latent_shape) / static_cast<double>(latent_shape[0]);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "finetune/policy/kept_trajectories.hpp"
 #include "finetune/policy/methods/method.hpp"
 #include "finetune/policy/step_credit.hpp"
 #include "finetune/run/training_config.hpp"
@@ -45,6 +46,7 @@ struct FinetuneConfig : TrainingConfig {
   double clip_range = 0.2;  // nats a step
 
   StepCredit credit{};  // of methods whose loss is a mean over steps
+  KeptTrajectories keep{};
 };
 
 }  // namespace finetune

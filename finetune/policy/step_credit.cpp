@@ -24,6 +24,8 @@ double unit_of_labels(const at::Tensor& labels, const at::Tensor& rewards) {
 
 bool gives_credit(const StepCredit& credit) { return credit.steps.of || credit.baseline.of; }
 
+bool is_known(const StateValue& value) { return value.of && (!value.ready || value.ready()); }
+
 at::Tensor step_rewards(const at::Tensor& values, const at::Tensor& rewards) {
   data::check_shape(values, {-1, -1}, "step_rewards: values");
   data::check_shape(rewards, {values.size(0)}, "step_rewards: rewards");

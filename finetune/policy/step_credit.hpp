@@ -10,7 +10,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "finetune/run/training_task.hpp"
@@ -27,15 +30,34 @@ struct StateValue {
   // -> [B] in the unit of the weighted reward; empty: none
   std::function<at::Tensor(const StateBatch& states)> of{};
   bool reads_expected = false;  // x0: one more pass of the policy over the epoch's states
+  // False while it knows nothing yet: its credit is left out. Empty: it knows from the start.
+  std::function<bool()> ready{};
+};
+
+struct EpochStates;  // finetune/policy/epoch_states.hpp
+// A value that is learnt as the run goes. Every rank learns the same from all ranks' states.
+struct ValueLearner {
+  // -> figures of an epoch, of which some are measured before it is learnt from. `tick` is called
+  // now and then.
+  std::function<std::vector<std::pair<std::string, double>>(const EpochStates& states,
+                                                            const std::function<void()>& tick)>
+      learn{};
+  std::function<std::vector<at::Tensor>()> weights{};  // fp32, to be made equal on all ranks
+  // Into and from a checkpoint; and, where something was learnt, what other commands read.
+  std::function<void(const std::filesystem::path&folder)> save{}, load{}, write{};
+  int64_t replay_epochs = 0;  // whose states are kept in memory, and in a checkpoint
 };
 
 struct StepCredit {
-  StateValue steps{};     // whose growth rewards steps
-  double scale = 0;       // alpha, on the step rewards
-  bool shuffled = false;  // the step rewards of each trajectory in random order: a control
-  StateValue baseline{};  // in addition to the mean of the prompt's images
+  StateValue steps{};      // whose growth rewards steps
+  double scale = 0;        // alpha, on the step rewards
+  bool shuffled = false;   // the step rewards of each trajectory in random order: a control
+  StateValue baseline{};   // in addition to the mean of the prompt's images
+  ValueLearner learner{};  // of a value among them; empty: all are as they are
 };
 bool gives_credit(const StepCredit& credit);
+// Whether the value gives credit now.
+bool is_known(const StateValue& value);
 
 // What is known of the states of P trajectories; undefined where it is not asked for.
 struct EpochValues {

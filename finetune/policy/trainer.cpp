@@ -12,6 +12,7 @@
 #include "finetune/policy/calibration.hpp"
 #include "finetune/policy/epoch.hpp"
 #include "finetune/policy/epoch_results.hpp"
+#include "finetune/policy/epoch_states.hpp"
 #include "finetune/policy/kl_bound.hpp"
 #include "finetune/policy/state_values.hpp"
 #include "finetune/policy/update.hpp"
@@ -174,11 +175,11 @@ at::Tensor combine_epoch(PolicyRun& run, const EpochData& data) {
 // What the states of the epoch's trajectories are worth, where steps get credit for it.
 EpochValues epoch_values(const PolicyRun& run, const EpochData& data, const Denoiser& policy) {
   const StepCredit& credit = run.config.credit;
-  if (!gives_credit(credit)) return {};
+  if (!is_known(credit.steps) && !is_known(credit.baseline)) return {};
   const auto& task = run.session.task;
   const auto schedule = diffusion::make_schedule(task.pipeline->scheduler);
   const auto of = [&](const StateValue& value) {
-    if (!value.of) return at::Tensor();
+    if (!is_known(value)) return at::Tensor();
     return all_gather_rows(
         data.share, state_values(value, {policy, data.trajectories, data.plan.prompts, run.chain,
                                          schedule, run.config.sample_batch_size}));
@@ -197,6 +198,89 @@ void warn_of_kl(PolicyRun& run, double kl) {
       kl, kl / target, target));
 }
 
+// Before a value that is learnt gives credit: the ranks' networks become that of rank 0, since
+// machines may round differently. Says where it knows nothing yet.
+void begin_credit(const PolicyRun& run) {
+  const StepCredit& credit = run.config.credit;
+  if (!credit.learner.learn) return;
+  for (const at::Tensor& tensor : credit.learner.weights()) broadcast(ranks_of(run), 0, tensor);
+  const auto unknown = [](const StateValue& value) { return value.of && !is_known(value); };
+  if (unknown(credit.steps) || unknown(credit.baseline))
+    run.session.reporter.say(
+        data::formatted("epoch %.0f: nothing is learnt of the states' values yet: no credit by it",
+                        static_cast<double>(run.session.progress.epoch)));
+}
+
+// Keeps the epoch's trajectories, and learns the value of their states, where either is asked for.
+MetricValues use_states(const PolicyRun& run, const EpochData& data, const at::Tensor& combined) {
+  const ValueLearner& learner = run.config.credit.learner;
+  const ProcessGroup& ranks = ranks_of(run);
+  const int64_t epoch = run.session.progress.epoch;
+  // What an offline run draws again is what it has kept.
+  const bool keeps =
+      run.config.keep.epochs > 0 && !(run.config.offline && epoch > run.config.offline_epochs);
+  if (!keeps && !learner.learn) return {};
+  EpochStates states = epoch_states(data.trajectories, data.share, run.chain, data.plan.prompts,
+                                    data.plan.draw.prompt_ids);
+  states.rewards = data.rewards;
+  states.combined = combined;
+  if (keeps && ranks.rank == 0)
+    keep_epoch(run.session.options.folder, epoch, run.config.keep, states);
+  if (!learner.learn) return {};
+  const double began = data::now();
+  MetricValues figures = learner.learn(states, [&] { heartbeat(ranks); });
+  figures.emplace_back("seconds/value", data::now() - began);
+  return figures;
+}
+
+// What an epoch took, in seconds.
+struct EpochTimes {
+  double draw = 0, update = 0, all = 0;
+};
+
+MetricValues epoch_figures(const PolicyRun& run,
+                           const EpochData& data,
+                           const at::Tensor& combined,
+                           const UpdateReport& report,
+                           double kl,
+                           const EpochTimes& seconds) {
+  const auto& draw = data.plan.draw;
+  MetricValues figures = reward_figures(run.session, data.rewards, combined, draw.prompt_ids);
+  if (run.config.method.compares_with_start) figures.emplace_back("kl_nats", kl);
+  if (run.kl_bound) figures.emplace_back("multiplier.kl", run.session.progress.kl_factor);
+  figures.emplace_back("queries", static_cast<double>(run.session.progress.queries));
+  figures.emplace_back("transitions",
+                       static_cast<double>(transitions(draw.branch_sizes, combined.size(0))));
+  figures.insert(figures.end(), report.values.begin(), report.values.end());
+  figures.insert(
+      figures.end(),
+      {{"beta", run.session.progress.beta * run.session.progress.kl_factor},
+       {"seconds/draw", seconds.draw},
+       {"seconds/update", seconds.update},
+       {"images_per_second", images_per_second(combined.size(0), seconds.all, ranks_of(run))}});
+  return figures;
+}
+
+// The updates on an epoch's images, told and counted.
+UpdateReport update_on(PolicyRun& run,
+                       const EpochData& data,
+                       const at::Tensor& combined,
+                       const Denoiser& policy) {
+  const int64_t updates = updates_per_epoch(run.config), epoch = run.session.progress.epoch;
+  int64_t done = (epoch - 1) * updates;
+  const UpdateReport report = update(
+      {policy, data.trajectories, combined, run.chain, run.session.progress.beta, run.clip_range,
+       data.share, epoch_values(run, data, policy), run.session.progress.kl_factor},
+      run.config, run.session.optimizer,
+      [&] { run.session.reporter.progress("updates", ++done, run.config.num_epochs * updates); });
+  for (const auto& fault : report.faults) {
+    run.session.reporter.say(data::formatted("epoch %.0f: ", static_cast<double>(epoch)) + fault +
+                             " is not finite: step skipped");
+  }
+  run.session.result.skipped_steps += static_cast<int64_t>(report.faults.size());
+  return report;
+}
+
 void train_epoch(PolicyRun& run) {
   const double started = data::now();
   const CommunicationStats before_exchange = communication_stats(ranks_of(run));
@@ -212,37 +296,14 @@ void train_epoch(PolicyRun& run) {
   const at::Tensor combined = combine_epoch(run, data);
   const double kl = kl_of(run, data);
   follow_kl(run, kl);
-  const int64_t updates = updates_per_epoch(run.config),
-                before = (run.session.progress.epoch - 1) * updates;
-  int64_t done = before;
-  const UpdateReport report = update(
-      {policy, data.trajectories, combined, run.chain, run.session.progress.beta, run.clip_range,
-       data.share, epoch_values(run, data, policy), run.session.progress.kl_factor},
-      run.config, run.session.optimizer,
-      [&] { run.session.reporter.progress("updates", ++done, run.config.num_epochs * updates); });
-  for (const auto& fault : report.faults) {
-    run.session.reporter.say(
-        data::formatted("epoch %.0f: ", static_cast<double>(run.session.progress.epoch)) + fault +
-        " is not finite: step skipped");
-  }
-  run.session.result.skipped_steps += static_cast<int64_t>(report.faults.size());
-  MetricValues figures =
-      reward_figures(run.session, data.rewards, combined, data.plan.draw.prompt_ids);
-  if (run.config.method.compares_with_start) figures.emplace_back("kl_nats", kl);
-  if (run.kl_bound) figures.emplace_back("multiplier.kl", run.session.progress.kl_factor);
-  figures.emplace_back("queries", static_cast<double>(run.session.progress.queries));
-  figures.emplace_back("transitions", static_cast<double>(transitions(data.plan.draw.branch_sizes,
-                                                                      combined.size(0))));
-  figures.insert(figures.end(), report.values.begin(), report.values.end());
+  begin_credit(run);
+  const UpdateReport report = update_on(run, data, combined, policy);
   const double ended = data::now();
-  figures.insert(
-      figures.end(),
-      {{"beta", run.session.progress.beta * run.session.progress.kl_factor},
-       {"seconds/draw", drawn - started},
-       {"seconds/update", ended - drawn},
-       {"images_per_second", images_per_second(combined.size(0), ended - started, ranks_of(run))}});
-  const MetricValues exchange = exchange_figures(run, before_exchange);
-  figures.insert(figures.end(), exchange.begin(), exchange.end());
+  MetricValues figures = epoch_figures(run, data, combined, report, kl,
+                                       {drawn - started, ended - drawn, ended - started});
+  for (const MetricValues& more :
+       {exchange_figures(run, before_exchange), use_states(run, data, combined)})
+    figures.insert(figures.end(), more.begin(), more.end());
   log_metrics(run.session, figures, false);
   show_epoch(run.session, combined, data.held_out, data.plan.draw.prompt_ids);
   run.session.reporter.say(data::formatted("epoch %.0f: reward %.4f (spread %.3f), ",
@@ -303,7 +364,9 @@ RunHooks hooks_of(const TrainingTask& task,
           .base_name = imitates ? "the guided start" : "the start",
           .base_is_start = !imitates,
           .kl_budget = kl_budget,
-          .shows_epochs = true};
+          .shows_epochs = true,
+          .save_more = config.credit.learner.save,
+          .load_more = config.credit.learner.load};
 }
 
 PolicyRun make_run(const TrainingTask& task,
@@ -330,7 +393,10 @@ RunResult run_finetune(const TrainingTask& task,
                        const RunOptions& options,
                        const Reporter& reporter) {
   PolicyRun run = make_run(task, config, options, reporter);
-  return run_training(run.session, config.num_epochs, [&] { train_epoch(run); });
+  const RunResult result = run_training(run.session, config.num_epochs, [&] { train_epoch(run); });
+  const auto& write_value = config.credit.learner.write;
+  if (write_value && options.ranks.rank == 0) write_value(options.folder);
+  return result;
 }
 
 }  // namespace finetune

@@ -38,6 +38,8 @@ def commands():
     for method in ("prdp", "ddpo", "dpok", "grpo", "d3po"):
         for train in ("lora", "full"):
             yield Command(f"finetune-{method}-{train}", ["finetune", method, *small, "--train", train], LATEST)
+    yield Command("finetune-grpo-learn", ["finetune", "grpo", *small, "--step_rewards", "value", "--step_value", "learn",
+                                          "--value_updates", "3", "--value_replay_epochs", "2", "--save_trajectories", "2"], LATEST)
     yield Command("finetune-whole", ["finetune", "ddpo", *small, "--train", "full", "--save_as", "whole"], LATEST)
     steps = ["--max_train_steps", "4", "--train_batch_size", "2", "--eval_steps", "2", "--eval_prompts", "2", "--eval_images", "1",
              "--checkpointing_steps", "1", "--seed", "8", "--output_dir", "out"]

@@ -161,6 +161,9 @@ void declare_finetune(Options& options, FinetuneCommand& command) {
   declare_training(options, command, command.config);
   declare_micro_batch(options, command.config);
   declare_records(options, command, command.config, "epochs");
+  options.rare().integer("save_trajectories", command.config.keep.epochs,
+                         "keeps those of the last N epochs, for laurel train-reward value --runs",
+                         0, 1'000'000);
   declare_guard_rewards(options, command);
   declare_guard_kl(options, command.config);
   declare_ranks(options, command, command.config);

@@ -11,6 +11,7 @@
 #include "tools/cli/run_console.hpp"
 #include "tools/finetune/forward/rows.hpp"
 #include "tools/finetune/task.hpp"
+#include "tools/finetune/value_learner.hpp"
 
 namespace tools {
 namespace {
@@ -40,8 +41,8 @@ int run_policy(const finetune::ProcessGroup& ranks,
                         command.config.sample_guidance_scale);
   if (!command.config.train_full && placement.compute != at::kFloat)
     task.unet = diffusion::with_compute_dtype(task.unet, placement.compute);
-  command.config.credit =
-      make_step_credit(command.credit, task, command.config.sample_guidance_scale);
+  command.config.credit = make_step_credit(command.credit, task, command.config);
+  if (command.config.keep.epochs > 0) command.config.keep.write = states_writer(task);
   Console console;
   const finetune::Reporter reporter = ranks.rank == 0 ? console.reporter() : finetune::Reporter();
   if (!command.max_memory.empty()) {

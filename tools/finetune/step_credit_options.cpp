@@ -12,11 +12,14 @@
 #include "rewards/combine/reward_weights.hpp"
 #include "tools/cli/latent_space.hpp"
 #include "tools/cli/models.hpp"
+#include "tools/finetune/value_learner.hpp"
 
 using data::BadInput;
 
 namespace tools {
 namespace {
+
+constexpr const char* kLearntWord = "learn";  // in place of a folder
 
 // Throws BadInput where the network was trained on other rewards than the task's.
 void check_rewards(const rewards::ValueNetwork& network,
@@ -41,14 +44,7 @@ finetune::StateValue network_value(const std::string& path,
       std::make_shared<rewards::ValueNetwork>(open_value_network(path, option, *task.pipeline));
   check_rewards(*network, option + " " + path, task);
   const auto of = [network, &task](const finetune::StateBatch& states) {
-    std::vector<diffusion::Prompt> prompts;
-    for (const auto& prompt : states.prompts) prompts.emplace_back(prompt.text);
-    const at::Device device = states.x.device();
-    return rewards::value_of(*network, {.latents = states.x,
-                                        .expected = states.x0,
-                                        .timesteps = at::full({states.x.size(0)}, states.timestep,
-                                                              at::TensorOptions(device)),
-                                        .text = text_means(*task.pipeline, prompts).to(device)});
+    return network_values(*network, states, task);
   };
   return {.of = of, .reads_expected = network->config.reads_expected};
 }
@@ -104,6 +100,7 @@ const std::vector<StepValueKind>& step_value_kinds() {
        [](const Config&, const Task&, double) { return finetune::StateValue(); }},
       {"value", "step_value", &Config::step_value,
        [](const Config& config, const Task& task, double) {
+         if (config.step_value == kLearntWord) return finetune::StateValue();  // comes later
          return network_value(config.step_value, "--step_value", task);
        }},
       {"expected", nullptr, nullptr,
@@ -115,6 +112,10 @@ const std::vector<StepValueKind>& step_value_kinds() {
          return student_value(config.step_student, task, guidance_scale);
        }}};
   return kinds;
+}
+
+bool learns_value(const StepCreditConfig& config) {
+  return config.step_value == kLearntWord || config.baseline_value == kLearntWord;
 }
 
 // Throws BadInput for a kind without its network, and for the network of another kind.
@@ -140,7 +141,8 @@ void declare_step_credit(Options& options, StepCreditConfig& config) {
   options.rare().choice("step_rewards", config.step_rewards, names,
                         "ddpo, dpok, grpo: rewards of steps, by what a state is worth");
   options.rare().text("step_value", config.step_value,
-                      "of step_rewards value: folder of laurel train-reward value");
+                      "of step_rewards value: folder of laurel train-reward value, or learn: the "
+                      "run learns one of its own images as it goes");
   options.rare().text("step_student", config.step_student,
                       "of step_rewards student: model by laurel distill");
   options.rare().number("step_reward_scale", config.step_reward_scale,
@@ -148,7 +150,15 @@ void declare_step_credit(Options& options, StepCreditConfig& config) {
   options.rare().flag("shuffle_step_rewards", config.shuffle_step_rewards,
                       "each trajectory's in random order: a control");
   options.rare().text("baseline_value", config.baseline_value,
-                      "ddpo, dpok, grpo: value network whose value of a state is the baseline");
+                      "ddpo, dpok, grpo: value network whose value of a state is the baseline; or "
+                      "learn");
+  options.rare().integer("value_updates", config.learn.updates,
+                         "of the value that is learnt, after each epoch", 1, 1'000'000);
+  options.rare().integer("value_replay_epochs", config.learn.replay_epochs,
+                         "the last epochs, from which it is learnt", 1, 100'000);
+  options.rare().integer("value_batch_size", config.learn.batch_size, "states of an update of it",
+                         2, 1'000'000);
+  options.rare().number("value_learning_rate", config.learn.learning_rate, "of it", 1e-9, 1);
 }
 
 void check_step_credit(const StepCreditConfig& config, const finetune::FinetuneConfig& run) {
@@ -165,17 +175,27 @@ void check_step_credit(const StepCreditConfig& config, const finetune::FinetuneC
                      ": expected images without common steps, found --branch; leave one of them "
                      "out");
   }
+  if (learns_value(config) && run.offline)
+    throw BadInput(
+        "offline: expected new images in each epoch, which the value that is learnt is "
+        "measured on, found --offline; leave it out, or name a value network");
 }
 
 finetune::StepCredit make_step_credit(const StepCreditConfig& config,
                                       const finetune::TrainingTask& task,
-                                      double guidance_scale) {
+                                      const finetune::FinetuneConfig& run) {
   finetune::StepCredit credit{
       .steps = {}, .scale = config.step_reward_scale, .shuffled = config.shuffle_step_rewards};
   for (const auto& kind : step_value_kinds())
-    if (config.step_rewards == kind.name) credit.steps = kind.make(config, task, guidance_scale);
-  if (!config.baseline_value.empty())
+    if (config.step_rewards == kind.name)
+      credit.steps = kind.make(config, task, run.sample_guidance_scale);
+  if (!config.baseline_value.empty() && config.baseline_value != kLearntWord)
     credit.baseline = network_value(config.baseline_value, "--baseline_value", task);
+  if (!learns_value(config)) return credit;
+  const LearntValue learnt = make_learnt_value(task, config.learn, run.seed);
+  credit.learner = learnt.learner;
+  if (config.step_value == kLearntWord) credit.steps = learnt.value;
+  if (config.baseline_value == kLearntWord) credit.baseline = learnt.value;
   return credit;
 }
 

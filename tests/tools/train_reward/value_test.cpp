@@ -116,6 +116,84 @@ TEST_F(TrainValue, GivesCreditToTheStepsOfAFinetuning) {
   EXPECT_EQ(other.exit_code, 0) << other.complaint;
 }
 
+// Six prompts of two images, in two epochs; all are kept.
+class TrainValueOfRuns : public TrainValue {
+ protected:
+  static void SetUpTestSuite() {
+    TrainValue::SetUpTestSuite();
+    for (const char* name : {"first", "second"}) {
+      const auto done = run(finetuning(name) + "--save_trajectories 2 --step_rewards value " +
+                            "--step_value learn --value_updates 3");
+      ASSERT_EQ(done.exit_code, 0) << done.complaint;
+    }
+  }
+  static std::string finetuning(const std::string& output) {
+    return "finetune grpo " + model() +
+           "--prompts @/prompts.txt --reward brightness --num_epochs 2 --prompts_per_epoch 6 "
+           "--images_per_prompt 2 --sample_num_steps 3 --eval_prompts 1 --eval_images 1 -o @/" +
+           output + " ";
+  }
+  static std::string learning(const std::string& output, const std::string& runs) {
+    return "train-reward value --runs " + runs +
+           " --held_out 0.34 --max_train_steps 20 --train_batch_size 16 -o @/" + output + " ";
+  }
+};
+
+TEST_F(TrainValueOfRuns, LearnsFromWhatTheyDrewWithoutAModel) {
+  const auto made = run(learning("learnt", "@/first,@/second"));
+  ASSERT_EQ(made.exit_code, 0) << made.complaint;
+  const auto report = data::read_json_object(folder() / "learnt/report.json");
+  EXPECT_EQ(report["training_prompts"].get<int>() + report["held_out_prompts"].get<int>(), 24);
+  EXPECT_EQ(report["training_chains"].get<int>(), 2 * report["training_prompts"].get<int>());
+  ASSERT_EQ(report["explained"].size(), 3u);
+  EXPECT_FALSE(report["explained"][0].contains("expected"));
+  EXPECT_FALSE(fs::exists(folder() / "learnt/trajectories"));
+  EXPECT_EQ(data::read_json_object(folder() / "learnt/reward.json")["reward"], "brightness");
+  // Again: it goes on where it was, which is the end.
+  const auto weights = data::read_file(folder() / "learnt/model.safetensors");
+  ASSERT_EQ(run(learning("learnt", "@/first,@/second")).exit_code, 0);
+  EXPECT_EQ(data::read_file(folder() / "learnt/model.safetensors"), weights);
+  const auto other = run(learning("learnt", "@/first"));
+  bad_input::expect_complaint(other, {"state.safetensors: data: expected"}, folder().string());
+}
+
+TEST_F(TrainValueOfRuns, GivesNetworksThatCommandsRead) {
+  ASSERT_EQ(run(learning("read", "@/first")).exit_code, 0);
+  for (const std::string network : {"@/read", "@/first/value"}) {
+    const auto led = run(sampling("led") + "--guide particles=2 --guide_value " + network);
+    EXPECT_EQ(led.exit_code, 0) << led.complaint;
+    fs::remove_all(folder() / "led");
+    const auto credit = run(finetuning("credit") + "--baseline_value " + network);
+    EXPECT_EQ(credit.exit_code, 0) << credit.complaint;
+    fs::remove_all(folder() / "credit");
+  }
+}
+
+TEST_F(TrainValueOfRuns, AreRefusedInOneLineWhereTheyDoNotFit) {
+  const auto refused = [&](const std::string& arguments, const std::vector<std::string>& parts) {
+    SCOPED_TRACE(arguments);
+    bad_input::expect_complaint(run(arguments), parts, folder().string());
+  };
+  refused(learning("v", "@/value"), {"--runs @/value: expected a finetuning run that keeps"});
+  refused(learning("v", "@/first") + "--chains 4",
+          {"--chains: expected nothing of how chains are drawn beside --runs"});
+  refused(learning("v", "@/first") + "--expected", {"--expected: expected nothing"});
+  refused(learning("v", ","), {"--runs ,: expected folders of finetuning runs"});
+  refused(learning("v", "@/first") + "--reward clip_score",
+          {"--reward clip_score: expected a reward that", "was trained for, found brightness"});
+  const fs::path epoch = folder() / "few/trajectories/epoch-00001";
+  fs::create_directories(epoch);
+  for (const char* file : {"reward.json", "00000.safetensors", "00001.safetensors"})
+    fs::copy_file(folder() / "first/trajectories/epoch-00001" / file, epoch / file);
+  refused(learning("v", "@/few"), {"--runs @/few: expected chains of at least 4 prompts, found 2"});
+  data::write_file(epoch / "00000.safetensors", "damaged");
+  refused(learning("v", "@/few"), {"00000.safetensors"});
+  refused(finetuning("v") + "--step_rewards value --step_value learn --offline",
+          {"offline: expected new images in each epoch"});
+  refused(finetuning("v") + "--step_value learn",
+          {"--step_value: expected --step_rewards value beside it"});
+}
+
 TEST_F(TrainValue, IsRefusedInOneLineWhereItDoesNotFit) {
   const auto refused = [&](const std::string& arguments, const std::vector<std::string>& parts) {
     SCOPED_TRACE(arguments);
