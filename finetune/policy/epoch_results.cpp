@@ -54,4 +54,11 @@ MetricValues reward_figures(const TrainingRun& session,
   return figures;
 }
 
+MetricValues exchange_figures(const ProcessGroup& ranks, const CommunicationStats& before) {
+  if (ranks.count == 1) return {};
+  const CommunicationStats after = communication_stats(ranks);
+  return {{"seconds/exchange", after.seconds - before.seconds},
+          {"bytes/exchange", after.bytes - before.bytes}};
+}
+
 }  // namespace finetune

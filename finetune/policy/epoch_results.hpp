@@ -2,6 +2,7 @@
 
 // What the trainers of drawn and rated images do with an epoch's results alike.
 
+#include "finetune/distributed/process_group.hpp"
 #include "finetune/run/training_run.hpp"
 
 namespace finetune {
@@ -17,5 +18,8 @@ MetricValues reward_figures(const TrainingRun& session,
                             const at::Tensor& rewards,
                             const at::Tensor& combined,
                             const std::vector<int64_t>& prompt_ids);
+
+// What the ranks exchanged since `before`; empty where there is one.
+MetricValues exchange_figures(const ProcessGroup& ranks, const CommunicationStats& before);
 
 }  // namespace finetune

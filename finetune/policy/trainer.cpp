@@ -141,14 +141,6 @@ std::string kl_words(const PolicyRun& run, double kl) {
                        : "");
 }
 
-// What the ranks exchanged since `before`, where there are several.
-MetricValues exchange_figures(const PolicyRun& run, const CommunicationStats& before) {
-  if (ranks_of(run).count == 1) return {};
-  const CommunicationStats after = communication_stats(ranks_of(run));
-  return {{"seconds/exchange", after.seconds - before.seconds},
-          {"bytes/exchange", after.bytes - before.bytes}};
-}
-
 // The rewards as one, [P]; the first time, beta and the rewards' scales are chosen.
 at::Tensor combine_epoch(PolicyRun& run, const EpochData& data) {
   const auto& prompt_ids = data.plan.draw.prompt_ids;
@@ -302,7 +294,7 @@ void train_epoch(PolicyRun& run) {
   MetricValues figures = epoch_figures(run, data, combined, report, kl,
                                        {drawn - started, ended - drawn, ended - started});
   for (const MetricValues& more :
-       {exchange_figures(run, before_exchange), use_states(run, data, combined)})
+       {exchange_figures(ranks_of(run), before_exchange), use_states(run, data, combined)})
     figures.insert(figures.end(), more.begin(), more.end());
   log_metrics(run.session, figures, false);
   show_epoch(run.session, combined, data.held_out, data.plan.draw.prompt_ids);
