@@ -6,9 +6,9 @@
 
 `run` samples pictures of 32 captions (24 of combinations that training has seen), rates them by two gold rewards (the oracle;
 the simulated raters' preference), and takes the rewards in turn: trains the small CLIPs of few updates and aesthetic heads of
-few ratings, rates all pictures, and measures the reward by `bench-rewards`. `report` takes, for each reward, what the best
+few ratings, rates all pictures, measures the reward by `bench-rewards`, and finetunes on it alone by PRDP. `report` takes, for each reward, what the best
 of n by it gains in itself and in gold (`laurel bon-curve`, in deviations within prompts); their difference is the degree of
-over-optimisation. It gives Spearman's correlation of that with one-to-one, one-to-many and the reciprocal rank over the
+over-optimisation; and the same of what PRDP gains on its evaluation's images, in deviations of the start's. It gives Spearman's correlation of that with one-to-one, one-to-many and the reciprocal rank over the
 rewards, and a bootstrap over the rewards. What is finished is kept; a stopped run goes on where it was. One process at a
 time; only the standard library is needed.
 """
@@ -23,6 +23,8 @@ import resource
 import statistics
 import subprocess
 
+from run_statistics import gains
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CLIPS = {"clip_100": 100, "clip_300": 300}          # updates of 64 pictures
 HEADS = {"head_100": (100, 1), "head_600": (600, 1)}  # pictures, ratings of each
@@ -32,6 +34,8 @@ REWARDS = ["clip_score", *CLIPS, "aesthetic", *HEADS, "social", "lvlm", *FORMULA
 GOLDS = {"oracle": "all", "rater_preference": "taste"}  # and the slice of the items that the gold decides
 FIGURES = ("one_to_one", "one_to_many", "reciprocal_rank")
 COUNTS = (4, 16, 32, 64)
+PRDP = {"prompts_per_epoch": 4, "prompts_per_update": 2, "eval_rewards": ",".join(GOLDS), "eval_every": 0, "eval_prompts": 16, "eval_images": 2,
+        "guard": "off", "seed": 1, "checkpointing_steps": 1000000}
 
 
 def call(options, *command):
@@ -60,7 +64,7 @@ def make_pictures(options):
 
 
 def make_reward(options, name):
-    if name in CLIPS and not (options.output / name / "model.safetensors").exists():
+    if name in CLIPS and not (options.output / name / "clip" / "model.safetensors").exists():
         call(options, "pretrain", "clip", "--config", ROOT / "models/recipes/clip.toml", "--max_train_steps", CLIPS[name],
              "--train_batch_size", 64, "--validation_steps", CLIPS[name], "--resume_from_checkpoint", "latest", "--output_dir", name)
     if name in HEADS and not (options.output / f"{name}.safetensors").exists():
@@ -70,7 +74,7 @@ def make_reward(options, name):
 
 
 def definition(name):
-    what = (f"clip:{name}" if name in CLIPS else f"aesthetic:{name}.safetensors" if name in HEADS else FORMULAS.get(name))
+    what = (f"clip:{name}/clip" if name in CLIPS else f"aesthetic:{name}.safetensors" if name in HEADS else FORMULAS.get(name))
     return ["--define", f"{name}={what}"] if what else []
 
 
@@ -94,7 +98,17 @@ def measure(options, name):
         call(options, "bench-rewards", "items/plain.jsonl", "-r", name, *definition(name), "-o", f"bench-{name}.json", "--probe_images", 0)
 
 
-def read_scores(options, reward, gold):
+def finetune(options, name):
+    folder = options.output / "prdp" / name
+    if (folder / "done").exists():
+        return
+    subprocess.run(["rm", "-rf", folder], check=True)
+    call(options, "finetune", "prdp", "--config", ROOT / "models/recipes/prdp.toml", "--reward", name, *definition(name), "-o", f"prdp/{name}",
+         *[word for key, value in PRDP.items() for word in (f"--{key}", value)])
+    (folder / "done").touch()
+
+
+def scores_of_pictures(options, reward, gold):
     """Rows of both rewards, as `laurel bon-curve` reads them."""
     rows = read_lines(options.output / f"scores-{reward}.jsonl")
     for row, other in zip(rows, read_lines(options.output / f"scores-{gold}.jsonl"), strict=True):
@@ -117,13 +131,29 @@ def spread_within_prompts(rows, reward):
     return math.sqrt(statistics.fmean(statistics.pvariance(own) for own in by_prompt.values()))
 
 
-def gains(options, reward, gold):
+def gains_of_choice(options, reward, gold):
     """By n: the gain in the reward and in gold, in deviations within prompts."""
-    rows = read_scores(options, reward, gold)
+    rows = scores_of_pictures(options, reward, gold)
     curve = curve_of(options, rows, reward, gold)
     of_proxy, of_gold = spread_within_prompts(rows, reward), spread_within_prompts(rows, gold)
     return {n: ((curve[n]["proxy"] - curve[1]["proxy"]) / of_proxy, (curve[n]["gold"] - curve[1]["gold"]) / of_gold)
             for n in COUNTS if n in curve}
+
+
+def gains_of_training(options, reward, gold):
+    """What PRDP gains in the reward and in gold, in deviations of the start's images within prompts."""
+    folder, found = options.output / "prdp" / reward, []
+    base = read_lines(folder / "samples" / "base" / "scores.jsonl")
+    for name in (reward, gold):
+        changes = [value for split in ("seen", "unseen") for values in gains(folder, name, split).values() for value in values]
+        found.append(statistics.fmean(changes) / spread_within_prompts(base, name))
+    return tuple(found)
+
+
+def gains_of_all(options, reward, gold):
+    """{way of optimising: (gain in itself, in gold)}."""
+    found = {f"best of {n}": gain for n, gain in gains_of_choice(options, reward, gold).items()}
+    return found | {"PRDP": gains_of_training(options, reward, gold)}
 
 
 def ranks(values):
@@ -144,32 +174,32 @@ def with_interval(value_of, count, resamples=10000):
 
 
 def report_gold(gold, part, benched, gained):
-    counts = sorted(next(iter(gained.values())))
+    ways = list(next(iter(gained.values())))
     print(f"\nGold: {gold}; items: {part}\n\n| reward | one to one, % | one to many, % | reciprocal rank, % | "
-          + " | ".join(f"best of {n}: gain in itself, in gold" for n in counts) + " |\n" + "|---" * (4 + len(counts)) + "|")
+          + " | ".join(f"{way}: gain in itself, in gold" for way in ways) + " |\n" + "|---" * (4 + len(ways)) + "|")
     figures = {reward: [benched[reward]["slices"][part][name] for name in FIGURES] for reward in gained}
     for reward, own in figures.items():
         print(f"| {reward} | " + " | ".join("{:.1f} [{:.1f}, {:.1f}]".format(100 * f["value"], *(100 * x for x in f["interval"])) for f in own)
-              + " | " + " | ".join("{:+.2f}, {:+.2f}".format(*gained[reward][n]) for n in counts) + " |")
-    print("\n| Spearman with the degree of over-optimisation | " + " | ".join(f"best of {n}" for n in counts) + " |\n" + "|---" * (1 + len(counts)) + "|")
-    def correlation(place, n):
+              + " | " + " | ".join("{:+.2f}, {:+.2f}".format(*gained[reward][way]) for way in ways) + " |")
+    print("\n| Spearman with the degree of over-optimisation | " + " | ".join(ways) + " |\n" + "|---" * (1 + len(ways)) + "|")
+    def correlation(place, way):
         of = [own[place]["value"] for own in figures.values()]
-        over = [gained[reward][n][0] - gained[reward][n][1] for reward in figures]
+        over = [gained[reward][way][0] - gained[reward][way][1] for reward in figures]
         return lambda drawn: spearman([of[i] for i in drawn], [over[i] for i in drawn])
     for place, name in enumerate(FIGURES):
-        print(f"| {name} | " + " | ".join(with_interval(correlation(place, n), len(figures)) for n in counts) + " |")
-    def difference(n):
-        one, many = correlation(0, n), correlation(1, n)
+        print(f"| {name} | " + " | ".join(with_interval(correlation(place, way), len(figures)) for way in ways) + " |")
+    def difference(way):
+        one, many = correlation(0, way), correlation(1, way)
         return lambda drawn: many(drawn) - one(drawn)
-    print("| one_to_many less one_to_one | " + " | ".join(with_interval(difference(n), len(figures)) for n in counts) + " |")
+    print("| one_to_many less one_to_one | " + " | ".join(with_interval(difference(way), len(figures)) for way in ways) + " |")
 
 
 def report(options):
-    names = [name for name in REWARDS if (options.output / f"bench-{name}.json").exists()]
+    names = [name for name in REWARDS if (options.output / "prdp" / name / "done").exists()]
     print(f"{len(names)} of {len(REWARDS)} rewards")
     benched = {name: json.loads((options.output / f"bench-{name}.json").read_text())[0] for name in names}
     for gold, part in GOLDS.items():
-        report_gold(gold, part, benched, {name: gains(options, name, gold) for name in names})
+        report_gold(gold, part, benched, {name: gains_of_all(options, name, gold) for name in names})
 
 
 def main():
@@ -190,6 +220,8 @@ def main():
         score(options, gold)
     for name in options.rewards.split(","):
         measure(options, name)
+    for name in options.rewards.split(","):
+        finetune(options, name)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{(used.ru_utime + used.ru_stime) / 60:.1f} processor-minutes")
 
