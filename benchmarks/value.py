@@ -9,8 +9,8 @@ once the expected one beside it; the share of the final reward's variance within
 step, and the rating of the expected picture, which needs no training.
 particles: particles rated by the network, against particles rated by decoded pictures, and the best of n plain samples, on
 seen captions. The network is that of the same seed; 4.4 passes of the network count as one decoding.
-steps: short GRPO runs without and with rewards of steps, by the expected picture, by the network, and by the network in
-random order (a control).
+steps: short GRPO runs without and with rewards of steps, by the expected picture, by a distilled student, by the network,
+and by the network in random order (a control); and DPOK without and with the network as its baseline.
 
 A part that is finished is kept; a stopped run goes on where it was. Seeds are the outer loop. Only the standard library is
 needed.
@@ -25,6 +25,7 @@ import statistics
 import sys
 
 from guidance import DECODING, best_at, interval, processor_seconds
+from run_statistics import bootstrap
 from wider_evaluation import call, captions_file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -40,14 +41,13 @@ PARTICLES = {
     "value": (["--guide", "particles=4", "--guide_value", "noisy latent"], 8 * STEPS, 4),
     "value, expected": (["--guide", "particles=4", "--guide_value", "with the expected one"], 8 * STEPS, 4),
 }
-CREDIT = {
-    "0": [],
-    "value 0.5": ["value", 0.5],
-    "value 2": ["value", 2],
-    "expected picture 0.5": ["expected", 0.5],
-    "expected picture 2": ["expected", 2],
-    "value 2, shuffled": ["value", 2, "--shuffle_step_rewards"],
-}
+# Method, and its options; NETWORK and STUDENT stand for folders.
+NETWORK, STUDENT = "NETWORK", "STUDENT"
+BY_VALUE, BY_STUDENT = ["value", "--step_value", NETWORK], ["student", "--step_student", STUDENT]
+CREDIT = {f"{name} {scale:g}": ("grpo", ["--step_reward_scale", scale, "--step_rewards", *words])
+          for name, words in (("value", BY_VALUE), ("expected picture", ["expected"]), ("student", BY_STUDENT)) for scale in (0.5, 2)}
+CREDIT = {"grpo": ("grpo", []), **CREDIT, "value 2, shuffled": ("grpo", [*CREDIT["value 2"][1], "--shuffle_step_rewards"]),
+          "dpok": ("dpok", []), "dpok, value as baseline": ("dpok", ["--baseline_value", NETWORK])}
 EPOCHS, PROMPTS, IMAGES = 8, 4, 8
 
 
@@ -172,48 +172,54 @@ def report_particles(options):
 # --- steps
 
 
+def student(options):
+    """The folder of one student of 10-step chains for all seeds; no reward has touched it."""
+    folder = place_of(options, "student")
+    timed(options, folder.with_suffix(".json"), "distill", "--config", ROOT / "models" / "recipes" / "distill.toml", "--reward", "",
+          "--guard", "off", "--teacher_steps", STEPS, "--max_train_steps", 150, "--eval_every", 150, "-o", folder)
+    return folder / "model"
+
+
 def run_steps(options, seed):
-    for arm, words in CREDIT.items():
+    folders = {NETWORK: network_of(options, seed, "aesthetic", "noisy latent"), STUDENT: student(options)}
+    for arm, (method, words) in CREDIT.items():
         folder = place_of(options, "steps", arm, f"seed-{seed}")
-        credit = []
-        if words:
-            credit = ["--step_rewards", words[0], "--step_reward_scale", words[1], *words[2:]]
-            credit += ["--step_value", network_of(options, seed, "aesthetic", "noisy latent")] if words[0] == "value" else []
         if not folder.with_suffix(".json").exists():
             shutil.rmtree(folder, ignore_errors=True)
-        timed(options, folder.with_suffix(".json"), "finetune", "grpo", "--reward", "aesthetic", "--prompts", "world", "--max_train_prompts", 64,
+        timed(options, folder.with_suffix(".json"), "finetune", method, "--reward", "aesthetic", "--prompts", "world", "--max_train_prompts", 64,
               "--num_epochs", EPOCHS, "--prompts_per_epoch", PROMPTS, "--images_per_prompt", IMAGES, "--prompts_per_update", 2,
               "--sample_num_steps", STEPS, "--sample_guidance_scale", 5, "--train", "full", "--learning_rate", "1e-4", "--eval_every", EPOCHS,
-              "--eval_prompts", 16, "--eval_images", 2, "--eval_rewards", "oracle", "--seed", 100 + seed, *credit, "-o", folder)
+              "--eval_prompts", 16, "--eval_images", 2, "--eval_rewards", "oracle", "--guard", "off", "--seed", 100 + seed,
+              *[folders.get(word, word) for word in words], "-o", folder)
 
 
-def evaluations(folder):
+def cell(gain):
+    return f"{gain['mean']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
+
+
+def kl(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if line.get("evaluation")], [line for line in lines if not line.get("evaluation")]
-
-
-def gains(folder):
-    judged, epochs = evaluations(folder)
-    last, first = judged[-1], judged[0]
-    found = {f"{split}/{name}": last[f"{split}/{name}"] - first[f"{split}/{name}"] for split in ("seen", "unseen") for name in ("aesthetic", "oracle")}
-    found["kl"] = last["seen/kl_nats"]
-    found["epochs"] = statistics.fmean(line["reward_mean"] for line in epochs[-3:]) - first["seen/aesthetic"]
-    return found
+    return [line["seen/kl_nats"] for line in lines if line.get("evaluation")][-1]
 
 
 def report_steps(options):
-    print(f"\n### steps\n\nGRPO, {EPOCHS} epochs of {PROMPTS} captions x {IMAGES} images, the whole network, learning rate 1e-4. Gains over the start on 16 "
-          "seen and 16 unseen captions x 2 images: mean (each seed).\n")
-    names = ("seen/aesthetic", "unseen/aesthetic", "seen/oracle", "unseen/oracle", "kl")
-    print("| step rewards | " + " | ".join(names) + " | seconds |\n|" + "---|" * (2 + len(names)))
-    for arm in CREDIT:
-        folders = [place_of(options, "steps", arm, f"seed-{seed}") for seed in options.seeds]
-        found = [gains(folder) for folder in folders if folder.with_suffix(".json").exists()]
-        if not found:
+    print(f"\n### steps\n\n{EPOCHS} epochs of {PROMPTS} captions x {IMAGES} images, the whole network, learning rate 1e-4. Gains over the start on 16 "
+          "seen and 16 unseen captions x 2 images; 95 %: a bootstrap over seeds and captions, paired.\n")
+    print("| arm | runs | aesthetic, seen | unseen | less the method alone, seen | unseen | oracle, unseen | KL, nats | seconds |\n" + "|---" * 9 + "|")
+    done = {arm: {seed: folder for seed in options.seeds if (folder := place_of(options, "steps", arm, f"seed-{seed}")).with_suffix(".json").exists()}
+            for arm in CREDIT}
+    for arm, folders in done.items():
+        if not folders:
             continue
-        seconds = statistics.fmean(json.loads(folder.with_suffix(".json").read_text())["seconds"] for folder in folders if folder.with_suffix(".json").exists())
-        cells = ["{:+.3f} ({})".format(statistics.fmean(gain[name] for gain in found), ", ".join(f"{gain[name]:+.3f}" for gain in found)) for name in names]
-        print(f"| {arm} | " + " | ".join(cells) + f" | {seconds:.0f} |")
+        alone = done[CREDIT[arm][0]]
+        both = sorted(set(folders) & set(alone)) if alone is not folders else []
+        cells = [cell(bootstrap(list(folders.values()), "aesthetic", split)) for split in ("seen", "unseen")]
+        cells += [cell(bootstrap([folders[seed] for seed in both], "aesthetic", split, against=[alone[seed] for seed in both])) if both else ""
+                  for split in ("seen", "unseen")]
+        cells.append(cell(bootstrap(list(folders.values()), "oracle", "unseen")))
+        cells.append(f"{statistics.fmean(map(kl, folders.values())):.0f}")
+        cells.append(f"{statistics.fmean(json.loads(folder.with_suffix('.json').read_text())['seconds'] for folder in folders.values()):.0f}")
+        print(f"| {arm} | {len(folders)} | " + " | ".join(cells) + " |")
 
 
 PARTS = {"explained": (run_explained, report_explained), "particles": (run_particles, report_particles), "steps": (run_steps, report_steps)}
