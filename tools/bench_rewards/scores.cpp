@@ -81,12 +81,15 @@ size_t score_some(const std::vector<BenchItem>& items,
              scores.of_item[place.item][place.prompt][place.picture] = raw[0];
            },
        .failed = [&](const ScoreJob&, const std::string& fault) { scoring.complain(fault); }});
+  if (!scoring.log) return count;
+  std::vector<std::pair<std::string, ScoreLog::Row>> done;
   for (const size_t i : fresh) {
-    if (!scoring.log || !is_complete(scores.of_item[i])) continue;
+    if (!is_complete(scores.of_item[i])) continue;
     std::vector<double> flat;
     for (const auto& row : scores.of_item[i]) flat.insert(flat.end(), row.begin(), row.end());
-    scoring.log->add(key_in_log(reward, i), {items[i].prompt, flat});
+    done.push_back({key_in_log(reward, i), {items[i].prompt, flat}});
   }
+  scoring.log->add(done);
   return count;
 }
 

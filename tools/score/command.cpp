@@ -168,10 +168,11 @@ ScoredRows score_missing(const std::vector<ScoreJob>& jobs,
   std::optional<Progress> progress;
   if (missing.size() >= kWorthABar)
     progress.emplace("Scoring", static_cast<int64_t>(missing.size()));
+  std::vector<std::pair<std::string, ScoreLog::Row>> batch;
   const ScoringHooks hooks{.scored =
                                [&](const ScoreJob& job, const std::vector<double>& raw) {
                                  rows[job.row] = {*job.prompt, raw};
-                                 if (log) log->add(job.path.string(), rows[job.row]);
+                                 batch.emplace_back(job.path.string(), rows[job.row]);
                                  if (progress) progress->advance();
                                },
                            .failed =
@@ -179,6 +180,11 @@ ScoredRows score_missing(const std::vector<ScoreJob>& jobs,
                                  if (jobs.size() == 1) throw BadInput(fault);
                                  data::log_error(fault);
                                  if (progress) progress->advance();
+                               },
+                           .batch_done =
+                               [&] {
+                                 if (log) log->add(batch);
+                                 batch.clear();
                                }};
   score_files(std::move(missing), rewards, options, hooks);
   return rows;

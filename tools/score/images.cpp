@@ -60,6 +60,7 @@ struct BatchScorer {
       hooks.scored(jobs[batch[i].job],
                    {row.const_data_ptr<double>(), row.const_data_ptr<double>() + row.numel()});
     }
+    if (hooks.batch_done) hooks.batch_done();
   }
   void add(size_t job, at::Tensor pixels) {
     const PixelSize size{pixels.size(0), pixels.size(1)};

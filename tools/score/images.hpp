@@ -40,6 +40,8 @@ struct ScoringHooks {
   std::function<void(const ScoreJob& job, const std::vector<double>& raw)> scored;
   // An image that cannot be read, or lacks a prompt that is needed.
   std::function<void(const ScoreJob& job, const std::string& fault)> failed;
+  // After the scored images of a batch. Empty: nothing is called.
+  std::function<void()> batch_done{};
 };
 
 // Scores every job once, opening its file once. Images of one size are gathered, out of order,

@@ -20,6 +20,14 @@ bool is_row(const nlohmann::json& json) {
          json["raw"].is_array();
 }
 
+ScoreLog::Row row_of(const nlohmann::json& json) {
+  ScoreLog::Row row{json["prompt"].get<std::string>(), {}};
+  for (const auto& value : json["raw"])
+    row.raw.push_back(value.is_number() ? value.get<double>()
+                                        : std::numeric_limits<double>::quiet_NaN());
+  return row;
+}
+
 }  // namespace
 
 ScoreLog::ScoreLog(fs::path path, const std::string& rewards) : path_(std::move(path)) {
@@ -44,12 +52,9 @@ ScoreLog::ScoreLog(fs::path path, const std::string& rewards) : path_(std::move(
     const size_t end = text.find('\n', at);
     const auto json = data::parse_json(std::string_view(text).substr(at, end - at));
     at = end + 1;
-    if (!is_row(json)) continue;
-    Row row{json["prompt"].get<std::string>(), {}};
-    for (const auto& value : json["raw"])
-      row.raw.push_back(value.is_number() ? value.get<double>()
-                                          : std::numeric_limits<double>::quiet_NaN());
-    rows_[json["file"].get<std::string>()] = std::move(row);
+    if (!json.is_object() || !json.contains("rows")) continue;
+    for (const auto& row : json["rows"])
+      if (is_row(row)) rows_[row["file"].get<std::string>()] = row_of(row);
   }
 }
 
@@ -58,13 +63,13 @@ const ScoreLog::Row* ScoreLog::find(const std::string& file) const {
   return found == rows_.end() ? nullptr : &found->second;
 }
 
-void ScoreLog::add(const std::string& file, const Row& row) {
+void ScoreLog::add(const std::vector<std::pair<std::string, Row>>& batch) {
   nlohmann::ordered_json line;
-  line["file"] = file;
-  line["prompt"] = row.prompt;
-  line["raw"] = row.raw;
-  data::append_line(path_, data::to_text(line));
-  rows_[file] = row;
+  for (const auto& [file, row] : batch) {
+    line["rows"].push_back({{"file", file}, {"prompt", row.prompt}, {"raw", row.raw}});
+    rows_[file] = row;
+  }
+  if (!batch.empty()) data::append_line(path_, data::to_text(line));
 }
 
 void ScoreLog::remove() {

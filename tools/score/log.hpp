@@ -5,12 +5,14 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tools {
 
-// One line an image, {"file", "prompt", "raw": [...]}, after a first line that identifies the
-// rewards and their weights.
+// One line a batch of images, {"rows": [{"file", "prompt", "raw": [...]}, ...]}, after a first line
+// that identifies the rewards and their weights. Whole batches, because the last digits of a score
+// depend on the size of its batch: a resumed run makes the same batches as an uninterrupted one.
 class ScoreLog {
  public:
   struct Row {
@@ -22,8 +24,8 @@ class ScoreLog {
   // belongs to other rewards.
   ScoreLog(std::filesystem::path path, const std::string& rewards);
 
-  const Row* find(const std::string& file) const;  // null: not scored yet
-  void add(const std::string& file, const Row& row);
+  const Row* find(const std::string& file) const;                   // null: not scored yet
+  void add(const std::vector<std::pair<std::string, Row>>& batch);  // files and their rows
   size_t size() const { return rows_.size(); }
   void remove();  // the run is done
 

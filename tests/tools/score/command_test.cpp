@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "data/base/files.hpp"
@@ -109,15 +110,34 @@ done
   EXPECT_FALSE(fs::exists(folder_ / "out.jsonl.part"));
 }
 
+// Wherever a writer was killed: else a resumed run would make other batches, whose scores differ in
+// the last digits.
+TEST(ScoreLog, KeepsWholeBatchesAlone) {
+  const fs::path path = fs::path(testing::TempDir()) / "laurel_batches.part";
+  fs::remove(path);
+  {
+    tools::ScoreLog log(path, "r");
+    log.add({{"a.png", {"p", {1}}}, {"b.png", {"p", {2}}}});
+    log.add({});
+    log.add({{"c.png", {"p", {3}}}, {"d.png", {"p", {4}}}});
+  }
+  const std::string whole = data::read_file(path);
+  std::set<size_t> sizes;
+  for (size_t length = 0; length <= whole.size(); ++length) {
+    data::write_file(path, whole.substr(0, length));
+    sizes.insert(tools::ScoreLog(path, "r").size());
+  }
+  EXPECT_EQ(sizes, (std::set<size_t>{0, 2, 4}));
+}
+
 TEST(ScoreLog, KeepsRowsAndDropsACutLine) {
   const fs::path path = fs::path(testing::TempDir()) / "laurel_score.part";
   fs::remove(path);
   {
     tools::ScoreLog log(path, "r");
-    log.add("a.png", {"p", {1.5, std::nan("")}});
-    log.add("b.png", {"q", {2, 3}});
+    log.add({{"a.png", {"p", {1.5, std::nan("")}}}, {"b.png", {"q", {2, 3}}}});
   }
-  std::ofstream(path, std::ios::app) << "{\"file\":\"c.png\",\"pro";
+  std::ofstream(path, std::ios::app) << "{\"rows\":[{\"file\":\"c.png\",\"pro";
   tools::ScoreLog log(path, "r");
   EXPECT_EQ(log.size(), 2u);
   ASSERT_NE(log.find("a.png"), nullptr);
@@ -125,7 +145,7 @@ TEST(ScoreLog, KeepsRowsAndDropsACutLine) {
   EXPECT_EQ(log.find("a.png")->raw[0], 1.5);
   EXPECT_TRUE(std::isnan(log.find("a.png")->raw[1]));
   EXPECT_EQ(log.find("c.png"), nullptr);
-  log.add("c.png", {"p", {1, 1}});
+  log.add({{"c.png", {"p", {1, 1}}}});
   EXPECT_EQ(tools::ScoreLog(path, "r").size(), 3u);
   EXPECT_NE(refusal([&] { tools::ScoreLog(path, "other"); }).find("delete the file"),
             std::string::npos);
