@@ -39,33 +39,41 @@ QUALITY, DIVERSITY = ("oracle", "clip_score"), ("pixels", "social", "diversity")
 IMAGES, SIDE, THUMBNAIL = 8, 64, 16
 TEACHER = 3  # the guidance scale that is imitated: that of the best oracle on unseen combinations
 SAMPLER = ["--steps", 10, "--eta", 1, "--sampling-method", "ddim"]
-TRAINING = ["--guidance_scale", TEACHER, "--sample_num_steps", 10, "--prompts_per_epoch", 8, "--images_per_prompt", 4, "--num_inner_epochs", 3,
-            "--prompts_per_update", 2, "--rank", 16, "--lr", "3e-3", "--eval_prompts", 0]
+TRAINING = ["--guidance_scale", TEACHER, "--sample_num_steps", 10, "--prompts_per_epoch", 8, "--images_per_prompt", 8, "--num_inner_epochs", 2,
+            "--prompts_per_update", 2, "--train", "full", "--lr", "2e-4", "--lr_scheduler", "wsd", "--eval_prompts", 0]
+BASE = ROOT / "models" / "tiny-world"
 
 
 # --- what is drawn
 
 
 def student_of(options, beta, seed):
-    """The LoRA of a student, trained where it is not there yet."""
+    """The model of a student, trained where it is not there yet: the base with another network."""
     folder = options.output / "trained" / f"beta-{beta:g}-seed-{seed}"
-    lora = folder / "pytorch_lora_weights.safetensors"
-    if not lora.exists():
-        print(f"train beta {beta:g} seed {seed}", file=sys.stderr, flush=True)
-        began = processor_seconds()
-        call(options, "finetune", "distill-cfg", "--diversity_scale", beta, "--seed", seed, "--num_epochs", options.epochs, *TRAINING,
-             "--resume_from_checkpoint", "latest", "-o", folder)
-        (folder / "seconds.txt").write_text(f"{processor_seconds() - began:.0f}\n")
-    return lora
+    model = folder / "model"
+    if model.exists():
+        return model
+    print(f"train beta {beta:g} seed {seed}", file=sys.stderr, flush=True)
+    began = processor_seconds()
+    call(options, "finetune", "distill-cfg", "--diversity_scale", beta, "--seed", seed, "--num_epochs", options.epochs, *TRAINING,
+         "--resume_from_checkpoint", "latest", "-o", folder)
+    (folder / "seconds.txt").write_text(f"{processor_seconds() - began:.0f}\n")
+    unfinished = folder / "model.part"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    for part in BASE.iterdir():
+        (unfinished / part.name).symlink_to(folder.resolve() / "unet" if part.name == "unet" else part.resolve())
+    unfinished.rename(model)
+    return model
 
 
 def merged(options, seed, share):
     """The students of the first and the last beta in these shares."""
-    lora = options.output / "trained" / f"merge-{share:g}-seed-{seed}.safetensors"
-    if not lora.exists():
-        ends = [student_of(options, beta, seed) for beta in (options.betas[0], options.betas[-1])]
-        call(options, "merge", "--lora", f"{ends[0]}={1 - share:g}", "--lora", f"{ends[1]}={share:g}", "-o", lora)
-    return lora
+    model = options.output / "trained" / f"merge-{share:g}-seed-{seed}"
+    if not model.exists():
+        first, last = (student_of(options, beta, seed) for beta in (options.betas[0], options.betas[-1]))
+        call(options, "merge", "-m", first, "--with", last, "--weight", share, "-o", model)
+    return model
 
 
 def base_arm(scale):
@@ -85,7 +93,7 @@ def words_of(options, arm):
     if kind == "w":
         return ["--cfg-scale", value]
     make = {"beta": student_of, "merge": lambda options, share, seed: merged(options, seed, share)}[kind]
-    return ["--cfg-scale", 1, "--lora", make(options, float(value), int(rest[1]))]
+    return ["--cfg-scale", 1, "-m", make(options, float(value), int(rest[1]))]
 
 
 def thumbnail(file):
@@ -263,14 +271,15 @@ class Panel:
         shares = [(value - low) / (high - low) for value, (low, high) in zip(point, self.spans)]
         return self.left + MARGIN + shares[0] * (WIDTH - 2 * MARGIN), HEIGHT - MARGIN - shares[1] * (HEIGHT - 2 * MARGIN)
 
-    def line(self, points, names, colour):
+    def line(self, points, names, colour, below=()):
+        """below: of each name, how far it stands below its point; else it stands above."""
         places = [self.place(point) for point in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts = [f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='1.5'/>"]
-        for (x, y), name in zip(places, names):
+        for (x, y), name, down in itertools.zip_longest(places, names, below, fillvalue=-6):
             to_left = x > self.left + 0.75 * WIDTH
             parts += [f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3' fill='{colour}'/>",
-                      f"<text x='{x - 5 if to_left else x + 5:.1f}' y='{y - 6:.1f}' text-anchor='{'end' if to_left else 'start'}' fill='{colour}'>{name}</text>"]
+                      f"<text x='{x - 5 if to_left else x + 5:.1f}' y='{y + down:.1f}' text-anchor='{'end' if to_left else 'start'}' fill='{colour}'>{name}</text>"]
         return parts
 
     def axes(self):
@@ -293,7 +302,8 @@ def draw_fronts(options, fronts, file):
         base, tuned = [of(point) for point in front], [of(students[name]) for name in names]
         panel = Panel(i * WIDTH, [*base, *tuned], f"{split} combinations")
         parts += panel.axes() + panel.line(base, [f"{scale:g}" for scale in options.scales], COLOURS["base"])
-        parts += panel.line(tuned, [name if name.startswith("beta") else "" for name in names], COLOURS["student"])
+        parts += panel.line(tuned, [name if name.startswith("beta") else "" for name in names], COLOURS["student"],
+                            [14] + [28] * (len(names) - 1))
     file.write_text(f"<svg xmlns='http://www.w3.org/2000/svg' width='{2 * WIDTH}' height='{HEIGHT}' font-family='sans-serif' font-size='10'>"
                     f"<rect width='100%' height='100%' fill='#fff'/>\n" + "\n".join(parts) + "\n</svg>\n")
 
@@ -314,7 +324,7 @@ def main():
     parser.add_argument("--captions", type=int, default=24, help="of each split")
     numbers = lambda text: [float(number) for number in text.split(",")]
     parser.add_argument("--scales", type=numbers, default=[1, 1.5, 2, 3, 4, 5, 7], help="of the base's guidance, rising")
-    parser.add_argument("--betas", type=numbers, default=[0, 0.1, 0.3], help="--diversity_scale, rising")
+    parser.add_argument("--betas", type=numbers, default=[0, 10, 100], help="--diversity_scale, rising")
     parser.add_argument("--shares", type=numbers, default=[0.25, 0.5, 0.75], help="of the last beta in a merge")
     parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[1, 2, 3], help="of the trainings")
     parser.add_argument("--epochs", type=int, default=16, help="of a training")
