@@ -6,7 +6,9 @@
 
 `primary`: lvlm alone, on 8 prompts x 2 images an epoch. `learnt`: 8 x 8 images, of which lvlm rates the same number (a
 quarter), beside clip_score, brightness and noise, whose weights are learnt. Equal queries of lvlm, more images. `free` and
-`capped`: brightness trained without a cap, and with that of `--caps auto` for rater_preference as the gold reward.
+`capped`: brightness trained without a cap, and with that of `--caps auto` for rater_preference as the gold reward. `looks`,
+`held` and `held-fast`: aesthetic trained alone, and with an equality that holds clip_score where the start has it, at a rate
+of 0.1 and of 1.
 Finished runs are kept, interrupted ones go on from their last checkpoint. Only the standard library is needed.
 """
 
@@ -18,7 +20,7 @@ import statistics
 import subprocess
 import sys
 
-from run_statistics import gains
+from run_statistics import gains, last_evaluation, read_scores
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "models" / "recipes" / "prdp.toml"
@@ -26,7 +28,13 @@ NOISE = f"noise=program:{sys.executable} {ROOT / 'benchmarks' / 'guard.py'} nois
 COMMON = ["finetune", "prdp", "--config", RECIPE, "--eval_every", "0", "--eval_prompts", "24"]
 PRIMARY = [*COMMON, "--guard", "off", "--reward", "lvlm", "--normalise_rewards", "pooled", "--images_per_prompt", "2"]
 LEARNT = [*COMMON, "--guard", "off", "--primary", "lvlm", "--auxiliary", "clip_score,brightness,noise", "--primary_share", "0.25", "--define", NOISE]
-BRIGHT = [*COMMON, "--guard", "warn", "--guard_rewards", "rater_preference", "--reward", "brightness"]
+SMALL = [*COMMON, "--prompts_per_epoch", "4", "--prompts_per_update", "2"]
+BRIGHT = [*SMALL, "--guard", "warn", "--guard_rewards", "rater_preference", "--reward", "brightness"]
+LOOKS = [*SMALL, "--guard", "off", "--reward", "aesthetic=1,clip_score=1e-6"]
+HELD = 84  # clip_score: about the start's mean on captions of seen combinations
+ARMS = {"primary": PRIMARY, "learnt": LEARNT, "free": BRIGHT, "capped": [*BRIGHT, "--caps", "auto"], "looks": LOOKS,
+        "held": [*LOOKS, "--constraints", f"clip_score={HELD}"],
+        "held-fast": [*LOOKS, "--constraints", f"clip_score={HELD}", "--constraint_rate", "1"]}
 
 
 def laurel(options, arguments, log):
@@ -47,11 +55,8 @@ def train(options, name, command, seed):
 
 def run(options):
     for seed in options.seeds:
-        train(options, "primary", PRIMARY, seed)
-        train(options, "learnt", LEARNT, seed)
-    for seed in options.seeds:
-        train(options, "free", BRIGHT, seed)
-        train(options, "capped", [*BRIGHT, "--caps", "auto"], seed)
+        for arm in options.arms:
+            train(options, arm, ARMS[arm], seed)
 
 
 def runs_of(options, name):
@@ -60,6 +65,11 @@ def runs_of(options, name):
 
 def mean_gain(folder, reward, split):
     return statistics.fmean(value for values in gains(folder, reward, split).values() for value in values)
+
+
+def mean_at_end(folder, reward, split):
+    rows = read_scores(last_evaluation(folder)).values()
+    return statistics.fmean(row["rewards"][reward] for row in rows if row["split"] == split)
 
 
 def cap_of(folder):
@@ -85,6 +95,11 @@ def report(options):
         for folder in runs_of(options, name):
             print(f"| {name} | {folder.name[5:]} | {mean_gain(folder, 'brightness', 'unseen'):+.4f} | "
                   f"{mean_gain(folder, 'rater_preference', 'seen'):+.4f} | {mean_gain(folder, 'rater_preference', 'unseen'):+.4f} | {cap_of(folder)} |")
+    print("\n| arm | seed | gain in aesthetic, seen | in clip_score, seen | unseen | clip_score at the end, seen |\n|---|---|---|---|---|---|")
+    for name in ("looks", "held", "held-fast"):
+        for folder in runs_of(options, name):
+            print(f"| {name} | {folder.name[5:]} | {mean_gain(folder, 'aesthetic', 'seen'):+.3f} | {mean_gain(folder, 'clip_score', 'seen'):+.2f} | "
+                  f"{mean_gain(folder, 'clip_score', 'unseen'):+.2f} | {mean_at_end(folder, 'clip_score', 'seen'):.2f} |")
 
 
 def main():
@@ -93,6 +108,7 @@ def main():
     parser.add_argument("--laurel", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "laurel")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/weights"))
     parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[1, 2, 3])
+    parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS), help=", ".join(ARMS))
     options = parser.parse_args()
     {"run": run, "report": report}[options.action](options)
 
