@@ -6,10 +6,11 @@
 
 `run` samples pictures of 32 captions (24 of combinations that training has seen), rates them by two gold rewards (the oracle;
 the simulated raters' preference), and takes the rewards in turn: trains the small CLIPs of few updates and aesthetic heads of
-few ratings, rates all pictures, measures the reward by `bench-rewards`, and finetunes on it alone by PRDP. `report` takes, for each reward, what the best
-of n by it gains in itself and in gold (`laurel bon-curve`, in deviations within prompts); their difference is the degree of
-over-optimisation; and the same of what PRDP gains on its evaluation's images, in deviations of the start's. It gives Spearman's correlation of that with one-to-one, one-to-many and the reciprocal rank over the
-rewards, and a bootstrap over the rewards. What is finished is kept; a stopped run goes on where it was. One process at a
+few ratings, rates all pictures, measures the reward by `bench-rewards`, and finetunes on it alone by PRDP. `report` takes,
+for each reward, what the best of n by it gains in itself and in gold (`laurel bon-curve`, in deviations within prompts);
+their difference is the degree of over-optimisation; and the same of what PRDP gains on its evaluation's images, in
+deviations of the start's. It gives Spearman's correlation of that with one-to-one, one-to-many and the reciprocal rank over
+the rewards, and a bootstrap over the rewards. What is finished is kept; a stopped run goes on where it was. One process at a
 time; only the standard library is needed.
 """
 

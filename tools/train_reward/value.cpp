@@ -255,7 +255,6 @@ std::string unit_of(const std::vector<rewards::WeightedReward>& all) {
 
 // Trains the network that `config` describes, measures it, and writes it.
 void learn_and_report(ValueCommand& c, rewards::ValueConfig config, const ValueMaterial& material) {
-  config.reads_expected = c.expected;
   rewards::measure_reward(material.training, config);
   auto& loop = c.training.loop;
   loop.output_dir = fs::path(c.output) / "training";

@@ -8,6 +8,7 @@
 
 #include "rewards/value/batches.hpp"
 #include "rewards/value/files.hpp"
+#include "tests/rewards/value/gaussian_chains.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 
@@ -18,29 +19,7 @@ using rewards::OnlineValue;
 using rewards::ValueConfig;
 using rewards::ValueData;
 
-const std::vector<double> kSignals{0.3, 0.8, 0.999};
-
-// Chains of x_0 standard normal, noised anew at each step, and r = slope x_0.
-ValueData gaussian_epoch(uint64_t seed,
-                         double slope = 2,
-                         int64_t prompts = 4,
-                         int64_t chains = 16) {
-  auto generator = at::detail::createCPUGenerator(seed);
-  ValueData data{.prompts = {}, .timesteps = {800, 300, 10}};
-  for (int64_t p = 0; p < prompts; ++p) {
-    const at::Tensor clean =
-        at::randn({chains, 1, 1, 1}, generator).expand({chains, 1, 4, 4}).contiguous();
-    std::vector<at::Tensor> steps;
-    for (const double signal : kSignals)
-      steps.push_back(signal * clean +
-                      std::sqrt(1 - signal * signal) * at::randn({chains, 1, 1, 1}, generator));
-    data.prompts.push_back({.latents = at::stack(steps, 1).to(at::kHalf),
-                            .expected = {},
-                            .rewards = slope * clean.mean({1, 2, 3}).to(at::kDouble),
-                            .text = at::randn({4}, generator)});
-  }
-  return data;
-}
+ValueData gaussian_epoch(uint64_t seed) { return tests::gaussian_chains(4, 16, seed); }
 
 OnlineValue fresh_value() {
   ValueConfig config;
@@ -70,7 +49,7 @@ void expect_same(const OnlineValue& a, const OnlineValue& b) {
 }
 
 TEST(RatedChains, AreThoseOfFiniteRewardsWithTheirPromptsMeans) {
-  ValueData data = gaussian_epoch(1, 2, 2, 3);
+  ValueData data = tests::gaussian_chains(2, 3, 1);
   data.prompts[0].rewards = at::tensor({1.0, std::nan(""), 4.0}, at::kDouble);
   data.prompts[1].rewards = at::tensor({5.0, 6.0, 7.0}, at::kDouble);
   const auto chains = rewards::rated_chains(data);
@@ -81,7 +60,7 @@ TEST(RatedChains, AreThoseOfFiniteRewardsWithTheirPromptsMeans) {
 }
 
 TEST(ValueBatches, HaveTheStateTheTimestepAndTheRewardOfTheirChains) {
-  const ValueData data = gaussian_epoch(1, 2, 2, 3);
+  const ValueData data = tests::gaussian_chains(2, 3, 1);
   const OnlineValue value = fresh_value();
   auto generator = at::detail::createCPUGenerator(1);
   const std::vector<rewards::ChainPlace> places(8, {1, 2});

@@ -8,6 +8,7 @@
 
 #include "rewards/evaluation/agreement.hpp"
 #include "rewards/value/explained.hpp"
+#include "tests/rewards/value/gaussian_chains.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"
@@ -16,31 +17,9 @@ namespace {
 
 using rewards::ValueConfig;
 using rewards::ValueData;
-
-constexpr double kSlope = 2;  // r = kSlope mean(x_0)
-const std::vector<double> kTimesteps{800, 300, 10};
-const std::vector<double> kSignals{0.3, 0.8, 0.999};
-
-// A chain whose x_0 is standard normal, noised anew at each step: E[x_0 | x] = signal x, so that
-// the value is kSlope signal mean(x).
-ValueData gaussian_chains(int64_t prompts, int64_t chains, uint64_t seed) {
-  auto generator = at::detail::createCPUGenerator(seed);
-  ValueData data{.prompts = {}, .timesteps = kTimesteps, .digest = std::to_string(seed)};
-  for (int64_t p = 0; p < prompts; ++p) {
-    const at::Tensor clean =
-        at::randn({chains, 1, 1, 1}, generator).expand({chains, 1, 4, 4}).contiguous();
-    std::vector<at::Tensor> steps;
-    for (const double signal : kSignals) {
-      const at::Tensor noise = at::randn({chains, 1, 1, 1}, generator);
-      steps.push_back(signal * clean + std::sqrt(1 - signal * signal) * noise);
-    }
-    data.prompts.push_back({.latents = at::stack(steps, 1).to(at::kHalf),
-                            .expected = {},
-                            .rewards = kSlope * clean.mean({1, 2, 3}).to(at::kDouble),
-                            .text = at::randn({4}, generator)});
-  }
-  return data;
-}
+using tests::gaussian_chains;
+using tests::kSignals;
+using tests::kSlope;
 
 ValueConfig gaussian_config() {
   ValueConfig config;
