@@ -78,6 +78,24 @@ TEST(NoisedBatch, IsTheImageWithItsNoiseAndTheTargetOfThePrediction) {
   }
 }
 
+// x = (1 - t) x0 + t epsilon, and the network says epsilon - x0, whatever the shift.
+TEST(NoisedBatch, OfFlowMatchingIsOnTheLineFromTheImageToTheNoise) {
+  diffusion::SchedulerConfig scheduler;
+  scheduler.flow = diffusion::FlowConfig{.shift = 3};
+  scheduler.prediction_type = diffusion::Prediction::kFlow;
+  auto generator = seeded(4);
+  const finetune::CleanImages images{at::randn({1, 2, 4, 4}, generator), {5}, 9};
+  auto draws = finetune::draw_noises({0}, 1, 1000, 0, generator);
+  draws.t[0][0] = 250;
+  const auto batch = finetune::noised_batch(diffusion::make_schedule(scheduler), images, draws,
+                                            {{0, 0, 0}}, at::kCPU);
+  auto own = diffusion::image_generators({draws.seeds[0]});
+  const at::Tensor noise = diffusion::draw_noise(own, {2, 4, 4}, at::kCPU)[0];
+  EXPECT_EQ(batch.t[0].item<int64_t>(), 250);  // what the network is told
+  EXPECT_TRUE(at::allclose(batch.x[0], 0.75 * images.latents[0] + 0.25 * noise, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(batch.target[0], noise - images.latents[0], 1e-5, 1e-6));
+}
+
 // SDXL's sizes and pooled text reach the network as in sampling without guidance.
 TEST(UnguidedNetwork, IsThePolicyWithoutGuidance) {
   for (const auto& pipeline : {tests::tiny_pipeline(), tests::tiny_sdxl(), tests::tiny_lcm()}) {
