@@ -32,6 +32,8 @@ bool reset_peak_memory();
 // system, which would have to clear their pages again. Call it before threads start. The process
 // may then hold more than its live tensors. No effect without glibc.
 void keep_freed_memory();
+// Returns them now, so that the resident memory is that of live tensors. No effect without glibc.
+void return_freed_memory();
 
 // Whether an allocation failed: of GPU memory, of a CPU tensor, or by new.
 bool is_out_of_memory(const std::exception& error);

@@ -9,6 +9,7 @@
 #include "data/base/numbers.hpp"
 #include "data/base/shape.hpp"
 #include "data/storage/mapped_file.hpp"
+#include "data/weights/stored.hpp"
 
 namespace data {
 namespace {
@@ -62,10 +63,9 @@ bool all_finite(const at::Tensor& tensor) {
   }
 }
 
-at::Tensor take(const Weights& weights,
-                const std::string& name,
-                std::initializer_list<int64_t> shape) {
-  const at::IntArrayRef expected(shape.begin(), shape.size());
+const at::Tensor& stored(const Weights& weights,
+                         const std::string& name,
+                         at::IntArrayRef expected) {
   const auto found = weights.tensors.find(name);
   if (found == weights.tensors.end()) {
     std::vector<std::string> names;
@@ -89,6 +89,11 @@ at::Tensor take(const Weights& weights,
                    shape_text(expected) + ", found " + shape_text(tensor.sizes()) +
                    "; the config and the weights do not belong together");
   }
+  return tensor;
+}
+
+at::Tensor take_sized(const Weights& weights, const std::string& name, at::IntArrayRef shape) {
+  const at::Tensor& tensor = stored(weights, name, shape);
   if (!all_finite(tensor)) {
     throw BadInput(weights.source + ": tensor " + name +
                    " holds NaN or infinite values; the file is damaged or its " +
@@ -97,6 +102,12 @@ at::Tensor take(const Weights& weights,
   const at::Tensor value = tensor.to(at::kFloat);
   if (!value.is_same(tensor)) drop_pages(tensor);
   return value;
+}
+
+at::Tensor take(const Weights& weights,
+                const std::string& name,
+                std::initializer_list<int64_t> shape) {
+  return take_sized(weights, name, {shape.begin(), shape.size()});
 }
 
 }  // namespace data

@@ -24,7 +24,7 @@ Pipeline load_parts(const PipelineParts& parts) {
   return pipeline;
 }
 
-Pipeline load_pipeline(const fs::path& folder, bool without_t5) {
+Pipeline load_pipeline(const fs::path& folder, const FolderOptions& options) {
   const ModelIndex index = read_model_index(folder);
   Pipeline pipeline = load_parts({.vae = folder / "vae",
                                   .text_encoder = folder / "text_encoder",
@@ -40,11 +40,11 @@ Pipeline load_pipeline(const fs::path& folder, bool without_t5) {
   }
   if (const auto& t5 = family.t5_encoder) {
     pipeline.t5_text.emplace();
-    if (index.has_t5 && !without_t5)
+    if (index.has_t5 && !options.without_t5)
       pipeline.t5_text->encoder = load_t5_text(folder / t5->part, folder / t5->tokenizer);
   }
   pipeline.scheduler = read_scheduler_config(folder / "scheduler");
-  pipeline.network = load_network(folder / family.network_part);
+  pipeline.network = load_network(folder / family.network_part, options.streamed);
   pipeline.source = folder;
   set_family_defaults(pipeline, family);
   check_fit(pipeline, folder.string());

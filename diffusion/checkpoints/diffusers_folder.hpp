@@ -11,13 +11,16 @@
 
 namespace diffusion {
 
+struct FolderOptions {
+  bool without_t5 = false;  // T5 is not read, and its rows are zeros
+  bool streamed = false;    // a transformer's blocks stay in the file (networks/streaming.hpp)
+};
 // <folder>/{model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/}, SDXL also
 // {text_encoder_2/, tokenizer_2/}; Stable Diffusion 3 transformer/ in place of unet/, and
 // {text_encoder_3/, tokenizer_3/} unless model_index.json says that there are none; .fp16 variants
 // of weights are accepted. Throws BadInput when the path is something else (naming what it is and
-// what was expected), when parts are missing, or when they do not fit together. without_t5: T5 is
-// not read, and its rows are zeros.
-Pipeline load_pipeline(const std::filesystem::path& folder, bool without_t5 = false);
+// what was expected), when parts are missing, or when they do not fit together.
+Pipeline load_pipeline(const std::filesystem::path& folder, const FolderOptions& options = {});
 
 // The parts that pretraining of a UNet needs. An empty tokenizer path means the folder "tokenizer"
 // beside text_encoder.

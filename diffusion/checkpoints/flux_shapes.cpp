@@ -54,9 +54,8 @@ std::string flux_text(const FluxConfig& config) {
 
 const TransformerKind kFluxKind = {
     .class_name = "FluxTransformer2DModel",
-    .read = [](const data::Weights& part, const ModelFamily&, const LdmHints&) -> Network {
-      return flux_from_weights(part, flux_config_of(part));
-    },
+    .read = [](const data::Weights& part, const ModelFamily&, const LdmHints&, bool streamed)
+        -> Network { return flux_from_weights(part, flux_config_of(part), streamed); },
     .text_of_part = [](const data::Weights& part,
                        const ModelFamily&,
                        const LdmHints&) { return flux_text(flux_config_of(part)); },

@@ -70,8 +70,12 @@ std::string mmdit_text(const MMDiTConfig& config) {
 
 const TransformerKind kMMDiTKind = {
     .class_name = "SD3Transformer2DModel",
-    .read = [](const data::Weights& part, const ModelFamily& family, const LdmHints& hints)
-        -> Network { return mmdit_from_weights(part, mmdit_config_of(part, family, hints)); },
+    .read = [](const data::Weights& part,
+               const ModelFamily& family,
+               const LdmHints& hints,
+               bool streamed) -> Network {
+      return mmdit_from_weights(part, mmdit_config_of(part, family, hints), streamed);
+    },
     .text_of_part =
         [](const data::Weights& part, const ModelFamily& family, const LdmHints& hints) {
           return mmdit_text(mmdit_config_of(part, family, hints));

@@ -117,6 +117,11 @@ Weights dequantised(const Weights& file) {
   return plain;
 }
 
+bool holds_scaled_weights(const Weights& file) {
+  return std::any_of(file.tensors.begin(), file.tensors.end(),
+                     [](const auto& entry) { return stands_beside_weight(entry.first); });
+}
+
 at::Tensor quantised(const at::Tensor& old, const at::Tensor& value, const at::Tensor& scale) {
   return (in_blocks(value.to(at::kFloat), scale) / scale)
       .reshape(old.sizes())

@@ -14,6 +14,9 @@ namespace diffusion {
 // what to take instead, and for scales that do not fit their weights.
 data::Weights dequantised(const data::Weights& file);
 
+// Whether the file has such weights.
+bool holds_scaled_weights(const data::Weights& file);
+
 // Whether the tensor belongs to such a weight: its scale, or what a calculation in fp8 needs.
 bool stands_beside_weight(const std::string& name);
 

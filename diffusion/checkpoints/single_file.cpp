@@ -32,6 +32,7 @@ struct Source {
   data::Weights file;
   LdmLayout layout;
   LdmHints hints;
+  bool mapped = true;  // `file` has the file's own tensors
 };
 
 void check_parts(const Source& source, const SingleFileOptions& options) {
@@ -210,7 +211,8 @@ void read_transformer(const Source& source, const SingleFileOptions& options, Pi
     throw BadInput("--prediction_type: expected " + velocity + " of " + family.name + ", found " +
                    options.prediction_type + "; leave it out");
   const data::Weights weights = take_part(source.file, source.layout, family.network_part);
-  pipeline.network = transformer_kind(family).read(weights, family, source.hints);
+  pipeline.network = transformer_kind(family).read(weights, family, source.hints,
+                                                   options.streamed && source.mapped);
   // FLUX.1: the shift of dev follows the image's size, schnell has none.
   const bool dynamic_shift = traits(pipeline.network).guidance.has_value();
   pipeline.scheduler = flow_scheduler_of(family, dynamic_shift);
@@ -230,6 +232,7 @@ void note_averages(const data::Weights& file, std::vector<std::string>& notes) {
 Source open_source(const fs::path& path, const SingleFileOptions& options) {
   Source source{.file = data::read_weights_file(path), .layout = {}, .hints = {}};
   source.layout = ldm_layout(source.file);
+  source.mapped = !holds_scaled_weights(source.file);
   if (source.layout.blocks > 0) source.file = dequantised(source.file);
   check_parts(source, options);
   source.hints = read_hints(source.file);

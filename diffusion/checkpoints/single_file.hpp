@@ -18,6 +18,8 @@ struct SingleFileOptions {
   std::filesystem::path vae{};             // a folder or file to take in place of the file's VAE
   std::string prediction_type{};           // epsilon | v_prediction; "": inferred from the file
   bool without_t5 = false;                 // T5 is not read
+  bool streamed = false;                   // a transformer's blocks stay in the file, if it
+                                           // has no scaled fp8
 };
 struct SingleFile {
   Pipeline pipeline;

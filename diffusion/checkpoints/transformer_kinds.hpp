@@ -16,7 +16,11 @@ struct TransformerKind {
   const char* class_name;  // ModelFamily::network_class
   // From a single file's tensors in diffusers' names (take_part), whose shapes show the settings.
   // Both throw BadInput, naming the tensor, when one is missing or the sizes do not fit together.
-  Network (*read)(const data::Weights& part, const ModelFamily& family, const LdmHints& hints);
+  // streamed: the blocks stay in the file.
+  Network (*read)(const data::Weights& part,
+                  const ModelFamily& family,
+                  const LdmHints& hints,
+                  bool streamed);
   std::string (*text_of_part)(const data::Weights& part,
                               const ModelFamily& family,
                               const LdmHints& hints);

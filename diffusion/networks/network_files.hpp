@@ -14,15 +14,16 @@ namespace diffusion {
 struct NetworkKind {
   const char* part;        // folder of a whole checkpoint: "unet"
   const char* class_name;  // of config.json: "UNet2DConditionModel"
-  Network (*load)(const std::filesystem::path& folder);
+  Network (*load)(const std::filesystem::path& folder, bool streamed);
 };
 // In the order of Network's alternatives.
 const std::vector<NetworkKind>& network_kinds();
 const NetworkKind& kind_of(const Network& network);
 
 // A folder with config.json, whose _class_name says which architecture it is (a UNet where it says
-// none), and weights. Throws BadInput as its own function does.
-Network load_network(const std::filesystem::path& folder);
+// none), and weights. streamed: a transformer's blocks stay in the file (streaming.hpp). Throws
+// BadInput as its own function does.
+Network load_network(const std::filesystem::path& folder, bool streamed = false);
 
 // Writes config.json and weights without adapters into <folder>/<part>.
 void save_network(const std::filesystem::path& folder,

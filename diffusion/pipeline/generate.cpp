@@ -6,6 +6,7 @@
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "data/device/precision.hpp"
+#include "diffusion/networks/streaming.hpp"
 #include "diffusion/pipeline/inpaint_mask.hpp"
 
 namespace diffusion {
@@ -134,6 +135,7 @@ GraphCapture graph_capture_for(const Pipeline& pipeline,
                                const GuidanceOptions& guidance) {
   const int64_t rows = static_cast<int64_t>(batch) *
                        branch_count(guidance_batch(traits(pipeline.network), guidance));
+  if (!streamed_bytes(pipeline.network).empty()) return {};  // a graph cannot read files
   return rows <= kCapturedRows ? cuda_graph_capture(device_of(pipeline.network)) : GraphCapture();
 }
 

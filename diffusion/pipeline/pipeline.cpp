@@ -79,6 +79,8 @@ TextCondition encode_one(const Pipeline& pipeline,
   if (options.weighting) return encode_weighted(pipeline, prompt, options);
   std::vector<nn::TextOutput> outputs;
   for (const auto& encoder : pipeline.text_encoders) {
+    TORCH_CHECK(encoder.network.token_embedding.defined(), "encode_prompts: '", prompt.text,
+                "' comes after encode_and_free");
     const at::Tensor ids = data::encode(encoder.tokenizer, {prompt.text}).ids;
     outputs.push_back(nn::clip_text_forward(encoder.network, ids, options.clip_skip));
   }
@@ -175,6 +177,27 @@ TextCondition encode_negatives(const Pipeline& pipeline,
     if (result.pooled.defined()) result.pooled[static_cast<int64_t>(i)].zero_();
   }
   return result;
+}
+
+bool encode_and_free(Pipeline& pipeline,
+                     const std::vector<Prompt>& prompts,
+                     const std::vector<Prompt>& negatives,
+                     int64_t clip_skip) {
+  if (prompts.size() + negatives.size() > kMaxCachedPrompts) return false;
+  const TextOptions options{.clip_skip = clip_skip};
+  for (const Prompt& prompt : prompts) encode_prompts(pipeline, {prompt}, options);
+  for (const Prompt& negative : negatives) encode_negatives(pipeline, {negative}, options);
+  for (TextEncoder& encoder : pipeline.text_encoders) {
+    const nn::ClipTextConfig config = encoder.network.config;
+    encoder.network = {};
+    encoder.network.config = config;
+  }
+  if (pipeline.t5_text && pipeline.t5_text->encoder) {
+    auto bare = std::make_shared<T5TextEncoder>(*pipeline.t5_text->encoder);
+    bare->network = {};
+    pipeline.t5_text->encoder = bare;
+  }
+  return true;
 }
 
 int64_t native_size(const Pipeline& pipeline) {

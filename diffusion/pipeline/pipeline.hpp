@@ -92,6 +92,14 @@ TextCondition encode_negatives(const Pipeline& pipeline,
                                const std::vector<Prompt>& prompts,
                                const TextOptions& options = {});
 
+// Encodes these texts as `generate` asks for them without weighting, then frees the weights of the
+// text encoders: other texts can no longer be encoded. -> whether it did; false, without effect,
+// where there are more texts than a pipeline keeps.
+bool encode_and_free(Pipeline& pipeline,
+                     const std::vector<Prompt>& prompts,
+                     const std::vector<Prompt>& negatives,
+                     int64_t clip_skip);
+
 // Pixels of a side that the network was trained at.
 int64_t native_size(const Pipeline& pipeline);
 // Pixels that a side of an image must be a multiple of.

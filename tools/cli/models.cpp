@@ -92,11 +92,13 @@ diffusion::Pipeline open_parts(const ModelConfig& config) {
                .tokenizer = config.tokenizer,
                .vae = config.vae,
                .prediction_type = config.prediction_type,
-               .without_t5 = config.no_t5});
+               .without_t5 = config.no_t5,
+               .streamed = config.streamed});
     for (const auto& note : loaded.notes) data::log_info("note: " + note);
     return loaded.pipeline;
   }
-  diffusion::Pipeline pipeline = diffusion::load_pipeline(path, config.no_t5);
+  diffusion::Pipeline pipeline =
+      diffusion::load_pipeline(path, {.without_t5 = config.no_t5, .streamed = config.streamed});
   if (!config.vae.empty())
     pipeline.vae = diffusion::load_vae_alone(config.vae, pipeline.vae.config.scaling_factor,
                                              pipeline.vae.config.shift_factor);
@@ -127,7 +129,7 @@ void warn_of_true_guidance(const diffusion::Pipeline& pipeline,
 
 void move_to(diffusion::Pipeline& pipeline, at::Device device) {
   const auto move = [device](const std::string&, at::Tensor& tensor) {
-    tensor = tensor.to(device);
+    if (!tensor.is_meta()) tensor = tensor.to(device);  // else it is in the file
   };
   for_each_tensor(pipeline.network, "", move);
   for_each_tensor(pipeline.vae, "", move);

@@ -20,6 +20,7 @@
 #include "data/storage/digest_cache.hpp"
 #include "data/storage/folder_lock.hpp"
 #include "diffusion/lora/apply.hpp"
+#include "diffusion/networks/streaming.hpp"
 #include "diffusion/pipeline/t5_text.hpp"
 #include "diffusion/text/prompt_weighting.hpp"
 #include "finetune/distill/distilled_range.hpp"
@@ -269,9 +270,15 @@ void make_images(SampleRun& run, const Placement& placement) {
     std::cout << scores << "\n";
 }
 
-// Chooses batch size and tiling for the job with the most pixels.
-void fit_memory(SampleRun& run, at::Device device) {
+// Chooses batch size, tiling and the blocks that stay in their file for the job with the most
+// pixels.
+void fit_memory(SampleRun& run, const Placement& placement) {
   SampleConfig& config = run.config;
+  diffusion::Network& network = run.pipeline.network;
+  const bool streams = !diffusion::streamed_bytes(network).empty();
+  if (streams && placement.compute != at::kFloat)
+    network = diffusion::with_compute_dtype(network, placement.compute);
+  const PrecisionScope precision(streams ? placement : Placement());
   const auto elements = [&](const SampleJob& job) {
     const auto shape = diffusion::latent_shape(run.pipeline, job.height, job.width);
     return shape[1] * shape[2];
@@ -282,7 +289,7 @@ void fit_memory(SampleRun& run, at::Device device) {
   const MemoryFit fit = fit_generation(
       run.pipeline, options_of(run, job),
       {.prompt = job.prompt, .negative_prompt = job.negative_prompt, .seed = 0, .latents = {}},
-      {.bytes = memory_limit(config.max_memory, device),
+      {.bytes = memory_limit(config.max_memory, placement.device),
        .batch_size = micro_batch_of(config, run.jobs.size() * static_cast<size_t>(config.best_of)),
        .tile_size = config.vae_tile_size,
        .told = !config.max_memory.empty()});
@@ -305,6 +312,7 @@ void check_sample(const SampleConfig& config) {
 // Loads the model, then sets the options that the user left open.
 void open_run(SampleRun& run, const Options& options, at::Device device) {
   SampleConfig& config = run.config;
+  config.checkpoint.streamed = can_stream(config, run.prompts);
   run.pipeline = load_sample_model(config, device);
   run.guide.deltas = load_deltas(config.deltas, run.pipeline);
   run.guide.skipped = read_skipped_layers(config.skipped, run.pipeline);
@@ -359,7 +367,11 @@ int sample_command(const std::vector<std::string>& arguments) {
   const Placement placement = open_device(config.device);
   open_run(run, options, placement.device);
   plan_run(run);
-  if (!config.max_memory.empty() || !placement.device.is_cpu()) fit_memory(run, placement.device);
+  if (config.checkpoint.streamed) {
+    const PrecisionScope precision(placement);
+    encode_texts(run.jobs, config.clip_skip, run.pipeline);
+  }
+  if (!config.max_memory.empty() || !placement.device.is_cpu()) fit_memory(run, placement);
   const data::FolderLock lock =
       config.resume ? data::FolderLock(config.output_dir) : data::FolderLock();
   const std::string settings = options.resolved();

@@ -16,15 +16,20 @@ struct MemoryFit {
   double peak = 0;     // estimated peak memory, bytes
 };
 
-// Chooses a batch size whose estimated peak memory is below the limit, and enables tiling when one
-// image does not fit otherwise. The estimate comes from one step and one decode of one and of two
-// images; large images are measured at half their sides. `options`: of the largest image;
-// `request`: a typical one. Prints the choice on stderr. Throws BadInput, with a size that would
-// fit, when one image does not fit.
+// Chooses a batch size whose estimated peak memory is below the limit. Of the blocks of the network
+// that are in the file, it reads as many into memory as fit; a pass reads the others in every step.
+// Enables tiling when one image does not fit otherwise. The estimate comes from one step and one
+// decode of one and of two images; large images are measured at half their sides. `options`: of the
+// largest image; `request`: a typical one. Prints the choice on stderr. Throws BadInput, with a
+// size that would fit, when one image does not fit.
 MemoryFit fit_generation(diffusion::Pipeline& pipeline,
                          diffusion::GenerateOptions options,
                          diffusion::ImageRequest request,
                          const MemoryLimit& limit);
+
+// How many of a network's first blocks can stay in memory when `bytes` are left beside a pass that
+// reads one at a time. blocks: bytes of each
+size_t kept_blocks(const std::vector<double>& blocks, double bytes);
 
 // "what would fit: about 512x512", in steps of 64 pixels, when the fraction `share` of the image's
 // memory is available; or a text that no size fits.

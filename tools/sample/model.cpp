@@ -1,6 +1,10 @@
 #include "tools/sample/model.hpp"
 
+#include <algorithm>
+#include <map>
+
 #include "data/base/log.hpp"
+#include "data/device/memory.hpp"
 #include "data/weights/weight_files.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
@@ -10,12 +14,45 @@
 namespace fs = std::filesystem;
 
 namespace tools {
+namespace {
+
+using Texts = std::map<std::string, diffusion::Prompt>;
+
+std::vector<diffusion::Prompt> prompts_of(const Texts& texts) {
+  std::vector<diffusion::Prompt> prompts;
+  for (const auto& [text, prompt] : texts) prompts.push_back(prompt);
+  return prompts;
+}
+
+}  // namespace
+
+bool can_stream(const SampleConfig& config, const std::vector<SamplePrompt>& prompts) {
+  const bool has_tags = std::any_of(prompts.begin(), prompts.end(),
+                                    [](const auto& prompt) { return !prompt.loras.empty(); });
+  return !config.max_memory.empty() && !has_tags && config.lora.empty() &&
+         config.guide.guide.empty() && config.deltas.delta.empty();
+}
+
+void encode_texts(const std::vector<SampleJob>& jobs,
+                  int64_t clip_skip,
+                  diffusion::Pipeline& pipeline) {
+  if (!pipeline.t5_text) return;
+  Texts prompts, negatives;
+  for (const SampleJob& job : jobs) {
+    prompts[job.prompt.text] = job.prompt;
+    if (job.cfg_scale > 1) negatives[job.negative_prompt.text] = job.negative_prompt;
+  }
+  if (!diffusion::encode_and_free(pipeline, prompts_of(prompts), prompts_of(negatives), clip_skip))
+    return;
+  data::return_freed_memory();
+  data::log_info("the texts are encoded: their encoders have left memory");
+}
 
 diffusion::Pipeline load_sample_model(const SampleConfig& config, at::Device device) {
   diffusion::Pipeline pipeline = open_model(config.checkpoint);
   if (!config.unet.empty()) {
     const auto told = diffusion::traits(pipeline.network).guidance;
-    pipeline.network = diffusion::load_network(config.unet);
+    pipeline.network = diffusion::load_network(config.unet, config.checkpoint.streamed);
     if (told && diffusion::traits(pipeline.network).guidance)
       diffusion::set_guidance(pipeline.network, *told);
     diffusion::check_fit(pipeline, config.unet);

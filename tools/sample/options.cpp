@@ -56,8 +56,9 @@ void declare_how(Options& options, SampleConfig& c) {
   options.integer("batch_size", c.batch_size,
                   "images computed together; 0: up to 8; equal sizes give equal bits", 0, 4096);
   options.short_name("batch_size", 'b');
-  options.text("max_memory", c.max_memory,
-               "memory limit, such as 12GB: sets batch_size and tiling");
+  options.text(
+      "max_memory", c.max_memory,
+      "memory limit, such as 12GB: sets batch_size and tiling; SD3, FLUX.1: streams blocks");
   options.flag("vae_tiling", c.vae_tiling, "decode large images in overlapping tiles: less memory");
   options.rare().integer("vae_tile_size", c.vae_tile_size,
                          "side of the tiles in pixels; 0: the VAE's own", 0, 8192);

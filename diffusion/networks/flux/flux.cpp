@@ -49,15 +49,17 @@ void walk_inputs(Flux& w, const std::string& prefix, const LayerWalk& each) {
   each.linear(prefix + "x_embedder", w.x_embedder, width, config.in_channels);
 }
 
+constexpr const char *kFluxJoint = "transformer_blocks.",
+                     *kFluxSingle = "single_transformer_blocks.";
+
+std::string flux_block(const char* name, size_t i) { return name + std::to_string(i) + "."; }
+
 void walk(Flux& w, const std::string& prefix, const LayerWalk& each) {
   walk_inputs(w, prefix, each);
-  const auto numbered = [&](const char* name, size_t i) {
-    return prefix + name + std::to_string(i) + ".";
-  };
   for (size_t i = 0; i < w.transformer_blocks.size(); ++i)
-    walk(w.transformer_blocks[i], form_of(w.config), numbered("transformer_blocks.", i), each);
+    walk(w.transformer_blocks[i], form_of(w.config), prefix + flux_block(kFluxJoint, i), each);
   for (size_t i = 0; i < w.single_transformer_blocks.size(); ++i)
-    walk(w.single_transformer_blocks[i], w.config, numbered("single_transformer_blocks.", i), each);
+    walk(w.single_transformer_blocks[i], w.config, prefix + flux_block(kFluxSingle, i), each);
   const int64_t width = width_of(w.config);
   each.linear(prefix + "norm_out.linear", w.norm_out, 2 * width, width);
   each.linear(prefix + "proj_out", w.proj_out, w.config.out_channels, width);
@@ -72,18 +74,36 @@ Flux build_flux(const FluxConfig& config, const LayerSource& source) {
   return flux;
 }
 
-}  // namespace
-
-Flux load_flux(const fs::path& folder) {
-  const FluxConfig config = read_flux_config(folder / "config.json");
-  return flux_from_weights(data::read_weights(folder, "diffusion_pytorch_model"), config);
+void set_readers(Flux& flux, const std::shared_ptr<const data::Weights>& file) {
+  for (size_t i = 0; i < flux.transformer_blocks.size(); ++i) {
+    flux.transformer_blocks[i].read = [file, form = form_of(flux.config),
+                                       name = flux_block(kFluxJoint, i)](JointBlock& block,
+                                                                         at::Device device) {
+      walk(block, form, name, tensor_walk(reading_visitor(file, device)));
+    };
+  }
+  for (size_t i = 0; i < flux.single_transformer_blocks.size(); ++i) {
+    flux.single_transformer_blocks[i].read = [file, config = flux.config,
+                                              name = flux_block(kFluxSingle, i)](
+                                                 SingleBlock& block, at::Device device) {
+      walk(block, config, name, tensor_walk(reading_visitor(file, device)));
+    };
+  }
 }
 
-Flux flux_from_weights(const data::Weights& weights, const FluxConfig& config) {
+}  // namespace
+
+Flux load_flux(const fs::path& folder, bool streamed) {
+  const FluxConfig config = read_flux_config(folder / "config.json");
+  return flux_from_weights(data::read_weights(folder, "diffusion_pytorch_model"), config, streamed);
+}
+
+Flux flux_from_weights(const data::Weights& weights, const FluxConfig& config, bool streamed) {
   check_flux_config(config, weights.source);
   std::vector<std::string> used;
-  Flux flux = build_flux(config, checkpoint_layers(weights, used));
+  Flux flux = build_flux(config, checkpoint_layers(weights, used, streamed ? kStreamedBlocks : ""));
   check_all_used(weights, used);
+  if (streamed) set_readers(flux, std::make_shared<const data::Weights>(weights));
   return flux;
 }
 

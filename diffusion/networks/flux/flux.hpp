@@ -23,6 +23,7 @@ struct SingleBlock {
   StreamAttention attn;   // without to_out
   nn::Linear proj_mlp;    // [4 width, width]
   nn::Linear proj_out;    // [width, 5 width]: of the attention, then of the MLP
+  BlockReader<SingleBlock> read{};
 };
 
 struct Flux {
@@ -43,9 +44,12 @@ struct Flux {
 // From a diffusers folder: config.json and diffusion_pytorch_model.safetensors, which may be
 // sharded. Throws BadInput naming the file and the key or tensor: missing, not supported, of
 // another shape, or left over.
-Flux load_flux(const std::filesystem::path& folder);
+Flux load_flux(const std::filesystem::path& folder, bool streamed = false);
 // From tensors of diffusers' names. Throws BadInput naming `weights.source` and the tensor.
-Flux flux_from_weights(const data::Weights& weights, const FluxConfig& config);
+// streamed: the blocks stay in the file (layers/streamed_block.hpp).
+Flux flux_from_weights(const data::Weights& weights,
+                       const FluxConfig& config,
+                       bool streamed = false);
 // Writes such a folder, the weights cast to `dtype` (LoRA not included).
 void save_flux(const std::filesystem::path& folder, Flux& flux, at::ScalarType dtype);
 // Random weights, as PyTorch initialises the layers.

@@ -60,13 +60,15 @@ at::Tensor blocks_forward(const Flux& flux,
                           const JointBlockShape& shape,
                           at::Tensor h,
                           const at::Tensor& time) {
-  for (const JointBlock& w : flux.transformer_blocks) {
+  for (const JointBlock& joint : flux.transformer_blocks) {
+    const JointBlock w = in_memory(joint, h.device());
     const auto block = [w, shape](const std::vector<at::Tensor>& in) {
       return in_range(joint_block_forward(w, shape, in[0], in[1]));
     };
     h = train::run_block(flux.gradient_checkpointing, block, {h, time}, tensors_of(w));
   }
-  for (const SingleBlock& w : flux.single_transformer_blocks) {
+  for (const SingleBlock& single : flux.single_transformer_blocks) {
+    const SingleBlock w = in_memory(single, h.device());
     const auto block = [w, shape](const std::vector<at::Tensor>& in) {
       return in_range(single_block_forward(w, shape, in[0], in[1]));
     };

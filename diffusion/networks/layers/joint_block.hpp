@@ -10,6 +10,7 @@
 
 #include "data/nn/rotary.hpp"
 #include "diffusion/networks/layers/layer_walk.hpp"
+#include "diffusion/networks/layers/streamed_block.hpp"
 
 namespace diffusion {
 
@@ -32,6 +33,7 @@ struct BlockStream {
 struct JointBlock {
   BlockStream image, text;
   StreamAttention attn2;  // of the image alone; undefined where the block has none
+  BlockReader<JointBlock> read{};
 };
 
 // How a block is built.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "data/base/error.hpp"
+#include "data/weights/stored.hpp"
 
 namespace diffusion {
 
@@ -41,10 +42,15 @@ LayerSource meta_layers() {
   return source;
 }
 
-LayerSource checkpoint_layers(const data::Weights& weights, std::vector<std::string>& used) {
-  const auto take = [&](const std::string& name, std::initializer_list<int64_t> shape) {
+LayerSource checkpoint_layers(const data::Weights& weights,
+                              std::vector<std::string>& used,
+                              const std::string& streamed) {
+  const auto take = [&weights, &used, streamed](const std::string& name, at::IntArrayRef shape) {
     used.push_back(name);
-    return data::take(weights, name, shape);
+    if (streamed.empty() || name.find(streamed) == std::string::npos)
+      return data::take_sized(weights, name, shape);
+    data::stored(weights, name, shape);
+    return at::empty(shape, at::kMeta);
   };
   LayerSource source;
   source.linear = [take](const std::string& name, int64_t out, int64_t in, bool bias) {

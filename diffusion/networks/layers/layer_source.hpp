@@ -27,8 +27,11 @@ LayerSource random_layers(at::Generator& generator);
 // Layers of the meta device: shapes without memory.
 LayerSource meta_layers();
 // The layers of a checkpoint, fp32. `used` collects the names that were taken. Both arguments must
-// outlive the source. Its functions throw BadInput as data::take.
-LayerSource checkpoint_layers(const data::Weights& weights, std::vector<std::string>& used);
+// outlive the source. Its functions throw BadInput as data::take. Layers with `streamed` in their
+// names stay in the file: their tensors are of the meta device (streamed_block.hpp); "": none.
+LayerSource checkpoint_layers(const data::Weights& weights,
+                              std::vector<std::string>& used,
+                              const std::string& streamed = "");
 // Throws BadInput naming a tensor of `weights` that is not among `used`.
 void check_all_used(const data::Weights& weights, std::vector<std::string> used);
 

@@ -71,7 +71,7 @@ at::Tensor mmdit_forward(const MMDiT& mmdit,
   const at::Tensor time = at::silu(time_forward(mmdit, t, pooled));
   at::Tensor h = at::cat({patches(mmdit, x, rows, columns), text.rows}, 1);
   for (size_t i = 0; i < mmdit.transformer_blocks.size(); ++i) {
-    const JointBlock& w = mmdit.transformer_blocks[i];
+    const JointBlock w = in_memory(mmdit.transformer_blocks[i], h.device());
     const JointBlockShape shape{.heads = config.num_attention_heads,
                                 .image_tokens = rows * columns,
                                 .last = i + 1 == mmdit.transformer_blocks.size()};

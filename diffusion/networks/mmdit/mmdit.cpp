@@ -25,6 +25,10 @@ JointBlockForm form_of(const MMDiTConfig& config, int64_t layer) {
           .last = layer + 1 == config.num_layers};
 }
 
+std::string mmdit_block(int64_t layer) {
+  return "transformer_blocks." + std::to_string(layer) + ".";
+}
+
 void walk(MMDiT& w, const std::string& prefix, const LayerWalk& each) {
   const MMDiTConfig& config = w.config;
   const int64_t width = width_of(config), patch = config.patch_size;
@@ -37,8 +41,8 @@ void walk(MMDiT& w, const std::string& prefix, const LayerWalk& each) {
   each.linear(embed + "text_embedder.linear_2", w.text_linear_2, width, width);
   each.linear(prefix + "context_embedder", w.context_embedder, width, config.joint_attention_dim);
   for (int64_t i = 0; i < config.num_layers; ++i) {
-    walk(w.transformer_blocks[static_cast<size_t>(i)], form_of(config, i),
-         prefix + "transformer_blocks." + std::to_string(i) + ".", each);
+    walk(w.transformer_blocks[static_cast<size_t>(i)], form_of(config, i), prefix + mmdit_block(i),
+         each);
   }
   each.linear(prefix + "norm_out.linear", w.norm_out, 2 * width, width);
   each.linear(prefix + "proj_out", w.proj_out, patch * patch * config.out_channels, width);
@@ -51,6 +55,16 @@ MMDiT build_mmdit(const MMDiTConfig& config, const LayerSource& source, const at
   mmdit.transformer_blocks.resize(static_cast<size_t>(config.num_layers));
   walk(mmdit, "", building_walk(source));
   return mmdit;
+}
+
+void set_readers(MMDiT& mmdit, const std::shared_ptr<const data::Weights>& file) {
+  for (int64_t i = 0; i < mmdit.config.num_layers; ++i) {
+    mmdit.transformer_blocks[static_cast<size_t>(i)].read =
+        [file, form = form_of(mmdit.config, i), name = mmdit_block(i)](JointBlock& block,
+                                                                       at::Device device) {
+          walk(block, form, name, tensor_walk(reading_visitor(file, device)));
+        };
+  }
 }
 
 // [positions, width / 2]: sines, then cosines, of rates 10000^(-k / (width / 4)).
@@ -68,18 +82,21 @@ std::vector<int64_t> table_shape(const MMDiTConfig& config) {
 
 }  // namespace
 
-MMDiT load_mmdit(const fs::path& folder) {
+MMDiT load_mmdit(const fs::path& folder, bool streamed) {
   const MMDiTConfig config = read_mmdit_config(folder / "config.json");
-  return mmdit_from_weights(data::read_weights(folder, "diffusion_pytorch_model"), config);
+  return mmdit_from_weights(data::read_weights(folder, "diffusion_pytorch_model"), config,
+                            streamed);
 }
 
-MMDiT mmdit_from_weights(const data::Weights& weights, const MMDiTConfig& config) {
+MMDiT mmdit_from_weights(const data::Weights& weights, const MMDiTConfig& config, bool streamed) {
   check_mmdit_config(config, weights.source);
   std::vector<std::string> used{kPositions};
   const auto shape = table_shape(config);
   const at::Tensor table = data::take(weights, kPositions, {shape[0], shape[1], shape[2]});
-  MMDiT mmdit = build_mmdit(config, checkpoint_layers(weights, used), table);
+  MMDiT mmdit =
+      build_mmdit(config, checkpoint_layers(weights, used, streamed ? kStreamedBlocks : ""), table);
   check_all_used(weights, used);
+  if (streamed) set_readers(mmdit, std::make_shared<const data::Weights>(weights));
   return mmdit;
 }
 

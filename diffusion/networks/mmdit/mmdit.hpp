@@ -33,9 +33,12 @@ struct MMDiT {
 
 // From a diffusers folder: config.json and diffusion_pytorch_model.safetensors. Throws BadInput
 // naming the file and the key or tensor: missing, not supported, of another shape, or left over.
-MMDiT load_mmdit(const std::filesystem::path& folder);
+MMDiT load_mmdit(const std::filesystem::path& folder, bool streamed = false);
 // From tensors of diffusers' names. Throws BadInput naming `weights.source` and the tensor.
-MMDiT mmdit_from_weights(const data::Weights& weights, const MMDiTConfig& config);
+// streamed: the blocks stay in the file (layers/streamed_block.hpp).
+MMDiT mmdit_from_weights(const data::Weights& weights,
+                         const MMDiTConfig& config,
+                         bool streamed = false);
 // Writes such a folder, the weights cast to `dtype` (LoRA not included).
 void save_mmdit(const std::filesystem::path& folder, MMDiT& mmdit, at::ScalarType dtype);
 // Random weights, as PyTorch initialises the layers.

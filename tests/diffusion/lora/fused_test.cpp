@@ -36,14 +36,14 @@ data::Weights tuned_by(const std::map<std::string, at::Tensor>& tensors) {
   data::Weights weights;
   weights.tensors = tensors;
   data::write_safetensors(file, weights);
-  Pipeline pipeline = diffusion::load_pipeline(kSd35, /*without_t5=*/true);
+  Pipeline pipeline = diffusion::load_pipeline(kSd35, {.without_t5 = true});
   diffusion::apply_loras(pipeline,
                          {{std::make_shared<diffusion::LoraWeights>(diffusion::read_lora(file))}});
   return diffusion::tensors_of(pipeline.network);
 }
 
 data::Weights plain() {
-  Pipeline pipeline = diffusion::load_pipeline(kSd35, /*without_t5=*/true);
+  Pipeline pipeline = diffusion::load_pipeline(kSd35, {.without_t5 = true});
   return diffusion::tensors_of(pipeline.network);
 }
 

@@ -250,7 +250,7 @@ TEST(FluxFiles, WhatDoesNotFitIsSaidInOneLine) {
     EXPECT_NE(found.find(said), std::string::npos) << found;
     EXPECT_EQ(found.find('\n'), std::string::npos) << found;
   };
-  expect([] { diffusion::load_pipeline(kFlux / "dev", /*without_t5=*/true); },
+  expect([] { diffusion::load_pipeline(kFlux / "dev", {.without_t5 = true}); },
          "text_encoder_2 (T5): expected it, because FLUX.1 reads no other rows");
   const fs::path folder = tests::fresh_folder("dev");
   fs::copy(kFlux / "dev", folder, fs::copy_options::recursive);

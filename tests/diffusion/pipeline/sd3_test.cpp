@@ -142,7 +142,7 @@ void replace_in(const fs::path& file, const std::string& key, const json& value)
 
 TEST(Sd3Files, WrittenAndReadBackAreTheSameModel) {
   for (const bool without_t5 : {false, true}) {
-    const Pipeline pipeline = diffusion::load_pipeline(kSd3 / "sd35", without_t5);
+    const Pipeline pipeline = diffusion::load_pipeline(kSd3 / "sd35", {.without_t5 = without_t5});
     const fs::path folder = tests::fresh_folder();
     diffusion::save_pipeline(folder, pipeline, at::kFloat);
     EXPECT_EQ(fs::exists(folder / "text_encoder_3"), !without_t5);
@@ -245,7 +245,7 @@ TEST(Sd3Files, WhatDoesNotFitIsSaidInOneLine) {
 }
 
 TEST(Sd3Sizes, AreMultiplesOfThePatchAndHavePositions) {
-  const Pipeline pipeline = diffusion::load_pipeline(kSd3 / "sd3", /*without_t5=*/true);
+  const Pipeline pipeline = diffusion::load_pipeline(kSd3 / "sd3", {.without_t5 = true});
   EXPECT_EQ(diffusion::latent_shape(pipeline, 0, 0), (std::vector<int64_t>{16, 8, 8}));
   EXPECT_EQ(diffusion::pixel_unit(pipeline), 4);
   EXPECT_EQ(diffusion::image_tokens(pipeline, {16, 8, 12}), 24);
