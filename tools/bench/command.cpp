@@ -34,8 +34,9 @@ struct BenchConfig {
   int64_t repeats = 5, threads = 0;
   bench::StageOptions stages;
   std::string shape;  // full-size networks with random weights instead of a checkpoint
-  int64_t resolution = 0;
+  int64_t resolution = 0, blocks = 0;
   std::string save_model;
+  bool dry_run = false;
   bool cold = false;  // time the first run
   DeviceConfig device;
 };
@@ -55,9 +56,14 @@ void declare(Options& options, BenchConfig& config) {
   options.number("cfg_scale", config.stages.guidance, "guidance scale of both", 1, 100);
   options.text(
       "shape", config.shape,
-      "sd15, sd21 or sdxl with random weights: measures unet, vae, prdp; any stage by --only");
+      "sd15, sd21, sdxl, sd35m or flux with random weights: measures unet or transformer, vae, "
+      "prdp; any stage by --only");
   options.integer("resolution", config.resolution, "pixels, with --shape; 0: its native resolution",
                   0, 4096);
+  options.integer("blocks", config.blocks,
+                  "first blocks of a transformer's --shape, of each kind; 0: all", 0, 1000);
+  options.flag("dry_run", config.dry_run,
+               "print operations and memory of --shape's stages, counted without computing");
   options.text("save_model", config.save_model,
                "folder to write the model of --shape to, without measuring");
   options.flag("gradient_checkpointing", config.stages.gradient_checkpointing,
@@ -73,17 +79,22 @@ bool is_wanted(const std::string& name, const std::vector<std::string>& only) {
                      [&](const auto& start) { return name.starts_with(start); });
 }
 
+std::string stage_names(const std::vector<bench::StagePlan>& plans) {
+  std::string names;
+  for (const auto& plan : plans) {
+    if (names.find(plan.name) == std::string::npos)
+      names += (names.empty() ? "" : ", ") + plan.name;
+  }
+  return names;
+}
+
 void check_names(const std::vector<bench::StagePlan>& plans, const std::vector<std::string>& only) {
   for (const auto& start : only) {
-    std::string names;
-    bool found = false;
-    for (const auto& plan : plans) {
-      found = found || plan.name.starts_with(start);
-      if (names.find(plan.name) == std::string::npos)
-        names += (names.empty() ? "" : ", ") + plan.name;
-    }
+    const bool found = std::any_of(plans.begin(), plans.end(),
+                                   [&](const auto& plan) { return plan.name.starts_with(start); });
     if (!found)
-      throw data::BadInput("--only: expected one of " + names + ", found '" + start + "'");
+      throw data::BadInput("--only: expected one of " + stage_names(plans) + ", found '" + start +
+                           "'");
   }
 }
 
@@ -122,21 +133,28 @@ Results of_checkpoint(const BenchConfig& config) {
   return measured(bench::make_stages(pipeline, clip, config.stages), config);
 }
 
+bench::ShapeOptions shape_options(const BenchConfig& config, at::ScalarType compute) {
+  return {.shape = config.shape,
+          .resolution = config.resolution,
+          .blocks = config.blocks,
+          .update_steps = config.stages.update_steps,
+          .gradient_checkpointing = config.stages.gradient_checkpointing,
+          .device = config.stages.device,
+          .compute = compute};
+}
+
 // Stages of single networks, each created just before its stage; with --only of another stage, a
 // complete random model.
-Results of_shape(const BenchConfig& config) {
-  auto plans = bench::make_shape_stages(
-      {.shape = config.shape,
-       .resolution = config.resolution > 0 ? config.resolution
-                                           : bench::shape_by_name(config.shape).vae.sample_size,
-       .update_steps = config.stages.update_steps,
-       .gradient_checkpointing = config.stages.gradient_checkpointing,
-       .device = config.stages.device});
+Results of_shape(const BenchConfig& config, at::ScalarType compute) {
+  auto plans = bench::make_shape_stages(shape_options(config, compute));
   const bool alone = std::all_of(config.only.begin(), config.only.end(), [&](const auto& start) {
     return std::any_of(plans.begin(), plans.end(),
                        [&](const auto& plan) { return plan.name.starts_with(start); });
   });
   if (alone) return measured(plans, config);
+  if (config.blocks > 0)
+    throw data::BadInput("blocks: expected the stages " + stage_names(plans) +
+                         ", found another in --only");
   auto model = bench::make_random_model(config.shape, config.resolution);
   move_to(model.pipeline, config.stages.device);
   move_clip(model.clip, config.stages.device);
@@ -150,6 +168,8 @@ void resolve_bench(const Options& options, BenchConfig& config) {
     throw data::BadInput("laurel bench: expected --model or --shape, found both; omit one");
   if (config.shape.empty() && !config.save_model.empty())
     throw data::BadInput("save_model: expected a --shape to write, found none");
+  if (config.shape.empty() && (config.blocks > 0 || config.dry_run))
+    throw data::BadInput("blocks, dry_run: expected a --shape, found none");
   if (config.threads > 0) at::set_num_threads(static_cast<int>(config.threads));
   if (config.shape.empty()) return;
   config.cold = !options.given("repeats");  // a run takes seconds to minutes
@@ -178,10 +198,16 @@ int bench_command(const std::vector<std::string>& arguments) {
     return 0;
   }
   const Placement placement = open_device(config.device);
-  const PrecisionScope precision(placement);
   config.stages.device = placement.device;
+  if (config.dry_run) {
+    std::cout << bench::forecast_table(
+        bench::forecast_shape_stages(shape_options(config, placement.compute)));
+    return 0;
+  }
+  const PrecisionScope precision(placement);
   auto machine = bench::this_machine(placement.name, config.device.precision);
-  const auto results = config.shape.empty() ? of_checkpoint(config) : of_shape(config);
+  const auto results =
+      config.shape.empty() ? of_checkpoint(config) : of_shape(config, placement.compute);
   machine.ceiling = data::matmul_ceiling(placement.device, placement.compute, kCeilingRepeats);
   std::cout << bench::table(machine, results);
   if (!config.output.empty()) data::write_file(config.output, bench::json(machine, results));

@@ -74,7 +74,8 @@ BenchStage stage_of(const std::string& name, const std::shared_ptr<DistillWork>&
 std::vector<StagePlan> distill_stages(const diffusion::Pipeline& pipeline,
                                       const std::optional<rewards::Clip>& clip,
                                       const StageOptions& options) {
-  if (diffusion::embeds_guidance(pipeline.network)) return {};  // cannot be a teacher
+  // What cannot be a teacher.
+  if (diffusion::embeds_guidance(pipeline.network) || pipeline.scheduler.flow) return {};
   std::vector<StagePlan> plans{{"LCD step", [&pipeline, options] {
                                   return stage_of("LCD step", make_work(pipeline, options));
                                 }}};

@@ -8,31 +8,23 @@
 
 #include "diffusion/pipeline/pipeline.hpp"
 #include "rewards/clip/model.hpp"
+#include "tools/bench/model_shapes.hpp"
 
 namespace bench {
 
-constexpr int64_t kTokens = 77;     // of a measured text
 constexpr int64_t kTimestep = 500;  // of a measured network call
 
-// The configs of a family's networks.
-struct ModelShape {
-  diffusion::UNetConfig unet;
-  diffusion::VaeConfig vae;
-  nn::ClipTextConfig text;
-  std::optional<nn::ClipTextConfig> text_2;  // of SDXL
-  rewards::ClipConfig clip;                  // of the reward: ViT-H/14, as for HPSv2 and PickScore
-};
-
-// sd15, sd21, sdxl; tiny and tiny-xl for tests. Throws BadInput, with these names, for another.
-ModelShape shape_by_name(const std::string& name);
-// Side of the latents for an image with this side in pixels. Throws BadInput when it does not fit.
-int64_t latent_side(const ModelShape& shape, int64_t resolution);
+// Its linear layers are of type `compute`, all else is fp32.
+diffusion::Network random_network(const ModelShape& shape,
+                                  at::ScalarType compute,
+                                  at::Device device);
 
 struct RandomModel {
-  diffusion::Pipeline pipeline;
+  diffusion::Pipeline pipeline;  // without T5: zeros in its rows' place
   rewards::Clip clip;
 };
-// `resolution`: native size in pixels; 0: the shape's own. Throws BadInput as the two above.
+// `resolution`: native size in pixels; 0: the shape's own. Throws BadInput as shape_by_name and
+// latent_side, and for FLUX.1, which reads T5 alone.
 RandomModel make_random_model(const std::string& shape, int64_t resolution);
 // Writes a folder in diffusers' layout, fp16, with the CLIP in clip/.
 void save_random_model(const std::filesystem::path& folder, const RandomModel& model);

@@ -1,173 +1,116 @@
 #include "tools/bench/shapes.hpp"
 
-#include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/core/grad_mode.h>
+#include <cstdio>
 
-#include <memory>
-
-#include "diffusion/networks/vae/build.hpp"
-#include "finetune/policy/methods/prdp_loss.hpp"
-#include "finetune/policy/update.hpp"
-#include "finetune/run/trained_parameters.hpp"
-#include "tools/bench/random_model.hpp"
+#include "data/base/error.hpp"
+#include "data/device/device.hpp"
+#include "data/device/memory.hpp"
+#include "data/profile/flops.hpp"
+#include "finetune/estimate/memory.hpp"
+#include "tools/bench/shape_work.hpp"
 
 namespace bench {
 namespace {
 
-constexpr double kGuidance = 5.0, kSigma = 0.1;
+constexpr double kMegabyte = 1024 * 1024;
 
-double megabytes(const at::Tensor& tensor) {
-  return static_cast<double>(tensor.nbytes()) / (1024 * 1024);
+// Bytes of the network with its linear layers in `compute`.
+double network_bytes(const ModelShape& shape, at::ScalarType compute) {
+  double bytes = 0;
+  diffusion::Network network = shape_network(shape, compute);
+  for_each_tensor(network, "", [&](const std::string&, const at::Tensor& tensor) {
+    bytes += static_cast<double>(tensor.nbytes());
+  });
+  return bytes;
 }
 
-template <class Weights>
-double weights_mb(Weights weights) {
-  double sum = 0;
-  for_each_tensor(weights, "",
-                  [&](const std::string&, const at::Tensor& tensor) { sum += megabytes(tensor); });
-  return sum;
+// libtorch's autocast does not know the meta device: all is counted in fp32.
+StageForecast forecast(const ShapeStage& stage,
+                       const SizedShape& shape,
+                       const ShapeOptions& options) {
+  ShapeOptions plain = options;
+  plain.device = at::kMeta;
+  plain.compute = at::kFloat;
+  const BenchStage trial = stage.make(shape, plain);
+  StageForecast result{.name = trial.name, .batch = trial.batch};
+  result.beside = static_cast<double>(data::peak_meta_bytes(
+      [&] { result.flops = static_cast<double>(data::count_flops(trial.run)); }));
+  result.weights =
+      stage.of_network ? network_bytes(shape.model, options.compute) : trial.weights_mb * kMegabyte;
+  return result;
 }
 
-at::Tensor noise(at::IntArrayRef shape, uint64_t seed) {
-  auto generator = at::detail::createCPUGenerator(seed);
-  return at::empty(shape, at::kFloat).normal_(0, 1, generator);
+double total(const StageForecast& forecast) {
+  return forecast.weights + forecast.beside + data::kMatrixBuffers;
 }
 
-template <class Weights>
-Weights moved(Weights weights, at::Device device) {
-  for_each_tensor(weights, "",
-                  [&](const std::string&, at::Tensor& tensor) { tensor = tensor.to(device); });
-  return weights;
+// 0: unknown
+double memory_of(at::Device device) {
+  return device.is_cpu() ? data::available_memory() : data::memory_within_reach(device);
 }
 
-diffusion::Network random_unet(const ModelShape& shape, at::Device device) {
-  auto generator = at::detail::createCPUGenerator(1);
-  return moved(diffusion::make_unet(shape.unet, generator), device);
-}
-
-// Text features of one prompt; for SDXL with a pooled row.
-diffusion::TextCondition random_text(const ModelShape& shape, uint64_t seed, at::Device device) {
-  diffusion::TextCondition text;
-  text.hidden = noise({1, kTokens, shape.unet.cross_attention_dim}, seed).to(device);
-  if (shape.text_2) text.pooled = noise({1, shape.text_2->projection_dim}, seed + 10).to(device);
-  return text;
-}
-
-at::Tensor random_sizes(const ModelShape& shape, const ShapeOptions& options) {
-  if (!shape.text_2) return {};
-  return diffusion::time_ids({}, options.resolution, options.resolution).to(options.device);
-}
-
-BenchStage unet_stage(const ModelShape& shape, int64_t side, const ShapeOptions& options) {
-  const at::Device device = options.device;
-  auto unet = std::make_shared<diffusion::Network>(random_unet(shape, device));
-  const auto text = random_text(shape, 3, device);
-  const at::Tensor x = noise({2, shape.unet.in_channels, side, side}, 2).to(device),
-                   context = text.hidden.expand({2, -1, -1}),
-                   t = at::full({2}, kTimestep, at::kLong).to(device);
-  diffusion::ExtraConditions added;
-  if (shape.text_2) {
-    added.text_embeds = text.pooled.expand({2, -1});
-    added.time_ids = random_sizes(shape, options).expand({2, -1});
+// Smaller runs of a network's stage.
+std::vector<finetune::Alternative> smaller(const ShapeStage& stage,
+                                           const SizedShape& shape,
+                                           const ShapeOptions& options) {
+  std::vector<finetune::Alternative> list;
+  if (!stage.of_network) return list;
+  ShapeOptions half = options;
+  half.compute = at::kBFloat16;
+  if (options.compute == at::kFloat)
+    list.push_back({"--precision bf16", total(forecast(stage, shape, half))});
+  for (int64_t blocks = blocks_of(shape.model) / 2; blocks > 0; blocks /= 2) {
+    SizedShape less = shape;
+    less.model = with_blocks(shape.model, blocks);
+    list.push_back({"--blocks " + std::to_string(blocks), total(forecast(stage, less, options))});
   }
-  return {.name = "unet",
-          .batch = 2,
-          .run =
-              [=] {
-                const at::NoGradGuard no_grad;
-                diffusion::forward(*unet, x, t, context, added);
-              },
-          .weights_mb = weights_mb(*unet)};
+  return list;
 }
 
-BenchStage vae_stage(const ModelShape& shape, int64_t side, at::Device device) {
-  auto generator = at::detail::createCPUGenerator(1);
-  auto vae =
-      std::make_shared<diffusion::Vae>(moved(diffusion::make_vae(shape.vae, generator), device));
-  const at::Tensor latents = noise({1, shape.vae.latent_channels, side, side}, 2).to(device);
-  return {.name = "vae",
-          .batch = 1,
-          .run =
-              [=] {
-                const at::NoGradGuard no_grad;
-                diffusion::latents_to_images(*vae, latents);
-              },
-          .weights_mb = weights_mb(*vae)};
-}
-
-// The data of one optimiser step of PRDP.
-struct Update {
-  finetune::FinetuneConfig config;
-  diffusion::Network unet;
-  finetune::SamplingPlan chain;
-  finetune::Trajectories pair;  // two of one prompt
-  finetune::Denoiser policy;
-  finetune::Optimizer optimizer;
-};
-
-// Artificial trajectories: latents of noise, with the reference means near them.
-finetune::Trajectories random_pair(const finetune::SamplingPlan& chain) {
-  std::vector<int64_t> shape{2};
-  shape.insert(shape.end(), chain.latent_shape.begin(), chain.latent_shape.end());
-  const size_t steps = chain.steps.size();
-  finetune::Trajectories pair;
-  for (size_t k = 0; k <= steps; ++k) {
-    pair.latents.push_back(noise(shape, 4 + 2 * k).to(chain.device));
-    if (k == 0) continue;
-    pair.reference_means.push_back(pair.latents[k] +
-                                   kSigma * noise(shape, 5 + 2 * k).to(chain.device));
-  }
-  pair.log_ratio = pair.kl = at::zeros({2, static_cast<int64_t>(steps)}, at::kDouble);
-  pair.prompt_ids = {0, 0};
-  pair.branch_sizes.assign(steps, 1);
-  return pair;
-}
-
-BenchStage prdp_stage(const ModelShape& shape, int64_t side, const ShapeOptions& options) {
-  auto work = std::make_shared<Update>();
-  work->config.method = finetune::prdp_method();
-  work->config.sample_num_steps = 20 * options.update_steps;
-  work->config.sigma_min = kSigma;
-  work->config.train_batch_size = 1;
-  work->config.learning_rate = 1e-6;
-  work->unet = random_unet(shape, options.device);
-  work->config.gradient_checkpointing = options.gradient_checkpointing;
-  const double weights = weights_mb(work->unet);
-  work->optimizer = finetune::make_optimizer(
-      work->config, finetune::trained_parameters(work->unet, work->config), 1000);
-  work->chain = finetune::make_sampling_plan(work->config, {}, {shape.unet.in_channels, side, side},
-                                             options.device);
-  work->chain.steps.resize(static_cast<size_t>(options.update_steps));
-  work->chain.mask = at::ones({options.update_steps}, at::kDouble);
-  work->pair = random_pair(work->chain);
-  work->policy = finetune::guided_policy(work->unet,
-                                         {.text = random_text(shape, 6, options.device),
-                                          .negative = random_text(shape, 7, options.device),
-                                          .time_ids = random_sizes(shape, options)},
-                                         {.scale = kGuidance});
-  return {.name = "prdp",
-          .batch = 2,
-          .run =
-              [work] {
-                finetune::update({.policy = work->policy,
-                                  .trajectories = work->pair,
-                                  .rewards = at::tensor({0.0, 1.0}, at::kDouble),
-                                  .chain = work->chain,
-                                  .share = finetune::whole(2)},
-                                 work->config, work->optimizer, [] {});
-              },
-          .weights_mb = weights};
+void check_memory(const ShapeStage& stage, const SizedShape& shape, const ShapeOptions& options) {
+  const double found = memory_of(options.device);
+  const StageForecast wanted = forecast(stage, shape, options);
+  if (found <= 0 || total(wanted) <= found) return;
+  throw data::BadInput("memory: " + options.shape + ", stage " + stage.name + ": expected " +
+                       data::bytes_text(total(wanted)) + " (forecast, weights " +
+                       data::bytes_text(wanted.weights) + "), found " + data::bytes_text(found) +
+                       " free; " + finetune::what_would_fit(found, smaller(stage, shape, options)));
 }
 
 }  // namespace
 
 std::vector<StagePlan> make_shape_stages(const ShapeOptions& options) {
-  const ModelShape shape = shape_by_name(options.shape);
-  const int64_t side = latent_side(shape, options.resolution);
-  return {{"unet", [=] { return unet_stage(shape, side, options); }},
-          {"vae", [=] { return vae_stage(shape, side, options.device); }},
-          {"prdp", [=] { return prdp_stage(shape, side, options); }}};
+  const SizedShape shape = sized_shape(options);
+  std::vector<StagePlan> plans;
+  for (const ShapeStage& stage : shape_stages(shape.model)) {
+    plans.push_back({stage.name, [=] {
+                       check_memory(stage, shape, options);
+                       return stage.make(shape, options);
+                     }});
+  }
+  return plans;
+}
+
+std::vector<StageForecast> forecast_shape_stages(const ShapeOptions& options) {
+  const SizedShape shape = sized_shape(options);
+  std::vector<StageForecast> forecasts;
+  for (const ShapeStage& stage : shape_stages(shape.model))
+    forecasts.push_back(forecast(stage, shape, options));
+  return forecasts;
+}
+
+std::string forecast_table(const std::vector<StageForecast>& forecasts) {
+  char line[160];
+  std::snprintf(line, sizeof line, "%-14s %5s %10s %12s %12s\n", "stage", "batch", "TFLOP",
+                "weights", "beside them");
+  std::string text = line;
+  for (const auto& one : forecasts) {
+    std::snprintf(line, sizeof line, "%-14s %5d %10.3f %12s %12s\n", one.name.c_str(),
+                  static_cast<int>(one.batch), one.flops / 1e12,
+                  data::bytes_text(one.weights).c_str(), data::bytes_text(one.beside).c_str());
+    text += line;
+  }
+  return text;
 }
 
 }  // namespace bench

@@ -124,6 +124,7 @@ BenchStage sampling_stage(const diffusion::Pipeline& pipeline,
   }
   diffusion::GenerateOptions generate;
   generate.sampler.steps = options.steps;
+  if (pipeline.scheduler.flow) generate.sampler.sampler = pipeline.scheduler.sampler;
   generate.guidance.scale = options.guidance;
   generate.micro_batch = images;
   return {"sampling", images, [&pipeline, requests, generate] {

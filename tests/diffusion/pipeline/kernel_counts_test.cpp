@@ -48,7 +48,9 @@ std::map<std::string, Count> counts_of(const std::function<void()>& work) {
 
 at::Tensor meta(at::IntArrayRef shape) { return at::empty(shape, at::device(at::kMeta)); }
 
-diffusion::UNetConfig sdxl() { return bench::shape_by_name("sdxl").unet; }
+diffusion::UNetConfig sdxl() {
+  return std::get<diffusion::UNetConfig>(bench::shape_by_name("sdxl").network);
+}
 
 std::map<std::string, Count> unet_counts(const diffusion::UNetConfig& config, int64_t side) {
   const diffusion::UNet unet = diffusion::meta_unet(config);

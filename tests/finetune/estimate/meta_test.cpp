@@ -27,9 +27,12 @@ at::Tensor meta(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat) {
   return at::empty(shape, at::TensorOptions().device(at::kMeta).dtype(dtype));
 }
 
-UNetConfig sd15() { return bench::shape_by_name("sd15").unet; }
-UNetConfig sd21() { return bench::shape_by_name("sd21").unet; }
-UNetConfig sdxl() { return bench::shape_by_name("sdxl").unet; }
+UNetConfig unet_of_shape(const char* name) {
+  return std::get<UNetConfig>(bench::shape_by_name(name).network);
+}
+UNetConfig sd15() { return unet_of_shape("sd15"); }
+UNetConfig sd21() { return unet_of_shape("sd21"); }
+UNetConfig sdxl() { return unet_of_shape("sdxl"); }
 
 int64_t parameters(diffusion::Network& unet) {
   int64_t count = 0;
