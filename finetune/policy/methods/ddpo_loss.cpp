@@ -6,6 +6,15 @@
 #include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {
+namespace {
+
+// group: [G] -> [G]
+at::Tensor normalised(const at::Tensor& group, double limit) {
+  const at::Tensor deviation = group.std(/*unbiased=*/false) + 1e-6;
+  return ((group - group.mean()) / deviation).clamp(-limit, limit);
+}
+
+}  // namespace
 
 at::Tensor prompt_advantages(const at::Tensor& rewards,
                              const std::vector<int64_t>& prompt_ids,
@@ -17,10 +26,17 @@ at::Tensor prompt_advantages(const at::Tensor& rewards,
   for (const auto& members : rewards::prompt_groups(reward, prompt_ids)) {
     if (members.size() < 2) continue;
     const at::Tensor rows = at::tensor(members, at::kLong);
-    const at::Tensor group = reward.index_select(0, rows);
-    const at::Tensor deviation = group.std(/*unbiased=*/false) + 1e-6;
-    advantages.index_copy_(0, rows, ((group - group.mean()) / deviation).clamp(-limit, limit));
+    advantages.index_copy_(0, rows, normalised(reward.index_select(0, rows), limit));
   }
+  return advantages;
+}
+
+at::Tensor epoch_advantages(const at::Tensor& rewards, double limit) {
+  TORCH_CHECK(rewards.dim() == 1, "epoch_advantages: rewards must be [P], got ", rewards.sizes());
+  const at::Tensor reward = rewards.to(at::kCPU, at::kDouble), finite = reward.isfinite();
+  at::Tensor advantages = at::zeros_like(reward);
+  const at::Tensor all = reward.index({finite});
+  if (all.numel() > 1) advantages.index_put_({finite}, normalised(all, limit));
   return advantages;
 }
 
@@ -66,7 +82,9 @@ PolicyMethod ddpo_method(const DdpoConfig& config) {
               },
           .labels =
               [config](const at::Tensor& rewards, const std::vector<int64_t>& prompt_ids) {
-                return prompt_advantages(rewards, prompt_ids, config.adv_clip_max);
+                return config.advantages_of_epoch
+                           ? epoch_advantages(rewards, config.adv_clip_max)
+                           : prompt_advantages(rewards, prompt_ids, config.adv_clip_max);
               },
           .objective = ddpo_objective};
 }

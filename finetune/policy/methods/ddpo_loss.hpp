@@ -2,7 +2,7 @@
 
 // The control: denoising diffusion policy optimisation with importance sampling, Black et al.,
 // "Training diffusion models with reinforcement learning" (2023), with the rewards normalised
-// inside each prompt.
+// inside each prompt, or over the epoch, as it does where a prompt has too few images.
 
 #include <ATen/core/Tensor.h>
 
@@ -18,6 +18,9 @@ namespace finetune {
 at::Tensor prompt_advantages(const at::Tensor& rewards,
                              const std::vector<int64_t>& prompt_ids,
                              double limit);
+
+// The same among all images of the epoch.  rewards: [P] -> [P] fp64
+at::Tensor epoch_advantages(const at::Tensor& rewards, double limit);
 
 struct DdpoGradient {
   at::Tensor weights;        // like log_ratio: d loss / d log_ratio
@@ -35,7 +38,8 @@ DdpoGradient ddpo_gradient(const at::Tensor& log_ratio,
                            double clip_range);
 
 struct DdpoConfig {
-  double adv_clip_max = 5.0;  // > 0: largest advantage
+  double adv_clip_max = 5.0;         // > 0: largest advantage
+  bool advantages_of_epoch = false;  // epoch_advantages in place of prompt_advantages
 };
 PolicyMethod ddpo_method(const DdpoConfig& config = {});
 

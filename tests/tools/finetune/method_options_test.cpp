@@ -49,6 +49,9 @@ TEST(MethodOptions, TheMethodIsThatOfTheFirstWordWithItsOptions) {
   const auto ddpo = parsed({"--adv_clip_max=0.5", "ddpo"}).command.config.method;
   const at::Tensor advantages = ddpo.labels(at::tensor({0.0, 1.0}, at::kDouble), {0, 0});
   EXPECT_DOUBLE_EQ(advantages[1].item<double>(), 0.5);
+  const auto over_epoch = parsed({"ddpo", "--advantage_group", "epoch"}).command.config.method;
+  EXPECT_LT(
+      over_epoch.labels(at::tensor({0.0, 1.0, 5.0}, at::kDouble), {0, 0, 1})[1].item<double>(), 0);
 }
 
 TEST(MethodOptions, TheConfigurationHasThoseOfTheMethodAlone) {

@@ -10,7 +10,14 @@ std::function<finetune::PolicyMethod()> declare_ddpo(Options& options) {
   options.rare().number("adv_clip_max", config->adv_clip_max, "ddpo: largest advantage", 1e-6,
                         1e300);
   options.alias("train_adv_clip_max", "adv_clip_max");
-  return [config] { return finetune::ddpo_method(*config); };
+  const auto group = std::make_shared<std::string>("prompt");
+  options.rare().choice(
+      "advantage_group", *group, {"prompt", "epoch"},
+      "ddpo: rewards are normalised over the prompt's images, or all of the epoch");
+  return [config, group] {
+    config->advantages_of_epoch = *group == "epoch";
+    return finetune::ddpo_method(*config);
+  };
 }
 
 }  // namespace tools

@@ -4,6 +4,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 namespace {
@@ -22,6 +23,21 @@ TEST(PromptAdvantages, NormaliseInsideEachPrompt) {
       finetune::prompt_advantages(outlier, std::vector<int64_t>(100, 0), 5).max().item<double>(),
       5);
   EXPECT_THROW(finetune::prompt_advantages(rewards, {0}, 5), c10::Error);
+}
+
+TEST(EpochAdvantages, NormaliseOverAllPrompts) {
+  // The finite ones have the mean 2 and the variance 1.5.
+  const at::Tensor a =
+      finetune::epoch_advantages(at::tensor({1.0, 1.0, kNan, 4.0, 2.0}, at::kDouble), 1.2);
+  const double unit = 1 / std::sqrt(1.5);
+  EXPECT_NEAR(a[0].item<double>(), -unit, 1e-5);
+  EXPECT_NEAR(a[1].item<double>(), -unit, 1e-5);
+  EXPECT_EQ(a[2].item<double>(), 0);
+  EXPECT_DOUBLE_EQ(a[3].item<double>(), 1.2);  // 1.63 without the limit
+  EXPECT_NEAR(a[4].item<double>(), 0, 1e-12);
+  EXPECT_EQ(finetune::epoch_advantages(at::tensor({3.0, kNan}, at::kDouble), 5)[0].item<double>(),
+            0);
+  EXPECT_THROW(finetune::epoch_advantages(at::zeros({2, 2}), 5), c10::Error);
 }
 
 TEST(DdpoGradient, EqualAutogradOfTheClippedSurrogate) {
