@@ -99,20 +99,29 @@ Verdict judge(GuardState& state,
   if (!state.start) state.start = now;
   const Measures& start = *state.start;
   const Reference reference = compared ? *compared : Reference{start.trained, start.held_out};
-  const double level =
-      options.alpha / static_cast<double>(std::max<int64_t>(1, options.evaluations));
+  const auto& reading = options.read_prompts;
+  const bool apart = !reading.empty() && reading.size() < options.held_out.size();
+  const double level = options.alpha / (apart ? 2.0 : 1.0) /
+                       static_cast<double>(std::max<int64_t>(1, options.evaluations));
   const auto change = [&](const at::Tensor& here, const at::Tensor& there,
                           const at::Tensor& first) {
     return paired_change(here, there, change_scales(first, prompt_ids), prompt_ids, level);
   };
   const PairedChange trained = change(now.trained, reference.trained, start.trained),
                      held_out = change(now.held_out, reference.held_out, start.held_out);
+  PairedChange following;
+  if (apart) {
+    const at::Tensor places = at::tensor(reading, at::kLong);
+    const auto some = [&](const at::Tensor& scores) { return scores.index_select(1, places); };
+    following = change(some(now.held_out), some(reference.held_out), some(start.held_out));
+  }
   const Evidence evidence{.options = options,
                           .start = start,
                           .now = now,
                           .prompt_ids = prompt_ids,
                           .trained = trained,
                           .held_out = held_out,
+                          .following = following,
                           .leading = leading_of(state, options),
                           .kl_was_over = state.kl_was_over,
                           .may_brake = !state.braked && state.accepted_step >= 0};

@@ -20,19 +20,33 @@ int64_t far_down(const Evidence& evidence) {
                        [&](double one) { return one < -2 * evidence.options.tolerance; });
 }
 
-std::string fall_words(const Evidence& evidence, bool proven, bool large) {
-  const PairedChange& change = evidence.held_out;
-  std::string words =
-      data::formatted("the held-out rewards moved by %+.2f deviations", change.mean);
+// "moved by -0.40 deviations (standard error 0.05, 16 prompts, a proven fall)"
+std::string moved(const PairedChange& change) {
+  std::string words = data::formatted("moved by %+.2f deviations", change.mean);
   if (std::isfinite(change.error))
     words += data::formatted(" (standard error %.2f, %.0f prompts%s)", change.error,
-                             static_cast<double>(change.prompts), proven ? ", a proven fall" : "");
-  if (large)
-    words += data::formatted(
-        ", %.0f of %.0f of them by less than %.2f", static_cast<double>(far_down(evidence)),
-        static_cast<double>(change.by_reward.size()), -2 * evidence.options.tolerance);
-  if (evidence.trained.prompts == 0) return words;
-  return words + data::formatted(", the trained ones by %+.2f", evidence.trained.mean);
+                             static_cast<double>(change.prompts),
+                             change.bound < 0 ? ", a proven fall" : "");
+  return words;
+}
+
+// Stop: a proven fall beyond the tolerance; warn: one that is not proven, or a proven one of more
+// than half of it.
+State state_of_fall(const PairedChange& change, double tolerance) {
+  const bool proven = change.bound < 0, beyond = change.mean < -tolerance;
+  if (proven && beyond) return State::kStop;
+  return beyond || (proven && change.mean < -kNoticed * tolerance) ? State::kWarn : State::kFine;
+}
+
+// A finding of `state` on a fall, after its words.
+void conclude(const Evidence& evidence, const PairedChange& change, State state, Finding& finding) {
+  const double tolerance = evidence.options.tolerance;
+  finding.state = state;
+  finding.kind = evidence.trained.mean > 0 ? "gamed" : "collapsed";
+  if (evidence.trained.prompts > 0)
+    finding.words += data::formatted(", the trained ones by %+.2f", evidence.trained.mean);
+  if (change.bound < 0 && change.mean >= -tolerance)
+    finding.words += data::formatted("; that is within the tolerance of %.2f", tolerance);
 }
 
 Finding judge_held_out(const Evidence& evidence) {
@@ -47,16 +61,28 @@ Finding judge_held_out(const Evidence& evidence) {
   for (size_t h = 0; h < change.by_reward.size(); ++h)
     finding.figures.emplace_back("held_out/" + evidence.options.held_out[h], change.by_reward[h]);
   const double tolerance = evidence.options.tolerance;
-  const bool proven = change.bound < 0, beyond = change.mean < -tolerance,
-             large = change.prompts >= kFewestPrompts &&
+  const bool large = change.prompts >= kFewestPrompts &&
                      2 * far_down(evidence) >= static_cast<int64_t>(change.by_reward.size());
-  const bool noticed = proven && change.mean < -kNoticed * tolerance;
-  if (!noticed && !beyond && !large) return finding;
-  finding.state = (proven && beyond) || large ? State::kStop : State::kWarn;
-  finding.kind = evidence.trained.mean > 0 ? "gamed" : "collapsed";
-  finding.words = fall_words(evidence, proven, large);
-  if (proven && !beyond)
-    finding.words += data::formatted("; that is within the tolerance of %.2f", tolerance);
+  const State state = large ? State::kStop : state_of_fall(change, tolerance);
+  if (state == State::kFine) return finding;
+  finding.words = "the held-out rewards " + moved(change);
+  if (large)
+    finding.words += data::formatted(", %.0f of %.0f of them by less than %.2f",
+                                     static_cast<double>(far_down(evidence)),
+                                     static_cast<double>(change.by_reward.size()), -2 * tolerance);
+  conclude(evidence, change, state, finding);
+  return finding;
+}
+
+Finding judge_following(const Evidence& evidence) {
+  const PairedChange& change = evidence.following;
+  Finding finding;
+  if (change.prompts == 0) return finding;
+  finding.figures.emplace_back("following", change.mean);
+  const State state = state_of_fall(change, evidence.options.tolerance);
+  if (state == State::kFine) return finding;
+  finding.words = "the held-out rewards that read the prompt " + moved(change);
+  conclude(evidence, change, state, finding);
   return finding;
 }
 
@@ -90,6 +116,7 @@ bool most_fall(const std::vector<PooledCorrelation>& leading) {
 }
 
 const Signal kHeldOutSignal{"held-out rewards", judge_held_out};
+const Signal kFollowingSignal{"prompts", judge_following};
 const Signal kLeadingSignal{"leading signal", judge_leading};
 
 }  // namespace guard

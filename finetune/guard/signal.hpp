@@ -21,6 +21,9 @@ const char* name_of(State state);  // "fine", "warn", "brake", "stop"
 // What a run is judged by.
 struct GuardOptions {
   std::vector<std::string> trained{}, held_out{};  // M, H names
+  // Places among held_out of rewards that read the prompt. Where they are some, and not all, they
+  // are judged apart too: a taste may rise with the trained reward while prompts are less followed.
+  std::vector<int64_t> read_prompts{};
   double tolerance = 0.25;  // a mean fall of the held-out rewards that is borne, in deviations
   double kl_budget = 100;   // nats a trajectory
   double alpha = 0.05;      // chance of a false alarm, shared over the evaluations
@@ -34,6 +37,7 @@ struct Evidence {
   const Measures &start, &now;
   const std::vector<int64_t>& prompt_ids;    // I
   const PairedChange &trained, &held_out;    // from what is compared with to now
+  const PairedChange& following;             // of read_prompts; no prompts: not judged apart
   std::vector<PooledCorrelation> leading{};  // H, of the last epochs; empty: too few
   bool kl_was_over = false;                  // at the evaluation before
   bool may_brake = false;                    // the run was not braked yet
@@ -50,8 +54,8 @@ struct Signal {
   const char* name;
   Finding (*judge)(const Evidence& evidence);
 };
-extern const Signal kHeldOutSignal, kLeadingSignal, kKlSignal, kDiversitySignal, kMembersSignal,
-    kImagesSignal, kDegenerationSignal;
+extern const Signal kHeldOutSignal, kFollowingSignal, kLeadingSignal, kKlSignal, kDiversitySignal,
+    kMembersSignal, kImagesSignal, kDegenerationSignal;
 
 const std::vector<Signal>& signals();
 

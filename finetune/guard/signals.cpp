@@ -8,9 +8,9 @@ const char* name_of(State state) {
 }
 
 const std::vector<Signal>& signals() {
-  static const std::vector<Signal> rows{kHeldOutSignal,     kLeadingSignal, kKlSignal,
-                                        kDiversitySignal,   kMembersSignal, kImagesSignal,
-                                        kDegenerationSignal};
+  static const std::vector<Signal> rows{kHeldOutSignal, kFollowingSignal,   kLeadingSignal,
+                                        kKlSignal,      kDiversitySignal,   kMembersSignal,
+                                        kImagesSignal,  kDegenerationSignal};
   return rows;
 }
 

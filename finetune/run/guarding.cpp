@@ -123,6 +123,10 @@ void prepare_guard(TrainingRun& run, int64_t rounds) {
   guard::GuardOptions& options = run.guarded;
   for (const auto& [reward, weight] : run.task.rewards) options.trained.push_back(reward.info.name);
   options.held_out = run.task.guard_rewards;
+  const auto judges = guard_rewards_of(run.task);
+  for (size_t h = 0; h < judges.size(); ++h) {
+    if (judges[h].reward.info.needs_prompt) options.read_prompts.push_back(static_cast<int64_t>(h));
+  }
   options.tolerance = config.guard_tolerance;
   if (config.guard_kl > 0)
     options.kl_budget = config.guard_kl;

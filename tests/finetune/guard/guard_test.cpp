@@ -100,6 +100,36 @@ TEST(Guard, IsNotMovedByOneHeldOutRewardThatRisesWhileTwoFallFar) {
   EXPECT_EQ(verdict_on(now).state, State::kFine);
 }
 
+// Two tastes rise by 1, one reward that reads the prompt falls by 0.4: the mean is up by 0.53.
+TEST(Guard, StopsWherePromptsAreLessFollowedThoughTastesRise) {
+  guard::Measures start = guard::ordinary(16, 3), now = start;
+  now.trained = now.trained + 1;
+  now.held_out = now.held_out + 1;
+  now.held_out.select(1, 2) -= 1.4;
+  guard::GuardOptions options = guard::ordinary_options(3);
+  const auto verdict_by = [&](const std::vector<int64_t>& read_prompts) {
+    options.read_prompts = read_prompts;
+    guard::GuardState state;
+    guard::judge(state, options, start, guard::pairs_of_images(16), 0);
+    return guard::judge(state, options, now, guard::pairs_of_images(16), 10);
+  };
+  EXPECT_EQ(verdict_by({}).state, State::kFine);
+  EXPECT_EQ(verdict_by({0, 1, 2}).state, State::kFine);  // all: they are the held-out rewards
+  EXPECT_EQ(verdict_by({1}).state, State::kFine);
+  const auto verdict = verdict_by({2});
+  EXPECT_EQ(verdict.state, State::kStop);
+  EXPECT_NEAR(figure(verdict, "guard/following"), -0.4, 1e-12);
+  EXPECT_EQ(guard::verdict_text(verdict),
+            "guard: stop (gamed): the held-out rewards that read the prompt moved by -0.40 "
+            "deviations (standard error 0.00, 16 prompts, a proven fall), the trained ones by "
+            "+1.00; accepted/ keeps step 0");
+  now.held_out.select(1, 2) += 0.2;
+  EXPECT_EQ(verdict_by({2}).state, State::kWarn);
+  now.held_out.select(1, 2) += 0.1;
+  EXPECT_EQ(verdict_by({2}).state, State::kFine);
+  EXPECT_THROW(verdict_by({3}), c10::Error);
+}
+
 TEST(Guard, SaysWhatScoresAreMissing) {
   guard::Measures now = guard::ordinary(16);
   now.held_out = at::full_like(now.held_out, std::numeric_limits<double>::quiet_NaN());

@@ -23,7 +23,8 @@ State state_of(const guard::Signal& signal, const Measures& now) {
               .now = now,
               .prompt_ids = ids,
               .trained = none,
-              .held_out = none})
+              .held_out = none,
+              .following = none})
       .state;
 }
 
