@@ -9,7 +9,7 @@ Simulated raters rate drawn scenes, at 0 % and at 25 % label noise (a quarter of
 one on each of several CLIPs ("pretrain": the embedded one and those of --clips, made by `laurel pretrain clip --seed N`).
 All members, and the raters' taste without noise, which no head has seen and which is the gold reward, score one pool of 64
 samples of each caption. From the scores alone the report computes the best of n by single members and by ensembles. The
-stage prdp also finetunes by one head and by the minimum of members, with and without a KL target.
+stage prdp also finetunes by one head and by aggregates of members, with and without a KL target.
 
 Scenes, ratings and heads are drawn anew for each seed; the pool is one. Intervals are a bootstrap over seeds and captions,
 paired. What is finished is kept; a stopped run goes on where it was. Only the standard library is needed.
@@ -49,6 +49,9 @@ REWARDS = {
     "one head": ("one", "aesthetic", {}),
     "min of 5 seeds": ("finetune", "aesthetic.members", {"aggregate": "min", **EACH}),
     "min of CLIPs": ("pretrain", "aesthetic.members", {"aggregate": "min", **EACH}),
+    "mean of CLIPs": ("pretrain", "aesthetic.members", {"aggregate": "mean", **EACH}),
+    "mean - 0.5 variance of CLIPs": ("pretrain", "aesthetic.members", {"aggregate": "uncertainty", "aggregate_k": K, **EACH}),
+    "robust 0.5 of CLIPs": ("pretrain", "aesthetic.members", {"aggregate": "robust", "robust_nominal": 0.5, **EACH}),
 }
 TARGETS = {"KL target": {}, "no KL target": {"target_kl": 100000}}
 PRDP = {f"{reward}, {target}": (members, name, {"learning_rate": "3e-4", **settings, **kl})
