@@ -154,6 +154,7 @@ TEST(Meta, AGradientOfPrdpCostsAndHoldsWhatItDoesOnTheCpu) {
     const at::Tensor some = filled({4, 4, 16, 16}, device);
     const finetune::Trajectories drawn{.latents = std::vector<at::Tensor>(4, some),
                                        .reference_means = std::vector<at::Tensor>(3, some),
+                                       .targets = {},
                                        .log_ratio = {},
                                        .kl = {},
                                        .prompt_ids = {0, 0, 1, 1},

@@ -36,7 +36,8 @@ TEST(SimulatedFormulaWriter, AnswersThroughTheJudgesServer) {
   const auto reply = rewards::world_judge_reply(
       {}, {.method = "POST",
            .path = "/v1/chat/completions",
-           .body = data::to_text(request(rewards::kFormulaTask, "Wish: warm"))});
+           .body = data::to_text(request(rewards::kFormulaTask, "Wish: warm")),
+           .headers = {}});
   ASSERT_EQ(reply.status, 200) << reply.body;
   const auto body = data::parse_json(reply.body);
   EXPECT_EQ(
