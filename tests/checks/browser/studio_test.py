@@ -65,9 +65,10 @@ class Pictures:
 
 
 def press(browser, place, text):
-    """The button inside `place` that begins with `text`."""
-    pressed = browser.run("const found = [...document.querySelectorAll(arguments[0] + ' button')].find((node) => node.textContent.startsWith(arguments[1])); found?.click(); return Boolean(found);", place, text)
-    check(pressed, f"there is a button '{text}'")
+    """The button inside `place` that begins with `text`, as soon as it is there."""
+    browser.wait(f"const found = [...document.querySelectorAll({place + ' button'!r})].find((node) => node.textContent.startsWith({text!r})); "
+                 "found?.click(); return Boolean(found);")
+    check(True, f"there is a button '{text}'")
 
 
 def choose(browser, field, value):
@@ -137,7 +138,6 @@ def test_pauses(browser, pictures):
     browser.wait(f"{JOB}.state === 'paused'", 120)
     check(True, "it is paused")
     epochs = browser.run("document.getElementById('run-verdict').textContent")
-    browser.wait("[...document.querySelectorAll('#job-head button')].some((node) => node.textContent === 'Resume')")
     press(browser, "#job-head", "Resume")
     browser.wait(f"{JOB}.state === 'running' && document.getElementById('run-verdict').textContent.split('.')[0] !== {epochs.split('.')[0]!r}", 120)
     check(True, "and goes on")
