@@ -54,11 +54,7 @@ std::vector<FlowMethod> flow_methods() {
     methods.push_back({method.name, "--max_train_steps=", {"--train_batch_size=2"}});
     if (method.defaults().early_x0) methods.back().more.push_back("--last_steps=2");
   }
-  const size_t count = methods.size();
-  for (size_t i = 0; i < count; ++i) {
-    methods.push_back(methods[i]);
-    methods.back().whole = true;
-  }
+  for (size_t i = 0; i < methods.size(); ++i) methods[i].whole = i % 2 == 1;  // in turns
   return methods;
 }
 
