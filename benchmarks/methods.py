@@ -22,9 +22,8 @@ from typing import NamedTuple
 
 import methods_report
 from guard import REJECTED
-from side_by_side import finished, run_jobs
+from side_by_side import ROOT, add_options, finished, run_jobs
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 SEEDS = (1, 2, 3, 4, 5)
 TUNING_SEED = 0
 MOST_KL = 40  # nats, of a setting that may be chosen
@@ -179,15 +178,11 @@ def report(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["tune", "run", "report"])
-    parser.add_argument("--laurel", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "laurel")
-    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "runs" / "methods")
+    add_options(parser, "methods")
     parser.add_argument("--reward", choices=list(REWARDS), default="mixed")
     parser.add_argument("--budget", choices=["queries", "compute"], default="queries")
     parser.add_argument("--methods", type=lambda text: text.split(","))
     parser.add_argument("--captions", type=int, default=256, help="of each split, to judge the ends by")
-    parser.add_argument("--jobs", type=int, default=2, help="processes at once")
-    parser.add_argument("--minutes", type=float, default=0, help="start no run after so many; 0: no limit")
-    parser.add_argument("--quick", action="store_true", help="a smoke test with tiny settings")
     options = parser.parse_args()
     actions = {"tune": tune, "run": lambda some: run(final_jobs(some), some), "report": report}
     actions[options.action](options)

@@ -2,9 +2,21 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def add_options(parser, study):
+    """What every study of such runs is asked for; study: the name of its folder in runs/."""
+    parser.add_argument("--laurel", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "laurel")
+    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "runs" / study)
+    parser.add_argument("--jobs", type=int, default=2, help="processes at once")
+    parser.add_argument("--minutes", type=float, default=0, help="start no run after so many; 0: no limit")
+    parser.add_argument("--quick", action="store_true", help="a smoke test with tiny settings")
 
 
 def finished(job):

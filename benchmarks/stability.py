@@ -19,9 +19,8 @@ from typing import NamedTuple
 
 import methods_report
 import run_statistics as rs
-from side_by_side import finished, run_jobs
+from side_by_side import ROOT, add_options, finished, run_jobs
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 SEEDS = (1, 2, 3, 4, 5)
 REWARD = "aesthetic=1,clip_score=0.1"
 EPOCHS, PROMPTS, UPDATES = 10, 32, 2  # PROMPTS and UPDATES: an epoch's
@@ -96,14 +95,10 @@ def report(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["run", "report"])
-    parser.add_argument("--laurel", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "laurel")
-    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "runs" / "stability")
+    add_options(parser, "stability")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="the first so many")
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS))
     parser.add_argument("--rates", type=lambda text: text.split(","), default=list(RATES))
-    parser.add_argument("--jobs", type=int, default=2, help="processes at once")
-    parser.add_argument("--minutes", type=float, default=0, help="start no run after so many; 0: no limit")
-    parser.add_argument("--quick", action="store_true", help="a smoke test with tiny settings")
     options = parser.parse_args()
     {"run": lambda some: run_jobs(jobs_of(some), command_of, some), "report": report}[options.action](options)
 

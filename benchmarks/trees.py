@@ -17,9 +17,8 @@ import pathlib
 from typing import NamedTuple
 
 import run_statistics as rs
-from side_by_side import finished, run_jobs
+from side_by_side import ROOT, add_options, finished, run_jobs
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 SEEDS = (1, 2, 3, 4, 5)
 METHODS = ("prdp", "grpo")
 REWARD = "aesthetic=1,clip_score=0.1"
@@ -137,14 +136,10 @@ def report(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["run", "report"])
-    parser.add_argument("--laurel", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "laurel")
-    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "runs" / "trees")
+    add_options(parser, "trees")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="the first so many")
     parser.add_argument("--methods", type=lambda text: text.split(","), default=list(METHODS))
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS))
-    parser.add_argument("--jobs", type=int, default=2, help="processes at once")
-    parser.add_argument("--minutes", type=float, default=0, help="start no run after so many; 0: no limit")
-    parser.add_argument("--quick", action="store_true", help="a smoke test with tiny settings")
     options = parser.parse_args()
     {"run": run, "report": report}[options.action](options)
 

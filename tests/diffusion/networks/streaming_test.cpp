@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny/pipeline.hpp"
+#include "tests/support/tiny/transformer_output.hpp"
 
 namespace {
 
@@ -24,16 +24,6 @@ using diffusion::Network;
 
 const fs::path kTransformers[] = {golden::folder() / "sd3" / "sd35" / "transformer",
                                   golden::folder() / "flux" / "dev" / "transformer"};
-
-at::Tensor answer_of(const Network& network) {
-  const at::NoGradGuard no_grad;
-  const auto of = diffusion::traits(network);
-  const at::Tensor x = at::arange(of.in_channels * 16, at::kFloat).cos().view({1, -1, 4, 4});
-  const at::Tensor hidden = at::arange(3 * of.context_width, at::kFloat).sin().view({1, 3, -1});
-  diffusion::ExtraConditions extra;
-  extra.text_embeds = at::ones({1, of.pooled_width});
-  return diffusion::forward(network, x, at::full({1}, 500.0), hidden, extra);
-}
 
 // Both networks of a folder: whole, and with its blocks in the file.
 struct Both {
@@ -63,13 +53,15 @@ TEST(Streaming, GivesTheSameBitsFromTheFileAsFromMemory) {
     const auto blocks = diffusion::streamed_bytes(streamed);
     EXPECT_GE(blocks.size(), 3u) << folder;
     EXPECT_NEAR(bytes_of(streamed) + sum(blocks), bytes_of(whole), 0.5);
-    const at::Tensor expected = answer_of(whole);
-    EXPECT_TRUE(at::equal(answer_of(streamed), expected)) << folder;
-    EXPECT_TRUE(at::equal(answer_of(streamed), expected)) << "the second pass, " << folder;
+    const at::Tensor expected = tests::transformer_output(whole);
+    EXPECT_TRUE(at::equal(tests::transformer_output(streamed), expected)) << folder;
+    EXPECT_TRUE(at::equal(tests::transformer_output(streamed), expected))
+        << "the second pass, " << folder;
     for (size_t kept = 1; kept <= blocks.size(); ++kept) {
       diffusion::keep_blocks(streamed, 1);
       EXPECT_EQ(diffusion::streamed_bytes(streamed).size(), blocks.size() - kept);
-      EXPECT_TRUE(at::equal(answer_of(streamed), expected)) << kept << " kept, " << folder;
+      EXPECT_TRUE(at::equal(tests::transformer_output(streamed), expected))
+          << kept << " kept, " << folder;
     }
     EXPECT_NEAR(bytes_of(streamed), bytes_of(whole), 0.5);
   }
@@ -81,7 +73,8 @@ TEST(Streaming, ReadsFilesInHalfPrecisionAsTheyAreLoaded) {
     const Network original = diffusion::load_network(folder);
     diffusion::save_network(half, original, at::kHalf);
     const auto [whole, streamed] = both_of(half / diffusion::kind_of(original).part);
-    EXPECT_TRUE(at::equal(answer_of(streamed), answer_of(whole))) << folder;
+    EXPECT_TRUE(at::equal(tests::transformer_output(streamed), tests::transformer_output(whole)))
+        << folder;
   }
 }
 
@@ -98,8 +91,8 @@ TEST(Streaming, KeepsBlocksInTheTypeOfTheirProducts) {
 
 TEST(Streaming, BlocksKeepTheirNamesWhenOthersAreLeftOut) {
   const auto [whole, streamed] = both_of(kTransformers[0]);
-  EXPECT_TRUE(at::equal(answer_of(diffusion::without_blocks(streamed, {0})),
-                        answer_of(diffusion::without_blocks(whole, {0}))));
+  EXPECT_TRUE(at::equal(tests::transformer_output(diffusion::without_blocks(streamed, {0})),
+                        tests::transformer_output(diffusion::without_blocks(whole, {0}))));
 }
 
 // 8 blocks of 0.9 MB: a pass holds one of them beside its activations.
@@ -120,7 +113,8 @@ TEST(Streaming, HoldsOneBlockAtATime) {
   const auto blocks = diffusion::streamed_bytes(streamed);
   const double block = *std::max_element(blocks.begin(), blocks.end());
   const auto peak = [](const Network& network) {
-    return static_cast<double>(data::peak_tensor_bytes([&] { answer_of(network); }));
+    return static_cast<double>(
+        data::peak_tensor_bytes([&] { tests::transformer_output(network); }));
   };
   const double more = peak(streamed) - peak(whole);
   EXPECT_GT(more, 0.9 * block);
@@ -144,7 +138,7 @@ TEST(Streaming, FaultsOfTheFileAreNamed) {
   };
   weights.tensors[damaged][0][0] = NAN;
   const Network streamed = load();  // values are read by the pass
-  const std::string said = refusal([&] { answer_of(streamed); });
+  const std::string said = refusal([&] { tests::transformer_output(streamed); });
   EXPECT_NE(said.find("tensor " + damaged + " holds NaN"), std::string::npos) << said;
   weights.tensors[damaged] = at::ones({2, 2});
   EXPECT_NE(refusal([&] { load(); }).find(damaged + ": expected shape [16, 16]"),

@@ -6,6 +6,7 @@
 #include "diffusion/networks/network_files.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/tiny/pipeline.hpp"
+#include "tests/support/tiny/transformer_output.hpp"
 
 namespace {
 
@@ -14,15 +15,6 @@ using diffusion::Network;
 
 Network sd35() {
   return diffusion::load_network(golden::folder() / "sd3" / "sd35" / "transformer");
-}
-
-at::Tensor output_of(const Network& network) {
-  const auto of = diffusion::traits(network);
-  const at::Tensor x = at::arange(of.in_channels * 16, at::kFloat).cos().view({1, -1, 4, 4});
-  const at::Tensor hidden = at::arange(3 * of.context_width, at::kFloat).sin().view({1, 3, -1});
-  diffusion::ExtraConditions extra;
-  extra.text_embeds = at::ones({1, of.pooled_width});
-  return diffusion::forward(network, x, at::full({1}, 500.0), hidden, extra);
 }
 
 TEST(WithoutBlocks, IsTheNetworkWhoseBlockAddsNothing) {
@@ -36,9 +28,9 @@ TEST(WithoutBlocks, IsTheNetworkWhoseBlockAddsNothing) {
     modulation.weight = at::zeros_like(modulation.weight);
     modulation.bias = at::zeros_like(modulation.bias);
   }
-  const at::Tensor found = output_of(diffusion::without_blocks(network, {1}));
-  EXPECT_TRUE(at::allclose(found, output_of(closed), 1e-5, 1e-6));
-  EXPECT_GT((found - output_of(network)).abs().max().item<double>(), 1e-3);
+  const at::Tensor found = tests::transformer_output(diffusion::without_blocks(network, {1}));
+  EXPECT_TRUE(at::allclose(found, tests::transformer_output(closed), 1e-5, 1e-6));
+  EXPECT_GT((found - tests::transformer_output(network)).abs().max().item<double>(), 1e-3);
 }
 
 TEST(WithoutBlocks, SharesTheWeightsThatStay) {
@@ -48,7 +40,8 @@ TEST(WithoutBlocks, SharesTheWeightsThatStay) {
   ASSERT_EQ(left.size(), 1u);
   EXPECT_EQ(left[0].image.modulation.weight.data_ptr(), all[2].image.modulation.weight.data_ptr());
   EXPECT_EQ(all.size(), 3u);
-  EXPECT_TRUE(at::equal(output_of(diffusion::without_blocks(network, {})), output_of(network)));
+  EXPECT_TRUE(at::equal(tests::transformer_output(diffusion::without_blocks(network, {})),
+                        tests::transformer_output(network)));
 }
 
 TEST(WithoutBlocks, RefusesBlocksThatAreNotThere) {
