@@ -101,8 +101,8 @@ Verdict judge(GuardState& state,
   const Reference reference = compared ? *compared : Reference{start.trained, start.held_out};
   const auto& reading = options.read_prompts;
   const bool apart = !reading.empty() && reading.size() < options.held_out.size();
-  const double level = options.alpha / (apart ? 2.0 : 1.0) /
-                       static_cast<double>(std::max<int64_t>(1, options.evaluations));
+  const double level_alone = options.alpha / (apart ? 2.0 : 1.0),
+               level = level_alone / static_cast<double>(std::max<int64_t>(1, options.evaluations));
   const auto change = [&](const at::Tensor& here, const at::Tensor& there,
                           const at::Tensor& first) {
     return paired_change(here, there, change_scales(first, prompt_ids), prompt_ids, level);
@@ -123,7 +123,8 @@ Verdict judge(GuardState& state,
                           .held_out = held_out,
                           .following = following,
                           .leading = leading_of(state, options),
-                          .kl_was_over = state.kl_was_over,
+                          .level_alone = level_alone,
+                          .before = state.before,
                           .may_brake = !state.braked && state.accepted_step >= 0};
   Verdict verdict{.step = step, .worst = worst_images(trained, held_out)};
   add_findings(evidence, verdict);
@@ -133,7 +134,9 @@ Verdict judge(GuardState& state,
   }
   verdict.figures.emplace(verdict.figures.begin(), "guard/state",
                           static_cast<double>(verdict.state));
-  state.kl_was_over = now.kl_nats > options.kl_budget;
+  state.before = {.kl_over = now.kl_nats > options.kl_budget,
+                  .held_out_down = is_down(held_out, options.tolerance, level_alone),
+                  .following_down = is_down(following, options.tolerance, level_alone)};
   verdict.accepted_step = state.accepted_step;
   return verdict;
 }

@@ -28,7 +28,7 @@ struct GuardState {
   std::optional<Measures> start{};
   // Of the last epochs, the oldest first; each H lists of prompts.
   std::vector<std::vector<std::vector<PromptMoments>>> epochs{};
-  bool kl_was_over = false;
+  Flags before{};  // of the last evaluation
   bool braked = false;
   int64_t early = 0;  // evaluations that the leading signal asked for
   int64_t accepted_step = -1;

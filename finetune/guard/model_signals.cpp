@@ -19,10 +19,10 @@ Finding judge_kl(const Evidence& evidence) {
   finding.figures.emplace_back("kl", kl);
   if (kl <= budget) return finding;
   const auto flat = [](const PairedChange& change) { return !(std::abs(change.mean) > kFlat); };
-  finding.state = evidence.kl_was_over ? State::kStop : State::kWarn;
+  finding.state = evidence.before.kl_over ? State::kStop : State::kWarn;
   finding.kind = flat(evidence.trained) && flat(evidence.held_out) ? "drift" : "far from the start";
   finding.words = data::formatted("a KL of %.4g nats is above the budget of %.4g%s", kl, budget,
-                                  evidence.kl_was_over ? " for the second time" : "");
+                                  evidence.before.kl_over ? " for the second time" : "");
   return finding;
 }
 

@@ -40,10 +40,16 @@ void test_mean(const std::vector<double>& by_prompt, double level, PairedChange&
   if (by_prompt.size() < 2) return;
   for (const double one : by_prompt) squares += (one - change.mean) * (one - change.mean);
   change.error = std::sqrt(squares / (count - 1) / count);
-  change.bound = change.mean + student_t_quantile(1 - level, count - 1) * change.error;
+  change.bound = upper_bound(change, level);
 }
 
 }  // namespace
+
+double upper_bound(const PairedChange& change, double level) {
+  if (change.prompts < 2) return kNone;
+  return change.mean +
+         student_t_quantile(1 - level, static_cast<double>(change.prompts - 1)) * change.error;
+}
 
 at::Tensor change_scales(const at::Tensor& start, const std::vector<int64_t>& prompt_ids) {
   at::Tensor scales = at::ones({start.size(1)}, at::kDouble);

@@ -30,4 +30,7 @@ PairedChange paired_change(const at::Tensor& now,
                            const std::vector<int64_t>& prompt_ids,
                            double level);
 
+// The mean is below it with confidence 1 - level, in (0, 1), by Student's t; NaN with one prompt.
+double upper_bound(const PairedChange& change, double level);
+
 }  // namespace guard

@@ -14,11 +14,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kCounts = "counts";  // [4] int64: see counts_of
+constexpr const char* kCounts = "counts";  // [6] int64: see counts_of
 
 at::Tensor counts_of(const GuardState& state) {
   return at::tensor(
-      {int64_t{state.kl_was_over}, int64_t{state.braked}, state.early, state.accepted_step},
+      {int64_t{state.before.kl_over}, int64_t{state.braked}, state.early, state.accepted_step,
+       int64_t{state.before.held_out_down}, int64_t{state.before.following_down}},
       at::kLong);
 }
 
@@ -80,12 +81,14 @@ GuardState load_guard(const fs::path& file, size_t held_out) {
   if (!fs::exists(file)) return state;
   const data::Weights weights = data::read_safetensors(file);
   const at::Tensor counts = tensor_at(weights, kCounts);
-  if (counts.numel() != 4 || counts.scalar_type() != at::kLong)
-    throw data::BadInput(file.string() + ": counts: expected 4 whole numbers, found others");
-  state.kl_was_over = counts[0].item<int64_t>() != 0;
+  if (counts.numel() != 6 || counts.scalar_type() != at::kLong)
+    throw data::BadInput(file.string() + ": counts: expected 6 whole numbers, found others");
+  state.before.kl_over = counts[0].item<int64_t>() != 0;
   state.braked = counts[1].item<int64_t>() != 0;
   state.early = counts[2].item<int64_t>();
   state.accepted_step = counts[3].item<int64_t>();
+  state.before.held_out_down = counts[4].item<int64_t>() != 0;
+  state.before.following_down = counts[5].item<int64_t>() != 0;
   if (weights.tensors.count("start.trained") > 0) {
     const at::Tensor figures = tensor_at(weights, "start.figures");
     state.start = Measures{.trained = tensor_at(weights, "start.trained"),

@@ -11,7 +11,7 @@ namespace guard {
 namespace {
 
 constexpr double kNoticed = 0.5;       // of the tolerance: a proven fall above it is a warning
-constexpr int64_t kFewestPrompts = 8;  // below it a fall that is not proven stops nothing
+constexpr int64_t kFewestPrompts = 8;  // below it a large fall that is not proven stops nothing
 
 // Held-out rewards that fell by more than twice the tolerance.
 int64_t far_down(const Evidence& evidence) {
@@ -30,19 +30,24 @@ std::string moved(const PairedChange& change) {
   return words;
 }
 
-// Stop: a proven fall beyond the tolerance; warn: one that is not proven, or a proven one of more
-// than half of it.
-State state_of_fall(const PairedChange& change, double tolerance) {
+// Stop: a proven fall beyond the tolerance, or one that a test alone proves for the second time in
+// a row; warn: one that is not proven, or a proven one of more than half of it.
+State state_of_fall(const PairedChange& change, double tolerance, bool twice_down) {
   const bool proven = change.bound < 0, beyond = change.mean < -tolerance;
-  if (proven && beyond) return State::kStop;
+  if ((proven && beyond) || twice_down) return State::kStop;
   return beyond || (proven && change.mean < -kNoticed * tolerance) ? State::kWarn : State::kFine;
 }
 
 // A finding of `state` on a fall, after its words.
-void conclude(const Evidence& evidence, const PairedChange& change, State state, Finding& finding) {
+void conclude(const Evidence& evidence,
+              const PairedChange& change,
+              State state,
+              bool twice_down,
+              Finding& finding) {
   const double tolerance = evidence.options.tolerance;
   finding.state = state;
   finding.kind = evidence.trained.mean > 0 ? "gamed" : "collapsed";
+  if (twice_down) finding.words += ", beyond the tolerance for the second time in a row";
   if (evidence.trained.prompts > 0)
     finding.words += data::formatted(", the trained ones by %+.2f", evidence.trained.mean);
   if (change.bound < 0 && change.mean >= -tolerance)
@@ -62,15 +67,17 @@ Finding judge_held_out(const Evidence& evidence) {
     finding.figures.emplace_back("held_out/" + evidence.options.held_out[h], change.by_reward[h]);
   const double tolerance = evidence.options.tolerance;
   const bool large = change.prompts >= kFewestPrompts &&
-                     2 * far_down(evidence) >= static_cast<int64_t>(change.by_reward.size());
-  const State state = large ? State::kStop : state_of_fall(change, tolerance);
+                     2 * far_down(evidence) > static_cast<int64_t>(change.by_reward.size());
+  const bool twice_down =
+      evidence.before.held_out_down && is_down(change, tolerance, evidence.level_alone);
+  const State state = large ? State::kStop : state_of_fall(change, tolerance, twice_down);
   if (state == State::kFine) return finding;
   finding.words = "the held-out rewards " + moved(change);
   if (large)
     finding.words += data::formatted(", %.0f of %.0f of them by less than %.2f",
                                      static_cast<double>(far_down(evidence)),
                                      static_cast<double>(change.by_reward.size()), -2 * tolerance);
-  conclude(evidence, change, state, finding);
+  conclude(evidence, change, state, twice_down, finding);
   return finding;
 }
 
@@ -79,10 +86,12 @@ Finding judge_following(const Evidence& evidence) {
   Finding finding;
   if (change.prompts == 0) return finding;
   finding.figures.emplace_back("following", change.mean);
-  const State state = state_of_fall(change, evidence.options.tolerance);
+  const bool twice_down = evidence.before.following_down &&
+                          is_down(change, evidence.options.tolerance, evidence.level_alone);
+  const State state = state_of_fall(change, evidence.options.tolerance, twice_down);
   if (state == State::kFine) return finding;
   finding.words = "the held-out rewards that read the prompt " + moved(change);
-  conclude(evidence, change, state, finding);
+  conclude(evidence, change, state, twice_down, finding);
   return finding;
 }
 
@@ -108,6 +117,10 @@ Finding judge_leading(const Evidence& evidence) {
 }
 
 }  // namespace
+
+bool is_down(const PairedChange& change, double tolerance, double level) {
+  return change.mean < -tolerance && upper_bound(change, level) < 0;
+}
 
 bool most_fall(const std::vector<PooledCorrelation>& leading) {
   const auto falls = std::count_if(leading.begin(), leading.end(),

@@ -31,6 +31,13 @@ struct GuardOptions {
   int64_t epochs = 1;       // planned: each looks at the leading signal
 };
 
+// What two evaluations in a row make a stop of.
+struct Flags {
+  bool kl_over = false;         // the KL is above the budget
+  bool held_out_down = false;   // see is_down
+  bool following_down = false;  // the same of the rewards that read the prompt
+};
+
 // What the signals look at.
 struct Evidence {
   const GuardOptions& options;
@@ -39,8 +46,10 @@ struct Evidence {
   const PairedChange &trained, &held_out;    // from what is compared with to now
   const PairedChange& following;             // of read_prompts; no prompts: not judged apart
   std::vector<PooledCorrelation> leading{};  // H, of the last epochs; empty: too few
-  bool kl_was_over = false;                  // at the evaluation before
-  bool may_brake = false;                    // the run was not braked yet
+  // What one test alone proves is proven at this level; `bound` shares alpha over the evaluations.
+  double level_alone = 0.05;
+  Flags before{};          // at the evaluation before
+  bool may_brake = false;  // the run was not braked yet
 };
 
 struct Finding {
@@ -58,6 +67,9 @@ extern const Signal kHeldOutSignal, kFollowingSignal, kLeadingSignal, kKlSignal,
     kMembersSignal, kImagesSignal, kDegenerationSignal;
 
 const std::vector<Signal>& signals();
+
+// A fall beyond `tolerance` that one test at `level` proves.
+bool is_down(const PairedChange& change, double tolerance, double level);
 
 // A negative correlation is proven for more than half of the held-out rewards.
 bool most_fall(const std::vector<PooledCorrelation>& leading);

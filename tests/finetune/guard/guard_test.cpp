@@ -90,6 +90,44 @@ TEST(Guard, WarnsOfAFallThatIsNotProven) {
   EXPECT_EQ(verdict.reason.find("proven"), std::string::npos);
 }
 
+// Of 16 prompts, half fall by 1.4 and half rise by 0.4: -0.5 at a standard error of 0.23, which
+// t(0.95, 15) = 1.75 proves and t(0.995, 15) = 2.95, the level of ten evaluations, does not.
+TEST(Guard, StopsAtTheSecondEvaluationInARowThatOneTestProves) {
+  guard::Measures down = guard::ordinary(16), up = guard::ordinary(16);
+  down.held_out = down.held_out - 1.4;
+  down.held_out.narrow(0, 0, 16) += 1.8;
+  guard::GuardState state = started(guard::ordinary(16));
+  EXPECT_EQ(judged(state, down, 1).state, State::kWarn);
+  EXPECT_EQ(judged(state, up, 2).state, State::kFine);
+  EXPECT_EQ(judged(state, down, 3).state, State::kWarn);
+  const auto verdict = judged(state, down, 4);
+  EXPECT_EQ(verdict.state, State::kStop);
+  EXPECT_NE(verdict.reason.find("beyond the tolerance for the second time in a row"),
+            std::string::npos);
+  EXPECT_EQ(verdict.accepted_step, 2);
+}
+
+TEST(Guard, StopsAtASecondLossOfPromptsInARow) {
+  guard::Measures start = guard::ordinary(16, 2), down = start;
+  down.held_out.select(1, 0) += 2;
+  down.held_out.select(1, 1) -= 1.4;
+  down.held_out.select(1, 1).narrow(0, 0, 16) += 1.8;
+  guard::GuardOptions options = guard::ordinary_options(2);
+  options.read_prompts = {1};
+  guard::GuardState state;
+  guard::judge(state, options, start, guard::pairs_of_images(16), 0);
+  EXPECT_EQ(guard::judge(state, options, down, guard::pairs_of_images(16), 1).state, State::kWarn);
+  EXPECT_EQ(guard::judge(state, options, down, guard::pairs_of_images(16), 2).state, State::kStop);
+}
+
+// One of two is no majority: its fall of 0.6 leaves a mean that is not down.
+TEST(Guard, DoesNotStopWhereHalfOfTheHeldOutRewardsFallFar) {
+  guard::Measures now = guard::ordinary(16, 2);
+  now.held_out.select(1, 0) -= 0.6;
+  now.held_out.select(1, 1) += 0.6;
+  EXPECT_EQ(verdict_on(now).state, State::kFine);
+}
+
 TEST(Guard, IsNotMovedByOneHeldOutRewardThatRisesWhileTwoFallFar) {
   guard::Measures now = guard::ordinary(16, 3);
   now.held_out.select(1, 0) += 3;
@@ -219,13 +257,14 @@ TEST(Guard, AsksForFewEvaluationsAndForNoneWhereRewardsAgree) {
 TEST(Guard, GoesOnFromItsFileAsFromItself) {
   guard::GuardState state = started(guard::ordinary(16));
   observe_gamed_epochs(state, -0.7);
-  state.kl_was_over = true;
+  state.before = {.kl_over = true, .held_out_down = true, .following_down = true};
   const auto file = tests::fresh_folder("guard") / "guard.safetensors";
   guard::save_guard(file, state);
   guard::GuardState loaded = guard::load_guard(file, 1);
   guard::Measures now = guard::ordinary(16);
   now.held_out = now.held_out - 0.2;
   now.kl_nats = 200;
+  EXPECT_TRUE(loaded.before.kl_over && loaded.before.held_out_down && loaded.before.following_down);
   const auto expected = judged(state, now, 7), found = judged(loaded, now, 7);
   EXPECT_EQ(guard::verdict_line(found), guard::verdict_line(expected));
   EXPECT_EQ(found.figures, expected.figures);

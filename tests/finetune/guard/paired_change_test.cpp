@@ -28,6 +28,14 @@ TEST(PairedChange, IsTheTestOverPromptsByHand) {
   EXPECT_NEAR(change.by_image[2], -2 / std::sqrt(2.0), 1e-12);
 }
 
+// t(0.95, 2) = 2.920
+TEST(PairedChange, HasAnUpperBoundAtAnyLevel) {
+  const guard::PairedChange change{.mean = -1, .error = 0.25, .prompts = 3};
+  EXPECT_NEAR(guard::upper_bound(change, 0.05), -1 + 0.25 * 2.91999, 1e-4);
+  EXPECT_NEAR(guard::upper_bound(change, 0.5), -1, 1e-12);
+  EXPECT_TRUE(std::isnan(guard::upper_bound({.mean = -1, .error = 0, .prompts = 1}, 0.05)));
+}
+
 TEST(PairedChange, OfOneImageAPromptIsMeasuredInTheDeviationOverAll) {
   const at::Tensor start = columns({0, 3, 6}, 1);
   EXPECT_DOUBLE_EQ(guard::change_scales(start, {0, 1, 2})[0].item<double>(), 3);
