@@ -79,7 +79,7 @@ METHODS = {
 FOLLOWS = {"noise": "prdp", "oracle": "prdp"}  # whose setting is taken
 PRDP_PASSES = METHODS["prdp"].passes
 QUICK = {"num_epochs": 2, "prompts_per_epoch": 4, "images_per_prompt": 3, "max_train_steps": 2, "train_batch_size": 2, "eval_every": 1,
-         "eval_prompts": 2, "sample_num_steps": 4, "checkpointing_steps": 1}
+         "eval_prompts": 2, "sample_num_steps": 6, "checkpointing_steps": 1}
 
 
 class Job(NamedTuple):

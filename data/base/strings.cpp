@@ -11,6 +11,16 @@ std::string trimmed(std::string_view text) {
   return std::string(text.substr(begin, text.find_last_not_of(kSpace) - begin + 1));
 }
 
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const std::string_view part = text.substr(0, text.find(separator));
+    text.remove_prefix(std::min(part.size() + 1, text.size()));
+    parts.push_back(trimmed(part));
+  }
+  return parts;
+}
+
 std::map<std::string, std::string> values_by_key(std::string_view text) {
   constexpr std::string_view kSign = " = ";
   std::map<std::string, std::string> values;

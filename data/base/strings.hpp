@@ -4,11 +4,16 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 namespace data {
 
 // Without white space at both ends.
 std::string trimmed(std::string_view text);
+
+// The parts between separators, each without white space at both ends. "a, b,," -> "a", "b", ""; an
+// empty text has none.
+std::vector<std::string> split(std::string_view text, char separator);
 
 // The words (strings or numbers) with `between` between them: "a, b".
 template <class Words>

@@ -9,7 +9,6 @@
 #include "data/base/numbers.hpp"
 #include "data/base/shape.hpp"
 #include "data/storage/mapped_file.hpp"
-#include "data/weights/stored.hpp"
 
 namespace data {
 namespace {

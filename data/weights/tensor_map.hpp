@@ -23,6 +23,12 @@ at::Tensor take(const Weights& weights,
                 const std::string& name,
                 std::initializer_list<int64_t> shape);
 
+// `take` of a shape that is no literal.
+at::Tensor take_sized(const Weights& weights, const std::string& name, at::IntArrayRef shape);
+
+// The tensor `name` as it is stored, checked as `take` does but for its values, which are not read.
+const at::Tensor& stored(const Weights& weights, const std::string& name, at::IntArrayRef shape);
+
 // No value is NaN or infinite. One pass, so that a mapped tensor costs no second copy.
 bool all_finite(const at::Tensor& tensor);
 

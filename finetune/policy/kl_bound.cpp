@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
@@ -29,8 +28,7 @@ constexpr const char* kForm = "kl<=";
 
 std::optional<double> parse_kl_bound(const std::string& constraints) {
   std::optional<double> bound;
-  std::istringstream parts(constraints);
-  for (std::string part; std::getline(parts, part, ',');) {
+  for (std::string& part : data::split(constraints, ',')) {
     part.erase(std::remove(part.begin(), part.end(), ' '), part.end());
     if (part.substr(0, part.find_first_of("><=")) != "kl") continue;
     const std::string where = "constraints: '" + part + "': ";

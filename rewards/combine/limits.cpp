@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
 #include "data/base/shape.hpp"
+#include "data/base/strings.hpp"
 
 using data::BadInput;
 
@@ -38,8 +38,7 @@ int64_t column_of(const std::string& name,
 // "a, b" -> {"a", "b"}
 std::vector<std::string> pieces(const std::string& text) {
   std::vector<std::string> parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, ',');) {
+  for (std::string& part : data::split(text, ',')) {
     part.erase(std::remove(part.begin(), part.end(), ' '), part.end());
     if (!part.empty()) parts.push_back(part);
   }

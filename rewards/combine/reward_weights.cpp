@@ -1,10 +1,10 @@
 #include "rewards/combine/reward_weights.hpp"
 
 #include <cmath>
-#include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
+#include "data/base/strings.hpp"
 
 using data::BadInput;
 
@@ -21,10 +21,7 @@ double parse_weight(const std::string& text, const std::string& where) {
 
 std::vector<RewardWeight> parse_reward_weights(const std::string& specification) {
   std::vector<RewardWeight> weights;
-  std::stringstream parts(specification);
-  for (std::string part; std::getline(parts, part, ',');) {
-    part.erase(0, part.find_first_not_of(' '));
-    part.erase(part.find_last_not_of(' ') + 1);
+  for (const std::string& part : data::split(specification, ',')) {
     const size_t sign = part.find_first_of("=:");
     RewardWeight weight{.name = part.substr(0, sign)};
     const std::string where = "reward '" + part + "'";

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "data/base/error.hpp"
+#include "data/base/strings.hpp"
 #include "data/images/image_folder.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
 #include "diffusion/networks/vae/build.hpp"
@@ -63,11 +64,7 @@ diffusion::UNetConfig new_unet_config(const EditTrainingCommand& command,
 std::vector<std::string> names_of(const std::vector<std::string>& given) {
   std::vector<std::string> names;
   for (const auto& word : given) {
-    for (size_t begin = 0; begin <= word.size();) {
-      const size_t end = std::min(word.find(',', begin), word.size());
-      names.push_back(word.substr(begin, end - begin));
-      begin = end + 1;
-    }
+    for (const std::string& name : data::split(word, ',')) names.push_back(name);
   }
   return names;
 }

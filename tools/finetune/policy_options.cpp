@@ -93,8 +93,7 @@ void declare_objective(Options& options, FinetuneCommand& command) {
 // expected: "branch: expected whole numbers"
 std::vector<int64_t> numbers_of(const std::string& text, const std::string& expected) {
   std::vector<int64_t> numbers;
-  std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) {
+  for (const std::string& word : data::split(text, ',')) {
     const auto value = data::number_of<int64_t>(word);
     if (!value) {
       throw data::BadInput(expected + " separated by commas, found '" + text + "'");

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
@@ -63,12 +62,8 @@ ConsensusCount keep_consensus(const std::string& name, const Labels& other, Pair
 }
 
 std::vector<std::string> member_names(const CleaningConfig& config, const PictureTable& table) {
+  if (!config.members.empty()) return data::split(config.members, ',');
   std::vector<std::string> names;
-  if (!config.members.empty()) {
-    std::stringstream text(config.members);
-    for (std::string name; std::getline(text, name, ',');) names.push_back(data::trimmed(name));
-    return names;
-  }
   for (const auto& column : table.columns()) {
     if (column != "total" && column != "judge" && column != config.by) names.push_back(column);
   }

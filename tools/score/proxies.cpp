@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
@@ -111,9 +110,7 @@ std::vector<int64_t> member_columns(const std::vector<std::string>& names, const
 
 std::vector<Proxy> parse_proxies(const std::string& list, const ScoredImages& images) {
   std::vector<Proxy> proxies;
-  std::istringstream parts(list);
-  for (std::string part; std::getline(parts, part, ',');) {
-    const std::string name = data::trimmed(part);
+  for (const std::string& name : data::split(list, ',')) {
     if (name.empty()) continue;
     const auto column = std::find(images.names.begin(), images.names.end(), name);
     if (column != images.names.end()) {

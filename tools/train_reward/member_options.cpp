@@ -1,7 +1,5 @@
 #include "tools/train_reward/member_options.hpp"
 
-#include <sstream>
-
 #include "data/base/error.hpp"
 #include "data/base/strings.hpp"
 #include "rewards/loader/members.hpp"
@@ -28,9 +26,7 @@ std::vector<fs::path> clips_of_members(MemberConfig& config) {
     return {};
   }
   std::vector<fs::path> clips;
-  std::istringstream parts(config.clips);
-  for (std::string part; std::getline(parts, part, ',');) {
-    const fs::path clip = data::trimmed(part);
+  for (const fs::path clip : data::split(config.clips, ',')) {
     if (clip.empty()) continue;
     if (!fs::is_directory(clip))
       throw BadInput("--clips: " + clip.string() + ": expected a CLIP folder, found none");

@@ -10,12 +10,12 @@
 #include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/format.hpp"
 #include "data/base/json.hpp"
+#include "data/base/strings.hpp"
 #include "data/storage/folder_lock.hpp"
 #include "data/storage/sha256.hpp"
 #include "data/text/prompt_file.hpp"
@@ -165,8 +165,7 @@ ValueMaterial rated_chains(const ValueCommand& c,
 
 std::vector<fs::path> named_runs(const ValueCommand& c) {
   std::vector<fs::path> runs;
-  std::istringstream words(c.runs);
-  for (std::string word; std::getline(words, word, ',');)
+  for (const std::string& word : data::split(c.runs, ','))
     if (!word.empty()) runs.emplace_back(word);
   return runs;
 }

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "data/base/error.hpp"
-#include "data/weights/stored.hpp"
+#include "data/weights/tensor_map.hpp"
 
 namespace diffusion {
 

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "data/storage/mapped_file.hpp"
-#include "data/weights/stored.hpp"
+#include "data/weights/tensor_map.hpp"
 
 namespace diffusion {
 

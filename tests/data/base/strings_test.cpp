@@ -14,6 +14,13 @@ TEST(Strings, TrimsBothEnds) {
   EXPECT_EQ(data::trimmed(""), "");
 }
 
+TEST(Strings, SplitsAtASeparatorAndTrimsTheParts) {
+  EXPECT_EQ(data::split(" a, b c ,,d,", ','), (std::vector<std::string>{"a", "b c", "", "d"}));
+  EXPECT_EQ(data::split(",", ','), std::vector<std::string>{""});
+  EXPECT_EQ(data::split("a,b", ';'), std::vector<std::string>{"a,b"});
+  EXPECT_TRUE(data::split("", ',').empty());
+}
+
 TEST(Strings, JoinsWordsAndNumbers) {
   EXPECT_EQ(data::joined(std::vector<std::string>{"a", "b", "c"}, ", "), "a, b, c");
   EXPECT_EQ(data::joined(std::set<std::string>{"b", "a"}, "; "), "a; b");

@@ -5,6 +5,7 @@
 
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
+#include "data/base/strings.hpp"
 #include "tools/sample/guides/competition.hpp"
 #include "tools/sample/guides/gradient.hpp"
 #include "tools/sample/guides/noise_search.hpp"
@@ -78,11 +79,7 @@ void declare_guide(Options& options, GuideConfig& config) {
 
 Guide parse_guide(const std::string& text) {
   Guide guide;
-  for (size_t begin = 0; begin <= text.size() && !text.empty();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    add_part(parse_part(text.substr(begin, end - begin)), guide);
-    begin = end + 1;
-  }
+  for (const std::string& part : data::split(text, ',')) add_part(parse_part(part), guide);
   return guide;
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <set>
-#include <sstream>
 
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
@@ -20,8 +19,7 @@ constexpr double kMostScale = 100;
 
 std::vector<int64_t> read_layers(const std::string& text, int64_t count) {
   std::set<int64_t> layers;
-  std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) {
+  for (const std::string& word : data::split(text, ',')) {
     const auto layer = data::number_of<int64_t>(word);
     if (!layer || *layer < 0 || *layer >= count || !layers.insert(*layer).second)
       throw BadInput("--skip_guidance_layers: expected blocks from 0 to " +
