@@ -7,8 +7,9 @@
 #include "tools/doctor/command.hpp"
 #include "tools/edit/command.hpp"
 #include "tools/finetune/command.hpp"
-#include "tools/finetune/distill_command.hpp"
+#include "tools/finetune/distill/command.hpp"
 #include "tools/gallery/command.hpp"
+#include "tools/judge/command.hpp"
 #include "tools/pairs/command.hpp"
 #include "tools/pretrain/command.hpp"
 #include "tools/reference/completion_command.hpp"
@@ -21,7 +22,6 @@
 #include "tools/score/rank_command.hpp"
 #include "tools/studio/command.hpp"
 #include "tools/train_reward/command.hpp"
-#include "tools/train_reward/judge_command.hpp"
 #include "tools/world/command.hpp"
 #include "tools/write_reward/command.hpp"
 

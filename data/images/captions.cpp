@@ -9,8 +9,8 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "data/base/strings.hpp"
+#include "data/images/formats/png_text.hpp"
 #include "data/images/generation_parameters.hpp"
-#include "data/images/png_text.hpp"
 #include "data/unicode/encoding.hpp"
 
 namespace fs = std::filesystem;

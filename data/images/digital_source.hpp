@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "data/images/png_text.hpp"
+#include "data/images/formats/png_text.hpp"
 
 namespace data {
 

@@ -11,12 +11,12 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/shape.hpp"
-#include "data/images/completeness.hpp"
-#include "data/images/exif_orientation.hpp"
+#include "data/images/formats/completeness.hpp"
+#include "data/images/formats/exif_orientation.hpp"
+#include "data/images/formats/jpeg_decode.hpp"
+#include "data/images/formats/webp_decode.hpp"
 #include "data/images/from_pixels.hpp"
 #include "data/images/image_files.hpp"
-#include "data/images/jpeg_decode.hpp"
-#include "data/images/webp_decode.hpp"
 #include "data/storage/new_file.hpp"
 
 // stb_image allocates what a damaged file asks for; here at most what its largest picture needs.

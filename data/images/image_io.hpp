@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "data/images/image_size.hpp"
-#include "data/images/png_text.hpp"
+#include "data/images/formats/image_size.hpp"
+#include "data/images/formats/png_text.hpp"
 
 namespace data {
 

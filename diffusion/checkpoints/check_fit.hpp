@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "diffusion/checkpoints/families.hpp"
+#include "diffusion/families/families.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
 
 namespace diffusion {

@@ -2,9 +2,9 @@
 
 #include "data/text/clip_tokenizer_files.hpp"
 #include "diffusion/checkpoints/check_fit.hpp"
-#include "diffusion/checkpoints/families.hpp"
-#include "diffusion/checkpoints/family_defaults.hpp"
 #include "diffusion/checkpoints/model_index.hpp"
+#include "diffusion/families/families.hpp"
+#include "diffusion/families/family_defaults.hpp"
 #include "diffusion/networks/vae/build.hpp"
 #include "diffusion/pipeline/t5_text.hpp"
 

@@ -9,8 +9,8 @@
 
 #include "data/nn/clip_text.hpp"
 #include "data/weights/tensor_map.hpp"
-#include "diffusion/checkpoints/ldm_hints.hpp"
 #include "diffusion/checkpoints/ldm_layout.hpp"
+#include "diffusion/families/ldm_hints.hpp"
 #include "diffusion/networks/unet/config.hpp"
 #include "diffusion/networks/vae/vae.hpp"
 #include "diffusion/sampling/scheduler_config.hpp"

@@ -7,8 +7,8 @@
 
 #include "data/base/error.hpp"
 #include "data/base/numbers.hpp"
-#include "diffusion/checkpoints/identify.hpp"
 #include "diffusion/checkpoints/scaled_weights.hpp"
+#include "diffusion/families/identify.hpp"
 #include "diffusion/naming/ldm_names.hpp"
 
 namespace diffusion {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "data/weights/tensor_map.hpp"
-#include "diffusion/checkpoints/families.hpp"
+#include "diffusion/families/families.hpp"
 #include "diffusion/naming/part_names.hpp"
 #include "diffusion/naming/transformer_names.hpp"
 

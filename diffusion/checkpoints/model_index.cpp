@@ -6,7 +6,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
-#include "diffusion/checkpoints/families.hpp"
+#include "diffusion/families/families.hpp"
 
 using data::BadInput;
 using nlohmann::json;

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "diffusion/checkpoints/families.hpp"
+#include "diffusion/families/families.hpp"
 
 namespace diffusion {
 

@@ -8,7 +8,7 @@
 #include "data/base/strings.hpp"
 #include "data/images/generation_parameters.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"
-#include "diffusion/checkpoints/transformer_kinds.hpp"
+#include "diffusion/families/transformer_kinds.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 
 using nlohmann::json;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data/weights/tensor_map.hpp"
-#include "diffusion/checkpoints/identify.hpp"
+#include "diffusion/families/identify.hpp"
 
 namespace diffusion {
 

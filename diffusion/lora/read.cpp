@@ -10,7 +10,7 @@
 #include "data/base/json.hpp"
 #include "data/base/shape.hpp"
 #include "data/weights/weight_files.hpp"
-#include "diffusion/checkpoints/families.hpp"
+#include "diffusion/families/families.hpp"
 #include "diffusion/lora/fused.hpp"
 
 namespace diffusion {

@@ -11,8 +11,8 @@
 #include "finetune/policy/calibration.hpp"
 #include "finetune/policy/epoch.hpp"
 #include "finetune/policy/update.hpp"
-#include "finetune/run/reward_combination.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/reward_combination.hpp"
+#include "finetune/task/trained_parameters.hpp"
 #include "rewards/combine/epoch_combiner.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 

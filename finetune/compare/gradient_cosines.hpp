@@ -14,7 +14,7 @@
 #include "finetune/draft/methods.hpp"
 #include "finetune/forward/config.hpp"
 #include "finetune/policy/config.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

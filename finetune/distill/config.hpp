@@ -1,7 +1,7 @@
 #pragma once
 
 #include "finetune/distill/lcd.hpp"
-#include "finetune/run/reward_gradient.hpp"
+#include "finetune/task/reward_gradient.hpp"
 
 namespace finetune {
 

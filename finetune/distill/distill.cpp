@@ -11,9 +11,9 @@
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "finetune/distill/distilled_range.hpp"
 #include "finetune/distill/step.hpp"
-#include "finetune/run/sampler_drawer.hpp"
 #include "finetune/run/step_loop.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/sampler_drawer.hpp"
+#include "finetune/task/trained_parameters.hpp"
 
 namespace finetune {
 namespace {

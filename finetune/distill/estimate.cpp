@@ -12,7 +12,7 @@
 #include "finetune/distill/step.hpp"
 #include "finetune/estimate/measure.hpp"
 #include "finetune/estimate/memory.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 
 namespace finetune {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "diffusion/sampling/gaussian_step.hpp"
 #include "finetune/draft/config.hpp"
-#include "finetune/run/guided_policy.hpp"
-#include "finetune/run/sample_requests.hpp"
+#include "finetune/task/guided_policy.hpp"
+#include "finetune/task/sample_requests.hpp"
 
 namespace finetune {
 

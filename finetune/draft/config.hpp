@@ -1,6 +1,6 @@
 #pragma once
 
-#include "finetune/run/reward_gradient.hpp"
+#include "finetune/task/reward_gradient.hpp"
 
 namespace finetune {
 

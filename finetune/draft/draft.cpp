@@ -13,7 +13,7 @@
 #include "finetune/draft/chain_gradient.hpp"
 #include "finetune/policy/rollout.hpp"
 #include "finetune/run/step_loop.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 
 namespace finetune {
 namespace {

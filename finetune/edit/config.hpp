@@ -1,6 +1,6 @@
 #pragma once
 
-#include "finetune/run/training_config.hpp"
+#include "finetune/task/training_config.hpp"
 
 namespace finetune {
 

@@ -8,7 +8,7 @@
 #include "diffusion/lora/adapters.hpp"
 #include "finetune/edit/evaluate.hpp"
 #include "finetune/run/step_loop.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 
 namespace finetune {
 namespace {

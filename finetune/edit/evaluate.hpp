@@ -3,7 +3,7 @@
 // Edits drawn from an editing model in training.
 
 #include "finetune/edit/edit.hpp"
-#include "finetune/run/evaluate.hpp"
+#include "finetune/task/evaluate.hpp"
 
 namespace finetune {
 

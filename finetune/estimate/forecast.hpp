@@ -6,7 +6,7 @@
 #include <string>
 
 #include "finetune/policy/config.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

@@ -12,7 +12,7 @@
 #include "finetune/estimate/step_costs.hpp"
 #include "finetune/policy/epoch_states.hpp"
 #include "finetune/policy/tree.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 
 namespace finetune {
 namespace {

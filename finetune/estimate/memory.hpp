@@ -3,7 +3,7 @@
 // How much memory a run will take, and the micro-batches that keep it under a limit.
 
 #include "finetune/policy/config.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

@@ -4,7 +4,7 @@
 // shapes and no values: at any size, of milliseconds and no memory.
 
 #include "finetune/policy/config.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "finetune/policy/two_pass_gradient.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 
 namespace finetune {
 namespace {

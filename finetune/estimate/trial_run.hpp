@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "finetune/policy/epoch.hpp"
-#include "finetune/run/optimizer.hpp"
+#include "finetune/task/optimizer.hpp"
 
 namespace finetune {
 

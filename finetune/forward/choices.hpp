@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "finetune/forward/config.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "finetune/forward/methods/method.hpp"
-#include "finetune/run/training_config.hpp"
+#include "finetune/task/training_config.hpp"
 
 namespace finetune {
 

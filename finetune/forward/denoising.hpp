@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "diffusion/sampling/noise_schedule.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

@@ -8,8 +8,8 @@
 #include "data/base/format.hpp"
 #include "data/device/transfer.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
-#include "finetune/run/sampler_drawer.hpp"
 #include "finetune/run/score_prompt.hpp"
+#include "finetune/task/sampler_drawer.hpp"
 
 namespace finetune {
 namespace {

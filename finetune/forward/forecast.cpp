@@ -10,7 +10,7 @@
 #include "data/device/memory.hpp"
 #include "data/train/metrics.hpp"
 #include "finetune/forward/online_epoch.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 
 namespace finetune {
 namespace {

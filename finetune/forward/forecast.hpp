@@ -3,7 +3,7 @@
 #include <string>
 
 #include "finetune/forward/config.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

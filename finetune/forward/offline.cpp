@@ -15,7 +15,7 @@
 #include "finetune/forward/online_epoch.hpp"
 #include "finetune/forward/winner_watch.hpp"
 #include "finetune/run/step_loop.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 
 namespace finetune {
 namespace {

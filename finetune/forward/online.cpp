@@ -12,9 +12,9 @@
 #include "finetune/forward/winner_watch.hpp"
 #include "finetune/policy/epoch_results.hpp"
 #include "finetune/run/guarding.hpp"
-#include "finetune/run/reward_combination.hpp"
 #include "finetune/run/throughput.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/reward_combination.hpp"
+#include "finetune/task/trained_parameters.hpp"
 #include "rewards/combine/epoch_combiner.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 

@@ -10,8 +10,8 @@
 
 #include "data/base/error.hpp"
 #include "data/device/transfer.hpp"
-#include "finetune/run/reward_combination.hpp"
 #include "finetune/run/score_prompt.hpp"
+#include "finetune/task/reward_combination.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 
 namespace finetune {

@@ -4,7 +4,7 @@
 // log-probabilities can be replayed.
 
 #include "finetune/policy/rollout.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

@@ -3,7 +3,7 @@
 #include "finetune/policy/kept_trajectories.hpp"
 #include "finetune/policy/methods/method.hpp"
 #include "finetune/policy/step_credit.hpp"
-#include "finetune/run/training_config.hpp"
+#include "finetune/task/training_config.hpp"
 
 namespace finetune {
 

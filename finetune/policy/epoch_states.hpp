@@ -8,7 +8,7 @@
 
 #include "finetune/distributed/row_shard.hpp"
 #include "finetune/policy/rollout.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

@@ -17,8 +17,8 @@
 #include "finetune/policy/state_values.hpp"
 #include "finetune/policy/update.hpp"
 #include "finetune/run/guarding.hpp"
-#include "finetune/run/reward_combination.hpp"
 #include "finetune/run/throughput.hpp"
+#include "finetune/task/reward_combination.hpp"
 #include "rewards/combine/epoch_combiner.hpp"
 #include "rewards/combine/prompt_groups.hpp"
 

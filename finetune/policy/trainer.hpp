@@ -5,7 +5,7 @@
 
 #include "finetune/policy/config.hpp"
 #include "finetune/run/training_run.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

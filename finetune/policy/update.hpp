@@ -10,7 +10,7 @@
 
 #include "finetune/distributed/row_shard.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
-#include "finetune/run/optimizer.hpp"
+#include "finetune/task/optimizer.hpp"
 
 namespace finetune {
 

@@ -10,8 +10,8 @@
 #include "data/base/json.hpp"
 #include "data/images/image_io.hpp"
 #include "data/train/events.hpp"
-#include "diffusion/checkpoints/families.hpp"
 #include "diffusion/checkpoints/model_spec.hpp"
+#include "diffusion/families/families.hpp"
 #include "finetune/run/score_prompt.hpp"
 
 namespace finetune {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data/storage/folder_lock.hpp"
-#include "finetune/run/evaluate.hpp"
+#include "finetune/task/evaluate.hpp"
 
 namespace finetune {
 

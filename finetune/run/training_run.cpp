@@ -8,10 +8,10 @@
 #include "data/device/memory.hpp"
 #include "data/train/events.hpp"
 #include "finetune/run/guarding.hpp"
-#include "finetune/run/reward_combination.hpp"
 #include "finetune/run/run_events.hpp"
-#include "finetune/run/trained_parameters.hpp"
 #include "finetune/run/written_model.hpp"
+#include "finetune/task/reward_combination.hpp"
+#include "finetune/task/trained_parameters.hpp"
 
 namespace finetune {
 namespace {

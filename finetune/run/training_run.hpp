@@ -13,11 +13,11 @@
 #include "finetune/distributed/process_group.hpp"
 #include "finetune/guard/guard.hpp"
 #include "finetune/run/checkpoint.hpp"
-#include "finetune/run/evaluate.hpp"
-#include "finetune/run/optimizer.hpp"
 #include "finetune/run/run_folder.hpp"
-#include "finetune/run/training_config.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/evaluate.hpp"
+#include "finetune/task/optimizer.hpp"
+#include "finetune/task/training_config.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace finetune {
 

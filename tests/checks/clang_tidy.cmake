@@ -2,7 +2,7 @@
 # that do not include ATen (2 s of a core each; one that includes ATen takes 6 s).
 # Another version than 14 (Debian 12's), or a build without compile_commands.json, is reported and skipped.
 # Needs SOURCE_DIR, and BINARY_DIR of a configured build.
-set(rooms data/base data/system data/text data/images data/world)
+set(rooms data/base data/system data/text data/images data/images/formats data/world)
 get_filename_component(SOURCE_DIR ${SOURCE_DIR} ABSOLUTE)
 get_filename_component(BINARY_DIR ${BINARY_DIR} ABSOLUTE)
 

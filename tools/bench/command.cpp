@@ -15,10 +15,10 @@
 #include "tools/bench/random_model.hpp"
 #include "tools/bench/shapes.hpp"
 #include "tools/bench/stages.hpp"
+#include "tools/cli/console/progress.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/cli/progress.hpp"
 
 namespace fs = std::filesystem;
 

@@ -8,7 +8,7 @@
 
 #include "finetune/distill/distill.hpp"
 #include "finetune/distill/step.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 #include "tools/bench/random_model.hpp"
 #include "tools/bench/task.hpp"
 

@@ -7,8 +7,8 @@
 
 #include "data/base/error.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
-#include "diffusion/checkpoints/family_defaults.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"
+#include "diffusion/families/family_defaults.hpp"
 #include "diffusion/networks/vae/build.hpp"
 #include "rewards/clip/files.hpp"
 

@@ -7,14 +7,14 @@
 #include <memory>
 
 #include "data/profile/meta_kernels.hpp"
-#include "diffusion/checkpoints/families.hpp"
 #include "diffusion/checkpoints/ldm_config.hpp"
+#include "diffusion/families/families.hpp"
 #include "diffusion/networks/network_files.hpp"
 #include "diffusion/networks/vae/build.hpp"
 #include "finetune/policy/methods/prdp_loss.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
 #include "finetune/policy/update.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 #include "tools/bench/random_model.hpp"
 
 namespace bench {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "diffusion/pipeline/pipeline.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 
 namespace bench {
 

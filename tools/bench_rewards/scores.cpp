@@ -6,7 +6,7 @@
 #include <limits>
 #include <optional>
 
-#include "tools/cli/progress.hpp"
+#include "tools/cli/console/progress.hpp"
 
 namespace tools {
 namespace {

@@ -7,7 +7,7 @@
 #include "data/base/error.hpp"
 #include "finetune/draft/draft.hpp"
 #include "rewards/combine/reward_weights.hpp"
-#include "tools/cli/run_console.hpp"
+#include "tools/cli/console/run_console.hpp"
 #include "tools/cli/run_in_ranks.hpp"
 #include "tools/finetune/reward_view.hpp"
 #include "tools/finetune/task.hpp"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 #include "rewards/registry/registry.hpp"
 
 namespace tools {

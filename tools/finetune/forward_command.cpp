@@ -18,7 +18,7 @@
 #include "finetune/policy/kl_bound.hpp"
 #include "finetune/run/score_prompt.hpp"
 #include "rewards/combine/reward_weights.hpp"
-#include "tools/cli/run_console.hpp"
+#include "tools/cli/console/run_console.hpp"
 #include "tools/cli/run_in_ranks.hpp"
 #include "tools/finetune/choice_files.hpp"
 #include "tools/finetune/forward/rows.hpp"

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "finetune/run/reward_gradient.hpp"
+#include "finetune/task/reward_gradient.hpp"
 #include "tools/cli/options.hpp"
 
 namespace tools {

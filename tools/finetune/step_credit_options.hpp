@@ -3,7 +3,7 @@
 // Which values of states give credit to single steps: --step_rewards, --baseline_value.
 
 #include "finetune/policy/config.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 #include "rewards/value/online.hpp"
 #include "tools/cli/options.hpp"
 

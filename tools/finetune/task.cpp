@@ -12,7 +12,7 @@
 #include "data/base/log.hpp"
 #include "data/text/prompt_file.hpp"
 #include "data/world/caption.hpp"
-#include "finetune/run/reward_combination.hpp"
+#include "finetune/task/reward_combination.hpp"
 #include "rewards/clip/files.hpp"
 #include "rewards/clip/model.hpp"
 #include "rewards/combine/reward_weights.hpp"

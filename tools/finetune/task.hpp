@@ -1,6 +1,6 @@
 #pragma once
 
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 #include "tools/finetune/training_options.hpp"
 
 namespace tools {

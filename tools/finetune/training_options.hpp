@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "finetune/distributed/process_group.hpp"
-#include "finetune/run/training_config.hpp"
+#include "finetune/task/training_config.hpp"
 #include "tools/cli/device.hpp"
 #include "tools/cli/models.hpp"
 #include "tools/cli/options.hpp"

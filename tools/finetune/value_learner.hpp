@@ -4,7 +4,7 @@
 // and they are kept for `laurel train-reward value --runs`.
 
 #include "finetune/policy/step_credit.hpp"
-#include "finetune/run/training_task.hpp"
+#include "finetune/task/training_task.hpp"
 #include "rewards/value/online.hpp"
 
 namespace tools {

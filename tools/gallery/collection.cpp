@@ -8,8 +8,8 @@
 #include "data/base/files.hpp"
 #include "data/base/numbers.hpp"
 #include "data/images/captions.hpp"
+#include "data/images/formats/png_text.hpp"
 #include "data/images/image_files.hpp"
-#include "data/images/png_text.hpp"
 
 namespace fs = std::filesystem;
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "data/images/png_text.hpp"
+#include "data/images/formats/png_text.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 #include "tools/cli/lora_choice.hpp"
 

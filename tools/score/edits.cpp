@@ -23,7 +23,7 @@
 #include "rewards/combine/reward_weights.hpp"
 #include "rewards/judge/edit_judge.hpp"
 #include "rewards/registry/registry.hpp"
-#include "tools/cli/progress.hpp"
+#include "tools/cli/console/progress.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;

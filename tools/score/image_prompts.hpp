@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data/images/captions.hpp"
-#include "data/images/png_text.hpp"
+#include "data/images/formats/png_text.hpp"
 
 namespace tools {
 

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "data/images/png_text.hpp"
+#include "data/images/formats/png_text.hpp"
 
 namespace tools {
 

@@ -8,7 +8,7 @@
 #include "data/base/error.hpp"
 #include "rewards/loader/loader.hpp"
 #include "rewards/pairs/reward.hpp"
-#include "tools/cli/progress.hpp"
+#include "tools/cli/console/progress.hpp"
 
 namespace tools {
 namespace {

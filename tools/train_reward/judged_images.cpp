@@ -9,7 +9,7 @@
 
 #include "data/images/image_io.hpp"
 #include "data/storage/sha256.hpp"
-#include "tools/cli/progress.hpp"
+#include "tools/cli/console/progress.hpp"
 
 namespace fs = std::filesystem;
 

@@ -12,7 +12,7 @@
 #include "data/images/captions.hpp"
 #include "data/images/image_io.hpp"
 #include "rewards/world/rater_preference.hpp"
-#include "tools/cli/progress.hpp"
+#include "tools/cli/console/progress.hpp"
 
 using data::BadInput;
 namespace fs = std::filesystem;

@@ -16,8 +16,8 @@
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
 #include "data/world/edit_sample.hpp"
+#include "tools/cli/console/progress.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/cli/progress.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;

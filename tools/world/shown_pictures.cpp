@@ -10,7 +10,7 @@
 #include "data/base/error.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
-#include "tools/cli/progress.hpp"
+#include "tools/cli/console/progress.hpp"
 #include "tools/score/image_prompts.hpp"
 
 namespace fs = std::filesystem;

@@ -17,8 +17,8 @@
 #include "data/images/image_io.hpp"
 #include "data/world/world.hpp"
 #include "rewards/world/simulated_community.hpp"
+#include "tools/cli/console/progress.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/cli/progress.hpp"
 #include "tools/score/image_prompts.hpp"
 
 namespace fs = std::filesystem;

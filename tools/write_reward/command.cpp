@@ -21,7 +21,7 @@
 #include "tools/cli/device.hpp"
 #include "tools/cli/reward_options.hpp"
 #include "tools/cli/shell_word.hpp"
-#include "tools/train_reward/chat_server.hpp"
+#include "tools/judge/chat_server.hpp"
 #include "tools/write_reward/contact_sheet.hpp"
 #include "tools/write_reward/instruction.hpp"
 #include "tools/write_reward/writer.hpp"

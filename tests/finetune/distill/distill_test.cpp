@@ -14,7 +14,7 @@
 #include "diffusion/lora/read.hpp"
 #include "finetune/distill/estimate.hpp"
 #include "finetune/distill/step.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny/distill_task.hpp"

@@ -6,7 +6,7 @@
 
 #include "data/weights/safetensors.hpp"
 #include "finetune/distill/distill.hpp"
-#include "finetune/run/optimizer.hpp"
+#include "finetune/task/optimizer.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/gradient_check.hpp"
 #include "tests/support/refusal.hpp"

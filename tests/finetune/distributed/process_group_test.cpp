@@ -7,7 +7,7 @@
 #include <iostream>
 
 #include "finetune/policy/trainer.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/rank_processes.hpp"
 #include "tests/support/refusal.hpp"

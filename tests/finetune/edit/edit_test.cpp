@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "diffusion/pipeline/generate.hpp"
-#include "finetune/run/guided_policy.hpp"
+#include "finetune/task/guided_policy.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny/edit_task.hpp"

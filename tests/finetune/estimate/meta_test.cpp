@@ -15,7 +15,7 @@
 #include "diffusion/pipeline/guidance.hpp"
 #include "finetune/distill/lcd.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
-#include "finetune/run/guided_policy.hpp"
+#include "finetune/task/guided_policy.hpp"
 #include "tests/support/tiny/edit_task.hpp"
 #include "tools/bench/random_model.hpp"
 

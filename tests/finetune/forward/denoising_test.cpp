@@ -10,7 +10,7 @@
 
 #include "diffusion/pipeline/guidance.hpp"
 #include "diffusion/sampling/random_noise.hpp"
-#include "finetune/run/guided_policy.hpp"
+#include "finetune/task/guided_policy.hpp"
 #include "tests/support/tiny/families.hpp"
 #include "tests/support/tiny/run.hpp"
 

@@ -14,7 +14,7 @@
 #include "finetune/forward/methods/preference.hpp"
 #include "finetune/forward/online_epoch.hpp"
 #include "finetune/forward/score_condition.hpp"
-#include "finetune/run/trained_parameters.hpp"
+#include "finetune/task/trained_parameters.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/tiny/run.hpp"
 

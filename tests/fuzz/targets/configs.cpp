@@ -3,7 +3,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/weights/safetensors.hpp"
-#include "diffusion/checkpoints/ldm_hints.hpp"
+#include "diffusion/families/ldm_hints.hpp"
 #include "diffusion/networks/flux/config.hpp"
 #include "diffusion/networks/mmdit/config.hpp"
 #include "diffusion/networks/unet/config.hpp"

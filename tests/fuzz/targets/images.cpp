@@ -2,10 +2,10 @@
 
 #include <ATen/ATen.h>
 
-#include "data/images/exif_orientation.hpp"
+#include "data/images/formats/exif_orientation.hpp"
+#include "data/images/formats/png_text.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
-#include "data/images/png_text.hpp"
 #include "tests/fuzz/support.hpp"
 #include "tests/fuzz/target.hpp"
 

@@ -4,7 +4,7 @@
 #include "data/weights/safetensors.hpp"
 #include "data/weights/torch_file.hpp"
 #include "data/weights/weight_files.hpp"
-#include "diffusion/checkpoints/identify.hpp"
+#include "diffusion/families/identify.hpp"
 #include "tests/fuzz/support.hpp"
 #include "tests/fuzz/target.hpp"
 

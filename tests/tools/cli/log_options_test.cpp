@@ -9,8 +9,8 @@
 #include "data/base/log.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/refusal.hpp"
+#include "tools/cli/console/progress.hpp"
 #include "tools/cli/options.hpp"
-#include "tools/cli/progress.hpp"
 #include "tools/commands.hpp"
 #include "tools/reference/command_pages.hpp"
 

@@ -10,8 +10,8 @@
 
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/images/formats/png_text.hpp"
 #include "data/images/image_io.hpp"
-#include "data/images/png_text.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
 #include "tests/support/edit_command.hpp"
 #include "tests/support/fresh_folder.hpp"

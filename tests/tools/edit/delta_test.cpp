@@ -4,8 +4,8 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
+#include "data/images/formats/png_text.hpp"
 #include "data/images/image_io.hpp"
-#include "data/images/png_text.hpp"
 #include "tests/support/edit_command.hpp"
 #include "tools/edit/command.hpp"
 

@@ -5,14 +5,14 @@
 #include <gtest/gtest.h>
 
 #include "data/base/files.hpp"
-#include "data/images/png_text.hpp"
+#include "data/images/formats/png_text.hpp"
 #include "data/weights/safetensors.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/checkpoints/inspect_command.hpp"
 #include "tools/checkpoints/merge_command.hpp"
-#include "tools/finetune/distill_command.hpp"
+#include "tools/finetune/distill/command.hpp"
 #include "tools/finetune/edit_command.hpp"
 #include "tools/sample/command.hpp"
 

@@ -11,7 +11,7 @@
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
 #include "tools/checkpoints/inspect_command.hpp"
-#include "tools/finetune/distill_command.hpp"
+#include "tools/finetune/distill/command.hpp"
 #include "tools/sample/command.hpp"
 
 namespace {

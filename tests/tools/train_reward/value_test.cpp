@@ -8,8 +8,8 @@
 
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/images/formats/png_text.hpp"
 #include "data/images/image_files.hpp"
-#include "data/images/png_text.hpp"
 #include "data/weights/safetensors.hpp"
 #include "tests/support/bad_input.hpp"
 

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "diffusion/sampling/value_guidance.hpp"
-#include "finetune/run/reward_gradient.hpp"
+#include "finetune/task/reward_gradient.hpp"
 #include "tools/sample/guides/rating.hpp"
 
 namespace tools {

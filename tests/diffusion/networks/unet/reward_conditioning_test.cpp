@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "data/weights/safetensors.hpp"
-#include "diffusion/checkpoints/identify.hpp"
+#include "diffusion/families/identify.hpp"
 #include "diffusion/networks/unet/forward.hpp"
 #include "diffusion/pipeline/edit_conditioning.hpp"
 #include "diffusion/pipeline/generate.hpp"

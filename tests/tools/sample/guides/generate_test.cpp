@@ -9,9 +9,9 @@
 
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/images/formats/png_text.hpp"
 #include "data/images/image_files.hpp"
 #include "data/images/image_io.hpp"
-#include "data/images/png_text.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
