@@ -31,36 +31,48 @@ T parsed(const std::string& text, const std::string& where, T low, T high) {
                  range.str() + ", found '" + text + "'");
 }
 
-// The keys of a JSON line; `short_name` is kohya's letter.
+// A setting of a prompt: a key of a JSON line, and kohya's letter.
 struct Field {
   const char* name;
-  char short_name;
+  char letter;
+  const char* word;  // as a refusal lists it
+  bool is_text;
+  void (*set)(PromptLine& line, const std::string& value, const std::string& where);
 };
-constexpr Field kFields[] = {{"negative_prompt", 'n'}, {"width", 'w'},
-                             {"height", 'h'},          {"seed", 'd'},
-                             {"cfg_scale", 'l'},       {"steps", 's'}};
+const Field kFields[] = {{"negative_prompt", 'n', "negative", true,
+                          [](PromptLine& line, const std::string& value, const std::string&) {
+                            line.negative_prompt = value;
+                          }},
+                         {"width", 'w', "width", false,
+                          [](PromptLine& line, const std::string& value, const std::string& where) {
+                            line.width = parsed<int64_t>(value, where, 1, kLargestSide);
+                          }},
+                         {"height", 'h', "height", false,
+                          [](PromptLine& line, const std::string& value, const std::string& where) {
+                            line.height = parsed<int64_t>(value, where, 1, kLargestSide);
+                          }},
+                         {"seed", 'd', "seed", false,
+                          [](PromptLine& line, const std::string& value, const std::string& where) {
+                            line.seed =
+                                static_cast<uint64_t>(parsed<int64_t>(value, where, 0, INT64_MAX));
+                          }},
+                         {"cfg_scale", 'l', "cfg", false,
+                          [](PromptLine& line, const std::string& value, const std::string& where) {
+                            line.cfg_scale = parsed<double>(value, where, 0, kMaxGuidance);
+                          }},
+                         {"steps", 's', "steps", false,
+                          [](PromptLine& line, const std::string& value, const std::string& where) {
+                            line.steps = parsed<int64_t>(value, where, 1, kMaxSteps);
+                          }}};
 
-void set_field(PromptLine& line, char field, const std::string& value, const std::string& where) {
-  switch (field) {
-    case 'n':
-      line.negative_prompt = value;
-      break;
-    case 'w':
-      line.width = parsed<int64_t>(value, where, 1, kLargestSide);
-      break;
-    case 'h':
-      line.height = parsed<int64_t>(value, where, 1, kLargestSide);
-      break;
-    case 'd':
-      line.seed = static_cast<uint64_t>(parsed<int64_t>(value, where, 0, INT64_MAX));
-      break;
-    case 'l':
-      line.cfg_scale = parsed<double>(value, where, 0, kMaxGuidance);
-      break;
-    case 's':
-      line.steps = parsed<int64_t>(value, where, 1, kMaxSteps);
-      break;
+// The field of an option, "--w".
+const Field& field_of(const std::string& option, const std::string& where) {
+  std::string known;
+  for (const Field& field : kFields) {
+    if (option == std::string("--") + field.letter) return field;
+    known += std::string(" --") + field.letter + " " + field.word;
   }
+  throw BadInput(where + ": unknown option " + option + "; a prompt line knows" + known);
 }
 
 void check_not_empty(const PromptLine& line) {
@@ -116,12 +128,12 @@ PromptLine parse_json_line(const std::string& text, const std::string& where) {
   for (const auto& field : kFields) {
     const auto found = object.find(field.name);
     if (found == object.end() || found->is_null()) continue;
-    if (found->is_string() != (field.short_name == 'n')) {
+    if (found->is_string() != field.is_text) {
       throw BadInput(where + ": " + field.name + ": value of the wrong type: found " +
                      to_text(*found));
     }
     const std::string value = found->is_string() ? found->get<std::string>() : to_text(*found);
-    set_field(line, field.short_name, value, where + ": " + field.name);
+    field.set(line, value, where + ": " + field.name);
   }
   return line;
 }
@@ -165,14 +177,8 @@ PromptLine parse_prompt_line(const std::string& text, const std::string& where) 
     const std::string option = trimmed(text.substr(at, end - at));
     const size_t space = option.find_first_of(" \t");
     const std::string name = option.substr(0, space);
-    const bool known = name.size() == 3 && std::string("nwhdls").find(name[2]) != std::string::npos;
-    if (!known) {
-      throw BadInput(
-          where + ": unknown option " + name +
-          "; a prompt line knows --n negative --w width --h height --d seed --l cfg --s steps");
-    }
     const std::string value = space == std::string::npos ? "" : trimmed(option.substr(space));
-    set_field(line, name[2], value, where + ": " + name);
+    field_of(name, where).set(line, value, where + ": " + name);
     at = end;
   }
   check_not_empty(line);
