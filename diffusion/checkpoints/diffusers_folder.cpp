@@ -42,6 +42,8 @@ Pipeline load_pipeline(const fs::path& folder, const FolderOptions& options) {
     pipeline.t5_text.emplace();
     if (index.has_t5 && !options.without_t5)
       pipeline.t5_text->encoder = load_t5_text(folder / t5->part, folder / t5->tokenizer);
+    if (index.max_sequence_length)
+      pipeline.t5_text->max_sequence_length = *index.max_sequence_length;
   }
   pipeline.scheduler = read_scheduler_config(folder / "scheduler");
   pipeline.network = load_network(folder / family.network_part, options.streamed);
@@ -66,12 +68,15 @@ void save_pipeline(const fs::path& folder, const Pipeline& pipeline, at::ScalarT
   }
   write_scheduler_config(folder / "scheduler", pipeline.scheduler);
   const bool projects = pipeline.text_encoders[0].network.text_projection.weight.defined();
-  write_model_index(folder,
-                    {.class_name = pipeline.class_name,
-                     .scheduler = pipeline.scheduler.class_name,
-                     .text_encoder = projects ? "CLIPTextModelWithProjection" : "CLIPTextModel",
-                     .force_zeros_for_empty_prompt = pipeline.force_zeros_for_empty_prompt,
-                     .has_t5 = has_t5});
+  ModelIndex index{.class_name = pipeline.class_name,
+                   .scheduler = pipeline.scheduler.class_name,
+                   .text_encoder = projects ? "CLIPTextModelWithProjection" : "CLIPTextModel",
+                   .force_zeros_for_empty_prompt = pipeline.force_zeros_for_empty_prompt,
+                   .has_t5 = has_t5};
+  if (pipeline.t5_text && !has_t5 &&
+      pipeline.t5_text->max_sequence_length != T5Text{}.max_sequence_length)
+    index.max_sequence_length = pipeline.t5_text->max_sequence_length;
+  write_model_index(folder, index);
 }
 
 }  // namespace diffusion

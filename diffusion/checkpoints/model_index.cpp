@@ -7,6 +7,7 @@
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
 #include "diffusion/families/families.hpp"
+#include "diffusion/pipeline/t5_text.hpp"
 
 using data::BadInput;
 using nlohmann::json;
@@ -14,6 +15,8 @@ namespace fs = std::filesystem;
 
 namespace diffusion {
 namespace {
+
+constexpr const char* kT5Rows = "_max_sequence_length";
 
 const char* kExpected =
     "expected a diffusers folder of Stable Diffusion 1, 2, XL, 3 or FLUX.1 (model_index.json, "
@@ -57,6 +60,14 @@ void check_parts(const fs::path& folder, const ClassFamily& kind, bool has_t5) {
   }
 }
 
+std::optional<int64_t> absent_t5_rows(const json& object, const std::string& source) {
+  const json rows = object.value(kT5Rows, json());
+  if (rows.is_null()) return {};
+  if (rows.is_number_integer() && rows >= 0 && rows <= kMostT5Tokens) return rows.get<int64_t>();
+  throw BadInput(source + ": " + kT5Rows + ": expected a whole number in [0, " +
+                 std::to_string(kMostT5Tokens) + "], found " + data::to_text(rows));
+}
+
 }  // namespace
 
 ModelIndex read_model_index(const fs::path& folder) {
@@ -88,6 +99,7 @@ ModelIndex read_model_index(const fs::path& folder) {
   index.text_encoder = part_class("text_encoder", index.text_encoder);
   const auto& t5 = kind.family.t5_encoder;
   index.has_t5 = t5 && !part_class(t5->part, "").empty();
+  if (t5 && !index.has_t5) index.max_sequence_length = absent_t5_rows(object, file.string());
   check_parts(folder, kind, index.has_t5);
   return index;
 }
@@ -111,6 +123,7 @@ void write_model_index(const fs::path& folder, const ModelIndex& index) {
     object[t5->part] = index.has_t5 ? json{"transformers", t5->class_name} : absent;
     object[t5->tokenizer] = index.has_t5 ? json{"transformers", "T5TokenizerFast"} : absent;
   }
+  if (index.max_sequence_length) object[kT5Rows] = *index.max_sequence_length;
   for (const char* part : family.absent_parts) object[part] = absent;
   if (object.contains("safety_checker")) object["requires_safety_checker"] = false;
   if (family.reads_pooled_text)

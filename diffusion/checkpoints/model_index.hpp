@@ -2,7 +2,9 @@
 
 // model_index.json: which parts a checkpoint's folder has.
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace diffusion {
@@ -13,6 +15,9 @@ struct ModelIndex {
   std::string text_encoder = "CLIPTextModel";  // or CLIPTextModelWithProjection
   bool force_zeros_for_empty_prompt = false;   // SDXL's alone
   bool has_t5 = false;                         // Stable Diffusion 3's text_encoder_3
+  // Rows of zeros in T5's place, where it is absent. In the file `_max_sequence_length`, laurel's
+  // own key, which diffusers passes over: 0 of a model that was trained without such rows.
+  std::optional<int64_t> max_sequence_length{};
 };
 
 // Throws BadInput when the path is no such folder, saying what it is instead and what was expected;

@@ -9,6 +9,7 @@
 
 #include "data/base/error.hpp"
 #include "data/text/clip_tokenizer_files.hpp"
+#include "diffusion/pipeline/encode_together.hpp"
 #include "diffusion/pipeline/t5_text.hpp"
 #include "diffusion/text/prompt_weighting.hpp"
 
@@ -73,24 +74,30 @@ TextCondition encode_weighted(const Pipeline& pipeline,
   return {at::cat(hidden, 1), pooled};
 }
 
+// What the network reads of texts without weighting.
+TextCondition encode_plain(const Pipeline& pipeline,
+                           const std::vector<std::string>& texts,
+                           int64_t clip_skip) {
+  std::vector<nn::TextOutput> outputs;
+  for (const auto& encoder : pipeline.text_encoders) {
+    TORCH_CHECK(encoder.network.token_embedding.defined(), "encode_prompts: '", texts.front(),
+                "' comes after encode_and_free");
+    const at::Tensor ids = data::encode(encoder.tokenizer, texts).ids;
+    outputs.push_back(nn::clip_text_forward(encoder.network, ids, clip_skip));
+  }
+  if (!pipeline.t5_text) return combined(outputs, {});
+  const int64_t width = traits(pipeline.network).context_width;
+  std::vector<at::Tensor> rows;
+  for (const auto& text : texts) rows.push_back(t5_rows(*pipeline.t5_text, text, width));
+  return pipeline.t5_text->alone ? TextCondition{at::cat(rows), outputs[0].pooled}
+                                 : joint_text(outputs, at::cat(rows), width);
+}
+
 TextCondition encode_one(const Pipeline& pipeline,
                          const Prompt& prompt,
                          const TextOptions& options) {
   if (options.weighting) return encode_weighted(pipeline, prompt, options);
-  std::vector<nn::TextOutput> outputs;
-  for (const auto& encoder : pipeline.text_encoders) {
-    TORCH_CHECK(encoder.network.token_embedding.defined(), "encode_prompts: '", prompt.text,
-                "' comes after encode_and_free");
-    const at::Tensor ids = data::encode(encoder.tokenizer, {prompt.text}).ids;
-    outputs.push_back(nn::clip_text_forward(encoder.network, ids, options.clip_skip));
-  }
-  if (pipeline.t5_text) {
-    const int64_t width = traits(pipeline.network).context_width;
-    const at::Tensor rows = t5_rows(*pipeline.t5_text, prompt.text, width);
-    return pipeline.t5_text->alone ? TextCondition{rows, outputs[0].pooled}
-                                   : joint_text(outputs, rows, width);
-  }
-  return combined(outputs, {});
+  return encode_plain(pipeline, {prompt.text}, options.clip_skip);
 }
 
 std::string cache_key(const std::string& prompt, const TextOptions& options) {
@@ -162,6 +169,12 @@ TextCondition encode_prompts(const Pipeline& pipeline,
     rows.push_back(row);
   }
   return stacked(rows);
+}
+
+TextCondition encode_together(const Pipeline& pipeline, const std::vector<std::string>& texts) {
+  TORCH_CHECK(!texts.empty(), "encode_together: expected at least one text");
+  const at::NoGradGuard no_grad;
+  return encode_plain(pipeline, texts, 0);
 }
 
 TextCondition encode_negatives(const Pipeline& pipeline,

@@ -35,8 +35,9 @@ constexpr int64_t kMostT5Tokens = 512;  // as diffusers
 // max_sequence_length, width]
 at::Tensor t5_rows(const T5Text& text, const std::string& prompt, int64_t width);
 
-// clip: of each CLIP encoder; t5: [1, L, width]. The penultimate rows of the encoders side by side,
-// with zeros up to `width`, and T5's rows below; pooled: those of the encoders side by side.
+// clip: of each CLIP encoder, B rows; t5: [B, L, width]. The penultimate rows of the encoders side
+// by side, with zeros up to `width`, and T5's rows below; pooled: those of the encoders side by
+// side.
 TextCondition joint_text(const std::vector<nn::TextOutput>& clip,
                          const at::Tensor& t5,
                          int64_t width);

@@ -9,6 +9,7 @@
 
 #include "data/base/error.hpp"
 #include "data/weights/safetensors.hpp"
+#include "diffusion/pipeline/encode_together.hpp"
 #include "finetune/datasets/workers.hpp"
 
 namespace finetune {
@@ -28,22 +29,24 @@ at::Tensor shared(int64_t workers,
   return at::cat(parts);
 }
 
-at::Tensor encode_captions(const diffusion::Pipeline& pipeline,
-                           const std::vector<std::string>& captions,
-                           const EncodeOptions& options) {
-  std::vector<at::Tensor> rows;
-  const auto count = static_cast<int64_t>(captions.size());
-  for (int64_t done = 0; done < count; done += options.batch_size) {
-    const auto end = std::min(count, done + options.batch_size);
-    const at::Tensor ids = data::encode(pipeline.text_encoders[0].tokenizer,
-                                        {captions.begin() + done, captions.begin() + end})
-                               .ids;
-    rows.push_back(shared(options.num_workers, ids.size(0), [&](int64_t first, int64_t last) {
-      return nn::clip_text_forward(pipeline.text_encoders[0].network, ids.slice(0, first, last))
-          .hidden.to(at::kHalf);
-    }));
-  }
-  return at::cat(rows);
+// The workers take pieces of the captions in turn. -> as LatentSet
+diffusion::TextCondition encode_captions(const diffusion::Pipeline& pipeline,
+                                         const std::vector<std::string>& captions,
+                                         const EncodeOptions& options) {
+  const auto count = static_cast<int64_t>(captions.size()), size = options.batch_size;
+  const auto pieces = static_cast<size_t>((count + size - 1) / size);
+  std::vector<at::Tensor> hidden(pieces), pooled(pieces);
+  in_parallel(options.num_workers, [&](int64_t worker) {
+    for (auto i = worker; i < static_cast<int64_t>(pieces); i += options.num_workers) {
+      const auto at = static_cast<size_t>(i);
+      const auto text = diffusion::encode_together(
+          pipeline,
+          {captions.begin() + i * size, captions.begin() + std::min(count, (i + 1) * size)});
+      hidden[at] = text.hidden.to(at::kHalf);
+      if (text.pooled.defined()) pooled[at] = text.pooled.to(at::kHalf);
+    }
+  });
+  return {at::cat(hidden), pooled.front().defined() ? at::cat(pooled) : at::Tensor()};
 }
 
 }  // namespace
@@ -123,8 +126,8 @@ LatentSet encode_text(const EncodedImages& images,
     if (added) captions.push_back(caption);
     rows.push_back(entry->second);
   }
-  return {images.mean, images.std, at::tensor(rows, at::kLong),
-          encode_captions(pipeline, captions, options)};
+  const auto text = encode_captions(pipeline, captions, options);
+  return {images.mean, images.std, at::tensor(rows, at::kLong), text.hidden, text.pooled};
 }
 
 LatentBatch latent_batch(const LatentSet& set,
@@ -134,7 +137,10 @@ LatentBatch latent_batch(const LatentSet& set,
   const at::Tensor mean = set.mean.index_select(0, rows).to(at::kFloat);
   const at::Tensor std = set.std.index_select(0, rows).to(at::kFloat);
   const at::Tensor captions = set.caption.index_select(0, rows).masked_fill(drop, 0);
-  return {mean + std * noise, set.hidden.index_select(0, captions).to(at::kFloat)};
+  const auto text_of = [&](const at::Tensor& all) {
+    return all.defined() ? all.index_select(0, captions).to(at::kFloat) : all;
+  };
+  return {mean + std * noise, text_of(set.hidden), text_of(set.pooled), captions};
 }
 
 }  // namespace finetune

@@ -1,7 +1,7 @@
 #pragma once
 
-// A training set for a UNet, encoded once: images as latents, captions as the text encoder's
-// output.
+// A training set for a text-to-image network, encoded once: images as latents, captions as what the
+// network reads of them.
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
@@ -59,9 +59,10 @@ struct LatentSet {
   at::Tensor caption;    // [N] int64: row of `hidden`
   at::Tensor
       hidden;  // [M, L, D] fp16: a row for each distinct caption; row 0 is the empty prompt's
+  at::Tensor pooled;  // [M, P] fp16; undefined where the network reads none
   int64_t size() const { return mean.size(0); }
 };
-// Adds the text encoder's view of the captions.
+// Adds the text encoders' view of the captions: encode_together.
 LatentSet encode_text(const EncodedImages& images,
                       const diffusion::Pipeline& pipeline,
                       const EncodeOptions& options);
@@ -69,6 +70,8 @@ LatentSet encode_text(const EncodedImages& images,
 struct LatentBatch {
   at::Tensor latents;  // [B, C, h, w] fp32, unit variance
   at::Tensor hidden;   // [B, L, D] fp32
+  at::Tensor pooled;   // [B, P] fp32, or undefined
+  at::Tensor caption;  // [B] int64: rows of the set's `hidden`
 };
 // rows: [B] int64. noise: [B, C, h, w] standard normal, which draws from the autoencoder's
 // Gaussian. drop: [B] bool, true where the caption gives way to the empty prompt.

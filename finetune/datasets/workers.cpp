@@ -28,6 +28,7 @@ ThreadsPerOperation::~ThreadsPerOperation() { at::set_num_threads(before_); }
 void sum_gradients(const train::Params& params, const std::vector<const train::Params*>& parts) {
   for (size_t p = 0; p < params.size(); ++p) {
     at::Tensor sum = (*parts.front())[p].value.grad();
+    if (!sum.defined()) continue;  // a constant, of every part
     for (size_t i = 1; i < parts.size(); ++i) sum = sum + (*parts[i])[p].value.grad();
     params[p].value.mutable_grad() = sum;
   }

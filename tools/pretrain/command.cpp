@@ -4,6 +4,7 @@
 
 #include "tools/cli/failure.hpp"
 #include "tools/pretrain/clip.hpp"
+#include "tools/pretrain/flow.hpp"
 #include "tools/pretrain/unet.hpp"
 #include "tools/pretrain/vae.hpp"
 
@@ -11,7 +12,7 @@ namespace tools {
 namespace {
 
 const CommandList& pretrained_models() {
-  static const CommandList list = {&kPretrainVae, &kPretrainClip, &kPretrainUnet};
+  static const CommandList list = {&kPretrainVae, &kPretrainClip, &kPretrainUnet, &kPretrainFlow};
   return list;
 }
 
@@ -28,7 +29,8 @@ int pretrain_command(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-const Command kPretrain{"pretrain", "train a VAE, CLIP or UNet from random weights",
+const Command kPretrain{"pretrain",
+                        "train a VAE, CLIP, UNet or flow transformer from random weights",
                         pretrain_command, pretrained_models, /*has_options=*/false};
 
 }  // namespace tools

@@ -7,7 +7,7 @@
 
 #include "data/weights/safetensors.hpp"
 #include "diffusion/checkpoints/diffusers_folder.hpp"
-#include "finetune/pretrain/unet_evaluate.hpp"
+#include "finetune/pretrain/exam.hpp"
 #include "tests/support/paths.hpp"
 
 namespace {

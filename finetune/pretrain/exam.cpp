@@ -1,4 +1,4 @@
-#include "finetune/pretrain/unet_evaluate.hpp"
+#include "finetune/pretrain/exam.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -28,21 +28,17 @@ at::Tensor first_noise(const diffusion::Pipeline& pipeline,
   return at::cat(noise);
 }
 
-// hidden: [B, L, D] -> latents [B, C, h, w]
+// text: B rows -> latents [B, C, h, w]
 at::Tensor denoise(const diffusion::Pipeline& pipeline,
                    at::Tensor x,
-                   const at::Tensor& hidden,
+                   const diffusion::TextCondition& text,
                    const ExamOptions& options) {
   const auto schedule = diffusion::make_schedule(pipeline.scheduler);
-  const diffusion::Conditioning conditioning{
-      .text = {hidden, {}},
-      .negative = {diffusion::encode_prompts(pipeline, {""}).hidden.expand_as(hidden), {}}};
-  const auto inputs = diffusion::branch_inputs(pipeline.network, conditioning,
-                                               diffusion::GuidanceBatch::kUnconditionalPrompt);
+  const auto denoiser = diffusion::guided_denoiser(
+      pipeline.network, {.text = text, .negative = diffusion::encode_prompts(pipeline, {""})},
+      {.scale = options.guidance_scale});
   for (const auto& step : diffusion::ddim_steps(schedule, options.num_inference_steps, 0.0, 0.0)) {
-    const at::Tensor t = at::full({2 * x.size(0)}, step.timestep, at::kLong);
-    const at::Tensor guided = diffusion::guided_forward(pipeline.network, x, t, inputs,
-                                                        {.scale = options.guidance_scale});
+    const at::Tensor guided = denoiser(x, step.timestep);
     x = diffusion::ddim_sample(step, pipeline.scheduler.prediction_type, guided, x, {}).next;
   }
   return x;
@@ -60,12 +56,10 @@ at::Tensor sample_prompts(const diffusion::Pipeline& pipeline,
   in_parallel(workers, [&](int64_t i) {
     const at::NoGradGuard no_grad;
     const int64_t begin = count * i / workers, end = count * (i + 1) / workers;
-    const at::Tensor hidden =
-        diffusion::encode_prompts(pipeline, {prompts.begin() + begin, prompts.begin() + end})
-            .hidden;
+    const auto text =
+        diffusion::encode_prompts(pipeline, {prompts.begin() + begin, prompts.begin() + end});
     const at::Tensor noise = first_noise(pipeline, begin, end, options.seed);
-    parts[i] =
-        diffusion::latents_to_images(pipeline.vae, denoise(pipeline, noise, hidden, options));
+    parts[i] = diffusion::latents_to_images(pipeline.vae, denoise(pipeline, noise, text, options));
   });
   return at::cat(parts);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
-// What a UNet in training can do: samples of fixed prompts and seeds, judged by the world's oracle.
+// What a network in training can do: samples of fixed prompts and seeds, judged by the world's
+// oracle.
 
 #include <ATen/core/Tensor.h>
 
@@ -13,13 +14,13 @@
 namespace finetune {
 
 struct ExamOptions {
-  int64_t num_inference_steps = 25;  // DDIM, eta 0
+  int64_t num_inference_steps = 25;  // DDIM, eta 0; of a flow Euler's, which is the same
   double guidance_scale = 4.0;
   int64_t seed = 0;  // image i draws from a generator seeded with seed + i
   int64_t num_workers = 2;
 };
 
-// -> [B, 3, H, W] in [0, 1] at the UNet's native size, one image a prompt.
+// -> [B, 3, H, W] in [0, 1] at the network's native size, one image a prompt.
 at::Tensor sample_prompts(const diffusion::Pipeline& pipeline,
                           const std::vector<std::string>& prompts,
                           const ExamOptions& options);
