@@ -34,8 +34,9 @@ at::Tensor denoise(const diffusion::Pipeline& pipeline,
                    const diffusion::TextCondition& text,
                    const ExamOptions& options) {
   const auto schedule = diffusion::make_schedule(pipeline.scheduler);
+  const std::vector<diffusion::Prompt> empty(static_cast<size_t>(x.size(0)));
   const auto denoiser = diffusion::guided_denoiser(
-      pipeline.network, {.text = text, .negative = diffusion::encode_prompts(pipeline, {""})},
+      pipeline.network, {.text = text, .negative = diffusion::encode_prompts(pipeline, empty)},
       {.scale = options.guidance_scale});
   for (const auto& step : diffusion::ddim_steps(schedule, options.num_inference_steps, 0.0, 0.0)) {
     const at::Tensor guided = denoiser(x, step.timestep);

@@ -14,6 +14,7 @@
 #include "diffusion/checkpoints/save_in_source_format.hpp"
 #include "diffusion/checkpoints/single_file.hpp"
 #include "diffusion/checkpoints/traits.hpp"
+#include "diffusion/pipeline/encode_together.hpp"
 #include "diffusion/pipeline/generate.hpp"
 #include "diffusion/pipeline/t5_text.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
@@ -138,6 +139,41 @@ void replace_in(const fs::path& file, const std::string& key, const json& value)
   auto object = data::read_json(file);
   object[key] = value;
   data::write_file(file, data::to_text(object));
+}
+
+TEST(Sd3Text, ManyTextsTogetherAreEachAlone) {
+  for (const bool without_t5 : {false, true}) {
+    const Pipeline pipeline = diffusion::load_pipeline(kSd3 / "sd35", {.without_t5 = without_t5});
+    const std::vector<std::string> texts{"a red star", "", "two blue squares"};
+    const auto together = diffusion::encode_together(pipeline, texts);
+    const auto alone = diffusion::encode_prompts(pipeline, {texts.begin(), texts.end()});
+    EXPECT_TRUE(at::allclose(together.hidden, alone.hidden, 1e-5, 1e-5));
+    EXPECT_TRUE(at::allclose(together.pooled, alone.pooled, 1e-5, 1e-5));
+  }
+}
+
+// A model that was trained without rows in T5's place says so.
+TEST(Sd3Files, SayHowManyRowsStandInThePlaceOfAnAbsentT5) {
+  Pipeline pipeline = diffusion::load_pipeline(kSd3 / "sd35", {.without_t5 = true});
+  const fs::path usual = tests::fresh_folder("_usual"), folder = tests::fresh_folder("_none");
+  diffusion::save_pipeline(usual, pipeline, at::kFloat);
+  EXPECT_FALSE(data::read_json(usual / "model_index.json").contains("_max_sequence_length"));
+  const int64_t ids = pipeline.text_encoders[0].tokenizer.max_length;
+  diffusion::set_max_sequence_length(pipeline, 0);
+  diffusion::save_pipeline(folder, pipeline, at::kFloat);
+  EXPECT_EQ(data::read_json(folder / "model_index.json")["_max_sequence_length"], 0);
+  const auto rows = [](const Pipeline& of) {
+    return diffusion::encode_prompts(of, {"a star"}).hidden.size(1);
+  };
+  EXPECT_EQ(rows(diffusion::load_pipeline(folder)), ids);
+  EXPECT_EQ(rows(diffusion::load_pipeline(usual)), ids + 256);
+  for (const json& wrong : {json(-1), json(513), json("none"), json(1.5)}) {
+    replace_in(folder / "model_index.json", "_max_sequence_length", wrong);
+    const std::string message = refusal([&] { diffusion::load_pipeline(folder); });
+    EXPECT_NE(message.find("_max_sequence_length: expected a whole number in [0, 512]"),
+              std::string::npos)
+        << message;
+  }
 }
 
 TEST(Sd3Files, WrittenAndReadBackAreTheSameModel) {

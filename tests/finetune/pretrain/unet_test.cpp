@@ -86,22 +86,23 @@ TEST(MinSnrWeights, ByHand) {
 TEST(UNetLoss, IsTheWeightedErrorOfTheNoise) {
   const auto pipeline = tests::tiny_pipeline();
   const auto schedule = diffusion::make_schedule(pipeline.scheduler);
-  finetune::UNetBatch batch{at::randn({2, 4, 8, 8}), at::randn({2, 12, 8}), at::tensor({10, 900}),
-                            at::randn({2, 4, 8, 8})};
+  const finetune::PretrainBatch batch{.latents = at::randn({2, 4, 8, 8}),
+                                      .hidden = at::randn({2, 12, 8}),
+                                      .pooled = {},
+                                      .caption = {},
+                                      .t = at::tensor({10, 900}),
+                                      .noise = at::randn({2, 4, 8, 8})};
   const at::Tensor x = diffusion::add_noise(schedule, batch.latents, batch.noise, batch.t);
   const at::Tensor output =
       diffusion::unet_forward(diffusion::unet_of(pipeline.network), x, batch.t, batch.hidden);
   const at::Tensor error = (output - batch.noise).square().mean({1, 2, 3});
   const at::Tensor weights = finetune::min_snr_weights(schedule, batch.t, 5.0);
-  const double loss =
-      finetune::unet_loss(diffusion::unet_of(pipeline.network), schedule, batch, 5.0)
-          .item<double>();
+  const double loss = finetune::unet_loss(pipeline.network, schedule, batch, 5.0).item<double>();
   EXPECT_NEAR(loss, (weights * error).mean().item<double>(), 1e-6);
 }
 
-finetune::PretrainUNetOptions tiny_options(const fs::path& folder, int64_t steps) {
-  finetune::PretrainUNetOptions options;
-  options.model = tests::tiny_unet_config();
+finetune::PretrainOptions tiny_options(const fs::path& folder, int64_t steps) {
+  finetune::PretrainOptions options;
   options.loop.output_dir = folder;
   options.loop.max_train_steps = steps;
   options.loop.train_batch_size = 4;
@@ -113,10 +114,13 @@ finetune::PretrainUNetOptions tiny_options(const fs::path& folder, int64_t steps
   return options;
 }
 
-finetune::PretrainUNetResult trained(const finetune::PretrainUNetOptions& options) {
+finetune::PretrainResult trained(const finetune::PretrainOptions& options,
+                                 const fs::path& init_unet = {}) {
   const auto pipeline = tests::tiny_pipeline();
   const auto set = some_set(pipeline);
-  return finetune::pretrain_unet(options, pipeline, set, set, {}, [](const std::string&) {});
+  const auto objective = finetune::unet_objective(
+      {.model = tests::tiny_unet_config(), .init_unet = init_unet}, pipeline.scheduler);
+  return finetune::pretrain(options, objective, pipeline, set, set, {}, [](const std::string&) {});
 }
 
 // A run in a program that goes on must not change how the next one rounds.
@@ -146,10 +150,10 @@ TEST(PretrainUNet, AResumedRunEqualsTheUninterruptedOneBitForBit) {
   EXPECT_EQ(resumed.steps, 8);
   EXPECT_EQ(resumed.held_out_loss, whole.held_out_loss);
   std::vector<at::Tensor> tensors;
-  for_each_tensor(whole.unet, "",
+  for_each_tensor(whole.network, "",
                   [&](const std::string&, at::Tensor& tensor) { tensors.push_back(tensor); });
   size_t i = 0;
-  for_each_tensor(resumed.unet, "", [&](const std::string& name, at::Tensor& tensor) {
+  for_each_tensor(resumed.network, "", [&](const std::string& name, at::Tensor& tensor) {
     EXPECT_TRUE(at::equal(tensor, tensors[i++])) << name;
   });
 }
@@ -200,14 +204,13 @@ TEST(PretrainUNet, GoesOnFromAUNetThatExists) {
   diffusion::save_unet(folder, start, at::kFloat);
   auto options = tiny_options(tests::fresh_folder("_on"), 1);
   options.loop.learning_rate = 0;
-  options.init_unet = folder;
-  auto result = trained(options);
+  const auto result = trained(options, folder);
   const auto batch = at::randn({1, 4, 8, 8}), hidden = at::randn({1, 12, 8});
   const auto output = [&](const diffusion::UNet& unet) {
     return diffusion::unet_forward(unet, batch, at::tensor({5}), hidden).detach();
   };
-  EXPECT_TRUE(
-      at::allclose(output(result.unet), output(diffusion::unet_of(pipeline.network)), 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(output(diffusion::unet_of(result.network)),
+                           output(diffusion::unet_of(pipeline.network)), 1e-5, 1e-6));
 }
 
 }  // namespace
