@@ -31,12 +31,15 @@ fs::path embedded_models() {
 }
 
 fs::path checkpoint_path(const std::string& named) {
-  if (!named.empty()) {
-    std::error_code error;
-    const bool on_hub = !fs::exists(named, error) && data::is_hub_name(named);
-    return on_hub ? data::find_in_hub_cache(named) : fs::path(named);
-  }
   const fs::path models = embedded_models();
+  std::error_code error;
+  if (!named.empty()) {
+    if (fs::exists(named, error)) return named;
+    if (named.find('/') == std::string::npos &&
+        fs::exists(models / named / "model_index.json", error))
+      return models / named;
+    return data::is_hub_name(named) ? data::find_in_hub_cache(named) : fs::path(named);
+  }
   if (models.empty()) {
     throw data::BadInput(
         "model: expected a folder, found none, and no embedded models beside the program; give "
@@ -56,8 +59,9 @@ std::string model_name(const fs::path& path) {
 }
 
 void declare_model(Options& options, ModelConfig& config) {
-  options.text("model", config.model,
-               "folder, .safetensors, .ckpt, org/name in the HF cache [embedded tiny-world]");
+  options.text(
+      "model", config.model,
+      "folder, .safetensors, .ckpt, org/name in the HF cache, embedded model [tiny-world]");
   options.short_name("model", 'm');
   options.rare().text("vae", config.vae, "folder or file of a VAE that replaces the model's");
   options.rare().text("tokenizer", config.tokenizer,

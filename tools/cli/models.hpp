@@ -13,8 +13,9 @@ namespace tools {
 // of the source tree of the binary. Empty when none exists.
 std::filesystem::path embedded_models();
 
-// The path of a checkpoint: a path, a name in Hugging Face's cache ("org/name"), or "" for the
-// embedded tiny-world. Throws BadInput when it does not exist.
+// The path of a checkpoint: a path, the name of an embedded one ("tiny-world-flow"), a name in
+// Hugging Face's cache ("org/name"), or "" for the embedded tiny-world. Throws BadInput when it
+// does not exist.
 std::filesystem::path checkpoint_path(const std::string& named);
 
 // The name of a checkpoint: "tiny-world" for models/tiny-world/, "v1-5" for v1-5.safetensors,
