@@ -2,6 +2,7 @@
 """Whole images of a diffusers folder, sampled by laurel and by Python's diffusers at equal seeds: how far apart."""
 
 import argparse
+import json
 import pathlib
 import subprocess
 import sys
@@ -28,9 +29,14 @@ def laurel_latents(options, folder):
 
 
 def diffusers_latents(options):
-    pipeline = DiffusionPipeline.from_pretrained(options.model, torch_dtype=torch.float32, local_files_only=True)
+    index = json.loads((options.model / "model_index.json").read_text())
+    absent = {part: None for part in ("text_encoder_3", "tokenizer_3") if index.get(part) == [None, None]}
+    pipeline = DiffusionPipeline.from_pretrained(options.model, torch_dtype=torch.float32, local_files_only=True, **absent)
     pipeline.set_progress_bar_config(disable=True)
     size = {"height": options.height, "width": options.width} if options.height else {}
+    # Rows of zeros in the place of an absent T5, where the model was trained without them.
+    if "_max_sequence_length" in index:
+        size["max_sequence_length"] = index["_max_sequence_length"]
     rows = []
     for seed in options.seeds:
         rows.append(pipeline(options.prompt, num_inference_steps=options.steps, guidance_scale=options.guidance,
@@ -41,7 +47,8 @@ def diffusers_latents(options):
 def decoded(vae, latents):
     """[B, 3, H, W] in [0, 1]"""
     with torch.no_grad():
-        images = [vae.decode(row[None] / vae.config.scaling_factor).sample[0] for row in latents]
+        shift = vae.config.shift_factor or 0
+        images = [vae.decode(row[None] / vae.config.scaling_factor + shift).sample[0] for row in latents]
     return (torch.stack(images) / 2 + 0.5).clamp(0, 1)
 
 

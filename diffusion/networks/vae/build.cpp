@@ -246,8 +246,7 @@ std::string config_text(const VaeConfig& config) {
       {"out_channels", config.out_channels},
       {"sample_size", config.sample_size},
       {"scaling_factor", config.scaling_factor},
-      {"shift_factor", config.shift_factor == 0 ? nlohmann::ordered_json()
-                                                : nlohmann::ordered_json(config.shift_factor)},
+      {"shift_factor", config.shift_factor},  // never null: StableDiffusion3Pipeline adds it
       {"up_block_types", std::vector<std::string>(levels, "UpDecoderBlock2D")},
       {"use_post_quant_conv", config.use_post_quant_conv},
       {"use_quant_conv", config.use_quant_conv}};
