@@ -1,4 +1,4 @@
-// The embedded checkpoint, against the images that Python's diffusers samples from it.
+// The embedded checkpoints, against the images that Python's diffusers samples from them.
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -12,17 +12,18 @@
 
 namespace {
 
-TEST(TinyWorld, SamplesTheImagesThatDiffusersSamples) {
+// golden: a file of tests/golden that make/make_tiny_world.py wrote.
+void expect_images_of_diffusers(const std::string& golden, const std::string& model) {
   const std::filesystem::path root = tests::source_dir();
-  const auto golden = data::read_safetensors(root / "tests/golden/tiny_world.safetensors");
-  const auto pipeline = diffusion::load_pipeline(root / "models/tiny-world");
+  const auto file = data::read_safetensors(root / "tests/golden" / golden);
+  const auto pipeline = diffusion::load_pipeline(root / "models" / model);
   finetune::ExamOptions options;
-  options.num_inference_steps = std::stoll(golden.metadata.at("steps"));
-  options.guidance_scale = std::stod(golden.metadata.at("guidance"));
-  options.seed = std::stoll(golden.metadata.at("seed"));
-  std::istringstream lines(golden.metadata.at("prompts"));
+  options.num_inference_steps = std::stoll(file.metadata.at("steps"));
+  options.guidance_scale = std::stod(file.metadata.at("guidance"));
+  options.seed = std::stoll(file.metadata.at("seed"));
+  std::istringstream lines(file.metadata.at("prompts"));
   std::vector<std::string> prompts;
-  const at::Tensor& expected = golden.tensors.at("images");  // [B, 3, 64, 64]
+  const at::Tensor& expected = file.tensors.at("images");  // [B, 3, 64, 64]
   for (std::string line; static_cast<int64_t>(prompts.size()) < expected.size(0);
        prompts.push_back(line)) {
     std::getline(lines, line);
@@ -30,6 +31,14 @@ TEST(TinyWorld, SamplesTheImagesThatDiffusersSamples) {
   }
   const at::Tensor images = finetune::sample_prompts(pipeline, prompts, options);
   EXPECT_LE((images - expected).abs().max().item<double>(), 1e-4);
+}
+
+TEST(TinyWorld, SamplesTheImagesThatDiffusersSamples) {
+  expect_images_of_diffusers("tiny_world.safetensors", "tiny-world");
+}
+
+TEST(TinyWorldFlow, SamplesTheImagesThatDiffusersSamples) {
+  expect_images_of_diffusers("tiny_world_flow.safetensors", "tiny-world-flow");
 }
 
 }  // namespace
