@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <ctime>
 #include <map>
 #include <memory>
 
@@ -97,14 +96,14 @@ OpTimes op_times(const std::function<void()>& work) {
   OpTimes times;
   const auto allocations = std::make_shared<Allocations>();
   const auto start = Clock::now();
-  const std::clock_t cpu = std::clock();
+  const ProcessUsage before = process_usage();
   times.flop = static_cast<double>(count_flops([&] {
     const ProfilerScope scope(tally);
     const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, allocations);
     work();
   }));
   times.wall = since(start);
-  times.cpu = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
+  times.usage = usage_since(before);
   times.products = tally.products;
   times.between = times.wall - tally.inside;
   times.allocations = allocations->count;
@@ -123,9 +122,11 @@ std::string op_times_text(const OpTimes& times, double ceiling) {
   const auto share = [&](double seconds) { return 100 * seconds / times.wall; };
   const double rate = times.products > 0 ? times.flop / times.products : 0;
   std::snprintf(line, sizeof line,
-                "%.2f s, %.2f of CPU; %lld operations, %lld allocations of %.2f GB in all\n",
-                times.wall, times.cpu, static_cast<long long>(times.calls),
-                static_cast<long long>(times.allocations), times.allocated / 1e9);
+                "%.2f s, %.2f of CPU and %.2f of it in the system; %lld operations, %lld "
+                "allocations of %.2f GB in all, %.0f page faults\n",
+                times.wall, times.usage.user + times.usage.system, times.usage.system,
+                static_cast<long long>(times.calls), static_cast<long long>(times.allocations),
+                times.allocated / 1e9, times.usage.page_faults);
   std::string text = line;
   std::snprintf(line, sizeof line,
                 "%6.1f %%  convolutions, matrix products, attention: %.1f GFLOP/s",

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "data/profile/process_usage.hpp"
+
 namespace data {
 
 struct OpTime {
@@ -15,7 +17,8 @@ struct OpTime {
   double seconds = 0;  // excluding the operations that it calls
 };
 struct OpTimes {
-  double wall = 0, cpu = 0;  // seconds; cpu: sum over all threads
+  double wall = 0;      // seconds
+  ProcessUsage usage;   // of all threads
   double products = 0;  // seconds in convolutions, matrix products, attention and their gradients
   double between = 0;   // wall seconds outside any operation
   double flop = 0;      // of the products (count_flops)

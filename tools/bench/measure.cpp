@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -60,11 +59,12 @@ Measurement measure(const BenchStage& stage, const MeasureOptions& options) {
   };
   if (!options.cold) counted(stage.run);
   const bool counts_memory = data::reset_peak_memory(device);
-  const std::clock_t before = std::clock();
+  const auto before = data::process_usage();
   if (options.cold) counted(timed);
   while (static_cast<int64_t>(times.size()) < options.repeats) timed();
-  result.cpu = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC /
-               static_cast<double>(options.repeats);
+  const auto used = data::usage_since(before);
+  const auto runs = static_cast<double>(options.repeats);
+  result.usage = {used.user / runs, used.system / runs, used.page_faults / runs};
   if (counts_memory) result.peak_mb = data::peak_memory(device) / (1024 * 1024);
   result.median = median(times);
   result.least = *std::min_element(times.begin(), times.end());
@@ -119,7 +119,9 @@ std::string json(const MachineInfo& machine, const std::vector<Measurement>& res
                               {"median_s", result.median},
                               {"min_s", result.least},
                               {"max_s", result.most},
-                              {"cpu_s", result.cpu},
+                              {"cpu_s", result.usage.user + result.usage.system},
+                              {"system_s", result.usage.system},
+                              {"page_faults", result.usage.page_faults},
                               {"gflop", result.flops / kGiga},
                               {"gflop_per_s", rate / kGiga},
                               {"share_of_matmul", rate / machine.ceiling},

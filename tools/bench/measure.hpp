@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "data/profile/process_usage.hpp"
+
 namespace bench {
 
 struct BenchStage {
@@ -29,7 +31,7 @@ struct Measurement {
   std::string name;
   int64_t batch = 1;
   double median = 0, least = 0, most = 0;  // seconds per run
-  double cpu = 0;                          // processor seconds per run, summed over threads
+  data::ProcessUsage usage;                // per run, of all threads
   double flops = 0;                        // of one run
   // Peak memory during the runs. CPU: resident memory of the process; GPU: its tensors.
   std::optional<double> peak_mb;

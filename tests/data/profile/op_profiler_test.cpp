@@ -64,7 +64,7 @@ TEST(OpTimes, AnErrorPassesAndEndsTheWatch) {
 
 TEST(OpTimes, TextNamesSharesAndTheCeiling) {
   const data::OpTimes times{.wall = 2,
-                            .cpu = 3,
+                            .usage = {.user = 2.5, .system = 0.5, .page_faults = 9},
                             .products = 1,
                             .between = 0.5,
                             .flop = 4e9,
@@ -73,7 +73,8 @@ TEST(OpTimes, TextNamesSharesAndTheCeiling) {
                             .allocated = 1e9,
                             .others = {{"aten::silu", 2, 0.5}}};
   EXPECT_EQ(data::op_times_text(times, 8e9),
-            "2.00 s, 3.00 of CPU; 7 operations, 5 allocations of 1.00 GB in all\n"
+            "2.00 s, 3.00 of CPU and 0.50 of it in the system; 7 operations, 5 allocations of "
+            "1.00 GB in all, 9 page faults\n"
             "  50.0 %  convolutions, matrix products, attention: 4.0 GFLOP/s, 50 % of a plain "
             "matrix product\n"
             "  25.0 %  aten::silu, 2 calls\n"
