@@ -287,7 +287,7 @@ def difference(a, b):
     return {caption: a[caption] - b[caption] for caption in a}
 
 
-def report(options):
+def report_scores(options):
     pool = read_pool(options)
     gold = standardised(pool[GOLD])
     captions = list(gold)
@@ -323,6 +323,11 @@ def report(options):
         for arm in ARMS:
             rows = [herding(options, pool, gold, noise, seed, arm) for seed in options.seeds]
             print(f"| {noise} %, {arm} | " + " | ".join(f"{statistics.fmean(column):.3f}" for column in zip(*rows)) + " |")
+
+
+def report(options):
+    if "scores" in options.stages:
+        report_scores(options)
     report_prdp(options)
 
 
