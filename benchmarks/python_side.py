@@ -1,5 +1,5 @@
 """The work that laurel is compared with, as Python's diffusers and PyTorch do it: sampling, an update of PRDP, a step of
-distillation, features of a CLIP. compare_python.py and gpu time it.
+distillation, features of a CLIP. peers and gpu time it.
 
 `options` name it: model (a folder in diffusers' layout), device, precision (fp32 or bf16), compiled (torch.compile),
 checkpointing, threads, images, steps, update_steps, guidance. Networks that are not trained have weights of the precision;
