@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "data/nn/kernels/kernels.hpp"
+#include "data/nn/winograd.hpp"
 
 namespace nn {
 namespace {
@@ -42,7 +43,9 @@ at::Tensor linear(const Linear& w, const at::Tensor& x) {
 }
 
 at::Tensor conv2d(const Conv2d& w, const at::Tensor& x, int64_t stride, int64_t pad) {
-  const at::Tensor y = at::conv2d(x, w.weight, optional(w.bias), stride, pad);
+  const at::Tensor y = winograd_pays(x, w.weight, stride, pad)
+                           ? winograd_conv2d(x, w.weight, w.bias)
+                           : at::conv2d(x, w.weight, optional(w.bias), stride, pad);
   if (!w.lora.down.defined()) return y;
   return plus(y, at::conv2d(at::conv2d(x, w.lora.down, {}, stride, pad), w.lora.up), w.lora.scale);
 }

@@ -35,6 +35,12 @@ int64_t convolution(OpInputs in) {
   return 2 * outputs * reach(weight);
 }
 
+// (input, weight), stride 1, padding that keeps the size: the products of a direct convolution
+int64_t same_convolution(OpInputs in) {
+  const at::Tensor input = in[0].toTensor(), weight = in[1].toTensor();
+  return 2 * input.numel() / input.size(1) * weight.numel();
+}
+
 // (grad_output, input, weight, ..., output_mask): the gradients asked for of input and weight.
 int64_t convolution_backward(OpInputs in) {
   const auto mask = in[in.size() - 1].toBoolList();
@@ -70,6 +76,7 @@ struct Counted {
 constexpr Counted kCounted[] = {
     {"aten::convolution", convolution},
     {"aten::convolution_backward", convolution_backward},
+    {"laurel::winograd_conv2d", same_convolution},
     {"aten::mm", [](OpInputs in) { return product(in, 0); }},
     {"aten::bmm", [](OpInputs in) { return product(in, 0); }},
     {"aten::addmm", [](OpInputs in) { return product(in, 1); }},
