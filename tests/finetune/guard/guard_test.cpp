@@ -108,7 +108,8 @@ TEST(Guard, StopsAtTheSecondEvaluationInARowThatOneTestProves) {
 }
 
 TEST(Guard, StopsAtASecondLossOfPromptsInARow) {
-  guard::Measures start = guard::ordinary(16, 2), down = start;
+  const guard::Measures start = guard::ordinary(16, 2);
+  guard::Measures down = guard::ordinary(16, 2);
   down.held_out.select(1, 0) += 2;
   down.held_out.select(1, 1) -= 1.4;
   down.held_out.select(1, 1).narrow(0, 0, 16) += 1.8;

@@ -30,7 +30,8 @@ void expect_images_of_diffusers(const std::string& golden, const std::string& mo
     if (lines.fail()) line.clear();  // the last prompt is the empty one
   }
   const at::Tensor images = finetune::sample_prompts(pipeline, prompts, options);
-  EXPECT_LE((images - expected).abs().max().item<double>(), 1e-4);
+  // 3.9e-6 where the golden was made; guidance grows another processor's rounding to 3.8e-4.
+  EXPECT_LE((images - expected).abs().max().item<double>(), 1e-3);
 }
 
 TEST(TinyWorld, SamplesTheImagesThatDiffusersSamples) {

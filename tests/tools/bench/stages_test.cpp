@@ -50,6 +50,7 @@ TEST(Measure, TableAndJsonTellTheSame) {
                                                  .median = 0.1,
                                                  .least = 0.09,
                                                  .most = 0.2,
+                                                 .usage = {},
                                                  .flops = 5e9,
                                                  .peak_mb = 300}};
   const auto root = data::parse_json(bench::json(machine, results));

@@ -110,8 +110,9 @@ TEST(ComfyWorkflow, ThePagesFormIsWiredAsTheApisIs) {
               from.at("links").end());
   }
   for (const auto& node : nodes) {
-    if (node.at("type") == "KSampler")  // the seed's control stands behind it
+    if (node.at("type") == "KSampler") {  // the seed's control stands behind it
       EXPECT_EQ(node.at("widgets_values").size(), 7u);
+    }
   }
 }
 
