@@ -9,6 +9,7 @@
 #include "data/base/error.hpp"
 #include "diffusion/networks/mmdit/forward.hpp"
 #include "diffusion/sampling/sigma_schedule.hpp"
+#include "tests/finetune/pretrain/same_network.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/tiny/pipeline.hpp"
 
@@ -211,13 +212,7 @@ TEST(PretrainFlow, AResumedRunEqualsTheUninterruptedOneBitForBit) {
   auto resumed = trained(options, flow);
   EXPECT_EQ(resumed.steps, 8);
   EXPECT_EQ(resumed.held_out_loss, whole.held_out_loss);
-  std::vector<at::Tensor> tensors;
-  for_each_tensor(whole.network, "",
-                  [&](const std::string&, at::Tensor& tensor) { tensors.push_back(tensor); });
-  size_t i = 0;
-  for_each_tensor(resumed.network, "", [&](const std::string& name, at::Tensor& tensor) {
-    EXPECT_TRUE(at::equal(tensor, tensors[i++])) << name;
-  });
+  tests::expect_same_network(resumed.network, whole.network);
   flow.teacher = nullptr;
   EXPECT_THROW(trained(options, flow), data::BadInput);  // of another objective
 }

@@ -10,6 +10,7 @@
 #include "diffusion/networks/unet/forward.hpp"
 #include "finetune/datasets/timesteps.hpp"
 #include "finetune/datasets/workers.hpp"
+#include "tests/finetune/pretrain/same_network.hpp"
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/tiny/pipeline.hpp"
 
@@ -149,13 +150,7 @@ TEST(PretrainUNet, AResumedRunEqualsTheUninterruptedOneBitForBit) {
   auto resumed = trained(options);
   EXPECT_EQ(resumed.steps, 8);
   EXPECT_EQ(resumed.held_out_loss, whole.held_out_loss);
-  std::vector<at::Tensor> tensors;
-  for_each_tensor(whole.network, "",
-                  [&](const std::string&, at::Tensor& tensor) { tensors.push_back(tensor); });
-  size_t i = 0;
-  for_each_tensor(resumed.network, "", [&](const std::string& name, at::Tensor& tensor) {
-    EXPECT_TRUE(at::equal(tensor, tensors[i++])) << name;
-  });
+  tests::expect_same_network(resumed.network, whole.network);
 }
 
 TEST(PretrainUNet, LearnsAndDoesNotDependOnTheNumberOfWorkersBeyondRounding) {
