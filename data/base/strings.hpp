@@ -11,7 +11,7 @@ namespace data {
 // Without white space at both ends.
 std::string trimmed(std::string_view text);
 
-// The parts between separators, each without white space at both ends. "a, b,," -> "a", "b", ""; an
+// The parts between separators, each without white space at both ends. "a, b," -> "a", "b", ""; an
 // empty text has none.
 std::vector<std::string> split(std::string_view text, char separator);
 

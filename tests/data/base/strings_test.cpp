@@ -15,8 +15,8 @@ TEST(Strings, TrimsBothEnds) {
 }
 
 TEST(Strings, SplitsAtASeparatorAndTrimsTheParts) {
-  EXPECT_EQ(data::split(" a, b c ,,d,", ','), (std::vector<std::string>{"a", "b c", "", "d"}));
-  EXPECT_EQ(data::split(",", ','), std::vector<std::string>{""});
+  EXPECT_EQ(data::split(" a, b c ,,d,", ','), (std::vector<std::string>{"a", "b c", "", "d", ""}));
+  EXPECT_EQ(data::split(",", ','), (std::vector<std::string>{"", ""}));
   EXPECT_EQ(data::split("a,b", ';'), std::vector<std::string>{"a,b"});
   EXPECT_TRUE(data::split("", ',').empty());
 }
