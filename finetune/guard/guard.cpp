@@ -115,6 +115,9 @@ Verdict judge(GuardState& state,
     const auto some = [&](const at::Tensor& scores) { return scores.index_select(1, places); };
     following = change(some(now.held_out), some(reference.held_out), some(start.held_out));
   }
+  const auto is_down = [&](const PairedChange& change) {
+    return change.mean < -options.tolerance && upper_bound(change, level_alone) < 0;
+  };
   const Evidence evidence{.options = options,
                           .start = start,
                           .now = now,
@@ -123,8 +126,10 @@ Verdict judge(GuardState& state,
                           .held_out = held_out,
                           .following = following,
                           .leading = leading_of(state, options),
-                          .level_alone = level_alone,
                           .before = state.before,
+                          .flags = {.kl_over = now.kl_nats > options.kl_budget,
+                                    .held_out_down = is_down(held_out),
+                                    .following_down = is_down(following)},
                           .may_brake = !state.braked && state.accepted_step >= 0};
   Verdict verdict{.step = step, .worst = worst_images(trained, held_out)};
   add_findings(evidence, verdict);
@@ -134,9 +139,7 @@ Verdict judge(GuardState& state,
   }
   verdict.figures.emplace(verdict.figures.begin(), "guard/state",
                           static_cast<double>(verdict.state));
-  state.before = {.kl_over = now.kl_nats > options.kl_budget,
-                  .held_out_down = is_down(held_out, options.tolerance, level_alone),
-                  .following_down = is_down(following, options.tolerance, level_alone)};
+  state.before = evidence.flags;
   verdict.accepted_step = state.accepted_step;
   return verdict;
 }

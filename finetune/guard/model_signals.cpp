@@ -17,7 +17,7 @@ Finding judge_kl(const Evidence& evidence) {
   const double kl = evidence.now.kl_nats, budget = evidence.options.kl_budget;
   if (!std::isfinite(kl)) return finding;
   finding.figures.emplace_back("kl", kl);
-  if (kl <= budget) return finding;
+  if (!evidence.flags.kl_over) return finding;
   const auto flat = [](const PairedChange& change) { return !(std::abs(change.mean) > kFlat); };
   finding.state = evidence.before.kl_over ? State::kStop : State::kWarn;
   finding.kind = flat(evidence.trained) && flat(evidence.held_out) ? "drift" : "far from the start";

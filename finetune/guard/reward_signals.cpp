@@ -68,8 +68,7 @@ Finding judge_held_out(const Evidence& evidence) {
   const double tolerance = evidence.options.tolerance;
   const bool large = change.prompts >= kFewestPrompts &&
                      2 * far_down(evidence) > static_cast<int64_t>(change.by_reward.size());
-  const bool twice_down =
-      evidence.before.held_out_down && is_down(change, tolerance, evidence.level_alone);
+  const bool twice_down = evidence.before.held_out_down && evidence.flags.held_out_down;
   const State state = large ? State::kStop : state_of_fall(change, tolerance, twice_down);
   if (state == State::kFine) return finding;
   finding.words = "the held-out rewards " + moved(change);
@@ -86,8 +85,7 @@ Finding judge_following(const Evidence& evidence) {
   Finding finding;
   if (change.prompts == 0) return finding;
   finding.figures.emplace_back("following", change.mean);
-  const bool twice_down = evidence.before.following_down &&
-                          is_down(change, evidence.options.tolerance, evidence.level_alone);
+  const bool twice_down = evidence.before.following_down && evidence.flags.following_down;
   const State state = state_of_fall(change, evidence.options.tolerance, twice_down);
   if (state == State::kFine) return finding;
   finding.words = "the held-out rewards that read the prompt " + moved(change);
@@ -117,10 +115,6 @@ Finding judge_leading(const Evidence& evidence) {
 }
 
 }  // namespace
-
-bool is_down(const PairedChange& change, double tolerance, double level) {
-  return change.mean < -tolerance && upper_bound(change, level) < 0;
-}
 
 bool most_fall(const std::vector<PooledCorrelation>& leading) {
   const auto falls = std::count_if(leading.begin(), leading.end(),

@@ -31,10 +31,11 @@ struct GuardOptions {
   int64_t epochs = 1;       // planned: each looks at the leading signal
 };
 
-// What two evaluations in a row make a stop of.
+// What two evaluations in a row make a stop of. Each is proven by one test alone; `bound` of a
+// change shares alpha over the evaluations.
 struct Flags {
   bool kl_over = false;         // the KL is above the budget
-  bool held_out_down = false;   // see is_down
+  bool held_out_down = false;   // a fall beyond the tolerance is proven
   bool following_down = false;  // the same of the rewards that read the prompt
 };
 
@@ -46,10 +47,8 @@ struct Evidence {
   const PairedChange &trained, &held_out;    // from what is compared with to now
   const PairedChange& following;             // of read_prompts; no prompts: not judged apart
   std::vector<PooledCorrelation> leading{};  // H, of the last epochs; empty: too few
-  // What one test alone proves is proven at this level; `bound` shares alpha over the evaluations.
-  double level_alone = 0.05;
-  Flags before{};          // at the evaluation before
-  bool may_brake = false;  // the run was not braked yet
+  Flags before{}, flags{};                   // at the evaluation before, at this one
+  bool may_brake = false;                    // the run was not braked yet
 };
 
 struct Finding {
@@ -67,9 +66,6 @@ extern const Signal kHeldOutSignal, kFollowingSignal, kLeadingSignal, kKlSignal,
     kMembersSignal, kImagesSignal, kDegenerationSignal;
 
 const std::vector<Signal>& signals();
-
-// A fall beyond `tolerance` that one test at `level` proves.
-bool is_down(const PairedChange& change, double tolerance, double level);
 
 // A negative correlation is proven for more than half of the held-out rewards.
 bool most_fall(const std::vector<PooledCorrelation>& leading);
