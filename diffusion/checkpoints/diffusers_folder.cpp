@@ -49,6 +49,7 @@ Pipeline load_pipeline(const fs::path& folder, const FolderOptions& options) {
   pipeline.network = load_network(folder / family.network_part, options.streamed);
   pipeline.source = folder;
   set_family_defaults(pipeline, family);
+  if (index.guidance_scale) pipeline.guidance_scale = index.guidance_scale;
   check_fit(pipeline, folder.string());
   return pipeline;
 }
@@ -76,6 +77,8 @@ void save_pipeline(const fs::path& folder, const Pipeline& pipeline, at::ScalarT
   if (pipeline.t5_text && !has_t5 &&
       pipeline.t5_text->max_sequence_length != T5Text{}.max_sequence_length)
     index.max_sequence_length = pipeline.t5_text->max_sequence_length;
+  if (pipeline.guidance_scale != family.guidance_scale)
+    index.guidance_scale = pipeline.guidance_scale;
   write_model_index(folder, index);
 }
 

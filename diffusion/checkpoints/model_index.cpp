@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 namespace diffusion {
 namespace {
 
-constexpr const char* kT5Rows = "_max_sequence_length";
+constexpr const char *kT5Rows = "_max_sequence_length", *kGuidance = "_guidance_scale";
+constexpr double kMostGuidance = 100;
 
 const char* kExpected =
     "expected a diffusers folder of Stable Diffusion 1, 2, XL, 3 or FLUX.1 (model_index.json, "
@@ -68,6 +69,14 @@ std::optional<int64_t> absent_t5_rows(const json& object, const std::string& sou
                  std::to_string(kMostT5Tokens) + "], found " + data::to_text(rows));
 }
 
+std::optional<double> own_guidance(const json& object, const std::string& source) {
+  const json scale = object.value(kGuidance, json());
+  if (scale.is_null()) return {};
+  if (scale.is_number() && scale >= 0 && scale <= kMostGuidance) return scale.get<double>();
+  throw BadInput(source + ": " + kGuidance + ": expected a number in [0, 100], found " +
+                 data::to_text(scale));
+}
+
 }  // namespace
 
 ModelIndex read_model_index(const fs::path& folder) {
@@ -100,6 +109,7 @@ ModelIndex read_model_index(const fs::path& folder) {
   const auto& t5 = kind.family.t5_encoder;
   index.has_t5 = t5 && !part_class(t5->part, "").empty();
   if (t5 && !index.has_t5) index.max_sequence_length = absent_t5_rows(object, file.string());
+  index.guidance_scale = own_guidance(object, file.string());
   check_parts(folder, kind, index.has_t5);
   return index;
 }
@@ -124,6 +134,7 @@ void write_model_index(const fs::path& folder, const ModelIndex& index) {
     object[t5->tokenizer] = index.has_t5 ? json{"transformers", "T5TokenizerFast"} : absent;
   }
   if (index.max_sequence_length) object[kT5Rows] = *index.max_sequence_length;
+  if (index.guidance_scale) object[kGuidance] = *index.guidance_scale;
   for (const char* part : family.absent_parts) object[part] = absent;
   if (object.contains("safety_checker")) object["requires_safety_checker"] = false;
   if (family.reads_pooled_text)

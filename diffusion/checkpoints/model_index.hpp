@@ -18,6 +18,9 @@ struct ModelIndex {
   // Rows of zeros in T5's place, where it is absent. In the file `_max_sequence_length`, laurel's
   // own key, which diffusers passes over: 0 of a model that was trained without such rows.
   std::optional<int64_t> max_sequence_length{};
+  // The scale that the model was trained for, where the family's default is another. In the file
+  // `_guidance_scale`, laurel's own key too: 1 of a model that learnt guided outputs.
+  std::optional<double> guidance_scale{};
 };
 
 // Throws BadInput when the path is no such folder, saying what it is instead and what was expected;

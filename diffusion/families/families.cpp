@@ -162,6 +162,7 @@ ModelFamily flux1() {
           .scaling_factor = 0.3611,
           .shift_factor = 0.1159,
           .vae_overflows = true,
+          .guidance_scale = 1,
           .kohya_original = true,
           .own_modules = "single_transformer_blocks.",
           .own_width = 3072,

@@ -65,8 +65,9 @@ struct ModelFamily {
   int64_t vae_sample_size = 512;          // pixels of a side
   double scaling_factor = 0.18215;        // of the VAE
   double shift_factor = 0;
-  bool vae_overflows = false;  // its VAE may overflow in fp16
-  int64_t unet_heads = 0;      // of every level; 0: the width by 64
+  bool vae_overflows = false;              // its VAE may overflow in fp16
+  int64_t unet_heads = 0;                  // of every level; 0: the width by 64
+  std::optional<double> guidance_scale{};  // that its networks were trained for, where it is one
   // Both kinds of prediction exist under the same names. v_sample_size: of the one that predicts v,
   // whose attention overflows in fp16.
   bool both_predictions = false;

@@ -48,7 +48,8 @@ struct Pipeline {
   std::optional<T5Text> t5_text;              // Stable Diffusion 3, FLUX.1
   bool force_zeros_for_empty_prompt = false;  // SDXL: guidance starts from zeros, see below
   SchedulerConfig scheduler;
-  std::filesystem::path source;  // the folder that it was read from
+  std::optional<double> guidance_scale;  // that the network was trained for, where it is known
+  std::filesystem::path source;          // the folder that it was read from
   std::shared_ptr<PromptCache>
       cache;  // of encode_prompts; shared by copies, dropped where the text encoder changes
 };

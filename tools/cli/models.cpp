@@ -131,6 +131,16 @@ void warn_of_true_guidance(const diffusion::Pipeline& pipeline,
                     "usual, and what diffusers calls guidance_scale is --distilled_cfg_scale here");
 }
 
+void resolve_guidance(const diffusion::Pipeline& pipeline,
+                      const Options& options,
+                      double& sample_guidance_scale) {
+  const std::string key = "sample_guidance_scale";
+  if (!options.declares(key)) return;
+  if (pipeline.guidance_scale && !options.given(key))
+    sample_guidance_scale = *pipeline.guidance_scale;
+  warn_of_true_guidance(pipeline, "--" + key, sample_guidance_scale);
+}
+
 void move_to(diffusion::Pipeline& pipeline, at::Device device) {
   const auto move = [device](const std::string&, at::Tensor& tensor) {
     if (!tensor.is_meta()) tensor = tensor.to(device);  // else it is in the file

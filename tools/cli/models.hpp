@@ -44,6 +44,11 @@ diffusion::Pipeline open_model(const ModelConfig& config);
 void warn_of_true_guidance(const diffusion::Pipeline& pipeline,
                            const std::string& option,
                            double scale);
+// Sets the scale of a training command to the one that the model was trained for, unless its key
+// was given; warns as warn_of_true_guidance. Leaves the scale of a command without the key alone.
+void resolve_guidance(const diffusion::Pipeline& pipeline,
+                      const Options& options,
+                      double& sample_guidance_scale);
 // Moves UNet and VAE to the device; the text encoder stays on the CPU.
 void move_to(diffusion::Pipeline& pipeline, at::Device device);
 

@@ -264,6 +264,11 @@ Options::Parsed Options::parse(const std::vector<std::string>& arguments) {
   return parsed;
 }
 
+bool Options::declares(const std::string& key) const {
+  return std::any_of(options_.begin(), options_.end(),
+                     [&](auto& option) { return option.key == key; });
+}
+
 bool Options::given(const std::string& key) const {
   return std::any_of(options_.begin(), options_.end(),
                      [&](auto& option) { return option.key == key && option.given; });

@@ -61,6 +61,7 @@ class Options {
   };
   Parsed parse(const std::vector<std::string>& arguments);
 
+  bool declares(const std::string& key) const;
   // Whether the file or the command line gave this key.
   bool given(const std::string& key) const;
 

@@ -62,9 +62,9 @@ int draft_in(const finetune::ProcessGroup& ranks,
              const Options& options) {
   const Placement placement = open_device(command.device, ranks.local_rank);
   const PrecisionScope precision(placement);
-  finetune::TrainingTask task = make_task(command, command.config, placement, options.resolved());
-  warn_of_true_guidance(*task.pipeline, "--sample_guidance_scale",
-                        command.config.sample_guidance_scale);
+  finetune::TrainingTask task = make_task(command, command.config, placement);
+  resolve_guidance(*task.pipeline, options, command.config.sample_guidance_scale);
+  task.config_text = options.resolved();
   if (!command.config.train_full && placement.compute != at::kFloat)
     task.unet = diffusion::with_compute_dtype(task.unet, placement.compute);
   if (command.dry_run) {

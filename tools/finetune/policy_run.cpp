@@ -35,10 +35,9 @@ int run_policy(const finetune::ProcessGroup& ranks,
                const Options& options) {
   const Placement placement = open_device(command.device, ranks.local_rank);
   const PrecisionScope precision(placement);
-  finetune::TrainingTask task =
-      make_task(command, command.config, placement, finetune_configuration(command, options));
-  warn_of_true_guidance(*task.pipeline, "--sample_guidance_scale",
-                        command.config.sample_guidance_scale);
+  finetune::TrainingTask task = make_task(command, command.config, placement);
+  resolve_guidance(*task.pipeline, options, command.config.sample_guidance_scale);
+  task.config_text = finetune_configuration(command, options);
   if (!command.config.train_full && placement.compute != at::kFloat)
     task.unet = diffusion::with_compute_dtype(task.unet, placement.compute);
   command.config.credit = make_step_credit(command.credit, task, command.config);

@@ -176,8 +176,7 @@ PromptSets load_prompts(const TrainingCommand& command, int64_t eval_prompts) {
 
 finetune::TrainingTask make_task(const TrainingCommand& command,
                                  finetune::TrainingConfig& config,
-                                 const Placement& placement,
-                                 const std::string& config_text) {
+                                 const Placement& placement) {
   const auto pipeline = std::make_shared<diffusion::Pipeline>(open_model(command.checkpoint));
   config.save_whole = command.save_as == "whole" ||
                       (command.save_as == "auto" && fs::is_regular_file(pipeline->source));
@@ -201,7 +200,6 @@ finetune::TrainingTask make_task(const TrainingCommand& command,
   const auto sources = reward_sources(command.sources, placement.device);
   add_rewards(command, config, sources, task);
   add_features(command, sources, task);
-  task.config_text = config_text;
   return task;
 }
 

@@ -6,11 +6,10 @@
 namespace tools {
 
 // Loads the model, the prompts and the rewards of a command. Tells the config whether a full
-// training writes the whole checkpoint. Throws BadInput.
+// training writes the whole checkpoint. The task's config_text stays empty. Throws BadInput.
 finetune::TrainingTask make_task(const TrainingCommand& command,
                                  finetune::TrainingConfig& config,
-                                 const Placement& placement,
-                                 const std::string& config_text);
+                                 const Placement& placement);
 
 // Trained and evaluated prompts.
 struct PromptSets {

@@ -61,6 +61,7 @@ diffusion::Pipeline flow_parts(PretrainFlowConfig& s) {
   parts.text_encoders.push_back(parts.text_encoders[0]);
   parts.class_name = family.classes[0].name;
   parts.t5_text = diffusion::T5Text{.encoder = {}, .max_sequence_length = 0};
+  if (!s.teacher.empty() && s.teacher_guidance_scale > 1) parts.guidance_scale = 1;
   parts.scheduler = diffusion::flow_scheduler_of(family, /*dynamic_shift=*/false);
   parts.scheduler.flow->shift = s.shift;
   diffusion::MMDiTConfig& model = s.objective.model;

@@ -26,9 +26,10 @@ void resolve_family(SampleConfig& config,
     const bool flux = pipeline.t5_text->alone,
                told = diffusion::traits(pipeline.network).guidance.has_value();
     if (!given.steps) config.steps = flux && !told ? 4 : 28;
-    if (!given.cfg_scale) config.cfg_scale = flux ? 1 : 7;
-    warn_of_true_guidance(pipeline, "--cfg_scale", config.cfg_scale);
+    if (!given.cfg_scale) config.cfg_scale = 7;
   }
+  if (!given.cfg_scale && pipeline.guidance_scale) config.cfg_scale = *pipeline.guidance_scale;
+  warn_of_true_guidance(pipeline, "--cfg_scale", config.cfg_scale);
   if (!diffusion::embeds_guidance(pipeline.network)) return;
   if (!given.steps) config.steps = 4;
   if (!given.cfg_scale) config.cfg_scale = 8.5;

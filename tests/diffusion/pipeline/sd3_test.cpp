@@ -176,6 +176,23 @@ TEST(Sd3Files, SayHowManyRowsStandInThePlaceOfAnAbsentT5) {
   }
 }
 
+TEST(Sd3Files, SayTheGuidanceThatTheyWereTrainedFor) {
+  Pipeline pipeline = diffusion::load_pipeline(kSd3 / "sd35", {.without_t5 = true});
+  const fs::path usual = tests::fresh_folder("_usual"), folder = tests::fresh_folder("_one");
+  diffusion::save_pipeline(usual, pipeline, at::kFloat);
+  EXPECT_FALSE(data::read_json(usual / "model_index.json").contains("_guidance_scale"));
+  EXPECT_FALSE(diffusion::load_pipeline(usual).guidance_scale);
+  pipeline.guidance_scale = 1.5;
+  diffusion::save_pipeline(folder, pipeline, at::kFloat);
+  EXPECT_EQ(diffusion::load_pipeline(folder).guidance_scale, 1.5);
+  for (const json& wrong : {json(-1), json(101), json("none")}) {
+    replace_in(folder / "model_index.json", "_guidance_scale", wrong);
+    const std::string message = refusal([&] { diffusion::load_pipeline(folder); });
+    EXPECT_NE(message.find("_guidance_scale: expected a number in [0, 100]"), std::string::npos)
+        << message;
+  }
+}
+
 TEST(Sd3Files, WrittenAndReadBackAreTheSameModel) {
   for (const bool without_t5 : {false, true}) {
     const Pipeline pipeline = diffusion::load_pipeline(kSd3 / "sd35", {.without_t5 = without_t5});

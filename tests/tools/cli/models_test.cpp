@@ -43,4 +43,22 @@ TEST_F(CheckpointPath, OfAnythingElseIsWhatWasGiven) {
   EXPECT_THROW(tools::checkpoint_path("some/missing-model"), data::BadInput);
 }
 
+// The scale that a training command with these flags takes of a model that says 1.
+double scale_of(const std::vector<std::string>& flags, bool declared = true) {
+  diffusion::Pipeline pipeline;
+  pipeline.guidance_scale = 1;
+  double scale = 5;
+  tools::Options options("train", "");
+  if (declared) options.number("sample_guidance_scale", scale, "", 0, 100);
+  options.parse(flags);
+  tools::resolve_guidance(pipeline, options, scale);
+  return scale;
+}
+
+TEST(ResolveGuidance, TakesTheModelsUnlessItIsGiven) {
+  EXPECT_EQ(scale_of({}), 1);
+  EXPECT_EQ(scale_of({"--sample_guidance_scale=3"}), 3);
+  EXPECT_EQ(scale_of({}, false), 5);
+}
+
 }  // namespace

@@ -53,6 +53,7 @@ TEST(PretrainFlowCommand, WritesACheckpointOfStableDiffusion3WithoutRowsOfT5) {
   EXPECT_EQ(pipeline.class_name, "StableDiffusion3Pipeline");
   ASSERT_TRUE(pipeline.t5_text);
   EXPECT_EQ(pipeline.t5_text->max_sequence_length, 0);
+  EXPECT_EQ(pipeline.guidance_scale, 1);  // the recipe's teacher is guided
   ASSERT_TRUE(pipeline.scheduler.flow);
   EXPECT_EQ(pipeline.scheduler.flow->shift, 1);
   const auto text = diffusion::encode_prompts(pipeline, {"a red circle"});

@@ -81,6 +81,17 @@ TEST(SettleFamily, AnLcmTakesFourStepsUnlessToldOtherwise) {
   EXPECT_EQ(config.cfg_scale, 8.5);
 }
 
+TEST(SettleFamily, AModelMaySayItsGuidance) {
+  auto pipeline = tests::tiny_pipeline();
+  pipeline.guidance_scale = 1;
+  tools::SampleConfig config;
+  config.cfg_scale = 3;
+  tools::resolve_family(config, {.steps = false, .cfg_scale = true}, {}, pipeline);
+  EXPECT_EQ(config.cfg_scale, 3);
+  tools::resolve_family(config, {}, {}, pipeline);
+  EXPECT_EQ(config.cfg_scale, 1);
+}
+
 TEST(SampleCommand, EditsAnImage) {
   const fs::path place = tests::fresh_folder();
   diffusion::save_pipeline(place / "model", tests::tiny_ip2p(), at::kFloat);

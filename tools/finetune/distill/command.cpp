@@ -86,7 +86,8 @@ int distill_in(const finetune::ProcessGroup& ranks,
   const diffusion::Pipeline pipeline = open_model(command.checkpoint);
   check_teacher(pipeline);
   const data::ImageFolder images = open_data(command, diffusion::native_size(pipeline));
-  finetune::TrainingTask task = make_task(command, command.config, placement, options.resolved());
+  finetune::TrainingTask task = make_task(command, command.config, placement);
+  task.config_text = options.resolved();
   if (images.files.empty() && !task.synthetic) {
     throw data::BadInput("data: expected a folder of captioned images for " + task.model +
                          ", found none; name one with --data");
