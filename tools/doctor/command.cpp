@@ -12,11 +12,13 @@
 #include <iomanip>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <thread>
 
 #include "data/base/error.hpp"
 #include "data/base/json.hpp"
+#include "data/base/strings.hpp"
 #include "data/device/memory.hpp"
 #include "data/nn/kernels/kernels.hpp"
 #include "data/profile/precision_speed.hpp"
@@ -183,9 +185,21 @@ Finding libtorch() {
           .advice = "SIMD in use: " + at::get_cpu_capability()};
 }
 
+// "tiny-world, tiny-world-flow": what --model takes by name.
+std::string checkpoints_in(const fs::path& folder) {
+  std::set<std::string> names;
+  std::error_code unreadable;
+  for (const auto& entry : fs::directory_iterator(folder, unreadable)) {
+    if (fs::exists(entry.path() / "model_index.json")) names.insert(entry.path().filename());
+  }
+  return data::joined(names, ", ");
+}
+
 Finding models() {
   const fs::path folder = embedded_models();
-  Finding finding{.name = "models", .value = folder.empty() ? "none" : folder.string()};
+  Finding finding{
+      .name = "models",
+      .value = folder.empty() ? "none" : folder.string() + ": " + checkpoints_in(folder)};
   std::string missing;
   for (const char* part : {"tiny-world/unet", "tiny-world/vae", "tiny-world/text_encoder",
                            "tiny-world/clip", "rewards/aesthetic.safetensors"}) {
