@@ -14,7 +14,7 @@
 #include "tools/pairs/clean.hpp"
 #include "tools/pairs/config.hpp"
 #include "tools/pairs/output.hpp"
-#include "tools/train_reward/judged_images.hpp"
+#include "tools/train_reward/judge_student/images.hpp"
 
 using data::BadInput;
 

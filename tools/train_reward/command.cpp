@@ -5,7 +5,7 @@
 #include "tools/cli/failure.hpp"
 #include "tools/train_reward/aesthetic.hpp"
 #include "tools/train_reward/examples.hpp"
-#include "tools/train_reward/judge_student.hpp"
+#include "tools/train_reward/judge_student/command.hpp"
 #include "tools/train_reward/pairs.hpp"
 #include "tools/train_reward/social.hpp"
 #include "tools/train_reward/value.hpp"

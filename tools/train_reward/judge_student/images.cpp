@@ -1,4 +1,4 @@
-#include "tools/train_reward/judged_images.hpp"
+#include "tools/train_reward/judge_student/images.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/train_reward/judged_images.hpp"
+#include "tools/train_reward/judge_student/images.hpp"
 
 namespace tools {
 

@@ -1,4 +1,4 @@
-#include "tools/train_reward/judge_student_report.hpp"
+#include "tools/train_reward/judge_student/report.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>

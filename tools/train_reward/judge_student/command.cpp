@@ -1,6 +1,6 @@
 // `laurel train-reward lvlm`: a judge's judgements -> a student.
 
-#include "tools/train_reward/judge_student.hpp"
+#include "tools/train_reward/judge_student/command.hpp"
 
 #include <iostream>
 #include <memory>
@@ -20,7 +20,7 @@
 #include "tools/cli/options.hpp"
 #include "tools/cli/reward_options.hpp"
 #include "tools/pretrain/options.hpp"
-#include "tools/train_reward/judge_student_report.hpp"
+#include "tools/train_reward/judge_student/report.hpp"
 
 namespace fs = std::filesystem;
 using data::BadInput;
