@@ -48,6 +48,11 @@ fs::path checkpoint_path(const std::string& named) {
   return models / "tiny-world";
 }
 
+bool is_embedded(const std::string& named) {
+  std::error_code error;
+  return fs::equivalent(checkpoint_path(named) / "..", embedded_models(), error);
+}
+
 std::string model_name(const fs::path& path) {
   if (fs::is_regular_file(path)) return path.stem().string();
   const fs::path whole = fs::absolute(path / "").lexically_normal().parent_path();

@@ -18,6 +18,9 @@ std::filesystem::path embedded_models();
 // does not exist.
 std::filesystem::path checkpoint_path(const std::string& named);
 
+// checkpoint_path(named) is one of the embedded models. Throws as it does.
+bool is_embedded(const std::string& named);
+
 // The name of a checkpoint: "tiny-world" for models/tiny-world/, "v1-5" for v1-5.safetensors,
 // "name" for a snapshot of org/name.
 std::string model_name(const std::filesystem::path& path);

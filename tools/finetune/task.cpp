@@ -50,8 +50,9 @@ Prompts prompts_of(const std::string& file) {
 Prompts prompts_of(const std::vector<std::string>& texts) { return {texts.begin(), texts.end()}; }
 
 bool from_world(const TrainingCommand& command) {
-  return command.prompts == "world" ||
-         (command.prompts.empty() && command.checkpoint.model.empty());
+  if (!command.prompts.empty()) return command.prompts == "world";
+  const std::string& model = command.checkpoint.model;
+  return model.empty() || (command.captions.empty() && is_embedded(model));
 }
 
 // What is evaluated beside the trained rewards.

@@ -27,7 +27,8 @@ void declare_run(Options& options,
 
 void declare_prompts(Options& options, TrainingCommand& command) {
   options.group("prompts and rewards");
-  options.text("prompts", command.prompts, "prompt file; `world`: the built-in captions");
+  options.text("prompts", command.prompts,
+               "prompt file; `world`: built-in captions, as of embedded models");
   options.alias("train_prompts", "prompts");
   options.rare().integer("max_train_prompts", command.max_train_prompts,
                          "train on so many of them; 0: all", 0);

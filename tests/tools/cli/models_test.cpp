@@ -35,6 +35,13 @@ TEST_F(CheckpointPath, OfAnEmbeddedModelsNameIsItsFolder) {
   EXPECT_EQ(tools::checkpoint_path(""), models_ / "tiny-world");
 }
 
+TEST_F(CheckpointPath, IsEmbeddedWhereItIsAmongThem) {
+  EXPECT_TRUE(tools::is_embedded("small"));
+  EXPECT_TRUE(tools::is_embedded((models_ / "small" / "").string()));
+  EXPECT_FALSE(tools::is_embedded((models_ / "small" / "model_index.json").string()));
+  EXPECT_FALSE(tools::is_embedded("missing"));
+}
+
 TEST_F(CheckpointPath, OfAnythingElseIsWhatWasGiven) {
   const std::string there = (models_ / "small").string();
   EXPECT_EQ(tools::checkpoint_path(there), there);          // it exists
