@@ -56,8 +56,8 @@ void declare(Options& options, BenchConfig& config) {
   options.number("cfg_scale", config.stages.guidance, "guidance scale of both", 1, 100);
   options.text(
       "shape", config.shape,
-      "sd15, sd21, sdxl, sd35m or flux with random weights: measures unet or transformer, vae, "
-      "prdp; any stage by --only");
+      "sd15, sd21, sdxl, sd35m, sd35l or flux with random weights: measures unet or transformer, "
+      "vae, decode_gradient, prdp; any stage by --only");
   options.integer("resolution", config.resolution, "pixels, with --shape; 0: its native resolution",
                   0, 4096);
   options.integer("blocks", config.blocks,
@@ -200,8 +200,9 @@ int bench_command(const std::vector<std::string>& arguments) {
   const Placement placement = open_device(config.device);
   config.stages.device = placement.device;
   if (config.dry_run) {
-    std::cout << bench::forecast_table(
-        bench::forecast_shape_stages(shape_options(config, placement.compute)));
+    const auto forecasts = bench::forecast_shape_stages(shape_options(config, placement.compute));
+    std::cout << bench::forecast_table(forecasts);
+    if (!config.output.empty()) data::write_file(config.output, bench::forecast_json(forecasts));
     return 0;
   }
   const PrecisionScope precision(placement);

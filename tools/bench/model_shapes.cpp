@@ -111,6 +111,16 @@ ModelShape sd35m() {
   return shape;
 }
 
+ModelShape sd35l() {
+  ModelShape shape = sd35m();
+  shape.network = MMDiTConfig{.num_layers = 38,
+                              .num_attention_heads = 38,
+                              .caption_projection_dim = 2432,
+                              .pos_embed_max_size = 192,
+                              .qk_norm = true};
+  return shape;
+}
+
 ModelShape flux() {
   ModelShape shape = flow_model();
   shape.class_name = "FluxPipeline";
@@ -198,6 +208,7 @@ constexpr ShapeRow kShapes[] = {{"sd15", sd15},
                                 {"sd21", sd21},
                                 {"sdxl", sdxl},
                                 {"sd35m", sd35m},
+                                {"sd35l", sd35l},
                                 {"flux", flux},
                                 {"tiny", tiny, false},
                                 {"tiny-xl", tiny_xl, false},
@@ -216,7 +227,8 @@ void set_side(MMDiTConfig& mmdit, int64_t side) { mmdit.sample_size = side; }
 void set_side(FluxConfig&, int64_t) {}  // it has none
 
 void limit_blocks(UNetConfig&, int64_t) {
-  throw data::BadInput("blocks: expected the shape of a transformer (sd35m, flux), found a UNet");
+  throw data::BadInput(
+      "blocks: expected the shape of a transformer (sd35m, sd35l, flux), found a UNet");
 }
 void limit_blocks(MMDiTConfig& mmdit, int64_t blocks) {
   mmdit.num_layers = std::min(mmdit.num_layers, blocks);

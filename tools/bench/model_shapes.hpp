@@ -29,8 +29,8 @@ struct ModelShape {
   rewards::ClipConfig clip;                  // of the reward: ViT-H/14, as for HPSv2 and PickScore
 };
 
-// sd15, sd21, sdxl, sd35m, flux (FLUX.1 dev); tiny, tiny-xl, tiny-sd3 and tiny-flux for tests.
-// Throws BadInput, with these names, for another.
+// sd15, sd21, sdxl, sd35m, sd35l, flux (FLUX.1 dev); tiny, tiny-xl, tiny-sd3 and tiny-flux for
+// tests. Throws BadInput, with these names, for another.
 ModelShape shape_by_name(const std::string& name);
 
 // Side of the latents for an image with this side in pixels. Throws BadInput when it does not fit.

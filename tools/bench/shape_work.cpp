@@ -97,13 +97,18 @@ BenchStage network_stage(const SizedShape& shape, const ShapeOptions& options) {
           .weights_mb = weights_mb(*network)};
 }
 
-BenchStage vae_stage(const SizedShape& shape, const ShapeOptions& options) {
+std::shared_ptr<diffusion::Vae> random_vae(const SizedShape& shape, const ShapeOptions& options) {
   if (options.device.is_meta()) data::use_meta_kernels();
   auto generator = at::detail::createCPUGenerator(1);
   auto vae = std::make_shared<diffusion::Vae>(diffusion::make_vae(shape.model.vae, generator));
   diffusion::for_each_tensor(*vae, "", [&](const std::string&, at::Tensor& tensor) {
     tensor = tensor.to(options.device);
   });
+  return vae;
+}
+
+BenchStage vae_stage(const SizedShape& shape, const ShapeOptions& options) {
+  const auto vae = random_vae(shape, options);
   const at::Tensor latents = noise(batch_of(shape, 1), 2, options.device);
   return {.name = "vae",
           .batch = 1,
@@ -111,6 +116,19 @@ BenchStage vae_stage(const SizedShape& shape, const ShapeOptions& options) {
               [=] {
                 const at::NoGradGuard no_grad;
                 diffusion::latents_to_images(*vae, latents);
+              },
+          .weights_mb = weights_mb(*vae)};
+}
+
+BenchStage decode_gradient_stage(const SizedShape& shape, const ShapeOptions& options) {
+  const auto vae = random_vae(shape, options);
+  const at::Tensor latents = noise(batch_of(shape, 1), 2, options.device);
+  return {.name = "decode_gradient",
+          .batch = 1,
+          .run =
+              [=] {
+                const at::Tensor z = latents.detach().requires_grad_();
+                diffusion::latents_to_unclamped(*vae, z).sum().backward();
               },
           .weights_mb = weights_mb(*vae)};
 }
@@ -212,6 +230,7 @@ SizedShape sized_shape(const ShapeOptions& options) {
 std::vector<ShapeStage> shape_stages(const ModelShape& shape) {
   return {{diffusion::kind_of(shape_network(shape)).part, true, network_stage},
           {"vae", false, vae_stage},
+          {"decode_gradient", false, decode_gradient_stage},
           {"prdp", true, prdp_stage}};
 }
 

@@ -1,8 +1,10 @@
 #include "tools/bench/shapes.hpp"
 
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "data/base/error.hpp"
+#include "data/base/json.hpp"
 #include "data/device/device.hpp"
 #include "data/device/memory.hpp"
 #include "data/profile/flops.hpp"
@@ -111,6 +113,17 @@ std::string forecast_table(const std::vector<StageForecast>& forecasts) {
     text += line;
   }
   return text;
+}
+
+std::string forecast_json(const std::vector<StageForecast>& forecasts) {
+  nlohmann::ordered_json root{{"stages", nlohmann::ordered_json::array()}};
+  for (const auto& one : forecasts)
+    root["stages"].push_back({{"name", one.name},
+                              {"batch", one.batch},
+                              {"flops", one.flops},
+                              {"weights_bytes", one.weights},
+                              {"beside_bytes", one.beside}});
+  return data::to_text(root, 2) + "\n";
 }
 
 }  // namespace bench

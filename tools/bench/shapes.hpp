@@ -31,15 +31,18 @@ struct StageForecast {
 };
 
 // "unet" or "transformer": one guided step of one image (a batch of 2; of FLUX.1, whose guidance is
-// an input, of 1); "vae": one decode; "prdp": one optimiser step of a rank-8 LoRA on a pair of
-// trajectories, one at a time, guided where the network is a UNet. Throws BadInput for an unknown
-// shape, for a resolution that does not fit it and for blocks of a UNet. A stage's make() throws
-// BadInput, naming what would fit, when the device has less memory than forecast.
+// an input, of 1); "vae": one decode; "decode_gradient": a decode and its gradient; "prdp": one
+// optimiser step of a rank-8 LoRA on a pair of trajectories, one at a time, guided where the
+// network is a UNet. Throws BadInput for an unknown shape, for a resolution that does not fit it
+// and for blocks of a UNet. A stage's make() throws BadInput, naming what would fit, when the
+// device has less memory than forecast.
 std::vector<StagePlan> make_shape_stages(const ShapeOptions& options);
 // The same stages, forecast. The optimiser step's own work, which is small, is left out of "prdp".
 std::vector<StageForecast> forecast_shape_stages(const ShapeOptions& options);
 
 // A table of them.
 std::string forecast_table(const std::vector<StageForecast>& forecasts);
+// {"stages": [{"name", "batch", "flops", "weights_bytes", "beside_bytes"}, ...]}
+std::string forecast_json(const std::vector<StageForecast>& forecasts);
 
 }  // namespace bench
