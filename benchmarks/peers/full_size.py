@@ -4,6 +4,7 @@ one optimiser step of PRDP. `options`: shape, resolution, threads, precision, co
 The update (Deng et al. 2024) is laurel's own algorithm: the loss's weights first, then one step's graph at a time, gradient
 checkpointing on, a rank-8 LoRA on to_q, to_k, to_v and to_out.0. Networks that are not trained have weights of the precision.
 """
+import argparse
 import contextlib
 
 import torch
@@ -70,19 +71,8 @@ def vae_work(options):
 
 
 def transformer_work(options):
-    from diffusers import SD3Transformer2DModel
-    torch.manual_seed(1)
-    network = SD3Transformer2DModel(sample_size=128, num_layers=24, attention_head_dim=64, num_attention_heads=24, joint_attention_dim=4096, caption_projection_dim=1536,
-                                    pooled_projection_dim=2048, out_channels=16, pos_embed_max_size=384, dual_attention_layers=tuple(range(13)), qk_norm="rms_norm").requires_grad_(False).eval()
-    network.to(DTYPES[options.precision])
-    side, dtype = options.resolution // 8, DTYPES[options.precision]
-    x, context, pooled, t = torch.randn(2, 16, side, side, dtype=dtype), torch.randn(2, 333, 4096, dtype=dtype), torch.randn(2, 2048, dtype=dtype), torch.full((2,), 500)
-    compiled(options, network)
-
-    def run():
-        with torch.no_grad():
-            network(x, encoder_hidden_states=context, pooled_projections=pooled, timestep=t)
-    return run, weights_mb(network)
+    import flow_networks
+    return flow_networks.transformer(argparse.Namespace(**{**vars(options), "device": "cpu"}))
 
 
 def prdp_work(options):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 
+FLOW_STAGES = ["a step of the network", "decode", "PRDP update"]
 STAGES = ["sampling, one image", "sampling in batches", "PRDP update", "RG-LCD step", "CLIP scoring"]
 
 
@@ -34,14 +35,14 @@ def main():
         # -S: Python without the packages that may be installed
         command = [sys.executable, "-S", benchmark, "--laurel", laurel, "--device", "cpu", "--precision", "fp32", "--threads", "1", "--rounds", "1", "--repeats", "2", "--steps", "2",
                    "--update-steps", "2", "--output", output]
-        done = subprocess.run([*command, "--shapes", "tiny,tiny-xl"], capture_output=True, text=True)
+        done = subprocess.run([*command, "--shapes", "tiny,tiny-xl,tiny-sd3"], capture_output=True, text=True)
         check(done.returncode == 0, done.stderr)
         check("not measured on a GPU" in done.stdout and "not installed" in done.stdout, done.stdout)
         report = json.loads(output.read_text())
         check(report["measured_on_gpu"] is False and report["diffusers"] is None and report["precision"] == "fp32", report)
-        check(list(report["shapes"]) == ["tiny", "tiny-xl"], report["shapes"].keys())
-        for shape in report["shapes"].values():
-            check([stage["name"] for stage in shape["stages"]] == STAGES, shape["stages"])
+        check(list(report["shapes"]) == ["tiny", "tiny-xl", "tiny-sd3"], report["shapes"].keys())
+        for name, shape in report["shapes"].items():
+            check([stage["name"] for stage in shape["stages"]] == (FLOW_STAGES if name == "tiny-sd3" else STAGES), shape["stages"])
             for stage in shape["stages"]:
                 check_stage(stage, report["peak_tflops"])
         refused = subprocess.run([*command, "--shapes", "sd16"], capture_output=True, text=True)
