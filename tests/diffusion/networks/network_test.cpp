@@ -7,6 +7,7 @@
 #include <set>
 
 #include "tests/support/tiny/families.hpp"
+#include "tests/support/tiny/mmdit.hpp"
 
 namespace {
 
@@ -70,17 +71,7 @@ TEST(Network, ChangesReachTheNetworkItHolds) {
 
 Network tiny_mmdit() {
   auto generator = at::detail::createCPUGenerator(4);
-  return diffusion::make_mmdit({.sample_size = 8,
-                                .in_channels = 4,
-                                .out_channels = 4,
-                                .num_layers = 2,
-                                .attention_head_dim = 4,
-                                .num_attention_heads = 2,
-                                .joint_attention_dim = 6,
-                                .caption_projection_dim = 8,
-                                .pooled_projection_dim = 5,
-                                .pos_embed_max_size = 6},
-                               generator);
+  return diffusion::make_mmdit(tests::tiny_mmdit_config(), generator);
 }
 
 TEST(Network, MayBeATransformer) {

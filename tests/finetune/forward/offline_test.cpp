@@ -59,21 +59,12 @@ finetune::ChoiceData some_data(const std::filesystem::path& folder) {
 }
 
 ForwardConfig offline_config(const ForwardMethod& method) {
-  ForwardConfig config;
+  auto config = tests::short_run<ForwardConfig>();
   config.method = method;
   config.max_train_steps = 4;
   config.choices_per_update = 3;
   config.draws = 2;
   config.train_batch_size = 5;
-  config.sample_num_steps = 3;
-  config.sample_guidance_scale = 2;
-  config.rank = 4;
-  config.learning_rate = 1e-2;
-  config.eval_every = 2;
-  config.eval_prompts = 2;
-  config.eval_images = 2;
-  config.checkpointing_steps = 2;
-  config.checkpoints_total_limit = 0;
   return config;
 }
 

@@ -21,24 +21,11 @@ using finetune::ForwardConfig;
 using finetune::ForwardMethod;
 
 ForwardConfig small_run(const ForwardMethod& method) {
-  ForwardConfig config;
+  auto config = tests::short_online_run<ForwardConfig>();
   config.method = method;
-  config.num_epochs = 4;
-  config.prompts_per_epoch = 2;
-  config.images_per_prompt = 4;
   config.num_inner_epochs = 2;
   config.draws = 2;
   config.train_batch_size = 5;
-  config.sample_num_steps = 3;
-  config.sample_guidance_scale = 2;
-  config.sample_batch_size = 8;
-  config.rank = 4;
-  config.learning_rate = 1e-2;
-  config.eval_every = 2;
-  config.eval_prompts = 2;
-  config.eval_images = 2;
-  config.checkpointing_steps = 2;
-  config.checkpoints_total_limit = 0;
   return config;
 }
 

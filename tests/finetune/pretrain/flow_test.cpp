@@ -11,6 +11,7 @@
 #include "diffusion/sampling/sigma_schedule.hpp"
 #include "tests/finetune/pretrain/same_network.hpp"
 #include "tests/support/fresh_folder.hpp"
+#include "tests/support/tiny/mmdit.hpp"
 #include "tests/support/tiny/pipeline.hpp"
 
 namespace {
@@ -21,18 +22,10 @@ using diffusion::NoiseSchedule;
 constexpr int64_t kTimesteps = 1000;
 
 diffusion::MMDiTConfig tiny_flow_config() {
-  return {.sample_size = 8,
-          .patch_size = 2,
-          .in_channels = 4,
-          .out_channels = 4,
-          .num_layers = 2,
-          .attention_head_dim = 4,
-          .num_attention_heads = 2,
-          .joint_attention_dim = 6,
-          .caption_projection_dim = 8,
-          .pooled_projection_dim = 5,
-          .pos_embed_max_size = 4,
-          .qk_norm = true};
+  diffusion::MMDiTConfig config = tests::tiny_mmdit_config();
+  config.pos_embed_max_size = 4;
+  config.qk_norm = true;
+  return config;
 }
 
 finetune::PretrainBatch some_batch(int64_t count, const at::Tensor& t) {

@@ -58,19 +58,13 @@ inline finetune::TrainingTask tiny_task() {
   return task;
 }
 
-// Four epochs of eight images.
-inline finetune::FinetuneConfig tiny_config(const std::string& method = "prdp") {
-  finetune::FinetuneConfig config;
-  config.method = finetune::policy_method(method);
-  config.num_epochs = 4;
-  config.prompts_per_epoch = 2;
-  config.images_per_prompt = 4;
+// What short runs have in common: images of three steps, four LoRA ranks, an evaluation and a
+// checkpoint every second epoch or step.
+template <class Config>
+Config short_run() {
+  Config config;
   config.sample_num_steps = 3;
-  config.sigma_min = 0.1;
-  config.skip_sharp_steps = false;
   config.sample_guidance_scale = 2;
-  config.sample_batch_size = 8;
-  config.train_batch_size = 8;
   config.rank = 4;
   config.learning_rate = 1e-2;
   config.eval_every = 2;
@@ -78,6 +72,26 @@ inline finetune::FinetuneConfig tiny_config(const std::string& method = "prdp") 
   config.eval_images = 2;
   config.checkpointing_steps = 2;
   config.checkpoints_total_limit = 0;
+  return config;
+}
+
+// Four epochs of eight images.
+template <class Config>
+Config short_online_run() {
+  auto config = short_run<Config>();
+  config.num_epochs = 4;
+  config.prompts_per_epoch = 2;
+  config.images_per_prompt = 4;
+  config.sample_batch_size = 8;
+  return config;
+}
+
+inline finetune::FinetuneConfig tiny_config(const std::string& method = "prdp") {
+  auto config = short_online_run<finetune::FinetuneConfig>();
+  config.method = finetune::policy_method(method);
+  config.sigma_min = 0.1;
+  config.skip_sharp_steps = false;
+  config.train_batch_size = 8;
   return config;
 }
 

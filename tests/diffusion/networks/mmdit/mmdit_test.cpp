@@ -17,6 +17,7 @@
 #include "diffusion/networks/mmdit/forward.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
+#include "tests/support/tiny/mmdit.hpp"
 
 namespace {
 
@@ -32,18 +33,10 @@ double relative_error(const at::Tensor& found, const at::Tensor& expected) {
 }
 
 MMDiTConfig tiny_config() {
-  return {.sample_size = 8,
-          .in_channels = 4,
-          .out_channels = 4,
-          .num_layers = 2,
-          .attention_head_dim = 4,
-          .num_attention_heads = 2,
-          .joint_attention_dim = 6,
-          .caption_projection_dim = 8,
-          .pooled_projection_dim = 5,
-          .pos_embed_max_size = 6,
-          .dual_attention_layers = {0},
-          .qk_norm = true};
+  MMDiTConfig config = tests::tiny_mmdit_config();
+  config.dual_attention_layers = {0};
+  config.qk_norm = true;
+  return config;
 }
 
 MMDiT tiny_mmdit() {
