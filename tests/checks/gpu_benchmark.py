@@ -28,6 +28,16 @@ def check_stage(stage, peak):
     check([target["met"] for target in stage["targets"]] == [None] * len(stage["targets"]), "targets are for cards")
 
 
+def check_forecast(script, laurel):
+    """The tables of a tiny shape: a size twice as large takes more work, and both fit every card."""
+    done = subprocess.run([sys.executable, "-S", script, "--laurel", laurel, "--shapes", "tiny-sd3", "--resolutions", "32,64"], capture_output=True, text=True)
+    check(done.returncode == 0, done.stderr)
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()]
+    check(sum(row[0] == "tiny-sd3" for row in rows) == 2, done.stdout)
+    prdp = [[float(cell) for cell in row[1:]] for row in rows if row[0] == "prdp, d3po"]
+    check(len(prdp) == 3 and all(len(row) == 2 and 0 < row[0] < row[1] for row in prdp), done.stdout)
+
+
 def main():
     benchmark, laurel = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
@@ -45,6 +55,7 @@ def main():
             check([stage["name"] for stage in shape["stages"]] == (FLOW_STAGES if name == "tiny-sd3" else STAGES), shape["stages"])
             for stage in shape["stages"]:
                 check_stage(stage, report["peak_tflops"])
+        check_forecast(pathlib.Path(benchmark).with_name("flow_forecast.py"), laurel)
         refused = subprocess.run([*command, "--shapes", "sd16"], capture_output=True, text=True)
         check(refused.returncode != 0 and "expected some of sd15" in refused.stderr, refused.stderr)
 
