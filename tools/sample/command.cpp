@@ -295,6 +295,8 @@ void fit_memory(SampleRun& run, const Placement& placement) {
        .told = !config.max_memory.empty()});
   config.batch_size = guided_batch(run.guide.guide, fit.batch_size);
   config.vae_tiling = fit.tiled;
+  // The trial's prompt was encoded in fp32. Those of a streamed network stay: their encoders left.
+  if (!streams) run.pipeline.cache = diffusion::make_prompt_cache();
 }
 
 void check_sample(const SampleConfig& config) {

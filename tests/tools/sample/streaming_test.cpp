@@ -16,6 +16,7 @@
 #include "tests/support/fresh_folder.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/refusal.hpp"
+#include "tests/support/tiny/pipeline.hpp"
 #include "tools/sample/command.hpp"
 #include "tools/sample/memory_fit.hpp"
 
@@ -76,6 +77,17 @@ TEST(StreamedSample, MakesTheSamePicturesUnderALimit) {
         EXPECT_TRUE(at::equal(found[i], expected[i])) << model << " " << precision << " " << i;
     }
   }
+}
+
+TEST(StreamedSample, ALimitThatStreamsNothingChangesNoBits) {
+  const fs::path model = tests::fresh_folder("model"), plain = tests::fresh_folder("plain"),
+                 limited = tests::fresh_folder("limited");
+  diffusion::save_pipeline(model, tests::tiny_pipeline(), at::kFloat);
+  sample_streamed(model, plain, {"--precision", "bf16"});
+  sample_streamed(model, limited, {"--precision", "bf16", "--max_memory", "100GB"});
+  const auto expected = pictures_in(plain), found = pictures_in(limited);
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < found.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
 }
 
 // The pictures of a pipeline, with guidance.
