@@ -143,12 +143,13 @@ TEST(Trainer, ATreeThatPartsAtTheStartIsTheFlatRunBitForBit) {
   for (const auto& method : finetune::policy_methods()) {
     SCOPED_TRACE(method.name);
     FinetuneConfig config = tiny_config(method.name);
+    config.num_epochs = 2;
     const fs::path flat = tests::fresh_folder("flat"), tree = tests::fresh_folder("tree");
     run(tiny_task(), config, flat);
     config.branch = {0};
     run(tiny_task(), config, tree);
-    tests::expect_same_tensors(flat / "checkpoint-4/state.safetensors",
-                               tree / "checkpoint-4/state.safetensors");
+    tests::expect_same_tensors(flat / "checkpoint-2/state.safetensors",
+                               tree / "checkpoint-2/state.safetensors");
     EXPECT_EQ(metrics(tree, false).back()["transitions"].get<int64_t>(), 8 * 3);
   }
 }
@@ -193,7 +194,7 @@ TEST(Trainer, EveryMethodRaisesTheReward) {
     config.train_full = true;
     config.images_per_prompt = 24;
     config.sample_batch_size = config.train_batch_size = 48;
-    config.num_epochs = 8;
+    config.num_epochs = config.eval_every = 8;
     config.target_kl = 1e5;
     config.learning_rate = 1e-3;
     EXPECT_GT(run(tiny_task(), config, tests::fresh_folder(method.name)).trained.value(), 0.3)
