@@ -11,6 +11,7 @@ passes F of the network (a step with a gradient is 3 F: forward, again forward, 
   ddpo              10 drawn, 30
   grpo, 3 steps     10 drawn, 3 by the start, 9: the window of Flow-GRPO-Fast
   nft, dpo, kto     10 drawn, 16 draws of noise: one by the start or the average, 3 with a gradient
+  rwr               10 drawn, 16 draws of noise: 3 with a gradient
   raft              10 drawn, 16 draws of noise of one image of eight
   draft             10 drawn, of which the last has a gradient (2 F more), and the decode's gradient
 

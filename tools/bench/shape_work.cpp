@@ -107,30 +107,33 @@ std::shared_ptr<diffusion::Vae> random_vae(const SizedShape& shape, const ShapeO
   return vae;
 }
 
-BenchStage vae_stage(const SizedShape& shape, const ShapeOptions& options) {
+// `work` on a random VAE and the latents of an image.
+BenchStage decoder_stage(const SizedShape& shape,
+                         const ShapeOptions& options,
+                         const char* name,
+                         void (*work)(const diffusion::Vae& vae, const at::Tensor& latents)) {
   const auto vae = random_vae(shape, options);
   const at::Tensor latents = noise(batch_of(shape, 1), 2, options.device);
-  return {.name = "vae",
+  return {.name = name,
           .batch = 1,
-          .run =
-              [=] {
-                const at::NoGradGuard no_grad;
-                diffusion::latents_to_images(*vae, latents);
-              },
+          .run = [=] { work(*vae, latents); },
           .weights_mb = weights_mb(*vae)};
 }
 
+BenchStage vae_stage(const SizedShape& shape, const ShapeOptions& options) {
+  return decoder_stage(shape, options, "vae",
+                       [](const diffusion::Vae& vae, const at::Tensor& latents) {
+                         const at::NoGradGuard no_grad;
+                         diffusion::latents_to_images(vae, latents);
+                       });
+}
+
 BenchStage decode_gradient_stage(const SizedShape& shape, const ShapeOptions& options) {
-  const auto vae = random_vae(shape, options);
-  const at::Tensor latents = noise(batch_of(shape, 1), 2, options.device);
-  return {.name = "decode_gradient",
-          .batch = 1,
-          .run =
-              [=] {
-                const at::Tensor z = latents.detach().requires_grad_();
-                diffusion::latents_to_unclamped(*vae, z).sum().backward();
-              },
-          .weights_mb = weights_mb(*vae)};
+  return decoder_stage(shape, options, "decode_gradient",
+                       [](const diffusion::Vae& vae, const at::Tensor& latents) {
+                         const at::Tensor z = latents.detach().requires_grad_();
+                         diffusion::latents_to_unclamped(vae, z).sum().backward();
+                       });
 }
 
 // The data of one optimiser step of PRDP.
