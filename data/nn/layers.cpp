@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "data/nn/kernels/kernels.hpp"
+#include "data/nn/prepacked.hpp"
 #include "data/nn/winograd.hpp"
 
 namespace nn {
@@ -26,6 +27,18 @@ bool may_overwrite(const at::Tensor& own, const at::Tensor& other) {
   return !at::GradMode::is_enabled() && own.scalar_type() == other.scalar_type();
 }
 
+at::Tensor product(const Linear& w, const at::Tensor& x) {
+  return w.weight.is_mkldnn() ? prepacked_linear(x, w.weight, optional(w.bias))
+                              : at::linear(x, w.weight, optional(w.bias));
+}
+
+at::Tensor convolution(const Conv2d& w, const at::Tensor& x, int64_t stride, int64_t pad) {
+  if (w.weight.is_mkldnn()) return prepacked_conv2d(x, w.weight, optional(w.bias), stride, pad);
+  return winograd_pays(x, w.weight, stride, pad)
+             ? winograd_conv2d(x, w.weight, w.bias)
+             : at::conv2d(x, w.weight, optional(w.bias), stride, pad);
+}
+
 void visit_both(at::Tensor& weight,
                 at::Tensor& bias,
                 const std::string& name,
@@ -37,15 +50,13 @@ void visit_both(at::Tensor& weight,
 }  // namespace
 
 at::Tensor linear(const Linear& w, const at::Tensor& x) {
-  const at::Tensor y = at::linear(x, w.weight, optional(w.bias));
+  const at::Tensor y = product(w, x);
   if (!w.lora.down.defined()) return y;
   return plus(y, at::linear(at::linear(x, w.lora.down), w.lora.up), w.lora.scale);
 }
 
 at::Tensor conv2d(const Conv2d& w, const at::Tensor& x, int64_t stride, int64_t pad) {
-  const at::Tensor y = winograd_pays(x, w.weight, stride, pad)
-                           ? winograd_conv2d(x, w.weight, w.bias)
-                           : at::conv2d(x, w.weight, optional(w.bias), stride, pad);
+  const at::Tensor y = convolution(w, x, stride, pad);
   if (!w.lora.down.defined()) return y;
   return plus(y, at::conv2d(at::conv2d(x, w.lora.down, {}, stride, pad), w.lora.up), w.lora.scale);
 }

@@ -245,13 +245,16 @@ struct Winograd : torch::autograd::Function<Winograd> {
 
 }  // namespace
 
+bool winograd_fits(at::IntArrayRef x, at::IntArrayRef weight, int64_t stride, int64_t pad) {
+  return x.size() == 4 && stride == 1 && pad == 1 && weight[2] == 3 && weight[3] == 3 &&
+         x[2] * x[3] >= kLeastPixels && x[0] * tiles_of(x[2]) * tiles_of(x[3]) >= kLeastTiles &&
+         x[1] >= kLeastWidth && weight[0] >= kLeastWidth;
+}
+
 bool winograd_pays(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t pad) {
-  return x.is_cpu() && x.dim() == 4 && x.scalar_type() == at::kFloat &&
-         weight.scalar_type() == at::kFloat && !at::autocast::is_autocast_enabled(at::kCPU) &&
-         stride == 1 && pad == 1 && weight.size(2) == 3 && weight.size(3) == 3 &&
-         x.size(2) * x.size(3) >= kLeastPixels &&
-         x.size(0) * tiles_of(x.size(2)) * tiles_of(x.size(3)) >= kLeastTiles &&
-         x.size(1) >= kLeastWidth && weight.size(0) >= kLeastWidth;
+  return x.is_cpu() && x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
+         !at::autocast::is_autocast_enabled(at::kCPU) &&
+         winograd_fits(x.sizes(), weight.sizes(), stride, pad);
 }
 
 at::Tensor winograd_conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

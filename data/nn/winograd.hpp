@@ -8,10 +8,13 @@
 
 namespace nn {
 
-// Whether a convolution with this stride and zero padding gains by it: fp32 on the CPU without
-// autocast, 3x3, stride 1, padding 1, many pixels in all and many channels. The answer does not
-// depend on gradients, so that a pass without them gives the same bits. x: [B, in, H, W], weight:
-// [out, in, 3, 3]
+// Whether the sizes of a convolution with this stride and zero padding gain by it: 3x3, stride 1,
+// padding 1, many pixels in all and many channels. x: [B, in, H, W], weight: [out, in, 3, 3]
+bool winograd_fits(at::IntArrayRef x, at::IntArrayRef weight, int64_t stride, int64_t pad);
+
+// Whether a convolution with this stride and zero padding gains by it: winograd_fits, in
+// fp32 on the CPU without autocast. The answer does not depend on gradients, so that a pass without
+// them gives the same bits.
 bool winograd_pays(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t pad);
 
 // conv2d with stride 1 and padding 1, differentiable once or more. x: [B, in, H, W] fp32, weight:

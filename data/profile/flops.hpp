@@ -10,7 +10,7 @@
 
 namespace data {
 
-// Operations while `work` runs, on all threads. One call at a time.
+// Operations while `work` runs, on all threads. A call may stand within another, not beside one.
 int64_t count_flops(const std::function<void()>& work);
 
 // Whether count_flops counts an operation of this name: "aten::mm".

@@ -6,6 +6,7 @@
 #include "data/base/error.hpp"
 #include "data/base/shape.hpp"
 #include "data/device/precision.hpp"
+#include "diffusion/networks/prepack.hpp"
 #include "diffusion/networks/streaming.hpp"
 #include "diffusion/pipeline/inpaint_mask.hpp"
 
@@ -226,6 +227,15 @@ std::vector<int64_t> latent_shape(const Pipeline& pipeline, int64_t height, int6
 int64_t image_tokens(const Pipeline& pipeline, const std::vector<int64_t>& latent_shape) {
   const int64_t patch = traits(pipeline.network).patch_size;
   return (latent_shape[1] / patch) * (latent_shape[2] / patch);
+}
+
+void prepack(Pipeline& pipeline, const GenerateOptions& options, at::ScalarType compute) {
+  Network& network = pipeline.network;
+  if (!device_of(network).is_cpu()) return;
+  if (compute != at::kFloat) network = with_compute_dtype(network, compute);
+  const auto latents = latent_shape(pipeline, options.height, options.width);
+  const int64_t branches = branch_count(guidance_batch(traits(network), options.guidance));
+  prepack(network, {options.micro_batch * branches, latents[1], latents[2]});
 }
 
 void generate(const Pipeline& pipeline,

@@ -70,6 +70,13 @@ void generate(const Pipeline& pipeline,
               const GenerateOptions& options,
               const OnBatch& on_batch);
 
+constexpr int64_t kPrepackedCalls = 6;
+// Gives the network the form in which the CPU generates fastest with these options, in the type of
+// its products: for kPrepackedCalls of the network or more, since it takes the time that three or
+// four of them save. Its weights cannot be trained, saved or merged with LoRAs afterwards
+// (networks/prepack.hpp). No effect on a GPU.
+void prepack(Pipeline& pipeline, const GenerateOptions& options, at::ScalarType compute);
+
 // The guided network of a micro-batch, as `generate` samples with it. Throws as it does.
 Denoiser batch_denoiser(const Pipeline& pipeline,
                         const std::vector<ImageRequest>& batch,

@@ -10,6 +10,7 @@
 #include "diffusion/checkpoints/ldm_config.hpp"
 #include "diffusion/families/families.hpp"
 #include "diffusion/networks/network_files.hpp"
+#include "diffusion/networks/prepack.hpp"
 #include "diffusion/networks/vae/build.hpp"
 #include "finetune/policy/methods/prdp_loss.hpp"
 #include "finetune/policy/two_pass_gradient.hpp"
@@ -80,6 +81,7 @@ BenchStage network_stage(const SizedShape& shape, const ShapeOptions& options) {
   const auto network = std::make_shared<diffusion::Network>(network_of(shape, options));
   const auto traits = diffusion::traits(*network);
   const int64_t batch = shape.model.guidance > 1 ? 2 : 1;
+  diffusion::prepack(*network, {batch, shape.side, shape.side});  // as `laurel sample` does
   const auto text = random_text(shape, traits, 3, device);
   const at::Tensor x = noise(batch_of(shape, batch), 2, device),
                    context = text.hidden.expand({batch, -1, -1}),

@@ -177,18 +177,29 @@ void run_chunk(EditRun& run, const std::vector<LoadedEdit>& chunk) {
   }
 }
 
-// Chooses batch size and tiling for the largest size that the size rule gives.
+// An edit of the largest size that the size rule gives.
+LoadedEdit largest_edit(const EditRun& run) {
+  const PixelSize size = size_of(run, at::empty({3, 1, 1}), "--resolution");
+  return {&run.plan.jobs.front(), at::empty({3, size.height, size.width}), {}};
+}
+
+// Chooses batch size and tiling for it.
 void fit_memory(EditRun& run, at::Device device) {
   const ImageEditConfig& config = run.config;
-  const EditJob& job = run.plan.jobs.front();
-  const PixelSize size = size_of(run, at::empty({3, 1, 1}), "--resolution");
-  const LoadedEdit largest{&job, at::empty({3, size.height, size.width}), {}};
+  const LoadedEdit largest = largest_edit(run);
   const MemoryFit fit =
       fit_generation(run.pipeline, options_of(run, largest), request_of(largest, 0),
                      {.bytes = memory_limit(config.max_memory, device),
                       .batch_size = run.micro_batch,
                       .told = !config.max_memory.empty()});
   run.micro_batch = guided_batch(run.guide.guide, fit.batch_size);
+}
+
+void prepack_network(EditRun& run, at::ScalarType compute) {
+  const LoadedEdit edit = largest_edit(run);
+  if (run.guide.guide.empty() &&
+      edit.job->steps * static_cast<int64_t>(run.plan.jobs.size()) >= diffusion::kPrepackedCalls)
+    diffusion::prepack(run.pipeline, options_of(run, edit), compute);
 }
 
 // Whether a resumed run may pass over the job: its image is there, and told of.
@@ -298,6 +309,7 @@ int edit_command(const std::vector<std::string>& arguments) {
   run.micro_batch = guided_batch(guide, std::clamp<int64_t>(images, 1, config.batch_size));
   if ((!config.max_memory.empty() || !placement.device.is_cpu()) && !run.plan.jobs.empty())
     fit_memory(run, placement.device);
+  if (!run.plan.jobs.empty()) prepack_network(run, placement.compute);
   const std::string batch = std::to_string(run.micro_batch);
   with_advice("laurel edit", "--batch_size (now " + batch + ") or --resolution",
               [&] { run_jobs(run); });

@@ -299,16 +299,16 @@ void fit_memory(SampleRun& run, const Placement& placement) {
   if (!streams) run.pipeline.cache = diffusion::make_prompt_cache();
 }
 
-void check_sample(const SampleConfig& config) {
-  if (config.best_of > 1 && config.reward.empty()) {
-    throw BadInput(
-        "--best_of: expected a --reward to choose by, found none (see `laurel score --list`)");
-  }
-  if (!config.max_memory.empty()) data::parse_bytes(config.max_memory, "max_memory");
-  if (config.resume && config.seed < 0)
-    throw BadInput("--resume: expected the seed of the run, found a random one; give --seed");
-  if (config.resume && !config.save_latents.empty())
-    throw BadInput("--resume: --save_latents: the latents of the finished images are gone");
+// For the size of the first job. A resumed run decides by all jobs too, so that its bits are the
+// same.
+void prepack_network(SampleRun& run, at::ScalarType compute) {
+  const SampleJob& job = run.jobs.front();
+  if (keeps_plain_weights(run.config, run.jobs) ||
+      job.steps * static_cast<int64_t>(run.jobs.size()) < diffusion::kPrepackedCalls)
+    return;
+  diffusion::GenerateOptions options = options_of(run, job);
+  options.micro_batch = plan_of(run, group_jobs(run.jobs).front()).micro_batch;
+  diffusion::prepack(run.pipeline, options, compute);
 }
 
 // Loads the model, then sets the options that the user left open.
@@ -374,6 +374,7 @@ int sample_command(const std::vector<std::string>& arguments) {
     encode_texts(run.jobs, config.clip_skip, run.pipeline);
   }
   if (!config.max_memory.empty() || !placement.device.is_cpu()) fit_memory(run, placement);
+  prepack_network(run, placement.compute);
   const data::FolderLock lock =
       config.resume ? data::FolderLock(config.output_dir) : data::FolderLock();
   const std::string settings = options.resolved();

@@ -68,6 +68,12 @@ diffusion::Pipeline load_sample_model(const SampleConfig& config, at::Device dev
   return pipeline;
 }
 
+bool keeps_plain_weights(const SampleConfig& config, const std::vector<SampleJob>& jobs) {
+  const bool tagged = std::any_of(jobs.begin(), jobs.end(),
+                                  [](const SampleJob& job) { return !job.loras.empty(); });
+  return tagged || !config.guide.guide.empty() || !config.deltas.delta.empty();
+}
+
 fs::path weights_of(const SampleConfig& config, const diffusion::Pipeline& pipeline) {
   const fs::path& source = pipeline.source;
   if (config.unet.empty() && fs::is_regular_file(source)) return source;

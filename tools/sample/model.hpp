@@ -25,6 +25,10 @@ void encode_texts(const std::vector<SampleJob>& jobs,
                   int64_t clip_skip,
                   diffusion::Pipeline& pipeline);
 
+// Whether something asks for the network's plain weights while images are sampled: a job's LoRAs,
+// a guide, deltas.
+bool keeps_plain_weights(const SampleConfig& config, const std::vector<SampleJob>& jobs);
+
 // The file whose hash identifies the model: the single file, or the network's.
 std::filesystem::path weights_of(const SampleConfig& config, const diffusion::Pipeline& pipeline);
 

@@ -1,5 +1,7 @@
 #include "tools/sample/options.hpp"
 
+#include "data/base/error.hpp"
+#include "data/device/memory.hpp"
 #include "diffusion/pipeline/t5_text.hpp"
 #include "diffusion/sampling/sampler_catalog.hpp"
 
@@ -101,6 +103,18 @@ void declare_sample(Options& options, SampleConfig& config) {
   declare_what(options, config);
   declare_how(options, config);
   declare_rest(options, config);
+}
+
+void check_sample(const SampleConfig& config) {
+  if (config.best_of > 1 && config.reward.empty()) {
+    throw data::BadInput(
+        "--best_of: expected a --reward to choose by, found none (see `laurel score --list`)");
+  }
+  if (!config.max_memory.empty()) data::parse_bytes(config.max_memory, "max_memory");
+  if (config.resume && config.seed < 0)
+    throw data::BadInput("--resume: expected the seed of the run, found a random one; give --seed");
+  if (config.resume && !config.save_latents.empty())
+    throw data::BadInput("--resume: --save_latents: the latents of the finished images are gone");
 }
 
 }  // namespace tools

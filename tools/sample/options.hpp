@@ -55,5 +55,7 @@ struct SampleConfig {
 };
 
 void declare_sample(Options& options, SampleConfig& config);
+// Throws BadInput for options that do not go together.
+void check_sample(const SampleConfig& config);
 
 }  // namespace tools

@@ -39,6 +39,18 @@ TEST(CountFlops, CountsOtherThreadsAndOutlivesAFailure) {
   EXPECT_EQ(data::count_flops([&] { a.mm(b); }), 2 * 3 * 5 * 7);
 }
 
+TEST(CountFlops, AnInnerCountIsPartOfTheOuterOne) {
+  const at::Tensor a = at::ones({3, 5}), b = at::ones({5, 7});
+  int64_t inner = 0;
+  const int64_t outer = data::count_flops([&] {
+    a.mm(b);
+    inner = data::count_flops([&] { a.mm(b); });
+    a.mm(b);
+  });
+  EXPECT_EQ(inner, 2 * 3 * 5 * 7);
+  EXPECT_EQ(outer, 3 * inner);
+}
+
 TEST(CountFlops, AGradientCostsOneOrTwoForwards) {
   const at::Tensor x = at::ones({2, 4, 8, 8}), w = at::ones({6, 4, 3, 3}).requires_grad_(true);
   const double forward = 2.0 * 2 * 6 * 64 * 4 * 9;
