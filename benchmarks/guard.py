@@ -42,7 +42,9 @@ class Row(NamedTuple):
 ROWS = [
     Row("brightness", [*POLICY, *HARD, "--reward", "brightness"], True),
     Row("noise-hack", [*POLICY, *HARD, "--reward", "jpeg_incompressibility"], True),
-    Row("distill", [*DISTILL, "--reward", "aesthetic", "--reward_share", "8"], True, [*DISTILL, "--reward", ""]),
+    Row("empty", [*POLICY, *HARD, "--reward", "empty_share"], True),
+    Row("distill", [*DISTILL, "--reward", "aesthetic", "--reward_share", "8"], True,
+        [*DISTILL, "--reward", "", "--eval_rewards", "oracle,aesthetic,clip_score@judge,social"]),
     Row("clip-only", [*POLICY, "--reward", "clip_score"], False),
     Row("recipe", [*POLICY], False),
     Row("random", [*POLICY, "--reward", "noise", "--define", f"noise=program:{sys.executable} {ROOT / 'benchmarks' / 'guard.py'} noise"], False),

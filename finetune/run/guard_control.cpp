@@ -10,6 +10,7 @@
 #include "data/base/error.hpp"
 #include "data/base/files.hpp"
 #include "data/base/json.hpp"
+#include "data/base/strings.hpp"
 
 namespace finetune {
 namespace {
@@ -33,6 +34,23 @@ double score_of(const nlohmann::json& line, const std::string& name) {
   if (rewards == line.end() || !rewards->is_object()) return std::nan("");
   const auto found = rewards->find(name);
   return found != rewards->end() && found->is_number() ? found->get<double>() : std::nan("");
+}
+
+// Throws BadInput where no image has a score by a reward that the run is judged by.
+void check_judged(const guard::Reference& control,
+                  const guard::GuardOptions& judged,
+                  const fs::path& file) {
+  std::vector<std::string> all = judged.trained, missing;
+  all.insert(all.end(), judged.held_out.begin(), judged.held_out.end());
+  const at::Tensor known =
+      at::cat({control.trained, control.held_out}, 1).isnan().logical_not().any(0);
+  for (size_t m = 0; m < all.size(); ++m)
+    if (!known[static_cast<int64_t>(m)].item<bool>()) missing.push_back(all[m]);
+  if (missing.empty()) return;
+  throw data::BadInput("guard_control: " + file.string() + ": expected scores of " +
+                       data::joined(all, ", ") + ", by which this run is judged, found none of " +
+                       data::joined(missing, ", ") + "; run the control with --eval_rewards " +
+                       data::joined(all, ","));
 }
 
 // [I, names]
@@ -71,7 +89,10 @@ guard::Reference control_at(const TrainingRun& run, int64_t step) {
   if (lines.size() != run.eval_set.items.size())
     refuse(file, std::to_string(lines.size()) + " images instead of " +
                      std::to_string(run.eval_set.items.size()));
-  return {table_of(lines, run.guarded.trained), table_of(lines, run.guarded.held_out)};
+  const guard::Reference control{table_of(lines, run.guarded.trained),
+                                 table_of(lines, run.guarded.held_out)};
+  check_judged(control, run.guarded, file);
+  return control;
 }
 
 }  // namespace finetune

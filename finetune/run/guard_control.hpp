@@ -13,7 +13,8 @@ namespace finetune {
 void check_control(const TrainingRun& run, int64_t rounds);
 
 // The control's rewards after so many steps, at the run's prompts and seeds; NaN where it lacks a
-// reward. Throws BadInput where its evaluation is missing, damaged, or of other prompts or seeds.
+// score. Throws BadInput where its evaluation is missing, damaged, of other prompts or seeds, or
+// has no scores by a reward of the run: a comparison with nothing would find nothing.
 guard::Reference control_at(const TrainingRun& run, int64_t step);
 
 }  // namespace finetune

@@ -311,11 +311,23 @@ TEST(Distill, IsJudgedBesideAControlWithoutReward) {
   TrainingTask task = tests::distill_task();
   DistillConfig config = tests::distill_config();
   const fs::path control = tests::fresh_folder("control"), folder = tests::fresh_folder("judged");
-  TrainingTask plain = task;
-  plain.rewards.clear();
-  run(plain, config, control);
   task.guard_rewards = {"greenness"};
   config.guard_control = control.string();
+  TrainingTask plain = task;
+  plain.guard_rewards.clear();
+  plain.rewards.clear();
+  const auto refused = [&] {
+    return refusal([&] { run(task, config, tests::fresh_folder("unjudged")); });
+  };
+  DistillConfig alone = config;
+  alone.guard_control.clear();
+  run(plain, alone, control);
+  EXPECT_NE(refused().find("found none of redness; run the control with --eval_rewards "
+                           "redness,greenness"),
+            std::string::npos)
+      << refused();
+  plain.eval_rewards.insert(plain.eval_rewards.end(), task.rewards.begin(), task.rewards.end());
+  run(plain, alone, tests::fresh_folder("control"));
   const auto result = run(task, config, folder);
   ASSERT_TRUE(result.verdict);
   const auto figures = metrics(folder, true).back();
