@@ -2,7 +2,7 @@
 distillation, features of a CLIP. peers and gpu time it.
 
 `options` name it: model (a folder in diffusers' layout), device, precision (fp32 or bf16), compiled (torch.compile),
-checkpointing, threads, images, steps, update_steps, guidance. Networks that are not trained have weights of the precision;
+checkpointing, threads, images, steps, update_steps, guidance, train (lora or full: of distillation). Networks that are not trained have weights of the precision;
 those that are trained have fp32 weights under autocast, as diffusers' own training scripts.
 """
 import contextlib
@@ -91,6 +91,14 @@ class Texts:
         return named if self.pooled is None else {**named, "pooled_prompt_embeds": self.pooled, "negative_pooled_prompt_embeds": self.empty_pooled}
 
 
+def adapters(unet):
+    """Adds a LoRA of rank 8 to the attentions. -> its parameters"""
+    from peft import LoraConfig
+    unet.requires_grad_(False)
+    unet.add_adapter(LoraConfig(r=8, lora_alpha=8, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
+    return [value for value in unet.parameters() if value.requires_grad]
+
+
 def sampling_work(options):
     pipeline = load_pipeline(options, DTYPES[options.precision])
     texts = Texts(pipeline, prompts_of(options.images), options.device).for_pipeline()
@@ -161,15 +169,13 @@ class Chain:
 
 
 def update_work(options, two_pass=True):
-    from peft import LoraConfig
     chain = Chain(options)
     steps = range(options.update_steps)
-    chain.unet.add_adapter(LoraConfig(r=8, lora_alpha=8, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
+    params = adapters(chain.unet)
     if options.checkpointing:
         chain.unet.enable_gradient_checkpointing()
         chain.unet.train()
     compiled(options, chain.unet)
-    params = [value for value in chain.unet.parameters() if value.requires_grad]
     optimiser = torch.optim.AdamW(params, lr=1e-6)
     stored = torch.zeros(options.images, options.update_steps, dtype=torch.float64, device=options.device)  # the policy that drew is the one updated
 
@@ -184,6 +190,38 @@ def update_work(options, two_pass=True):
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         optimiser.step()
         optimiser.zero_grad()
+    return run
+
+
+def draft_work(options):
+    """An optimiser step of DRaFT-1 (Clark et al. 2024) on adapters: update_steps steps, the last one and the decoding with a
+    gradient. The reward is the mean pixel."""
+    pipeline = load_pipeline(options, torch.float32)
+    unet, vae, scheduler = pipeline.unet, pipeline.vae.requires_grad_(False), pipeline.scheduler
+    params = adapters(unet)
+    unet.enable_gradient_checkpointing()
+    unet.train()
+    optimiser = torch.optim.AdamW(params, lr=1e-6)
+    scheduler.set_timesteps(options.update_steps)
+    context, added = Texts(pipeline, prompts_of(options.images), options.device).of_both()
+    side, generator = unet.config.sample_size, torch.Generator().manual_seed(1)
+
+    def step(x, t):
+        with autocast(options):
+            uncond, cond = unet(torch.cat([x, x]), t, *context, **added).sample.float().chunk(2)
+        return scheduler.step(uncond + options.guidance * (cond - uncond), t, x, eta=1.0, generator=generator).prev_sample
+
+    def run():
+        x = torch.randn(options.images, unet.config.in_channels, side, side, generator=generator).to(options.device)
+        with torch.no_grad():
+            for t in scheduler.timesteps[:-1]:
+                x = step(x, t)
+        x = step(x, scheduler.timesteps[-1])
+        images = (vae.decode(x / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
+        (-images.mean()).backward()
+        torch.nn.utils.clip_grad_norm_(params, 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
     return run
 
 
@@ -222,11 +260,14 @@ class Distillation:
         self.teacher, self.vae = pipeline.unet.requires_grad_(False), pipeline.vae.requires_grad_(False)
         self.student = UNet2DConditionModel.from_config(self.teacher.config, time_cond_proj_dim=256).to(options.device)
         self.student.load_state_dict(self.teacher.state_dict(), strict=False)
-        self.target = copy.deepcopy(self.student).requires_grad_(False)
+        lora = options.train == "lora"
+        self.params = adapters(self.student) if lora else list(self.student.parameters())
+        self.target = copy.deepcopy(self.student)
+        self.averages = [value for value in self.target.parameters() if value.requires_grad]
+        self.target.requires_grad_(False)
         if options.checkpointing:
             self.student.enable_gradient_checkpointing()
             self.student.train()
-        self.params = list(self.student.parameters())
         self.optimiser = torch.optim.AdamW(self.params, lr=1e-6, weight_decay=0.0)
         self.abar = pipeline.scheduler.alphas_cumprod.to(options.device)
         self.points = torch.arange(1, 51) * 20 - 1
@@ -294,5 +335,5 @@ class Distillation:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         with torch.no_grad():
-            for value, average in zip(self.params, self.target.parameters()):
+            for value, average in zip(self.params, self.averages):
                 average.mul_(0.95).add_(value, alpha=0.05)

@@ -6,8 +6,8 @@ have random weights and are written once: the arithmetic does not know.
 
 Works: `start` (a program's start alone), `unet` and `transformer` (a guided step of one image: a batch of 2), `vae` (a decode of
 one image), `sample` (a whole command or script, start to image, 4 steps), `prdp` (one optimiser step of a rank-8 LoRA on a pair
-of trajectories), `score` (an image of 512 px, of which a ViT-B/32's share). With --shape tiny, the embedded model: `sampling`
-(16 images, 20 steps), `update` (of PRDP, 10 steps), `LCD step`, `RG-LCD step`.
+of trajectories), `DRaFT step` and `LCD step` (of a rank-8 LoRA on two images, DRaFT-1 with a chain of one step), `score` (an image of 512 px, of which a ViT-B/32's share). With --shape tiny, the embedded model: `sampling`
+(16 images, 20 steps), `update` (of PRDP, 10 steps), `DRaFT step`, and of the whole network `LCD step`, `RG-LCD step`.
 
 Every figure is of a process of its own, pinned to --cores. Steps and decodes are timed inside it, after one untimed run; `start`,
 `sample` and `score` from outside. Programs take turns, each round in the other order. Processor seconds (user and system) are
@@ -25,9 +25,9 @@ from rows import LAUREL, PEERS
 from table import markdown
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FULL = ("start", "unet", "vae", "sample", "prdp", "score")
+FULL = ("start", "unet", "vae", "sample", "prdp", "DRaFT step", "LCD step", "score")
 SHAPES = {"sd15": FULL, "sd21": FULL, "sdxl": ("start", "unet", "vae", "sample"), "sd35m": ("start", "transformer"),
-          "tiny": ("start", "sample", "sampling", "update", "LCD step", "RG-LCD step", "score")}
+          "tiny": ("start", "sample", "sampling", "update", "DRaFT step", "LCD step", "RG-LCD step", "score")}
 RESOLUTIONS = {"sd15": 512, "sd21": 768, "sdxl": 1024, "sd35m": 1024, "tiny": 64}
 QUICK = {"shape": "sd15", "resolution": 256, "rounds": 1, "repeats": 1, "count": 34, "only": ["start", "unet", "vae", "sample", "score"],
          "peers": ["laurel", "diffusers", "OpenVINO", "stable-diffusion.cpp", "open_clip"]}
@@ -65,15 +65,17 @@ def parsed():
 
 def resolved(parser, options):
     """Defaults that depend on others; refuses what is not known."""
-    works, names = SHAPES[options.shape], [peer.name for peer in PEERS]
+    works, names, tiny = SHAPES[options.shape], [peer.name for peer in PEERS], options.shape == "tiny"
     options.only, options.peers = options.only or list(works), options.peers or names
     for word, known in [(word, works) for word in options.only] + [(word, names) for word in options.peers]:
         if word not in known:
             parser.error(f"expected one of {', '.join(known)}, found '{word}'")
     options.resolution = options.resolution or RESOLUTIONS[options.shape]
-    options.update_steps = options.update_steps or (10 if options.shape == "tiny" else 1)
+    options.update_steps = options.update_steps or (10 if tiny else 1)
     options.cores = {int(word) for word in options.cores.split(",")} if options.cores else set(sorted(os.sched_getaffinity(0))[: options.threads])
-    options.images, options.steps, options.sample_steps, options.guidance, options.prompt = 16, 20, 4, 5.0, "a red circle on a blue background"
+    options.train, options.checkpointing = ("full", False) if tiny else ("lora", True)
+    options.images = 16 if tiny else 2
+    options.steps, options.sample_steps, options.guidance, options.prompt = 20, 4, 5.0, "a red circle on a blue background"
     options.output = options.output.resolve()
     options.output.mkdir(parents=True, exist_ok=True)
     return options

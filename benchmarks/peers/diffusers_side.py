@@ -1,6 +1,6 @@
 """What Python's diffusers and PyTorch do for benchmarks/peers.   python diffusers_side.py WORK '{"threads": 1, ...}'
 
-A work of full_size.py, one of python_side.py on a model's folder (sampling, graph, twopass, lcd, rg-lcd), or `sample`: a
+A work of full_size.py, one of python_side.py on a model's folder (sampling, graph, twopass, draft, lcd, rg-lcd), or `sample`: a
 user's script from the start to a PNG.
 """
 import json
@@ -23,7 +23,7 @@ def sample(options):
 
 
 def main():
-    work, options = sys.argv[1], types.SimpleNamespace(device="cpu", checkpointing=False, **json.loads(sys.argv[2]))
+    work, options = sys.argv[1], types.SimpleNamespace(device="cpu", **json.loads(sys.argv[2]))
     if work == "sample":
         sample(options)
         return
@@ -37,7 +37,7 @@ def main():
         return
     import python_side as side
     make = {"sampling": lambda: side.sampling_work(options), "graph": lambda: side.update_work(options, False), "twopass": lambda: side.update_work(options, True),
-            "lcd": lambda: side.Distillation(options, False).step, "rg-lcd": lambda: side.Distillation(options, True).step}[work]
+            "draft": lambda: side.draft_work(options), "lcd": lambda: side.Distillation(options, False).step, "rg-lcd": lambda: side.Distillation(options, True).step}[work]
     timed(make(), options.repeats)
 
 

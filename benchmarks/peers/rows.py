@@ -16,8 +16,9 @@ from measure import Failed, between, run, without_text
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SCORING_SEED = 2  # images of the run that is taken off: start and loading of the model
-NO_NETWORKS = {work: "scores images, has no diffusion networks" for work in ("unet", "vae", "transformer", "sample", "prdp", "sampling", "update", "LCD step", "RG-LCD step")}
-NO_TRAINING = {work: "does not train" for work in ("prdp", "update", "LCD step", "RG-LCD step")}
+NO_NETWORKS = {work: "scores images, has no diffusion networks" for work in ("unet", "vae", "transformer", "sample", "prdp", "sampling", "update", "DRaFT step", "LCD step", "RG-LCD step")}
+NO_TRAINING = {work: "does not train" for work in ("prdp", "update", "DRaFT step", "LCD step", "RG-LCD step")}
+SHAPE_STAGES = ("unet", "vae", "transformer", "prdp")  # of networks without a model around them
 NO_SCORES = {"score": "is not asked to score images; open_clip is"}
 
 
@@ -96,6 +97,18 @@ def model_of(context):
     return folder
 
 
+def sized_model_of(context):
+    """The same with the resolution as its own, for works that have no other option for it."""
+    if context.shape == "tiny":
+        return model_of(context)
+    folder = context.output / f"model-{context.shape}-{context.resolution}"
+    if not (folder / "model_index.json").exists():
+        written = folder.with_suffix(".part")
+        run([context.laurel, "bench", "--shape", context.shape, "--resolution", context.resolution, "--save_model", written], context.cores, {}, context.log("model"))
+        written.rename(folder)
+    return folder
+
+
 def pictures_of(context):
     folder = context.output / f"scoring-{context.count}"
     if not (folder / "made").exists():
@@ -129,12 +142,14 @@ def inside(done):
 
 
 def settings(context, compiled=False):
-    names = ("shape", "resolution", "threads", "precision", "repeats", "images", "steps", "update_steps", "guidance", "prompt")
+    names = ("shape", "resolution", "threads", "precision", "repeats", "images", "steps", "update_steps", "guidance", "prompt", "train", "checkpointing")
     return {name: getattr(context, name) for name in names} | {"compiled": compiled, "output": str(context.output / "diffusers.png")}
 
 
 def diffusers(context, work, compiled=False):
-    return inside(python_run(context, "diffusers_side.py", work, settings(context, compiled) | {"model": str(model_of(context))} if context.shape == "tiny" else settings(context, compiled)))
+    """A work of full_size.py makes its own network; the others read a model."""
+    model = {} if work in SHAPE_STAGES else {"model": str(sized_model_of(context))}
+    return inside(python_run(context, "diffusers_side.py", work, settings(context, compiled) | model))
 
 
 def diffusers_sample(context, compiled=False):
@@ -149,9 +164,11 @@ def imports(*modules):
 def laurel(context, stage):
     """A stage of `laurel bench`."""
     figures = context.output / "laurel.json"
-    model = ["--model", model_of(context)] if context.shape == "tiny" else ["--shape", context.shape, "--resolution", context.resolution]
+    model = ["--shape", context.shape, "--resolution", context.resolution] if stage in SHAPE_STAGES else ["--model", sized_model_of(context)]
+    checkpointing = ["--gradient_checkpointing"] if context.checkpointing else []
     done = run([context.laurel, "bench", *model, "--only", stage, "--threads", context.threads, "--repeats", context.repeats, "--precision", context.precision,
-                "--images", context.images, "--steps", context.steps, "--update_steps", context.update_steps, "--cfg_scale", context.guidance, "--output", figures],
+                "--images", context.images, "--steps", context.steps, "--update_steps", context.update_steps, "--cfg_scale", context.guidance, "--train", context.train,
+                *checkpointing, "--output", figures],
                context.cores, environment(context), context.log("laurel"))
     stage = json.loads(figures.read_text())["stages"][0]
     weights = stage["weights_mb"]
@@ -216,11 +233,11 @@ def stages(ask, works):
 
 NETWORKS = {"unet": "unet", "vae": "vae", "transformer": "transformer"}
 LAUREL = Peer("laurel", find_laurel,
-              stages(laurel, {**NETWORKS, "prdp": "prdp", "sampling": "sampling", "update": "PRDP update", "LCD step": "LCD step", "RG-LCD step": "RG-LCD step"}) |
+              stages(laurel, {**NETWORKS, "prdp": "prdp", "sampling": "sampling", "update": "PRDP update", "DRaFT step": "DRaFT step", "LCD step": "LCD step", "RG-LCD step": "RG-LCD step"}) |
               {"start": lambda context: without_text(run([context.laurel, "--version"], context.cores, environment(context), context.log("start"))),
                "sample": laurel_sample, "score": scoring(laurel_score)})
 DIFFUSERS = Peer("diffusers", python_of,
-                 stages(diffusers, {**NETWORKS, "prdp": "prdp", "sampling": "sampling", "update": "twopass", "LCD step": "lcd", "RG-LCD step": "rg-lcd"}) |
+                 stages(diffusers, {**NETWORKS, "prdp": "prdp", "sampling": "sampling", "update": "twopass", "DRaFT step": "draft", "LCD step": "lcd", "RG-LCD step": "rg-lcd"}) |
                  {"start": imports("torch", "diffusers", "transformers"), "sample": diffusers_sample}, NO_SCORES)
 GRAPH = Peer("diffusers, the whole graph at once", python_of, stages(diffusers, {"update": "graph"}))
 COMPILED = Peer("diffusers, torch.compile", python_of,

@@ -48,12 +48,13 @@ void declare(Options& options, BenchConfig& config) {
   options.integer("repeats", config.repeats, "timed runs per stage, after one untimed run", 1,
                   1000);
   options.integer("threads", config.threads, "CPU threads; 0: libtorch's choice", 0, 1024);
-  options.integer("images", config.stages.images, "images of end-to-end sampling and of the update",
-                  2, 1024);
+  options.integer("images", config.stages.images,
+                  "images of end-to-end sampling and of training steps", 2, 1024);
   options.integer("steps", config.stages.steps, "sampling steps", 1, 1000);
   options.integer("update_steps", config.stages.update_steps, "steps of the update's trajectories",
                   1, 1000);
   options.number("cfg_scale", config.stages.guidance, "guidance scale of both", 1, 100);
+  options.choice("train", config.stages.train, {"lora", "full"}, "what the LCD steps train");
   options.text(
       "shape", config.shape,
       "sd15, sd21, sdxl, sd35m, sd35l or flux with random weights: measures unet or transformer, "

@@ -46,7 +46,7 @@ std::shared_ptr<DistillWork> make_work(const diffusion::Pipeline& pipeline,
   std::vector<int64_t> shape = work->task.latent_shape;
   shape.insert(shape.begin(), 2);
   work->data = {at::randn(shape, generator), at::zeros(shape), some_prompts(2)};
-  work->config.train_full = true;
+  work->config.train_full = options.train == "full";
   work->config.ema_decay = 0.95;
   work->config.learning_rate = 1e-6;
   work->config.gradient_checkpointing = options.gradient_checkpointing;

@@ -16,6 +16,7 @@
 #include "rewards/clip/embedder.hpp"
 #include "rewards/scorers/clip_score.hpp"
 #include "tools/bench/distill_stages.hpp"
+#include "tools/bench/draft_stage.hpp"
 #include "tools/bench/guided_stages.hpp"
 #include "tools/bench/random_model.hpp"
 #include "tools/bench/reward_stages.hpp"
@@ -239,6 +240,7 @@ std::vector<StagePlan> make_stages(const diffusion::Pipeline& pipeline,
     for (auto& plan : reward_stages(*clip, options)) plans.push_back(plan);
   }
   add("PRDP update", [=, &pipeline] { return update_stage(pipeline, options); });
+  add("DRaFT step", [=, &pipeline] { return draft_stage(pipeline, options); });
   for (auto& plan : distill_stages(pipeline, clip, options)) plans.push_back(plan);
   return plans;
 }

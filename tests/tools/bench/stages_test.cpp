@@ -176,9 +176,10 @@ TEST_P(RandomModel, HasEveryStage) {
   bench::StageOptions options;
   options.images = options.steps = options.update_steps = 2;
   options.gradient_checkpointing = true;
+  options.train = "lora";
   const std::set<std::string> wanted{
       "sampling",    "guided sampling", "guided sampling: passes alone",
-      "PRDP update", "RG-LCD step",     "CLIP image features"};
+      "PRDP update", "DRaFT step",      "RG-LCD step", "CLIP image features"};
   int found = 0;
   for (const auto& plan : bench::make_stages(model.pipeline, clip, options)) {
     if (!wanted.contains(plan.name)) continue;
@@ -187,7 +188,7 @@ TEST_P(RandomModel, HasEveryStage) {
     EXPECT_GT(result.flops, 1e4) << plan.name;
   }
   // Sampling of one and of two; a transformer of flow matching is not distilled.
-  EXPECT_EQ(found, model.pipeline.scheduler.flow ? 6 : 7);
+  EXPECT_EQ(found, model.pipeline.scheduler.flow ? 7 : 8);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, RandomModel, testing::Values("tiny-xl", "tiny-sd3"));
