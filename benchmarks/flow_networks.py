@@ -2,7 +2,8 @@
 peers and gpu time it. `options`: shape, resolution (0: 1024), device, precision, compiled."""
 import torch
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+from python_side import DTYPES, weights_mb
+
 SD3 = {"sample_size": 128, "attention_head_dim": 64, "joint_attention_dim": 4096, "pooled_projection_dim": 2048, "out_channels": 16, "qk_norm": "rms_norm"}
 SD3_SIZES = {"sd35m": {"num_layers": 24, "num_attention_heads": 24, "caption_projection_dim": 1536, "pos_embed_max_size": 384,
                        "dual_attention_layers": tuple(range(13))},
@@ -29,10 +30,6 @@ def flux(options, side):
     one = torch.ones(1, device=options.device, dtype=DTYPES[options.precision])
     return network, {"hidden_states": numbers(options, 1, tokens, 64), "encoder_hidden_states": numbers(options, 1, 512, 4096), "pooled_projections": numbers(options, 1, 768),
                      "timestep": one / 2, "guidance": 3.5 * one, "img_ids": numbers(options, tokens, 3), "txt_ids": numbers(options, 512, 3)}
-
-
-def weights_mb(network):
-    return sum(value.nbytes for value in network.parameters()) / 2 ** 20
 
 
 def transformer(options):

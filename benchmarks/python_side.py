@@ -18,6 +18,10 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
+def weights_mb(network):
+    return sum(value.nbytes for value in network.parameters()) / 2 ** 20
+
+
 def prompts_of(count):
     return [f"a {('red', 'green', 'blue', 'yellow')[k % 4]} {('circle', 'square', 'triangle')[k % 3]}" for k in range(count)]
 

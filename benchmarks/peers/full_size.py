@@ -6,20 +6,20 @@ checkpointing on, a rank-8 LoRA on to_q, to_k, to_v and to_out.0. Networks that 
 """
 import argparse
 import contextlib
+import pathlib
+import sys
 
 import torch
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from python_side import DTYPES, adapters, weights_mb  # noqa: E402
+
 HEADS = {"sd15": {"attention_head_dim": 8, "cross_attention_dim": 768},
          "sd21": {"attention_head_dim": (5, 10, 20, 20), "cross_attention_dim": 1024, "use_linear_projection": True},
          "sdxl": {"attention_head_dim": (5, 10, 20), "cross_attention_dim": 2048, "use_linear_projection": True, "block_out_channels": (320, 640, 1280),
                   "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
                   "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), "transformer_layers_per_block": (1, 2, 10),
                   "addition_embed_type": "text_time", "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816}}
-
-
-def weights_mb(network):
-    return sum(value.nbytes for value in network.parameters()) / 2 ** 20
 
 
 def compiled(options, network):
@@ -77,13 +77,11 @@ def transformer_work(options):
 
 def prdp_work(options):
     """A pair of one prompt, log-ratios stored as 0."""
-    from peft import LoraConfig
     network, side, steps, sigma = unet(options), options.resolution // 8, options.update_steps, 0.1
     weights = weights_mb(network)
-    network.add_adapter(LoraConfig(r=8, lora_alpha=8, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
+    params = adapters(network)
     network.enable_gradient_checkpointing()
     network.train()
-    params = [value for value in network.parameters() if value.requires_grad]
     optimiser = torch.optim.AdamW(params, lr=1e-6)
     latents = torch.randn(2, steps + 1, 4, side, side)
     reference = latents[:, 1:] + sigma * torch.randn(2, steps, 4, side, side)
