@@ -1,6 +1,7 @@
 #include "diffusion/pipeline/generate.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -121,6 +122,24 @@ TEST(Generate, MicroBatchSizesAgree) {
     EXPECT_TRUE(at::equal(one.initial, three.initial));
     EXPECT_LE((one.images - three.images).abs().max().item<double>(), 1e-4);
   }
+}
+
+// Wide networks by rounding, narrow ones bit for bit.
+TEST(Generate, APrepackedNetworkGivesTheSameImages) {
+  const GenerateOptions options = options_of("ddim", 2);
+  diffusion::Pipeline pipeline = tiny();
+  const at::Tensor narrow = run(pipeline, five(), options).images;
+  diffusion::prepack(pipeline, options, at::kFloat);
+  EXPECT_TRUE(at::equal(run(pipeline, five(), options).images, narrow));
+
+  diffusion::UNetConfig config = diffusion::unet_of(pipeline.network).config;
+  config.block_out_channels = {320, 320};
+  auto generator = at::detail::createCPUGenerator(1);
+  pipeline.network = diffusion::make_unet(config, generator);
+  const at::Tensor plain = run(pipeline, five(), options).images;
+  diffusion::prepack(pipeline, options, at::kFloat);
+  EXPECT_TRUE(diffusion::unet_of(pipeline.network).mid_block.resnets[0].conv1.weight.is_mkldnn());
+  EXPECT_TRUE(at::allclose(run(pipeline, five(), options).images, plain, 1e-4, 1e-4));
 }
 
 TEST(Generate, SavedNoiseGivesTheImagesAgain) {
