@@ -36,6 +36,7 @@ QUICK = {"shape": "sd15", "resolution": 256, "rounds": 1, "repeats": 1, "count":
 class Context(argparse.Namespace):
     """The options, and what the peers' rows keep."""
     python = None
+    round = 0
 
     def log(self, name):
         return self.output / f"{name}.log"
@@ -76,6 +77,7 @@ def resolved(parser, options):
     options.train, options.checkpointing = ("full", False) if tiny else ("lora", True)
     options.images = 16 if tiny else 2
     options.steps, options.sample_steps, options.guidance, options.prompt = 20, 4, 5.0, "a red circle on a blue background"
+    options.drawn = {}  # a round's process of stable-diffusion.cpp
     options.output = options.output.resolve()
     options.output.mkdir(parents=True, exist_ok=True)
     return options
@@ -108,7 +110,7 @@ def installed(options):
 
 def measured(options, results, peer, work, number):
     """-> a line of the results, or None and why."""
-    key = key_of(options, peer, work, number)
+    key, options.round = key_of(options, peer, work, number), number
     line = results.find(key)
     if line:
         return line, None

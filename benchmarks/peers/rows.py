@@ -190,13 +190,16 @@ def openvino(context, work):
 
 
 def sdcpp(context):
-    """One process tells the steps, the decoding and the whole: lines that it prints are the marks."""
-    kind = {"fp32": "f32", "bf16": "bf16"}[context.precision]
-    return run([sd_cli(context), "-m", model_of(context), "-p", context.prompt, "--steps", context.sample_steps, "--cfg-scale", context.guidance, "--sampling-method", "euler",
-                "-s", 1, "-H", context.resolution, "-W", context.resolution, "-t", context.threads, "--type", kind, "-o", context.output / "sdcpp.png"],
-               context.cores, environment(context), context.log("sdcpp"),
-               {"first step": rf"\b1/{context.sample_steps} ", "last step": rf"\b{context.sample_steps}/{context.sample_steps} ",
-                "sampled": r"generating \d+ latent images completed", "decoded": r"decode_first_stage completed"})
+    """One process a round tells the steps, the decoding and the whole: lines that it prints are the marks."""
+    if context.round not in context.drawn:
+        kind = {"fp32": "f32", "bf16": "bf16"}[context.precision]
+        context.drawn[context.round] = run(
+            [sd_cli(context), "-m", model_of(context), "-p", context.prompt, "--steps", context.sample_steps, "--cfg-scale", context.guidance, "--sampling-method", "euler",
+             "-s", 1, "-H", context.resolution, "-W", context.resolution, "-t", context.threads, "--type", kind, "-o", context.output / "sdcpp.png"],
+            context.cores, environment(context), context.log("sdcpp"),
+            {"first step": rf"\b1/{context.sample_steps} ", "last step": rf"\b{context.sample_steps}/{context.sample_steps} ",
+             "sampled": r"generating \d+ latent images completed", "decoded": r"decode_first_stage completed"})
+    return context.drawn[context.round]
 
 
 def sdcpp_part(context, first, last, parts):
