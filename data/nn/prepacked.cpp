@@ -13,8 +13,7 @@
 namespace nn {
 namespace {
 
-// Narrower weights stay in the processor's cache, and embedded models keep their bits.
-constexpr int64_t kLeastWidth = 320;
+constexpr int64_t kLeastWidth = 320;  // more than embedded models have, which keep their bits
 
 using Scalars = c10::List<std::optional<at::Scalar>>;
 using Word = std::optional<std::string_view>;
@@ -43,10 +42,14 @@ void check(const at::Tensor& weight) {
 
 }  // namespace
 
+bool is_wide(at::IntArrayRef shape) {
+  return (shape.size() == 2 || shape.size() == 4) && shape[0] >= kLeastWidth &&
+         shape[1] >= kLeastWidth;
+}
+
 bool prepacking_pays(const at::Tensor& weight) {
   return at::hasMKLDNN() && weight.is_cpu() && weight.layout() == at::kStrided &&
-         !weight.requires_grad() && (weight.dim() == 2 || weight.dim() == 4) &&
-         weight.size(0) >= kLeastWidth && weight.size(1) >= kLeastWidth &&
+         !weight.requires_grad() && is_wide(weight.sizes()) &&
          (weight.scalar_type() == at::kFloat ||
           (weight.scalar_type() == at::kBFloat16 && multiplies_bf16()));
 }

@@ -12,6 +12,10 @@
 
 namespace nn {
 
+// Whether a weight of this shape is worth it: two or four axes, many channels on both sides.
+// Narrower ones stay in the processor's cache.
+bool is_wide(at::IntArrayRef shape);
+
 // Whether the weight of a linear layer [out, in] or a convolution [out, in, k, k] gains by it:
 // wide, fp32 or a bf16 that the processor multiplies, on the CPU, in memory, without a gradient.
 bool prepacking_pays(const at::Tensor& weight);

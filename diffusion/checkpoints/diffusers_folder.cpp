@@ -46,7 +46,7 @@ Pipeline load_pipeline(const fs::path& folder, const FolderOptions& options) {
       pipeline.t5_text->max_sequence_length = *index.max_sequence_length;
   }
   pipeline.scheduler = read_scheduler_config(folder / "scheduler");
-  pipeline.network = load_network(folder / family.network_part, options.streamed);
+  pipeline.network = load_network(folder / family.network_part, options.holding);
   pipeline.source = folder;
   set_family_defaults(pipeline, family);
   if (index.guidance_scale) pipeline.guidance_scale = index.guidance_scale;

@@ -13,7 +13,7 @@ namespace diffusion {
 
 struct FolderOptions {
   bool without_t5 = false;  // T5 is not read, and its rows are zeros
-  bool streamed = false;    // a transformer's blocks stay in the file (networks/streaming.hpp)
+  NetworkHolding holding{};
 };
 // <folder>/{model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/}, SDXL also
 // {text_encoder_2/, tokenizer_2/}; Stable Diffusion 3 transformer/ in place of unet/, and

@@ -19,6 +19,7 @@
 #include "diffusion/families/transformer_kinds.hpp"
 #include "diffusion/naming/ldm_names.hpp"
 #include "diffusion/networks/unet/forward.hpp"
+#include "diffusion/networks/unet/stored_unet.hpp"
 #include "diffusion/networks/vae/build.hpp"
 #include "diffusion/pipeline/t5_text.hpp"
 
@@ -172,8 +173,13 @@ bool predicts_v(const UNet& unet) {
   return (answer - 0.5).mean().item<double>() < -1;
 }
 
+// Whether the file leaves open what the UNet predicts.
+bool is_asked(const Source& source) {
+  return source.layout.family->both_predictions && !source.hints.prediction;
+}
+
 void set_prediction_by_answer(Source& source, UNet& unet, std::vector<std::string>& notes) {
-  if (!source.layout.family->both_predictions || source.hints.prediction) return;
+  if (!is_asked(source)) return;
   const bool v = predicts_v(unet);
   source.hints.prediction = v ? Prediction::kV : Prediction::kEpsilon;
   set_prediction(unet.config, *source.layout.family, source.hints);
@@ -190,14 +196,15 @@ void check_channels(const UNetConfig& config, const data::Weights& file) {
                  " of InstructPix2Pix; other kinds are not supported");
 }
 
-void read_unet(Source& source, SingleFile& loaded) {
+void read_unet(Source& source, bool as_stored, SingleFile& loaded) {
   Pipeline& pipeline = loaded.pipeline;
   const ModelFamily& family = *source.layout.family;
   const data::Weights weights = take_part(source.file, source.layout, kUnetPart);
   const int64_t pooled = pooled_width(source.file, source.layout);
   const UNetConfig config = unet_config_of(weights, family, source.hints, pooled);
   check_channels(config, source.file);
-  UNet unet = unet_from_weights(weights, config);
+  UNet unet = as_stored && !is_asked(source) ? stored_unet_from_weights(weights, config)
+                                             : unet_from_weights(weights, config);
   set_prediction_by_answer(source, unet, loaded.notes);
   pipeline.network = unet;
   pipeline.scheduler = scheduler_config_of(unet.config, family, source.hints);
@@ -212,7 +219,7 @@ void read_transformer(const Source& source, const SingleFileOptions& options, Pi
                    options.prediction_type + "; leave it out");
   const data::Weights weights = take_part(source.file, source.layout, family.network_part);
   pipeline.network = transformer_kind(family).read(weights, family, source.hints,
-                                                   options.streamed && source.mapped);
+                                                   options.holding.streamed && source.mapped);
   // FLUX.1: the shift of dev follows the image's size, schnell has none.
   const bool dynamic_shift = traits(pipeline.network).guidance.has_value();
   pipeline.scheduler = flow_scheduler_of(family, dynamic_shift);
@@ -268,7 +275,7 @@ SingleFile load_single_file(const fs::path& path, const SingleFileOptions& optio
   if (source.layout.blocks > 0)
     read_transformer(source, options, pipeline);
   else
-    read_unet(source, loaded);
+    read_unet(source, options.holding.as_stored, loaded);
   pipeline.source = path;
   pipeline.cache = make_prompt_cache();
   set_family_defaults(pipeline, *source.layout.family);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "diffusion/networks/network_files.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
 
 namespace diffusion {
@@ -18,8 +19,8 @@ struct SingleFileOptions {
   std::filesystem::path vae{};             // a folder or file to take in place of the file's VAE
   std::string prediction_type{};           // epsilon | v_prediction; "": inferred from the file
   bool without_t5 = false;                 // T5 is not read
-  bool streamed = false;                   // a transformer's blocks stay in the file, if it
-                                           // has no scaled fp8
+  NetworkHolding holding{};  // streamed: if the file has no scaled fp8; as_stored: if it tells what
+                             // a UNet predicts, else the UNet is asked
 };
 struct SingleFile {
   Pipeline pipeline;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/base/json.hpp"
+#include "diffusion/networks/unet/stored_unet.hpp"
 
 namespace fs = std::filesystem;
 
@@ -25,32 +26,34 @@ const std::vector<NetworkKind>& network_kinds() {
   static const std::vector<NetworkKind> kinds = {
       {.part = "unet",
        .class_name = "UNet2DConditionModel",
-       .load = [](const fs::path& folder, bool) -> Network { return load_unet(folder); }},
+       .load = [](const fs::path& folder, const NetworkHolding& holding) -> Network {
+         return holding.as_stored ? load_stored_unet(folder) : load_unet(folder);
+       }},
       {.part = "transformer",
        .class_name = "SD3Transformer2DModel",
-       .load = [](const fs::path& folder, bool streamed) -> Network {
-         return load_mmdit(folder, streamed);
+       .load = [](const fs::path& folder, const NetworkHolding& holding) -> Network {
+         return load_mmdit(folder, holding.streamed);
        }},
       {.part = "transformer",
        .class_name = "FluxTransformer2DModel",
-       .load = [](const fs::path& folder, bool streamed) -> Network {
-         return load_flux(folder, streamed);
+       .load = [](const fs::path& folder, const NetworkHolding& holding) -> Network {
+         return load_flux(folder, holding.streamed);
        }}};
   return kinds;
 }
 
 const NetworkKind& kind_of(const Network& network) { return network_kinds().at(network.index()); }
 
-Network load_network(const fs::path& folder, bool streamed) {
+Network load_network(const fs::path& folder, const NetworkHolding& holding) {
   const fs::path config = folder / "config.json";
   const auto& kinds = network_kinds();
   if (fs::exists(config)) {
     const auto name = data::read_json_object(config).value("_class_name", nlohmann::json());
     for (const NetworkKind& kind : kinds) {
-      if (name == kind.class_name) return kind.load(folder, streamed);
+      if (name == kind.class_name) return kind.load(folder, holding);
     }
   }
-  return kinds.front().load(folder, streamed);
+  return kinds.front().load(folder, holding);
 }
 
 void save_network(const fs::path& folder, const Network& network, at::ScalarType dtype) {

@@ -1,5 +1,7 @@
 #include "diffusion/networks/prepack.hpp"
 
+#include <ATen/ATen.h>
+
 #include <variant>
 #include <vector>
 
@@ -11,34 +13,46 @@
 namespace diffusion {
 namespace {
 
-// Replaces weights, and returns the memory of the plain ones on the way, so that few of them stand
-// beside the new ones.
+// Replaces weights, one at a time, so that few plain ones stand beside the new ones.
 class Prepacking {
  public:
+  explicit Prepacking(at::ScalarType compute) : compute_(compute) {}
+
   void layer(nn::Linear& linear, int64_t rows) {
-    if (!pays(linear.weight)) return;
-    replace(linear.weight, nn::prepacked_linear_weight(linear.weight, rows));
+    if (!is_wide(linear.weight)) return;
+    const at::Tensor plain = converted(linear.weight);
+    if (nn::prepacking_pays(plain))
+      replace(linear.weight, nn::prepacked_linear_weight(plain, rows));
   }
 
   void layer(nn::Conv2d& conv, const PassShape& map, int64_t stride) {
-    if (!pays(conv.weight)) return;
+    if (!is_wide(conv.weight)) return;
     const int64_t pad = conv.weight.size(2) / 2;
     const std::vector<int64_t> x{map.rows, conv.weight.size(1), map.height, map.width};
-    if (conv.weight.scalar_type() == at::kFloat &&
-        nn::winograd_fits(x, conv.weight.sizes(), stride, pad))
-      return;
-    replace(conv.weight, nn::prepacked_conv2d_weight(conv.weight, x, stride, pad));
+    if (compute_ == at::kFloat && nn::winograd_fits(x, conv.weight.sizes(), stride, pad)) return;
+    const at::Tensor plain = converted(conv.weight);
+    if (nn::prepacking_pays(plain))
+      replace(conv.weight, nn::prepacked_conv2d_weight(plain, x, stride, pad));
   }
 
  private:
   static constexpr size_t kMostFreed = size_t{256} << 20;
 
-  static bool pays(const at::Tensor& weight) {
-    return weight.defined() && nn::prepacking_pays(weight);
+  static bool is_wide(const at::Tensor& weight) {
+    return weight.defined() && !weight.is_meta() && nn::is_wide(weight.sizes());
+  }
+
+  // In the type of products; of another type, in a buffer that the next call overwrites.
+  at::Tensor converted(const at::Tensor& weight) {
+    if (weight.scalar_type() == compute_) return weight;
+    const int64_t count = weight.numel();
+    if (!buffer_.defined() || buffer_.numel() < count)
+      buffer_ = at::empty({count}, weight.options().dtype(compute_));
+    return buffer_.narrow(0, 0, count).view(weight.sizes()).copy_(weight);
   }
 
   void replace(at::Tensor& weight, const at::Tensor& packed) {
-    freed_ += weight.nbytes();
+    if (weight.scalar_type() == compute_) freed_ += weight.nbytes();  // else it is in its file
     data::drop_pages(weight);
     weight = packed;
     if (freed_ < kMostFreed) return;
@@ -46,6 +60,8 @@ class Prepacking {
     freed_ = 0;
   }
 
+  at::ScalarType compute_;
+  at::Tensor buffer_;
   size_t freed_ = 0;
 };
 
@@ -92,9 +108,18 @@ void prepack(Transformer& network, const PassShape& shape, Prepacking& packing) 
 
 }  // namespace
 
-void prepack(Network& network, const PassShape& shape) {
-  Prepacking packing;
+void prepack(Network& network, const PassShape& shape, at::ScalarType compute) {
+  Prepacking packing(compute);
   std::visit([&](auto& one) { prepack(one, shape, packing); }, network);
+  const auto convert = [compute](const std::string&, auto& layer) {  // the rest, and all biases
+    if (!layer.weight.is_mkldnn() && layer.weight.scalar_type() != compute) {
+      const at::Tensor stored = layer.weight;
+      layer.weight = stored.to(compute);
+      data::drop_pages(stored);
+    }
+    if (layer.bias.defined()) layer.bias = layer.bias.to(compute);
+  };
+  for_each_adaptable_layer(network, {convert, convert});
 }
 
 }  // namespace diffusion

@@ -14,10 +14,11 @@ struct PassShape {
   int64_t rows, height, width;
 };
 
-// Replaces the weights that gain by it, of the type that they have: those of linear layers, and in
-// a UNet those of the convolutions that Winograd's filtering does not fit at that size. Passes of
-// other sizes give the same images, at another speed. For sampling: such weights cannot be trained,
-// merged with LoRAs or saved. Layers on a GPU, in a file or of narrow models stay as they are.
-void prepack(Network& network, const PassShape& shape);
+// Brings all weights that with_compute_dtype converts into the type `compute`, from whichever they
+// have (layers/stored_layers.hpp), and those that gain by it into oneDNN's layout: of linear
+// layers, and in a UNet of the convolutions that Winograd's filtering does not fit at that size.
+// Passes of other sizes give the same images, at another speed. For sampling: such weights cannot
+// be trained, merged with LoRAs or saved. Layers on a GPU or streamed from a file only change type.
+void prepack(Network& network, const PassShape& shape, at::ScalarType compute);
 
 }  // namespace diffusion

@@ -230,12 +230,9 @@ int64_t image_tokens(const Pipeline& pipeline, const std::vector<int64_t>& laten
 }
 
 void prepack(Pipeline& pipeline, const GenerateOptions& options, at::ScalarType compute) {
-  Network& network = pipeline.network;
-  if (!device_of(network).is_cpu()) return;
-  if (compute != at::kFloat) network = with_compute_dtype(network, compute);
   const auto latents = latent_shape(pipeline, options.height, options.width);
-  const int64_t branches = branch_count(guidance_batch(traits(network), options.guidance));
-  prepack(network, {options.micro_batch * branches, latents[1], latents[2]});
+  const int64_t branches = branch_count(guidance_batch(traits(pipeline.network), options.guidance));
+  prepack(pipeline.network, {options.micro_batch * branches, latents[1], latents[2]}, compute);
 }
 
 void generate(const Pipeline& pipeline,

@@ -70,11 +70,10 @@ void generate(const Pipeline& pipeline,
               const GenerateOptions& options,
               const OnBatch& on_batch);
 
-constexpr int64_t kPrepackedCalls = 6;
-// Gives the network the form in which the CPU generates fastest with these options, in the type of
-// its products: for kPrepackedCalls of the network or more, since it takes the time that three or
-// four of them save. Its weights cannot be trained, saved or merged with LoRAs afterwards
-// (networks/prepack.hpp). No effect on a GPU.
+// Gives a network on the CPU, of whichever types its weights are, the form in which it generates
+// fastest with these options, its products in `compute`. It takes the time that three or four calls
+// of the network save. The weights cannot be trained, saved or merged with LoRAs afterwards
+// (networks/prepack.hpp).
 void prepack(Pipeline& pipeline, const GenerateOptions& options, at::ScalarType compute);
 
 // The guided network of a micro-batch, as `generate` samples with it. Throws as it does.

@@ -81,7 +81,8 @@ BenchStage network_stage(const SizedShape& shape, const ShapeOptions& options) {
   const auto network = std::make_shared<diffusion::Network>(network_of(shape, options));
   const auto traits = diffusion::traits(*network);
   const int64_t batch = shape.model.guidance > 1 ? 2 : 1;
-  diffusion::prepack(*network, {batch, shape.side, shape.side});  // as `laurel sample` does
+  if (options.device.is_cpu())  // as `laurel sample` does
+    diffusion::prepack(*network, {batch, shape.side, shape.side}, options.compute);
   const auto text = random_text(shape, traits, 3, device);
   const at::Tensor x = noise(batch_of(shape, batch), 2, device),
                    context = text.hidden.expand({batch, -1, -1}),

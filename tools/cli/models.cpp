@@ -102,12 +102,12 @@ diffusion::Pipeline open_parts(const ModelConfig& config) {
                .vae = config.vae,
                .prediction_type = config.prediction_type,
                .without_t5 = config.no_t5,
-               .streamed = config.streamed});
+               .holding = config.holding});
     for (const auto& note : loaded.notes) data::log_info("note: " + note);
     return loaded.pipeline;
   }
   diffusion::Pipeline pipeline =
-      diffusion::load_pipeline(path, {.without_t5 = config.no_t5, .streamed = config.streamed});
+      diffusion::load_pipeline(path, {.without_t5 = config.no_t5, .holding = config.holding});
   if (!config.vae.empty())
     pipeline.vae = diffusion::load_vae_alone(config.vae, pipeline.vae.config.scaling_factor,
                                              pipeline.vae.config.shift_factor);

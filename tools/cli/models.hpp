@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "diffusion/networks/network_files.hpp"
 #include "diffusion/pipeline/pipeline.hpp"
 #include "tools/cli/options.hpp"
 
@@ -32,10 +33,8 @@ struct ModelConfig {
   std::string tokenizer;        // folder that replaces the model's tokenizer
   std::string prediction_type;  // "": derived from the model
   bool no_t5 = false;           // Stable Diffusion 3 without its third text encoder
-  double distilled_cfg_scale = 3.5;  // that the network of FLUX.1 dev is told
-  // Not an option, the command decides: a transformer's blocks stay in the file
-  // (diffusion/networks/streaming.hpp).
-  bool streamed = false;
+  double distilled_cfg_scale = 3.5;     // that the network of FLUX.1 dev is told
+  diffusion::NetworkHolding holding{};  // not an option, the command decides
 };
 // Declares --model, -m, --vae, --tokenizer, --prediction_type, --no_t5 and --distilled_cfg_scale.
 void declare_model(Options& options, ModelConfig& config);

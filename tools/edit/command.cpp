@@ -45,8 +45,14 @@ namespace {
 
 constexpr const char* kPage = "gallery.html";
 
+// Whether nothing asks for the network's plain weights while images are edited on the CPU.
+bool can_prepack(const ImageEditConfig& config, at::Device device) {
+  return device.is_cpu() && config.guide.guide.empty() && config.max_memory.empty();
+}
+
 diffusion::Pipeline load_editor(const ImageEditConfig& config, at::Device device) {
   ModelConfig checkpoint = config.checkpoint;
+  checkpoint.holding.as_stored = can_prepack(config, device);
   const fs::path embedded = embedded_models() / "tiny-world-edit";
   if (checkpoint.model.empty() && fs::is_directory(embedded)) checkpoint.model = embedded.string();
   diffusion::Pipeline pipeline = open_model(checkpoint);
@@ -195,13 +201,6 @@ void fit_memory(EditRun& run, at::Device device) {
   run.micro_batch = guided_batch(run.guide.guide, fit.batch_size);
 }
 
-void prepack_network(EditRun& run, at::ScalarType compute) {
-  const LoadedEdit edit = largest_edit(run);
-  if (run.guide.guide.empty() &&
-      edit.job->steps * static_cast<int64_t>(run.plan.jobs.size()) >= diffusion::kPrepackedCalls)
-    diffusion::prepack(run.pipeline, options_of(run, edit), compute);
-}
-
 // Whether a resumed run may pass over the job: its image is there, and told of.
 bool is_done(const EditRun& run, const EditJob& job) {
   return run.config.resume && fs::exists(job.output) &&
@@ -309,7 +308,8 @@ int edit_command(const std::vector<std::string>& arguments) {
   run.micro_batch = guided_batch(guide, std::clamp<int64_t>(images, 1, config.batch_size));
   if ((!config.max_memory.empty() || !placement.device.is_cpu()) && !run.plan.jobs.empty())
     fit_memory(run, placement.device);
-  if (!run.plan.jobs.empty()) prepack_network(run, placement.compute);
+  if (can_prepack(config, placement.device) && !run.plan.jobs.empty())
+    diffusion::prepack(run.pipeline, options_of(run, largest_edit(run)), placement.compute);
   const std::string batch = std::to_string(run.micro_batch);
   with_advice("laurel edit", "--batch_size (now " + batch + ") or --resolution",
               [&] { run_jobs(run); });

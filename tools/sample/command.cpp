@@ -50,6 +50,7 @@ struct SampleRun {
   SampleConfig config;
   std::vector<SamplePrompt> prompts;
   diffusion::Pipeline pipeline;
+  bool prepacked = false;  // its network is, before the first image
   diffusion::SamplerChoice choice;
   std::vector<SampleJob> jobs;
   std::vector<bool> finished;  // jobs that have their image
@@ -299,14 +300,9 @@ void fit_memory(SampleRun& run, const Placement& placement) {
   if (!streams) run.pipeline.cache = diffusion::make_prompt_cache();
 }
 
-// For the size of the first job. A resumed run decides by all jobs too, so that its bits are the
-// same.
+// For the size of the first job.
 void prepack_network(SampleRun& run, at::ScalarType compute) {
-  const SampleJob& job = run.jobs.front();
-  if (keeps_plain_weights(run.config, run.jobs) ||
-      job.steps * static_cast<int64_t>(run.jobs.size()) < diffusion::kPrepackedCalls)
-    return;
-  diffusion::GenerateOptions options = options_of(run, job);
+  diffusion::GenerateOptions options = options_of(run, run.jobs.front());
   options.micro_batch = plan_of(run, group_jobs(run.jobs).front()).micro_batch;
   diffusion::prepack(run.pipeline, options, compute);
 }
@@ -314,7 +310,9 @@ void prepack_network(SampleRun& run, at::ScalarType compute) {
 // Loads the model, then sets the options that the user left open.
 void open_run(SampleRun& run, const Options& options, at::Device device) {
   SampleConfig& config = run.config;
-  config.checkpoint.streamed = can_stream(config, run.prompts);
+  run.prepacked = device.is_cpu() && can_prepack(config, run.prompts);
+  config.checkpoint.holding = {.streamed = can_stream(config, run.prompts),
+                               .as_stored = run.prepacked && config.lora.empty()};
   run.pipeline = load_sample_model(config, device);
   run.guide.deltas = load_deltas(config.deltas, run.pipeline);
   run.guide.skipped = read_skipped_layers(config.skipped, run.pipeline);
@@ -369,12 +367,12 @@ int sample_command(const std::vector<std::string>& arguments) {
   const Placement placement = open_device(config.device);
   open_run(run, options, placement.device);
   plan_run(run);
-  if (config.checkpoint.streamed) {
+  if (config.checkpoint.holding.streamed) {
     const PrecisionScope precision(placement);
     encode_texts(run.jobs, config.clip_skip, run.pipeline);
   }
   if (!config.max_memory.empty() || !placement.device.is_cpu()) fit_memory(run, placement);
-  prepack_network(run, placement.compute);
+  if (run.prepacked) prepack_network(run, placement.compute);
   const data::FolderLock lock =
       config.resume ? data::FolderLock(config.output_dir) : data::FolderLock();
   const std::string settings = options.resolved();

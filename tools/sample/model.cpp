@@ -26,6 +26,13 @@ std::vector<diffusion::Prompt> prompts_of(const Texts& texts) {
 
 }  // namespace
 
+bool can_prepack(const SampleConfig& config, const std::vector<SamplePrompt>& prompts) {
+  const bool has_tags = std::any_of(prompts.begin(), prompts.end(),
+                                    [](const auto& prompt) { return !prompt.loras.empty(); });
+  return config.max_memory.empty() && !has_tags && config.guide.guide.empty() &&
+         config.deltas.delta.empty();
+}
+
 bool can_stream(const SampleConfig& config, const std::vector<SamplePrompt>& prompts) {
   const bool has_tags = std::any_of(prompts.begin(), prompts.end(),
                                     [](const auto& prompt) { return !prompt.loras.empty(); });
@@ -52,7 +59,7 @@ diffusion::Pipeline load_sample_model(const SampleConfig& config, at::Device dev
   diffusion::Pipeline pipeline = open_model(config.checkpoint);
   if (!config.unet.empty()) {
     const auto told = diffusion::traits(pipeline.network).guidance;
-    pipeline.network = diffusion::load_network(config.unet, config.checkpoint.streamed);
+    pipeline.network = diffusion::load_network(config.unet, config.checkpoint.holding);
     if (told && diffusion::traits(pipeline.network).guidance)
       diffusion::set_guidance(pipeline.network, *told);
     diffusion::check_fit(pipeline, config.unet);
@@ -66,12 +73,6 @@ diffusion::Pipeline load_sample_model(const SampleConfig& config, at::Device dev
   diffusion::apply_loras(pipeline, uses);
   move_to(pipeline, device);
   return pipeline;
-}
-
-bool keeps_plain_weights(const SampleConfig& config, const std::vector<SampleJob>& jobs) {
-  const bool tagged = std::any_of(jobs.begin(), jobs.end(),
-                                  [](const SampleJob& job) { return !job.loras.empty(); });
-  return tagged || !config.guide.guide.empty() || !config.deltas.delta.empty();
 }
 
 fs::path weights_of(const SampleConfig& config, const diffusion::Pipeline& pipeline) {

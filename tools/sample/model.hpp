@@ -15,6 +15,10 @@ namespace tools {
 // while images are sampled.
 bool can_stream(const SampleConfig& config, const std::vector<SamplePrompt>& prompts);
 
+// Whether nothing asks for the network's plain weights while images are sampled on the CPU: a
+// prompt's LoRAs, a guide, deltas, a trial of the memory.
+bool can_prepack(const SampleConfig& config, const std::vector<SamplePrompt>& prompts);
+
 // The checkpoint, with the network, the VAE's settings and the LoRAs that the options name, on the
 // device. Throws BadInput as they are read.
 diffusion::Pipeline load_sample_model(const SampleConfig& config, at::Device device);
@@ -24,10 +28,6 @@ diffusion::Pipeline load_sample_model(const SampleConfig& config, at::Device dev
 void encode_texts(const std::vector<SampleJob>& jobs,
                   int64_t clip_skip,
                   diffusion::Pipeline& pipeline);
-
-// Whether something asks for the network's plain weights while images are sampled: a job's LoRAs,
-// a guide, deltas.
-bool keeps_plain_weights(const SampleConfig& config, const std::vector<SampleJob>& jobs);
 
 // The file whose hash identifies the model: the single file, or the network's.
 std::filesystem::path weights_of(const SampleConfig& config, const diffusion::Pipeline& pipeline);

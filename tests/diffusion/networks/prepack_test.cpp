@@ -5,14 +5,18 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <set>
 #include <string>
 
+#include "diffusion/networks/network_files.hpp"
+#include "tests/support/fresh_folder.hpp"
 #include "tests/support/tiny/mmdit.hpp"
 #include "tests/support/tiny/pipeline.hpp"
 
 namespace {
 
+namespace fs = std::filesystem;
 using diffusion::Network;
 
 // Two levels of 320 channels.
@@ -55,7 +59,7 @@ std::set<std::string> prepacked_names(Network network) {
 TEST(Prepack, NetworksGiveTheSameOutput) {
   for (const Network& plain : {wide_unet(), wide_transformer()}) {
     Network fast = plain;
-    diffusion::prepack(fast, {2, 8, 8});
+    diffusion::prepack(fast, {2, 8, 8}, at::kFloat);
     EXPECT_FALSE(prepacked_names(fast).empty());
     EXPECT_TRUE(prepacked_names(plain).empty());
     for (const int64_t side : {8, 12}) {
@@ -71,8 +75,8 @@ TEST(Prepack, NetworksGiveTheSameOutput) {
 // and products are prepacked at both.
 TEST(Prepack, LeavesTheConvolutionsThatWinogradFits) {
   Network large = wide_unet(), small = wide_unet();
-  diffusion::prepack(large, {2, 32, 32});
-  diffusion::prepack(small, {2, 8, 8});
+  diffusion::prepack(large, {2, 32, 32}, at::kFloat);
+  diffusion::prepack(small, {2, 8, 8}, at::kFloat);
   const auto few = prepacked_names(large), many = prepacked_names(small);
   const std::string first = "down_blocks.0.resnets.0.conv1.weight",
                     resample = "down_blocks.0.downsamplers.0.conv.weight",
@@ -87,11 +91,36 @@ TEST(Prepack, LeavesTheConvolutionsThatWinogradFits) {
   EXPECT_TRUE(many.contains(deep));
 }
 
+// Weights in a file's type give what those that were read as fp32 give.
+TEST(Prepack, TakesWeightsInTheTypeOfTheirFile) {
+  const fs::path folder = tests::fresh_folder();
+  diffusion::UNet unet = std::get<diffusion::UNet>(wide_unet());
+  diffusion::save_unet(folder, unet, at::kHalf);
+  Network plain = diffusion::load_network(folder),
+          stored = diffusion::load_network(folder, {.as_stored = true});
+  EXPECT_EQ(diffusion::unet_of(stored).mid_block.resnets[0].conv1.weight.scalar_type(), at::kHalf);
+  EXPECT_EQ(diffusion::unet_of(stored).conv_in.weight.scalar_type(), at::kFloat);
+  for (const auto compute : {at::kFloat, at::kBFloat16}) {
+    Network expected = plain, found = stored;
+    diffusion::prepack(expected, {2, 8, 8}, compute);
+    diffusion::prepack(found, {2, 8, 8}, compute);
+    EXPECT_EQ(prepacked_names(found), prepacked_names(expected));
+    if (compute == at::kFloat) EXPECT_TRUE(at::equal(output(found, 8), output(expected, 8)));
+    diffusion::for_each_adaptable_layer(found,
+                                        {[&](const std::string& name, const nn::Linear& layer) {
+                                           EXPECT_EQ(layer.weight.scalar_type(), compute) << name;
+                                         },
+                                         [&](const std::string& name, const nn::Conv2d& layer) {
+                                           EXPECT_EQ(layer.weight.scalar_type(), compute) << name;
+                                         }});
+  }
+}
+
 TEST(Prepack, NarrowNetworksStayAsTheyAre) {
   auto generator = at::detail::createCPUGenerator(3);
   Network network = diffusion::make_unet(tests::tiny_unet_config(), generator);
   const at::Tensor before = output(network, 8);
-  diffusion::prepack(network, {2, 8, 8});
+  diffusion::prepack(network, {2, 8, 8}, at::kFloat);
   EXPECT_TRUE(prepacked_names(network).empty());
   EXPECT_TRUE(at::equal(output(network, 8), before));
 }

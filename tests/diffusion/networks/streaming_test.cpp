@@ -30,7 +30,7 @@ struct Both {
   Network whole, streamed;
 };
 Both both_of(const fs::path& folder) {
-  return {diffusion::load_network(folder), diffusion::load_network(folder, /*streamed=*/true)};
+  return {diffusion::load_network(folder), diffusion::load_network(folder, {.streamed = true})};
 }
 
 double bytes_of(Network network) {
@@ -79,7 +79,7 @@ TEST(Streaming, ReadsFilesInHalfPrecisionAsTheyAreLoaded) {
 }
 
 TEST(Streaming, KeepsBlocksInTheTypeOfTheirProducts) {
-  Network streamed = diffusion::load_network(kTransformers[0], /*streamed=*/true);
+  Network streamed = diffusion::load_network(kTransformers[0], {.streamed = true});
   const double single = sum(diffusion::streamed_bytes(streamed));
   streamed = diffusion::with_compute_dtype(streamed, at::kBFloat16);
   EXPECT_LT(sum(diffusion::streamed_bytes(streamed)), 0.6 * single);  // norms stay in fp32
@@ -134,7 +134,7 @@ TEST(Streaming, FaultsOfTheFileAreNamed) {
   const std::string damaged = "transformer_blocks.1.attn.to_q.weight";
   const auto load = [&] {
     data::write_safetensors(file, weights);
-    return diffusion::load_network(folder / "transformer", /*streamed=*/true);
+    return diffusion::load_network(folder / "transformer", {.streamed = true});
   };
   weights.tensors[damaged][0][0] = NAN;
   const Network streamed = load();  // values are read by the pass

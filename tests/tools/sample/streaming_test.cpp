@@ -107,7 +107,7 @@ at::Tensor drawn(const Pipeline& pipeline) {
 TEST(StreamedSample, APipelineWithItsBlocksInTheFileDrawsTheSameBits) {
   for (const fs::path& model : kStreamedModels) {
     const at::Tensor expected = drawn(diffusion::load_pipeline(model));
-    Pipeline streamed = diffusion::load_pipeline(model, {.streamed = true});
+    Pipeline streamed = diffusion::load_pipeline(model, {.holding = {.streamed = true}});
     EXPECT_FALSE(diffusion::streamed_bytes(streamed.network).empty());
     EXPECT_TRUE(at::equal(drawn(streamed), expected)) << model;
     ASSERT_TRUE(diffusion::encode_and_free(streamed, {"a red star"}, {""}, 0));
@@ -122,7 +122,8 @@ TEST(StreamedSample, ASingleFileIsStreamedToo) {
   for (const char* name : {"tokenizer", "tokenizer_2", "tokenizer_3"})
     fs::copy(kStreamedModels[0] / name, folder / name, fs::copy_options::recursive);
   const fs::path file = folder / "model.safetensors";
-  const Pipeline streamed = diffusion::load_single_file(file, {.streamed = true}).pipeline;
+  const Pipeline streamed =
+      diffusion::load_single_file(file, {.holding = {.streamed = true}}).pipeline;
   EXPECT_EQ(diffusion::streamed_bytes(streamed.network).size(), 3u);
   EXPECT_TRUE(at::equal(drawn(streamed), drawn(diffusion::load_single_file(file, {}).pipeline)));
 }
@@ -149,7 +150,7 @@ TEST(StreamedSample, ALimitBelowTheWholeLeavesBlocksInTheFile) {
   Pipeline pipeline;
   const auto fit = [&](double bytes) {
     pipeline = Pipeline();
-    pipeline = diffusion::load_pipeline(model, {.streamed = true});
+    pipeline = diffusion::load_pipeline(model, {.holding = {.streamed = true}});
     data::return_freed_memory();  // of the pipeline before: the whole process is measured
     return tools::fit_generation(pipeline, {.height = 16, .width = 16},
                                  {.prompt = "a", .negative_prompt = {}, .seed = 0, .latents = {}},
@@ -157,8 +158,8 @@ TEST(StreamedSample, ALimitBelowTheWholeLeavesBlocksInTheFile) {
   };
   const double whole = fit(100e9).peak;
   EXPECT_TRUE(diffusion::streamed_bytes(pipeline.network).empty());
-  const double block =
-      diffusion::streamed_bytes(diffusion::load_pipeline(model, {.streamed = true}).network)[0];
+  const double block = diffusion::streamed_bytes(
+      diffusion::load_pipeline(model, {.holding = {.streamed = true}}).network)[0];
   testing::internal::CaptureStderr();
   const double limit = whole - 3.5 * block;
   const auto limited = fit(limit);
