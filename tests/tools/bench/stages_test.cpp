@@ -178,8 +178,9 @@ TEST_P(RandomModel, HasEveryStage) {
   options.gradient_checkpointing = true;
   options.train = "lora";
   const std::set<std::string> wanted{
-      "sampling",    "guided sampling", "guided sampling: passes alone",
-      "PRDP update", "DRaFT step",      "RG-LCD step", "CLIP image features"};
+      "sampling",           "guided sampling", "guided sampling: passes alone",
+      "PRDP update",        "DRaFT step",      "RG-LCD step",
+      "CLIP image features"};
   int found = 0;
   for (const auto& plan : bench::make_stages(model.pipeline, clip, options)) {
     if (!wanted.contains(plan.name)) continue;
