@@ -94,14 +94,10 @@ void prepack(UNet& unet, const PassShape& shape, Prepacking& packing) {
   }
 }
 
-int64_t patch_size_of(const MMDiT& mmdit) { return mmdit.config.patch_size; }
-int64_t patch_size_of(const Flux&) { return kFluxPatch; }
-
-// A transformer's rows are its tokens.
+// A transformer's rows are its tokens. patches: of them
 template <class Transformer>
-void prepack(Transformer& network, const PassShape& shape, Prepacking& packing) {
-  const int64_t side = patch_size_of(network);
-  const int64_t rows = shape.rows * (shape.height / side) * (shape.width / side);
+void prepack(Transformer& network, const PassShape& patches, Prepacking& packing) {
+  const int64_t rows = patches.rows * patches.height * patches.width;
   const auto linear = [&](const std::string&, nn::Linear& layer) { packing.layer(layer, rows); };
   for_each_adaptable_layer(network, {linear, [](const std::string&, nn::Conv2d&) {}});
 }
@@ -110,7 +106,9 @@ void prepack(Transformer& network, const PassShape& shape, Prepacking& packing) 
 
 void prepack(Network& network, const PassShape& shape, at::ScalarType compute) {
   Prepacking packing(compute);
-  std::visit([&](auto& one) { prepack(one, shape, packing); }, network);
+  const int64_t side = traits(network).patch_size;  // a UNet's is 1
+  const PassShape patches{shape.rows, shape.height / side, shape.width / side};
+  std::visit([&](auto& one) { prepack(one, patches, packing); }, network);
   const auto convert = [compute](const std::string&, auto& layer) {  // the rest, and all biases
     if (!layer.weight.is_mkldnn() && layer.weight.scalar_type() != compute) {
       const at::Tensor stored = layer.weight;

@@ -24,20 +24,21 @@ std::vector<diffusion::Prompt> prompts_of(const Texts& texts) {
   return prompts;
 }
 
+// Whether nothing merges LoRAs of prompts into the network, guides it or takes deltas of it.
+bool reads_weights_alone(const SampleConfig& config, const std::vector<SamplePrompt>& prompts) {
+  const bool has_tags = std::any_of(prompts.begin(), prompts.end(),
+                                    [](const auto& prompt) { return !prompt.loras.empty(); });
+  return !has_tags && config.guide.guide.empty() && config.deltas.delta.empty();
+}
+
 }  // namespace
 
 bool can_prepack(const SampleConfig& config, const std::vector<SamplePrompt>& prompts) {
-  const bool has_tags = std::any_of(prompts.begin(), prompts.end(),
-                                    [](const auto& prompt) { return !prompt.loras.empty(); });
-  return config.max_memory.empty() && !has_tags && config.guide.guide.empty() &&
-         config.deltas.delta.empty();
+  return config.max_memory.empty() && reads_weights_alone(config, prompts);
 }
 
 bool can_stream(const SampleConfig& config, const std::vector<SamplePrompt>& prompts) {
-  const bool has_tags = std::any_of(prompts.begin(), prompts.end(),
-                                    [](const auto& prompt) { return !prompt.loras.empty(); });
-  return !config.max_memory.empty() && !has_tags && config.lora.empty() &&
-         config.guide.guide.empty() && config.deltas.delta.empty();
+  return !config.max_memory.empty() && config.lora.empty() && reads_weights_alone(config, prompts);
 }
 
 void encode_texts(const std::vector<SampleJob>& jobs,

@@ -6,6 +6,7 @@
 
 #include "data/base/error.hpp"
 #include "data/weights/tensor_map.hpp"
+#include "diffusion/networks/layers/taken_layers.hpp"
 
 namespace diffusion {
 
@@ -25,50 +26,20 @@ LayerSource random_layers(at::Generator& generator) {
 }
 
 LayerSource meta_layers() {
-  const auto empty = [](std::vector<int64_t> shape) { return at::empty(shape, at::kMeta); };
-  LayerSource source;
-  source.linear = [empty](const std::string&, int64_t out, int64_t in, bool bias) {
-    return nn::Linear{empty({out, in}), bias ? empty({out}) : at::Tensor(), {}};
-  };
-  source.conv2d = [empty](const std::string&, int64_t out, int64_t in, int64_t kernel) {
-    return nn::Conv2d{empty({out, in, kernel, kernel}), empty({out}), {}};
-  };
-  source.norm = [empty](const std::string&, int64_t channels) {
-    return nn::Norm{empty({channels}), empty({channels})};
-  };
-  source.rms_norm = [empty](const std::string&, int64_t channels) {
-    return nn::Norm{empty({channels}), {}};
-  };
-  return source;
+  return taken_layers(
+      [](const std::string&, at::IntArrayRef shape) { return at::empty(shape, at::kMeta); });
 }
 
 LayerSource checkpoint_layers(const data::Weights& weights,
                               std::vector<std::string>& used,
                               const std::string& streamed) {
-  const auto take = [&weights, &used, streamed](const std::string& name, at::IntArrayRef shape) {
+  return taken_layers([&weights, &used, streamed](const std::string& name, at::IntArrayRef shape) {
     used.push_back(name);
     if (streamed.empty() || name.find(streamed) == std::string::npos)
       return data::take_sized(weights, name, shape);
     data::stored(weights, name, shape);
     return at::empty(shape, at::kMeta);
-  };
-  LayerSource source;
-  source.linear = [take](const std::string& name, int64_t out, int64_t in, bool bias) {
-    nn::Linear w{take(name + ".weight", {out, in}), {}, {}};
-    if (bias) w.bias = take(name + ".bias", {out});
-    return w;
-  };
-  source.conv2d = [take](const std::string& name, int64_t out, int64_t in, int64_t kernel) {
-    return nn::Conv2d{
-        take(name + ".weight", {out, in, kernel, kernel}), take(name + ".bias", {out}), {}};
-  };
-  source.norm = [take](const std::string& name, int64_t channels) {
-    return nn::Norm{take(name + ".weight", {channels}), take(name + ".bias", {channels})};
-  };
-  source.rms_norm = [take](const std::string& name, int64_t channels) {
-    return nn::Norm{take(name + ".weight", {channels}), {}};
-  };
-  return source;
+  });
 }
 
 void check_all_used(const data::Weights& weights, std::vector<std::string> used) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "data/nn/prepacked.hpp"
+#include "diffusion/networks/layers/taken_layers.hpp"
 
 namespace diffusion {
 namespace {
@@ -23,23 +24,12 @@ at::Tensor take_stored(const data::Weights& weights,
 }  // namespace
 
 LayerSource stored_layers(const data::Weights& weights, std::vector<std::string>& used) {
-  const auto take = [&weights, &used](const std::string& name, at::IntArrayRef shape) {
+  return taken_layers([&weights, &used](const std::string& name, at::IntArrayRef shape) {
     used.push_back(name);
     return nn::is_wide(shape) && is_half(weights, name, shape)
                ? take_stored(weights, name, shape)
                : data::take_sized(weights, name, shape);
-  };
-  LayerSource source = checkpoint_layers(weights, used);
-  source.linear = [take](const std::string& name, int64_t out, int64_t in, bool bias) {
-    nn::Linear w{take(name + ".weight", {out, in}), {}, {}};
-    if (bias) w.bias = take(name + ".bias", {out});
-    return w;
-  };
-  source.conv2d = [take](const std::string& name, int64_t out, int64_t in, int64_t kernel) {
-    return nn::Conv2d{
-        take(name + ".weight", {out, in, kernel, kernel}), take(name + ".bias", {out}), {}};
-  };
-  return source;
+  });
 }
 
 }  // namespace diffusion

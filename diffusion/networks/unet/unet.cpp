@@ -153,12 +153,21 @@ void visit_layers(UNet& unet, const std::string& prefix, const LayerVisitor& vis
   visit.conv2d(prefix + "conv_out", unet.conv_out);
 }
 
+UNet from_weights(const data::Weights& weights, const UNetConfig& config, bool as_stored) {
+  check_unet_config(config, weights.source);
+  std::vector<std::string> used;
+  UNet unet = build_unet(
+      config, as_stored ? stored_layers(weights, used) : checkpoint_layers(weights, used));
+  check_all_used(weights, used);
+  return unet;
+}
+
 UNet load_as(const fs::path& folder,
-             UNet (*from_weights)(const data::Weights& weights, const UNetConfig& config)) {
+             UNet (*read)(const data::Weights& weights, const UNetConfig& config)) {
   UNetConfig config = read_unet_config(folder / "config.json");
   const data::Weights weights = data::read_weights(folder, "diffusion_pytorch_model");
   if (!reads_reward(config.reward)) config.reward = reward_config_of(weights);
-  return from_weights(weights, config);
+  return read(weights, config);
 }
 
 }  // namespace
@@ -166,22 +175,13 @@ UNet load_as(const fs::path& folder,
 UNet load_unet(const fs::path& folder) { return load_as(folder, unet_from_weights); }
 
 UNet unet_from_weights(const data::Weights& weights, const UNetConfig& config) {
-  check_unet_config(config, weights.source);
-  std::vector<std::string> used;
-  UNet unet = build_unet(config, checkpoint_layers(weights, used));
-  check_all_used(weights, used);
-  return unet;
+  return from_weights(weights, config, /*as_stored=*/false);
 }
 
 UNet load_stored_unet(const fs::path& folder) { return load_as(folder, stored_unet_from_weights); }
 
 UNet stored_unet_from_weights(const data::Weights& weights, const UNetConfig& config) {
-  if (reads_reward(config.reward)) return unet_from_weights(weights, config);
-  check_unet_config(config, weights.source);
-  std::vector<std::string> used;
-  UNet unet = build_unet(config, stored_layers(weights, used));
-  check_all_used(weights, used);
-  return unet;
+  return from_weights(weights, config, /*as_stored=*/!reads_reward(config.reward));
 }
 
 void save_unet(const fs::path& folder, UNet& unet, at::ScalarType dtype) {
