@@ -2,8 +2,9 @@
 distillation, features of a CLIP. peers and gpu time it.
 
 `options` name it: model (a folder in diffusers' layout), device, precision (fp32 or bf16), compiled (torch.compile),
-checkpointing, threads, images, steps, update_steps, guidance, train (lora or full: of distillation). Networks that are not trained have weights of the precision;
-those that are trained have fp32 weights under autocast, as diffusers' own training scripts.
+checkpointing, threads, images, steps, update_steps, guidance, train (lora or full: of distillation). Networks that are not
+trained have weights of the precision; those that are trained have fp32 weights under autocast, as diffusers' own training
+scripts.
 """
 import contextlib
 import copy
@@ -203,8 +204,9 @@ def draft_work(options):
     pipeline = load_pipeline(options, torch.float32)
     unet, vae, scheduler = pipeline.unet, pipeline.vae.requires_grad_(False), pipeline.scheduler
     params = adapters(unet)
-    unet.enable_gradient_checkpointing()
-    unet.train()
+    if options.checkpointing:
+        unet.enable_gradient_checkpointing()
+        unet.train()
     optimiser = torch.optim.AdamW(params, lr=1e-6)
     scheduler.set_timesteps(options.update_steps)
     context, added = Texts(pipeline, prompts_of(options.images), options.device).of_both()

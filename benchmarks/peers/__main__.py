@@ -6,8 +6,8 @@ have random weights and are written once: the arithmetic does not know.
 
 Works: `start` (a program's start alone), `unet` and `transformer` (a guided step of one image: a batch of 2), `vae` (a decode of
 one image), `sample` (a whole command or script, start to image, 4 steps), `prdp` (one optimiser step of a rank-8 LoRA on a pair
-of trajectories), `DRaFT step` and `LCD step` (of a rank-8 LoRA on two images, DRaFT-1 with a chain of one step), `score` (an image of 512 px, of which a ViT-B/32's share). With --shape tiny, the embedded model: `sampling`
-(16 images, 20 steps), `update` (of PRDP, 10 steps), `DRaFT step`, and of the whole network `LCD step`, `RG-LCD step`.
+of trajectories), `DRaFT step` and `LCD step` (of a rank-8 LoRA on two images, DRaFT-1 with a chain of one step), `score` (an
+image of 512 px, of which a ViT-B/32's share). With --shape tiny, the embedded model: `sampling` (16 images, 20 steps), `update` (of PRDP, 10 steps), `DRaFT step`, and of the whole network `LCD step`, `RG-LCD step`.
 
 Every figure is of a process of its own, pinned to --cores. Steps and decodes are timed inside it, after one untimed run; `start`,
 `sample` and `score` from outside. Programs take turns, each round in the other order. Processor seconds (user and system) are
